@@ -1,0 +1,44 @@
+"""`kedro run` as everywhere, except that a mistake of the user's ends in one sentence and not in a traceback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+from kedro.io import DatasetError
+
+from counterpoise.errors import InputError
+
+
+@click.group(name="counterpoise")
+def cli() -> None:
+    """Commands of this project."""
+
+
+def sentence(error: BaseException) -> str | None:
+    """Return what to tell the user about an error that is theirs to mend, or None for a defect of ours."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return str(cause)
+        cause = cause.__cause__
+    if isinstance(error, DatasetError):
+        return str(error)
+    if isinstance(error, ValueError) and str(error).startswith("Failed to find the pipeline"):
+        return " ".join(str(error).split())
+    return None
+
+
+def _run(**options: Any) -> Any:
+    try:
+        return kedro_run.callback(**options)
+    except Exception as error:
+        if told := sentence(error):
+            raise click.ClickException(told) from error
+        raise
+
+
+cli.add_command(
+    click.Command("run", callback=_run, params=kedro_run.params, help=kedro_run.help, short_help=kedro_run.short_help)
+)

@@ -1,0 +1,62 @@
+"""Readers: raw files in, one table out. One module per data set, and the steps that every table then takes.
+
+`read` → `encode` (features, y, s) → `draw_splits` (which part each row belongs to, per replicate).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from inspect import Parameter, signature
+from pathlib import Path
+
+import pandas as pd
+
+from counterpoise.data.encode import encode
+from counterpoise.data.splits import SPLITS, draw_splits
+from counterpoise.errors import InputError, suggest
+
+__all__ = ["READERS", "SPLITS", "draw_splits", "encode", "read"]
+
+#: Reader name → where its function is. Loaded on use, so that a table never waits for an image library.
+READERS: dict[str, str] = {
+    "adult": "counterpoise.data.adult:read",
+    "celeba": "counterpoise.data.celeba:read",
+    "image_table": "counterpoise.data.image_table:read",
+    "lfwa": "counterpoise.data.lfw:read",
+    "table": "counterpoise.data.table:read",
+}
+
+
+def read(reader: str, folder: Path, **options: object) -> pd.DataFrame:
+    """Read a data set with the reader of that name.
+
+    Args:
+        reader: a key of `READERS`.
+        folder: where the raw files are.
+        options: what that reader takes, such as `checksums` or `files`.
+
+    Returns:
+        One row per complete sample, original column names, index 0 to N−1; for images a column `image` with paths
+        relative to `folder`.
+
+    Raises:
+        InputError: the reader or an option is unknown, an option is left out, or the files are not what was expected.
+    """
+    if reader not in READERS:
+        raise InputError(f"reader: {reader!r} is unknown{suggest(reader, READERS)}, expected the name of a reader")
+    function = _load(reader)
+    known = {name: option for name, option in signature(function).parameters.items() if name != "folder"}
+    for name in options:
+        if name not in known:
+            raise InputError(f"reader {reader!r}: the option {name!r} is unknown{suggest(name, known)}")
+    for name, option in known.items():
+        if option.default is Parameter.empty and name not in options:
+            raise InputError(f"reader {reader!r}: the option {name!r} is missing, expected {option.annotation}")
+    return function(folder, **options)
+
+
+def _load(reader: str) -> Callable[..., pd.DataFrame]:
+    module, _, name = READERS[reader].partition(":")
+    function: Callable[..., pd.DataFrame] = getattr(import_module(module), name)
+    return function

@@ -1,0 +1,180 @@
+"""Procedural faces in the official file layouts of CelebA and LFW+a: the image pipelines run with nothing downloaded.
+
+Nobody is shown: every face is drawn from random numbers. The cues that a network has to learn are drawn into it (wavy
+or straight hair, make-up, beard, jaw, length and colour of hair, glasses, smile, wrinkles), each with a strength of its
+own, so that weak cases are ambiguous as they are in photographs. Attributes depend on sex as they do in CelebA, which
+gives a network the same shortcut: long hair and lipstick say "woman", and women's hair is wavy more often.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from counterpoise.data import celeba, lfw
+from counterpoise.data.drawing import Look, draw_face
+from counterpoise.errors import InputError
+
+VERSION = 1  # of the drawings: raise it when they change, so that folders written by an older version are redrawn
+MARKER = "generated.json"
+QUALITY = 90  # of the JPEG files
+CELEBA_SIZE = (89, 109)  # half the official 178 by 218
+LFW_SIZE = 112
+
+# How often each attribute occurs among (women, men). From the first 10,000 images of CelebA, in percent.
+CELEBA_RATES = {
+    "Black_Hair": (20, 30),
+    "Blond_Hair": (24, 2),
+    "Brown_Hair": (24, 15),
+    "Eyeglasses": (3, 12),
+    "Gray_Hair": (1, 9),
+    "Heavy_Makeup": (66, 0.3),
+    "No_Beard": (100, 61),
+    "Smiling": (55, 39),
+    "Wavy_Hair": (45, 14),
+    "Young": (88, 64),
+}
+CELEBA_MEN = 0.42
+HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")  # exclude one another; most often none is given
+
+# In LFW+a more than three in four pictures show men, and the attribute classifier finds make-up on some of them.
+LFW_MEN = 0.775
+LFW_MAKEUP = (74, 10)
+LFW_COLUMNS = ("Male", "Heavy Makeup", "Wavy Hair", "Smiling", "Youth", "Eyeglasses")
+
+# Strengths of a cue are drawn from these ranges. They meet in the middle: there lie the faces nobody can tell.
+PRESENT = (0.35, 1.0)
+ABSENT = (0.0, 0.4)
+FAINT = (0.0, 0.1)
+
+
+@dataclass(frozen=True)
+class Person:
+    """What is true of a face: its attributes by CelebA's names, and how it looks."""
+
+    attributes: dict[str, bool]
+    look: Look
+
+
+def write_celeba(folder: Path, *, images: int = 600, size: tuple[int, int] = CELEBA_SIZE, seed: int = 0) -> None:
+    """Write `images` faces of `size` (width, height) as CelebA comes: images, attributes and official partition.
+
+    The attribute file names the attributes that are drawn. The same arguments give the same bytes, image i does not
+    depend on how many there are, and a folder that already holds them is left alone.
+    Raises InputError if `folder` holds anything else: real data are never overwritten.
+    """
+
+    def write(into: Path) -> None:
+        (into / celeba.IMAGES).mkdir()
+        columns = sorted([*CELEBA_RATES, "Male", "Wearing_Lipstick"])
+        rows, parts = [str(images), " ".join(columns)], []
+        for index, (person, face) in enumerate(_faces(images, size, seed, CELEBA_MEN, CELEBA_RATES)):
+            name = f"{index + 1:06d}.jpg"
+            face.save(into / celeba.IMAGES / name, quality=QUALITY)
+            rows.append(f"{name} " + " ".join(f"{1 if person.attributes[column] else -1:2d}" for column in columns))
+            parts.append(f"{name} {_official_part(index, images)}")
+        (into / celeba.ATTRIBUTES).write_text("\n".join(rows) + "\n", encoding="utf-8")
+        (into / celeba.PARTITION).write_text("\n".join(parts) + "\n", encoding="utf-8")
+
+    _write_once(folder, write, layout="celeba", images=images, size=list(size), seed=seed)
+
+
+def write_lfwa(folder: Path, *, images: int = 600, size: int = LFW_SIZE, seed: int = 0) -> None:
+    """Write `images` square faces of `size` pixels as LFW+a comes: a folder for each person, and the scored attributes.
+
+    Every person has one image. Otherwise as `write_celeba`.
+    """
+
+    def write(into: Path) -> None:
+        rows = [f"#\t{lfw.ATTRIBUTES}", "\t".join(["#", *lfw.KEY, *LFW_COLUMNS])]
+        rates = {**CELEBA_RATES, "Heavy_Makeup": LFW_MAKEUP}
+        for index, (person, face) in enumerate(_faces(images, (size, size), seed, LFW_MEN, rates)):
+            name = f"Drawn Face{index:05d}"
+            path = into / lfw.image_path(name, 1)
+            path.parent.mkdir(parents=True)
+            face.save(path, quality=QUALITY)
+            scores = np.random.default_rng([seed, index, 1]).uniform(0.05, 3.0, len(LFW_COLUMNS))
+            present = [person.attributes[{"Youth": "Young"}.get(name, name.replace(" ", "_"))] for name in LFW_COLUMNS]
+            signed = np.where(present, scores, -scores)
+            rows.append("\t".join([name, "1", *(f"{score:.4f}" for score in signed)]))
+        (into / lfw.ATTRIBUTES).write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+    _write_once(folder, write, layout="lfwa", images=images, size=size, seed=seed)
+
+
+def _faces(
+    images: int, size: tuple[int, int], seed: int, men: float, rates: dict[str, tuple[float, float]]
+) -> Iterator[tuple[Person, Image.Image]]:
+    """Draw faces one by one, each from a generator of its own."""
+    for index in range(images):
+        rng = np.random.default_rng([seed, index])
+        person = draw_person(rng, men, rates)
+        yield person, draw_face(person.look, rng, size)
+
+
+def draw_person(rng: np.random.Generator, men: float, rates: dict[str, tuple[float, float]]) -> Person:
+    """Draw the attributes, dependent on sex, and then a look that shows them."""
+    male = bool(rng.random() < men)
+    rate = {name: pair[male] / 100 for name, pair in rates.items()}
+    has = {name: bool(rng.random() < share) for name, share in rate.items()}
+    colour = rng.choice([*HAIR_COLOURS, ""], p=_with_rest([rate[name] for name in HAIR_COLOURS]))
+    has.update({name: name == colour for name in HAIR_COLOURS})
+    has["Young"] = has["Young"] and colour != "Gray_Hair"
+    has["Male"] = male
+    # In CelebA four women in five wear lipstick, among them everyone with heavy make-up.
+    has["Wearing_Lipstick"] = has["Heavy_Makeup"] or (not male and bool(rng.random() < 0.4))
+
+    def strength(name: str, absent: tuple[float, float] = ABSENT) -> float:
+        return float(rng.uniform(*(PRESENT if has[name] else absent)))
+
+    makeup = strength("Heavy_Makeup", FAINT if male else ABSENT)
+    look = Look(
+        hair_colour=str(colour),
+        hair_length=float(rng.uniform(0.0, 0.25) if male else rng.uniform(0.3, 1.0)),
+        wave=strength("Wavy_Hair"),
+        makeup=makeup,
+        lipstick=max(makeup, strength("Wearing_Lipstick", FAINT)),
+        beard=0.0 if has["No_Beard"] else float(rng.uniform(*PRESENT)),
+        jaw=float(np.clip(rng.normal(0.75 if male else 0.25, 0.2), 0, 1)),
+        age=float(rng.uniform(0.0, 0.4) if has["Young"] else rng.uniform(0.5, 1.0)),
+        smile=strength("Smiling", FAINT),
+        glasses=has["Eyeglasses"],
+    )
+    return Person(has, look)
+
+
+def _with_rest(shares: list[float]) -> list[float]:
+    return [*shares, 1 - sum(shares)]
+
+
+def _official_part(index: int, images: int) -> int:
+    """Cut in the files' order, as CelebA's partition: four fifths train (0), then validation (1), then test (2)."""
+    return int(index >= 0.8 * images) + int(index >= 0.9 * images)
+
+
+def _write_once(folder: Path, write: Callable[[Path], None], **arguments: object) -> None:
+    """Write aside, then rename. Nothing to do if `folder` holds the same drawings; refused if it holds anything else."""
+    marker = json.dumps({"drawn by": "counterpoise.data.faces", "version": VERSION, **arguments}, sort_keys=True) + "\n"
+    held = folder / MARKER
+    if held.is_file() and held.read_text(encoding="utf-8") == marker:
+        return
+    if folder.is_dir() and not held.is_file() and any(entry.name != ".gitkeep" for entry in folder.iterdir()):
+        raise InputError(f"{folder}: holds files that were not drawn here, expected an empty folder to draw faces into")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as aside:
+        fresh, stale = Path(aside, "fresh"), Path(aside, "stale")
+        fresh.mkdir()
+        write(fresh)
+        (fresh / MARKER).write_text(marker, encoding="utf-8")
+        if (folder / ".gitkeep").is_file():
+            shutil.copy(folder / ".gitkeep", fresh)
+        if folder.exists():
+            folder.rename(stale)
+        fresh.rename(folder)

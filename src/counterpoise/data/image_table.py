@@ -1,0 +1,56 @@
+"""The user's own images: a table with a column `image` and one column for each attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from counterpoise.data import table
+from counterpoise.data.images import IMAGE
+from counterpoise.errors import InputError, suggest
+
+
+def read(
+    folder: Path,
+    *,
+    file: str = "images.csv",
+    checksums: Mapping[str, str] | None = None,
+    missing: Sequence[str] = table.MISSING,
+) -> pd.DataFrame:
+    """Read `folder/file` (CSV or Parquet): one row for each image, in the file's order, without incomplete rows.
+
+    Args:
+        folder: holds the table and the images.
+        file: the table's name in `folder`.
+        checksums: file name → SHA-256.
+        missing: the texts that stand for a missing value.
+
+    Returns:
+        `image` (path relative to `folder`, "/" between its parts), then the attributes as they are written: what the
+        label's and the groups' values mean is said where the table is encoded.
+
+    Raises:
+        InputError: as `table.read`; or no column `image`, an image named twice, or one outside `folder`.
+    """
+    rows = table.read(folder, files=[file], checksums=checksums, missing=missing)
+    path = folder / file
+    if IMAGE not in rows.columns:
+        raise InputError(
+            f"{path}: no column {IMAGE!r}{suggest(IMAGE, rows.columns)}, expected one with the images' paths"
+        )
+    names = rows[IMAGE].astype(str)
+    for name in names:
+        _require_inside(name, path)
+    if names.duplicated().any():
+        raise InputError(f"{path}: names {names[names.duplicated()].iloc[0]!r} twice, expected one row for each image")
+    return rows.assign(**{IMAGE: names})[[IMAGE, *rows.columns.drop(IMAGE)]]
+
+
+def _require_inside(name: str, path: Path) -> None:
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or "\\" in name:
+        raise InputError(
+            f"{path}: names the image {name!r}, expected a path inside {path.parent}, '/' between its parts"
+        )

@@ -1,0 +1,223 @@
+"""Images on disk: decoded lazily in worker processes, listed, checked, and left out when they cannot be used.
+
+A table of images has a column `image`, each entry a path relative to the data set's folder with "/" between its parts.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Int64, UInt8
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from counterpoise.errors import InputError
+
+IMAGE = "image"
+MAX_BAD_FRACTION = 0.001
+EXAMPLES = 20  # how many images a report names
+FIRST_NAMES = 3  # how many an error or a log line names
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+_log = logging.getLogger(__name__)
+
+
+class Decoded(NamedTuple):
+    """One image of the data set. `pixels` is None where the file cannot be decoded, and `reason` says why."""
+
+    row: int
+    name: str
+    pixels: Tensor | None
+    reason: str
+
+
+class Batch(NamedTuple):
+    """The images of a batch that could be decoded, and the ones that could not.
+
+    `rows` [n] are their positions in the table; `pixels` is [n, 3, H, W] with channels last in memory, or [0] when no
+    image of the batch could be decoded; `bad` maps the name of every other image to the reason.
+    """
+
+    rows: Int64[Tensor, " n"]
+    pixels: Tensor
+    bad: dict[str, str]
+
+
+class ImageFiles(Dataset[Decoded]):
+    """The images `names` under `folder`, decoded to uint8 RGB when asked for.
+
+    `transform` (resize, crop, normalise) runs on [3, H, W] in the worker process. An image that cannot be decoded is an
+    item without pixels, never an exception, so that one bad file does not end a run of hours: give `collate` to the
+    DataLoader, which counts them. An error in `transform` is a mistake in the program and is raised.
+    """
+
+    def __init__(self, folder: Path, names: Iterable[str], transform: Callable[[Tensor], Tensor] | None = None) -> None:
+        self.folder = folder
+        # One array instead of a list of str: worker processes share its pages instead of copying them object by object.
+        self.names = np.asarray(list(names), dtype=np.str_)
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, row: int) -> Decoded:
+        name = str(self.names[row])
+        try:
+            pixels = decode(self.folder / name)
+        except Exception as error:  # decoders of damaged files raise nearly anything: OSError, SyntaxError, ValueError
+            return Decoded(row, name, None, reason(error))
+        return Decoded(row, name, self.transform(pixels) if self.transform else pixels, "")
+
+
+def decode(path: Path) -> UInt8[Tensor, "3 H W"]:
+    """Read an image file, of any colour mode, as RGB, turned upright if its EXIF data ask for it."""
+    with Image.open(path) as image:
+        upright = ImageOps.exif_transpose(image) if "exif" in image.info else image
+        return torch.from_numpy(np.array(upright.convert("RGB"))).permute(2, 0, 1)
+
+
+def reason(error: Exception) -> str:
+    """Say in a few words why decoding failed; without the path, which the report names already."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def collate(items: Sequence[Decoded]) -> Batch:
+    """Stack what was decoded and count what was not. Raises InputError if the images differ in size."""
+    good = [item for item in items if item.pixels is not None]
+    shapes = {tuple(item.pixels.shape): item.name for item in good if item.pixels is not None}
+    if len(shapes) > 1:
+        (one, first), (two, second) = list(shapes.items())[:2]
+        raise InputError(
+            f"images: {first!r} is {list(one)} and {second!r} is {list(two)}, expected one size: give one to resize to"
+        )
+    return Batch(
+        rows=torch.tensor([item.row for item in good], dtype=torch.int64),
+        pixels=_stack([item.pixels for item in good if item.pixels is not None]),
+        bad={item.name: item.reason for item in items if item.pixels is None},
+    )
+
+
+def _stack(pixels: list[Tensor]) -> Tensor:
+    """Stack to [n, 3, H, W], channels last in memory, as decoders deliver it and convolutions like it."""
+    if not pixels:
+        return torch.empty(0, dtype=torch.uint8)
+    return torch.stack([image.permute(1, 2, 0) for image in pixels]).permute(0, 3, 1, 2)
+
+
+def list_images(folder: Path, under: str) -> list[str]:
+    """Name every image file in `folder/under` and below, relative to `folder`, sorted."""
+    found = (
+        (Path(parent) / name).relative_to(folder).as_posix()
+        for parent, _, names in os.walk(folder / under)
+        for name in names
+        if name.lower().endswith(SUFFIXES)
+    )
+    return sorted(found)
+
+
+def check_images(table: pd.DataFrame, folder: Path) -> dict[str, str]:
+    """Map every image that `table` names and `folder` does not hold to the reason. Opens no file: see `ImageFiles`."""
+    names = [str(name) for name in table[IMAGE]]
+    present: set[str] = set()
+    for parent in {name.rpartition("/")[0] for name in names}:
+        if (folder / parent).is_dir():
+            prefix = f"{parent}/" if parent else ""
+            present.update(f"{prefix}{entry.name}" for entry in os.scandir(folder / parent) if entry.is_file())
+    return {name: os.strerror(errno.ENOENT) for name in names if name not in present}
+
+
+def check_unlabelled(
+    table: pd.DataFrame, folder: Path, under: str, *, rows: str, max_fraction: float = MAX_BAD_FRACTION
+) -> list[str]:
+    """Name the image files in `folder/under` that have no row in `table`, which is all of them that can be told.
+
+    `rows` is the file the rows come from, for the messages. A few are left out with a line in the log.
+    Raises InputError when they are more than `max_fraction` of the image files.
+    """
+    images = list_images(folder, under)
+    unlabelled = sorted(set(images).difference(table[IMAGE]))
+    if unlabelled:
+        found = (
+            f"{folder / under}: {len(unlabelled)} of {len(images)} images have no row in {rows} ({_first(unlabelled)})"
+        )
+        if len(unlabelled) > max_fraction * len(images):
+            raise InputError(f"{found}, expected at most {max_fraction:.2%} to leave out (max_bad_fraction)")
+        _log.warning("%s: left out", found)
+    return unlabelled
+
+
+@dataclass(frozen=True)
+class BadImages:
+    """What `drop_bad` left out: `dropped` of `total` images, and the reason for up to 20 of them by name."""
+
+    total: int
+    dropped: int
+    examples: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give plain values, for JSON and for MLflow."""
+        return {"total": self.total, "dropped": self.dropped, "examples": dict(self.examples)}
+
+
+def drop_bad(
+    table: pd.DataFrame, bad: Mapping[str, str], max_fraction: float = MAX_BAD_FRACTION
+) -> tuple[pd.DataFrame, BadImages]:
+    """Leave the images in `bad` (name: reason) out of `table` and report them.
+
+    Returns the remaining rows in their order, numbered anew, and the report.
+    Raises InputError when more than `max_fraction` of the rows would go.
+    """
+    unusable = table[IMAGE].isin(list(bad))
+    names = [str(name) for name in table.loc[unusable, IMAGE]]
+    if len(names) > max_fraction * len(table):
+        reasons = [f"{name}: {bad[name]}" for name in names]
+        raise InputError(
+            f"{len(names)} of {len(table)} images cannot be used ({_first(reasons)}), expected at most {max_fraction:.2%} "
+            "to leave out (max_bad_fraction)"
+        )
+    report = BadImages(len(table), len(names), {name: bad[name] for name in names[:EXAMPLES]})
+    return table.loc[~unusable].reset_index(drop=True), report
+
+
+def require_varied(table: pd.DataFrame, columns: Iterable[str], *, source: str) -> None:
+    """Raise InputError if one of the chosen `columns` has one value in all rows: nothing can be learnt from it."""
+    for column in columns:
+        if table[column].nunique(dropna=False) == 1:
+            value = table[column].iloc[0]
+            raise InputError(f"{source}: column {column!r} is {value} in all {len(table)} rows, expected it to vary")
+
+
+def read_lines(path: Path, *, source: str) -> list[str]:
+    """Read the lines of an attribute file. `source` says how to get it, for the error when it is absent."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; {source}")
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\n").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not a text file in UTF-8, as byte {error.start} shows, expected the official file"
+        ) from error
+
+
+def require_folder(folder: Path, *, source: str) -> None:
+    """Raise InputError, with `source` saying how to get them, when the folder of the images is absent."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; {source}")
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:FIRST_NAMES]) + (", …" if len(names) > FIRST_NAMES else "")

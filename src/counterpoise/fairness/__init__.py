@@ -1,0 +1,77 @@
+"""Fairness metrics, their statistics over replicates, their noise floor, and the error–bias frontier.
+
+Plain tensors and arrays in and out, over any leading batch axes:
+
+    counts = confusion_counts(y, prediction, s, groups=2, classes=2)  # [R, V, G, k, k]
+    gap = delta_eo(counts)                                            # [R, V]
+    summarize(gap.T.numpy())                                          # mean, std and interval over R, for each V
+    noise_floor_eo(counts)                                            # what a perfectly fair model would show
+"""
+
+from counterpoise.fairness._counts import confusion_counts
+from counterpoise.fairness._registry import METRICS, MetricInfo, UndefinedMetricWarning
+from counterpoise.fairness.evaluation import evaluate
+from counterpoise.fairness.frontier import hypervolume, non_dominated
+from counterpoise.fairness.metrics import (
+    accuracy,
+    aod,
+    balanced_accuracy,
+    delta_dp,
+    delta_eo,
+    disparate_impact,
+    eod,
+    equalized_odds_difference,
+    err,
+    f1,
+    mean_bias,
+    spd,
+    worst_group_accuracy,
+)
+from counterpoise.fairness.noise import noise_floor, noise_floor_dp, noise_floor_eo
+from counterpoise.fairness.scores import auc, leakage
+from counterpoise.fairness.statistics import (
+    Claimed,
+    PairedDifference,
+    Summary,
+    Verdict,
+    holm,
+    paired_difference,
+    summarize,
+    verdict,
+)
+
+__all__ = [
+    "METRICS",
+    "Claimed",
+    "MetricInfo",
+    "PairedDifference",
+    "Summary",
+    "UndefinedMetricWarning",
+    "Verdict",
+    "accuracy",
+    "aod",
+    "auc",
+    "balanced_accuracy",
+    "confusion_counts",
+    "delta_dp",
+    "delta_eo",
+    "disparate_impact",
+    "eod",
+    "equalized_odds_difference",
+    "err",
+    "evaluate",
+    "f1",
+    "holm",
+    "hypervolume",
+    "leakage",
+    "mean_bias",
+    "noise_floor",
+    "noise_floor_dp",
+    "noise_floor_eo",
+    "non_dominated",
+    "paired_difference",
+    "spd",
+    "summarize",
+    "verdict",
+    "worst_group_accuracy",
+]

@@ -1,0 +1,107 @@
+"""What is known about each metric, declared where the metric is defined."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeVar
+
+from torch import Tensor
+
+CountMetric = Callable[[Tensor], Tensor]
+"""A metric that is a function of confusion counts alone: [*batch, G, k, k] → float64 [*batch]."""
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+Part = Literal["sample", "group", "class", "cell", "predicted class"]
+
+_PARTS: Mapping[Part, tuple[Callable[[Tensor], Tensor], str]] = {
+    "sample": (lambda counts: counts.sum((1, 2, 3)).unsqueeze(-1), "every sample"),
+    "group": (lambda counts: counts.sum((2, 3)), "group {0}"),
+    "class": (lambda counts: counts.sum((1, 3)), "class {0}"),
+    "cell": (lambda counts: counts.sum(3), "class {1} in group {0}"),
+    "predicted class": (lambda counts: counts.sum((1, 2)), "predictions of class {0}"),
+}
+
+
+class UndefinedMetricWarning(UserWarning):
+    """A metric is NaN because a class or a group it needs is absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricInfo:
+    """How to print, order and explain a metric.
+
+    Attributes:
+        name: the metric's name in every table and file.
+        title: what stands on an axis or in a heading.
+        unit: "%" or "" (a fraction).
+        perfect: the value of perfect fairness or performance; None where it depends on the number of groups.
+        lower_is_better: None for a signed metric, where the absolute value is what should be low.
+        definition: one line for a glossary.
+    """
+
+    name: str
+    title: str
+    unit: str
+    perfect: float | None
+    lower_is_better: bool | None
+    definition: str
+
+
+_metrics: dict[str, MetricInfo] = {}
+_count_metrics: dict[str, CountMetric] = {}
+
+METRICS: Mapping[str, MetricInfo] = MappingProxyType(_metrics)
+COUNT_METRICS: Mapping[str, CountMetric] = MappingProxyType(_count_metrics)
+
+
+def describe(
+    *, title: str, perfect: float | None, lower_is_better: bool | None, definition: str, unit: str = ""
+) -> Callable[[Function], Function]:
+    """Enter the decorated function into `METRICS` under its own name."""
+
+    def enter(function: Function) -> Function:
+        name = function.__name__
+        _metrics[name] = MetricInfo(name, title, unit, perfect, lower_is_better, definition)
+        return function
+
+    return enter
+
+
+def count_metric(*needs: Part) -> Callable[[CountMetric], CountMetric]:
+    """Enter the decorated function into `COUNT_METRICS`; from now on it warns, once per call, when a part is absent."""
+
+    def enter(function: CountMetric) -> CountMetric:
+        @functools.wraps(function)
+        def warning(counts: Tensor) -> Tensor:
+            value = function(counts)
+            if value.isnan().any():
+                warn_undefined(function.__name__, value, _absent_parts(counts, value, needs), stacklevel=3)
+            return value
+
+        _count_metrics[function.__name__] = warning
+        return warning
+
+    return enter
+
+
+def warn_undefined(metric: str, value: Tensor, absent: str, *, stacklevel: int) -> None:
+    """Warn that `metric` is NaN somewhere in `value` because of what is `absent`."""
+    message = (
+        f"{metric} is undefined (NaN) in {int(value.isnan().sum())} of {value.numel()} evaluations; absent: {absent}."
+    )
+    warnings.warn(message, UndefinedMetricWarning, stacklevel=stacklevel)
+
+
+def _absent_parts(counts: Tensor, value: Tensor, needs: tuple[Part, ...]) -> str:
+    undefined = counts.reshape(-1, *counts.shape[-3:])[value.isnan().reshape(-1)]
+    found = []
+    for part in needs:
+        present, phrase = _PARTS[part]
+        absent = (present(undefined) == 0).any(0).nonzero().tolist()
+        found += [phrase.format(*index) for index in absent]
+    return ", ".join(found)

@@ -1,0 +1,175 @@
+"""What happens around a run: its parameters are checked, its origin is recorded, it is tracked, its result is shown.
+
+None of this is a stage: the graph stays the method, and a run without tracking is the same run.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol, MemoryDataset
+from kedro.pipeline import Pipeline
+from rich.console import Console
+
+from counterpoise.errors import InputError
+from counterpoise.experiments import EXPERIMENTS, Experiment
+from counterpoise.params import Parameters, check, check_ranks
+from counterpoise.pipelines.assemble import blocks
+from counterpoise.storage import require_writable
+from counterpoise.tracking import Tracker, TrackingSettings
+
+LIBRARIES = ("counterpoise", "kedro", "mlflow", "numpy", "pandas", "scikit-learn", "torch")
+
+
+def experiments_in(pipeline: Pipeline) -> list[Experiment]:
+    """Return the experiments whose nodes are in a pipeline; each node carries its experiment's name as a tag."""
+    tags = {tag for node in pipeline.nodes for tag in node.tags}
+    return [experiment for experiment in EXPERIMENTS if experiment.name in tags]
+
+
+class Preflight:
+    """Ends a run before its first node if its parameters or its output folders are unusable; records its origin."""
+
+    def __init__(self) -> None:
+        self.parameters: Parameters | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        self.raw = context.config_loader["parameters"]
+        self.parameters = check(self.raw)
+        self.project, self.environment = Path(context.project_path), context.env or "base"
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        assert self.parameters is not None
+        for experiment in experiments_in(pipeline):
+            _check_experiment(self.parameters, experiment)
+            settings = blocks(self.raw, experiment)
+            catalog[f"{experiment.name}.run"] = MemoryDataset(
+                {
+                    "experiment": experiment.name,
+                    "title": experiment.title,
+                    "settings": settings,
+                    "lineage": self._lineage(experiment),
+                },
+                copy_mode="assign",
+            )
+        for name in sorted(pipeline.all_outputs()):
+            filepath = getattr(catalog.get(name), "_filepath", None)
+            if filepath is not None:
+                require_writable(Path(filepath))
+
+    def _lineage(self, experiment: Experiment) -> dict[str, Any]:
+        assert self.parameters is not None
+        environment = [] if self.environment in {"base", "local"} else [f"-e {self.environment}"]
+        return {
+            "git_commit": git_commit(self.project),
+            "environment": self.environment,
+            "seeds": list(self.parameters.seeds.root),
+            "command": " ".join(["kedro run", *environment, f"--pipeline={experiment.name}"]),
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        }
+
+
+def _check_experiment(parameters: Parameters, experiment: Experiment) -> None:
+    """Check what only holds for the blocks that one experiment combines."""
+    dataset, network = parameters.datasets[experiment.dataset], parameters.networks[experiment.network]
+    check_ranks(parameters.variants[experiment.variants], inputs=network.width, classes=len(dataset.classes))
+
+
+def git_commit(project: Path) -> str:
+    """Return the commit of the working tree, marked if it has uncommitted changes."""
+    try:
+        run = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty= with uncommitted changes", "--exclude=*"],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown: not a git checkout"
+    return run.stdout.strip()
+
+
+class Tracking:
+    """Logs a run to MLflow: one parent per `kedro run`, one child per method."""
+
+    def __init__(self) -> None:
+        self.tracker: Tracker | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        self.enabled = check(context.config_loader["parameters"]).tracking
+        self.settings = TrackingSettings.read(context.config_loader["mlflow"], Path(context.project_path))
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        experiments = experiments_in(pipeline)
+        if self.enabled and experiments:
+            name = "+".join(experiment.name for experiment in experiments)
+            runs = [catalog.load(f"{experiment.name}.run") for experiment in experiments]
+            self.tracker = Tracker(self.settings)
+            self.tracker.start(name, runs)
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        if self.tracker is None:
+            return
+        made = pipeline.all_outputs()
+        for experiment in experiments_in(pipeline):
+            if f"{experiment.name}.metrics" in made:
+                names = ("metrics", "summary", "data_summary")
+                self.tracker.log_results(**{name: catalog.load(f"{experiment.name}.{name}") for name in names})
+            files = [catalog.get(name) for name in sorted(made) if name.startswith(f"{experiment.name}.")]
+            self.tracker.log_files([Path(dataset._filepath) for dataset in files if _is_result(dataset)])
+        self.tracker.finish("FINISHED")
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        if self.tracker is not None:
+            self.tracker.finish("FAILED")
+
+
+def _is_result(dataset: Any) -> bool:
+    """Whether a dataset is a model or a report: what a colleague opens from the tracking server."""
+    layer = ((getattr(dataset, "metadata", None) or {}).get("kedro-viz") or {}).get("layer")
+    return layer in {"models", "reporting"}
+
+
+class Conclusion:
+    """Prints the table of results and where to look next."""
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        from counterpoise.reporting.console import summary_panel
+
+        for experiment in experiments_in(pipeline):
+            name = experiment.name
+            if f"{name}.report_html" not in pipeline.all_outputs():
+                continue
+            report = Path(catalog.get(f"{name}.report_html")._filepath)
+            where_next = [
+                f"report: {_shown(report)}",
+                "runs: mlflow ui --backend-store-uri sqlite:///mlflow.db",
+                f"lineage: kedro viz run --pipeline={name}",
+            ]
+            claims, summary = catalog.load(f"{name}.claims"), catalog.load(f"{name}.summary")
+            Console(file=sys.stdout).print(summary_panel(summary, claims, where_next, title=experiment.title))
+
+
+def _shown(path: Path) -> str:
+    """Return a path as short as it can be said from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+HOOKS = (Preflight(), Tracking(), Conclusion())
+
+__all__ = ["HOOKS", "Conclusion", "InputError", "Preflight", "Tracking", "experiments_in", "git_commit"]

@@ -1,0 +1,46 @@
+"""What every stack of models has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+class Bank(nn.Module, ABC):
+    """R x V models with the same input, evaluated and trained as one computation.
+
+    Each entry of each parameter belongs to exactly one model; `owners` says to which. That is what lets one optimiser
+    step train all of them independently, and `keep` remember for each model the epoch at which it was best.
+    """
+
+    replicates: int
+    variants: int
+    classes: int
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R V B k"]:
+        """Return the logits of all models; the V models of a replicate see the same B rows."""
+
+    @abstractmethod
+    def owners(self, flags: Bool[Tensor, "R V"]) -> Iterator[Bool[Tensor, "..."]]:
+        """Yield, for each parameter in the order of `parameters()`, the flag of the owning model, broadcastable."""
+
+    def snapshot(self) -> list[Tensor]:
+        """Return a copy of the parameters, in the order of `parameters()`."""
+        return [parameter.detach().clone() for parameter in self.parameters()]
+
+    @torch.no_grad()
+    def keep(self, snapshot: list[Tensor], chosen: Bool[Tensor, "R V"]) -> None:
+        """Copy the present parameters of the chosen models into `snapshot`, in place."""
+        for kept, parameter, owned in zip(snapshot, self.parameters(), self.owners(chosen), strict=True):
+            torch.where(owned, parameter, kept, out=kept)
+
+    @torch.no_grad()
+    def restore(self, snapshot: list[Tensor]) -> None:
+        """Set the parameters to those of `snapshot`."""
+        for parameter, kept in zip(self.parameters(), snapshot, strict=True):
+            parameter.copy_(kept)

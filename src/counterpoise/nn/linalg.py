@@ -1,0 +1,25 @@
+"""Batched products whose columns do not notice each other."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+COLUMN_BLOCK = 16
+"""Columns of a matrix product are padded to a multiple of this.
+
+A BLAS picks its kernel by the number of columns left over, and kernels differ in the order of their sums: with 3 models
+side by side a model's last bits differ from those it gets with 5. At whole blocks every column goes through the same
+kernel, so adding a model changes no other one, to the bit. It is also faster for narrow matrices (docs/performance.md).
+"""
+
+
+def product(x: Float[Tensor, "b n d"], w: Float[Tensor, "b d c"]) -> Float[Tensor, "b n c"]:
+    """Return `x @ w` for each `b`, each column's bits independent of how many columns stand beside it."""
+    columns = w.shape[-1]
+    surplus = -columns % COLUMN_BLOCK
+    if not surplus:
+        return torch.bmm(x, w)
+    return torch.bmm(x, pad(w, (0, surplus)))[..., :columns]

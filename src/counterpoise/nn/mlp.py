@@ -1,0 +1,79 @@
+"""Multilayer perceptrons of all replicates as one stack."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from counterpoise.nn.bank import Bank
+from counterpoise.nn.linalg import product
+
+
+class StackedMLP(Bank):
+    """R x V perceptrons: standardise, then Linear and ReLU in turn, the last Linear giving logits.
+
+    Weights are stored as [R, V, in, out] (the transpose of torch's `Linear`), biases as [R, V, out]; the statistics
+    that standardise the input, [R, D], travel with the weights because a network is of no use without them.
+
+    Args:
+        widths: D, the hidden widths, k. `[D, 20, 2]` is the paper's two-layer MLP (WIN, Section 4.1).
+        mean, scale: statistics of the replicates' own pretraining rows.
+        generators: one per replicate; weights are drawn as `torch.nn.Linear` draws them.
+        variants: how many networks share a replicate's rows and its initial weights.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        *,
+        mean: Float[Tensor, "R D"],
+        scale: Float[Tensor, "R D"],
+        generators: Sequence[torch.Generator],
+        variants: int = 1,
+    ) -> None:
+        super().__init__()
+        self.replicates, self.variants, self.widths = len(generators), variants, tuple(widths)
+        self.classes = widths[-1]
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for fan_in, fan_out in pairwise(widths):
+            bound = 1 / math.sqrt(fan_in)
+            draws = [torch.rand(fan_in + 1, fan_out, generator=generator) for generator in generators]
+            stacked = ((2 * torch.stack(draws) - 1) * bound).unsqueeze(1).repeat(1, variants, 1, 1)
+            self.weights.append(nn.Parameter(stacked[:, :, :-1].contiguous()))
+            self.biases.append(nn.Parameter(stacked[:, :, -1].contiguous()))
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], widths: Sequence[int]) -> StackedMLP:
+        """Rebuild a stack from its `state_dict`."""
+        replicates, variants = state["weights.0"].shape[:2]
+        unused = [torch.Generator() for _ in range(replicates)]
+        bank = cls(widths, mean=state["mean"], scale=state["scale"], generators=unused, variants=variants)
+        bank.load_state_dict(dict(state))
+        return bank
+
+    def representation(self, x: Float[Tensor, "R B D"]) -> Float[Tensor, "R V B d"]:
+        """Return what the last layer sees."""
+        z = (x - self.mean.unsqueeze(1)) * self.scale.reciprocal().unsqueeze(1)
+        stacked = z.repeat_interleave(self.variants, dim=0) if self.variants > 1 else z
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            stacked = (product(stacked, weight.flatten(0, 1)) + bias.flatten(0, 1).unsqueeze(1)).relu()
+        return stacked.unflatten(0, (self.replicates, self.variants))
+
+    def forward(self, x: Float[Tensor, "R B D"]) -> Float[Tensor, "R V B k"]:
+        h = self.representation(x).flatten(0, 1)
+        logits = product(h, self.weights[-1].flatten(0, 1)) + self.biases[-1].flatten(0, 1).unsqueeze(1)
+        return logits.unflatten(0, (self.replicates, self.variants))
+
+    def owners(self, flags: Bool[Tensor, "R V"]) -> Iterator[Bool[Tensor, "..."]]:
+        for parameter in self.parameters():
+            yield flags.view(self.replicates, self.variants, *[1] * (parameter.ndim - 2))

@@ -1,0 +1,168 @@
+"""Train a bank: every model at once, each with its own replicate's batches and its own best epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from counterpoise.nn.bank import Bank
+from counterpoise.nn.threads import threads_for
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(logits [R, V, B, k], y [R, B], s [R, B]) to one loss per model [R, V]."""
+
+FORWARD_AND_BACKWARD = 6
+"""Floating-point operations per weight and row of a training step: a product forward, two backward."""
+
+EVALUATION_ELEMENTS = 2**24
+"""Most logits held at once while evaluating (64 MiB of float32), whatever the number of rows, models and classes."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows to learn from: `x` shared by the replicates or one matrix for each, `y` classes, `s` groups."""
+
+    x: Float[Tensor, "N d"] | Float[Tensor, "R N d"]
+    y: Int[Tensor, "N"]
+    s: Int[Tensor, "N"]
+
+    def take(self, rows: Int[Tensor, "R B"]) -> tuple[Float[Tensor, "R B d"], Int[Tensor, "R B"], Int[Tensor, "R B"]]:
+        """Return x, y and s of each replicate's own rows."""
+        if self.x.ndim == 2:
+            x = self.x.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        else:
+            offset = torch.arange(len(rows)).unsqueeze(1) * self.x.shape[1]
+            x = self.x.flatten(0, 1).index_select(0, (rows + offset).flatten()).unflatten(0, rows.shape)
+        return x, self.y[rows], self.s[rows]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How parameters move. Defaults: WIN's fine-tuning as METHODS fixes it (Adam 1e-3, constant rate)."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    lr: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+
+    def build(self, bank: Bank, steps: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        """Return the optimiser and its learning-rate schedule over `steps` steps.
+
+        Not the fused kernels: their vector remainders round differently from their bodies, so that a model's last bits
+        would depend on its place in the stack.
+        """
+        optimizer: torch.optim.Optimizer
+        if self.name == "adam":
+            optimizer = torch.optim.Adam(bank.parameters(), lr=self.lr, weight_decay=self.weight_decay, foreach=True)
+        else:
+            optimizer = torch.optim.SGD(
+                bank.parameters(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, foreach=True
+            )
+        cosine = self.schedule == "cosine"
+        return optimizer, torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)) if cosine else 1.0
+        )
+
+
+@dataclass(frozen=True)
+class History:
+    """What training did. `epochs` counts from 1; a best epoch of 0 is the initial state of a model that diverged."""
+
+    train_loss: Float[Tensor, "R V E"]
+    validation: Float[Tensor, "R V E"] | None
+    best_epoch: Int[Tensor, "R V"]
+    diverged: Bool[Tensor, "R V"]
+
+
+def fit(
+    bank: Bank,
+    examples: Examples,
+    rows: Int[Tensor, "R n"],
+    *,
+    loss: Loss,
+    optimizer: Optimizer,
+    epochs: int,
+    batch_size: int | None,
+    generators: Sequence[torch.Generator],
+    validation: Int[Tensor, "R m"] | None = None,
+    criterion: Loss | None = None,
+    classes: int | None = None,
+    on_epoch: Callable[[int], None] | None = None,
+) -> History:
+    """Train all models of `bank` in place.
+
+    Args:
+        rows: each replicate's training rows; they are shuffled anew in every epoch by the replicate's generator.
+        loss: one number per model; their sum is differentiated, which trains each model on its own loss.
+        batch_size: rows of each replicate per step; None takes all of them at once.
+        validation, criterion: if given, each model keeps the epoch with the lowest `criterion` on its validation rows
+            (the earliest of equals), computed from its first `classes` logits. Otherwise the last epoch is kept.
+        on_epoch: called with the number of each finished epoch.
+
+    Returns:
+        Losses and validation figures of every epoch, the chosen epoch, and which models met a non-finite loss. Such a
+        model stops improving but never disturbs another one.
+    """
+    total, batch = rows.shape[1], batch_size or rows.shape[1]
+    step, schedule = optimizer.build(bank, epochs * math.ceil(total / batch))
+    shape = (bank.replicates, bank.variants)
+    losses = torch.zeros(*shape, epochs, dtype=torch.float64)
+    figures = torch.full((*shape, epochs), math.nan, dtype=torch.float64)
+    best, best_epoch = torch.full(shape, math.inf, dtype=torch.float64), torch.zeros(shape, dtype=torch.int64)
+    snapshot = bank.snapshot()
+
+    weights = sum(parameter.numel() for parameter in bank.parameters())
+    with threads_for(FORWARD_AND_BACKWARD * weights * batch):
+        for epoch in range(epochs):
+            for taken in _batches(rows, batch, generators if batch_size else None):
+                x, y, s = examples.take(taken)
+                value = loss(bank(x), y, s)
+                step.zero_grad()
+                value.sum().backward()
+                step.step()
+                schedule.step()
+                losses[..., epoch] += value.detach() * taken.shape[1] / total
+            better = losses[..., epoch].isfinite()
+            if validation is not None and criterion is not None:
+                logits = predict_logits(bank, examples, validation, classes=classes)
+                figures[..., epoch] = criterion(logits, examples.y[validation], examples.s[validation]).double()
+                better = better & (figures[..., epoch] < best)
+                best = torch.where(better, figures[..., epoch], best)
+            best_epoch[better] = epoch + 1
+            bank.keep(snapshot, better)
+            if on_epoch is not None:
+                on_epoch(epoch + 1)
+    bank.restore(snapshot)
+    return History(
+        train_loss=losses,
+        validation=figures if validation is not None else None,
+        best_epoch=best_epoch,
+        diverged=~losses.isfinite().all(-1),
+    )
+
+
+@torch.no_grad()
+def predict_logits(
+    bank: Bank, examples: Examples, rows: Int[Tensor, "R m"], *, classes: int | None = None
+) -> Float[Tensor, "R V m c"]:
+    """Return the first `classes` logits (default: all) of every model on its replicate's rows, chunk by chunk."""
+    per_row = bank.replicates * (examples.x.shape[-1] + bank.variants * bank.classes)
+    chunk = max(1, EVALUATION_ELEMENTS // per_row)
+    return torch.cat([bank(examples.take(part)[0])[..., :classes] for part in rows.split(chunk, dim=1)], dim=2)
+
+
+def _batches(
+    rows: Int[Tensor, "R n"], size: int, generators: Sequence[torch.Generator] | None
+) -> Iterator[Int[Tensor, "R B"]]:
+    """Yield an epoch's batches, each replicate in its own order; the last batch holds what is left."""
+    if generators is not None:
+        order = torch.stack([torch.randperm(rows.shape[1], generator=generator) for generator in generators])
+        rows = rows.gather(1, order)
+    yield from rows.split(size, dim=1)

@@ -1,0 +1,234 @@
+"""What the files under conf/ may say, checked before anything runs.
+
+Every block of `parameters*.yml` is one model here; stages declare the block they read by its type. All of them are
+checked when the session opens (`check`), so that a mistake in what the last stage reads ends the run before the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, ValidationError, model_validator
+
+from counterpoise.errors import InputError, suggest
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Value = str | int | float | bool
+
+TOLERANCE = 1e-6
+"""How far the sum of fractions may be from one: they are written as decimals."""
+
+
+class Settings(BaseModel):
+    """A block of parameters: unknown keys are errors, values cannot be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class Seeds(RootModel[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...]]):
+    """The replicates: a list of distinct seeds, or a number n for the seeds 0 … n − 1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count(cls, value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | list | tuple):
+            raise ValueError("expected a number of seeds or a list of seeds")  # noqa: TRY004 - pydantic's protocol
+        return list(range(value)) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Seeds:
+        if not self.root:
+            raise ValueError("at least one seed is needed")
+        twice = sorted({seed for seed in self.root if self.root.count(seed) > 1})
+        if twice:
+            raise ValueError(f"seed {twice[0]} is given more than once")
+        return self
+
+
+class Split(Settings):
+    """How rows are shared out: fractions for pretraining and for the new task, whose parts are given in any unit."""
+
+    fractions: dict[Literal["pretrain", "task"], Share]
+    task: dict[Literal["train", "validation", "test"], Positive]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Split:
+        for name, parts in (("fractions", {"pretrain", "task"}), ("task", {"train", "validation", "test"})):
+            if missing := parts - set(getattr(self, name)):
+                raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
+        total = sum(self.fractions.values())
+        if abs(total - 1) > TOLERANCE:
+            raise ValueError(f"the fractions sum to {total:g}, expected 1")
+        return self
+
+
+class Dataset(Settings):
+    """A data set: which reader, which column is predicted, which one is sensitive, and how rows are split."""
+
+    title: str
+    reader: str
+    options: dict[str, Any] = {}
+    label: str
+    positive: Value
+    classes: tuple[str, str]
+    sensitive: str
+    groups: tuple[Value | tuple[Value, ...], ...] = Field(min_length=2)
+    group_names: tuple[str, ...] = Field(min_length=2)
+    drop: tuple[str, ...] = ()
+    checksums: dict[str, str] = {}
+    origin: str
+    split: Split
+
+    @model_validator(mode="after")
+    def _named(self) -> Dataset:
+        if len(self.groups) != len(self.group_names):
+            raise ValueError(f"{len(self.groups)} groups have {len(self.group_names)} group_names")
+        return self
+
+
+class Network(Settings):
+    """A perceptron: `layers` linear layers (the paper's MLP-2 … MLP-5), hidden layers of `width` units."""
+
+    layers: Annotated[int, Field(ge=2)]
+    width: Count
+
+
+class OptimizerSettings(Settings):
+    """See `counterpoise.nn.Optimizer`."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    lr: Positive = 1e-3
+    momentum: Share = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+
+
+class Training(Settings):
+    """One training run of a bank."""
+
+    epochs: Count
+    batch_size: Count | None
+    optimizer: OptimizerSettings = OptimizerSettings()
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+class Variants(Settings):
+    """The grid of ways to fine-tune: every method at every rank, WIN at every α and with every neutralizer."""
+
+    methods: Annotated[tuple[Literal["tl", "svd", "win"], ...], BeforeValidator(_as_list), Field(min_length=1)]
+    ranks: Annotated[tuple[Count, ...], BeforeValidator(_as_list), Field(min_length=1)]
+    alphas: Annotated[tuple[Share, ...], BeforeValidator(_as_list), Field(min_length=1)] = (0.5,)
+    neutralizers: Annotated[
+        tuple[Literal["mean", "harmonic", "minimum"], ...], BeforeValidator(_as_list), Field(min_length=1)
+    ] = ("mean",)
+
+
+class Claim(Settings):
+    """A sentence of a paper that can be tested: on `metric`, `left` is `claimed` than `right`."""
+
+    claim: str
+    metric: str
+    left: dict[str, Any]
+    right: dict[str, Any]
+    claimed: Literal["lower", "higher", "equal"]
+
+
+class Published(Settings):
+    """Where a variant's published numbers stand in the table of reported results."""
+
+    variant: str
+    paper: str
+    table: str
+    method: str
+    setting: str = ""
+
+
+class Evidence(Settings):
+    """What an experiment is held against: claims to test, numbers to print beside the measured ones, remarks."""
+
+    claims: tuple[Claim, ...] = ()
+    published: tuple[Published, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Report(Settings):
+    """How results are summarised."""
+
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    leakage: bool = True
+
+
+class Parameters(Settings):
+    """All of `parameters*.yml`."""
+
+    seeds: Seeds
+    epochs: Count | None = None
+    tracking: bool = True
+    datasets: dict[str, Dataset]
+    networks: dict[str, Network]
+    pretrain: Training
+    variants: dict[str, Variants]
+    finetune: Training
+    evidence: dict[str, Evidence]
+    report: Report = Report()
+
+
+def check(raw: Mapping[str, Any]) -> Parameters:
+    """Return the validated parameters.
+
+    Raises:
+        InputError: one sentence for the first mistake, naming the key, what was found and what was expected.
+    """
+    try:
+        return Parameters.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say the first mistake of a validation in one sentence."""
+    first = error.errors(include_url=False)[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        parent = ".".join(location[:-1])
+        inside = f" in {parent!r}" if parent else ""
+        return f"conf: unknown parameter {location[-1]!r}{inside}{suggest(location[-1], _fields(location[:-1]))}"
+    if first["type"] == "missing":
+        return f"conf: parameter {key!r} is missing"
+    found = first["input"]
+    shown = f"{found!r}" if isinstance(found, str | int | float | bool | list | tuple | None) else "the block"
+    if first["type"] == "literal_error" and isinstance(found, str):
+        expected = [option.strip(" '") for option in str(first["ctx"]["expected"]).replace(" or ", ", ").split(",")]
+        return f"conf: parameter {key!r} is {shown}{suggest(found, expected)}"
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"conf: parameter {key!r} is {shown}: {reason[0].lower()}{reason[1:]}"
+
+
+def _fields(location: list[str]) -> list[str]:
+    """Return the keys that the block at `location` may have."""
+    model: Any = Parameters
+    for part in location:
+        field = model.model_fields.get(part) if isinstance(model, type) else None
+        annotation = field.annotation if field is not None else model
+        arguments = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
+        model = arguments[0] if arguments else annotation
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def check_ranks(variants: Variants, *, inputs: int, classes: int) -> None:
+    """Raise InputError unless every rank fits a head of `inputs` features and `classes` classes."""
+    for rank in variants.ranks:
+        if rank > min(inputs, classes):
+            raise InputError(
+                f"conf: variants has rank {rank}, expected 1 … {min(inputs, classes)} "
+                f"(the head has {inputs} features and {classes} classes)"
+            )

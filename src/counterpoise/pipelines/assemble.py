@@ -1,0 +1,71 @@
+"""Bind the stages to an experiment: data sets get the experiment's name, parameters point to the blocks it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kedro.pipeline import Pipeline
+
+from counterpoise.experiments import Experiment
+from counterpoise.pipelines import data_split, fairness_report, finetune, group_fisher, pretrain, weighted_svd
+
+STAGES = {
+    "data_split": data_split.create_pipeline,
+    "pretrain": pretrain.create_pipeline,
+    "group_fisher": group_fisher.create_pipeline,
+    "weighted_svd": weighted_svd.create_pipeline,
+    "finetune": finetune.create_pipeline,
+    "fairness_report": fairness_report.create_pipeline,
+}
+
+SHARED = frozenset({"seeds", "epochs", "pretrain", "finetune", "report"})
+"""Blocks of parameters that all experiments read; the others are chosen by the experiment's row."""
+
+OF_THE_DATASET = frozenset({"raw", "table"})
+"""Artifacts that experiments on the same data share."""
+
+
+def assemble(experiment: Experiment) -> Pipeline:
+    """Return the experiment's pipeline: six stages, each a namespace that Kedro-Viz shows as one box."""
+    return sum((_bind(name, create(), experiment) for name, create in STAGES.items()), Pipeline([]))
+
+
+def parameter(name: str, experiment: Experiment) -> str:
+    """Return the path of the block that the stages' `params:<name>` stands for in this experiment."""
+    if name in SHARED:
+        return name
+    plural = name if name in {"variants", "evidence"} else f"{name}s"
+    return f"{plural}.{getattr(experiment, name)}"
+
+
+def blocks(parameters: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
+    """Return the parameters that an experiment reads, under the names its stages use."""
+    names = sorted(SHARED | {"dataset", "network", "variants"})
+    return {name: _descend(parameters, parameter(name, experiment)) for name in names}
+
+
+def _descend(parameters: Mapping[str, Any], path: str) -> Any:
+    value: Any = parameters
+    for part in path.split("."):
+        value = value[part]
+    return value
+
+
+def _bind(stage: str, template: Pipeline, experiment: Experiment) -> Pipeline:
+    def dataset(name: str) -> str:
+        return f"{experiment.dataset if name in OF_THE_DATASET else experiment.name}.{name}"
+
+    inputs = template.inputs()
+    return Pipeline(
+        template,
+        namespace=stage,
+        inputs={name: dataset(name) for name in inputs if not name.startswith("params:")},
+        outputs={name: dataset(name) for name in template.all_outputs()},
+        parameters={
+            name: f"params:{parameter(name.removeprefix('params:'), experiment)}"
+            for name in inputs
+            if name.startswith("params:")
+        },
+        tags=[stage, experiment.name],
+    )

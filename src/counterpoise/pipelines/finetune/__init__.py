@@ -1,0 +1,5 @@
+"""Stage finetune; see README.md."""
+
+from counterpoise.pipelines.finetune.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

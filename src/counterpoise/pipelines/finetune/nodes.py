@@ -1,0 +1,129 @@
+"""Fine-tune every variant of every replicate at once, and predict the test rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from counterpoise.fairness import confusion_counts, metrics
+from counterpoise.methods import cross_entropy
+from counterpoise.nn import Factors, HeadBank, History, Optimizer, fit, generators, predict_logits
+from counterpoise.params import Dataset, Seeds, Training
+from counterpoise.pipelines.arrays import examples, rows
+from counterpoise.pipelines.heads import PRETRAINED, pretrained_head, read_heads, write_heads
+from counterpoise.pipelines.progress import training_progress
+from counterpoise.storage import Checkpoint
+
+
+def train_heads(
+    samples: pd.DataFrame,
+    splits: Checkpoint,
+    features: Checkpoint,
+    head_bank: Checkpoint,
+    dataset: Dataset,
+    finetune: Training,
+    epochs: int | None,
+    seeds: Seeds,
+) -> tuple[Checkpoint, pd.DataFrame]:
+    """Train the bank on the new task; each head keeps its epoch with the lowest validation error.
+
+    Returns:
+        The heads at their chosen epochs, and the learning curves.
+    """
+    bank = HeadBank(read_heads(head_bank))
+    total, classes, groups = epochs or finetune.epochs, len(dataset.classes), len(dataset.groups)
+
+    def validation_error(
+        logits: Float[Tensor, "R V m k"], y: Int[Tensor, "R m"], s: Int[Tensor, "R m"]
+    ) -> Float[Tensor, "R V"]:
+        counts = confusion_counts(y.unsqueeze(1), logits.argmax(dim=-1), s.unsqueeze(1), groups=groups, classes=classes)
+        return metrics.err(counts)
+
+    with training_progress("finetune", total) as advance:
+        history = fit(
+            bank,
+            examples(samples, features.tensors["features"]),
+            rows(splits, "train"),
+            loss=cross_entropy,
+            optimizer=Optimizer(**finetune.optimizer.model_dump()),
+            epochs=total,
+            batch_size=finetune.batch_size,
+            generators=generators(seeds.root, "fine-tuning batches"),
+            validation=rows(splits, "validation"),
+            criterion=validation_error,
+            classes=classes,
+            on_epoch=advance,
+        )
+    variants = head_bank.header["variants"]
+    curves = _curves(history, {name: settings["method"] for name, settings in variants.items()}, seeds)
+    return write_heads(bank.heads(), variants, list(seeds.root)), curves
+
+
+def predict_test(
+    samples: pd.DataFrame,
+    splits: Checkpoint,
+    features: Checkpoint,
+    pretrained: Checkpoint,
+    finetuned_heads: Checkpoint,
+    dataset: Dataset,
+) -> pd.DataFrame:
+    """Predict the test rows with the pretrained head and with every fine-tuned one.
+
+    Returns:
+        The contract's predictions: `method, variant, seed, split, row, y, s, score, prediction`; the score is the
+        softmax probability of the predicted class' alternative 1 (two classes), or of the predicted class (more).
+    """
+    weight, bias = pretrained_head(pretrained)
+    heads = {PRETRAINED: Factors(first=weight, bias=bias), **read_heads(finetuned_heads)}
+    methods = {PRETRAINED: PRETRAINED} | {
+        name: settings["method"] for name, settings in finetuned_heads.header["variants"].items()
+    }
+    data, members = examples(samples, features.tensors["features"]), rows(splits, "test")
+    logits = predict_logits(HeadBank(heads), data, members, classes=len(dataset.classes))
+    probability = logits.softmax(dim=-1)
+    prediction = logits.argmax(dim=-1)
+    score = probability[..., 1] if len(dataset.classes) == 2 else probability.amax(dim=-1)
+    seeds = finetuned_heads.header["seeds"]
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "row": members[r].numpy(),
+                    "y": data.y[members[r]].numpy(),
+                    "s": data.s[members[r]].numpy(),
+                    "score": score[r, v].numpy(),
+                    "prediction": prediction[r, v].numpy(),
+                }
+            ).assign(method=methods[name], variant=name, seed=seed, split="test")
+            for v, name in enumerate(heads)
+            for r, seed in enumerate(seeds)
+        ],
+        ignore_index=True,
+    )[["method", "variant", "seed", "split", "row", "y", "s", "score", "prediction"]]
+
+
+def _curves(history: History, methods: dict[str, str], seeds: Seeds) -> pd.DataFrame:
+    """Return `method, variant, seed, epoch, loss, validation_err, chosen`, one row per epoch of every head."""
+    assert history.validation is not None
+    replicates, variants, epochs = history.train_loss.shape
+    names = list(methods)
+    index: dict[str, Any] = {
+        "method": np.tile(np.repeat([methods[name] for name in names], epochs), replicates),
+        "variant": np.tile(np.repeat(names, epochs), replicates),
+        "seed": np.repeat(np.array(seeds.root), variants * epochs),
+        "epoch": np.tile(np.arange(1, epochs + 1), replicates * variants),
+    }
+    chosen = torch.arange(1, epochs + 1) == history.best_epoch.unsqueeze(-1)
+    return pd.DataFrame(
+        {
+            **index,
+            "loss": history.train_loss.flatten().numpy(),
+            "validation_err": history.validation.flatten().numpy(),
+            "chosen": chosen.flatten().numpy(),
+        }
+    )

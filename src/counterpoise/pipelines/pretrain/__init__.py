@@ -1,0 +1,5 @@
+"""Stage pretrain; see README.md."""
+
+from counterpoise.pipelines.pretrain.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,57 @@
+"""The templates' common vocabulary: how numbers and names are written is decided in `wording`, not in a template."""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from counterpoise.reporting import wording
+
+_FOLDER: Final = "templates"
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]#|~])")
+
+
+def render(template: str, **content: Any) -> str:
+    """Fill in a template. HTML is escaped automatically; Markdown templates pass what comes from outside through `md`."""
+    return _environment(autoescape=".html" in template).get_template(template).render(**content)
+
+
+def resource(name: str) -> str:
+    """The text of a file beside the templates."""
+    return (files(__package__) / _FOLDER / name).read_text(encoding="utf-8")
+
+
+def escape_markdown(value: Any) -> str:
+    """Text that Markdown shows as it is: on one line, with neither markup nor HTML of its own."""
+    return html.escape(_MARKDOWN.sub(r"\\\1", " ".join(str(value).split())), quote=False)
+
+
+@cache
+def _environment(*, autoescape: bool) -> Environment:
+    environment = Environment(
+        loader=PackageLoader(__package__, _FOLDER),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "md": escape_markdown,
+        "method_title": wording.method_title,
+        "metric_column": wording.metric_column,
+        "p_value": wording.p_value,
+    }
+    environment.globals |= {
+        "number": wording.number,
+        "plus_minus": wording.plus_minus,
+        "reported": wording.reported,
+        "interval": wording.interval,
+        "is_missing": wording.is_missing,
+    }
+    return environment

@@ -1,0 +1,67 @@
+"""One look for every figure: colours that colour-blind readers tell apart, on a light page and on a dark one."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from typing import Final
+
+import plotly.graph_objects as go
+
+from counterpoise.reporting.answer import CONTRADICTED, NOT_DISTINGUISHABLE, SUPPORTED
+
+# Okabe and Ito's palette (jfly.uni-koeln.de/color), without its black, which a dark page would swallow.
+BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY, YELLOW = "#CC79A7", "#56B4E9", "#F0E442"
+# Grey of the same contrast (about 4 to 1) to a white page and to a nearly black one.
+NEUTRAL: Final = "#7c828c"
+GRID: Final = "rgba(124, 130, 140, 0.25)"
+CLEAR: Final = "rgba(0, 0, 0, 0)"
+
+METHOD_COLOURS: Final = {"pretrained": NEUTRAL, "tl": BLUE, "svd": ORANGE, "win": GREEN}
+_FURTHER_COLOURS: Final = (PURPLE, SKY, VERMILLION, YELLOW)
+VERDICT_COLOURS: Final = {SUPPORTED: GREEN, CONTRADICTED: VERMILLION, NOT_DISTINGUISHABLE: NEUTRAL}
+GROUP_COLOURS: Final = (ORANGE, BLUE, GREEN, PURPLE, VERMILLION, SKY, YELLOW)
+
+FONT: Final = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+_AXIS: Final = {
+    "gridcolor": GRID,
+    "zerolinecolor": GRID,
+    "linecolor": NEUTRAL,
+    "tickcolor": NEUTRAL,
+    "ticks": "outside",
+    "automargin": True,
+    "title": {"standoff": 12},
+}
+TEMPLATE: Final = go.layout.Template(
+    layout={
+        "font": {"family": FONT, "size": 13, "color": NEUTRAL},
+        "title": {"x": 0, "xref": "paper", "xanchor": "left", "font": {"size": 17}},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "colorway": [BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, YELLOW],
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "yanchor": "top", "yref": "container", "y": 0.06},
+        "margin": {"l": 16, "r": 16, "t": 72, "b": 88},
+        "hoverlabel": {"font": {"family": FONT}},
+    }
+)
+
+
+def method_colours(methods: Iterable[str]) -> dict[str, str]:
+    """A colour for every method: its own for those the papers compare, the next free one for the others."""
+    unknown = [method for method in dict.fromkeys(methods) if method not in METHOD_COLOURS]
+    further = {method: _FURTHER_COLOURS[i % len(_FURTHER_COLOURS)] for i, method in enumerate(unknown)}
+    return {method: METHOD_COLOURS.get(method) or further[method] for method in methods}
+
+
+def faded(colour: str, opacity: float) -> str:
+    """The colour `#rrggbb` as `rgba(…)` with an opacity: for bands, which lie over one another."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {opacity})"
+
+
+def text(words: str) -> str:
+    """A name as plain text: plotly reads a subset of HTML in labels, and a name must not be read as such."""
+    return html.escape(words, quote=False)

@@ -1,0 +1,129 @@
+"""The answer in plain language, written by the verdicts and by nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+
+from counterpoise.fairness import METRICS
+from counterpoise.reporting.context import ReportContext
+from counterpoise.reporting.wording import (
+    enumerate_words,
+    interval,
+    is_missing,
+    method_phrase,
+    metric_order,
+    metric_symbol,
+    metric_unit,
+    number,
+)
+
+SUPPORTED: Final = "supported"
+CONTRADICTED: Final = "contradicted"
+NOT_DISTINGUISHABLE: Final = "not distinguishable"
+VERDICTS: Final = (SUPPORTED, CONTRADICTED, NOT_DISTINGUISHABLE)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A headline, and the sentences that carry it: one per pair of methods compared, then what to make of them."""
+
+    headline: str
+    comparisons: tuple[str, ...]
+    reservations: tuple[str, ...]
+
+
+def answer(context: ReportContext) -> Answer:
+    """Say what the claims' verdicts say, with the differences that are distinguishable and the noise floor."""
+    return Answer(
+        headline=headline(context.claims),
+        comparisons=tuple(_comparisons(context.claims, context.claim_specs)),
+        reservations=tuple(_reservations(context)),
+    )
+
+
+def headline(claims: pd.DataFrame) -> str:
+    """Count the verdicts in one sentence."""
+    total = len(claims)
+    if not total:
+        return "No claim was tested."
+    counts = {name: int((claims["verdict"] == name).sum()) for name in VERDICTS}
+    subject = "The claim tested is" if total == 1 else f"Of {total} claims tested,"
+    if total == 1:
+        return f"{subject} {_predicate(claims['verdict'].iloc[0])}."
+    if counts[NOT_DISTINGUISHABLE] == total:
+        return f"None of the {total} claims tested can be told from no difference."
+    parts = [
+        f"{count} {'is' if count == 1 else 'are'} {_predicate(name)}" for name, count in counts.items() if count
+    ]
+    return f"{subject} {enumerate_words(parts)}."
+
+
+def _predicate(name: str) -> str:
+    return "not distinguishable from no difference" if name == NOT_DISTINGUISHABLE else name
+
+
+def _comparisons(claims: pd.DataFrame, specs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One sentence for each pair of sides, over all the metrics on which they were compared."""
+    pairs: dict[tuple[str, str], list[Any]] = {}
+    for row, spec in zip(claims.itertuples(), specs, strict=True):
+        pairs.setdefault((_side(spec["left"]), _side(spec["right"])), []).append(row)
+    return [_compare(left, right, rows) for (left, right), rows in pairs.items()]
+
+
+def _compare(left: str, right: str, rows: Sequence[Any]) -> str:
+    undecided = [metric_symbol(row.metric) for row in rows if row.verdict == NOT_DISTINGUISHABLE]
+    clauses = [_difference(row, right) for row in rows if row.verdict != NOT_DISTINGUISHABLE]
+    if undecided:
+        clauses.append(f"is not distinguishable from {right} on {enumerate_words(undecided)}")
+    return f"{left[:1].upper()}{left[1:]} {'; it '.join(clauses)}."
+
+
+def _difference(row: Any, right: str) -> str:
+    """`has a lower err than TL (better: −0.42 points, 95% interval −0.61 to −0.23)`; better or worse only where defined."""
+    lower = row.difference < 0
+    info = METRICS.get(row.metric)
+    merit = ""
+    if info is not None and info.lower_is_better is not None:
+        merit = "better: " if lower == info.lower_is_better else "worse: "
+    unit = " points" if metric_unit(row.metric) == "%" else ""
+    return (
+        f"has a {'lower' if lower else 'higher'} {metric_symbol(row.metric)} than {right} "
+        f"({merit}{number(row.difference, row.metric, signed=True)}{unit}, 95% interval "
+        f"{interval(row.ci_low, row.ci_high, row.metric, signed=True)})"
+    )
+
+
+def _side(selector: Mapping[str, Any]) -> str:
+    """Name a selector's variant: the method's name, with the settings that were needed to single it out."""
+    settings = [f"{key} {value}" for key, value in selector.items() if key not in ("method", "variant")]
+    name = method_phrase(str(selector["method"])) if "method" in selector else str(selector.get("variant", ""))
+    return f"{name} ({', '.join(settings)})" if settings and name else name or enumerate_words(settings)
+
+
+def _reservations(context: ReportContext) -> list[str]:
+    sentences = []
+    if context.replicates:
+        seeds = f"{context.replicates} seeds" if context.replicates > 1 else "a single seed"
+        sentences.append(
+            f"The numbers come from {seeds} that split the same data anew: the intervals say how much a result moves "
+            "from one split to another, not how it would move in another population."
+        )
+    floors = _floors(context.noise_floor)
+    if floors:
+        listed = enumerate_words(f"{number(value, metric)} for {metric_symbol(metric)}" for metric, value in floors)
+        sentences.append(f"A perfectly fair model would not measure 0 on a test split of this size, but about {listed}.")
+    return sentences
+
+
+def _floors(noise_floor: Mapping[str, Mapping[str, float]]) -> list[tuple[str, float]]:
+    """The largest floor over the variants for each metric: no tolerance below it can be attained by all of them."""
+    metrics = metric_order(metric for floors in noise_floor.values() for metric in floors)
+    values = {
+        metric: [floors[metric] for floors in noise_floor.values() if not is_missing(floors.get(metric))]
+        for metric in metrics
+    }
+    return [(metric, max(found)) for metric, found in values.items() if found]

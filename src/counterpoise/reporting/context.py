@@ -1,0 +1,59 @@
+"""Everything a report says, gathered in one value: the HTML report, its JSON and the model card are functions of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """The content of a report. Nothing in it depends on when or where the report is written.
+
+    Attributes:
+        experiment: name of the pipeline, such as `win_adult`.
+        title: one line that a reader understands without knowing the project.
+        dataset: name of the data set, and `sensitive` and `target` the attributes s and y.
+        summary: `tables.summary`.
+        claims: `claims.evaluate`; `claim_specs` are the mappings it was given, in the same order.
+        figures: name → figure; the names become anchors and files, the figures' titles become headings.
+        splits: frame with `split, group, label, rows`; `group` and `label` are codes into `group_names`, `class_names`.
+        settings: parameters of the run, nested or flat.
+        noise_floor: variant → metric → what a perfectly fair model with the same cell counts would measure.
+        group_rates: `tables.group_rates`, or None where there are no predictions to count.
+        lineage: what the numbers came from: `git_commit`, `data_digest`, `environment`, `seeds`, `command`, and
+            `versions` (package → version). Keys that are absent are not shown.
+        notes: further remarks on the method or the data, one paragraph each.
+    """
+
+    experiment: str
+    title: str
+    dataset: str
+    summary: pd.DataFrame
+    claims: pd.DataFrame
+    claim_specs: Sequence[Mapping[str, Any]]
+    figures: Mapping[str, go.Figure]
+    splits: pd.DataFrame
+    settings: Mapping[str, Any]
+    noise_floor: Mapping[str, Mapping[str, float]]
+    lineage: Mapping[str, Any]
+    group_names: Sequence[str]
+    class_names: Sequence[str]
+    sensitive: str
+    target: str
+    notes: Sequence[str] = ()
+    group_rates: pd.DataFrame | None = field(default=None)
+
+    @property
+    def variants(self) -> dict[str, str]:
+        """Variant → method, in the order of the summary."""
+        return dict(zip(self.summary["variant"], self.summary["method"], strict=True))
+
+    @property
+    def replicates(self) -> int:
+        """The largest number of seeds behind any number of the summary."""
+        return int(self.summary["n"].max()) if len(self.summary) else 0

@@ -1,0 +1,300 @@
+"""The figures of an experiment, as plotly figures that draw the given numbers and compute nothing but means."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from jaxtyping import Float
+from plotly.subplots import make_subplots
+
+from counterpoise.reporting._theme import (
+    GROUP_COLOURS,
+    NEUTRAL,
+    TEMPLATE,
+    VERDICT_COLOURS,
+    faded,
+    method_colours,
+    text,
+)
+from counterpoise.reporting.tables import test_rows
+from counterpoise.reporting.wording import HEADLINE_METRICS, metric_axis, metric_order, p_value
+
+_ROW: Final = 44  # pixels a variant or a claim takes
+_MARGINS: Final = 200  # pixels above and below the panels together
+_SPREAD: Final = 0.16  # how far the seeds of one variant lie apart, in rows
+_BAND_OPACITY: Final = 0.16
+_WRAP: Final = 44  # characters of a claim on one line
+_FISHER_HOVER: Final = "feature %{x:.0f}, class %{y:.0f}<br>log10 F = %{z:.3f}<extra></extra>"
+_MOST_COLUMNS, _MOST_ROWS = 256, 32  # cells of a heat map that a screen can still show
+
+
+def performance(
+    metrics: pd.DataFrame,
+    summary: pd.DataFrame,
+    *,
+    panels: Sequence[str] = HEADLINE_METRICS,
+    noise_floor: Mapping[str, Mapping[str, float]] | None = None,
+) -> go.Figure:
+    """Error and bias of every variant on the test split: Figure 4 of the WIN paper, with its uncertainty.
+
+    One panel per metric, one row per variant: the mean over the seeds with its 95% interval, each seed as a small
+    point, the paper's value as an open diamond where it prints one, and the noise floor as a tick where it is given.
+    """
+    test = test_rows(metrics)
+    variants = dict(zip(summary["variant"], summary["method"], strict=True))
+    colours = method_colours(variants.values())
+    rows = {variant: float(place) for place, variant in enumerate(variants)}
+    figure = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=0.04)
+    for column, metric in enumerate(panels, start=1):
+        seeds = test[(test["metric"] == metric) & test["variant"].isin(rows)].sort_values(["variant", "seed"])
+        means = summary[summary["metric"] == metric]
+        own = [colours[method] for method in means["method"]]
+        places = means["variant"].map(rows)
+        measured = means["mean"].to_numpy(np.float64)
+        traces = [
+            go.Scatter(
+                name="one seed",
+                x=seeds["value"],
+                y=seeds["variant"].map(rows) + _offsets(seeds),
+                text=[f"seed {seed}" for seed in seeds["seed"]],
+                marker={"size": 5, "color": [colours[variants[name]] for name in seeds["variant"]], "opacity": 0.4},
+                hovertemplate="%{text}: %{x:.4g}<extra></extra>",
+            ),
+            go.Scatter(
+                name="mean, 95% interval",
+                x=measured,
+                y=places,
+                error_x=_whiskers(means, measured),
+                marker={"size": 11, "color": own},
+                text=[text(name) for name in means["variant"]],
+                customdata=means[["ci_low", "ci_high", "n"]],
+                hovertemplate="%{text}: %{x:.4g}<br>95% interval %{customdata[0]:.4g} to %{customdata[1]:.4g}"
+                "<br>%{customdata[2]} seeds<extra></extra>",
+            ),
+            go.Scatter(
+                name="the paper",
+                x=means["reported"],
+                y=places - 2 * _SPREAD,
+                error_x={"array": means["reported_std"], "thickness": 1, "width": 3, "color": NEUTRAL},
+                marker={"symbol": "diamond-open", "size": 9, "color": NEUTRAL, "line": {"width": 2}},
+                hovertemplate="the paper: %{x:.4g}<extra></extra>",
+            ),
+            go.Scatter(
+                name="noise floor: a perfectly fair model",
+                x=[(noise_floor or {}).get(name, {}).get(metric, np.nan) for name in means["variant"]],
+                y=places,
+                marker={"symbol": "line-ns-open", "size": 20, "color": NEUTRAL, "line": {"width": 2}},
+                hovertemplate="a perfectly fair model: %{x:.4g}<extra></extra>",
+            ),
+        ]
+        for trace in traces:
+            if np.isfinite(np.asarray(trace.x, dtype=np.float64)).any():
+                trace.update(mode="markers", legendgroup=trace.name, showlegend=_is_new(figure, trace.name))
+                figure.add_trace(trace, row=1, col=column)
+        figure.update_xaxes(title_text=metric_axis(metric), row=1, col=column)
+    figure.update_yaxes(
+        tickvals=list(rows.values()), ticktext=[text(name) for name in rows], range=[len(rows) - 0.5, -0.6]
+    )
+    return _finish(figure, "Error and bias on the test split", height=_MARGINS + _ROW * len(rows))
+
+
+def paired_differences(claims: pd.DataFrame) -> go.Figure:
+    """Forest plot of the claims: each difference (left − right, paired by seed) with its 95% interval, by verdict.
+
+    One panel per metric, because their units differ. An interval is of the one comparison; the verdict's colour also
+    counts how many comparisons were made (Holm), so that an interval beside zero may still be grey.
+    """
+    metrics = metric_order(claims["metric"])
+    heights = [int((claims["metric"] == metric).sum()) for metric in metrics]
+    total = _MARGINS + sum(_ROW * rows + 80 for rows in heights)
+    figure = make_subplots(
+        max(len(metrics), 1), 1, row_heights=heights or None, vertical_spacing=min(0.25, 90 / total) if heights else 0
+    )
+    for panel, metric in enumerate(metrics, start=1):
+        rows = claims[claims["metric"] == metric].reset_index(drop=True)
+        for name, colour in VERDICT_COLOURS.items():
+            chosen = rows[rows["verdict"] == name]
+            if chosen.empty:
+                continue
+            difference = chosen["difference"].to_numpy(np.float64)
+            figure.add_trace(
+                go.Scatter(
+                    name=name,
+                    x=difference,
+                    y=chosen.index.to_numpy(),
+                    error_x=_whiskers(chosen, difference),
+                    mode="markers",
+                    marker={"size": 11, "color": colour},
+                    customdata=[p_value(p) for p in chosen["p_holm"]],
+                    hovertemplate="%{x:+.4g}, p (Holm) %{customdata}<extra></extra>",
+                    legendgroup=name,
+                    showlegend=_is_new(figure, name),
+                ),
+                row=panel,
+                col=1,
+            )
+        labels = ["<br>".join(textwrap.wrap(text(claim), _WRAP)) for claim in rows["claim"]]
+        figure.update_yaxes(tickvals=rows.index.tolist(), ticktext=labels, range=[len(rows) - 0.4, -0.6], row=panel)
+        figure.update_xaxes(title_text=f"difference in {metric_axis(metric)}", row=panel)
+        figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.5, "dash": "dot"}, row=panel, col=1)
+    return _finish(figure, "Paired differences between methods", height=total)
+
+
+def fisher_diagonal(fisher: Float[np.ndarray, "R G d k"], group_names: Sequence[str]) -> go.Figure:
+    """The head's diagonal Fisher information by group: Figure 3 of the WIN paper.
+
+    Above, the mean over replicates of log10 F, one panel per group on one colour scale. Below, each feature's
+    importance I_g = √(Σ_j F_ij) (WIN, Eq. 2) per group, the mean over replicates with their range shaded.
+
+    Features are sorted by pooled importance *within each replicate*: replicates with backbones of their own have no
+    common unit 7, but they do have a seventh most important unit. Cells beyond what a screen shows are averaged.
+    """
+    groups = fisher.shape[1]
+    if groups != len(group_names):
+        raise ValueError(f"fisher has {groups} groups, expected one for each of {list(group_names)}")
+    importance = np.sqrt(fisher.sum(axis=3))  # R G d
+    order = np.argsort(-importance.sum(axis=1), axis=1, kind="stable")[:, None, :]  # R 1 d
+    importance = np.take_along_axis(importance, order, axis=2)
+    mean = np.take_along_axis(fisher, order[..., None], axis=2).mean(axis=0)  # G d k
+    with np.errstate(divide="ignore"):
+        cells = np.log10(np.stack([_block_mean(group, _MOST_COLUMNS, _MOST_ROWS) for group in mean]))
+    cells[~np.isfinite(cells)] = np.nan  # a dead unit has no logarithm: an empty cell
+    rank = np.linspace(1, fisher.shape[2], cells.shape[1])
+    classes = np.linspace(0, fisher.shape[3] - 1, cells.shape[2])
+
+    figure = make_subplots(
+        2,
+        groups,
+        specs=[[{}] * groups, [{"colspan": groups}, *[None] * (groups - 1)]],
+        subplot_titles=[*map(text, group_names), "Importance of each feature, by group"],
+        row_heights=[0.4, 0.6],
+        vertical_spacing=0.26,
+        horizontal_spacing=0.05,
+    )
+    for column, group in enumerate(cells, start=1):
+        figure.add_trace(
+            go.Heatmap(z=group.T, x=rank, y=classes, coloraxis="coloraxis", hovertemplate=_FISHER_HOVER),
+            row=1,
+            col=column,
+        )
+        figure.update_xaxes(title_text="feature, by importance", showgrid=False, row=1, col=column)
+    figure.update_yaxes(title_text="class", showgrid=False, nticks=min(len(classes), 8), row=1, col=1)
+    figure.update_yaxes(showticklabels=False, showgrid=False, row=1)
+    figure.update_yaxes(showticklabels=True, tickformat="d", dtick=1 if len(classes) < 8 else None, row=1, col=1)
+
+    features = np.arange(1, fisher.shape[2] + 1)
+    for index, name in enumerate(group_names):
+        colour = GROUP_COLOURS[index % len(GROUP_COLOURS)]
+        replicates = importance[:, index]
+        band = (features, replicates.min(axis=0), replicates.max(axis=0), replicates.mean(axis=0))
+        for trace in _banded_line(*band, name=text(name), colour=colour):
+            figure.add_trace(trace, row=2, col=1)
+    figure.update_xaxes(title_text="feature, by importance pooled over the groups", row=2)
+    figure.update_yaxes(title_text="importance I<sub>g</sub>", rangemode="tozero", row=2, col=1)
+    figure.update_layout(
+        coloraxis={
+            "colorscale": "Cividis",
+            "colorbar": {"title": {"text": "log<sub>10</sub> F"}, "y": 1, "yanchor": "top", "len": 0.4, "thickness": 14},
+        }
+    )
+    return _finish(figure, "Fisher information of the head, by group", height=620)
+
+
+def learning_curves(history: pd.DataFrame) -> go.Figure:
+    """Training loss and validation error by epoch, with the epoch each seed chose.
+
+    Args:
+        history: frame with `method, variant, seed, epoch, loss, validation_err` and the boolean `chosen`, true in the
+            row of the epoch whose weights were kept. Lines are means over the seeds, bands their range.
+    """
+    panels = {"loss": "training loss", "validation_err": f"validation {metric_axis('err')}"}
+    variants = history[["variant", "method"]].drop_duplicates()
+    colours = method_colours(variants["method"])
+    figure = make_subplots(1, 2, horizontal_spacing=0.1)
+    dashes = _dashes(variants)
+    for column, (quantity, title) in enumerate(panels.items(), start=1):
+        for variant, method in variants.itertuples(index=False):
+            rows = history[history["variant"] == variant]
+            seeds = rows.groupby("epoch", sort=True)[quantity].agg(["min", "max", "mean"])
+            band = (seeds.index.to_numpy(), seeds["min"].to_numpy(), seeds["max"].to_numpy(), seeds["mean"].to_numpy())
+            for trace in _banded_line(*band, name=text(variant), colour=colours[method], dash=dashes[variant]):
+                trace.update(showlegend=bool(trace.showlegend) and column == 1)
+                figure.add_trace(trace, row=1, col=column)
+            if quantity == "validation_err":
+                kept = rows[rows["chosen"]].sort_values("seed")
+                figure.add_trace(
+                    go.Scatter(
+                        name="epoch kept (one seed)",
+                        x=kept["epoch"],
+                        y=kept[quantity],
+                        mode="markers",
+                        marker={"size": 7, "color": colours[method], "symbol": "circle-open", "line": {"width": 1.5}},
+                        text=[f"{text(variant)}, seed {seed}" for seed in kept["seed"]],
+                        hovertemplate="%{text}: epoch %{x}, %{y:.4g}<extra></extra>",
+                        legendgroup="kept",
+                        showlegend=_is_new(figure, "epoch kept (one seed)"),
+                    ),
+                    row=1,
+                    col=column,
+                )
+        figure.update_xaxes(title_text="epoch", row=1, col=column)
+        figure.update_yaxes(title_text=title, row=1, col=column)
+    return _finish(figure, "Learning curves", height=440)
+
+
+def _banded_line(
+    x: np.ndarray, low: np.ndarray, high: np.ndarray, mean: np.ndarray, *, name: str, colour: str, dash: str = "solid"
+) -> list[go.Scatter]:
+    """A mean with the range of the replicates shaded around it; one legend entry switches both."""
+    shared: dict[str, Any] = {"legendgroup": name, "name": name}
+    edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+    return [
+        go.Scatter(x=x, y=low, **edge, **shared),
+        go.Scatter(x=x, y=high, fill="tonexty", fillcolor=faded(colour, _BAND_OPACITY), **edge, **shared),
+        go.Scatter(x=x, y=mean, mode="lines", line={"color": colour, "dash": dash}, showlegend=True, **shared),
+    ]
+
+
+def _dashes(variants: pd.DataFrame) -> dict[str, str]:
+    """Tell the variants of one method apart by their dashes, since they share its colour."""
+    styles = ("solid", "dash", "dot", "dashdot", "longdash")
+    return {
+        variant: styles[place % len(styles)]
+        for _, names in variants.groupby("method", sort=False)["variant"]
+        for place, variant in enumerate(names)
+    }
+
+
+def _offsets(seeds: pd.DataFrame) -> np.ndarray:
+    """Spread the seeds of a variant evenly below its mean: jitter without chance, so that a report repeats to the byte."""
+    place = seeds.groupby("variant").cumcount().to_numpy(np.float64)
+    count = seeds.groupby("variant")["seed"].transform("size").to_numpy(np.float64)
+    return _SPREAD + _SPREAD * place / np.maximum(count - 1, 1)
+
+
+def _whiskers(rows: pd.DataFrame, centre: np.ndarray) -> dict[str, Any]:
+    high, low = rows["ci_high"].to_numpy(np.float64) - centre, centre - rows["ci_low"].to_numpy(np.float64)
+    return {"type": "data", "symmetric": False, "array": high, "arrayminus": low, "thickness": 2, "width": 5}
+
+
+def _block_mean(matrix: Float[np.ndarray, "d k"], columns: int, rows: int) -> np.ndarray:
+    """Average neighbouring cells until at most `columns` × `rows` are left."""
+    for axis, most in ((0, columns), (1, rows)):
+        parts = np.array_split(matrix, min(most, matrix.shape[axis]), axis=axis)
+        matrix = np.stack([part.mean(axis=axis) for part in parts], axis=axis)
+    return matrix
+
+
+def _is_new(figure: go.Figure, name: str) -> bool:
+    """Whether a legend entry of this name is still to be made."""
+    return all(trace.name != name for trace in figure.data)
+
+
+def _finish(figure: go.Figure, title: str, height: int) -> go.Figure:
+    return figure.update_layout(template=TEMPLATE, title={"text": title}, height=height)
+

@@ -1,0 +1,167 @@
+"""The report one sends to a colleague: one HTML file that needs no network, and the same content for machines."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from counterpoise.fairness import METRICS
+from counterpoise.reporting import wording
+from counterpoise.reporting._templates import render, resource
+from counterpoise.reporting.answer import answer
+from counterpoise.reporting.context import ReportContext
+
+_TEMPLATE: Final = "report.html.j2"
+_INTERPRETED: Final = ("win", "svd")  # the methods that the note on the weighted SVD is about
+
+
+def build(context: ReportContext) -> tuple[str, dict[str, Any]]:
+    """Write the report.
+
+    Returns:
+        The HTML, self-contained and byte-identical for equal contexts, and its content as plain JSON values (NaN and
+        infinities as null).
+    """
+    html = render(
+        _TEMPLATE,
+        context=context,
+        answer=answer(context),
+        lineage=lineage_rows(context.lineage),
+        headline_metrics=[name for name in wording.HEADLINE_METRICS if name in set(context.summary["metric"])],
+        cells=_cells(context),
+        claims=list(context.claims.itertuples()),
+        figures=[_figure_view(name, figure) for name, figure in context.figures.items()],
+        splits=split_table(context),
+        settings=list(flatten(context.settings).items()),
+        group_rates=None if context.group_rates is None else list(context.group_rates.itertuples()),
+        glossary=[METRICS[name] for name in wording.metric_order(context.summary["metric"]) if name in METRICS],
+        explain_weighted_svd=set(_INTERPRETED) <= set(context.summary["method"]),
+        stylesheet=resource("report.css"),
+        script=resource("report.js"),
+        plotly=get_plotlyjs(),
+    )
+    return html, _content(context)
+
+
+def lineage_rows(lineage: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the numbers came from, as (title, value) rows: known keys first, unknown ones under their own names."""
+    titles = {
+        "seeds": "Seeds",
+        "git_commit": "Git commit",
+        "data_digest": "Data digest",
+        "environment": "Environment",
+        "versions": "Versions",
+    }
+    keys = [key for key in titles if key in lineage] + [key for key in lineage if key not in (*titles, "command")]
+    return [(titles.get(key, key.replace("_", " ").capitalize()), _written(lineage[key])) for key in keys]
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as `{"finetune.lr": "0.001"}`, in their own order."""
+    flat: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = _written(value)
+    return flat
+
+
+def split_table(context: ReportContext) -> dict[str, Any]:
+    """Rows per split (down) and group × class (across), with totals: `columns`, `rows` of (split, counts, total)."""
+    cells = [(group, label) for group in range(len(context.group_names)) for label in range(len(context.class_names))]
+    counts = context.splits.groupby(["split", "group", "label"])["rows"].sum().to_dict()
+    rows = []
+    for split in context.splits["split"].unique():
+        numbers = [int(counts.get((split, *cell), 0)) for cell in cells]
+        rows.append((split, numbers, sum(numbers)))
+    return {"columns": [(context.group_names[group], context.class_names[label]) for group, label in cells], "rows": rows}
+
+
+def _cells(context: ReportContext) -> dict[tuple[str, str], dict[str, Any]]:
+    """(variant, metric) → a row of the summary, with the noise floor of that variant."""
+    return {
+        (row["variant"], row["metric"]): row | {"floor": context.noise_floor.get(row["variant"], {}).get(row["metric"])}
+        for row in context.summary.to_dict("records")
+    }
+
+
+def _figure_view(name: str, figure: go.Figure) -> dict[str, Any]:
+    """A figure whose title became the page's heading; `<` is escaped so that no name can close the script element."""
+    untitled = go.Figure(figure).update_layout(title_text="", margin_t=56)
+    return {
+        "name": name,
+        "title": figure.layout.title.text or name,
+        "height": figure.layout.height,
+        "json": untitled.to_json().replace("<", "\\u003c"),
+    }
+
+
+def _content(context: ReportContext) -> dict[str, Any]:
+    said = answer(context)
+    rates = context.group_rates
+    content: dict[str, Any] = _plain(
+        {
+            "experiment": context.experiment,
+            "title": context.title,
+            "dataset": context.dataset,
+            "sensitive": context.sensitive,
+            "target": context.target,
+            "group_names": context.group_names,
+            "class_names": context.class_names,
+            "answer": {
+                "headline": said.headline,
+                "comparisons": said.comparisons,
+                "reservations": said.reservations,
+            },
+            "summary": context.summary.to_dict("records"),
+            "claims": context.claims.to_dict("records"),
+            "noise_floor": context.noise_floor,
+            "group_rates": [] if rates is None else rates.to_dict("records"),
+            "splits": context.splits.to_dict("records"),
+            "settings": context.settings,
+            "figures": list(context.figures),
+            "lineage": context.lineage,
+            "notes": context.notes,
+        }
+    )
+    return content
+
+
+def _plain(value: Any) -> Any:
+    """Plain JSON values: no numpy scalars or arrays, no NaN."""
+    match value:
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case np.ndarray() | np.generic():
+            return _plain(value.tolist())
+        case str() | bool() | int() | None:
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Sequence():
+            return [_plain(item) for item in value]
+        case _:
+            return None if value is pd.NA else str(value)
+
+
+def _written(value: Any) -> str:
+    """A setting as one writes it: lists and mappings without Python's quotes, nothing as a dash."""
+    match value:
+        case None:
+            return "—"
+        case Mapping():
+            return ", ".join(f"{key} {_written(item)}" for key, item in value.items()) or "—"
+        case str():
+            return value
+        case Sequence():
+            return ", ".join(_written(item) for item in value) or "—"
+        case _:
+            return str(value)

@@ -1,0 +1,147 @@
+"""How names and numbers are written, in one place: figures, tables, the report, the model card and the console agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any, Final
+
+from counterpoise.fairness import METRICS
+
+# What an experiment is about, first; the order in which metrics appear everywhere.
+HEADLINE_METRICS: Final = ("err", "delta_eo", "delta_dp")
+
+METHOD_TITLES: Final[Mapping[str, str]] = {
+    "pretrained": "Pretrained",
+    "tl": "TL (plain fine-tuning)",
+    "svd": "f+SVD",
+    "win": "WIN",
+}
+# The methods that have another name within a sentence.
+METHOD_PHRASES: Final[Mapping[str, str]] = {"pretrained": "the pretrained model", "tl": "plain fine-tuning (TL)"}
+# What stands for a metric in a sentence or at the head of a column, where its title would be too long.
+METRIC_SYMBOLS: Final[Mapping[str, str]] = {
+    "err": "error",
+    "auc": "AUC",
+    "f1": "F1",
+    "delta_eo": "ΔEO",
+    "delta_dp": "ΔDP",
+    "spd": "SPD",
+    "eod": "EOD",
+    "aod": "AOD",
+}
+NOT_AVAILABLE: Final = "n/a"
+_PERCENT_DECIMALS: Final = 2
+_FRACTION_DECIMALS: Final = 3
+_SMALLEST_P: Final = 0.001
+
+
+def metric_title(metric: str) -> str:
+    """The full title of a metric, or its own name if the glossary does not know it."""
+    return METRICS[metric].title if metric in METRICS else metric
+
+
+def metric_symbol(metric: str) -> str:
+    """The short form of a metric within a sentence: `delta_eo` → ΔEO, `worst_group_accuracy` → worst-group accuracy."""
+    title = metric_title(metric)
+    return METRIC_SYMBOLS.get(metric, title if metric not in METRICS else title[:1].lower() + title[1:])
+
+
+def metric_unit(metric: str) -> str:
+    """`"%"` or `""`."""
+    return METRICS[metric].unit if metric in METRICS else ""
+
+
+def metric_axis(metric: str) -> str:
+    """The title of an axis: the metric with its unit."""
+    return _with_unit(metric_title(metric), metric)
+
+
+def metric_column(metric: str) -> str:
+    """The head of a column: the short form, capitalised, with its unit."""
+    symbol = metric_symbol(metric)
+    return _with_unit(symbol[:1].upper() + symbol[1:], metric)
+
+
+def method_title(method: str) -> str:
+    """The name of a method as a reader knows it."""
+    return METHOD_TITLES.get(method, method.replace("_", " ").capitalize())
+
+
+def method_phrase(method: str) -> str:
+    """The name of a method within a sentence."""
+    return METHOD_PHRASES.get(method, method_title(method))
+
+
+def is_missing(value: Any) -> bool:
+    """True for None, NaN and pandas' NA."""
+    return value is None or not isinstance(value, Real) or math.isnan(value)
+
+
+def number(value: Any, metric: str = "", *, signed: bool = False) -> str:
+    """Write a measured value with the decimals of its metric, a true minus sign, and `n/a` where there is none."""
+    return _fixed(value, _decimals(metric), signed=signed)
+
+
+def plus_minus(mean: Any, std: Any, metric: str = "") -> str:
+    """Write mean ± standard deviation; the mean alone where there is no deviation, as for one seed."""
+    return _with_deviation(mean, std, _decimals(metric))
+
+
+def reported(value: Any, std: Any, metric: str = "") -> str:
+    """Write a paper's number with all the digits that the paper printed, at least as many as ours have."""
+    printed = [len(repr(float(part)).partition(".")[2]) for part in (value, std) if not is_missing(part)]
+    return _with_deviation(value, std, max(_decimals(metric), *printed, 0))
+
+
+def interval(low: Any, high: Any, metric: str = "", *, signed: bool = False) -> str:
+    """Write a confidence interval."""
+    if is_missing(low) or is_missing(high):
+        return NOT_AVAILABLE
+    return f"{number(low, metric, signed=signed)} to {number(high, metric, signed=signed)}"
+
+
+def p_value(p: Any, *, named: bool = False) -> str:
+    """Write a p-value, `p = 0.012` if `named`; below one in a thousand its digits mean nothing."""
+    if is_missing(p):
+        return f"p {NOT_AVAILABLE}" if named else NOT_AVAILABLE
+    if p < _SMALLEST_P:
+        return f"p < {_SMALLEST_P}" if named else f"< {_SMALLEST_P}"
+    return f"p = {p:.3f}" if named else f"{p:.3f}"
+
+
+def enumerate_words(words: Iterable[str], conjunction: str = "and") -> str:
+    """Join words as a sentence does: `a, b and c`."""
+    *first, last = list(words) or [""]
+    return f"{', '.join(first)} {conjunction} {last}" if first else last
+
+
+def metric_order(metrics: Iterable[str]) -> list[str]:
+    """Headline metrics first, then the glossary's order, then the rest by name."""
+    known = {metric: place for place, metric in enumerate(dict.fromkeys([*HEADLINE_METRICS, *METRICS]))}
+    return sorted(set(metrics), key=lambda metric: (known.get(metric, len(known)), metric))
+
+
+def _with_unit(name: str, metric: str) -> str:
+    unit = metric_unit(metric)
+    return f"{name} ({unit})" if unit else name
+
+
+def _decimals(metric: str) -> int:
+    return _PERCENT_DECIMALS if metric_unit(metric) == "%" else _FRACTION_DECIMALS
+
+
+def _fixed(value: Any, decimals: int, *, signed: bool = False) -> str:
+    if is_missing(value):
+        return NOT_AVAILABLE
+    text = f"{float(value):{'+' if signed else ''}.{decimals}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def _with_deviation(mean: Any, std: Any, decimals: int) -> str:
+    if is_missing(mean) or is_missing(std):
+        return _fixed(mean, decimals)
+    return f"{_fixed(mean, decimals)} ± {_fixed(std, decimals)}"

@@ -1,0 +1,13 @@
+"""Kedro's project settings: https://docs.kedro.org/en/stable/kedro_project_setup/settings.html"""
+
+from counterpoise.hooks import HOOKS
+
+HOOKS = HOOKS
+
+# `soft` merges nested blocks, so that an environment overrides one key and keeps the rest.
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "merge_strategy": {"parameters": "soft"},
+    "config_patterns": {"mlflow": ["mlflow*"]},
+}

@@ -1,0 +1,166 @@
+"""What a run leaves in MLflow, written through `MlflowClient`.
+
+Not kedro-mlflow: it cannot log one child run per method, and what it costs is measured in docs/performance.md. MLflow
+is imported when a run is tracked and not before: it takes seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from counterpoise.errors import InputError
+
+PER_SEED_VARIANTS = 16
+"""A method with more variants than this logs their means only; the metrics file has every seed."""
+
+PARAM_LENGTH = 500
+"""The longest parameter value that every MLflow store takes."""
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """conf/<env>/mlflow.yml, with the environment variable MLFLOW_TRACKING_URI in the place of its URI if it is set."""
+
+    uri: str
+    experiment: str
+    timeout_seconds: int
+
+    @classmethod
+    def read(cls, configuration: Mapping[str, Any], project: Path) -> TrackingSettings:
+        """Read the configuration; a relative SQLite path is one in the project, wherever the run was started."""
+        known = {"tracking_uri", "experiment", "timeout_seconds"}
+        if set(configuration) != known:
+            found = ", ".join(sorted(configuration))
+            raise InputError(f"conf/mlflow.yml has the keys {found}, expected {', '.join(sorted(known))}")
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or str(configuration["tracking_uri"])
+        relative = uri.removeprefix("sqlite:///")
+        if relative != uri and not relative.startswith("/"):
+            uri = f"sqlite:///{project / relative}"
+        return cls(uri, str(configuration["experiment"]), int(configuration["timeout_seconds"]))
+
+
+class Tracker:
+    """One tracked run: a parent, and a child for each method."""
+
+    def __init__(self, settings: TrackingSettings) -> None:
+        """Connect.
+
+        Raises:
+            InputError: the server or database cannot be reached.
+        """
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow.exceptions import MlflowException
+        from mlflow.tracking import MlflowClient
+
+        self.settings = settings
+        try:
+            with _impatient(settings.timeout_seconds):
+                self.client = MlflowClient(tracking_uri=settings.uri)
+                found = self.client.get_experiment_by_name(settings.experiment)
+                self.experiment = found.experiment_id if found else self.client.create_experiment(settings.experiment)
+        except (MlflowException, OSError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise InputError(
+                f"MLflow at {settings.uri} cannot be reached ({reason}): start the server, set MLFLOW_TRACKING_URI, "
+                "or run with --params tracking=off"
+            ) from None
+
+    def start(self, name: str, runs: Sequence[Mapping[str, Any]]) -> None:
+        """Open the parent run and log what it is made from."""
+        lineage = runs[0]["lineage"]
+        self.tags = {
+            "mlflow.source.name": lineage["command"],
+            "mlflow.source.git.commit": lineage["git_commit"].split(" ")[0],
+            "git_commit": lineage["git_commit"],
+            "environment": lineage["environment"],
+        }
+        self.parent = self.client.create_run(self.experiment, run_name=name, tags=self.tags).info.run_id
+        self.children: dict[str, str] = {}
+        settings = {key: value for run in runs for key, value in flat(run["settings"])}
+        self._log(self.parent, params=settings)
+
+    def log_results(self, metrics: pd.DataFrame, summary: pd.DataFrame, data_summary: Mapping[str, Any]) -> None:
+        """Log each method's per-seed metrics (step = seed), means and deviations to a child run of its own."""
+        self.client.set_tag(self.parent, "data_digest", data_summary["digest"])
+        for method, results in summary.groupby("method", sort=False):
+            variants = list(results["variant"].unique())
+            child = self._child(str(method), data_summary["digest"])
+
+            def key(variant: str, metric: str, several: bool = len(variants) > 1) -> str:
+                return f"{variant}/{metric}" if several else metric
+
+            values = []
+            for row in results.dropna(subset=["mean"]).itertuples():
+                values.append((key(row.variant, f"{row.metric}_mean"), row.mean, 0))
+                if not pd.isna(row.std):
+                    values.append((key(row.variant, f"{row.metric}_std"), row.std, 0))
+            if len(variants) <= PER_SEED_VARIANTS:
+                per_seed = metrics[metrics["method"] == method].dropna(subset=["value"])
+                values += [(key(row.variant, row.metric), row.value, row.seed) for row in per_seed.itertuples()]
+            self._log(child, metrics=values, params={"method": method, "variants": ", ".join(variants)})
+
+    def log_files(self, paths: Iterable[Path]) -> None:
+        """Attach models and reports to the parent run."""
+        for path in filter(Path.is_file, paths):
+            folder = {".safetensors": "models"}.get(path.suffix)
+            if path.parent.name == "figures":
+                folder = "figures"
+            self.client.log_artifact(self.parent, str(path), folder)
+
+    def finish(self, status: str) -> None:
+        """Close the parent and its children."""
+        for run in [*self.children.values(), self.parent]:
+            self.client.set_terminated(run, status)
+
+    def _child(self, method: str, digest: str) -> str:
+        tags = {**self.tags, "mlflow.parentRunId": self.parent, "method": method, "data_digest": digest}
+        self.children[method] = self.client.create_run(self.experiment, run_name=method, tags=tags).info.run_id
+        return self.children[method]
+
+    def _log(
+        self, run: str, *, metrics: Sequence[tuple[str, float, int]] = (), params: Mapping[str, Any] | None = None
+    ) -> None:
+        from mlflow.entities import Metric, Param
+
+        now = int(time.time() * 1000)
+        logged = [Metric(key, float(value), now, int(step)) for key, value, step in metrics]
+        settings = [Param(key, str(value)[:PARAM_LENGTH]) for key, value in (params or {}).items()]
+        for start in range(0, max(len(logged), 1), _METRICS_PER_CALL):
+            self.client.log_batch(run, metrics=logged[start : start + _METRICS_PER_CALL])
+        for start in range(0, len(settings), _PARAMS_PER_CALL):
+            self.client.log_batch(run, params=settings[start : start + _PARAMS_PER_CALL])
+
+
+_METRICS_PER_CALL, _PARAMS_PER_CALL = 1000, 100  # MLflow's limits on one batch
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Yield the leaves of nested settings under dotted names."""
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{name}.")
+        else:
+            yield name, value
+
+
+@contextmanager
+def _impatient(seconds: int) -> Any:
+    """Make MLflow's HTTP client give up after `seconds`, once; its own defaults wait for minutes."""
+    wanted = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update({name: value for name, value in wanted.items() if before[name] is None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)

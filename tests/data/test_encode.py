@@ -1,0 +1,172 @@
+"""Encoding against pandas' own, and every input that must be refused, by its sentence."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from counterpoise.data import encode
+from counterpoise.errors import InputError
+
+CHOICE: dict[str, Any] = {
+    "source": "people.csv",
+    "label": "income",
+    "positive": "high",
+    "sensitive": "sex",
+    "groups": ["Female", "Male"],
+}
+
+
+def people() -> pd.DataFrame:
+    """Eight rows, two in each cell of (income, sex)."""
+    return pd.DataFrame(
+        {
+            "age": [20, 31, 42, 53, 24, 35, 46, 57],
+            "job": ["smith", "baker", "cook", "baker", "cook", "smith", "baker", "cook"],
+            "sex": ["Male", "Female"] * 4,
+            "owner": [True, False, False, True] * 2,
+            "income": ["high", "high", "low", "low"] * 2,
+        }
+    )
+
+
+def test_features_agree_with_get_dummies() -> None:
+    table = people()
+    samples = encode(table, **CHOICE)
+    features = table.drop(columns=["income", "sex"])
+    expected = pd.get_dummies(features, columns=["job"], prefix_sep="=", dtype="float32").astype("float32")
+    assert samples.columns.tolist() == ["age", "job=baker", "job=cook", "job=smith", "owner", "y", "s"]
+    pd.testing.assert_frame_equal(samples[expected.columns], expected)
+
+
+def test_class_and_group_are_codes_of_the_given_order() -> None:
+    samples = encode(people(), **CHOICE)
+    assert samples["y"].tolist() == [1, 1, 0, 0, 1, 1, 0, 0]
+    assert samples["s"].tolist() == [1, 0] * 4
+    assert samples.dtypes[["y", "s"]].tolist() == [np.int64, np.int64]
+    swapped = encode(people(), **{**CHOICE, "groups": ["Male", "Female"], "positive": "low"})
+    np.testing.assert_array_equal(swapped[["y", "s"]], 1 - samples[["y", "s"]])
+
+
+def test_rows_keep_their_order_and_get_a_new_index() -> None:
+    table = people().sample(frac=1, random_state=0)
+    samples = encode(table, **CHOICE)
+    assert samples.index.equals(pd.RangeIndex(8))
+    np.testing.assert_array_equal(samples["age"], table["age"])
+    np.testing.assert_array_equal(samples["y"] == 1, table["income"] == "high")
+    np.testing.assert_array_equal(samples["s"] == 1, table["sex"] == "Male")
+
+
+def test_dropped_columns_are_gone_and_the_sensitive_one_may_stay() -> None:
+    assert "age" not in encode(people(), **CHOICE, drop=["age"])
+    kept = encode(people(), **CHOICE, keep_sensitive=True)
+    np.testing.assert_array_equal(kept["sex=Male"], kept["s"])
+
+
+def test_several_values_may_make_one_group() -> None:
+    table = people().assign(sex=["a", "b", "c", "a", "b", "c", "a", "b"])
+    samples = encode(table, **{**CHOICE, "groups": [["a", "c"], "b"]})
+    assert samples["s"].tolist() == [0, 1, 0, 0, 1, 0, 0, 1]
+
+
+def test_several_classes_are_coded_by_their_position() -> None:
+    table = people().assign(income=["c", "a", "b", "a", "a", "b", "c", "a"])
+    choice = {**CHOICE, "positive": None, "classes": ["a", "b", "c"]}
+    assert encode(table, **choice)["y"].tolist() == [2, 0, 1, 0, 0, 1, 2, 0]
+    assert encode(table, **{**choice, "positive": "a"})["y"].tolist() == [0, 1, 0, 1, 1, 0, 0, 1]
+
+
+def test_number_labels_and_groups_work() -> None:
+    table = people().assign(income=[1, 1, 0, 0] * 2, sex=[1, 0] * 4)
+    samples = encode(table, **{**CHOICE, "positive": 1, "groups": [0, 1]})
+    pd.testing.assert_frame_equal(samples, encode(people(), **CHOICE))
+
+
+def test_image_tables_keep_the_path_only() -> None:
+    samples = encode(people().assign(image=[f"{i}.png" for i in range(8)]), **CHOICE)
+    assert samples.columns.tolist() == ["image", "y", "s"]
+    assert samples["image"].tolist()[:2] == ["0.png", "1.png"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"label": "incme"}, r"people\.csv: the column 'incme' is missing or renamed \(did you mean 'income'\?\)"),
+        ({"sensitive": "xyz"}, r"people\.csv: the column 'xyz' is missing or renamed \(known: age, job, sex"),
+        ({"drop": ["agee"]}, r"the column 'agee' is missing or renamed \(did you mean 'age'\?\)"),
+        ({"sensitive": "income"}, r"'income' is both the label and the sensitive column"),
+        ({"positive": "hihg"}, r"label column 'income' never is 'hihg' \(did you mean 'high'\?\)"),
+        ({"positive": None}, r"'income' has neither 'positive' nor 'classes'"),
+        (
+            {"classes": ["high", "lo"]},
+            r"'income' is 'low' in 4 rows \(did you mean 'lo'\?\), expected one of 'high', 'lo'",
+        ),
+        ({"classes": ["high", "low", "mid"]}, r"never is 'mid', expected every one of 'classes' to occur"),
+        ({"classes": ["high", "low"], "positive": "top"}, r"positive: 'top' is not one of 'classes'"),
+        (
+            {"groups": ["Femal", "Male"]},
+            r"'sex' is 'Female' in 4 rows \(did you mean 'Femal'\?\), expected one of 'Femal'",
+        ),
+        ({"groups": ["Female", "Male", "X"]}, r"'sex' never is 'X', expected every one of 'groups' to occur"),
+        ({"groups": ["Male"]}, r"groups: found 1, expected at least two"),
+        ({"groups": ["Male", "Female", "Male"]}, r"groups: .* name a value twice"),
+        ({"drop": ["age", "job", "owner"]}, r"no feature column is left"),
+    ],
+)
+def test_a_wrong_choice_is_refused(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        encode(people(), **{**CHOICE, **change})
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        (
+            {"income": ["high", "low", "low."] * 2 + ["high"] * 2},
+            r"has the 3 values 'high', 'low', 'low\.', expected 'high' and one",
+        ),
+        (
+            {"income": ["high", "high", "low", "high"] * 2},
+            r"the 4 rows whose 'sex' is 'Female' have one class of 'income' only",
+        ),
+        ({"income": ["high", None, "low", "low"] * 2}, r"label column 'income' misses 2 values, the first in row 1"),
+        (
+            {"sex": ["Male", "Female", None, "Female"] * 2},
+            r"sensitive column 'sex' misses 2 values, the first in row 2",
+        ),
+        (
+            {"age": [1, 2, np.nan, 4, 5, np.nan, 7, 8]},
+            r"column 'age' has 2 values that are missing or .*\(nan\) in row 2",
+        ),
+        ({"age": [1, 2, 3, np.inf, 5, 6, 7, 8]}, r"column 'age' has 1 values .*infinite, the first \(inf\) in row 3"),
+        ({"age": [1, 2, 3, 4, 1e39, 6, 7, 8]}, r"column 'age' has 1 values .*infinite, the first \(1e\+39\) in row 4"),
+        ({"job": ["cook", None] * 4}, r"column 'job' misses 4 values, the first in row 1"),
+        ({"age": [7] * 8}, r"column 'age' is 7 in every row, expected different values \(leave it out with 'drop'\)"),
+        ({"job": ["cook"] * 8}, r"column 'job' is 'cook' in every row"),
+        ({"y": range(8)}, r"column 'y' has a name that is reserved"),
+        ({"s": range(8)}, r"column 's' has a name that is reserved"),
+        ({"job=cook": range(8)}, r"column 'job=cook' occurs twice"),
+        (
+            {"born": pd.date_range("2000-01-01", periods=8)},
+            r"column 'born' holds datetime64.*, expected numbers or categories",
+        ),
+    ],
+)
+def test_a_wrong_table_is_refused(columns: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        encode(people().assign(**columns), **CHOICE)
+
+
+def test_an_empty_table_and_a_repeated_column_are_refused() -> None:
+    with pytest.raises(InputError, match=r"people\.csv: the table has no rows"):
+        encode(people().head(0), **CHOICE)
+    repeated = pd.concat([people(), people()[["age"]]], axis=1)
+    with pytest.raises(InputError, match=r"column 'age' occurs more than once"):
+        encode(repeated, **CHOICE)
+
+
+def test_free_text_is_not_a_category() -> None:
+    table = pd.concat([people()] * 150, ignore_index=True)
+    with pytest.raises(InputError, match=r"column 'job' has 1,200 different values that are not numbers"):
+        encode(table.assign(job=[f"person {i}" for i in range(1200)]), **CHOICE)

@@ -1,0 +1,157 @@
+"""A small experiment with the shape of a real one: six variants, ten seeds, numbers of the size that Adult gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from counterpoise.reporting import ReportContext, claims, figures, tables
+
+SEEDS = 10
+GROUPS = ("Female", "Male")
+CLASSES = ("<=50K", ">50K")
+VARIANTS = {
+    "pretrained": ("pretrained", None, None),
+    "tl": ("tl", None, None),
+    "svd_r1": ("svd", None, 1),
+    "svd_r2": ("svd", None, 2),
+    "win_r1_a0.5": ("win", 0.5, 1),
+    "win_r2_a0.5": ("win", 0.5, 2),
+}
+# (mean, deviation shared by the variants of a seed, deviation of the variant)
+SCALES = {"err": (15.6, 0.5, 0.05), "delta_eo": (0.19, 0.03, 0.004), "delta_dp": (0.18, 0.02, 0.003), "auc": (0.9, 0.01, 0.001)}
+PUBLISHED = [
+    {"variant": "pretrained", "paper": "win", "table": "T3", "method": "pretrained"},
+    {"variant": "win_r2_a0.5", "paper": "win", "table": "T3", "method": "win"},
+]
+CLAIMS = [
+    {
+        "claim": f"WIN has a lower {metric} than {other} (Section 4.2)",
+        "metric": metric,
+        "left": {"method": "win", "rank": 2},
+        "right": {"method": method, **rank},
+        "claimed": "lower",
+    }
+    for other, method, rank in (("TL", "tl", {}), ("f+SVD", "svd", {"rank": 2}), ("the pretrained model", "pretrained", {}))
+    for metric in ("err", "delta_eo", "delta_dp")
+]
+
+
+def long_frame(values: dict[str, dict[str, list[float]]], split: str = "test") -> pd.DataFrame:
+    """{variant: {metric: value of each seed}} as the long frame of a run."""
+    rows = [
+        (*_described(variant), seed, split, metric, value)
+        for variant, by_metric in values.items()
+        for metric, series in by_metric.items()
+        for seed, value in enumerate(series)
+    ]
+    columns = ["method", "variant", "alpha", "rank", "constraint", "strength", "seed", "split", "metric", "value"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype({"alpha": "Float64", "rank": "Int64", "constraint": "string", "strength": "Float64"})
+
+
+def _described(variant: str) -> tuple[Any, ...]:
+    method, alpha, rank = VARIANTS[variant]
+    return method, variant, alpha, rank, None, None
+
+
+@pytest.fixture
+def make_metrics() -> Any:
+    return long_frame
+
+
+@pytest.fixture(scope="session")
+def metrics() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    shared = {metric: rng.normal(0, scale[1], SEEDS) for metric, scale in SCALES.items()}
+    values = {
+        variant: {
+            metric: list(mean + shared[metric] + rng.normal(0, own, SEEDS) + (mean * 0.03 if variant == "pretrained" else 0))
+            for metric, (mean, _, own) in SCALES.items()
+        }
+        for variant in VARIANTS
+    }
+    return pd.concat([long_frame(values), long_frame(values, split="validation")], ignore_index=True)
+
+
+@pytest.fixture(scope="session")
+def history() -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    rows = []
+    for variant, (method, *_) in VARIANTS.items():
+        if method == "pretrained":
+            continue
+        for seed in range(3):
+            error = 15.5 + np.exp(-np.arange(1, 21) / 4) + rng.normal(0, 0.05, 20)
+            chosen = int(error.argmin())
+            rows += [
+                (method, variant, seed, epoch + 1, 0.3 + np.exp(-epoch / 3) / 10, error[epoch], epoch == chosen)
+                for epoch in range(20)
+            ]
+    return pd.DataFrame(rows, columns=["method", "variant", "seed", "epoch", "loss", "validation_err", "chosen"])
+
+
+@pytest.fixture(scope="session")
+def fisher() -> np.ndarray:
+    return np.random.default_rng(2).lognormal(-6, 1.5, size=(SEEDS, 2, 20, 2))
+
+
+@pytest.fixture(scope="session")
+def predictions() -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    parts = []
+    for variant in ("tl", "win_r2_a0.5"):
+        for seed in range(3):
+            y, s = rng.integers(0, 2, 400), rng.integers(0, 2, 400)
+            prediction = np.where(rng.random(400) < 0.85, y, 1 - y)
+            part = pd.DataFrame({"y": y, "s": s, "prediction": prediction}).assign(seed=seed, split="test")
+            parts.append(part.assign(method=VARIANTS[variant][0], variant=variant))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="session")
+def context(metrics: pd.DataFrame, history: pd.DataFrame, fisher: np.ndarray, predictions: pd.DataFrame) -> ReportContext:
+    summary = tables.summary(metrics, PUBLISHED)
+    verdicts = claims.evaluate(metrics, CLAIMS)
+    floor = {variant: {"delta_eo": 0.033, "delta_dp": 0.007} for variant in VARIANTS}
+    counts = [("pretrain", 16276), ("train", 8000), ("validation", 3250), ("test", 6710)]
+    splits = [
+        (split, group, label, int(rows * (0.3, 0.7)[group] * (0.76, 0.24)[label]))
+        for split, rows in counts
+        for group in range(2)
+        for label in range(2)
+    ]
+    return ReportContext(
+        experiment="win_adult",
+        title="Does weight importance neutralization make fine-tuning fairer on Adult?",
+        dataset="Adult (45,222 complete rows)",
+        summary=summary,
+        claims=verdicts,
+        claim_specs=CLAIMS,
+        figures={
+            "performance": figures.performance(metrics, summary, noise_floor=floor),
+            "paired-differences": figures.paired_differences(verdicts),
+            "fisher-diagonal": figures.fisher_diagonal(fisher, GROUPS),
+            "learning-curves": figures.learning_curves(history),
+        },
+        splits=pd.DataFrame(splits, columns=["split", "group", "label", "rows"]),
+        settings={"finetune": {"optimizer": "adam", "lr": 0.001, "epochs": 20}, "win": {"alpha": [0.5], "ranks": [1, 2]}},
+        noise_floor=floor,
+        lineage={
+            "git_commit": "0123abc",
+            "data_digest": "sha256:9f86d081884c7d65",
+            "environment": "Linux, 2 cores, CPU",
+            "seeds": list(range(SEEDS)),
+            "command": "kedro run --pipeline=win_adult",
+            "versions": {"torch": "2.15.0", "kedro": "1.7.0"},
+        },
+        group_names=GROUPS,
+        class_names=CLASSES,
+        sensitive="sex",
+        target="income",
+        notes=["The columns fnlwgt and sex are no inputs."],
+        group_rates=tables.group_rates(predictions, classes=2),
+    )
