@@ -21,7 +21,7 @@ from rich.console import Console
 from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS, Experiment
 from counterpoise.params import Parameters, check, check_ranks
-from counterpoise.pipelines.assemble import blocks
+from counterpoise.pipelines.assemble import artifact, blocks
 from counterpoise.storage import require_writable
 from counterpoise.tracking import Tracker, TrackingSettings
 
@@ -52,7 +52,7 @@ class Preflight:
         for experiment in experiments_in(pipeline):
             _check_experiment(self.parameters, experiment)
             settings = blocks(self.raw, experiment)
-            catalog[f"{experiment.name}.run"] = MemoryDataset(
+            catalog[artifact(experiment.name, "run")] = MemoryDataset(
                 {
                     "experiment": experiment.name,
                     "title": experiment.title,
@@ -115,7 +115,7 @@ class Tracking:
         experiments = experiments_in(pipeline)
         if self.enabled and experiments:
             name = "+".join(experiment.name for experiment in experiments)
-            runs = [catalog.load(f"{experiment.name}.run") for experiment in experiments]
+            runs = [catalog.load(artifact(experiment.name, "run")) for experiment in experiments]
             self.tracker = Tracker(self.settings)
             self.tracker.start(name, runs)
 
@@ -125,10 +125,10 @@ class Tracking:
             return
         made = pipeline.all_outputs()
         for experiment in experiments_in(pipeline):
-            if f"{experiment.name}.metrics" in made:
+            if artifact(experiment.name, "metrics") in made:
                 names = ("metrics", "summary", "data_summary")
-                self.tracker.log_results(**{name: catalog.load(f"{experiment.name}.{name}") for name in names})
-            files = [catalog.get(name) for name in sorted(made) if name.startswith(f"{experiment.name}.")]
+                self.tracker.log_results(**{name: catalog.load(artifact(experiment.name, name)) for name in names})
+            files = [catalog.get(name) for name in sorted(made) if name.startswith(artifact(experiment.name, ""))]
             self.tracker.log_files([Path(dataset._filepath) for dataset in files if _is_result(dataset)])
         self.tracker.finish("FINISHED")
 
@@ -153,15 +153,15 @@ class Conclusion:
 
         for experiment in experiments_in(pipeline):
             name = experiment.name
-            if f"{name}.report_html" not in pipeline.all_outputs():
+            if artifact(name, "report_html") not in pipeline.all_outputs():
                 continue
-            report = Path(catalog.get(f"{name}.report_html")._filepath)
+            report = Path(catalog.get(artifact(name, "report_html"))._filepath)
             where_next = [
                 f"report: {_shown(report)}",
                 "runs: mlflow ui --backend-store-uri sqlite:///mlflow.db",
                 f"lineage: kedro viz run --pipeline={name}",
             ]
-            claims, summary = catalog.load(f"{name}.claims"), catalog.load(f"{name}.summary")
+            claims, summary = catalog.load(artifact(name, "claims")), catalog.load(artifact(name, "summary"))
             Console(file=sys.stdout).print(summary_panel(summary, claims, where_next, title=experiment.title))
 
 

@@ -80,7 +80,7 @@ class Dataset(Settings):
     groups: tuple[Value | tuple[Value, ...], ...] = Field(min_length=2)
     group_names: tuple[str, ...] = Field(min_length=2)
     drop: tuple[str, ...] = ()
-    checksums: dict[str, str] = {}
+    checksums: dict[str, str] | None = None
     origin: str
     split: Split
 

@@ -98,7 +98,7 @@ class _SafetensorsFile(AbstractDataset[Checkpoint, Checkpoint]):
         self.metadata = metadata
 
     def save(self, data: Checkpoint) -> None:
-        tensors = {name: tensor.contiguous() for name, tensor in data.tensors.items()}
+        tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in data.tensors.items()}
         save_file(tensors, self._filepath, metadata={HEADER: json.dumps(data.header, sort_keys=True)})
 
     def load(self) -> Checkpoint:

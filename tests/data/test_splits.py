@@ -107,7 +107,7 @@ def test_no_pretrain_part_on_request() -> None:
         ),
         ({"pretrain": float("nan"), "task": 1}, TASK, r"fractions: pretrain is nan"),
         ({"pretrain": 0.6}, TASK, r"fractions: 'task' is missing"),
-        (FRACTIONS, {**TASK, "val": 1}, r"task: 'val' is unknown \(did you mean 'validation'\?\)"),
+        (FRACTIONS, {**TASK, "validate": 1}, r"task: 'validate' is unknown \(did you mean 'validation'\?\)"),
         (FRACTIONS, {**TASK, "test": 0}, r"test: this part of 110 rows would be empty"),
         (FRACTIONS, {"train": 0, "validation": 0, "test": 0}, r"task: train, validation, test are all 0"),
         ({"pretrain": 0.001, "task": 0.999}, TASK, r"pretrain: this part of 110 rows would be empty"),

@@ -81,6 +81,7 @@ def test_missing_and_infinite_points():
     assert non_dominated(points).tolist() == [False, True, False, True, False]
     assert hypervolume(points, torch.tensor([4.0, 4.0])).item() == 4
     assert non_dominated(points[[0, 2]]).tolist() == [False, False]
+    assert non_dominated(torch.tensor([[1.0, inf], [2.0, 2.0]])).tolist() == [True, True]
     assert hypervolume(points[[0, 2]], torch.tensor([4.0, 4.0])).item() == 0
 
 

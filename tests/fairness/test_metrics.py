@@ -52,7 +52,7 @@ def rates_of(rate, y, prediction, s):
 
 
 def largest_by_hand(per_class_rates, combine):
-    """Largest |combine(differences)| over classes and pairs i < j, with its sign; `per_class_rates`: [[rate arrays]]."""
+    """Largest |combine(differences)| over classes and pairs i < j, with its sign; rates: [class][rate][group]."""
     values = [
         combine(*(rate[i] - rate[j] for rate in rates))
         for rates in per_class_rates

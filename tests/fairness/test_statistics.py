@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
 from itertools import combinations
 
 import numpy as np
@@ -128,10 +129,8 @@ class TestPairedDifference:
         assert found.p > paired_difference(a, b).p
 
     def test_lengths_that_differ_are_named(self):
-        from jaxtyping import TypeCheckError
-
-        with pytest.raises((InputError, TypeCheckError)):
-            paired_difference(np.ones(3), np.ones(4))
+        with pytest.raises(InputError, match="3 and 4 replicates"):
+            unwrap(paired_difference)(np.ones(3), np.ones(4))  # without the tests' shape checks
 
 
 class TestHolm:

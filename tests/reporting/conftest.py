@@ -22,21 +22,30 @@ VARIANTS = {
     "win_r2_a0.5": ("win", 0.5, 2),
 }
 # (mean, deviation shared by the variants of a seed, deviation of the variant)
-SCALES = {"err": (15.6, 0.5, 0.05), "delta_eo": (0.19, 0.03, 0.004), "delta_dp": (0.18, 0.02, 0.003), "auc": (0.9, 0.01, 0.001)}
+SCALES = {
+    "err": (15.6, 0.5, 0.05),
+    "delta_eo": (0.19, 0.03, 0.004),
+    "delta_dp": (0.18, 0.02, 0.003),
+    "auc": (0.9, 0.01, 0.001),
+}
 PUBLISHED = [
     {"variant": "pretrained", "paper": "win", "table": "T3", "method": "pretrained"},
     {"variant": "win_r2_a0.5", "paper": "win", "table": "T3", "method": "win"},
 ]
 CLAIMS = [
     {
-        "claim": f"WIN has a lower {metric} than {other} (Section 4.2)",
+        "claim": f"WIN has a lower {symbol} than {other} (Section 4.2)",
         "metric": metric,
         "left": {"method": "win", "rank": 2},
         "right": {"method": method, **rank},
         "claimed": "lower",
     }
-    for other, method, rank in (("TL", "tl", {}), ("f+SVD", "svd", {"rank": 2}), ("the pretrained model", "pretrained", {}))
-    for metric in ("err", "delta_eo", "delta_dp")
+    for other, method, rank in (
+        ("TL", "tl", {}),
+        ("f+SVD", "svd", {"rank": 2}),
+        ("the pretrained model", "pretrained", {}),
+    )
+    for metric, symbol in (("err", "error"), ("delta_eo", "ΔEO"), ("delta_dp", "ΔDP"))
 ]
 
 
@@ -69,7 +78,9 @@ def metrics() -> pd.DataFrame:
     shared = {metric: rng.normal(0, scale[1], SEEDS) for metric, scale in SCALES.items()}
     values = {
         variant: {
-            metric: list(mean + shared[metric] + rng.normal(0, own, SEEDS) + (mean * 0.03 if variant == "pretrained" else 0))
+            metric: list(
+                mean + shared[metric] + rng.normal(0, own, SEEDS) + (mean * 0.03 if variant == "pretrained" else 0)
+            )
             for metric, (mean, _, own) in SCALES.items()
         }
         for variant in VARIANTS
@@ -113,7 +124,9 @@ def predictions() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def context(metrics: pd.DataFrame, history: pd.DataFrame, fisher: np.ndarray, predictions: pd.DataFrame) -> ReportContext:
+def context(
+    metrics: pd.DataFrame, history: pd.DataFrame, fisher: np.ndarray, predictions: pd.DataFrame
+) -> ReportContext:
     summary = tables.summary(metrics, PUBLISHED)
     verdicts = claims.evaluate(metrics, CLAIMS)
     floor = {variant: {"delta_eo": 0.033, "delta_dp": 0.007} for variant in VARIANTS}
@@ -134,11 +147,14 @@ def context(metrics: pd.DataFrame, history: pd.DataFrame, fisher: np.ndarray, pr
         figures={
             "performance": figures.performance(metrics, summary, noise_floor=floor),
             "paired-differences": figures.paired_differences(verdicts),
-            "fisher-diagonal": figures.fisher_diagonal(fisher, GROUPS),
+            "fisher-diagonal": figures.fisher_diagonal(fisher, GROUPS, CLASSES),
             "learning-curves": figures.learning_curves(history),
         },
         splits=pd.DataFrame(splits, columns=["split", "group", "label", "rows"]),
-        settings={"finetune": {"optimizer": "adam", "lr": 0.001, "epochs": 20}, "win": {"alpha": [0.5], "ranks": [1, 2]}},
+        settings={
+            "finetune": {"optimizer": "adam", "lr": 0.001, "epochs": 20},
+            "win": {"alpha": [0.5], "ranks": [1, 2]},
+        },
         noise_floor=floor,
         lineage={
             "git_commit": "0123abc",

@@ -22,12 +22,12 @@ _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZM
 def extract(archive: Path, folder: Path) -> None:
     """Unpack a zip or tar archive (plain, gzip, bzip2, xz) into `folder`.
 
-    Only folders and regular files are unpacked, without their owners and permissions. All is written aside first: an archive
-    that is refused, damaged or interrupted leaves nothing behind.
+    Only folders and regular files are unpacked, without their owners and permissions. All is written aside first: an
+    archive that is refused, damaged or interrupted leaves nothing behind.
 
     Raises:
-        InputError: an entry is absolute, climbs out with "..", is a link, a device or encrypted, or occurs twice; the archive
-            is damaged or of another kind; or `folder` holds one of its top entries already.
+        InputError: an entry is absolute, climbs out with "..", is a link, a device or encrypted, or occurs twice; the
+            archive is damaged or of another kind; or `folder` holds one of its top entries already.
     """
     if not archive.is_file():
         raise InputError(f"{archive}: no such file, expected a zip or tar archive")

@@ -1,4 +1,4 @@
-"""CelebA: celebrities' faces with forty attributes (Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015).
+"""CelebA: celebrity faces with forty attributes (Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015).
 
 The folder holds the official files as they come: `img_align_celeba/`, `list_attr_celeba.txt` and, where the official
 partition is asked for, `list_eval_partition.txt`. They may describe the full set of 202,599 images or any part of it.
@@ -42,7 +42,7 @@ def read(
     Args:
         folder: holds the official files.
         checksums: file name → SHA-256.
-        partition: train, validation or test keeps the rows of that official part; None keeps all, with no need of the file.
+        partition: train, validation or test keeps the rows of that official part; None keeps all, without that file.
         max_bad_fraction: the share of the images that may have no row; those are left out, with a line in the log.
 
     Returns:
@@ -50,7 +50,7 @@ def read(
         `images.check_images` names them and `images.drop_bad` decides.
 
     Raises:
-        InputError: a file is absent, altered or malformed (the sentence gives the line), or too many images have no row.
+        InputError: a file is absent, altered or malformed (in which line), or too many images have no row.
     """
     source = how_to_get(folder)
     if checksums:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from counterpoise.data import celeba, lfw
 from counterpoise.data.drawing import Look, draw_face
 from counterpoise.errors import InputError
 
+Rates = Mapping[str, tuple[float, float]]
+
 VERSION = 1  # of the drawings: raise it when they change, so that folders written by an older version are redrawn
 MARKER = "generated.json"
 QUALITY = 90  # of the JPEG files
@@ -29,7 +31,7 @@ CELEBA_SIZE = (89, 109)  # half the official 178 by 218
 LFW_SIZE = 112
 
 # How often each attribute occurs among (women, men). From the first 10,000 images of CelebA, in percent.
-CELEBA_RATES = {
+CELEBA_RATES: Rates = {
     "Black_Hair": (20, 30),
     "Blond_Hair": (24, 2),
     "Brown_Hair": (24, 15),
@@ -46,7 +48,7 @@ HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")  # exclud
 
 # In LFW+a more than three in four pictures show men, and the attribute classifier finds make-up on some of them.
 LFW_MEN = 0.775
-LFW_MAKEUP = (74, 10)
+LFW_RATES: Rates = {**CELEBA_RATES, "Heavy_Makeup": (74, 10)}
 LFW_COLUMNS = ("Male", "Heavy Makeup", "Wavy Hair", "Smiling", "Youth", "Eyeglasses")
 
 # Strengths of a cue are drawn from these ranges. They meet in the middle: there lie the faces nobody can tell.
@@ -94,8 +96,7 @@ def write_lfwa(folder: Path, *, images: int = 600, size: int = LFW_SIZE, seed: i
 
     def write(into: Path) -> None:
         rows = [f"#\t{lfw.ATTRIBUTES}", "\t".join(["#", *lfw.KEY, *LFW_COLUMNS])]
-        rates = {**CELEBA_RATES, "Heavy_Makeup": LFW_MAKEUP}
-        for index, (person, face) in enumerate(_faces(images, (size, size), seed, LFW_MEN, rates)):
+        for index, (person, face) in enumerate(_faces(images, (size, size), seed, LFW_MEN, LFW_RATES)):
             name = f"Drawn Face{index:05d}"
             path = into / lfw.image_path(name, 1)
             path.parent.mkdir(parents=True)
@@ -110,7 +111,7 @@ def write_lfwa(folder: Path, *, images: int = 600, size: int = LFW_SIZE, seed: i
 
 
 def _faces(
-    images: int, size: tuple[int, int], seed: int, men: float, rates: dict[str, tuple[float, float]]
+    images: int, size: tuple[int, int], seed: int, men: float, rates: Rates
 ) -> Iterator[tuple[Person, Image.Image]]:
     """Draw faces one by one, each from a generator of its own."""
     for index in range(images):
@@ -119,7 +120,7 @@ def _faces(
         yield person, draw_face(person.look, rng, size)
 
 
-def draw_person(rng: np.random.Generator, men: float, rates: dict[str, tuple[float, float]]) -> Person:
+def draw_person(rng: np.random.Generator, men: float, rates: Rates) -> Person:
     """Draw the attributes, dependent on sex, and then a look that shows them."""
     male = bool(rng.random() < men)
     rate = {name: pair[male] / 100 for name, pair in rates.items()}
@@ -160,7 +161,7 @@ def _official_part(index: int, images: int) -> int:
 
 
 def _write_once(folder: Path, write: Callable[[Path], None], **arguments: object) -> None:
-    """Write aside, then rename. Nothing to do if `folder` holds the same drawings; refused if it holds anything else."""
+    """Write aside, then rename. Leaves the same drawings alone; refuses a folder that holds anything else."""
     marker = json.dumps({"drawn by": "counterpoise.data.faces", "version": VERSION, **arguments}, sort_keys=True) + "\n"
     held = folder / MARKER
     if held.is_file() and held.read_text(encoding="utf-8") == marker:

@@ -1,6 +1,6 @@
 """Downloads: resumed where they broke off, checked before they get their name, unpacked without leaving their folder.
 
-Only what may be fetched automatically is: LFW+a. CelebA's terms are the user's to accept, so it is fetched on explicit request.
+LFW+a may be fetched automatically. CelebA's terms are the user's to accept: it is fetched only when they are.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ class Remote:
     checksum: str | None
 
 
-#: The archive's MD5 is the one torchvision publishes. Nobody publishes one for the attribute file. Hosts come and go (the
-#: archive's has been down for long periods): `urls` of `fetch_lfwa` names a mirror, which must deliver the same bytes.
+#: The archive's MD5 is the one torchvision publishes; the attribute file has none. torchvision reports that the archive's
+#: host no longer serves programs: `urls` of `fetch_lfwa` names a mirror, which must deliver the same bytes.
 LFWA = (
     Remote(
         f"{lfw.IMAGES}.tgz",
@@ -73,8 +74,12 @@ def fetch_lfwa(
         trust_first_use: as in `download`.
 
     Raises:
-        InputError: as `download` and `archives.extract`.
+        InputError: `urls` or `checksums` names another file; or as `download` and `archives.extract`.
     """
+    known = [file.name for file in LFWA]
+    for name in [*(urls or {}), *(checksums or {})]:
+        if name not in known:
+            raise InputError(f"{name!r} is no file of LFW+a{suggest(name, known)}")
     archive, attributes = (
         Remote(file.name, (urls or {}).get(file.name, file.url), (checksums or {}).get(file.name, file.checksum))
         for file in LFWA
@@ -112,7 +117,7 @@ FETCHERS: Mapping[str, Callable[..., None]] = {"celeba": fetch_celeba, "lfwa": f
 
 
 def download(remote: Remote, folder: Path, *, trust_first_use: bool = False, source: str = "") -> Path:
-    """Fetch one file, unless it is there with the right checksum, and return its path.
+    """Fetch one file and return its path. A file that is there is fetched again only if its checksum is wrong.
 
     The bytes gather in `<name>.part`, which a later call continues, and get their name when the checksum is right. The
     checksum is `remote`'s, or the one in `<name>.sha256` from an earlier download. Where there is neither, the file is
@@ -125,13 +130,17 @@ def download(remote: Remote, folder: Path, *, trust_first_use: bool = False, sou
     record = folder / f"{remote.name}.sha256"
     checksum = remote.checksum or _recorded(record)
     hint = f"; {source}" if source else ""
+    path = folder / remote.name
+    if checksum is None and path.is_file():
+        return path
     if checksum is None and not trust_first_use:
         raise InputError(
             f"{remote.name} has no published checksum: give its SHA-256 (checksums), or set trust_first_use to accept "
             f"the first download and hold later ones to it{hint}"
         )
     try:
-        path = Path(pooch.retrieve(remote.url, checksum, fname=remote.name, path=folder, downloader=_resume))
+        part = folder / f"{remote.name}.part"
+        pooch.retrieve(remote.url, checksum, fname=remote.name, path=folder, downloader=partial(_resume, part))
     except (OSError, http.client.HTTPException) as error:
         raise InputError(f"{remote.url} could not be fetched ({error}), another call resumes it{hint}") from error
     except ValueError as error:  # how pooch says that the checksum differs; it has removed the file
@@ -147,20 +156,20 @@ def _recorded(record: Path) -> str | None:
     return f"sha256:{record.read_text(encoding='utf-8').split()[0]}" if record.is_file() else None
 
 
-def _resume(url: str, output: str, _: object) -> None:
-    """Download `url` to `output`, as pooch asks of a downloader, through a partial file that survives a failure.
+def _resume(part: Path, url: str, output: str, _: object) -> None:
+    """Download `url` to `output`, as pooch asks of a downloader, through the file `part`, which survives a failure.
 
-    The partial file stands beside the final one. It is continued only if the server vouches, by the entity tag or date
-    that came with its first bytes (RFC 9110, 13.1.5, If-Range), that it still serves the same file.
+    It is continued only if the server vouches, by the entity tag or date that came with its first bytes (RFC 9110,
+    section 13.1.5, If-Range), that it still serves the same file.
     """
     if not url.startswith(("https://", "http://")):
         raise InputError(f"{url}: expected an address that begins with https:// or http://")
-    part = Path(output).parent / f"{url.rpartition('/')[2]}.part"
     for attempt in range(1, ATTEMPTS + 1):
         try:
             _continue(url, part)
             break
-        except urllib.error.HTTPError:  # an answer, not a broken connection: asking again would not change it
+        except urllib.error.HTTPError as error:  # an answer, not a broken connection: asking again changes nothing
+            error.close()
             raise
         except (OSError, http.client.HTTPException) as error:
             if attempt == ATTEMPTS:
@@ -190,6 +199,8 @@ def _continue(url: str, part: Path) -> None:
         response = urllib.request.urlopen(url, timeout=TIMEOUT)
     with response:
         resumed = response.status == http.client.PARTIAL_CONTENT
+        if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {part.stat().st_size}-"):
+            raise http.client.HTTPException("the server sent another range than was asked for")
         if not resumed:
             _remember(response.headers.get("ETag") or response.headers.get("Last-Modified"), part)
         expected = response.headers.get("Content-Length")
@@ -202,7 +213,7 @@ def _continue(url: str, part: Path) -> None:
 
 
 def _remember(validator: str | None, part: Path) -> None:
-    """Keep what identifies this version of the file. A weak tag (W/) identifies no bytes and may not be resumed from."""
+    """Keep what identifies this version of the file. A weak tag (W/) identifies no bytes: nothing resumes from it."""
     if validator and not validator.startswith("W/"):
         _validator(part).write_text(validator, encoding="latin-1")
     else:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Int64, UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -88,7 +88,7 @@ def decode(path: Path) -> UInt8[Tensor, "3 H W"]:
 
 def reason(error: Exception) -> str:
     """Say in a few words why decoding failed; without the path, which the report names already."""
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "not an image"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -186,8 +186,8 @@ def drop_bad(
     if len(names) > max_fraction * len(table):
         reasons = [f"{name}: {bad[name]}" for name in names]
         raise InputError(
-            f"{len(names)} of {len(table)} images cannot be used ({_first(reasons)}), expected at most {max_fraction:.2%} "
-            "to leave out (max_bad_fraction)"
+            f"{len(names)} of {len(table)} images cannot be used ({_first(reasons)}), "
+            f"expected at most {max_fraction:.2%} to leave out (max_bad_fraction)"
         )
     report = BadImages(len(table), len(names), {name: bad[name] for name in names[:EXAMPLES]})
     return table.loc[~unusable].reset_index(drop=True), report

@@ -1,4 +1,4 @@
-"""LFW+a: Labeled Faces in the Wild, deep-funneled (Huang et al. 2012), with scored attributes (Kumar et al., ICCV 2009).
+"""LFW+a: Labeled Faces in the Wild, deep-funneled (Huang et al. 2012), and scored attributes (Kumar et al., ICCV 2009).
 
 The folder holds `lfw-deepfunneled/<Person_Name>/<Person_Name>_0001.jpg` and `lfw_attributes.txt`, both as they come.
 An attribute is present when its classifier's score is above zero. Nine of the 13,233 images may have no row.
@@ -50,7 +50,7 @@ def read(
         whose image is absent are kept: `images.check_images` names them and `images.drop_bad` decides.
 
     Raises:
-        InputError: a file is absent, altered or malformed (the sentence gives the line), or too many images have no row.
+        InputError: a file is absent, altered or malformed (in which line), or too many images have no row.
     """
     source = how_to_get(folder)
     if checksums:

@@ -131,9 +131,7 @@ def _largest_remainder(n: int, shares: Sequence[float | int]) -> list[int]:
 def _require_shares(what: str, given: Shares, expected: Sequence[str]) -> None:
     for name in given:
         if name not in expected:
-            raise InputError(
-                f"{what}: {name!r} is unknown{suggest(name, expected)}, expected only {', '.join(expected)}"
-            )
+            raise InputError(f"{what}: {name!r} is unknown{suggest(name, expected)}, expected the name of a part")
     for name in expected:
         if name not in given:
             raise InputError(f"{what}: {name!r} is missing, expected {', '.join(expected)}")

@@ -16,7 +16,7 @@ from counterpoise.data.files import sha256, write_bytes
 from counterpoise.errors import InputError
 
 #: Fewer rows leave a (class, group) cell without a row for each part of a split.
-MIN_ROWS = 200
+MIN_ROWS = 400
 
 _TRAINING_SHARE = 2 / 3  # UCI's own division into adult.data and adult.test
 _MALE_SHARE = 2 / 3

@@ -27,6 +27,10 @@ _PARTS: Mapping[Part, tuple[Callable[[Tensor], Tensor], str]] = {
 }
 
 
+CALLER_OF_THE_METRIC = 3
+"""`stacklevel` that makes a warning point to the code that called the metric."""
+
+
 class UndefinedMetricWarning(UserWarning):
     """A metric is NaN because a class or a group it needs is absent."""
 
@@ -80,7 +84,7 @@ def count_metric(*needs: Part) -> Callable[[CountMetric], CountMetric]:
         def warning(counts: Tensor) -> Tensor:
             value = function(counts)
             if value.isnan().any():
-                warn_undefined(function.__name__, value, _absent_parts(counts, value, needs), stacklevel=3)
+                warn_undefined(function.__name__, value, _absent_parts(counts, value, needs))
             return value
 
         _count_metrics[function.__name__] = warning
@@ -89,12 +93,12 @@ def count_metric(*needs: Part) -> Callable[[CountMetric], CountMetric]:
     return enter
 
 
-def warn_undefined(metric: str, value: Tensor, absent: str, *, stacklevel: int) -> None:
+def warn_undefined(metric: str, value: Tensor, absent: str) -> None:
     """Warn that `metric` is NaN somewhere in `value` because of what is `absent`."""
     message = (
         f"{metric} is undefined (NaN) in {int(value.isnan().sum())} of {value.numel()} evaluations; absent: {absent}."
     )
-    warnings.warn(message, UndefinedMetricWarning, stacklevel=stacklevel)
+    warnings.warn(message, UndefinedMetricWarning, stacklevel=CALLER_OF_THE_METRIC)
 
 
 def _absent_parts(counts: Tensor, value: Tensor, needs: tuple[Part, ...]) -> str:

@@ -11,7 +11,7 @@ Each takes counts [*batch, G, k, k] (group, true class, predicted class; see `co
 
 In the definitions $D$ is a group's share of predictions, $P(\hat y = 1 \mid s)$, and TPR, FPR are its true and false
 positive rates. Sources: fairlearn's user guide for the names; arXiv 2403.00625, Section 4.1, for err, ΔDP and ΔEO;
-Zhang, Gao and Huang (ECCV 2022), Section 3, for SPD, EOD, AOD and the mean bias.
+Zhang, Gao and Huang (ECCV 2022), Section 3.1, Eq. 4 to 6, for SPD, EOD and AOD, and Section 4.1 for the mean bias.
 """
 
 from __future__ import annotations

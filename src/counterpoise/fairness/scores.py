@@ -65,7 +65,7 @@ def auc(
     value = value.reshape(score.shape[:-1])
     if value.isnan().any():
         missing = [f"class {c}" for c in (0, 1) if not (y == c).any(-1).all()]
-        warn_undefined("auc", value, ", ".join(missing), stacklevel=3)
+        warn_undefined("auc", value, ", ".join(missing))
     return value
 
 
@@ -92,8 +92,8 @@ def leakage(representation: Float[Tensor, "n d"], s: Integer[Tensor, "n"], *, se
 
     Balanced accuracy of out-of-fold predictions of a *converged* logistic regression on standardised inputs, in
     stratified cross-validation. The classes are weighted equally, as the balanced accuracy does: otherwise a probe that
-    always answers with the majority hides what it could read. A head trained for a few epochs reads less than is there
-    (Nahon et al., ECCV 2024: 0.16 where a converged probe reads 0.58).
+    always answers with the majority hides what it could read. Converged, because a head trained for a few epochs can
+    report far less than is there.
 
     Args:
         representation: one row per sample.
@@ -109,7 +109,7 @@ def leakage(representation: Float[Tensor, "n d"], s: Integer[Tensor, "n"], *, se
     _, sizes = np.unique(labels, return_counts=True)
     if len(sizes) < 2 or sizes.min() < 2:
         absent = "a second group" if len(sizes) < 2 else "a second sample of the smallest group"
-        warn_undefined("leakage", torch.tensor(torch.nan), absent, stacklevel=3)
+        warn_undefined("leakage", torch.tensor(torch.nan), absent)
         return float("nan")
     probe = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=PROBE_ITERATIONS))
     parts = StratifiedKFold(min(folds, int(sizes.min())), shuffle=True, random_state=seed)

@@ -15,12 +15,12 @@ from counterpoise.storage import Checkpoint
 
 def feature_matrix(samples: pd.DataFrame) -> Float[Tensor, "N D"]:
     """Return the feature columns of a table, in their order."""
-    return torch.from_numpy(samples.drop(columns=["y", "s"]).to_numpy(dtype=np.float32))
+    return torch.from_numpy(samples.drop(columns=["y", "s"]).to_numpy(dtype=np.float32, copy=True))
 
 
 def examples(samples: pd.DataFrame, x: Tensor) -> Examples:
     """Pair features with the classes and groups of the samples."""
-    return Examples(x, torch.from_numpy(samples["y"].to_numpy()), torch.from_numpy(samples["s"].to_numpy()))
+    return Examples(x, torch.tensor(samples["y"].to_numpy()), torch.tensor(samples["s"].to_numpy()))
 
 
 def rows(splits: Checkpoint, part: str) -> Int[Tensor, "R n"]:

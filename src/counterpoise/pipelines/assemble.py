@@ -31,6 +31,11 @@ def assemble(experiment: Experiment) -> Pipeline:
     return sum((_bind(name, create(), experiment) for name, create in STAGES.items()), Pipeline([]))
 
 
+def artifact(owner: str, name: str) -> str:
+    """Return an artifact's name in the catalog; Kedro keeps the dot for namespaces."""
+    return f"{owner}__{name}"
+
+
 def parameter(name: str, experiment: Experiment) -> str:
     """Return the path of the block that the stages' `params:<name>` stands for in this experiment."""
     if name in SHARED:
@@ -54,7 +59,7 @@ def _descend(parameters: Mapping[str, Any], path: str) -> Any:
 
 def _bind(stage: str, template: Pipeline, experiment: Experiment) -> Pipeline:
     def dataset(name: str) -> str:
-        return f"{experiment.dataset if name in OF_THE_DATASET else experiment.name}.{name}"
+        return artifact(experiment.dataset if name in OF_THE_DATASET else experiment.name, name)
 
     inputs = template.inputs()
     return Pipeline(

@@ -1,8 +1,8 @@
 """Tables, verdicts, figures, the HTML report, the model card and what the terminal shows. No Kedro, no MLflow.
 
-    summary = tables.summary(metrics, published_rows)
-    verdicts = claims.evaluate(metrics, claim_specs)
-    html, content = build(ReportContext(..., summary=summary, claims=verdicts))
+summary = tables.summary(metrics, published_rows)
+verdicts = claims.evaluate(metrics, claim_specs)
+html, content = build(ReportContext(..., summary=summary, claims=verdicts))
 """
 
 from counterpoise.reporting import claims, figures, published, tables

@@ -17,7 +17,7 @@ _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]#|~])")
 
 
 def render(template: str, **content: Any) -> str:
-    """Fill in a template. HTML is escaped automatically; Markdown templates pass what comes from outside through `md`."""
+    """Fill in a template. HTML escapes by itself; a Markdown template passes what comes from outside through `md`."""
     return _environment(autoescape=".html" in template).get_template(template).render(**content)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from counterpoise.fairness import METRICS
+from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting.context import ReportContext
 from counterpoise.reporting.wording import (
     enumerate_words,
@@ -56,9 +57,7 @@ def headline(claims: pd.DataFrame) -> str:
         return f"{subject} {_predicate(claims['verdict'].iloc[0])}."
     if counts[NOT_DISTINGUISHABLE] == total:
         return f"None of the {total} claims tested can be told from no difference."
-    parts = [
-        f"{count} {'is' if count == 1 else 'are'} {_predicate(name)}" for name, count in counts.items() if count
-    ]
+    parts = [f"{count} {'is' if count == 1 else 'are'} {_predicate(name)}" for name, count in counts.items() if count]
     return f"{subject} {enumerate_words(parts)}."
 
 
@@ -69,7 +68,7 @@ def _predicate(name: str) -> str:
 def _comparisons(claims: pd.DataFrame, specs: Sequence[Mapping[str, Any]]) -> list[str]:
     """One sentence for each pair of sides, over all the metrics on which they were compared."""
     pairs: dict[tuple[str, str], list[Any]] = {}
-    for row, spec in zip(claims.itertuples(), specs, strict=True):
+    for row, spec in zip(rows_of(claims), specs, strict=True):
         pairs.setdefault((_side(spec["left"]), _side(spec["right"])), []).append(row)
     return [_compare(left, right, rows) for (left, right), rows in pairs.items()]
 
@@ -83,7 +82,7 @@ def _compare(left: str, right: str, rows: Sequence[Any]) -> str:
 
 
 def _difference(row: Any, right: str) -> str:
-    """`has a lower err than TL (better: −0.42 points, 95% interval −0.61 to −0.23)`; better or worse only where defined."""
+    """`has a lower error than f+SVD (better: −0.42 points, 95% interval −0.61 to −0.23)`, merit where defined."""
     lower = row.difference < 0
     info = METRICS.get(row.metric)
     merit = ""
@@ -115,7 +114,9 @@ def _reservations(context: ReportContext) -> list[str]:
     floors = _floors(context.noise_floor)
     if floors:
         listed = enumerate_words(f"{number(value, metric)} for {metric_symbol(metric)}" for metric, value in floors)
-        sentences.append(f"A perfectly fair model would not measure 0 on a test split of this size, but about {listed}.")
+        sentences.append(
+            f"A perfectly fair model would not measure 0 on a test split of this size, but about {listed}."
+        )
     return sentences
 
 

@@ -1,4 +1,4 @@
-"""Is the paper's claim there? Each claim is a paired comparison over the seeds, and all of them share one correction."""
+"""Is the paper's claim there? Each claim is a paired comparison over the seeds; all of them share one correction."""
 
 from __future__ import annotations
 
@@ -90,5 +90,7 @@ def _select(rows: pd.DataFrame, selector: Mapping[str, Any], where: str) -> pd.S
     variants = sorted(rows.loc[chosen, "variant"].unique())
     if len(variants) != 1:
         found = ", ".join(variants) or "none"
-        raise InputError(f"{where}: the selector {dict(selector)} leaves {len(variants)} variants ({found}), expected one.")
+        raise InputError(
+            f"{where}: the selector {dict(selector)} leaves {len(variants)} variants ({found}), expected one."
+        )
     return rows[chosen].set_index("seed")["value"].sort_index()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting.answer import CONTRADICTED, NOT_DISTINGUISHABLE, SUPPORTED, headline
 from counterpoise.reporting.wording import (
     HEADLINE_METRICS,
@@ -55,12 +56,12 @@ def summary_panel(
         table.add_column("paper", justify="right", style="dim", no_wrap=True)
     indexed = summary.set_index(["variant", "metric"])
     for variant in summary["variant"].unique():
-        cells = []
+        cells: list[str] = []
         for metric in metrics:
             row = indexed.loc[(variant, metric)] if (variant, metric) in indexed.index else None
             cells += _cells(row, metric)
         table.add_row(escape(variant), *cells)
-    verdicts = [_verdict_line(row) for row in claims.itertuples()]
+    verdicts = [_verdict_line(row) for row in rows_of(claims)]
     lines = [Text(line) for line in where_next]
     parts: list[RenderableType] = [table, Text(headline(claims), style="bold"), *verdicts]
     return Panel(Group(*parts, *([Text("")] if lines else []), *lines), title=escape(title), title_align="left")
@@ -102,7 +103,7 @@ class TrainingProgress:
             disable=not console.is_terminal,
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> TrainingProgress:
         self._progress.start()
         return self
 
@@ -116,8 +117,9 @@ class TrainingProgress:
         task = self._progress.add_task(escape(description), total=total, status="")
 
         def update(advance: int = 1, **fields: Any) -> None:
-            shown = {"status": "  ".join(f"{key} {_short(value)}" for key, value in fields.items())} if fields else {}
-            self._progress.update(task, advance=advance, **shown)
+            self._progress.update(task, advance=advance)
+            if fields:
+                self._progress.update(task, status="  ".join(f"{key} {_short(value)}" for key, value in fields.items()))
 
         return update
 

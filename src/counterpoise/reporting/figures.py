@@ -22,7 +22,15 @@ from counterpoise.reporting._theme import (
     text,
 )
 from counterpoise.reporting.tables import test_rows
-from counterpoise.reporting.wording import HEADLINE_METRICS, metric_axis, metric_order, p_value
+from counterpoise.reporting.wording import (
+    HEADLINE_METRICS,
+    difference_axis,
+    metric_axis,
+    metric_order,
+    metric_symbol,
+    metric_unit,
+    p_value,
+)
 
 _ROW: Final = 44  # pixels a variant or a claim takes
 _MARGINS: Final = 200  # pixels above and below the panels together
@@ -53,29 +61,17 @@ def performance(
     for column, metric in enumerate(panels, start=1):
         seeds = test[(test["metric"] == metric) & test["variant"].isin(rows)].sort_values(["variant", "seed"])
         means = summary[summary["metric"] == metric]
-        own = [colours[method] for method in means["method"]]
         places = means["variant"].map(rows)
-        measured = means["mean"].to_numpy(np.float64)
         traces = [
             go.Scatter(
                 name="one seed",
                 x=seeds["value"],
                 y=seeds["variant"].map(rows) + _offsets(seeds),
                 text=[f"seed {seed}" for seed in seeds["seed"]],
-                marker={"size": 5, "color": [colours[variants[name]] for name in seeds["variant"]], "opacity": 0.4},
+                marker={"size": 5, "color": list(seeds["method"].map(colours)), "opacity": 0.4},
                 hovertemplate="%{text}: %{x:.4g}<extra></extra>",
             ),
-            go.Scatter(
-                name="mean, 95% interval",
-                x=measured,
-                y=places,
-                error_x=_whiskers(means, measured),
-                marker={"size": 11, "color": own},
-                text=[text(name) for name in means["variant"]],
-                customdata=means[["ci_low", "ci_high", "n"]],
-                hovertemplate="%{text}: %{x:.4g}<br>95% interval %{customdata[0]:.4g} to %{customdata[1]:.4g}"
-                "<br>%{customdata[2]} seeds<extra></extra>",
-            ),
+            *(_means(own, places[own.index], colours[own["method"].iloc[0]]) for _, own in means.groupby("method")),
             go.Scatter(
                 name="the paper",
                 x=means["reported"],
@@ -97,6 +93,7 @@ def performance(
                 trace.update(mode="markers", legendgroup=trace.name, showlegend=_is_new(figure, trace.name))
                 figure.add_trace(trace, row=1, col=column)
         figure.update_xaxes(title_text=metric_axis(metric), row=1, col=column)
+    figure.update_yaxes(ticks="")
     figure.update_yaxes(
         tickvals=list(rows.values()), ticktext=[text(name) for name in rows], range=[len(rows) - 0.5, -0.6]
     )
@@ -140,12 +137,14 @@ def paired_differences(claims: pd.DataFrame) -> go.Figure:
             )
         labels = ["<br>".join(textwrap.wrap(text(claim), _WRAP)) for claim in rows["claim"]]
         figure.update_yaxes(tickvals=rows.index.tolist(), ticktext=labels, range=[len(rows) - 0.4, -0.6], row=panel)
-        figure.update_xaxes(title_text=f"difference in {metric_axis(metric)}", row=panel)
+        figure.update_xaxes(title_text=difference_axis(metric), row=panel)
         figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.5, "dash": "dot"}, row=panel, col=1)
     return _finish(figure, "Paired differences between methods", height=total)
 
 
-def fisher_diagonal(fisher: Float[np.ndarray, "R G d k"], group_names: Sequence[str]) -> go.Figure:
+def fisher_diagonal(
+    fisher: Float[np.ndarray, "R G d k"], group_names: Sequence[str], class_names: Sequence[str] = ()
+) -> go.Figure:
     """The head's diagonal Fisher information by group: Figure 3 of the WIN paper.
 
     Above, the mean over replicates of log10 F, one panel per group on one colour scale. Below, each feature's
@@ -183,9 +182,9 @@ def fisher_diagonal(fisher: Float[np.ndarray, "R G d k"], group_names: Sequence[
             col=column,
         )
         figure.update_xaxes(title_text="feature, by importance", showgrid=False, row=1, col=column)
-    figure.update_yaxes(title_text="class", showgrid=False, nticks=min(len(classes), 8), row=1, col=1)
-    figure.update_yaxes(showticklabels=False, showgrid=False, row=1)
-    figure.update_yaxes(showticklabels=True, tickformat="d", dtick=1 if len(classes) < 8 else None, row=1, col=1)
+    named = {"tickvals": classes, "ticktext": list(map(text, class_names))} if len(class_names) == len(classes) else {}
+    figure.update_yaxes(showticklabels=False, showgrid=False, ticks="", row=1)
+    figure.update_yaxes(title_text="class", showticklabels=True, tickformat="d", **named, row=1, col=1)
 
     features = np.arange(1, fisher.shape[2] + 1)
     for index, name in enumerate(group_names):
@@ -199,7 +198,13 @@ def fisher_diagonal(fisher: Float[np.ndarray, "R G d k"], group_names: Sequence[
     figure.update_layout(
         coloraxis={
             "colorscale": "Cividis",
-            "colorbar": {"title": {"text": "log<sub>10</sub> F"}, "y": 1, "yanchor": "top", "len": 0.4, "thickness": 14},
+            "colorbar": {
+                "title": {"text": "log<sub>10</sub> F"},
+                "y": 1,
+                "yanchor": "top",
+                "len": 0.4,
+                "thickness": 14,
+            },
         }
     )
     return _finish(figure, "Fisher information of the head, by group", height=620)
@@ -212,7 +217,7 @@ def learning_curves(history: pd.DataFrame) -> go.Figure:
         history: frame with `method, variant, seed, epoch, loss, validation_err` and the boolean `chosen`, true in the
             row of the epoch whose weights were kept. Lines are means over the seeds, bands their range.
     """
-    panels = {"loss": "training loss", "validation_err": f"validation {metric_axis('err')}"}
+    panels = {"loss": "training loss", "validation_err": f"validation {metric_symbol('err')} ({metric_unit('err')})"}
     variants = history[["variant", "method"]].drop_duplicates()
     colours = method_colours(variants["method"])
     figure = make_subplots(1, 2, horizontal_spacing=0.1)
@@ -270,8 +275,24 @@ def _dashes(variants: pd.DataFrame) -> dict[str, str]:
     }
 
 
+def _means(rows: pd.DataFrame, places: pd.Series, colour: str) -> go.Scatter:
+    """The means of one method's variants with their intervals: an error bar takes one colour per trace."""
+    measured = rows["mean"].to_numpy(np.float64)
+    return go.Scatter(
+        name="mean, 95% interval",
+        x=measured,
+        y=places,
+        error_x=_whiskers(rows, measured),
+        marker={"size": 11, "color": colour},
+        text=[text(variant) for variant in rows["variant"]],
+        customdata=rows[["ci_low", "ci_high", "n"]],
+        hovertemplate="%{text}: %{x:.4g}<br>95% interval %{customdata[0]:.4g} to %{customdata[1]:.4g}"
+        "<br>%{customdata[2]} seeds<extra></extra>",
+    )
+
+
 def _offsets(seeds: pd.DataFrame) -> np.ndarray:
-    """Spread the seeds of a variant evenly below its mean: jitter without chance, so that a report repeats to the byte."""
+    """Spread a variant's seeds evenly below its mean: jitter without chance, so that a report repeats to the byte."""
     place = seeds.groupby("variant").cumcount().to_numpy(np.float64)
     count = seeds.groupby("variant")["seed"].transform("size").to_numpy(np.float64)
     return _SPREAD + _SPREAD * place / np.maximum(count - 1, 1)
@@ -297,4 +318,3 @@ def _is_new(figure: go.Figure, name: str) -> bool:
 
 def _finish(figure: go.Figure, title: str, height: int) -> go.Figure:
     return figure.update_layout(template=TEMPLATE, title={"text": title}, height=height)
-

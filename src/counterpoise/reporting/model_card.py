@@ -1,4 +1,4 @@
-"""Model cards (Mitchell et al., "Model Cards for Model Reporting", FAT* 2019), with their nine headings in their order."""
+"""Model cards (Mitchell et al., "Model Cards for Model Reporting", FAT* 2019): their nine headings in their order."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Final
 
 from counterpoise.fairness import METRICS
 from counterpoise.reporting import wording
+from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting._templates import render
 from counterpoise.reporting.answer import answer
 from counterpoise.reporting.context import ReportContext
@@ -23,8 +24,8 @@ def model_card(context: ReportContext) -> str:
         lineage=lineage_rows(context.lineage),
         settings=list(flatten(context.settings).items()),
         splits=split_table(context),
-        summary=list(context.summary.itertuples()),
-        claims=list(context.claims.itertuples()),
-        group_rates=None if context.group_rates is None else list(context.group_rates.itertuples()),
+        summary=list(rows_of(context.summary)),
+        claims=list(rows_of(context.claims)),
+        group_rates=None if context.group_rates is None else list(rows_of(context.group_rates)),
         glossary=[METRICS[name] for name in wording.metric_order(context.summary["metric"]) if name in METRICS],
     )

@@ -13,9 +13,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from counterpoise.errors import InputError, suggest
+from counterpoise.reporting._frames import rows_of
 
 KEYS: Final = ("paper", "table", "dataset", "model", "method", "setting")
 COLUMNS: Final = (*KEYS, "metric", "value", "std", "bound", "note")
@@ -35,7 +37,7 @@ class PublishedResult:
 
 
 def load() -> pd.DataFrame:
-    """All published numbers. Columns `COLUMNS`: text, but for `value` and `std` (float64, NaN where none was printed)."""
+    """All published numbers, columns `COLUMNS`: text, but `value` and `std` are float64, NaN where none was printed."""
     return _read().copy()
 
 
@@ -83,7 +85,7 @@ def select(selectors: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         if rows.empty:
             raise InputError(f"{where}: no published number matches, expected at least one.")
         ours = {theirs: name for name, theirs in dict(selector.get("metrics") or {}).items()}
-        for row in rows[rows["bound"] == ""].itertuples():
+        for row in rows_of(rows[rows["bound"] == ""]):
             key = (str(selector["variant"]), ours.get(row.metric, row.metric))
             if key in records:
                 raise InputError(
@@ -109,10 +111,12 @@ def _read() -> pd.DataFrame:
 def _matching(keys: Mapping[str, Any], where: str) -> pd.DataFrame:
     """Rows with exactly these values; a key or value that occurs nowhere is a misspelling, not an empty answer."""
     table = _read()
+    chosen = np.ones(len(table), dtype=bool)
     for key, value in keys.items():
         if key not in (*KEYS, "metric"):
             raise InputError(f"{where}: unknown key {key!r}{suggest(key, (*KEYS, 'metric'))}.")
-        if value not in set(table[key]):
-            raise InputError(f"{where}: no published {key} is {value!r}{suggest(value, sorted(set(table[key])))}.")
-        table = table[table[key] == value]
-    return table
+        known = sorted(set(table[key]))
+        if value not in known:
+            raise InputError(f"{where}: no published {key} is {value!r}{suggest(value, known)}.")
+        chosen &= (table[key] == value).to_numpy(dtype=bool)
+    return table[chosen]

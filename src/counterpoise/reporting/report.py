@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from counterpoise.fairness import METRICS
 from counterpoise.reporting import wording
+from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting._templates import render, resource
 from counterpoise.reporting.answer import answer
 from counterpoise.reporting.context import ReportContext
@@ -36,11 +36,11 @@ def build(context: ReportContext) -> tuple[str, dict[str, Any]]:
         lineage=lineage_rows(context.lineage),
         headline_metrics=[name for name in wording.HEADLINE_METRICS if name in set(context.summary["metric"])],
         cells=_cells(context),
-        claims=list(context.claims.itertuples()),
+        claims=list(rows_of(context.claims)),
         figures=[_figure_view(name, figure) for name, figure in context.figures.items()],
         splits=split_table(context),
         settings=list(flatten(context.settings).items()),
-        group_rates=None if context.group_rates is None else list(context.group_rates.itertuples()),
+        group_rates=group_rate_table(context),
         glossary=[METRICS[name] for name in wording.metric_order(context.summary["metric"]) if name in METRICS],
         explain_weighted_svd=set(_INTERPRETED) <= set(context.summary["method"]),
         stylesheet=resource("report.css"),
@@ -82,14 +82,35 @@ def split_table(context: ReportContext) -> dict[str, Any]:
     for split in context.splits["split"].unique():
         numbers = [int(counts.get((split, *cell), 0)) for cell in cells]
         rows.append((split, numbers, sum(numbers)))
-    return {"columns": [(context.group_names[group], context.class_names[label]) for group, label in cells], "rows": rows}
+    return {
+        "columns": [(context.group_names[group], context.class_names[label]) for group, label in cells],
+        "rows": rows,
+    }
+
+
+def group_rate_table(context: ReportContext) -> dict[str, Any] | None:
+    """Rates side by side: `columns` of (rate, class name or ""), `rows` of (variant, group name, cells)."""
+    rates = context.group_rates
+    if rates is None:
+        return None
+    records = [(row, None if pd.isna(row.label) else int(row.label)) for row in rows_of(rates)]
+    columns = list(dict.fromkeys((row.rate, label) for row, label in records))
+    cells = {(row.variant, row.group, row.rate, label): row for row, label in records}
+    rows = dict.fromkeys((row.variant, row.group) for row, _ in records)
+    return {
+        "columns": [(rate, "" if label is None else context.class_names[label]) for rate, label in columns],
+        "rows": [
+            (variant, context.group_names[group], [cells[variant, group, *column] for column in columns])
+            for variant, group in rows
+        ],
+    }
 
 
 def _cells(context: ReportContext) -> dict[tuple[str, str], dict[str, Any]]:
     """(variant, metric) → a row of the summary, with the noise floor of that variant."""
     return {
-        (row["variant"], row["metric"]): row | {"floor": context.noise_floor.get(row["variant"], {}).get(row["metric"])}
-        for row in context.summary.to_dict("records")
+        (row.variant, row.metric): row._asdict() | {"floor": context.noise_floor.get(row.variant, {}).get(row.metric)}
+        for row in rows_of(context.summary)
     }
 
 

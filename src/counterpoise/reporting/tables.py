@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import pandas as pd
@@ -11,16 +11,14 @@ import pandas as pd
 from counterpoise.errors import InputError, suggest
 from counterpoise.fairness import summarize
 from counterpoise.reporting import published
+from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting.wording import METHOD_TITLES, metric_order
 
 METRICS_KEYS: Final = ("method", "variant", "seed", "split", "metric", "value")
 SETTINGS: Final = ("alpha", "rank", "constraint", "strength")
-SUMMARY_COLUMNS: Final = (
-    *("method", "variant", "metric"),
-    *("mean", "std", "ci_low", "ci_high", "n"),
-    *("reported", "reported_std"),
-)
-GROUP_RATE_COLUMNS: Final = ("method", "variant", "group", "label", "rate", "mean", "std", "ci_low", "ci_high", "n")
+_INTERVAL_COLUMNS: Final = ("mean", "std", "ci_low", "ci_high", "n")
+SUMMARY_COLUMNS: Final = ("method", "variant", "metric", *_INTERVAL_COLUMNS, "reported", "reported_std")
+GROUP_RATE_COLUMNS: Final = ("method", "variant", "group", "label", "rate", *_INTERVAL_COLUMNS)
 TEST: Final = "test"
 _POSITIVE: Final = 1
 
@@ -48,14 +46,14 @@ def summary(
     for name in reported["variant"].unique():
         if name not in variants:
             raise InputError(f"published selector: the variant {name!r} was not run{suggest(name, variants)}.")
-    paper = {(row.variant, row.metric): (row.reported, row.reported_std) for row in reported.itertuples()}
+    paper = {(row.variant, row.metric): (row.reported, row.reported_std) for row in rows_of(reported)}
 
-    values = {key: group["value"].to_numpy(np.float64) for key, group in test.groupby(["variant", "metric"])}
+    by_seed = test.sort_values("seed", kind="stable").groupby(["variant", "metric"])["value"]
+    values: dict[Any, np.ndarray] = {key: replicates.to_numpy(np.float64) for key, replicates in by_seed}
     records = []
     for variant, method in variants.items():
         for metric in metric_order(metric for name, metric in values if name == variant):
-            replicates = values[variant, metric]
-            numbers = _interval(replicates, correction)
+            numbers = _interval(values[variant, metric], correction)
             records.append((method, variant, metric, *numbers, *paper.get((variant, metric), (np.nan, np.nan))))
     return pd.DataFrame(records, columns=list(SUMMARY_COLUMNS))
 
@@ -90,12 +88,16 @@ def group_rates(predictions: pd.DataFrame, *, classes: int, correction: float | 
     records = []
     for (rate, label), indicator in indicators.items():
         per_seed = test[keys].assign(value=indicator).groupby(keys, sort=True)["value"].mean()
-        for (method, variant, group), replicates in per_seed.groupby(level=[0, 1, 2]):
+        for key, replicates in per_seed.groupby(level=keys[:-1]):
             numbers = _interval(replicates.to_numpy(np.float64), correction)
-            records.append((method, variant, group, label, rate, *numbers))
+            records.append((*cast(tuple[str, str, int], key), label, rate, *numbers))
     frame = pd.DataFrame(records, columns=list(GROUP_RATE_COLUMNS)).astype({"label": "Int64"})
     place = frame["variant"].map(order)
-    return frame.assign(place=place).sort_values(["place", "group"], kind="stable", ignore_index=True).drop(columns="place")
+    return (
+        frame.assign(place=place)
+        .sort_values(["place", "group"], kind="stable", ignore_index=True)
+        .drop(columns="place")
+    )
 
 
 def test_rows(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -131,17 +133,17 @@ def variant_order(frame: pd.DataFrame) -> dict[str, str]:
     settings = [column for column in SETTINGS if column in frame.columns]
     rows = frame[["method", "variant", *settings]].drop_duplicates()
 
-    def place(row: dict[str, Any]) -> tuple[Any, ...]:
-        method = row["method"]
-        chosen = [(not pd.isna(row[column]), "" if pd.isna(row[column]) else row[column]) for column in settings]
-        return (known.get(method, len(known)), method, chosen, row["variant"])
+    def place(row: Any) -> tuple[Any, ...]:
+        chosen = [getattr(row, column) for column in settings]
+        nulls_first = [(False, "") if pd.isna(value) else (True, value) for value in chosen]
+        return (known.get(row.method, len(known)), row.method, nulls_first, row.variant)
 
     methods: dict[str, str] = {}
-    for row in sorted(rows.to_dict("records"), key=place):
-        if methods.setdefault(row["variant"], row["method"]) != row["method"]:
+    for row in sorted(rows_of(rows), key=place):
+        if methods.setdefault(row.variant, row.method) != row.method:
             raise InputError(
-                f"metrics: the variant {row['variant']!r} belongs to the methods {methods[row['variant']]!r} and "
-                f"{row['method']!r}, expected one method per variant."
+                f"metrics: the variant {row.variant!r} belongs to the methods {methods[row.variant]!r} and "
+                f"{row.method!r}, expected one method per variant."
             )
     return methods
 

@@ -1,4 +1,4 @@
-"""How names and numbers are written, in one place: figures, tables, the report, the model card and the console agree."""
+"""How names and numbers are written, in one place, so that figures, tables, report, card and console agree."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ def metric_unit(metric: str) -> str:
 def metric_axis(metric: str) -> str:
     """The title of an axis: the metric with its unit."""
     return _with_unit(metric_title(metric), metric)
+
+
+def difference_axis(metric: str) -> str:
+    """The title of an axis of differences; a difference of percentages is in points."""
+    return f"difference in {metric_symbol(metric)}{' (percentage points)' if metric_unit(metric) == '%' else ''}"
 
 
 def metric_column(metric: str) -> str:

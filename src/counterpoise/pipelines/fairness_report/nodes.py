@@ -14,8 +14,7 @@ from counterpoise.fairness import confusion_counts, evaluate, leakage, noise_flo
 from counterpoise.params import Dataset, Evidence, Report
 from counterpoise.pipelines.arrays import rows
 from counterpoise.reporting import claims as claims_room
-from counterpoise.reporting import figures, model_card, report, tables
-from counterpoise.reporting.context import ReportContext
+from counterpoise.reporting import ReportContext, build, figures, model_card, tables
 from counterpoise.storage import Checkpoint
 
 SETTINGS = ("alpha", "rank", "constraint", "strength")
@@ -125,8 +124,8 @@ def write_report(
         notes=evidence.notes,
         group_rates=tables.group_rates(predictions, classes=len(dataset.classes)),
     )
-    html, document = report.build(context)
-    return html, document, model_card.model_card(context)
+    html, document = build(context)
+    return html, document, model_card(context)
 
 
 def _claims(evidence: Evidence) -> list[dict[str, Any]]:
@@ -140,7 +139,7 @@ def _stack(predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Tensor]]:
     """
     keys = predictions[["method", "variant", "seed"]].drop_duplicates(ignore_index=True)
     arrays = {
-        name: torch.from_numpy(predictions[name].to_numpy().reshape(len(keys), -1))
+        name: torch.tensor(predictions[name].to_numpy().reshape(len(keys), -1))
         for name in ("y", "s", "prediction", "score")
     }
     return keys, arrays
@@ -148,6 +147,6 @@ def _stack(predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Tensor]]:
 
 def _leakage(samples: pd.DataFrame, splits: Checkpoint, features: Checkpoint) -> dict[int, float]:
     """Return how well a linear probe reads s from the features of each replicate's test rows, by seed."""
-    members, s = rows(splits, "test"), torch.from_numpy(samples["s"].to_numpy())
+    members, s = rows(splits, "test"), torch.tensor(samples["s"].to_numpy())
     x, seeds = features.tensors["features"], splits.header["seeds"]
     return {seed: leakage(x[r, members[r]], s[members[r]], seed=seed) for r, seed in enumerate(seeds)}

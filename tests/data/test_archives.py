@@ -1,0 +1,119 @@
+"""Archives: honest ones come out whole, hostile and damaged ones leave nothing behind."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from counterpoise.data.archives import extract
+from counterpoise.errors import InputError
+
+CONTENT = {"faces/a/1.jpg": b"one", "faces/b/2.jpg": b"two" * 1000}
+
+
+def zip_of(path: Path, files: dict[str, bytes], change: Callable[[zipfile.ZipInfo], None] = lambda _: None) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name)
+            change(entry)
+            archive.writestr(entry, content)
+    return path
+
+
+def tar_of(path: Path, files: dict[str, bytes], change: Callable[[tarfile.TarInfo], None] = lambda _: None) -> Path:
+    mode = {"tar": "w", "tgz": "w:gz", "xz": "w:xz"}[path.name.rpartition(".")[2]]
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            change(entry)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def assert_refused(archive: Path, folder: Path, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        extract(archive, folder)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tgz", "a.tar.xz"])
+def test_an_honest_archive_comes_out_whole(tmp_path: Path, name: str) -> None:
+    make = zip_of if name.endswith("zip") else tar_of
+    extract(make(tmp_path / name, CONTENT), tmp_path / "out")
+    found = {path.relative_to(tmp_path / "out").as_posix(): path for path in (tmp_path / "out").rglob("*.*")}
+    assert {name: path.read_bytes() for name, path in found.items()} == CONTENT
+
+
+@pytest.mark.parametrize("make", [zip_of, tar_of])
+@pytest.mark.parametrize("name", ["../evil", "ok/../../evil", "/evil", "C:/evil", "C:evil", "..\\evil", "\\evil"])
+def test_an_entry_that_leads_out_is_refused_with_the_whole_archive(
+    tmp_path: Path, make: Callable[..., Path], name: str
+) -> None:
+    archive = make(tmp_path / "a.tar", {**CONTENT, name: b"evil"})
+    assert_refused(archive, tmp_path / "out", "leads out of the folder")
+    assert not list(tmp_path.rglob("evil*"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_in_a_tar(tmp_path: Path, kind: bytes) -> None:
+    def change(entry: tarfile.TarInfo) -> None:
+        entry.type, entry.linkname, entry.size = kind, "/etc", 0
+
+    assert_refused(tar_of(tmp_path / "a.tar", {"link": b""}, change), tmp_path / "out", "'link' is a link or a device")
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
+def test_links_and_devices_in_a_zip(tmp_path: Path, kind: int) -> None:
+    def change(entry: zipfile.ZipInfo) -> None:
+        entry.create_system, entry.external_attr = 3, (kind | 0o777) << 16  # 3: made on Unix
+
+    assert_refused(zip_of(tmp_path / "a.zip", {"link": b"/etc"}, change), tmp_path / "out", "'link' is a link")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("make", [zip_of, tar_of])
+def test_a_path_that_is_both_file_and_folder(tmp_path: Path, make: Callable[..., Path]) -> None:
+    assert_refused(make(tmp_path / "a.tar", {"a": b"x", "a/b": b"y"}), tmp_path / "out", "occurs twice")
+
+
+def test_a_path_that_occurs_twice(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a", b"x")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("a", b"y")
+    assert_refused(tmp_path / "a.zip", tmp_path / "out", "occurs twice")
+
+
+@pytest.mark.parametrize("name", ["a.tgz", "a.zip"])
+def test_a_truncated_archive_leaves_nothing(tmp_path: Path, name: str) -> None:
+    whole = (zip_of if name == "a.zip" else tar_of)(tmp_path / name, CONTENT).read_bytes()
+    (tmp_path / name).write_bytes(whole[:-60])
+    assert_refused(tmp_path / name, tmp_path / "out", "damaged|neither a zip nor a tar")
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "a.zip", CONTENT)
+    archive.write_bytes(archive.read_bytes().replace(b"two", b"twp", 1))
+    assert_refused(archive, tmp_path / "out", "damaged .*CRC")
+
+
+def test_no_archive_at_all(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<html>not found</html>")
+    assert_refused(tmp_path / "page.html", tmp_path / "out", "neither a zip nor a tar archive")
+    with pytest.raises(InputError, match="no such file"):
+        extract(tmp_path / "absent.zip", tmp_path)
+
+
+def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "a.zip", CONTENT)
+    (tmp_path / "out" / "faces").mkdir(parents=True)
+    with pytest.raises(InputError, match="faces exists already"):
+        extract(archive, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["faces"]

@@ -1,0 +1,83 @@
+"""The plain-language answer says what the verdicts say: direction, merit, and no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from counterpoise.reporting import ReportContext, claims
+from counterpoise.reporting.answer import answer, headline
+
+
+def verdicts(*names: str) -> pd.DataFrame:
+    return pd.DataFrame({"verdict": list(names)}, columns=["verdict"], dtype="str")
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ((), "No claim was tested."),
+        (("supported",), "The claim tested is supported."),
+        (("not distinguishable",), "The claim tested is not distinguishable from no difference."),
+        (("not distinguishable",) * 3, "None of the 3 claims tested can be told from no difference."),
+        (
+            ("supported", "contradicted", "not distinguishable", "supported"),
+            "Of 4 claims tested, 2 are supported, 1 is contradicted and 1 is not distinguishable from no difference.",
+        ),
+    ],
+)
+def test_headline_counts(names: tuple[str, ...], sentence: str) -> None:
+    assert headline(verdicts(*names)) == sentence
+
+
+def one_claim(context: ReportContext, metric: str, difference: float, verdict: str) -> ReportContext:
+    row = ("a claim", metric, difference, difference - 0.25, difference + 0.25, 0.001, 0.001, verdict)
+    spec = {"left": {"method": "win", "rank": 2}, "right": {"method": "tl"}}
+    return replace(context, claims=pd.DataFrame([row], columns=list(claims.CLAIM_COLUMNS)), claim_specs=[spec])
+
+
+@pytest.mark.parametrize(
+    ("metric", "difference", "sentence"),
+    [
+        (
+            "err",
+            -0.5,
+            "has a lower error than plain fine-tuning (TL) (better: −0.50 points, 95% interval −0.75 to −0.25).",
+        ),
+        (
+            "err",
+            0.5,
+            "has a higher error than plain fine-tuning (TL) (worse: +0.50 points, 95% interval +0.25 to +0.75).",
+        ),
+        ("auc", 0.5, "has a higher AUC than plain fine-tuning (TL) (better: +0.500, 95% interval +0.250 to +0.750)."),
+        ("auc", -0.5, "has a lower AUC than plain fine-tuning (TL) (worse: −0.500, 95% interval −0.750 to −0.250)."),
+        ("spd", -0.5, "has a lower SPD than plain fine-tuning (TL) (−0.500, 95% interval −0.750 to −0.250)."),
+    ],
+)
+def test_a_difference_is_better_or_worse_by_its_metric(
+    context: ReportContext, metric: str, difference: float, sentence: str
+) -> None:
+    said = answer(one_claim(context, metric, difference, "supported"))
+    assert said.comparisons == (f"WIN (rank 2) {sentence}",)
+
+
+def test_what_is_not_distinguishable_is_never_called_better(context: ReportContext) -> None:
+    said = answer(one_claim(context, "err", -0.5, "not distinguishable"))
+    assert said.comparisons == ("WIN (rank 2) is not distinguishable from plain fine-tuning (TL) on error.",)
+
+
+def test_metrics_of_one_pair_share_a_sentence(context: ReportContext) -> None:
+    said = answer(context)
+    assert len(said.comparisons) == 3
+    assert said.comparisons[0].endswith("on error, ΔEO and ΔDP.")
+
+
+def test_reservations_name_the_seeds_and_the_floor(context: ReportContext) -> None:
+    seeds, floor = answer(context).reservations
+    assert "10 seeds" in seeds
+    assert "0.033 for ΔEO and 0.007 for ΔDP" in floor
+    unknown: dict[str, Any] = {"tl": {"delta_eo": float("nan")}}
+    assert len(answer(replace(context, noise_floor=unknown)).reservations) == 1

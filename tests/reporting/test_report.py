@@ -1,0 +1,207 @@
+"""The report opens from disk with no network, repeats to the byte, and shows what it was given, escaped."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from counterpoise.fairness import METRICS
+from counterpoise.reporting import ReportContext, build, figures, model_card, tables
+from counterpoise.reporting.report import flatten
+
+VOID = {"meta", "br", "link", "img", "hr", "input"}
+HOSTILE = "</script><script>alert('x')</script><b>&"
+
+
+class Page(HTMLParser):
+    """What the tests ask of a page: balanced tags, attributes, text outside scripts, and the scripts themselves."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+        elif not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def built(context: ReportContext) -> tuple[str, dict[str, Any]]:
+    return build(context)
+
+
+@pytest.fixture(scope="module")
+def page(built: tuple[str, dict[str, Any]]) -> Page:
+    return Page(built[0])
+
+
+def test_tags_are_balanced_and_ids_unique(page: Page) -> None:
+    assert page.open == []
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    anchors = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert anchors
+    assert {f"#{name}" for name in ids} >= set(anchors)
+
+
+def test_nothing_is_loaded_from_the_network(page: Page, built: tuple[str, dict[str, Any]]) -> None:
+    loads = [
+        value for tag, attributes in page.tags for key, value in attributes.items() if key in ("src", "srcset", "data")
+    ]
+    assert loads == []
+    assert not [tag for tag, _ in page.tags if tag in ("link", "iframe", "object", "img")]
+    stylesheet = built[0].partition("<style>")[2].partition("</style>")[0]
+    assert "url(" not in stylesheet
+    assert "@import" not in stylesheet
+    policy = next(attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_plotly_is_embedded_once_and_every_figure_is_there(page: Page, context: ReportContext) -> None:
+    assert sum(len(script) > 1_000_000 for script in page.scripts) == 1
+    stored = [script for script in page.scripts if script.startswith("{")]
+    assert len(stored) == len(context.figures)
+    for script, figure in zip(stored, context.figures.values(), strict=True):
+        assert len(json.loads(script)["data"]) == len(figure.data)
+        assert figure.layout.title.text in page.text
+
+
+def test_two_builds_agree_to_the_byte(context: ReportContext, built: tuple[str, dict[str, Any]]) -> None:
+    html, content = build(replace(context))
+    assert html.encode() == built[0].encode()
+    assert json.dumps(content) == json.dumps(built[1])
+    assert model_card(context) == model_card(replace(context))
+
+
+def test_the_numbers_are_on_the_page(page: Page, context: ReportContext) -> None:
+    row = context.summary.set_index(["variant", "metric"]).loc[("win_r2_a0.5", "err")]
+    assert f"{row['mean']:.2f} ± {row['std']:.2f}" in page.text
+    assert "15.829 ± 0.340" in page.text
+    assert "16.165" in page.text
+    assert "floor 0.033" in page.text
+    assert page.text.count("supported") >= (context.claims["verdict"] == "supported").sum()
+    for value in context.lineage["versions"].values():
+        assert value in page.text
+    assert "kedro run --pipeline=win_adult" in page.text
+    assert "3,569" in page.text  # men below 50K in the test split
+    for metric in ("err", "delta_eo"):
+        assert METRICS[metric].definition in page.text
+
+
+def test_the_equivalence_is_explained_only_where_both_methods_were_run(context: ReportContext, page: Page) -> None:
+    assert "When can WIN differ from f+SVD" in page.text
+    without = replace(context, summary=context.summary[context.summary["method"] != "svd"])
+    assert "When can WIN differ from f+SVD" not in Page(build(without)[0]).text
+
+
+def test_json_is_plain_and_complete(built: tuple[str, dict[str, Any]], context: ReportContext) -> None:
+    content = json.loads(json.dumps(built[1], allow_nan=False))
+    assert content == built[1]
+    assert len(content["summary"]) == len(context.summary)
+    assert content["claims"][0]["verdict"] == context.claims["verdict"].iloc[0]
+    tl = next(row for row in content["summary"] if row["variant"] == "tl")
+    assert tl["reported"] is None
+    assert tl["mean"] == context.summary.set_index(["variant", "metric"]).loc[("tl", "err"), "mean"]
+    assert content["noise_floor"]["tl"]["delta_eo"] == 0.033
+    assert content["lineage"]["data_digest"] == context.lineage["data_digest"]
+    assert content["settings"]["finetune"]["lr"] == 0.001
+
+
+def test_missing_numbers_read_not_available(context: ReportContext) -> None:
+    summary = context.summary.assign(mean=np.nan, std=np.nan, ci_low=np.nan, ci_high=np.nan)
+    verdicts = context.claims.assign(difference=np.nan, p=np.nan, p_holm=np.nan, verdict="not distinguishable")
+    html, content = build(replace(context, summary=summary, claims=verdicts, figures={}))
+    text = Page(html).text
+    assert "n/a" in text
+    assert "nan" not in re.findall(r"\w+", text.lower())
+    assert content["summary"][0]["mean"] is None
+
+
+def test_a_report_without_figures_or_claims_or_rates_still_stands(context: ReportContext) -> None:
+    bare = replace(
+        context, figures={}, claims=context.claims.head(0), claim_specs=[], group_rates=None, lineage={}, notes=()
+    )
+    html, _ = build(bare)
+    assert Page(html).open == []
+    assert "No claim was tested." in html
+    assert "plotly" not in html.lower()
+    assert "No predictions were kept" in model_card(bare)
+
+
+def test_hostile_names_stay_text(context: ReportContext, metrics: pd.DataFrame) -> None:
+    named = metrics.assign(variant=metrics["variant"].where(metrics["variant"] != "tl", HOSTILE))
+    summary = tables.summary(named)
+    hostile = replace(
+        context,
+        title=HOSTILE,
+        dataset=HOSTILE,
+        summary=summary,
+        figures={"performance": figures.performance(named, summary)},
+        claims=context.claims.assign(claim=HOSTILE),
+        group_names=(HOSTILE, "b"),
+        class_names=(HOSTILE, "d"),
+        settings={HOSTILE: HOSTILE},
+        lineage={"command": HOSTILE, HOSTILE: HOSTILE},
+        notes=[HOSTILE],
+    )
+    page = Page(build(hostile)[0])
+    assert page.open == []
+    assert not any(script.startswith("alert") for script in page.scripts)
+    assert page.text.count("alert('x')") > 5
+    card = model_card(hostile)
+    assert "<script" not in card
+    for table in re.findall(r"(?:^\|.*\n)+", card, flags=re.MULTILINE):
+        bars = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(bars) == 1, table
+
+
+def test_flatten_writes_settings_as_one_reads_them() -> None:
+    nested = {"a": {"b": 0.001, "c": [1, 2], "d": {}}, "e": None, "f": True}
+    assert flatten(nested) == {"a.b": "0.001", "a.c": "1, 2", "a.d": "—", "e": "—", "f": "True"}
+
+
+def test_model_card_follows_mitchell(context: ReportContext) -> None:
+    card = model_card(context)
+    assert re.findall(r"^## (.+)$", card, flags=re.MULTILINE) == [
+        "Model details",
+        "Intended use",
+        "Factors",
+        "Metrics",
+        "Evaluation data",
+        "Training data",
+        "Quantitative analyses",
+        "Ethical considerations",
+        "Caveats and recommendations",
+    ]
+    assert "15.829 ± 0.340" in card
+    assert "| tl | Female | true positive rate |" in card
+    assert "split the same data anew" in card
