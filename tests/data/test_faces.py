@@ -62,7 +62,7 @@ def test_same_seed_same_bytes_and_no_image_depends_on_their_number(tmp_path: Pat
     one, more, other = (digests(tmp_path / name) for name in ("one", "more", "other"))
     assert digests(tmp_path / "two") == one
     images = [name for name in one if name.endswith(".jpg")]
-    assert len(set(one[name] for name in images)) == FEW
+    assert len({one[name] for name in images}) == FEW
     assert all(more[name] == one[name] for name in images)
     assert not any(other[name] == one[name] for name in images)
 

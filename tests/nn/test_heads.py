@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from counterpoise.nn import Factors, HeadBank
 
 R, D, K = 3, 7, 4

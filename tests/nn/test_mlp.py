@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from counterpoise.nn import StackedMLP, generators
 from torch import nn
+
+from counterpoise.nn import StackedMLP, generators
 
 
 def stack(seeds: list[int], variants: int = 1) -> StackedMLP:

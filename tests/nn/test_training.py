@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+
 from counterpoise.methods import cross_entropy
 from counterpoise.nn import Examples, Factors, HeadBank, Optimizer, fit, generators, predict_logits
-from torch import nn
 
 N, D, K, SEEDS = 120, 6, 3, [0, 1, 5]
 

@@ -11,12 +11,19 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from typing import Protocol, runtime_checkable
 
 from counterpoise.errors import InputError
 
 _ENCRYPTED = 0x1  # bit 0 of a zip entry's flags (APPNOTE 4.4.4)
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError)
+
+
+@runtime_checkable
+class _Readable(Protocol):
+    """An opened entry of an archive."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
 
 
 def extract(archive: Path, folder: Path) -> None:
@@ -46,7 +53,7 @@ def extract(archive: Path, folder: Path) -> None:
             entry.rename(folder / entry.name)
 
 
-def _entries(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
+def _entries(archive: Path) -> Iterator[tuple[str, _Readable | None]]:
     """Yield the name and the content (None for a folder) of each entry, in order."""
     if zipfile.is_zipfile(archive):
         yield from _zip_entries(archive)
@@ -56,7 +63,7 @@ def _entries(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
         raise InputError(f"{archive}: neither a zip nor a tar archive, expected one of them")
 
 
-def _zip_entries(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
+def _zip_entries(archive: Path) -> Iterator[tuple[str, _Readable | None]]:
     with zipfile.ZipFile(archive) as opened:
         for entry in opened.infolist():
             kind = stat.S_IFMT(entry.external_attr >> 16)  # the high half is the Unix mode, 0 if packed elsewhere
@@ -72,7 +79,7 @@ def _zip_entries(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
                     yield entry.orig_filename, content
 
 
-def _tar_entries(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
+def _tar_entries(archive: Path) -> Iterator[tuple[str, _Readable | None]]:
     with tarfile.open(archive) as opened:
         for entry in opened:
             if not (entry.isreg() or entry.isdir()):
@@ -80,7 +87,7 @@ def _tar_entries(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
             yield entry.name, opened.extractfile(entry)
 
 
-def _write(aside: Path, name: str, content: IO[bytes] | None, archive: Path) -> None:
+def _write(aside: Path, name: str, content: _Readable | None, archive: Path) -> None:
     parts = PurePosixPath(name)
     if parts.is_absolute() or PureWindowsPath(name).drive or ".." in parts.parts or "\\" in name or "\0" in name:
         raise InputError(f"{archive}: entry {name!r} leads out of the folder, expected a path inside it")

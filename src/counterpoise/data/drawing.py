@@ -119,14 +119,14 @@ class _Face:
     def _neck_and_clothes(self) -> None:
         shade = 0.82 * self.skin
         self._fill(_box(-0.4 * self.width, CENTRE + 0.2, 0.4 * self.width, 0.95), shade)
-        self._ellipse(0, 1.1, 0.36 + 0.08 * self.look.jaw, 0.2, self.rng.uniform(20, 230, 3))
+        self._ellipse(0.0, 1.1, 0.36 + 0.08 * self.look.jaw, 0.2, self.rng.uniform(20, 230, 3))
 
     def _skull(self) -> None:
         for side in (-1, 1):
             self._ellipse(side * self.width, self.eye_y + 0.035, 0.025, 0.045, 0.9 * self.skin)
         self._fill(self.outline, self.skin)
         shaded = np.roll(self.outline, len(self.outline) // 2, axis=0)  # so that the right side is in one piece
-        self._fill(shaded[shaded[:, 0] > 0.6 * self.width], 0.9 * self.skin, 70)  # light from the left
+        self._fill(shaded[shaded[:, 0] > 0.6 * self.width], 0.9 * self.skin, 70.0)  # light from the left
         if self.look.makeup > 0:
             for side in (-1, 1):
                 self._ellipse(side * 0.11, CENTRE + 0.075, 0.05, 0.035, BLUSH, 80 * self.look.makeup)
@@ -137,7 +137,7 @@ class _Face:
             return
         shade, strength = 0.7 * self.skin, 170 * self.look.age
         for y in (0.33, 0.355):
-            self._line(_arc(0, y, 0.09, -0.006), shade, 0.005, strength)
+            self._line(_arc(0.0, y, 0.09, -0.006), shade, 0.005, strength)
         for side in (-1, 1):
             self._line(np.array([(side * 0.045, CENTRE + 0.07), (side * 0.085, CENTRE + 0.13)]), shade, 0.007, strength)
             self._line(_arc(side * 0.09, self.eye_y + 0.04, 0.035, 0.008), shade, 0.006, strength)
@@ -146,7 +146,7 @@ class _Face:
         if self.look.beard == 0:
             return
         lower = self.outline[self.outline[:, 1] > CENTRE + 0.25 * self.height]
-        inner = _arc(0, self.mouth_y - 0.05, 0.75 * self.width, 0.03)
+        inner = _arc(0.0, self.mouth_y - 0.05, 0.75 * self.width, 0.03)
         self._fill(np.concatenate([lower, inner]), 0.75 * self.hair, 60 + 170 * self.look.beard)
 
     def _eyes(self) -> None:
@@ -173,12 +173,12 @@ class _Face:
         smile, bare = self.look.smile, 0.8 * self.skin * (1.05, 0.86, 0.86)
         colour = bare + self.look.lipstick * (LIPS - bare)
         half, drop = 0.062 + 0.022 * smile, 0.05 * smile
-        upper = _arc(0, self.mouth_y - 0.5 * drop, half, -0.014 + drop)
-        lower = _arc(0, self.mouth_y - 0.5 * drop, half, 0.026 + 1.3 * drop)
+        upper = _arc(0.0, self.mouth_y - 0.5 * drop, half, -0.014 + drop)
+        lower = _arc(0.0, self.mouth_y - 0.5 * drop, half, 0.026 + 1.3 * drop)
         self._fill(np.concatenate([upper, lower[::-1]]), colour)
-        middle = _arc(0, self.mouth_y - 0.5 * drop, 0.9 * half, 0.006 + 1.1 * drop)
+        middle = _arc(0.0, self.mouth_y - 0.5 * drop, 0.9 * half, 0.006 + 1.1 * drop)
         if smile > 0.5:
-            top = _arc(0, self.mouth_y - 0.5 * drop, 0.9 * half, 0.001 + drop)
+            top = _arc(0.0, self.mouth_y - 0.5 * drop, 0.9 * half, 0.001 + drop)
             self._fill(np.concatenate([top, middle[::-1]]), WHITE)
         self._line(middle, 0.5 * colour, 0.006)
 
@@ -201,7 +201,7 @@ class _Face:
             frame = _ring(side * 0.092, self.eye_y, 0.068, 0.05)
             self._line(frame, DARK, 0.011)
             self._line(np.array([(side * 0.16, self.eye_y - 0.01), (side * self.width, self.eye_y)]), DARK, 0.009)
-        self._line(_arc(0, self.eye_y - 0.006, 0.026, -0.01), DARK, 0.01)
+        self._line(_arc(0.0, self.eye_y - 0.006, 0.026, -0.01), DARK, 0.01)
 
     # -- strokes -------------------------------------------------------------------------------------------------------
 
@@ -222,14 +222,14 @@ class _Face:
         pixels: list[float] = ((curve + self.shift) * (SCALE * self.size[1])).ravel().tolist()
         return pixels
 
-    def _fill(self, curve: Curve, colour: Colour, alpha: float = 255) -> None:
+    def _fill(self, curve: Curve, colour: Colour, alpha: float = 255.0) -> None:
         self.draw.polygon(self._pixels(curve), fill=_rgba(colour, alpha))
 
-    def _line(self, curve: Curve, colour: Colour, width: float, alpha: float = 255) -> None:
+    def _line(self, curve: Curve, colour: Colour, width: float, alpha: float = 255.0) -> None:
         pixels = max(1, round(width * SCALE * self.size[1]))
         self.draw.line(self._pixels(curve), fill=_rgba(colour, alpha), width=pixels)
 
-    def _ellipse(self, x: float, y: float, half: float, rise: float, colour: Colour, alpha: float = 255) -> None:
+    def _ellipse(self, x: float, y: float, half: float, rise: float, colour: Colour, alpha: float = 255.0) -> None:
         corners = np.array([(x - half, y - rise), (x + half, y + rise)])
         self.draw.ellipse(self._pixels(corners), fill=_rgba(colour, alpha))
 

@@ -30,26 +30,36 @@ QUALITY = 90  # of the JPEG files
 CELEBA_SIZE = (89, 109)  # half the official 178 by 218
 LFW_SIZE = 112
 
-# How often each attribute occurs among (women, men). From the first 10,000 images of CelebA, in percent.
+# The share of (women, men) that has each attribute, from the first 10,000 images of CelebA.
 CELEBA_RATES: Rates = {
-    "Black_Hair": (20, 30),
-    "Blond_Hair": (24, 2),
-    "Brown_Hair": (24, 15),
-    "Eyeglasses": (3, 12),
-    "Gray_Hair": (1, 9),
-    "Heavy_Makeup": (66, 0.3),
-    "No_Beard": (100, 61),
-    "Smiling": (55, 39),
-    "Wavy_Hair": (45, 14),
-    "Young": (88, 64),
+    "Black_Hair": (0.20, 0.30),
+    "Blond_Hair": (0.24, 0.02),
+    "Brown_Hair": (0.24, 0.15),
+    "Eyeglasses": (0.03, 0.12),
+    "Gray_Hair": (0.01, 0.09),
+    "Heavy_Makeup": (0.66, 0.003),
+    "No_Beard": (1.0, 0.61),
+    "Smiling": (0.55, 0.39),
+    "Wavy_Hair": (0.45, 0.14),
+    "Young": (0.88, 0.64),
 }
 CELEBA_MEN = 0.42
-HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")  # exclude one another; most often none is given
+LIPSTICK_ONLY = 0.4  # of the women without heavy make-up: four women in five wear lipstick
+HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")  # exclude one another; often there is none
 
 # In LFW+a more than three in four pictures show men, and the attribute classifier finds make-up on some of them.
 LFW_MEN = 0.775
-LFW_RATES: Rates = {**CELEBA_RATES, "Heavy_Makeup": (74, 10)}
-LFW_COLUMNS = ("Male", "Heavy Makeup", "Wavy Hair", "Smiling", "Youth", "Eyeglasses")
+LFW_RATES: Rates = {**CELEBA_RATES, "Heavy_Makeup": (0.74, 0.10)}
+# The official file's names of the attributes that are drawn, and CelebA's names of the same.
+LFW_COLUMNS = {
+    "Male": "Male",
+    "Youth": "Young",
+    "Smiling": "Smiling",
+    "Eyeglasses": "Eyeglasses",
+    "Wavy Hair": "Wavy_Hair",
+    "Heavy Makeup": "Heavy_Makeup",
+}
+SCORES = (0.05, 3.0)  # the range of an attribute score's magnitude
 
 # Strengths of a cue are drawn from these ranges. They meet in the middle: there lie the faces nobody can tell.
 PRESENT = (0.35, 1.0)
@@ -101,8 +111,8 @@ def write_lfwa(folder: Path, *, images: int = 600, size: int = LFW_SIZE, seed: i
             path = into / lfw.image_path(name, 1)
             path.parent.mkdir(parents=True)
             face.save(path, quality=QUALITY)
-            scores = np.random.default_rng([seed, index, 1]).uniform(0.05, 3.0, len(LFW_COLUMNS))
-            present = [person.attributes[{"Youth": "Young"}.get(name, name.replace(" ", "_"))] for name in LFW_COLUMNS]
+            present = [person.attributes[column] for column in LFW_COLUMNS.values()]
+            scores = np.random.default_rng([seed, index, 1]).uniform(*SCORES, len(present))
             signed = np.where(present, scores, -scores)
             rows.append("\t".join([name, "1", *(f"{score:.4f}" for score in signed)]))
         (into / lfw.ATTRIBUTES).write_text("\n".join(rows) + "\n", encoding="utf-8")
@@ -123,32 +133,32 @@ def _faces(
 def draw_person(rng: np.random.Generator, men: float, rates: Rates) -> Person:
     """Draw the attributes, dependent on sex, and then a look that shows them."""
     male = bool(rng.random() < men)
-    rate = {name: pair[male] / 100 for name, pair in rates.items()}
+    rate = {name: pair[male] for name, pair in rates.items()}
     has = {name: bool(rng.random() < share) for name, share in rate.items()}
     colour = rng.choice([*HAIR_COLOURS, ""], p=_with_rest([rate[name] for name in HAIR_COLOURS]))
     has.update({name: name == colour for name in HAIR_COLOURS})
     has["Young"] = has["Young"] and colour != "Gray_Hair"
     has["Male"] = male
-    # In CelebA four women in five wear lipstick, among them everyone with heavy make-up.
-    has["Wearing_Lipstick"] = has["Heavy_Makeup"] or (not male and bool(rng.random() < 0.4))
-
-    def strength(name: str, absent: tuple[float, float] = ABSENT) -> float:
-        return float(rng.uniform(*(PRESENT if has[name] else absent)))
-
-    makeup = strength("Heavy_Makeup", FAINT if male else ABSENT)
+    has["Wearing_Lipstick"] = has["Heavy_Makeup"] or (not male and bool(rng.random() < LIPSTICK_ONLY))
+    makeup = _strength(rng, has["Heavy_Makeup"], FAINT if male else ABSENT)
     look = Look(
         hair_colour=str(colour),
         hair_length=float(rng.uniform(0.0, 0.25) if male else rng.uniform(0.3, 1.0)),
-        wave=strength("Wavy_Hair"),
+        wave=_strength(rng, has["Wavy_Hair"], ABSENT),
         makeup=makeup,
-        lipstick=max(makeup, strength("Wearing_Lipstick", FAINT)),
+        lipstick=max(makeup, _strength(rng, has["Wearing_Lipstick"], FAINT)),
         beard=0.0 if has["No_Beard"] else float(rng.uniform(*PRESENT)),
         jaw=float(np.clip(rng.normal(0.75 if male else 0.25, 0.2), 0, 1)),
         age=float(rng.uniform(0.0, 0.4) if has["Young"] else rng.uniform(0.5, 1.0)),
-        smile=strength("Smiling", FAINT),
+        smile=_strength(rng, has["Smiling"], FAINT),
         glasses=has["Eyeglasses"],
     )
     return Person(has, look)
+
+
+def _strength(rng: np.random.Generator, present: bool, absent: tuple[float, float]) -> float:
+    """Draw how strongly a cue shows."""
+    return float(rng.uniform(*(PRESENT if present else absent)))
 
 
 def _with_rest(shares: list[float]) -> list[float]:

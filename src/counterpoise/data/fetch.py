@@ -39,8 +39,8 @@ class Remote:
     checksum: str | None
 
 
-#: The archive's MD5 is the one torchvision publishes; the attribute file has none. torchvision reports that the archive's
-#: host no longer serves programs: `urls` of `fetch_lfwa` names a mirror, which must deliver the same bytes.
+#: The archive's MD5 is the one torchvision publishes; the attribute file has none. As torchvision reports, the host
+#: no longer serves programs: `urls` of `fetch_lfwa` names a mirror, which must deliver the same bytes.
 LFWA = (
     Remote(
         f"{lfw.IMAGES}.tgz",

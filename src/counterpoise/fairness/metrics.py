@@ -11,7 +11,7 @@ Each takes counts [*batch, G, k, k] (group, true class, predicted class; see `co
 
 In the definitions $D$ is a group's share of predictions, $P(\hat y = 1 \mid s)$, and TPR, FPR are its true and false
 positive rates. Sources: fairlearn's user guide for the names; arXiv 2403.00625, Section 4.1, for err, ΔDP and ΔEO;
-Zhang, Gao and Huang (ECCV 2022), Section 3.1, Eq. 4 to 6, for SPD, EOD and AOD, and Section 4.1 for the mean bias.
+Zhang, Gao and Huang (ECCV 2022), Section 3.1, Eq. 4 to 6, for SPD, EOD and AOD.
 """
 
 from __future__ import annotations
@@ -217,8 +217,8 @@ def mean_bias(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
 
     $P_g(c)$: predictions of class c in domain g. It presumes domains of equal size, as in CIFAR-10S's test set (10,000
     colour and 10,000 grey images): otherwise a fair classifier is not at 0. More than two domains: half the largest
-    difference of two domains' shares, which is the same number for two. Source: Zhang, Gao and Huang (ECCV 2022); Wang
-    et al. (CVPR 2020).
+    difference of two domains' shares, which is the same number for two. Source: the CIFAR-10S
+    benchmark of Wang et al. (CVPR 2020), as reported by Zhang, Gao and Huang (ECCV 2022), Table 1.
     """
     predicted = counts.double().sum(-2)
     shares = predicted / predicted.sum(-2, keepdim=True)

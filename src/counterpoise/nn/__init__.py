@@ -7,8 +7,9 @@ its settings). The whole room is deterministic, and no model's numbers depend on
 from counterpoise.nn.bank import Bank
 from counterpoise.nn.heads import Factors, HeadBank
 from counterpoise.nn.mlp import StackedMLP
+from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.random import generator, generators
-from counterpoise.nn.training import Examples, History, Optimizer, fit, predict_logits
+from counterpoise.nn.training import Examples, History, fit, predict_logits
 
 __all__ = [
     "Bank",

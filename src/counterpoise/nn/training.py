@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from counterpoise.nn.bank import Bank
+from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.threads import threads_for
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -40,35 +40,6 @@ class Examples:
             offset = torch.arange(len(rows)).unsqueeze(1) * self.x.shape[1]
             x = self.x.flatten(0, 1).index_select(0, (rows + offset).flatten()).unflatten(0, rows.shape)
         return x, self.y[rows], self.s[rows]
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """How parameters move. Defaults: WIN's fine-tuning as METHODS fixes it (Adam 1e-3, constant rate)."""
-
-    name: Literal["adam", "sgd"] = "adam"
-    lr: float = 1e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
-
-    def build(self, bank: Bank, steps: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-        """Return the optimiser and its learning-rate schedule over `steps` steps.
-
-        Not the fused kernels: their vector remainders round differently from their bodies, so that a model's last bits
-        would depend on its place in the stack.
-        """
-        optimizer: torch.optim.Optimizer
-        if self.name == "adam":
-            optimizer = torch.optim.Adam(bank.parameters(), lr=self.lr, weight_decay=self.weight_decay, foreach=True)
-        else:
-            optimizer = torch.optim.SGD(
-                bank.parameters(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, foreach=True
-            )
-        cosine = self.schedule == "cosine"
-        return optimizer, torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)) if cosine else 1.0
-        )
 
 
 @dataclass(frozen=True)
@@ -111,7 +82,7 @@ def fit(
         model stops improving but never disturbs another one.
     """
     total, batch = rows.shape[1], batch_size or rows.shape[1]
-    step, schedule = optimizer.build(bank, epochs * math.ceil(total / batch))
+    step = optimizer.build(bank.parameters(), epochs * math.ceil(total / batch))
     shape = (bank.replicates, bank.variants)
     losses = torch.zeros(*shape, epochs, dtype=torch.float64)
     figures = torch.full((*shape, epochs), math.nan, dtype=torch.float64)
@@ -124,10 +95,8 @@ def fit(
             for taken in _batches(rows, batch, generators if batch_size else None):
                 x, y, s = examples.take(taken)
                 value = loss(bank(x), y, s)
-                step.zero_grad()
                 value.sum().backward()
-                step.step()
-                schedule.step()
+                step()
                 losses[..., epoch] += value.detach() * taken.shape[1] / total
             better = losses[..., epoch].isfinite()
             if validation is not None and criterion is not None:

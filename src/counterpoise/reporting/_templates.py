@@ -44,7 +44,7 @@ def _environment(*, autoescape: bool) -> Environment:
     environment.filters |= {
         "md": escape_markdown,
         "method_title": wording.method_title,
-        "metric_column": wording.metric_column,
+        "metric_label": wording.metric_label,
         "p_value": wording.p_value,
     }
     environment.globals |= {

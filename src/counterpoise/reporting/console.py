@@ -21,7 +21,7 @@ from counterpoise.reporting.wording import (
     HEADLINE_METRICS,
     interval,
     is_missing,
-    metric_column,
+    metric_label,
     number,
     p_value,
     plus_minus,
@@ -52,7 +52,7 @@ def summary_panel(
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("variant", no_wrap=True)
     for metric in metrics:
-        table.add_column(metric_column(metric), justify="right", no_wrap=True)
+        table.add_column(metric_label(metric), justify="right", no_wrap=True)
         table.add_column("paper", justify="right", style="dim", no_wrap=True)
     indexed = summary.set_index(["variant", "metric"])
     for variant in summary["variant"].unique():

@@ -25,10 +25,8 @@ from counterpoise.reporting.tables import test_rows
 from counterpoise.reporting.wording import (
     HEADLINE_METRICS,
     difference_axis,
-    metric_axis,
+    metric_label,
     metric_order,
-    metric_symbol,
-    metric_unit,
     p_value,
 )
 
@@ -81,7 +79,7 @@ def performance(
                 hovertemplate="the paper: %{x:.4g}<extra></extra>",
             ),
             go.Scatter(
-                name="noise floor: a perfectly fair model",
+                name="noise floor",
                 x=[(noise_floor or {}).get(name, {}).get(metric, np.nan) for name in means["variant"]],
                 y=places,
                 marker={"symbol": "line-ns-open", "size": 20, "color": NEUTRAL, "line": {"width": 2}},
@@ -92,7 +90,7 @@ def performance(
             if np.isfinite(np.asarray(trace.x, dtype=np.float64)).any():
                 trace.update(mode="markers", legendgroup=trace.name, showlegend=_is_new(figure, trace.name))
                 figure.add_trace(trace, row=1, col=column)
-        figure.update_xaxes(title_text=metric_axis(metric), row=1, col=column)
+        figure.update_xaxes(title_text=metric_label(metric), row=1, col=column)
     figure.update_yaxes(ticks="")
     figure.update_yaxes(
         tickvals=list(rows.values()), ticktext=[text(name) for name in rows], range=[len(rows) - 0.5, -0.6]
@@ -217,7 +215,7 @@ def learning_curves(history: pd.DataFrame) -> go.Figure:
         history: frame with `method, variant, seed, epoch, loss, validation_err` and the boolean `chosen`, true in the
             row of the epoch whose weights were kept. Lines are means over the seeds, bands their range.
     """
-    panels = {"loss": "training loss", "validation_err": f"validation {metric_symbol('err')} ({metric_unit('err')})"}
+    panels = {"loss": "training loss", "validation_err": f"validation {metric_label('err').lower()}"}
     variants = history[["variant", "method"]].drop_duplicates()
     colours = method_colours(variants["method"])
     figure = make_subplots(1, 2, horizontal_spacing=0.1)

@@ -53,18 +53,13 @@ def metric_unit(metric: str) -> str:
     return METRICS[metric].unit if metric in METRICS else ""
 
 
-def metric_axis(metric: str) -> str:
-    """The title of an axis: the metric with its unit."""
-    return _with_unit(metric_title(metric), metric)
-
-
 def difference_axis(metric: str) -> str:
     """The title of an axis of differences; a difference of percentages is in points."""
     return f"difference in {metric_symbol(metric)}{' (percentage points)' if metric_unit(metric) == '%' else ''}"
 
 
-def metric_column(metric: str) -> str:
-    """The head of a column: the short form, capitalised, with its unit."""
+def metric_label(metric: str) -> str:
+    """The title of an axis or the head of a column: the short form, capitalised, with its unit."""
     symbol = metric_symbol(metric)
     return _with_unit(symbol[:1].upper() + symbol[1:], metric)
 
