@@ -139,9 +139,9 @@ class Tracking:
 
 
 def _is_result(dataset: Any) -> bool:
-    """Whether a dataset is a model or a report: what a colleague opens from the tracking server."""
-    layer = ((getattr(dataset, "metadata", None) or {}).get("kedro-viz") or {}).get("layer")
-    return layer in {"models", "reporting"}
+    """Whether a dataset is a file that a colleague opens from the tracking server: a model or a part of the report."""
+    path = getattr(dataset, "_filepath", None)
+    return path is not None and bool({"06_models", "08_reporting"} & set(path.parts))
 
 
 class Conclusion:

@@ -66,9 +66,14 @@ def test_pairs_are_made_by_seed_not_by_row(make_metrics: Any) -> None:
     pd.testing.assert_frame_equal(claims.evaluate(shuffled, [LOWER_ERROR]), claims.evaluate(metrics, [LOWER_ERROR]))
 
 
-def test_more_claims_make_each_harder(make_metrics: Any) -> None:
-    alone, together = (claims.evaluate(make_metrics(VALUES), [LOWER_ERROR] * count) for count in (1, 3))
-    assert together["p_holm"].iloc[0] == pytest.approx(3 * alone["p_holm"].iloc[0])
+def test_the_verdict_counts_how_many_claims_were_made(make_metrics: Any) -> None:
+    left = np.array([15.0, 16.1, 16.9, 15.5, 15.2])
+    right = left + np.array([0.1, 0.9, 0.3, 1.2, 0.5])
+    metrics = make_metrics({"win_r2_a0.5": {"err": list(left)}, "tl": {"err": list(right)}})
+    alone, together = (claims.evaluate(metrics, [LOWER_ERROR] * count).iloc[0] for count in (1, 3))
+    assert 0.05 / 3 < alone["p"] < 0.05
+    assert together["p_holm"] == pytest.approx(3 * alone["p_holm"])
+    assert (alone["verdict"], together["verdict"]) == ("supported", "not distinguishable")
 
 
 def test_no_claims_is_an_empty_table(make_metrics: Any) -> None:

@@ -79,21 +79,22 @@ def test_a_published_variant_that_was_not_run_is_refused(make_metrics: Any) -> N
 
 
 def test_group_rates_by_hand() -> None:
-    frame = pd.DataFrame({"y": [1, 1, 0, 0, 1, 0], "prediction": [1, 0, 1, 0, 1, 1], "s": [0, 0, 0, 0, 1, 1]})
+    y, prediction = [1, 1, 0, 0, 0, 1, 0], [1, 0, 1, 0, 0, 1, 0]
+    frame = pd.DataFrame({"y": y, "prediction": prediction, "s": [0, 0, 0, 0, 0, 1, 1]})
     frame = frame.assign(method="tl", variant="tl", seed=0, split="test")
     silent = frame.assign(split="train", prediction=0)
     rates = tables.group_rates(pd.concat([frame, silent]), classes=2)
     assert tuple(rates.columns) == tables.GROUP_RATE_COLUMNS
     found = {(row.group, row.rate): row.mean for row in rates.itertuples(index=False)}
     assert found == {
-        (0, "accuracy"): 0.5,
-        (0, "selection_rate"): 0.5,
-        (0, "true_positive_rate"): 0.5,
-        (0, "false_positive_rate"): 0.5,
-        (1, "accuracy"): 0.5,
-        (1, "selection_rate"): 1.0,
+        (0, "accuracy"): pytest.approx(3 / 5),
+        (0, "selection_rate"): pytest.approx(2 / 5),
+        (0, "true_positive_rate"): pytest.approx(1 / 2),
+        (0, "false_positive_rate"): pytest.approx(1 / 3),
+        (1, "accuracy"): 1.0,
+        (1, "selection_rate"): 0.5,
         (1, "true_positive_rate"): 1.0,
-        (1, "false_positive_rate"): 1.0,
+        (1, "false_positive_rate"): 0.0,
     }
 
 

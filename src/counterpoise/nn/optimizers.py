@@ -1,6 +1,6 @@
 """Adam and SGD for banks: torch's update rules, written out.
 
-Not `torch.optim`: making one of its optimisers imports torch's compiler, which takes longer than ten seeds of Adult take
+Not `torch.optim`: making one of its optimisers imports the compiler, which takes longer than ten seeds of Adult take
 to train (docs/performance.md), and its fused kernels round the remainders of their vectors differently from the bodies,
 so that a model's last bits would depend on its place in the stack. The tests hold these against `torch.optim`.
 """

@@ -50,7 +50,7 @@ def evaluate(
         (
             *(str(claim["claim"]), str(claim["metric"])),
             *(float(result.difference), float(result.ci_low), float(result.ci_high), float(result.p), float(p_holm)),
-            verdict(float(result.difference), float(result.p), claim["claimed"], level=level),
+            verdict(float(result.difference), float(p_holm), claim["claimed"], level=level),
         )
         for claim, result, p_holm in zip(claims, results, adjusted, strict=True)
     ]
