@@ -31,8 +31,10 @@ def sentence(error: BaseException) -> str | None:
 
 
 def _run(**options: Any) -> Any:
+    run = kedro_run.callback
+    assert run is not None
     try:
-        return kedro_run.callback(**options)
+        return run(**options)
     except Exception as error:
         if told := sentence(error):
             raise click.ClickException(told) from error

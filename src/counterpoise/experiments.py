@@ -24,7 +24,7 @@ class Experiment:
 EXPERIMENTS = (
     Experiment(
         name="win_adult",
-        title="Does weight importance neutralization make a fine-tuned income classifier fairer?",
+        title="Does WIN make a fine-tuned income classifier fairer?",
         dataset="adult",
         network="mlp2",
         variants="win",

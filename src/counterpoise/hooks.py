@@ -10,11 +10,11 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import CatalogProtocol, MemoryDataset
+from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 from rich.console import Console
 
@@ -22,8 +22,9 @@ from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS, Experiment
 from counterpoise.params import Parameters, check, check_ranks
 from counterpoise.pipelines.assemble import artifact, blocks
-from counterpoise.storage import require_writable
-from counterpoise.tracking import Tracker, TrackingSettings
+from counterpoise.reporting import summary_panel
+from counterpoise.storage import path_of, require_writable
+from counterpoise.tracking import SQLITE, Tracker, TrackingSettings
 
 LIBRARIES = ("counterpoise", "kedro", "mlflow", "numpy", "pandas", "scikit-learn", "torch")
 
@@ -47,7 +48,7 @@ class Preflight:
         self.project, self.environment = Path(context.project_path), context.env or "base"
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         assert self.parameters is not None
         for experiment in experiments_in(pipeline):
             _check_experiment(self.parameters, experiment)
@@ -62,9 +63,8 @@ class Preflight:
                 copy_mode="assign",
             )
         for name in sorted(pipeline.all_outputs()):
-            filepath = getattr(catalog.get(name), "_filepath", None)
-            if filepath is not None:
-                require_writable(Path(filepath))
+            if (path := path_of(catalog.get(name))) is not None:
+                require_writable(path)
 
     def _lineage(self, experiment: Experiment) -> dict[str, Any]:
         assert self.parameters is not None
@@ -111,7 +111,7 @@ class Tracking:
         self.settings = TrackingSettings.read(context.config_loader["mlflow"], Path(context.project_path))
 
     @hook_impl(trylast=True)
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         experiments = experiments_in(pipeline)
         if self.enabled and experiments:
             name = "+".join(experiment.name for experiment in experiments)
@@ -120,7 +120,7 @@ class Tracking:
             self.tracker.start(name, runs)
 
     @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         if self.tracker is None:
             return
         made = pipeline.all_outputs()
@@ -128,9 +128,18 @@ class Tracking:
             if artifact(experiment.name, "metrics") in made:
                 names = ("metrics", "summary", "data_summary")
                 self.tracker.log_results(**{name: catalog.load(artifact(experiment.name, name)) for name in names})
-            files = [catalog.get(name) for name in sorted(made) if name.startswith(artifact(experiment.name, ""))]
-            self.tracker.log_files([Path(dataset._filepath) for dataset in files if _is_result(dataset)])
+            own = [name for name in sorted(made) if name.startswith(artifact(experiment.name, ""))]
+            self.tracker.log_files([path for name in own if _is_result(path := path_of(catalog.get(name)))])
         self.tracker.finish("FINISHED")
+
+    def where(self) -> str:
+        """Say how to look at the tracked runs."""
+        if not self.enabled:
+            return "not tracked (tracking: off)"
+        uri = self.settings.uri
+        if not uri.startswith(SQLITE):
+            return uri
+        return f"mlflow ui --backend-store-uri {SQLITE}{_shown(Path(uri.removeprefix(SQLITE)))}"
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
@@ -138,31 +147,31 @@ class Tracking:
             self.tracker.finish("FAILED")
 
 
-def _is_result(dataset: Any) -> bool:
-    """Whether a dataset is a file that a colleague opens from the tracking server: a model or a part of the report."""
-    path = getattr(dataset, "_filepath", None)
+def _is_result(path: Path | None) -> TypeGuard[Path]:
+    """Whether a file is one that a colleague opens from the tracking server: a model or a part of the report."""
     return path is not None and bool({"06_models", "08_reporting"} & set(path.parts))
 
 
 class Conclusion:
     """Prints the table of results and where to look next."""
 
-    @hook_impl(trylast=True)
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        from counterpoise.reporting.console import summary_panel
+    def __init__(self, tracking: Tracking) -> None:
+        self.tracking = tracking
 
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        made = pipeline.all_outputs()
         for experiment in experiments_in(pipeline):
             name = experiment.name
-            if artifact(name, "report_html") not in pipeline.all_outputs():
-                continue
-            report = Path(catalog.get(artifact(name, "report_html"))._filepath)
-            where_next = [
-                f"report: {_shown(report)}",
-                "runs: mlflow ui --backend-store-uri sqlite:///mlflow.db",
-                f"lineage: kedro viz run --pipeline={name}",
-            ]
-            claims, summary = catalog.load(artifact(name, "claims")), catalog.load(artifact(name, "summary"))
-            Console(file=sys.stdout).print(summary_panel(summary, claims, where_next, title=experiment.title))
+            if artifact(name, "report_html") in made:
+                report = path_of(catalog.get(artifact(name, "report_html")))
+                where_next = [
+                    f"report   {_shown(report)}" if report else "report   kept in memory",
+                    f"runs     {self.tracking.where()}",
+                    f"lineage  kedro viz run --pipeline={name}",
+                ]
+                summary, claims = (catalog.load(artifact(name, table)) for table in ("summary", "claims"))
+                Console(file=sys.stdout).print(summary_panel(summary, claims, where_next, title=experiment.title))
 
 
 def _shown(path: Path) -> str:
@@ -170,6 +179,7 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-HOOKS = (Preflight(), Tracking(), Conclusion())
+_TRACKING = Tracking()
+HOOKS = (Preflight(), _TRACKING, Conclusion(_TRACKING))
 
 __all__ = ["HOOKS", "Conclusion", "InputError", "Preflight", "Tracking", "experiments_in", "git_commit"]

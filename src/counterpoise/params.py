@@ -217,11 +217,15 @@ def _fields(location: list[str]) -> list[str]:
     """Return the keys that the block at `location` may have."""
     model: Any = Parameters
     for part in location:
-        field = model.model_fields.get(part) if isinstance(model, type) else None
+        field = model.model_fields.get(part) if _is_model(model) else None
         annotation = field.annotation if field is not None else model
-        arguments = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
+        arguments = [argument for argument in getattr(annotation, "__args__", ()) if _is_model(argument)]
         model = arguments[0] if arguments else annotation
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    return list(model.model_fields) if _is_model(model) else []
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def check_ranks(variants: Variants, *, inputs: int, classes: int) -> None:

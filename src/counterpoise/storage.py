@@ -146,7 +146,7 @@ def read_checkpoint(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None 
     return Checkpoint(tensors, json.loads(header))
 
 
-class RawFolder(AbstractDataset[Path, None]):
+class RawFolder(AbstractDataset[Path, Path]):
     """The folder of a data set's raw files, as it came; read, never written."""
 
     def __init__(self, filepath: str, metadata: Mapping[str, Any] | None = None) -> None:
@@ -156,7 +156,7 @@ class RawFolder(AbstractDataset[Path, None]):
     def load(self) -> Path:
         return Path(self._filepath)
 
-    def save(self, data: None) -> None:
+    def save(self, data: Path) -> None:
         raise InputError(f"{self._filepath}: raw data are never written by a run")
 
     def _exists(self) -> bool:
@@ -187,6 +187,12 @@ class GeneratedFolder(RawFolder):
         folder = Path(self._filepath)
         load_obj(self._generator)(folder, **self._options)
         return folder
+
+
+def path_of(dataset: object) -> Path | None:
+    """Return the file or folder behind a catalog entry, None for data in memory."""
+    filepath = getattr(dataset, "_filepath", None)
+    return None if filepath is None else Path(filepath)
 
 
 def require_writable(path: Path) -> None:

@@ -6,6 +6,7 @@ is imported when a run is tracked and not before: it takes seconds.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,8 @@ from counterpoise.errors import InputError
 
 PER_SEED_VARIANTS = 16
 """A method with more variants than this logs their means only; the metrics file has every seed."""
+
+SQLITE = "sqlite:///"
 
 PARAM_LENGTH = 500
 """The longest parameter value that every MLflow store takes."""
@@ -41,9 +44,8 @@ class TrackingSettings:
             found = ", ".join(sorted(configuration))
             raise InputError(f"conf/mlflow.yml has the keys {found}, expected {', '.join(sorted(known))}")
         uri = os.environ.get("MLFLOW_TRACKING_URI") or str(configuration["tracking_uri"])
-        relative = uri.removeprefix("sqlite:///")
-        if relative != uri and not relative.startswith("/"):
-            uri = f"sqlite:///{project / relative}"
+        if uri.startswith(SQLITE):
+            uri = f"{SQLITE}{project / uri.removeprefix(SQLITE)}"
         return cls(uri, str(configuration["experiment"]), int(configuration["timeout_seconds"]))
 
 
@@ -97,14 +99,15 @@ class Tracker:
             def key(variant: str, metric: str, several: bool = len(variants) > 1) -> str:
                 return f"{variant}/{metric}" if several else metric
 
-            values = []
-            for row in results.dropna(subset=["mean"]).itertuples():
-                values.append((key(row.variant, f"{row.metric}_mean"), row.mean, 0))
-                if not pd.isna(row.std):
-                    values.append((key(row.variant, f"{row.metric}_std"), row.std, 0))
+            values: list[tuple[str, float, int]] = []
+            for variant, metric, mean, std in results[["variant", "metric", "mean", "std"]].to_numpy().tolist():
+                values += [(key(variant, f"{metric}_mean"), mean, 0), (key(variant, f"{metric}_std"), std, 0)]
             if len(variants) <= PER_SEED_VARIANTS:
-                per_seed = metrics[metrics["method"] == method].dropna(subset=["value"])
-                values += [(key(row.variant, row.metric), row.value, row.seed) for row in per_seed.itertuples()]
+                per_seed = metrics.loc[metrics["method"] == method, ["variant", "metric", "value", "seed"]]
+                values += [
+                    (key(variant, metric), value, seed) for variant, metric, value, seed in per_seed.to_numpy().tolist()
+                ]
+            values = [entry for entry in values if math.isfinite(entry[1])]
             self._log(child, metrics=values, params={"method": method, "variants": ", ".join(variants)})
 
     def log_files(self, paths: Iterable[Path]) -> None:

@@ -40,7 +40,7 @@ def summary_panel(
     metrics: Sequence[str] = HEADLINE_METRICS,
     title: str = "Test split",
 ) -> RenderableType:
-    """The end of a run: a row per variant (mean ± std, the paper's value beside it), the verdicts, where to look next.
+    """The end of a run: a row per variant (mean ± std, below it the paper's value), the verdicts, where to look next.
 
     Args:
         summary: `tables.summary`.
@@ -53,33 +53,37 @@ def summary_panel(
     table.add_column("variant", no_wrap=True)
     for metric in metrics:
         table.add_column(metric_label(metric), justify="right", no_wrap=True)
-        table.add_column("paper", justify="right", style="dim", no_wrap=True)
     indexed = summary.set_index(["variant", "metric"])
     for variant in summary["variant"].unique():
-        cells: list[str] = []
-        for metric in metrics:
-            row = indexed.loc[(variant, metric)] if (variant, metric) in indexed.index else None
-            cells += _cells(row, metric)
-        table.add_row(escape(variant), *cells)
-    verdicts = [_verdict_line(row) for row in rows_of(claims)]
+        rows = [indexed.loc[(variant, metric)] if (variant, metric) in indexed.index else None for metric in metrics]
+        table.add_row(escape(variant), *(_measured(row, metric) for row, metric in zip(rows, metrics, strict=True)))
+        papers = [_published(row, metric) for row, metric in zip(rows, metrics, strict=True)]
+        if set(papers) != {_NONE}:
+            table.add_row("  the paper", *papers, style="dim")
+    verdicts = Table.grid(padding=(0, 1))
+    for row in rows_of(claims):
+        verdicts.add_row(*_verdict(row))
     lines = [Text(line) for line in where_next]
-    parts: list[RenderableType] = [table, Text(headline(claims), style="bold"), *verdicts]
+    parts: list[RenderableType] = [table, Text(headline(claims), style="bold"), verdicts]
     return Panel(Group(*parts, *([Text("")] if lines else []), *lines), title=escape(title), title_align="left")
 
 
-def _cells(row: pd.Series | None, metric: str) -> tuple[str, str]:
-    if row is None:
-        return _NONE, _NONE
-    paper = _NONE if is_missing(row["reported"]) else reported(row["reported"], row["reported_std"], metric)
-    return plus_minus(row["mean"], row["std"], metric), paper
+def _measured(row: pd.Series | None, metric: str) -> str:
+    return _NONE if row is None else plus_minus(row["mean"], row["std"], metric)
 
 
-def _verdict_line(row: Any) -> Text:
+def _published(row: pd.Series | None, metric: str) -> str:
+    if row is None or is_missing(row["reported"]):
+        return _NONE
+    return reported(row["reported"], row["reported_std"], metric)
+
+
+def _verdict(row: Any) -> tuple[Text, Text]:
     mark, style = _MARKS[row.verdict]
     difference = number(row.difference, row.metric, signed=True)
     spread = interval(row.ci_low, row.ci_high, row.metric, signed=True)
-    line = Text(f"{mark} {row.verdict:<19} ", style=style)
-    return line.append(f"{row.claim}: {difference} ({spread}), {p_value(row.p_holm, named=True)}", style="default")
+    said = f"{row.claim}: {difference} ({spread}), {p_value(row.p_holm, named=True)}"
+    return Text(f"{mark} {row.verdict}", style=style, no_wrap=True), Text(said)
 
 
 class TrainingProgress:

@@ -39,8 +39,8 @@ def split_samples(samples: pd.DataFrame, dataset: Dataset, seeds: Seeds) -> Chec
     splits = draw_splits(
         samples["y"].to_numpy(),
         samples["s"].to_numpy(),
-        fractions=dataset.split.fractions,
-        task=dataset.split.task,
+        fractions=dict(dataset.split.fractions.items()),
+        task=dict(dataset.split.task.items()),
         seeds=seeds.root,
     )
     header = as_header(parts=list(SPLITS), seeds=list(seeds.root))

@@ -13,8 +13,8 @@ from torch import Tensor
 from counterpoise.fairness import confusion_counts, evaluate, leakage, noise_floor
 from counterpoise.params import Dataset, Evidence, Report
 from counterpoise.pipelines.arrays import rows
-from counterpoise.reporting import claims as claims_room
 from counterpoise.reporting import ReportContext, build, figures, model_card, tables
+from counterpoise.reporting import claims as claims_room
 from counterpoise.storage import Checkpoint
 
 SETTINGS = ("alpha", "rank", "constraint", "strength")
@@ -64,7 +64,7 @@ def floors(predictions: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, f
     expected = {metric: noise_floor(metric, counts) for metric in ("delta_dp", "delta_eo")}
     frame = keys.assign(**{metric: value.flatten().numpy() for metric, value in expected.items() if value is not None})
     means = frame.groupby("variant", sort=False)[list(expected)].mean()
-    return {str(variant): row.to_dict() for variant, row in means.iterrows()}
+    return {str(variant): {str(name): float(gap) for name, gap in row.items()} for variant, row in means.iterrows()}
 
 
 def draw_figures(
