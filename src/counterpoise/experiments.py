@@ -11,14 +11,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment. Every field but the name and title is the name of a block of parameters."""
+    """One experiment. Every field but the name and title is the name of a block of parameters.
+
+    Tables have a `network` that is trained here; images have a `backbone` that comes trained.
+    """
 
     name: str
     title: str
     dataset: str
-    network: str
     variants: str
     evidence: str
+    network: str | None = None
+    backbone: str | None = None
 
 
 EXPERIMENTS = (
@@ -29,6 +33,38 @@ EXPERIMENTS = (
         network="mlp2",
         variants="win",
         evidence="win_adult",
+    ),
+    Experiment(
+        name="win_celeba",
+        title="Does WIN make a fine-tuned hair classifier fairer?",
+        dataset="celeba",
+        backbone="probe",
+        variants="win",
+        evidence="win_images",
+    ),
+    Experiment(
+        name="win_lfwa",
+        title="Does WIN make a fine-tuned gender classifier fairer?",
+        dataset="lfwa",
+        backbone="probe",
+        variants="win",
+        evidence="win_images",
+    ),
+    Experiment(
+        name="win_celeba_imagenet",
+        title="Does WIN help where the head is truncated for real? (1000-way head, CelebA)",
+        dataset="celeba",
+        backbone="imagenet",
+        variants="win_imagenet",
+        evidence="win_images_imagenet",
+    ),
+    Experiment(
+        name="win_lfwa_imagenet",
+        title="Does WIN help where the head is truncated for real? (1000-way head, LFW+a)",
+        dataset="lfwa",
+        backbone="imagenet",
+        variants="win_imagenet",
+        evidence="win_images_imagenet",
     ),
 )
 

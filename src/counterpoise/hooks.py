@@ -22,10 +22,12 @@ from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS, Experiment
 from counterpoise.params import Parameters, check, check_ranks
 from counterpoise.pipelines.assemble import artifact, blocks
+from counterpoise.pipelines.evidence import applicable
 from counterpoise.reporting import summary_panel
 from counterpoise.storage import path_of, require_writable
 from counterpoise.tracking import SQLITE, Tracker, TrackingSettings
 
+IMAGENET_CLASSES = 1000
 LIBRARIES = ("counterpoise", "kedro", "mlflow", "numpy", "pandas", "scikit-learn", "torch")
 
 
@@ -80,8 +82,14 @@ class Preflight:
 
 def _check_experiment(parameters: Parameters, experiment: Experiment) -> None:
     """Check what only holds for the blocks that one experiment combines."""
-    dataset, network = parameters.datasets[experiment.dataset], parameters.networks[experiment.network]
-    check_ranks(parameters.variants[experiment.variants], inputs=network.width, classes=len(dataset.classes))
+    inputs, classes = sys.maxsize, len(parameters.datasets[experiment.dataset].classes)
+    if experiment.network is not None:
+        inputs = parameters.networks[experiment.network].width
+    elif experiment.backbone is not None and parameters.backbones[experiment.backbone].head == "imagenet":
+        classes = IMAGENET_CLASSES
+    variants = parameters.variants[experiment.variants]
+    check_ranks(variants, inputs=inputs, classes=classes)
+    applicable(parameters.evidence[experiment.evidence], variants)
 
 
 def git_commit(project: Path) -> str:

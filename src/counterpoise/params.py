@@ -83,6 +83,7 @@ class Dataset(Settings):
     checksums: dict[str, str] | None = None
     origin: str
     split: Split
+    max_bad_fraction: Share = 0.001
 
     @model_validator(mode="after")
     def _named(self) -> Dataset:
@@ -96,6 +97,31 @@ class Network(Settings):
 
     layers: Annotated[int, Field(ge=2)]
     width: Count
+
+
+class Backbone(Settings):
+    """A frozen network that reads images, how its features are computed, and the head that is taken as pretrained.
+
+    weights: a published name (torchvision's enum, or DEFAULT), the path of a local file, or `random`.
+    head: `probe` fits a linear head on the pretraining rows; `imagenet` keeps the network's own.
+    """
+
+    name: str
+    weights: str
+    head: Literal["probe", "imagenet"]
+    image_size: Annotated[int, Field(ge=16)] | None = None
+    batch_size: Count = 64
+    shard_size: Count = 1024
+    workers: Annotated[int, Field(ge=0)] = 1
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class Compute(Settings):
+    """Where replicates and shards run: worker processes of this machine, or a Dask cluster."""
+
+    backend: Literal["serial", "processes", "threads", "dask"] = "serial"
+    address: str | None = None
+    workers: Count | None = None
 
 
 class OptimizerSettings(Settings):
@@ -174,6 +200,8 @@ class Parameters(Settings):
     tracking: bool = True
     datasets: dict[str, Dataset]
     networks: dict[str, Network]
+    backbones: dict[str, Backbone]
+    compute: Compute = Compute()
     pretrain: Training
     variants: dict[str, Variants]
     finetune: Training
@@ -233,6 +261,6 @@ def check_ranks(variants: Variants, *, inputs: int, classes: int) -> None:
     for rank in variants.ranks:
         if rank > min(inputs, classes):
             raise InputError(
-                f"conf: variants has rank {rank}, expected 1 … {min(inputs, classes)} "
-                f"(the head has {inputs} features and {classes} classes)"
+                f"conf: variants has rank {rank}, expected 1 … {min(inputs, classes)}, the smaller of the head's "
+                "numbers of features and classes"
             )

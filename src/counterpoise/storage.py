@@ -98,8 +98,7 @@ class _SafetensorsFile(AbstractDataset[Checkpoint, Checkpoint]):
         self.metadata = metadata
 
     def save(self, data: Checkpoint) -> None:
-        tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in data.tensors.items()}
-        save_file(tensors, self._filepath, metadata={HEADER: json.dumps(data.header, sort_keys=True)})
+        save_file(_apart(data.tensors), self._filepath, metadata={HEADER: json.dumps(data.header, sort_keys=True)})
 
     def load(self) -> Checkpoint:
         return read_checkpoint(Path(self._filepath))
@@ -109,6 +108,17 @@ class _SafetensorsFile(AbstractDataset[Checkpoint, Checkpoint]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath}
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Make tensors contiguous, and copy those that share memory with one before them: the format refuses views."""
+    seen: set[int] = set()
+    made = {}
+    for name, tensor in tensors.items():
+        own = tensor.contiguous()
+        made[name] = own.clone() if own.untyped_storage().data_ptr() in seen else own
+        seen.add(made[name].untyped_storage().data_ptr())
+    return made
 
 
 class SafetensorsDataset(WriteAside, _SafetensorsFile):

