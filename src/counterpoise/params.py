@@ -111,15 +111,14 @@ class Backbone(Settings):
     head: Literal["probe", "imagenet"]
     image_size: Annotated[int, Field(ge=16)] | None = None
     batch_size: Count = 64
-    shard_size: Count = 1024
-    workers: Annotated[int, Field(ge=0)] = 1
+    shard_size: Count = 512
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
 class Compute(Settings):
     """Where replicates and shards run: worker processes of this machine, or a Dask cluster."""
 
-    backend: Literal["serial", "processes", "threads", "dask"] = "serial"
+    backend: Literal["serial", "processes", "threads", "dask"] = "processes"
     address: str | None = None
     workers: Count | None = None
 

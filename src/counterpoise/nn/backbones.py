@@ -200,7 +200,7 @@ def backbone(
     layer = _cut_head(network)
     return Backbone(
         name=name,
-        module=network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        module=network.to(memory_format=torch.channels_last),
         d=layer.in_features,
         head=_as_head(layer) if has_head else None,
         preprocess=preprocess,

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 import torch
 from joblib import Parallel, delayed, parallel_config
 
@@ -155,7 +155,7 @@ def _client(address: str | None) -> Iterator[Any]:
         raise InputError("compute.address: is not set, expected the Dask scheduler's, such as 'tcp://host:8786'")
     try:
         from distributed import Client
-        from distributed.comm import get_address_host_port
+        from distributed.comm.addressing import get_address_host_port
     except ImportError:
         raise InputError(
             "compute.backend: 'dask' needs the package 'distributed', which is not installed, expected it from "

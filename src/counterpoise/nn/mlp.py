@@ -22,20 +22,20 @@ class StackedMLP(Bank):
 
     Args:
         widths: D, the hidden widths, k. `[D, 20, 2]` is the paper's two-layer MLP (WIN, Section 4.1).
-        mean, scale: statistics of the replicates' own pretraining rows.
+        mean, scale: statistics of the replicates' own pretraining rows; None takes the input as it is.
         generators: one per replicate; weights are drawn as `torch.nn.Linear` draws them.
         variants: how many networks share a replicate's rows and its initial weights.
     """
 
-    mean: Tensor
-    scale: Tensor
+    mean: Tensor | None
+    scale: Tensor | None
 
     def __init__(
         self,
         widths: Sequence[int],
         *,
-        mean: Float[Tensor, "R D"],
-        scale: Float[Tensor, "R D"],
+        mean: Float[Tensor, "R D"] | None,
+        scale: Float[Tensor, "R D"] | None,
         generators: Sequence[torch.Generator],
         variants: int = 1,
     ) -> None:
@@ -57,14 +57,15 @@ class StackedMLP(Bank):
         """Rebuild a stack from its `state_dict`."""
         replicates, variants = state["weights.0"].shape[:2]
         unused = [torch.Generator() for _ in range(replicates)]
-        bank = cls(widths, mean=state["mean"], scale=state["scale"], generators=unused, variants=variants)
+        bank = cls(widths, mean=state.get("mean"), scale=state.get("scale"), generators=unused, variants=variants)
         bank.load_state_dict(dict(state))
         return bank
 
     def representation(self, x: Float[Tensor, "R B D"]) -> Float[Tensor, "R V B d"]:
         """Return what the last layer sees."""
-        z = (x - self.mean.unsqueeze(1)) * self.scale.reciprocal().unsqueeze(1)
-        stacked = z.repeat_interleave(self.variants, dim=0) if self.variants > 1 else z
+        if self.mean is not None and self.scale is not None:
+            x = (x - self.mean.unsqueeze(1)) * self.scale.reciprocal().unsqueeze(1)
+        stacked = x.repeat_interleave(self.variants, dim=0) if self.variants > 1 else x
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             stacked = (product(stacked, weight.flatten(0, 1)) + bias.flatten(0, 1).unsqueeze(1)).relu()
         return stacked.unflatten(0, (self.replicates, self.variants))

@@ -36,14 +36,18 @@ class Examples:
         """Return the rows as one replicate sees them."""
         return self if self.x.ndim == 2 else Examples(self.x[r], self.y, self.s)
 
-    def take(self, rows: Int[Tensor, "R B"]) -> tuple[Float[Tensor, "R B d"], Int[Tensor, "R B"], Int[Tensor, "R B"]]:
-        """Return x, y and s of each replicate's own rows."""
+    def take(
+        self, rows: Int[Tensor, "R B"], buffer: Float[Tensor, "size"] | None = None
+    ) -> tuple[Float[Tensor, "R B d"], Int[Tensor, "R B"], Int[Tensor, "R B"]]:
+        """Return x, y and s of each replicate's own rows; x is written into `buffer` if one is given."""
         if self.x.ndim == 2:
-            x = self.x.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+            source, chosen = self.x, rows
         else:
-            offset = torch.arange(len(rows)).unsqueeze(1) * self.x.shape[1]
-            x = self.x.flatten(0, 1).index_select(0, (rows + offset).flatten()).unflatten(0, rows.shape)
-        return x, self.y[rows], self.s[rows]
+            source, chosen = self.x.flatten(0, 1), rows + torch.arange(len(rows)).unsqueeze(1) * self.x.shape[1]
+        size = rows.numel() * source.shape[1]
+        out = None if buffer is None else buffer[:size].view(-1, source.shape[1])
+        x = torch.index_select(source, 0, chosen.flatten(), out=out)
+        return x.unflatten(0, rows.shape), self.y[rows], self.s[rows]
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,13 @@ def fit(
     best, best_epoch = torch.full(shape, math.inf, dtype=torch.float64), torch.zeros(shape, dtype=torch.int64)
     snapshot = bank.snapshot()
 
+    # One buffer for all batches: memory that is asked for anew at every step is also cleared anew by the system.
+    buffer = examples.x.new_empty(rows.shape[0] * min(batch, total) * examples.x.shape[-1])
     weights = sum(parameter.numel() for parameter in bank.parameters())
     with threads_for(FORWARD_AND_BACKWARD * weights * batch):
         for epoch in range(epochs):
             for taken in _batches(rows, batch, generators if batch_size else None):
-                x, y, s = examples.take(taken)
+                x, y, s = examples.take(taken, buffer)
                 value = loss(bank(x), y, s)
                 value.sum().backward()
                 step()

@@ -114,7 +114,7 @@ def fingerprint(state: Mapping[str, Tensor], *described: str) -> str:
     for name in sorted(state):
         tensor = state[name].detach().contiguous()
         digest.update(f"\0{name} {tensor.dtype} {list(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from counterpoise.reporting.console import TrainingProgress
 
 
 @contextmanager
-def throughput_progress(description: str, images: int) -> Iterator[Callable[..., None]]:
+def throughput_progress(description: str, images: int) -> Iterator[Callable[[Any], None]]:
     """Show a bar of `images` images with their rate and the time left; yield the function that reports progress."""
     with TrainingProgress() as progress:
         advance = progress.task(description, images)
         done = 0
 
-        def report(finished: int, per_second: float, seconds_left: float) -> None:
+        def report(progress: Any) -> None:  # methods.extraction.Progress; importing it here would import torchvision
             nonlocal done
-            advance(finished - done, per_second=per_second)
-            done = finished
+            advance(progress.done - done, rate=f"{progress.images_per_second:,.0f} images/s")
+            done = progress.done
 
         yield report
 

@@ -26,7 +26,7 @@ def extract(
         InputError: more than `max_bad_fraction` of the images are bad, or the label or group is constant.
     """
     # Imported here: torchvision takes seconds, and every pipeline is assembled at every start.
-    from counterpoise.data.images import IMAGE, ImageFiles, check_images, collate, drop_bad, require_varied
+    from counterpoise.data.images import IMAGE, ImageFiles, check_images, drop_bad, require_varied
     from counterpoise.methods.extraction import extract_features
     from counterpoise.nn.backbones import backbone as load_backbone
 
@@ -34,21 +34,22 @@ def extract(
     missing = check_images(table, raw)
     present, _ = drop_bad(table, missing, dataset.max_bad_fraction)
     network = load_backbone(backbone.name, weights=backbone.weights, size=backbone.image_size)
-    images = ImageFiles(raw, present[IMAGE], transform=network.preprocess.frame)
+    images = ImageFiles(raw, present[IMAGE])
     with throughput_progress("features", len(images)) as advance:
         file = extract_features(
             images,
             network,
-            collate=collate,
             cache=feature_cache,
             shard_size=backbone.shard_size,
             batch_size=backbone.batch_size,
-            workers=backbone.workers,
             precision=backbone.precision,
+            workers=compute.workers,
+            backend=compute.backend,
+            address=compute.address,
             on_progress=advance,
         )
-    readable, report = drop_bad(table, missing | file.bad, dataset.max_bad_fraction)
-    features = file.features()
+    readable, report = drop_bad(table, {**missing, **file.bad}, dataset.max_bad_fraction)
+    features = file.tensor()
     if file.bad:
         features = features[torch.tensor(~present[IMAGE].isin(list(file.bad)).to_numpy())]
     header = as_header(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from counterpoise.methods import cross_entropy
-from counterpoise.nn import Factors, HeadBank, Optimizer, StackedMLP, fit, generators
+from counterpoise.nn import Optimizer, StackedMLP, fit, generators
 from counterpoise.params import Backbone, Dataset, Network, Seeds, Training
 from counterpoise.pipelines.arrays import examples, feature_matrix, rows
 from counterpoise.pipelines.progress import training_progress
@@ -25,22 +27,34 @@ def train_networks(
     seeds: Seeds,
 ) -> Checkpoint:
     """Train the networks on each replicate's pretraining rows, from which the input statistics are taken too."""
-    data = examples(samples, feature_matrix(samples))
-    members = rows(splits, "pretrain")
-    mean = torch.stack([data.x[own].mean(dim=0) for own in members])
-    scale = torch.stack([data.x[own].std(dim=0, correction=0) for own in members])
+    x, members = feature_matrix(samples), rows(splits, "pretrain")
+    mean = torch.stack([x[own].mean(dim=0) for own in members])
+    scale = torch.stack([x[own].std(dim=0, correction=0) for own in members])
     bank = StackedMLP(
-        [data.x.shape[1], *[network.width] * (network.layers - 1), len(dataset.classes)],
+        [x.shape[1], *[network.width] * (network.layers - 1), len(dataset.classes)],
         mean=mean,
         # A category that none of the pretraining rows has is constant there: it is centred, not scaled.
         scale=torch.where(scale > 0, scale, torch.ones_like(scale)),
         generators=generators(seeds.root, "initial weights"),
     )
+    return _train(bank, "mlp", samples, x, members, pretrain, epochs, seeds)
+
+
+def _train(
+    bank: StackedMLP,
+    architecture: str,
+    samples: pd.DataFrame,
+    x: Tensor,
+    members: Int[Tensor, "R n"],
+    pretrain: Training,
+    epochs: int | None,
+    seeds: Seeds,
+) -> Checkpoint:
     total = epochs or pretrain.epochs
     with training_progress("pretrain", total) as advance:
         fit(
             bank,
-            data,
+            examples(samples, x),
             members,
             loss=cross_entropy,
             optimizer=Optimizer(**pretrain.optimizer.model_dump()),
@@ -49,7 +63,7 @@ def train_networks(
             generators=generators(seeds.root, "pretraining batches"),
             on_epoch=advance,
         )
-    header = as_header(architecture="mlp", widths=list(bank.widths), seeds=list(seeds.root))
+    header = as_header(architecture=architecture, widths=list(bank.widths), seeds=list(seeds.root))
     return Checkpoint({name: tensor.detach() for name, tensor in bank.state_dict().items()}, header)
 
 
@@ -66,47 +80,23 @@ def fit_heads(
 ) -> Checkpoint:
     """Return the head that counts as pretrained, one per replicate (METHODS.md, "Pretrained model").
 
-    `probe`: a linear head fitted on the replicate's pretraining rows, from zero. `imagenet`: the backbone's own head,
-    whose first classes are taken for the labels.
+    `probe`: a linear head fitted on the replicate's pretraining rows from torch's own initial weights. From zero, a
+    two-class head would stay of rank one for ever (the two columns' gradients are opposite), and every factorisation
+    of it would be the same. `imagenet`: the backbone's own head, whose first classes are taken for the labels.
     """
+    replicates, x = len(seeds.root), features.tensors["features"]
     if backbone.head == "imagenet":
-        weight, bias = (backbone_head.tensors[name] for name in ("weight", "bias"))
-        head = Factors(
-            first=weight.expand(len(seeds.root), *weight.shape), bias=bias.expand(len(seeds.root), *bias.shape)
-        )
-    else:
-        head = _fit_probes(samples, splits, features, len(dataset.classes), pretrain, epochs, seeds)
-    header = as_header(architecture=backbone.head, widths=list(head.first.shape[1:]), seeds=list(seeds.root))
-    return Checkpoint({"weights.0": head.first.unsqueeze(1), "biases.0": head.bias.unsqueeze(1)}, header)
-
-
-def _fit_probes(
-    samples: pd.DataFrame,
-    splits: Checkpoint,
-    features: Checkpoint,
-    classes: int,
-    pretrain: Training,
-    epochs: int | None,
-    seeds: Seeds,
-) -> Factors:
-    x = features.tensors["features"]
-    zeros = Factors(
-        first=torch.zeros(len(seeds.root), x.shape[-1], classes), bias=torch.zeros(len(seeds.root), classes)
+        shared = {"weights.0": backbone_head.tensors["weight"], "biases.0": backbone_head.tensors["bias"]}
+        tensors = {name: tensor.expand(replicates, 1, *tensor.shape) for name, tensor in shared.items()}
+        widths = list(backbone_head.tensors["weight"].shape)
+        return Checkpoint(tensors, as_header(architecture="imagenet", widths=widths, seeds=list(seeds.root)))
+    probes = StackedMLP(
+        [x.shape[1], len(dataset.classes)],
+        mean=None,
+        scale=None,
+        generators=generators(seeds.root, "initial weights"),
     )
-    bank, total = HeadBank({"probe": zeros}), epochs or pretrain.epochs
-    with training_progress("pretrain", total) as advance:
-        fit(
-            bank,
-            examples(samples, x),
-            rows(splits, "pretrain"),
-            loss=cross_entropy,
-            optimizer=Optimizer(**pretrain.optimizer.model_dump()),
-            epochs=total,
-            batch_size=pretrain.batch_size,
-            generators=generators(seeds.root, "pretraining batches"),
-            on_epoch=advance,
-        )
-    return bank.heads()["probe"]
+    return _train(probes, "probe", samples, x, rows(splits, "pretrain"), pretrain, epochs, seeds)
 
 
 def compute_features(samples: pd.DataFrame, pretrained: Checkpoint) -> Checkpoint:

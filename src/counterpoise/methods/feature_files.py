@@ -1,0 +1,155 @@
+"""Features on disk: finished shards while a pass is under way, then one array that is mapped, not loaded.
+
+<cache>/<digest>/shard-00012.safetensors   rows 12 * shard_size and following, until all are there
+<cache>/<digest>/features.npy              [N, d] float32
+<cache>/<digest>/features.json             what they are; written last, so that its presence means complete
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from counterpoise.errors import InputError
+
+_ARRAY = "features.npy"
+_HEADER = "features.json"
+_SHARD = "counterpoise"  # key of the shard's metadata
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The features of the rows from `start`, [n, d]; NaN where an image could not be used.
+
+    `bad` maps the names of these images to the reason.
+    """
+
+    start: int
+    features: Float[Tensor, "n d"]
+    bad: dict[str, str]
+
+    @property
+    def stop(self) -> int:
+        """The row after the last."""
+        return self.start + len(self.features)
+
+
+@dataclass(frozen=True)
+class FeatureFile:
+    """The features of a data set under one backbone, complete and on disk.
+
+    Attributes:
+        path: the NumPy file.
+        digest: SHA-256 of the images, the backbone, its preprocessing and the precision.
+        rows: N, in the order of the data set.
+        d: number of features.
+        backbone: name of the architecture.
+        precision: in which the network computed; the file holds float32 in any case.
+        bad: images that could not be used, with the reason; their rows are NaN.
+    """
+
+    path: Path
+    digest: str
+    rows: int
+    d: int
+    backbone: str
+    precision: str
+    bad: Mapping[str, str] = field(default_factory=dict)
+
+    def array(self) -> np.memmap[Any, np.dtype[np.float32]]:
+        """Map the features [N, d], read-only: the system reads the pages that are used, and may drop them again."""
+        mapped = np.load(self.path, mmap_mode="r")
+        assert isinstance(mapped, np.memmap)
+        return mapped
+
+    def tensor(self) -> Float[Tensor, "N d"]:
+        """Map the features as a tensor. What is written to it stays in memory: the file never changes."""
+        return torch.from_numpy(np.load(self.path, mmap_mode="c"))
+
+
+def write_aside(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file beside `path`, put it on the disk, and give it its name: whole or not at all.
+
+    Raises InputError if it cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(aside)
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be written ({reason}), expected space and a writable folder") from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def save_shard(path: Path, shard: Shard) -> None:
+    """Write a finished shard."""
+    header = json.dumps({"start": shard.start, "bad": shard.bad})
+    tensors = {"features": shard.features.contiguous()}
+    write_aside(path, lambda aside: save_file(tensors, aside, metadata={_SHARD: header}))
+
+
+def load_shard(path: Path, rows: range, d: int) -> Shard | None:
+    """Read a shard; None if it is absent, damaged, or of other rows than `rows`."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_SHARD])
+            shard = Shard(header["start"], file.get_tensor("features"), header["bad"])
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
+    complete = shard.start == rows.start and shard.features.shape == (len(rows), d)
+    return shard if complete else None
+
+
+def find_features(folder: Path) -> FeatureFile | None:
+    """Return the finished features in `folder`, if they are there."""
+    try:
+        header = json.loads((folder / _HEADER).read_text(encoding="utf-8"))
+        found = FeatureFile(path=folder / _ARRAY, **header)
+        return found if found.array().shape == (found.rows, found.d) else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def join_shards(
+    folder: Path, shards: Mapping[Path, range], *, digest: str, d: int, backbone: str, precision: str
+) -> FeatureFile:
+    """Make one array of all shards, one after the other through memory, and remove them."""
+    bad: dict[str, str] = {}
+    rows = sum(map(len, shards.values()))
+
+    def write(aside: Path) -> None:
+        with aside.open("wb") as file:
+            dtype = np.lib.format.dtype_to_descr(np.dtype(np.float32))
+            np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": (rows, d)})
+            for path, span in shards.items():
+                shard = load_shard(path, span, d)
+                if shard is None:
+                    raise InputError(f"{path}: is gone or damaged, expected the shard written in this run")
+                bad.update(shard.bad)
+                file.write(shard.features.numpy().tobytes())
+
+    write_aside(folder / _ARRAY, write)
+    joined = FeatureFile(folder / _ARRAY, digest, rows, d, backbone, precision, bad)
+    text = json.dumps({key: value for key, value in asdict(joined).items() if key != "path"}, indent=1)
+    write_aside(folder / _HEADER, lambda aside: aside.write_text(text, encoding="utf-8"))
+    for path in folder.glob("shard-*.safetensors"):
+        path.unlink()
+    return joined
