@@ -8,7 +8,14 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.io import DatasetError
 
-from counterpoise.errors import InputError
+from counterpoise.errors import InputError, suggest
+from counterpoise.experiments import EXPERIMENTS, FETCHABLE
+
+PIPELINES = (
+    "__default__",
+    *(experiment.name for experiment in EXPERIMENTS),
+    *(f"fetch_{dataset}" for dataset in FETCHABLE),
+)
 
 
 @click.group(name="counterpoise")
@@ -25,14 +32,15 @@ def sentence(error: BaseException) -> str | None:
         cause = cause.__cause__
     if isinstance(error, DatasetError):
         return str(error)
-    if isinstance(error, ValueError) and str(error).startswith("Failed to find the pipeline"):
-        return " ".join(str(error).split())
     return None
 
 
 def _run(**options: Any) -> Any:
     run = kedro_run.callback
     assert run is not None
+    for name in [options["pipeline"], *(options["pipelines"] or [])]:
+        if name and name not in PIPELINES:
+            raise click.ClickException(f"there is no pipeline {name!r}{suggest(name, PIPELINES)}")
     try:
         return run(**options)
     except Exception as error:

@@ -69,3 +69,6 @@ EXPERIMENTS = (
 )
 
 DEFAULT = "win_adult"
+
+FETCHABLE = ("celeba", "lfwa")
+"""Data sets with a pipeline `fetch_<dataset>`."""

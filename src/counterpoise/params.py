@@ -206,6 +206,7 @@ class Parameters(Settings):
     finetune: Training
     evidence: dict[str, Evidence]
     report: Report = Report()
+    fetch: dict[Literal["celeba", "lfwa"], dict[str, Any]] = {}
 
 
 def check(raw: Mapping[str, Any]) -> Parameters:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline
 
-from counterpoise.experiments import DEFAULT, EXPERIMENTS
-from counterpoise.pipelines import assemble
+from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE
+from counterpoise.pipelines import assemble, fetch
 
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Return all pipelines by name; `kedro run` alone runs the default experiment."""
     pipelines = {experiment.name: assemble(experiment) for experiment in EXPERIMENTS}
-    return {**pipelines, "__default__": pipelines[DEFAULT]}
+    fetching = {f"fetch_{dataset}": fetch.create_pipeline(dataset) for dataset in FETCHABLE}
+    return {**pipelines, **fetching, "__default__": pipelines[DEFAULT]}

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
-import torchvision
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -91,10 +90,18 @@ class _Torchvision:
     """Any classifier of torchvision's registry, with the weights enumerated there."""
 
     def __init__(self, name: str) -> None:
+        # Imported when asked for: it takes seconds in every process, and the other network does without.
+        self._models = importlib.import_module("torchvision.models")
         self.name = name
+        known = self._models.list_models(module=self._models)
+        if name not in known:
+            raise InputError(
+                f"backbone: {name!r} is no classifier of torchvision's, expected one of them or "
+                f"{EFFICIENTNET_LITE0!r}{suggest(name, [*known, EFFICIENTNET_LITE0])}"
+            )
 
     def build(self, classes: int, size: int) -> nn.Module:
-        return torchvision.models.get_model(self.name, num_classes=classes, **self._options(size))
+        return self._models.get_model(self.name, num_classes=classes, **self._options(size))
 
     def _options(self, size: int) -> dict[str, Any]:
         if self.name in ("googlenet", "inception_v3"):
@@ -119,7 +126,7 @@ class _Torchvision:
         return published_state(entry.url, wanted=f"weights {entry.name} of {self.name}", download=download)
 
     def _entry(self, weights: str) -> Any:
-        published = torchvision.models.get_model_weights(self.name)
+        published = self._models.get_model_weights(self.name)
         if weights not in published.__members__:
             raise InputError(
                 f"weights: {self.name} has none named {weights!r}, expected a published name, a file or "
@@ -182,7 +189,7 @@ def backbone(
     Raises:
         InputError: no such name, no linear last layer, or weights that cannot be had, read or fitted.
     """
-    architecture = _architecture(name)
+    architecture = _EfficientNetLite0() if name == EFFICIENTNET_LITE0 else _Torchvision(name)
     weights = str(weights)
     published = weights != RANDOM and not is_path(weights)
     preprocess = architecture.preprocessing(weights if published else DEFAULT)
@@ -207,18 +214,6 @@ def backbone(
         digest=digest,
         pretrained=weights != RANDOM,
     )
-
-
-def _architecture(name: str) -> _Architecture:
-    if name == EFFICIENTNET_LITE0:
-        return _EfficientNetLite0()
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
-        raise InputError(
-            f"backbone: {name!r} is no classifier of torchvision's, expected one of them or {EFFICIENTNET_LITE0!r}"
-            f"{suggest(name, [*known, EFFICIENTNET_LITE0])}"
-        )
-    return _Torchvision(name)
 
 
 def _random_network(architecture: _Architecture, size: int) -> nn.Module:
