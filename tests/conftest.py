@@ -1,9 +1,25 @@
-"""What all tests share."""
+"""What all tests share: one thread, generators, and copies of the project in which runs may write."""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
 import pytest
 import torch
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+ENVIRONMENT = {"KEDRO_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -16,3 +32,103 @@ def _one_thread() -> None:
 def generator() -> torch.Generator:
     """A generator of its own for each test."""
     return torch.Generator().manual_seed(20240301)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project without its data; runs in it use the installed package."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> Project:
+        (path / "src").mkdir(parents=True)  # Kedro insists on the folder
+        shutil.copytree(REPOSITORY / "conf", path / "conf", ignore=shutil.ignore_patterns("local"))
+        (path / "conf" / "local").mkdir()
+        for name in ("pyproject.toml", ".telemetry"):
+            shutil.copy(REPOSITORY / name, path / name)
+        return cls(path)
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    def file(self, pattern: str) -> Path:
+        """Return the one file under data/ that the pattern fits."""
+        (found,) = self.data.glob(pattern)
+        return found
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        return pd.read_parquet(self.file("07_model_output/*/predictions.parquet"))
+
+    def run(
+        self, pipeline: str | None = None, *, env: str = "smoke", params: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """Run a pipeline, not tracked unless `params` say so, in a Kedro session of this process."""
+        from kedro.framework.session import KedroSession
+        from kedro.framework.startup import bootstrap_project
+
+        bootstrap_project(self.path)
+        runtime_params = {"tracking": False} | dict(params or {})
+        with KedroSession.create(self.path, env=env, runtime_params=runtime_params) as session:
+            return session.run(pipeline_names=[pipeline] if pipeline else None, **options)
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start the command `kedro` in a process of its own."""
+        return subprocess.Popen(
+            [Path(sys.executable).with_name("kedro"), *arguments],
+            cwd=self.path,
+            env=os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def configure(self, env: str, file: str, content: Mapping[str, Any]) -> None:
+        """Write conf/<env>/<file>."""
+        path = self.path / "conf" / env / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(dict(content)))
+
+    def leftovers(self) -> list[Path]:
+        """Return the files that a write has begun and not finished."""
+        return [path for path in self.path.rglob("*") if path.suffix in {".part", ".probe", ".partial"}]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quiet() -> Iterator[None]:
+    """Nothing leaves this machine, and nothing of this machine decides where runs are logged."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project of the test's own."""
+    return Project.create(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """The registered default, run once and tracked; all tests, of all workers, only read it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    with _alone(shared / "smoke.lock"):
+        path = shared / "smoke"
+        if not (path / "finished").exists():
+            project = Project.create(path)
+            project.run(params={"tracking": True})
+            (path / "finished").touch()
+    return Project(path)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Let one process at a time in."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

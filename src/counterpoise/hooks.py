@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -25,7 +26,7 @@ from counterpoise.pipelines.assemble import artifact, blocks
 from counterpoise.pipelines.evidence import applicable
 from counterpoise.reporting import summary_panel
 from counterpoise.storage import path_of, require_writable
-from counterpoise.tracking import SQLITE, Tracker, TrackingSettings
+from counterpoise.tracking import SQLITE, Tracker, TrackingSettings, flat
 
 IMAGENET_CLASSES = 1000
 LIBRARIES = ("counterpoise", "kedro", "mlflow", "numpy", "pandas", "scikit-learn", "torch")
@@ -60,7 +61,7 @@ class Preflight:
                     "experiment": experiment.name,
                     "title": experiment.title,
                     "settings": settings,
-                    "lineage": self._lineage(experiment),
+                    "lineage": self._lineage(experiment, run_params.get("runtime_params") or {}),
                 },
                 copy_mode="assign",
             )
@@ -68,14 +69,16 @@ class Preflight:
             if (path := path_of(catalog.get(name))) is not None:
                 require_writable(path)
 
-    def _lineage(self, experiment: Experiment) -> dict[str, Any]:
+    def _lineage(self, experiment: Experiment, overrides: Mapping[str, Any]) -> dict[str, Any]:
         assert self.parameters is not None
         environment = [] if self.environment in {"base", "local"} else [f"-e {self.environment}"]
+        params = ",".join(f"{key}={value}" for key, value in flat(overrides))
+        overridden = [f'--params "{params}"'] if params else []
         return {
             "git_commit": git_commit(self.project),
             "environment": self.environment,
             "seeds": list(self.parameters.seeds.root),
-            "command": " ".join(["kedro run", *environment, f"--pipeline={experiment.name}"]),
+            "command": " ".join(["kedro run", *environment, f"--pipeline={experiment.name}", *overridden]),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         }
 
@@ -120,6 +123,7 @@ class Tracking:
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        self.tracker = None  # a process may run more than once
         experiments = experiments_in(pipeline)
         if self.enabled and experiments:
             name = "+".join(experiment.name for experiment in experiments)

@@ -6,6 +6,7 @@ disk that is full, leaves the file that was there before, or none; never half of
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ class WriteAside:
         self._filepath = aside
         try:
             Path(final.parent).mkdir(parents=True, exist_ok=True)
+            _clear(Path(final))
             super().save(data)  # type: ignore[misc]
             Path(aside).replace(final)
         except Exception as error:
@@ -55,6 +57,24 @@ class WriteAside:
             self._filepath = final
             with suppress(OSError):
                 Path(aside).unlink(missing_ok=True)
+
+
+def _clear(final: Path) -> None:
+    """Remove what killed runs have left half-written beside `final`."""
+    for aside in final.parent.glob(f".{glob.escape(final.name)}.*.part"):
+        writer = aside.suffixes[-2].removeprefix(".")
+        if writer.isdecimal() and not _is_running(int(writer)):
+            aside.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 only asks whether it could be sent
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
@@ -98,7 +118,11 @@ class _SafetensorsFile(AbstractDataset[Checkpoint, Checkpoint]):
         self.metadata = metadata
 
     def save(self, data: Checkpoint) -> None:
-        save_file(_apart(data.tensors), self._filepath, metadata={HEADER: json.dumps(data.header, sort_keys=True)})
+        header = {**data.header, "shapes": _shapes(data.tensors)}
+        try:
+            save_file(_apart(data.tensors), self._filepath, metadata={HEADER: json.dumps(header, sort_keys=True)})
+        except SafetensorError as error:  # its writer has no other error for what the operating system refuses
+            raise OSError(str(error)) from error
 
     def load(self) -> Checkpoint:
         return read_checkpoint(Path(self._filepath))
@@ -125,12 +149,16 @@ class SafetensorsDataset(WriteAside, _SafetensorsFile):
     """A `Checkpoint` in one safetensors file with a JSON header in its metadata; never a pickle."""
 
 
-def read_checkpoint(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Checkpoint:
-    """Read a checkpoint; with `shapes`, insist on exactly these tensors.
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
+    return {name: list(tensor.shape) for name, tensor in tensors.items()}
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
 
     Raises:
         InputError: the file is missing, is a pickle or otherwise no safetensors file, has no header of ours, or holds
-            other tensors or shapes than expected.
+            other tensors or shapes than its header says.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a safetensors checkpoint")
@@ -145,15 +173,15 @@ def read_checkpoint(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None 
         raise InputError(f"{path}: is {found}, expected a safetensors checkpoint; pickles are never loaded") from None
     if header is None:
         raise InputError(f"{path}: has no {HEADER!r} header in its metadata, expected a checkpoint of this project")
-    if shapes is not None:
-        found_shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        for name in sorted({*shapes, *found_shapes}):
-            if shapes.get(name) != found_shapes.get(name):
-                raise InputError(
-                    f"{path}: tensor {name!r} has shape {found_shapes.get(name, 'none')}, "
-                    f"expected {shapes.get(name, 'none')}"
-                )
-    return Checkpoint(tensors, json.loads(header))
+    described = json.loads(header)
+    expected, found_shapes = described.get("shapes", {}), _shapes(tensors)
+    for name in sorted({*expected, *found_shapes}):
+        if expected.get(name) != found_shapes.get(name):
+            raise InputError(
+                f"{path}: tensor {name!r} has shape {found_shapes.get(name, 'none')}, expected "
+                f"{expected.get(name, 'none')}, as the file's header says"
+            )
+    return Checkpoint(tensors, described)
 
 
 class RawFolder(AbstractDataset[Path, Path]):

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import joblib
 import torch
@@ -33,11 +33,15 @@ from counterpoise.nn.compute import as_completed
 from counterpoise.nn.preprocessing import Preprocessing
 
 SHARD_SIZE = 256
-BATCH_SIZE = 32
+BATCH_SIZES = {"cpu": 16, "cuda": 256}
+"""Images per step: few enough for what a layer passes on to stay in a core's cache (1.5 times as fast as 64), or enough
+to fill a GPU."""
+
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
 
 
+@runtime_checkable
 class Decoded(Protocol):
     """One image: `pixels` uint8 [3, H, W], or None with the `reason` it cannot be used."""
 
@@ -47,6 +51,7 @@ class Decoded(Protocol):
     def reason(self) -> str: ...
 
 
+@runtime_checkable
 class Images(Protocol):
     """Images on disk, decoded when asked for (`counterpoise.data.ImageFiles`).
 
@@ -81,7 +86,7 @@ def extract_features(
     *,
     cache: Path,
     shard_size: int = SHARD_SIZE,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     precision: str = "auto",
     device: str = "auto",
     workers: int | None = None,
@@ -96,7 +101,7 @@ def extract_features(
         backbone: the frozen network.
         cache: folder of all cached features. Memory use does not grow with N: features are written shard by shard.
         shard_size: rows per shard, the unit of resuming and of distribution.
-        batch_size: images per step of the network.
+        batch_size: images per step of the network; by default what suits the device (`BATCH_SIZES`).
         precision: `float32`, `bfloat16` (autocast), or `auto`: bfloat16 where the hardware computes in it.
         device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
         workers: processes, on the CPU for whole shards, for a GPU to decode; by default one per core.
@@ -108,6 +113,7 @@ def extract_features(
     """
     where = _device(device)
     precision = resolve_precision(precision, where)
+    batch_size = BATCH_SIZES[where.type] if batch_size is None else batch_size
     _require_positive(shard_size=shard_size, batch_size=batch_size, images=len(dataset))
     digest = features_digest(dataset, backbone, precision=precision, cache=cache)
     folder = cache / digest

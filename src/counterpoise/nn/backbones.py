@@ -12,7 +12,7 @@ import copy
 import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
@@ -71,6 +71,7 @@ class Backbone:
         return replace(self, module=copy.deepcopy(self.module).to(device))
 
 
+@runtime_checkable
 class _Architecture(Protocol):
     """One named network: how it is built, what is published for it."""
 

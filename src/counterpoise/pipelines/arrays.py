@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -9,8 +11,34 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterpoise.data import SPLITS
+from counterpoise.errors import InputError
 from counterpoise.nn import Examples
+from counterpoise.params import Seeds
 from counterpoise.storage import Checkpoint
+
+
+def origin(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the part of a checkpoint's header that what is made from it inherits: the seeds, the data's digest."""
+    return {name: checkpoint.header[name] for name in ("seeds", "digests")}
+
+
+def require_seeds(seeds: Seeds, **checkpoints: Checkpoint) -> None:
+    """Raise InputError unless the checkpoints are of these seeds: a run may begin where another one ended."""
+    for name, checkpoint in checkpoints.items():
+        if checkpoint.header["seeds"] != list(seeds.root):
+            raise InputError(
+                f"{name}.safetensors has the seeds {checkpoint.header['seeds']}, expected {list(seeds.root)}, those of "
+                "the parameters: run the stages before this one too"
+            )
+
+
+def require_features(features: Checkpoint, head: str, inputs: int) -> None:
+    """Raise InputError unless a head reads as many features as there are."""
+    found = features.tensors["features"].shape[-1]
+    if inputs != found:
+        raise InputError(
+            f"{head}.safetensors has heads of {inputs} features, expected {found}, as in features.safetensors"
+        )
 
 
 def feature_matrix(samples: pd.DataFrame) -> Float[Tensor, "N D"]:

@@ -52,7 +52,7 @@ def settings_of(variant: Variant) -> dict[str, Any]:
     }
 
 
-def write_heads(heads: dict[str, Factors], variants: dict[str, dict[str, Any]], seeds: list[int]) -> Checkpoint:
+def write_heads(heads: dict[str, Factors], variants: dict[str, dict[str, Any]], **header: Any) -> Checkpoint:
     """Store heads as `<variant>.A|B|W|b`, and the variants' settings in the header."""
     tensors: dict[str, Tensor] = {}
     for name, head in heads.items():
@@ -60,8 +60,7 @@ def write_heads(heads: dict[str, Factors], variants: dict[str, dict[str, Any]], 
         if head.second is not None:
             tensors[f"{name}.B"] = head.second
         tensors[f"{name}.b"] = head.bias
-    shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
-    return Checkpoint(tensors, as_header(architecture="heads", variants=variants, seeds=seeds, shapes=shapes))
+    return Checkpoint(tensors, as_header(architecture="heads", variants=variants, **header))
 
 
 def read_heads(checkpoint: Checkpoint) -> dict[str, Factors]:

