@@ -63,7 +63,12 @@ class Project:
         return pd.read_parquet(self.file("07_model_output/*/predictions.parquet"))
 
     def run(
-        self, pipeline: str | None = None, *, env: str = "smoke", params: Mapping[str, Any] | None = None, **options: Any
+        self,
+        pipeline: str | None = None,
+        *,
+        env: str = "smoke",
+        params: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> Any:
         """Run a pipeline, not tracked unless `params` say so, in a Kedro session of this process."""
         from kedro.framework.session import KedroSession

@@ -9,4 +9,10 @@ The rooms, and what each may import (never upwards):
 `methods`, `nn` and `fairness` know neither Kedro nor MLflow, so they serve a notebook as well as a pipeline.
 """
 
+import os
+
+# Large tensors on large pages: batches are rows picked at random, and with 4 KiB pages half of that time goes to finding
+# them. torch reads this before its first allocation (docs/performance.md).
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
 __version__ = "0.1.0"

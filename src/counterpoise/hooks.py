@@ -19,7 +19,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 from rich.console import Console
 
-from counterpoise.errors import InputError
+from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import EXPERIMENTS, Experiment
 from counterpoise.params import Parameters, check, check_ranks
 from counterpoise.pipelines.assemble import artifact, blocks
@@ -85,6 +85,13 @@ class Preflight:
 
 def _check_experiment(parameters: Parameters, experiment: Experiment) -> None:
     """Check what only holds for the blocks that one experiment combines."""
+    for kind in ("dataset", "network", "backbone", "variants", "evidence"):
+        wanted = getattr(experiment, kind)
+        block = kind if kind in {"variants", "evidence"} else f"{kind}s"
+        if wanted is not None and wanted not in (known := getattr(parameters, block)):
+            raise InputError(
+                f"conf: {block} has no block {wanted!r}, which {experiment.name} reads{suggest(wanted, known)}"
+            )
     inputs, classes = sys.maxsize, len(parameters.datasets[experiment.dataset].classes)
     if experiment.network is not None:
         inputs = parameters.networks[experiment.network].width

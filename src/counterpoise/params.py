@@ -103,6 +103,7 @@ class Backbone(Settings):
     """A frozen network that reads images, how its features are computed, and the head that is taken as pretrained.
 
     weights: a published name (torchvision's enum, or DEFAULT), the path of a local file, or `random`.
+    download: whether published weights that are not here may be fetched.
     batch_size: None leaves it to the device.
     head: `probe` fits a linear head on the pretraining rows; `imagenet` keeps the network's own.
     """
@@ -111,6 +112,7 @@ class Backbone(Settings):
     weights: str
     head: Literal["probe", "imagenet"]
     image_size: Annotated[int, Field(ge=16)] | None = None
+    download: bool = False
     batch_size: Count | None = None
     shard_size: Count = 256
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from counterpoise.methods import Variant, cross_entropy, head_bank
 from counterpoise.nn import Examples, HeadBank, Optimizer, fit, generators, predict_logits
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from counterpoise.methods import group_fisher, importance
 from torch import nn
+
+from counterpoise.methods import group_fisher, importance
 
 N, D, K = 40, 6, 4
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from counterpoise.methods import neutralize
 from hypothesis import given
 from hypothesis import strategies as st
+
+from counterpoise.methods import neutralize
 
 
 @pytest.fixture

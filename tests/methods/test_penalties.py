@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+
 from counterpoise.methods import cross_entropy, penalized
 from counterpoise.methods.penalties import penalty
-from torch import nn
 
 R, V, B = 2, 3, 40
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from counterpoise.methods import Variant, head_bank, neutralize, weighted_svd
 
 

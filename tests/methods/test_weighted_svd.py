@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from counterpoise.methods import weighted_svd
 
 R, D, K = 2, 9, 5

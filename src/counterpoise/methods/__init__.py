@@ -1,4 +1,4 @@
-"""The papers' algorithms in plain torch, one module per idea. No Kedro, no MLflow, no pandas, no files."""
+"""The papers' algorithms in plain torch, one module per idea; and the pass of a frozen backbone. No Kedro."""
 
 from counterpoise.methods.fisher import group_fisher, importance
 from counterpoise.methods.neutralize import neutralize

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -61,7 +61,7 @@ class Images(Protocol):
     folder: Path
 
     @property
-    def names(self) -> Sequence[str]: ...
+    def names(self) -> Iterable[str]: ...
     def __len__(self) -> int: ...
     def __getitem__(self, row: int, /) -> Decoded: ...
 
@@ -220,7 +220,7 @@ def _finished(work: _Work, rows: range, features: Tensor, reasons: list[str | No
     unusable = [position for position, reason in enumerate(reasons) if reason is not None]
     with torch.inference_mode():
         features[unusable] = torch.nan
-    names = work.dataset.names
+    names = list(work.dataset.names)
     return Shard(rows.start, features, {str(names[rows[i]]): str(reasons[i]) for i in unusable})
 
 

@@ -1,4 +1,4 @@
-"""Networks trained side by side, and the loop that trains them. No Kedro, no MLflow, no pandas, no files.
+"""Networks trained side by side, and the loop that trains them. No Kedro, no MLflow, no pandas.
 
 Many small models are one batched computation here: axis R is the replicate (a seed), axis V the variant (a method with
 its settings). The whole room is deterministic, and no model's numbers depend on which models are trained beside it.

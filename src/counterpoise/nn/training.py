@@ -47,7 +47,7 @@ class Examples:
         size = rows.numel() * source.shape[1]
         out = None if buffer is None else buffer[:size].view(-1, source.shape[1])
         x = torch.index_select(source, 0, chosen.flatten(), out=out)
-        return x.unflatten(0, rows.shape), self.y[rows], self.s[rows]
+        return x.unflatten(0, rows.shape), self.y.take(rows), self.s.take(rows)
 
 
 @dataclass(frozen=True)

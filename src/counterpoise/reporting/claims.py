@@ -54,7 +54,9 @@ def evaluate(
         )
         for claim, result, p_holm in zip(claims, results, adjusted, strict=True)
     ]
-    return pd.DataFrame(records, columns=list(CLAIM_COLUMNS))
+    texts = dict.fromkeys(("claim", "metric", "verdict"), "str")  # also where there are no claims
+    numbers = dict.fromkeys(("difference", "ci_low", "ci_high", "p", "p_holm"), "float64")
+    return pd.DataFrame(records, columns=list(CLAIM_COLUMNS)).astype(texts | numbers)
 
 
 def paired_values(test: pd.DataFrame, claim: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:

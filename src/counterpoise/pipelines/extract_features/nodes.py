@@ -33,7 +33,9 @@ def extract(
     require_varied(table, [name for name in (dataset.label, dataset.sensitive) if name in table], source=dataset.title)
     missing = check_images(table, raw)
     present, _ = drop_bad(table, missing, dataset.max_bad_fraction)
-    network = load_backbone(backbone.name, weights=backbone.weights, size=backbone.image_size)
+    network = load_backbone(
+        backbone.name, weights=backbone.weights, size=backbone.image_size, download=backbone.download
+    )
     images = ImageFiles(raw, present[IMAGE])
     with throughput_progress("features", len(images)) as advance:
         file = extract_features(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import torch
 from jaxtyping import Int
@@ -10,7 +12,7 @@ from torch import Tensor
 from counterpoise.methods import cross_entropy
 from counterpoise.nn import Optimizer, StackedMLP, fit, generators
 from counterpoise.params import Backbone, Dataset, Network, Seeds, Training
-from counterpoise.pipelines.arrays import examples, feature_matrix, rows
+from counterpoise.pipelines.arrays import examples, feature_matrix, origin, require_seeds, rows
 from counterpoise.pipelines.progress import training_progress
 from counterpoise.storage import Checkpoint, as_header
 
@@ -27,6 +29,7 @@ def train_networks(
     seeds: Seeds,
 ) -> Checkpoint:
     """Train the networks on each replicate's pretraining rows, from which the input statistics are taken too."""
+    require_seeds(seeds, splits=splits)
     x, members = feature_matrix(samples), rows(splits, "pretrain")
     mean = torch.stack([x[own].mean(dim=0) for own in members])
     scale = torch.stack([x[own].std(dim=0, correction=0) for own in members])
@@ -37,12 +40,13 @@ def train_networks(
         scale=torch.where(scale > 0, scale, torch.ones_like(scale)),
         generators=generators(seeds.root, "initial weights"),
     )
-    return _train(bank, "mlp", samples, x, members, pretrain, epochs, seeds)
+    header = as_header(architecture="mlp", widths=list(bank.widths), **origin(splits))
+    return _train(bank, header, samples, x, members, pretrain, epochs, seeds)
 
 
 def _train(
     bank: StackedMLP,
-    architecture: str,
+    header: dict[str, Any],
     samples: pd.DataFrame,
     x: Tensor,
     members: Int[Tensor, "R n"],
@@ -63,7 +67,6 @@ def _train(
             generators=generators(seeds.root, "pretraining batches"),
             on_epoch=advance,
         )
-    header = as_header(architecture=architecture, widths=list(bank.widths), seeds=list(seeds.root))
     return Checkpoint({name: tensor.detach() for name, tensor in bank.state_dict().items()}, header)
 
 
@@ -84,19 +87,21 @@ def fit_heads(
     two-class head would stay of rank one for ever (the two columns' gradients are opposite), and every factorisation
     of it would be the same. `imagenet`: the backbone's own head, whose first classes are taken for the labels.
     """
+    require_seeds(seeds, splits=splits)
     replicates, x = len(seeds.root), features.tensors["features"]
     if backbone.head == "imagenet":
         shared = {"weights.0": backbone_head.tensors["weight"], "biases.0": backbone_head.tensors["bias"]}
         tensors = {name: tensor.expand(replicates, 1, *tensor.shape) for name, tensor in shared.items()}
         widths = list(backbone_head.tensors["weight"].shape)
-        return Checkpoint(tensors, as_header(architecture="imagenet", widths=widths, seeds=list(seeds.root)))
+        return Checkpoint(tensors, as_header(architecture="imagenet", widths=widths, **origin(splits)))
     probes = StackedMLP(
         [x.shape[1], len(dataset.classes)],
         mean=None,
         scale=None,
         generators=generators(seeds.root, "initial weights"),
     )
-    return _train(probes, "probe", samples, x, rows(splits, "pretrain"), pretrain, epochs, seeds)
+    header = as_header(architecture="probe", widths=list(probes.widths), **origin(splits))
+    return _train(probes, header, samples, x, rows(splits, "pretrain"), pretrain, epochs, seeds)
 
 
 def compute_features(samples: pd.DataFrame, pretrained: Checkpoint) -> Checkpoint:
@@ -108,4 +113,4 @@ def compute_features(samples: pd.DataFrame, pretrained: Checkpoint) -> Checkpoin
             bank.representation(part.expand(bank.replicates, *part.shape)).squeeze(1)
             for part in x.split(ROWS_PER_CHUNK)
         ]
-        return Checkpoint({"features": torch.cat(chunks, dim=1)}, as_header(seeds=pretrained.header["seeds"]))
+        return Checkpoint({"features": torch.cat(chunks, dim=1)}, as_header(**origin(pretrained)))
