@@ -91,7 +91,7 @@ def main() -> None:
             single.append(seconds(lambda one=one, r=r: one.update(trained(one, data, range(r, r + 1)))))
             assert torch.equal(one[name].first[0], result[name].first[r]), "a head depends on its neighbours"
         apart = sum(single) / SAMPLED * count * REPLICATES
-        bank_time = min(together)
+        bank_time = sum(together) / len(together)
         rows.append([f"{count * REPLICATES}", f"{apart:.1f}", f"{bank_time:.2f}", f"{apart / bank_time:.0f}"])
     show(
         f"{EPOCHS} epochs over {ROWS} rows, {REPLICATES} replicates, equal bits",

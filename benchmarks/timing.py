@@ -52,9 +52,11 @@ def threads(count: int) -> Iterator[None]:
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; the first column is text, the others are numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table()
     for position, column in enumerate(columns):
         table.add_column(column, justify="right" if position else "left")
     for row in rows:
         table.add_row(*row)
-    Console(width=TERMINAL_WIDTH).print(table)
+    console = Console(width=TERMINAL_WIDTH, highlight=False)
+    console.print(title, style="bold")
+    console.print(table)

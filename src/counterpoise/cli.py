@@ -7,6 +7,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.io import DatasetError
+from kedro.validation.exceptions import DataValidationError
 
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import EXPERIMENTS, FETCHABLE
@@ -30,8 +31,16 @@ def sentence(error: BaseException) -> str | None:
         if isinstance(cause, InputError):
             return str(cause)
         cause = cause.__cause__
+    if isinstance(error, DataValidationError) and error.failures:
+        failure = error.failures[0]
+        column = f"column {failure.column!r}: " if failure.column else ""
+        examples = ", ".join(map(repr, failure.failure_examples)) or "a table"
+        return (
+            f"{error.dataset_name}: {column}found {examples} ({failure.failure_count:,} rows), "
+            f"expected {failure.check or failure.message} ({error.validator})"
+        )
     if isinstance(error, DatasetError):
-        return str(error)
+        return " ".join(str(error).split())
     return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import pickle
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -167,9 +168,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             header = (file.metadata() or {}).get(HEADER)
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except SafetensorError as error:
-        with path.open("rb") as raw:
-            start = raw.read(4)
-        found = "a pickle" if start[:2] == b"PK" or start[:1] == b"\x80" else f"no safetensors file ({error})"
+        found = "a pickle" if _is_pickle(path) else f"no safetensors file ({error})"
         raise InputError(f"{path}: is {found}, expected a safetensors checkpoint; pickles are never loaded") from None
     if header is None:
         raise InputError(f"{path}: has no {HEADER!r} header in its metadata, expected a checkpoint of this project")
@@ -182,6 +181,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 f"{expected.get(name, 'none')}, as the file's header says"
             )
     return Checkpoint(tensors, described)
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file is a pickle, in torch's archive or alone; a damaged safetensors file may begin like one."""
+    with path.open("rb") as raw:
+        length, brace = raw.read(8), raw.read(1)
+    return brace != b"{" and (length.startswith((b"PK", pickle.PROTO)))
 
 
 class RawFolder(AbstractDataset[Path, Path]):

@@ -27,9 +27,11 @@ def heads(generator: torch.Generator) -> dict[str, Factors]:
 
 def test_logits_equal_the_heads_own_products(heads: dict[str, Factors], generator: torch.Generator) -> None:
     x = torch.randn(R, 11, D, generator=generator)
-    logits = HeadBank(heads)(x)
+    bank = HeadBank(heads)
+    logits = bank(x)
     assert logits.shape == (R, len(heads), 11, K)
-    for v, head in enumerate(heads.values()):
+    assert set(bank.names) == set(heads)
+    for v, head in enumerate(heads[name] for name in bank.names):
         weight = head.first if head.second is None else head.first @ head.second
         torch.testing.assert_close(logits[:, v], x @ weight + head.bias.unsqueeze(1))
 

@@ -17,9 +17,9 @@ def cross_entropy(
     logits: Float[Tensor, "R V B k"], y: Int[Tensor, "R B"], s: Int[Tensor, "R B"] | None = None
 ) -> Float[Tensor, "R V"]:
     """Return each model's mean cross-entropy. `s` is not used; it makes this a loss like the others."""
-    log_probability = functional.log_softmax(logits, dim=-1)
-    chosen = y[:, None, :, None].expand(*logits.shape[:3], 1)
-    return -log_probability.gather(-1, chosen).squeeze(-1).mean(dim=-1)
+    labels = y.unsqueeze(1).expand(logits.shape[:3])
+    rows = functional.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none")
+    return rows.unflatten(0, labels.shape).mean(dim=-1)
 
 
 def soft_rates(

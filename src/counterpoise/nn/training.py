@@ -102,12 +102,14 @@ def fit(
     weights = sum(parameter.numel() for parameter in bank.parameters())
     with threads_for(FORWARD_AND_BACKWARD * weights * batch):
         for epoch in range(epochs):
+            mean_loss = torch.zeros(shape, dtype=examples.x.dtype)
             for taken in _batches(rows, batch, generators if batch_size else None):
                 x, y, s = examples.take(taken, buffer)
                 value = loss(bank(x), y, s)
                 value.sum().backward()
                 step()
-                losses[..., epoch] += value.detach() * taken.shape[1] / total
+                mean_loss.add_(value.detach(), alpha=taken.shape[1] / total)
+            losses[..., epoch] = mean_loss
             better = losses[..., epoch].isfinite()
             if validation is not None and criterion is not None:
                 logits = predict_logits(bank, examples, validation, classes=classes)

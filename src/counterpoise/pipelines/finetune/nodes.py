@@ -63,7 +63,7 @@ def train_heads(
             on_epoch=advance,
         )
     variants = head_bank.header["variants"]
-    curves = _curves(history, {name: settings["method"] for name, settings in variants.items()}, seeds)
+    curves = _curves(history, {name: variants[name]["method"] for name in bank.names}, seeds)
     return write_heads(bank.heads(), variants, **origin(splits)), curves
 
 
@@ -87,7 +87,8 @@ def predict_test(
         name: settings["method"] for name, settings in finetuned_heads.header["variants"].items()
     }
     data, members = examples(samples, features.tensors["features"]), rows(splits, "test")
-    logits = predict_logits(HeadBank(heads), data, members, classes=len(dataset.classes))
+    bank = HeadBank(heads)
+    logits = predict_logits(bank, data, members, classes=len(dataset.classes))
     probability = logits.softmax(dim=-1)
     prediction = logits.argmax(dim=-1)
     score = probability[..., 1] if len(dataset.classes) == 2 else probability.amax(dim=-1)
@@ -103,7 +104,7 @@ def predict_test(
                     "prediction": prediction[r, v].numpy(),
                 }
             ).assign(method=methods[name], variant=name, seed=seed, split="test")
-            for v, name in enumerate(heads)
+            for name, v in ((name, bank.names.index(name)) for name in heads)
             for r, seed in enumerate(seeds)
         ],
         ignore_index=True,

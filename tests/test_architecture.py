@@ -1,0 +1,198 @@
+"""The rules that the folders promise: who may import whom, what stands beside what, what the configuration names."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.utils import load_obj
+
+import counterpoise
+from counterpoise import storage
+from counterpoise.data import READERS
+from counterpoise.experiments import DEFAULT, EXPERIMENTS, Experiment
+from counterpoise.pipeline_registry import register_pipelines
+from counterpoise.pipelines.assemble import artifact, blocks, parameter, stages
+
+PACKAGE = Path(counterpoise.__file__).parent
+REPOSITORY = PACKAGE.parents[1]
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+MAY_IMPORT = {
+    "nn": set(),
+    "fairness": set(),
+    "data": set(),
+    "methods": {"nn", "fairness"},
+    "reporting": {"fairness"},
+    "pipelines": {"methods", "reporting", "data", "nn", "fairness"},
+}
+SHARED = {"errors"}
+"""Root modules that every room may import; `pipelines` may also import the project's own."""
+PROJECT = {"params", "storage", "experiments"}
+
+FOREIGN = {
+    "nn": {"kedro", "kedro_datasets", "mlflow", "pandas"},
+    "methods": {"kedro", "kedro_datasets", "mlflow", "pandas"},
+    "fairness": {"kedro", "kedro_datasets", "mlflow"},
+    "data": {"kedro", "kedro_datasets", "mlflow"},
+    "reporting": {"kedro", "kedro_datasets", "mlflow"},
+}
+LONGEST = 400
+"""Lines of a file that one still reads."""
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the dotted names that a module imports, in functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name(path)} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent != PACKAGE], ids=name)
+def test_rooms_import_only_downwards(path: Path) -> None:
+    room = path.relative_to(PACKAGE).parts[0]
+    allowed = {room, *MAY_IMPORT[room], *SHARED, *(PROJECT if room == "pipelines" else set())}
+    own = {found.split(".")[1] for found in imports(path) if found.startswith("counterpoise.")}
+    assert own <= allowed
+    assert {found.split(".")[0] for found in imports(path)}.isdisjoint(FOREIGN.get(room, set()))
+
+
+def test_the_rule_would_notice() -> None:
+    """Every room is known, and the names that the rule compares are those that modules import."""
+    assert {path.relative_to(PACKAGE).parts[0] for path in MODULES if path.parent != PACKAGE} == set(MAY_IMPORT)
+    assert "counterpoise.errors.InputError" in set(imports(PACKAGE / "params.py"))
+    assert "counterpoise.nn.Factors" in set(imports(PACKAGE / "methods" / "variants.py"))
+    assert "mlflow.entities.Metric" in set(imports(PACKAGE / "tracking.py"))
+
+
+TEXTS = sorted({*MODULES, *(p for folder in ("tests", "benchmarks") for p in (REPOSITORY / folder).rglob("*.py"))})
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_files_are_short_and_say_what_they_are(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= LONGEST
+    assert not text or ast.get_docstring(ast.parse(text)) or path.name == "__init__.py"
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+class TestExperiments:
+    def test_assembles_into_stages_in_order(self, experiment: Experiment) -> None:
+        pipeline = register_pipelines()[experiment.name]
+        assert {node.namespace for node in pipeline.nodes} == set(stages(experiment))
+        order = list(stages(experiment))
+        for node in pipeline.nodes:
+            makers = [other for other in pipeline.nodes if set(other.outputs) & set(node.inputs)]
+            assert all(order.index(str(maker.namespace)) <= order.index(str(node.namespace)) for maker in makers)
+
+    def test_reads_blocks_that_are_there(self, experiment: Experiment, base: dict[str, Any]) -> None:
+        assert blocks(base, experiment)["dataset"]["reader"] in READERS
+        for kind in ("dataset", "variants", "evidence"):
+            block: Any = base
+            for part in parameter(kind, experiment).split("."):
+                block = block[part]
+            assert block
+        assert (experiment.network is None) != (experiment.backbone is None)
+
+    def test_leaves_the_contract(self, experiment: Experiment, catalog: DataCatalog) -> None:
+        """Every result is a file at the place that DESIGN.md gives it."""
+        made = register_pipelines()[experiment.name].all_outputs()
+        paths = {storage.path_of(catalog.get(name)) for name in made}
+        assert None not in paths, "an output is not in the catalog"
+        results = {str(path).removeprefix(f"{REPOSITORY}/") for path in paths}
+        own = experiment.name
+        assert results >= {
+            f"data/06_models/{own}/pretrained.safetensors",
+            f"data/06_models/{own}/finetuned_heads.safetensors",
+            f"data/07_model_output/{own}/predictions.parquet",
+            *(f"data/08_reporting/{own}/{name}" for name in REPORTS),
+        }
+        assert len(paths) == len(made), "two outputs are the same file"
+
+    def test_reads_what_is_made_or_raw(self, experiment: Experiment) -> None:
+        pipeline = register_pipelines()[experiment.name]
+        free = {name for name in pipeline.inputs() if not name.startswith("params:")}
+        assert free <= {artifact(experiment.dataset, "raw"), artifact(experiment.name, "run"), "feature_cache"}
+
+
+REPORTS = ("metrics.parquet", "summary.csv", "claims.csv", "report.html", "report.json", "model_card.md")
+
+
+def test_names_are_unique_and_the_default_is_one_of_them() -> None:
+    names = [experiment.name for experiment in EXPERIMENTS]
+    assert len(set(names)) == len(names)
+    assert DEFAULT in names
+    registered = register_pipelines()
+    assert registered["__default__"].nodes == registered[DEFAULT].nodes
+    assert all(isinstance(pipeline, Pipeline) for pipeline in registered.values())
+
+
+TEMPLATES = {
+    f"{experiment.name}-{stage}": (stage, template)
+    for experiment in EXPERIMENTS
+    for stage, template in stages(experiment).items()
+}
+
+
+@pytest.mark.parametrize(("stage", "template"), TEMPLATES.values(), ids=TEMPLATES)
+def test_a_stages_readme_names_what_comes_in_and_what_goes_out(stage: str, template: Pipeline) -> None:
+    readme = (PACKAGE / "pipelines" / stage / "README.md").read_text()
+    assert readme.startswith(f"# {stage}\n")
+    assert {*template.inputs(), *template.outputs()} - set(re.findall(r"`([\w:]+)`", readme)) <= EVERYWHERE
+
+
+EVERYWHERE = {"params:seeds", "params:epochs", "params:dataset"}
+"""Parameters that need no explanation in each stage's own README."""
+
+
+def test_every_stage_folder_has_a_readme() -> None:
+    assert [
+        path.parent.name for path in PACKAGE.glob("pipelines/*/pipeline.py") if not (path.parent / "README.md").exists()
+    ] == []
+
+
+ENVIRONMENTS = sorted(path.name for path in (REPOSITORY / "conf").iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_catalog_names_classes_validators_and_generators_that_exist(environment: str) -> None:
+    for file in (REPOSITORY / "conf" / environment).glob("catalog*.yml"):
+        for entry in yaml.safe_load(file.read_text()).values():
+            validator = entry.get("validator")
+            if isinstance(validator, dict):
+                validator = validator["class"]
+            dotted = filter(None, [entry["type"], entry.get("generator"), validator])
+            assert all(callable(load_obj(path)) for path in dotted)
+            assert "layer" in entry["metadata"]["kedro-viz"]
+
+
+@pytest.fixture(scope="module")
+def base() -> dict[str, Any]:
+    blocks: dict[str, Any] = {}
+    for path in sorted((REPOSITORY / "conf" / "base").glob("parameters*.yml")):
+        blocks |= yaml.safe_load(path.read_text())
+    return blocks
+
+
+@pytest.fixture(scope="module")
+def catalog() -> DataCatalog:
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
+    bootstrap_project(REPOSITORY)
+    with KedroSession.create(REPOSITORY, env="base") as session:
+        return session.load_context().catalog

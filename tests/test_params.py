@@ -1,0 +1,144 @@
+"""What the files under conf/ may say."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kedro.config import OmegaConfigLoader
+
+from counterpoise.errors import InputError, suggest
+from counterpoise.params import Parameters, Seeds, Variants, check, check_ranks
+from counterpoise.settings import CONFIG_LOADER_ARGS
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def load(environment: str) -> dict[str, Any]:
+    """Return an environment's parameters as Kedro reads them."""
+    arguments = CONFIG_LOADER_ARGS | {"default_run_env": environment}
+    loader = OmegaConfigLoader(conf_source=str(CONF), env=environment, **arguments)
+    return dict(loader["parameters"])
+
+
+@pytest.fixture(scope="module")
+def base() -> dict[str, Any]:
+    return load("base")
+
+
+@pytest.mark.parametrize("environment", sorted(path.name for path in CONF.iterdir() if path.is_dir()))
+def test_every_environment_is_valid(environment: str) -> None:
+    assert isinstance(check(load(environment)), Parameters)
+
+
+def test_base_is_at_paper_scale(base: dict[str, Any]) -> None:
+    parameters = check(base)
+    assert parameters.seeds.root == tuple(range(10))
+    assert parameters.variants["win"].model_dump() == {
+        "methods": ("tl", "svd", "win"),
+        "ranks": (1, 2),
+        "alphas": (0.5,),
+        "neutralizers": ("mean",),
+    }
+    assert parameters.datasets["adult"].groups == ("Female", "Male")
+
+
+@pytest.mark.parametrize("environment", ["laptop", "smoke"])
+def test_environments_only_override(environment: str, base: dict[str, Any]) -> None:
+    """A block or key that base does not have could be read by nobody."""
+
+    def foreign(override: Any, original: Any, path: str = "") -> list[str]:
+        if not isinstance(override, dict):
+            return []
+        return [
+            found
+            for key, value in override.items()
+            for found in ([f"{path}{key}"] if key not in original else foreign(value, original[key], f"{path}{key}."))
+        ]
+
+    assert foreign(_own(environment), base) == []
+
+
+def _own(environment: str) -> dict[str, Any]:
+    import yaml
+
+    own: dict[str, Any] = {}
+    for path in (CONF / environment).glob("parameters*.yml"):
+        own |= yaml.safe_load(path.read_text())
+    # What only some environments set: keys with a default in the model.
+    for block in own.get("backbones", {}).values():
+        for key in ("image_size", "shard_size", "batch_size", "precision"):
+            block.pop(key, None)
+    return own
+
+
+@given(st.integers(1, 50))
+def test_a_number_of_seeds_counts_from_zero(count: int) -> None:
+    assert Seeds(count).root == tuple(range(count))  # type: ignore[arg-type]
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=8, unique=True))
+def test_a_list_of_seeds_is_itself(seeds: list[int]) -> None:
+    assert Seeds(tuple(seeds)).root == tuple(seeds)
+
+
+def changed(base: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """Return the parameters with one value changed."""
+    copy = deepcopy(base)
+    *parents, last = path.split(".")
+    block = copy
+    for parent in parents:
+        block = block[parent]
+    block[last] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("sedes", 1, r"conf: unknown parameter 'sedes' \(did you mean 'seeds'\?\)"),
+        ("pretrain.epoch", 1, r"conf: unknown parameter 'epoch' in 'pretrain' \(did you mean 'epochs'\?\)"),
+        ("networks.mlp2.wdith", 1, r"unknown parameter 'wdith' in 'networks.mlp2' \(did you mean 'width'\?\)"),
+        ("seeds", True, r"'seeds' is True: expected a number of seeds or a list of seeds"),
+        ("seeds", [2**32], r"'seeds.0' is 4294967296: input should be less than 4294967296"),
+        ("networks.mlp2.layers", 1, r"'networks.mlp2.layers' is 1: input should be greater than or equal to 2"),
+        ("datasets.adult.split.fractions", {"pretrain": 1.0}, r"fractions lacks task"),
+        ("datasets.adult.split.fractions.task", 0.5, r"the fractions sum to 1.1, expected 1"),
+        ("datasets.adult.groups", ["Female"], r"'datasets.adult.groups' is \['Female'\]"),
+        ("datasets.adult.group_names", ["a", "b", "c"], r"2 groups have 3 group_names"),
+        ("finetune.optimizer.name", "adan", r"'finetune.optimizer.name' is 'adan' \(did you mean 'adam'\?\)"),
+        ("variants.win.alphas", [0.5, 1.01], r"'variants.win.alphas.1' is 1.01: input should be less than or equal"),
+        ("report.level", float("nan"), r"'report.level' is nan"),
+        ("finetune", {"batch_size": None}, r"parameter 'finetune.epochs' is missing"),
+    ],
+)
+def test_a_mistake_is_one_sentence(base: dict[str, Any], path: str, value: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        check(changed(base, path, value))
+    assert "\n" not in str(caught.value)
+
+
+def test_fractions_may_be_rounded(base: dict[str, Any]) -> None:
+    thirds = changed(base, "datasets.adult.split.fractions", {"pretrain": 0.3333333, "task": 0.6666667})
+    assert check(thirds).datasets["adult"].split.fractions["task"] == 0.6666667
+
+
+def test_one_value_stands_for_a_list_of_one() -> None:
+    variants = Variants(methods="win", ranks=3, alphas=0.2, neutralizers="minimum")  # type: ignore[arg-type]
+    assert (variants.methods, variants.ranks, variants.alphas) == (("win",), (3,), (0.2,))
+
+
+@pytest.mark.parametrize(("inputs", "classes", "most"), [(20, 2, 2), (3, 1000, 3), (4, 4, 4)])
+def test_ranks_reach_the_smaller_side_of_the_head(inputs: int, classes: int, most: int) -> None:
+    check_ranks(Variants(methods=("svd",), ranks=(1, most)), inputs=inputs, classes=classes)
+    with pytest.raises(InputError, match=f"rank {most + 1}, expected 1 … {most}"):
+        check_ranks(Variants(methods=("svd",), ranks=(1, most + 1)), inputs=inputs, classes=classes)
+
+
+def test_the_closest_name_is_suggested_and_all_are_listed_if_none_is_close() -> None:
+    assert suggest("hepochs", ["seeds", "epochs"]) == " (did you mean 'epochs'?)"
+    assert suggest("qqq", ["seeds", "epochs"]) == " (known: seeds, epochs)"
