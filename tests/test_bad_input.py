@@ -100,6 +100,10 @@ def test_an_unknown_pipeline_gets_the_closest_name(kedro_run: Command) -> None:
     refused(kedro_run("--pipelines=win_adlt"), "'win_adlt'", "did you mean 'win_adult'")
 
 
+def test_two_experiments_in_one_run(kedro_run: Command) -> None:
+    refused(kedro_run("--pipelines=win_adult,win_celeba"), "2 pipelines", "win_adult, win_celeba", "expected one")
+
+
 def test_an_unknown_reader_gets_the_closest_name(kedro_run: Command, project: Any) -> None:
     refused(kedro_run(params="datasets.adult.reader=adlt"), "'adlt'", "did you mean 'adult'")
     assert list(project.data.glob("0[2-8]_*/**/*.*")) == []

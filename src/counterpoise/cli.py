@@ -47,9 +47,12 @@ def sentence(error: BaseException) -> str | None:
 def _run(**options: Any) -> Any:
     run = kedro_run.callback
     assert run is not None
-    for name in [options["pipeline"], *(options["pipelines"] or [])]:
-        if name and name not in PIPELINES:
+    names = [name for name in [options["pipeline"], *(options["pipelines"] or [])] if name]
+    for name in names:
+        if name not in PIPELINES:
             raise click.ClickException(f"there is no pipeline {name!r}{suggest(name, PIPELINES)}")
+    if len(names) > 1:  # the same stage, and so the same names of nodes, would be in the graph more than once
+        raise click.ClickException(f"there are {len(names)} pipelines ({', '.join(names)}), expected one for each run")
     try:
         return run(**options)
     except Exception as error:

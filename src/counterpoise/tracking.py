@@ -35,18 +35,21 @@ class TrackingSettings:
     uri: str
     experiment: str
     timeout_seconds: int
+    artifacts: str | None = None  # where a new experiment's files go; None leaves it to the server
 
     @classmethod
     def read(cls, configuration: Mapping[str, Any], project: Path) -> TrackingSettings:
-        """Read the configuration; a relative SQLite path is one in the project, wherever the run was started."""
+        """Read the configuration; a SQLite database and its files lie in the project, wherever the run was started."""
         known = {"tracking_uri", "experiment", "timeout_seconds"}
         if set(configuration) != known:
             found = ", ".join(sorted(configuration))
             raise InputError(f"conf/mlflow.yml has the keys {found}, expected {', '.join(sorted(known))}")
         uri = os.environ.get("MLFLOW_TRACKING_URI") or str(configuration["tracking_uri"])
+        artifacts = None
         if uri.startswith(SQLITE):
-            uri = f"{SQLITE}{project / uri.removeprefix(SQLITE)}"
-        return cls(uri, str(configuration["experiment"]), int(configuration["timeout_seconds"]))
+            database = project / uri.removeprefix(SQLITE)
+            uri, artifacts = f"{SQLITE}{database}", (database.parent / "mlruns").as_uri()
+        return cls(uri, str(configuration["experiment"]), int(configuration["timeout_seconds"]), artifacts)
 
 
 class Tracker:
@@ -67,7 +70,11 @@ class Tracker:
             with _impatient(settings.timeout_seconds):
                 self.client = MlflowClient(tracking_uri=settings.uri)
                 found = self.client.get_experiment_by_name(settings.experiment)
-                self.experiment = found.experiment_id if found else self.client.create_experiment(settings.experiment)
+                self.experiment = (
+                    found.experiment_id
+                    if found
+                    else self.client.create_experiment(settings.experiment, settings.artifacts)
+                )
         except (MlflowException, OSError) as error:
             reason = str(error).splitlines()[0][:200]
             raise InputError(

@@ -17,9 +17,10 @@ def cross_entropy(
     logits: Float[Tensor, "R V B k"], y: Int[Tensor, "R B"], s: Int[Tensor, "R B"] | None = None
 ) -> Float[Tensor, "R V"]:
     """Return each model's mean cross-entropy. `s` is not used; it makes this a loss like the others."""
-    labels = y.unsqueeze(1).expand(logits.shape[:3])
-    rows = functional.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none")
-    return rows.unflatten(0, labels.shape).mean(dim=-1)
+    # Classes before rows: a softmax over a short last axis is slow, one across long rows is not.
+    log_probability = functional.log_softmax(logits.mT.contiguous(), dim=-2)  # R, V, k, B
+    labels = y[:, None, None, :].expand(*logits.shape[:2], 1, logits.shape[2])
+    return -log_probability.gather(-2, labels).squeeze(-2).mean(dim=-1)
 
 
 def soft_rates(

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from counterpoise.nn.bank import Bank
-from counterpoise.nn.linalg import COLUMN_BLOCK, product
+from counterpoise.nn.linalg import product
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,4 @@ class HeadBank(Bank):
 
 
 def _expand(hidden: Float[Tensor, "R v B r"], second: Float[Tensor, "R v r k"]) -> Float[Tensor, "R v B k"]:
-    """Return `hidden @ second`; where the factors are tiny, by multiplying and adding, which starts no BLAS call."""
-    if second.shape[-2] * second.shape[-1] <= COLUMN_BLOCK:
-        return (hidden.unsqueeze(-1) * second.unsqueeze(2)).sum(dim=-2)
     return product(hidden.flatten(0, 1), second.flatten(0, 1)).unflatten(0, hidden.shape[:2])
