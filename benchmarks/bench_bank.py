@@ -13,9 +13,10 @@ import argparse
 import time
 
 import torch
+from timing import seconds, show
+
 from counterpoise.methods import cross_entropy, weighted_svd
 from counterpoise.nn import Examples, Factors, HeadBank, Optimizer, fit, generators
-from timing import seconds, show
 
 REPLICATES, FEATURES, CLASSES, ROWS, BATCH, EPOCHS = 10, 20, 2, 8000, 128, 2
 SAMPLED = 12

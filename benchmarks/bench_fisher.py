@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from backpack import backpack, extend
 from backpack.extensions import SumGradSquared
-from counterpoise.methods import group_fisher
 from timing import in_turn, ratio, show, threads
 from torch import Tensor, nn
+
+from counterpoise.methods import group_fisher
 
 ROWS, INPUTS, CLASSES = 512, 512, 1000
 
@@ -89,7 +90,8 @@ def main() -> None:
             times = in_turn(functions, rounds=rounds)
         ours, products = times["group_fisher"], times["the two products"]
         show(
-            f"{INPUTS} x {CLASSES} head, {ROWS} rows, float32, {count} thread(s); goals: group_fisher / products <= 1.5, BackPACK / group_fisher >= 2",
+            f"{INPUTS} x {CLASSES} head, {ROWS} rows, float32, {count} thread(s); goals: group_fisher / products <= 1.5, "
+            "BackPACK / group_fisher >= 2",
             ["time", "median ms", "/ products", "/ group_fisher"],
             [
                 [

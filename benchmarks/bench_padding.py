@@ -13,9 +13,10 @@ import statistics
 from collections.abc import Callable
 
 import torch
-from counterpoise.nn.linalg import COLUMN_BLOCK, product
 from timing import in_turn, ratio, show, threads
 from torch import Tensor
+
+from counterpoise.nn.linalg import COLUMN_BLOCK, product
 
 REPLICATES = 10
 SHAPES = {"a table's head, 128 x 20": (128, 20), "an image's head, 128 x 512": (128, 512)}

@@ -15,6 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from kedro.config import OmegaConfigLoader
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler, TensorDataset
+
 from counterpoise.data import draw_splits, encode, read
 from counterpoise.fairness import confusion_counts, err
 from counterpoise.methods import neutralize, weighted_svd
@@ -26,9 +30,6 @@ from counterpoise.pipelines.finetune import nodes as finetune
 from counterpoise.pipelines.group_fisher import nodes as group_fisher
 from counterpoise.pipelines.pretrain import nodes as pretrain
 from counterpoise.pipelines.weighted_svd import nodes as weighted_svd_stage
-from kedro.config import OmegaConfigLoader
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 ROOT = Path(__file__).parents[1]
 
@@ -116,9 +117,7 @@ def loop(parameters: dict, seeds: list[int]) -> dict[tuple[str, int], Tensor]:
             h = model[1](model[0](z))
         head = layers[1]
         groups = [own[1][s[own[1]] == group] for group in (0, 1)]
-        importance = torch.stack(
-            [fisher_of_single_samples(head, h[rows], y[rows]).sum(1).sqrt() for rows in groups]
-        )
+        importance = torch.stack([fisher_of_single_samples(head, h[rows], y[rows]).sum(1).sqrt() for rows in groups])
         weight, bias = head.weight.detach().T, head.bias.detach()
         heads: dict[str, nn.Module] = {"tl": nn.Linear(20, 2)}
         heads["tl"].load_state_dict({"weight": weight.T, "bias": bias})

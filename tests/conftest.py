@@ -96,6 +96,14 @@ class Project:
         path.parent.mkdir(exist_ok=True)
         path.write_text(yaml.safe_dump(dict(content)))
 
+    def override(self, env: str, blocks: Mapping[str, Any]) -> None:
+        """Merge blocks into an environment's parameters."""
+        path = self.path / "conf" / env / "parameters.yml"
+        settings = yaml.safe_load(path.read_text())
+        for name, block in blocks.items():
+            settings[name] = {**settings.get(name, {}), **block} if isinstance(block, dict) else block
+        path.write_text(yaml.safe_dump(settings))
+
     def leftovers(self) -> list[Path]:
         """Return the files that a write has begun and not finished."""
         return [path for path in self.path.rglob("*") if path.suffix in {".part", ".probe", ".partial"}]

@@ -11,7 +11,7 @@ The rooms, and what each may import (never upwards):
 
 import os
 
-# Large tensors on large pages: batches are rows picked at random, and with 4 KiB pages much of that time goes to finding
+# Large tensors on large pages: batches are rows picked at random, and with 4 KiB pages much of the time goes to finding
 # them. torch reads this at its first allocation.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 

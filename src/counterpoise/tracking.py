@@ -1,6 +1,6 @@
 """What a run leaves in MLflow, written through `MlflowClient`.
 
-Not kedro-mlflow: it cannot log one child run per method, and what it costs is measured in docs/performance.md. MLflow
+Not kedro-mlflow: it cannot log one child run per method, and it would be one more layer. MLflow
 is imported when a run is tracked and not before: it takes seconds.
 """
 
