@@ -90,7 +90,7 @@ def main() -> None:
             times = in_turn(functions, rounds=rounds)
         ours, products = times["group_fisher"], times["the two products"]
         show(
-            f"{INPUTS} x {CLASSES} head, {ROWS} rows, float32, {count} thread(s); goals: group_fisher / products <= 1.5,"
+            f"{INPUTS} x {CLASSES} head, {ROWS} rows, {count} thread(s); goals: group_fisher / products <= 1.5,"
             " BackPACK / group_fisher >= 2",
             ["time", "median ms", "/ products", "/ group_fisher"],
             [
