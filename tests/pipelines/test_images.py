@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from counterpoise.errors import InputError
 
 FEWER = {"seeds": [0], "epochs": 2, "compute": {"backend": "serial"}}
@@ -24,7 +25,9 @@ def test_win_celeba_and_what_a_broken_image_does(project: Any, caplog: pytest.Lo
     assert len(cached) == 1
 
     project.run("win_celeba", params=FEWER)
-    assert set(project.data.glob("04_feature/cache/*/features.npy")) == cached, "nothing changed, so nothing is computed"
+    assert set(project.data.glob("04_feature/cache/*/features.npy")) == cached, (
+        "nothing changed, so nothing is computed"
+    )
     pd.testing.assert_frame_equal(project.predictions, predictions)
 
     broken = sorted(project.data.glob("01_raw/generated/celeba/img_align_celeba/*.jpg"))[3]
