@@ -22,8 +22,20 @@ class Bank(nn.Module, ABC):
     classes: int
 
     @abstractmethod
+    def logits(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R V B k"]:
+        """Return the logits of all models for a batch that `standardize_` has been applied to."""
+
+    def standardize_(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R B d"]:
+        """Bring a batch to the scale of the weights, in place, and return it: as it is, unless a subclass says more.
+
+        Apart from `logits`, because a training loop owns its batches: writing over one is several times faster than
+        asking the system for another of its size at every step (docs/performance.md).
+        """
+        return x
+
     def forward(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R V B k"]:
-        """Return the logits of all models; the V models of a replicate see the same B rows."""
+        """Return the logits of all models; the V models of a replicate see the same B rows. `x` is left as it is."""
+        return self.logits(self.standardize_(x.clone()))
 
     @abstractmethod
     def owners(self, flags: Bool[Tensor, "R V"]) -> Iterator[Bool[Tensor, "..."]]:

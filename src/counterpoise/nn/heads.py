@@ -66,7 +66,7 @@ class HeadBank(Bank):
             if seconds:
                 self.second.append(nn.Parameter(torch.stack(seconds, dim=1)))
 
-    def forward(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R V B k"]:
+    def logits(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R V B k"]:
         hidden = product(x, self.first)
         outputs, start, seconds = [], 0, iter(self.second)
         for rank, members in self._blocks:

@@ -61,19 +61,26 @@ class StackedMLP(Bank):
         bank.load_state_dict(dict(state))
         return bank
 
+    def standardize_(self, x: Float[Tensor, "R B D"]) -> Float[Tensor, "R B D"]:
+        """Subtract the mean and divide by the scale, in place."""
+        if self.mean is None or self.scale is None:
+            return x
+        return x.sub_(self.mean.unsqueeze(1)).mul_(self.scale.reciprocal().unsqueeze(1))
+
     def representation(self, x: Float[Tensor, "R B D"]) -> Float[Tensor, "R V B d"]:
         """Return what the last layer sees."""
-        if self.mean is not None and self.scale is not None:
-            x = (x - self.mean.unsqueeze(1)) * self.scale.reciprocal().unsqueeze(1)
+        return self._hidden(self.standardize_(x.clone())).unflatten(0, (self.replicates, self.variants))
+
+    def logits(self, x: Float[Tensor, "R B D"]) -> Float[Tensor, "R V B k"]:
+        h = self._hidden(x)
+        logits = product(h, self.weights[-1].flatten(0, 1)) + self.biases[-1].flatten(0, 1).unsqueeze(1)
+        return logits.unflatten(0, (self.replicates, self.variants))
+
+    def _hidden(self, x: Float[Tensor, "R B D"]) -> Float[Tensor, "R*V B d"]:
         stacked = x.repeat_interleave(self.variants, dim=0) if self.variants > 1 else x
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             stacked = (product(stacked, weight.flatten(0, 1)) + bias.flatten(0, 1).unsqueeze(1)).relu()
-        return stacked.unflatten(0, (self.replicates, self.variants))
-
-    def forward(self, x: Float[Tensor, "R B D"]) -> Float[Tensor, "R V B k"]:
-        h = self.representation(x).flatten(0, 1)
-        logits = product(h, self.weights[-1].flatten(0, 1)) + self.biases[-1].flatten(0, 1).unsqueeze(1)
-        return logits.unflatten(0, (self.replicates, self.variants))
+        return stacked
 
     def owners(self, flags: Bool[Tensor, "R V"]) -> Iterator[Bool[Tensor, "..."]]:
         for parameter in self.parameters():
