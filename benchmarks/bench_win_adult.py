@@ -92,7 +92,7 @@ def loop(parameters: dict, seeds: list[int]) -> dict[tuple[str, int], Tensor]:
     table = read("adult", ROOT / "data/01_raw/adult", checksums=settings["checksums"])
     keys = ("label", "positive", "sensitive", "groups", "drop")
     samples = encode(table, source="Adult", **{key: settings[key] for key in keys})
-    x = torch.tensor(samples.drop(columns=["y", "s"]).to_numpy())
+    x = torch.tensor(samples.drop(columns=["y", "s"]).to_numpy()).contiguous()
     y, s = torch.tensor(samples["y"].to_numpy()), torch.tensor(samples["s"].to_numpy())
     split = settings["split"]
     predictions = {}

@@ -53,6 +53,6 @@ class Bank(nn.Module, ABC):
 
     @torch.no_grad()
     def restore(self, snapshot: list[Tensor]) -> None:
-        """Set the parameters to those of `snapshot`."""
+        """Make the tensors of `snapshot` the parameters, without gradients."""
         for parameter, kept in zip(self.parameters(), snapshot, strict=True):
-            parameter.copy_(kept)
+            parameter.data, parameter.grad = kept, None

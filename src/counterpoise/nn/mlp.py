@@ -76,7 +76,7 @@ class StackedMLP(Bank):
         logits = product(h, self.weights[-1].flatten(0, 1)) + self.biases[-1].flatten(0, 1).unsqueeze(1)
         return logits.unflatten(0, (self.replicates, self.variants))
 
-    def _hidden(self, x: Float[Tensor, "R B D"]) -> Float[Tensor, "R*V B d"]:
+    def _hidden(self, x: Float[Tensor, "R B D"]) -> Float[Tensor, "M B d"]:
         stacked = x.repeat_interleave(self.variants, dim=0) if self.variants > 1 else x
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             stacked = (product(stacked, weight.flatten(0, 1)) + bias.flatten(0, 1).unsqueeze(1)).relu()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -19,8 +20,15 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's constants (Kingma and Ba, 2015, Algorithm 1)."""
 
 
+ALIGNMENT = 16
+"""Every parameter begins at a multiple of this many numbers, and as many zeros follow the last one.
+
+So each starts on a cache line of its own, and none lies in the remainder that is left when a vector unit has taken all
+it can at once: that remainder is rounded by other code.
+"""
+
 Step = Callable[[], None]
-"""Moves parameters by their gradients, once, and forgets the gradients."""
+"""Moves parameters by their gradients, once, and sets the gradients to zero."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,10 @@ class Optimizer:
     schedule: Literal["constant", "cosine"] = "constant"
 
     def build(self, parameters: Iterable[Tensor], steps: int) -> Step:
-        """Return the step to take after each backward pass; `steps` is how often it will be taken."""
+        """Return the step to take after each backward pass; `steps` is how often it will be taken.
+
+        From here on the parameters are views of one buffer of the optimiser's, and their gradients of another.
+        """
         kind = _Adam if self.name == "adam" else _SGD
         return kind(self, list(parameters), steps)
 
@@ -43,42 +54,57 @@ class Optimizer:
         return self.lr * (0.5 * (1 + math.cos(math.pi * step / steps)) if self.schedule == "cosine" else 1.0)
 
 
-class _Adam:
+class _Flat:
+    """Parameters and gradients side by side in one buffer each, so that a step is a few operations however many.
+
+    Building it moves the parameters into the buffer: their `data` become views of it.
+    """
+
     def __init__(self, settings: Optimizer, parameters: list[Tensor], steps: int) -> None:
-        self.settings, self.parameters, self.steps, self.taken = settings, parameters, steps, 0
-        self.means = [torch.zeros_like(parameter) for parameter in parameters]
-        self.squares = [torch.zeros_like(parameter) for parameter in parameters]
+        self.settings, self.steps, self.taken = settings, steps, 0
+        starts = list(
+            accumulate((-(-parameter.numel() // ALIGNMENT) * ALIGNMENT for parameter in parameters), initial=0)
+        )
+        self.values = parameters[0].new_zeros(starts[-1] + ALIGNMENT).detach()
+        self.gradients = torch.zeros_like(self.values)
+        for parameter, start in zip(parameters, starts[:-1], strict=True):
+            place = slice(start, start + parameter.numel())
+            self.values[place] = parameter.detach().flatten()
+            parameter.data = self.values[place].view(parameter.shape)
+            parameter.grad = self.gradients[place].view(parameter.shape)
 
     @torch.no_grad()
     def __call__(self) -> None:
         rate = self.settings.rate(self.taken, self.steps)
         self.taken += 1
+        if self.settings.weight_decay:  # the L2 term is part of the gradient, as in torch's Adam and SGD
+            self.gradients.add_(self.values, alpha=self.settings.weight_decay)
+        self.move(rate)
+        self.gradients.zero_()
+
+    def move(self, rate: float) -> None:
+        """Change the values by the gradients."""
+        raise NotImplementedError
+
+
+class _Adam(_Flat):
+    def __init__(self, settings: Optimizer, parameters: list[Tensor], steps: int) -> None:
+        super().__init__(settings, parameters, steps)
+        self.means, self.squares = torch.zeros_like(self.values), torch.zeros_like(self.values)
+
+    def move(self, rate: float) -> None:
         rate /= 1 - BETA1**self.taken
         correction = math.sqrt(1 - BETA2**self.taken)
-        for parameter, mean, square in zip(self.parameters, self.means, self.squares, strict=True):
-            gradient = _decayed(parameter, self.settings.weight_decay)
-            mean.lerp_(gradient, 1 - BETA1)
-            square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-            parameter.addcdiv_(mean, (square.sqrt() / correction).add_(EPSILON), value=-rate)
-            parameter.grad = None
+        self.means.lerp_(self.gradients, 1 - BETA1)
+        self.squares.mul_(BETA2).addcmul_(self.gradients, self.gradients, value=1 - BETA2)
+        self.values.addcdiv_(self.means, self.squares.sqrt().div_(correction).add_(EPSILON), value=-rate)
 
 
-class _SGD:
+class _SGD(_Flat):
     def __init__(self, settings: Optimizer, parameters: list[Tensor], steps: int) -> None:
-        self.settings, self.parameters, self.steps, self.taken = settings, parameters, steps, 0
-        self.velocities = [torch.zeros_like(parameter) for parameter in parameters]
+        super().__init__(settings, parameters, steps)
+        self.velocities = torch.zeros_like(self.values)
 
-    @torch.no_grad()
-    def __call__(self) -> None:
-        rate = self.settings.rate(self.taken, self.steps)
-        self.taken += 1
-        for parameter, velocity in zip(self.parameters, self.velocities, strict=True):
-            velocity.mul_(self.settings.momentum).add_(_decayed(parameter, self.settings.weight_decay))
-            parameter.sub_(velocity, alpha=rate)
-            parameter.grad = None
-
-
-def _decayed(parameter: Tensor, weight_decay: float) -> Tensor:
-    """Return the gradient with the L2 term added to it, as torch's Adam and SGD do."""
-    assert parameter.grad is not None
-    return parameter.grad.add(parameter, alpha=weight_decay) if weight_decay else parameter.grad
+    def move(self, rate: float) -> None:
+        self.velocities.mul_(self.settings.momentum).add_(self.gradients)
+        self.values.sub_(self.velocities, alpha=rate)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -98,16 +97,19 @@ def fit(
     best, best_epoch = torch.full(shape, math.inf, dtype=torch.float64), torch.zeros(shape, dtype=torch.int64)
     snapshot = bank.snapshot()
 
+    # One buffer for all batches: memory that is asked for anew at every step is also cleared anew by the system.
+    buffer = examples.x.new_empty(rows.shape[0] * min(batch, total) * examples.x.shape[-1])
     weights = sum(parameter.numel() for parameter in bank.parameters())
-    with threads_for(FORWARD_AND_BACKWARD * weights * batch), _Gathering(examples, bank.standardize_) as gather:
+    with threads_for(FORWARD_AND_BACKWARD * weights * batch):
         for epoch in range(epochs):
             mean_loss = torch.zeros(shape, dtype=examples.x.dtype)
             order = _shuffled(rows, generators) if batch_size else rows
-            for x, y, s in gather(order.split(batch, dim=1)):
-                value = loss(bank.logits(x), y, s)
+            for part in order.split(batch, dim=1):
+                x, y, s = examples.take(part, buffer)
+                value = loss(bank.logits(bank.standardize_(x)), y, s)
                 value.sum().backward()
                 step()
-                mean_loss.add_(value.detach(), alpha=y.shape[1] / total)
+                mean_loss.add_(value.detach(), alpha=part.shape[1] / total)
             losses[..., epoch] = mean_loss
             better = losses[..., epoch].isfinite()
             if validation is not None and criterion is not None:
@@ -145,36 +147,3 @@ def _shuffled(rows: Int[Tensor, "R n"], generators: Sequence[torch.Generator]) -
     """Return each replicate's rows in an order of its own."""
     order = torch.stack([torch.randperm(rows.shape[1], generator=generator) for generator in generators])
     return rows.gather(1, order)
-
-
-class _Gathering:
-    """Gathers each batch in a second thread while the one before it is computed with.
-
-    Two buffers are used in turn: memory that is asked for anew at every step is also cleared anew by the system.
-    """
-
-    def __init__(self, examples: Examples, prepare: Callable[[Tensor], Tensor]) -> None:
-        self._examples, self._prepare = examples, prepare
-        self._buffers: list[Tensor] = [examples.x.new_empty(0)] * 2
-        self._thread = ThreadPoolExecutor(max_workers=1)
-
-    def __enter__(self) -> Callable[[Sequence[Tensor]], Iterator[tuple[Tensor, Tensor, Tensor]]]:
-        return self._batches
-
-    def __exit__(self, *raised: object) -> None:
-        self._thread.shutdown(cancel_futures=True)
-
-    def _batches(self, parts: Sequence[Int[Tensor, "R B"]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        coming = self._thread.submit(self._take, 0, parts[0])
-        for number in range(1, len(parts) + 1):
-            ready = coming.result()
-            if number < len(parts):
-                coming = self._thread.submit(self._take, number % 2, parts[number])
-            yield ready
-
-    def _take(self, which: int, rows: Int[Tensor, "R B"]) -> tuple[Tensor, Tensor, Tensor]:
-        size = rows.numel() * self._examples.x.shape[-1]
-        if self._buffers[which].numel() < size:
-            self._buffers[which] = self._examples.x.new_empty(size)
-        x, y, s = self._examples.take(rows, self._buffers[which])
-        return self._prepare(x), y, s

@@ -42,8 +42,8 @@ def require_features(features: Checkpoint, head: str, inputs: int) -> None:
 
 
 def feature_matrix(samples: pd.DataFrame) -> Float[Tensor, "N D"]:
-    """Return the feature columns of a table, in their order."""
-    return torch.from_numpy(samples.drop(columns=["y", "s"]).to_numpy(dtype=np.float32, copy=True))
+    """Return the feature columns of a table, in their order; each row in one piece, since rows are what is gathered."""
+    return torch.from_numpy(samples.drop(columns=["y", "s"]).to_numpy(dtype=np.float32).copy(order="C"))
 
 
 def examples(samples: pd.DataFrame, x: Tensor) -> Examples:
