@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,16 @@ def test_a_failed_run_says_so(tracker: Tracker) -> None:
     tracker.start("win_adult", [RUN])
     tracker.finish("FAILED")
     assert runs(tracker)["win_adult"].info.status == "FAILED"
+
+
+def test_a_store_that_dies_in_the_middle_is_one_sentence(tracker: Tracker, tmp_path: Path) -> None:
+    tracker.start("win_adult", [RUN])
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute("ALTER TABLE runs RENAME TO lost")
+    metrics, summary = results({"tl": "tl"})
+    with pytest.raises(InputError, match=r"cannot be reached .* complete on disk"):
+        tracker.log([{"metrics": metrics, "summary": summary, "data_summary": {"digest": "d1"}}], [])
+    tracker.give_up()  # the run's own error is what the user must read: this one stays silent
 
 
 def test_flat() -> None:

@@ -142,14 +142,14 @@ class Tracking:
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         if self.tracker is None:
             return
-        made = pipeline.all_outputs()
+        made, results, files = pipeline.all_outputs(), [], []
         for experiment in experiments_in(pipeline):
             if artifact(experiment.name, "metrics") in made:
                 names = ("metrics", "summary", "data_summary")
-                self.tracker.log_results(**{name: catalog.load(artifact(experiment.name, name)) for name in names})
+                results.append({name: catalog.load(artifact(experiment.name, name)) for name in names})
             own = [name for name in sorted(made) if name.startswith(artifact(experiment.name, ""))]
-            self.tracker.log_files([path for name in own if _is_result(path := path_of(catalog.get(name)))])
-        self.tracker.finish("FINISHED")
+            files += [path for name in own if _is_result(path := path_of(catalog.get(name)))]
+        self.tracker.log(results, files)
 
     def where(self) -> str:
         """Say how to look at the tracked runs."""
@@ -163,7 +163,7 @@ class Tracking:
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         if self.tracker is not None:
-            self.tracker.finish("FAILED")
+            self.tracker.give_up()
 
 
 def _is_result(path: Path | None) -> TypeGuard[Path]:

@@ -1,7 +1,7 @@
 """What a run leaves in MLflow, written through `MlflowClient`.
 
-Not kedro-mlflow: it cannot log one child run per method, and it would be one more layer. MLflow
-is imported when a run is tracked and not before: it takes seconds.
+Not kedro-mlflow: it cannot log one child run per method, and it adds 1.5 s to every Kedro command, measured in
+docs/performance.md. MLflow is imported when a run is tracked and not before: it takes seconds.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,25 +62,15 @@ class Tracker:
             InputError: the server or database cannot be reached.
         """
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
 
         self.settings = settings
-        try:
-            with _impatient(settings.timeout_seconds):
-                self.client = MlflowClient(tracking_uri=settings.uri)
-                found = self.client.get_experiment_by_name(settings.experiment)
-                self.experiment = (
-                    found.experiment_id
-                    if found
-                    else self.client.create_experiment(settings.experiment, settings.artifacts)
-                )
-        except (MlflowException, OSError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise InputError(
-                f"MLflow at {settings.uri} cannot be reached ({reason}): start the server, set MLFLOW_TRACKING_URI, "
-                "or run with --params tracking=off"
-            ) from None
+        with self._answering("start the server, set MLFLOW_TRACKING_URI, or run with --params tracking=off"):
+            self.client = MlflowClient(tracking_uri=settings.uri)
+            found = self.client.get_experiment_by_name(settings.experiment)
+            self.experiment = (
+                found.experiment_id if found else self.client.create_experiment(settings.experiment, settings.artifacts)
+            )
 
     def start(self, name: str, runs: Sequence[Mapping[str, Any]]) -> None:
         """Open the parent run and log what it is made from."""
@@ -91,10 +81,27 @@ class Tracker:
             "git_commit": lineage["git_commit"],
             "environment": lineage["environment"],
         }
-        self.parent = self.client.create_run(self.experiment, run_name=name, tags=self.tags).info.run_id
         self.children: dict[str, str] = {}
         settings = {key: value for run in runs for key, value in flat(run["settings"])}
-        self._log(self.parent, params=settings)
+        with self._answering("start the server again, or run with --params tracking=off"):
+            self.parent = self.client.create_run(self.experiment, run_name=name, tags=self.tags).info.run_id
+            self._log(self.parent, params=settings)
+
+    def log(self, results: Iterable[Mapping[str, Any]], files: Iterable[Path]) -> None:
+        """Log the results of one or more experiments and their files, and close the run.
+
+        Args:
+            results: for each experiment the arguments of `log_results`.
+            files: those that exist are attached.
+
+        Raises:
+            InputError: the server no longer answers; what the run wrote to disk is complete.
+        """
+        with self._answering("the results are complete on disk, only their record in MLflow is not"):
+            for result in results:
+                self.log_results(**result)
+            self.log_files(files)
+            self.finish("FINISHED")
 
     def log_results(self, metrics: pd.DataFrame, summary: pd.DataFrame, data_summary: Mapping[str, Any]) -> None:
         """Log each method's per-seed metrics (step = seed), means and deviations to a child run of its own."""
@@ -125,10 +132,27 @@ class Tracker:
                 folder = "figures"
             self.client.log_artifact(self.parent, str(path), folder)
 
+    def give_up(self) -> None:
+        """Close a run that failed; its own error is what the user must read, so one of the server's is not raised."""
+        with suppress(InputError), self._answering("the run failed before"):
+            self.finish("FAILED")
+
     def finish(self, status: str) -> None:
         """Close the parent and its children."""
         for run in [*self.children.values(), self.parent]:
             self.client.set_terminated(run, status)
+
+    @contextmanager
+    def _answering(self, remedy: str) -> Iterator[None]:
+        """Turn a server or database that does not answer into one sentence."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with _impatient(self.settings.timeout_seconds):
+                yield
+        except (MlflowException, OSError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise InputError(f"MLflow at {self.settings.uri} cannot be reached ({reason}): {remedy}") from None
 
     def _child(self, method: str, digest: str) -> str:
         tags = {**self.tags, "mlflow.parentRunId": self.parent, "method": method, "data_digest": digest}
@@ -163,7 +187,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, A
 
 
 @contextmanager
-def _impatient(seconds: int) -> Any:
+def _impatient(seconds: int) -> Iterator[None]:
     """Make MLflow's HTTP client give up after `seconds`, once; its own defaults wait for minutes."""
     wanted = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     before = {name: os.environ.get(name) for name in wanted}

@@ -110,9 +110,12 @@ class TestPairedDifference:
         found = paired_difference(values, values.copy())
         assert (found.difference, found.ci_low, found.ci_high, found.p, found.n) == (0, 0, 0, 1, 3)
 
-    def test_a_constant_difference_is_certain(self):
-        found = paired_difference(np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0]))
-        assert (found.difference, found.ci_low, found.ci_high, found.p, found.n) == (-1, -1, -1, 0, 3)
+    @pytest.mark.parametrize("noise", [0, 1e-16])
+    def test_differences_without_spread_cannot_be_judged(self, noise):
+        found = paired_difference(np.array([0.1, 0.2, 0.3]), np.array([0.2 + noise, 0.3, 0.4]))
+        assert (found.difference, found.n) == (pytest.approx(-0.1), 3)
+        assert np.isnan([found.ci_low, found.ci_high, found.p]).all()
+        assert verdict(found.difference, holm(np.array([found.p]))[0], "lower") == "not distinguishable"
 
     @pytest.mark.parametrize("n", [0, 1])
     def test_too_few_pairs_say_nothing(self, n):

@@ -27,6 +27,9 @@ Verdict = Literal["supported", "contradicted", "not distinguishable"]
 LEVEL = 0.95
 """Default confidence level of intervals and verdicts."""
 
+ROUNDING = 1e-12
+"""Differences whose range is below this share of the values they are taken from are one number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -94,8 +97,9 @@ def paired_difference(
         correction: n_test / n_train of a split, for Nadeau and Bengio's corrected resampled t-test.
 
     Returns:
-        Where all differences are the same number, the test has no spread to work with: p is 1 if that number is 0 and 0
-        if not, and the interval is that number. Fewer than two pairs: p and interval are NaN.
+        Where all differences are the same number but for rounding, as two or three replicates of a coarse metric may
+        have by chance, there is no spread to judge it by: p and interval are NaN, unless the number is 0, which is no
+        difference (p = 1). Fewer than two pairs: p and interval are NaN.
 
     Raises:
         InputError: as `summarize`, and if the two series differ in length.
@@ -106,9 +110,11 @@ def paired_difference(
     differences = (a - b).astype(np.float64)
     differences = differences[~np.isnan(differences)]
     n = len(differences)
-    if n > 1 and np.ptp(differences) == 0:
-        constant = float(differences[0])
-        return PairedDifference(constant, constant, constant, 1.0 if constant == 0 else 0.0, n)
+    if n > 1 and np.ptp(differences) <= ROUNDING * np.nanmax(np.abs([a, b])):
+        constant = float(differences.mean())
+        if abs(constant) <= ROUNDING * np.nanmax(np.abs([a, b])):
+            return PairedDifference(0.0, 0.0, 0.0, 1.0, n)
+        return PairedDifference(constant, np.nan, np.nan, np.nan, n)
     summary = summarize(differences, level=level, correction=correction)
     p = np.nan
     if n > 1:
