@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 from typing import Any
 
 import click
@@ -55,7 +53,6 @@ def _run(**options: Any) -> Any:
             raise click.ClickException(f"there is no pipeline {name!r}{suggest(name, PIPELINES)}")
     if len(names) > 1:  # the same stage, and so the same names of nodes, would be in the graph more than once
         raise click.ClickException(f"there are {len(names)} pipelines ({', '.join(names)}), expected one for each run")
-    atexit.register(gc.freeze)  # a last collection of what the whole process made takes a second and frees nothing
     try:
         return run(**options)
     except Exception as error:
