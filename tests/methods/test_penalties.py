@@ -57,10 +57,83 @@ def test_a_missing_group_or_cell_leaves_value_and_gradient_finite(constraint: st
         assert gradient.isfinite().all()
 
 
+def plain(logits: torch.Tensor, y: torch.Tensor, s: torch.Tensor, strengths: dict, temperature: float) -> torch.Tensor:
+    """The penalised loss from its parts, for autograd to differentiate."""
+    value = cross_entropy(logits, y)
+    for name, strength in strengths.items():
+        value = value + strength * penalty(logits, y, s, constraint=name, groups=2, temperature=temperature)
+    return value
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+@pytest.mark.parametrize("names", [("dp",), ("eo",), ("dp", "eo")])
+def test_the_closed_gradient_is_autograds(
+    batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], names: tuple[str, ...], temperature: float
+) -> None:
+    logits, y, s = batch
+    logits.requires_grad_()
+    strengths = {name: torch.tensor([0.0, 0.3, 2.0], dtype=torch.float64) for name in names}
+    upstream = torch.arange(1.0, R * V + 1, dtype=torch.float64).view(R, V)
+    value = penalized(strengths, groups=2, temperature=temperature)(logits, y, s)
+    expected = plain(logits, y, s, strengths, temperature)
+    torch.testing.assert_close(value, expected)
+    (gradient,) = torch.autograd.grad((value * upstream).sum(), logits)
+    (wanted,) = torch.autograd.grad((expected * upstream).sum(), logits)
+    torch.testing.assert_close(gradient, wanted)
+
+
+@pytest.mark.parametrize("missing", ["group", "cell"])
+def test_the_closed_gradient_ignores_what_a_batch_lacks(
+    batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], missing: str
+) -> None:
+    logits, y, s = batch
+    s = torch.zeros_like(s) if missing == "group" else torch.where(y == 1, 0, s)
+    logits.requires_grad_()
+    strengths = {"dp": 0.7, "eo": 0.4}
+    value, expected = penalized(strengths, groups=2)(logits, y, s), plain(logits, y, s, strengths, 1.0)
+    torch.testing.assert_close(value, expected)
+    for found, wanted in zip(
+        torch.autograd.grad(value.sum(), logits), torch.autograd.grad(expected.sum(), logits), strict=True
+    ):
+        assert found.isfinite().all()
+        torch.testing.assert_close(found, wanted)
+
+
+def test_more_groups_and_classes_take_the_general_way(generator: torch.Generator) -> None:
+    logits = torch.randn(R, V, B, 3, generator=generator)
+    y, s = torch.randint(0, 3, (R, B), generator=generator), torch.randint(0, 3, (R, B), generator=generator)
+    value = penalized({"dp": 0.5}, groups=3)(logits, y, s)
+    torch.testing.assert_close(value, cross_entropy(logits, y) + 0.5 * penalty(logits, y, s, constraint="dp", groups=3))
+
+
+def test_classes_weigh_as_in_torch(batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+    logits, y, s = batch
+    weights = torch.tensor([0.3, 1.9], dtype=torch.float64)
+    expected = torch.stack(
+        [torch.stack([nn.functional.cross_entropy(own, y[r], weights) for own in logits[r]]) for r in range(R)]
+    )
+    torch.testing.assert_close(cross_entropy(logits, y, class_weights=weights), expected)
+    torch.testing.assert_close(penalized({"dp": 0.0}, groups=2, class_weights=weights)(logits, y, s), expected)
+
+
 def test_strength_may_differ_by_variant(batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
     logits, y, s = batch
-    strengths = torch.tensor([0.0, 0.5, 2.0], dtype=torch.float64)
-    value = penalized("eo", strengths, groups=2)(logits, y, s)
+    strengths = torch.tensor([0.0, 0.5, 3.0], dtype=torch.float64)
+    value = penalized({"eo": strengths}, groups=2)(logits, y, s)
     torch.testing.assert_close(value[:, 0], cross_entropy(logits, y)[:, 0])
     for v, strength in enumerate(strengths.tolist()):
-        torch.testing.assert_close(value[:, v], penalized("eo", strength, groups=2)(logits, y, s)[:, v])
+        torch.testing.assert_close(value[:, v], penalized({"eo": strength}, groups=2)(logits, y, s)[:, v])
+
+
+@pytest.mark.parametrize("variants", [1, 3, 17])
+def test_no_bit_depends_on_how_many_variants_there_are(generator: torch.Generator, variants: int) -> None:
+    logits = torch.randn(1, 100, 999, 2, generator=generator)
+    y, s = torch.randint(0, 2, (1, 999), generator=generator), torch.randint(0, 2, (1, 999), generator=generator)
+
+    def value_and_gradient(some: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        some = some.clone().requires_grad_()
+        value = penalized({"dp": 0.3, "eo": 0.7}, groups=2, temperature=2.0)(some, y, s)
+        return value, torch.autograd.grad(value.sum(), some)[0]
+
+    for found, everything in zip(value_and_gradient(logits[:, :variants]), value_and_gradient(logits), strict=True):
+        assert torch.equal(found, everything[:, :variants])

@@ -74,6 +74,16 @@ def test_each_model_trains_as_it_would_alone_in_torch(data: Examples, optimizer:
             torch.testing.assert_close(bank[name].bias[r], bias.detach(), rtol=2e-4, atol=2e-5)
 
 
+def test_each_model_may_have_its_own_weight_decay(data: Examples) -> None:
+    names, decays = ["d", "r1", "r2"], [0.0, 0.3, 0.01]
+    together = train(data, SEEDS, names, Optimizer(lr=0.05), weight_decay=torch.tensor(decays).repeat(3, 1)).heads()
+    for name, decay in zip(names, decays, strict=True):
+        alone = train(data, SEEDS, [name], Optimizer(lr=0.05, weight_decay=decay)).heads()
+        assert torch.equal(together[name].first, alone[name].first)
+        assert torch.equal(together[name].bias, alone[name].bias)
+    assert together["r1"].first.norm() < train(data, SEEDS, ["r1"], Optimizer(lr=0.05)).heads()["r1"].first.norm()
+
+
 @pytest.mark.parametrize("name", ["adam", "sgd"])
 @pytest.mark.parametrize(("seeds", "names"), [([0, 1, 5], ["r2"]), ([5], ["d", "r1", "r2"]), ([1], ["r1"])])
 def test_adding_models_changes_no_bit_of_the_others(

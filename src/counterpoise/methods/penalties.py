@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from counterpoise.nn.linalg import COLUMN_BLOCK, product
+
 Constraint = Literal["dp", "eo"]
 
 
 def cross_entropy(
-    logits: Float[Tensor, "R V B k"], y: Int[Tensor, "R B"], s: Int[Tensor, "R B"] | None = None
+    logits: Float[Tensor, "R V B k"],
+    y: Int[Tensor, "R B"],
+    s: Int[Tensor, "R B"] | None = None,
+    *,
+    class_weights: Float[Tensor, "k"] | None = None,
 ) -> Float[Tensor, "R V"]:
-    """Return each model's mean cross-entropy. `s` is not used; it makes this a loss like the others."""
+    """Return each model's mean cross-entropy, weighted by class as torch's if weights are given.
+
+    `s` is not used; it makes this a loss like the others.
+    """
     # Classes before rows: a softmax over a short last axis is slow, one across long rows is not.
     log_probability = functional.log_softmax(logits.mT.contiguous(), dim=-2)  # R, V, k, B
     labels = y[:, None, None, :].expand(*logits.shape[:2], 1, logits.shape[2])
-    return -log_probability.gather(-2, labels).squeeze(-2).mean(dim=-1)
+    losses = -log_probability.gather(-2, labels).squeeze(-2)
+    if class_weights is None:
+        return losses.mean(dim=-1)
+    weights = class_weights[y].unsqueeze(1)
+    return (losses * weights).sum(dim=-1) / weights.sum(dim=-1)
 
 
 def soft_rates(
@@ -46,13 +59,15 @@ def penalty(
     *,
     constraint: Constraint,
     groups: int,
+    temperature: float = 1.0,
 ) -> Float[Tensor, "R V"]:
     """Return |mean p̂(s=1) − mean p̂(s=2)| (dp), or the same within each true class, summed (eo).
 
-    p̂ is the softmax score of the positive class, here the second. More than two groups: the largest gap between any
-    two. A group or cell that a batch lacks takes no part in it; it is never taken for a rate of 0.
+    p̂ is the softmax score of the positive class, here the second, of the logits times `temperature`. More than two
+    groups: the largest gap between any two. A group or cell that a batch lacks takes no part in it; it is never taken
+    for a rate of 0.
     """
-    probability = functional.softmax(logits, dim=-1)[..., 1]
+    probability = functional.softmax(logits * temperature, dim=-1)[..., 1]
     if constraint == "dp":
         return _largest_gap(*soft_rates(probability, s, cells=groups))
     classes = logits.shape[-1]
@@ -61,11 +76,89 @@ def penalty(
 
 
 def penalized(
-    constraint: Constraint, strength: float | Float[Tensor, "V"], *, groups: int
+    strengths: Mapping[Constraint, float | Float[Tensor, "V"]],
+    *,
+    groups: int,
+    temperature: float = 1.0,
+    class_weights: Float[Tensor, "k"] | None = None,
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Return the loss CE + λ · penalty. `strength` λ is one number, or one for each variant."""
+    """Return the loss CE + Σ λ · penalty over the constraints given.
+
+    Args:
+        strengths: λ of each constraint, one number or one for each variant.
+        groups: G.
+        temperature: p̂ is the softmax of logits times this; above 1 it is nearer to the rates of hard decisions.
+        class_weights: of the cross-entropy, whose mean is then the weighted one.
+    """
 
     def loss(logits: Float[Tensor, "R V B k"], y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]) -> Float[Tensor, "R V"]:
-        return cross_entropy(logits, y) + strength * penalty(logits, y, s, constraint=constraint, groups=groups)
+        if logits.shape[-1] == 2 and groups == 2:
+            own = [
+                torch.as_tensor(strengths.get(name, 0.0)).to(logits).expand(logits.shape[1]) for name in ("dp", "eo")
+            ]
+            weights = _row_weights(y, class_weights, logits.dtype)
+            return _BinaryPenalized.apply(logits, y, s, *own, temperature, weights)
+        value = cross_entropy(logits, y, class_weights=class_weights)
+        for constraint, strength in strengths.items():
+            value = value + strength * penalty(
+                logits, y, s, constraint=constraint, groups=groups, temperature=temperature
+            )
+        return value
 
     return loss
+
+
+def _row_weights(y: Int[Tensor, "R B"], class_weights: Tensor | None, dtype: torch.dtype) -> Float[Tensor, "R B"]:
+    """Return what each row counts in the mean cross-entropy; they sum to one in each replicate."""
+    weights = torch.ones(y.shape, dtype=dtype) if class_weights is None else class_weights.to(dtype)[y]
+    return weights / weights.sum(dim=-1, keepdim=True)
+
+
+class _BinaryPenalized(torch.autograd.Function):
+    """`penalized` for two classes and two groups, with its gradient in closed form.
+
+    Both depend on the logits' difference z alone. Autograd would keep and revisit some twenty arrays of [R, V, B]; this
+    makes a handful, which is what a step of hundreds of heads on all rows costs beside its matrix products.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        y: Tensor,
+        s: Tensor,
+        dp: Tensor,
+        eo: Tensor,
+        temperature: float,
+        weights: Tensor,
+    ) -> Tensor:
+        variants = logits.shape[1]
+        # Rows of a product are padded as its columns are (counterpoise.nn.linalg), for the same reason.
+        z = logits.new_zeros(logits.shape[0], -(-variants // COLUMN_BLOCK) * COLUMN_BLOCK, logits.shape[2])
+        torch.sub(logits[..., 1], logits[..., 0], out=z[:, :variants])
+        sign = (1 - 2 * y).to(z.dtype).unsqueeze(1)
+        losses = z * sign
+        gradient = losses.sigmoid().mul_(sign * weights.unsqueeze(1))
+        value = product(functional.softplus(losses), weights.unsqueeze(-1)).squeeze(-1)[:, :variants]
+
+        soft = (z * temperature).sigmoid_()
+        # Rows of two groups within class 0, within class 1, and of both classes together: the gaps are their contrasts.
+        member = torch.stack([(y == 0), (y == 1), torch.ones_like(y, dtype=torch.bool)], dim=-1)  # R, B, 3
+        member = torch.stack([member & (s == group).unsqueeze(-1) for group in (0, 1)], dim=-1).to(z.dtype)
+        rows = member.sum(dim=1, keepdim=True)
+        contrast = member / rows.clamp(min=1) * ((rows > 0).all(dim=-1, keepdim=True))
+        contrast = contrast[..., 0] - contrast[..., 1]  # R, B, 3
+        gaps = product(soft, contrast)  # R, V, 3
+        strengths = functional.pad(torch.stack([eo, eo, dp], dim=-1), (0, 0, 0, z.shape[1] - variants))
+        value = value + (strengths * gaps.abs()).sum(dim=-1)[:, :variants]
+
+        pull = torch.bmm(strengths * gaps.sign(), contrast.mT)  # R, V, B
+        gradient += pull.mul_(temperature).mul_(soft).mul_(1 - soft)
+        ctx.save_for_backward(gradient[:, :variants])
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        gradient = gradient * upstream[0].unsqueeze(-1)
+        return torch.stack([-gradient, gradient], dim=-1), None, None, None, None, None, None

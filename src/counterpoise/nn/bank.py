@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 
@@ -38,8 +38,8 @@ class Bank(nn.Module, ABC):
         return self.logits(self.standardize_(x.clone()))
 
     @abstractmethod
-    def owners(self, flags: Bool[Tensor, "R V"]) -> Iterator[Bool[Tensor, "..."]]:
-        """Yield, for each parameter in the order of `parameters()`, the flag of the owning model, broadcastable."""
+    def owners(self, values: Shaped[Tensor, "R V"]) -> Iterator[Shaped[Tensor, "..."]]:
+        """Yield, for each parameter in the order of `parameters()`, the value of the owning model, broadcastable."""
 
     def snapshot(self) -> list[Tensor]:
         """Return a copy of the parameters, in the order of `parameters()`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from counterpoise.nn.bank import Bank
@@ -77,14 +77,14 @@ class HeadBank(Bank):
         logits = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
         return logits + self.bias.unsqueeze(2)
 
-    def owners(self, flags: Bool[Tensor, "R V"]) -> Iterator[Bool[Tensor, "..."]]:
+    def owners(self, values: Shaped[Tensor, "R V"]) -> Iterator[Shaped[Tensor, "..."]]:
         # The order of `parameters()`: direct parameters first (first, bias), then those of sub-modules (second).
-        yield flags[:, self._column_owner].unsqueeze(1)
-        yield flags.unsqueeze(-1)
+        yield values[:, self._column_owner].unsqueeze(1)
+        yield values.unsqueeze(-1)
         start = 0
         for rank, members in self._blocks:
             if rank is not None:
-                yield flags[:, start : start + members, None, None]
+                yield values[:, start : start + members, None, None]
             start += members
 
     def heads(self) -> dict[str, Factors]:

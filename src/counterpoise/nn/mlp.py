@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from counterpoise.nn.bank import Bank
@@ -82,6 +82,6 @@ class StackedMLP(Bank):
             stacked = (product(stacked, weight.flatten(0, 1)) + bias.flatten(0, 1).unsqueeze(1)).relu()
         return stacked
 
-    def owners(self, flags: Bool[Tensor, "R V"]) -> Iterator[Bool[Tensor, "..."]]:
+    def owners(self, values: Shaped[Tensor, "R V"]) -> Iterator[Shaped[Tensor, "..."]]:
         for parameter in self.parameters():
-            yield flags.view(self.replicates, self.variants, *[1] * (parameter.ndim - 2))
+            yield values.view(self.replicates, self.variants, *[1] * (parameter.ndim - 2))

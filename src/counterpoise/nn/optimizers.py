@@ -41,13 +41,15 @@ class Optimizer:
     weight_decay: float = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
 
-    def build(self, parameters: Iterable[Tensor], steps: int) -> Step:
+    def build(self, parameters: Iterable[Tensor], steps: int, decays: Iterable[Tensor] | None = None) -> Step:
         """Return the step to take after each backward pass; `steps` is how often it will be taken.
+
+        `decays` are weight decays of the parameters' entries, broadcastable, in the place of `weight_decay`.
 
         From here on the parameters are views of one buffer of the optimiser's, and their gradients of another.
         """
         kind = _Adam if self.name == "adam" else _SGD
-        return kind(self, list(parameters), steps)
+        return kind(self, list(parameters), steps, None if decays is None else list(decays))
 
     def rate(self, step: int, steps: int) -> float:
         """Return the learning rate of a step, counted from 0."""
@@ -60,15 +62,18 @@ class _Flat:
     Building it moves the parameters into the buffer: their `data` become views of it.
     """
 
-    def __init__(self, settings: Optimizer, parameters: list[Tensor], steps: int) -> None:
+    def __init__(self, settings: Optimizer, parameters: list[Tensor], steps: int, decays: list[Tensor] | None) -> None:
         self.settings, self.steps, self.taken = settings, steps, 0
         starts = list(
             accumulate((-(-parameter.numel() // ALIGNMENT) * ALIGNMENT for parameter in parameters), initial=0)
         )
         self.values = parameters[0].new_zeros(starts[-1] + ALIGNMENT).detach()
         self.gradients = torch.zeros_like(self.values)
-        for parameter, start in zip(parameters, starts[:-1], strict=True):
+        self.decay: float | Tensor = settings.weight_decay if decays is None else torch.zeros_like(self.values)
+        for i, (parameter, start) in enumerate(zip(parameters, starts[:-1], strict=True)):
             place = slice(start, start + parameter.numel())
+            if decays is not None:
+                self.decay[place] = decays[i].expand(parameter.shape).flatten()
             self.values[place] = parameter.detach().flatten()
             parameter.data = self.values[place].view(parameter.shape)
             parameter.grad = self.gradients[place].view(parameter.shape)
@@ -77,8 +82,8 @@ class _Flat:
     def __call__(self) -> None:
         rate = self.settings.rate(self.taken, self.steps)
         self.taken += 1
-        if self.settings.weight_decay:  # the L2 term is part of the gradient, as in torch's Adam and SGD
-            self.gradients.add_(self.values, alpha=self.settings.weight_decay)
+        if isinstance(self.decay, Tensor) or self.decay:  # L2 is part of the gradient, as in torch's Adam and SGD
+            self.gradients.add_(self.values * self.decay)
         self.move(rate)
         self.gradients.zero_()
 
@@ -88,8 +93,8 @@ class _Flat:
 
 
 class _Adam(_Flat):
-    def __init__(self, settings: Optimizer, parameters: list[Tensor], steps: int) -> None:
-        super().__init__(settings, parameters, steps)
+    def __init__(self, settings: Optimizer, parameters: list[Tensor], steps: int, decays: list[Tensor] | None) -> None:
+        super().__init__(settings, parameters, steps, decays)
         self.means, self.squares = torch.zeros_like(self.values), torch.zeros_like(self.values)
 
     def move(self, rate: float) -> None:
@@ -101,8 +106,8 @@ class _Adam(_Flat):
 
 
 class _SGD(_Flat):
-    def __init__(self, settings: Optimizer, parameters: list[Tensor], steps: int) -> None:
-        super().__init__(settings, parameters, steps)
+    def __init__(self, settings: Optimizer, parameters: list[Tensor], steps: int, decays: list[Tensor] | None) -> None:
+        super().__init__(settings, parameters, steps, decays)
         self.velocities = torch.zeros_like(self.values)
 
     def move(self, rate: float) -> None:

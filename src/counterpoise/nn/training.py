@@ -73,6 +73,7 @@ def fit(
     validation: Int[Tensor, "R m"] | None = None,
     criterion: Loss | None = None,
     classes: int | None = None,
+    weight_decay: Float[Tensor, "R V"] | None = None,
     on_epoch: Callable[[int], None] | None = None,
 ) -> History:
     """Train all models of `bank` in place.
@@ -83,6 +84,7 @@ def fit(
         batch_size: rows of each replicate per step; None takes all of them at once.
         validation, criterion: if given, each model keeps the epoch with the lowest `criterion` on its validation rows
             (the earliest of equals), computed from its first `classes` logits. Otherwise the last epoch is kept.
+        weight_decay: each model's own, in the place of the optimiser's.
         on_epoch: called with the number of each finished epoch.
 
     Returns:
@@ -90,7 +92,8 @@ def fit(
         model stops improving but never disturbs another one.
     """
     total, batch = rows.shape[1], batch_size or rows.shape[1]
-    step = optimizer.build(bank.parameters(), epochs * math.ceil(total / batch))
+    decays = None if weight_decay is None else bank.owners(weight_decay)
+    step = optimizer.build(bank.parameters(), epochs * math.ceil(total / batch), decays)
     shape = (bank.replicates, bank.variants)
     losses = torch.zeros(*shape, epochs, dtype=torch.float64)
     figures = torch.full((*shape, epochs), math.nan, dtype=torch.float64)
