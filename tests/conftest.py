@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -145,3 +147,59 @@ def _alone(lock: Path) -> Iterator[None]:
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+class Cluster:
+    """A Dask scheduler and worker processes on loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address = f"tcp://127.0.0.1:{free_port()}"
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self._start("dask_scheduler", "--host", self.address)
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:], "--no-dashboard"]
+        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def add_worker(self) -> None:
+        """Start a worker of one thread."""
+        options = ("--nthreads", "1", "--no-nanny", "--host", "127.0.0.1")
+        self.workers.append(self._start("dask_worker", self.address, *options))
+
+    def wait_for_workers(self, count: int) -> None:
+        """Wait until the scheduler knows exactly so many."""
+        from distributed import Client
+
+        with Client(self.address, timeout=30, set_as_default=False) as client:
+            client.wait_for_workers(count, timeout=30)
+            while len(client.scheduler_info()["workers"]) > count:
+                time.sleep(0.05)
+
+    def kill(self, number: int) -> None:
+        """Kill a worker at once, if it is alive."""
+        self.workers[number].kill()
+        self.workers[number].wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster with two workers that wait for work."""
+    pytest.importorskip("distributed", reason="needs the extra 'dask'")
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.add_worker()
+        cluster.add_worker()
+        cluster.wait_for_workers(2)
+        yield cluster
+    finally:
+        for process in (cluster.scheduler, *cluster.workers):
+            process.kill()
+            process.wait()

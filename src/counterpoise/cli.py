@@ -16,6 +16,7 @@ PIPELINES = (
     "__default__",
     *(experiment.name for experiment in EXPERIMENTS),
     *(f"fetch_{dataset}" for dataset in FETCHABLE),
+    "report_all",
 )
 
 

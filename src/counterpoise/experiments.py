@@ -13,7 +13,8 @@ from dataclasses import dataclass
 class Experiment:
     """One experiment. Every field but the name and title is the name of a block of parameters.
 
-    Tables have a `network` that is trained here; images have a `backbone` that comes trained.
+    Tables have a `network` that is trained here; images have a `backbone` that comes trained. With a `frontier`, the
+    heads are trained under a grid of penalties and compared with peers, and the tolerance chooses among them.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Experiment:
     evidence: str
     network: str | None = None
     backbone: str | None = None
+    frontier: str | None = None
 
 
 EXPERIMENTS = (
@@ -65,6 +67,33 @@ EXPERIMENTS = (
         backbone="imagenet",
         variants="win_imagenet",
         evidence="win_images_imagenet",
+    ),
+    Experiment(
+        name="frontier_adult",
+        title="How fair can an income classifier be, and at what price?",
+        dataset="adult",
+        network="mlp2",
+        variants="win",
+        frontier="tables",
+        evidence="frontier_adult",
+    ),
+    Experiment(
+        name="frontier_celeba",
+        title="How fair can a hair classifier be, and at what price?",
+        dataset="celeba",
+        backbone="probe",
+        variants="win",
+        frontier="images",
+        evidence="frontier_images",
+    ),
+    Experiment(
+        name="frontier_lfwa",
+        title="How fair can a gender classifier be, and at what price?",
+        dataset="lfwa",
+        backbone="probe",
+        variants="win",
+        frontier="images",
+        evidence="frontier_images",
     ),
 )
 

@@ -24,6 +24,7 @@ from counterpoise.experiments import EXPERIMENTS, Experiment
 from counterpoise.params import Parameters, check, check_ranks
 from counterpoise.pipelines.assemble import artifact, blocks
 from counterpoise.pipelines.evidence import applicable
+from counterpoise.pipelines.heads import grid, settings_of
 from counterpoise.reporting import summary_panel
 from counterpoise.storage import path_of, require_writable
 from counterpoise.tracking import SQLITE, Tracker, TrackingSettings, flat
@@ -85,7 +86,7 @@ class Preflight:
 
 def _check_experiment(parameters: Parameters, experiment: Experiment) -> None:
     """Check what only holds for the blocks that one experiment combines."""
-    for kind in ("dataset", "network", "backbone", "variants", "evidence"):
+    for kind in ("dataset", "network", "backbone", "variants", "frontier", "evidence"):
         wanted = getattr(experiment, kind)
         block = kind if kind in {"variants", "evidence"} else f"{kind}s"
         if wanted is not None and wanted not in (known := getattr(parameters, block)):
@@ -99,7 +100,9 @@ def _check_experiment(parameters: Parameters, experiment: Experiment) -> None:
         classes = IMAGENET_CLASSES
     variants = parameters.variants[experiment.variants]
     check_ranks(variants, inputs=inputs, classes=classes)
-    applicable(parameters.evidence[experiment.evidence], variants)
+    if experiment.frontier is None:  # a frontier's claims are about families, of which there is one of each name
+        run = {variant.name: settings_of(variant) for variant in grid(variants)}
+        applicable(parameters.evidence[experiment.evidence], run)
 
 
 def git_commit(project: Path) -> str:

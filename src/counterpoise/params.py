@@ -7,6 +7,7 @@ checked when the session opens (`check`), so that a mistake in what the last sta
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, ValidationError, model_validator
@@ -17,6 +18,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Value = str | int | float | bool
+
+BIASES = ("delta_eo", "delta_dp", "equalized_odds_difference", "spd", "eod", "aod")
+"""Metrics of the contract that a tolerance may be set for; of a signed one the absolute value counts."""
 
 TOLERANCE = 1e-6
 """How far the sum of fractions may be from one: they are written as decimals."""
@@ -159,6 +163,82 @@ class Variants(Settings):
     ] = ("mean",)
 
 
+Positives = Annotated[tuple[Positive, ...], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+class Peers(Settings):
+    """The methods that people use today; see `counterpoise.methods.Peer`.
+
+    tolerances: of exponentiated_gradient, one variant for each and for each constraint.
+    max_iter: its iterations.
+    C: inverse strengths of the logistic regressions' L2 penalty. Of several, each replicate takes for all of its peers
+        the one at which plain logistic regression has the lowest log loss on its validation rows.
+    """
+
+    methods: Annotated[
+        tuple[Literal["logistic", "reweighing", "leace", "exponentiated_gradient", "threshold_optimizer"], ...],
+        BeforeValidator(_as_list),
+        Field(min_length=1),
+    ] = ("logistic", "reweighing", "leace", "exponentiated_gradient", "threshold_optimizer")
+    tolerances: Positives = (0.01, 0.02, 0.05, 0.1, 0.2)
+    max_iter: Count = 50
+    C: Positives = (0.0001, 0.001, 0.01, 0.1, 1.0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Peers:
+        for name, values in (("tolerances", self.tolerances), ("C", self.C)):
+            if any(left >= right for left, right in pairwise(values)):
+                raise ValueError(f"{name} is {list(values)}, expected increasing numbers")
+        if twice := {method for method in self.methods if self.methods.count(method) > 1}:
+            raise ValueError(f"method {min(twice)} is given more than once")
+        return self
+
+
+class Frontier(Settings):
+    """The grid of penalties that every initial head is trained with; see `counterpoise.methods.train_grid`.
+
+    temperature: of the soft rates. thresholds: decision thresholds on the logit z₁ − z₀ that each trained head is tried
+    with; they cost no training. class_weights: `balanced` gives every class the same weight in the cross-entropy.
+    """
+
+    constraints: Annotated[tuple[Literal["dp", "eo"], ...], BeforeValidator(_as_list), Field(min_length=1)]
+    strengths: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
+    weight_decays: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_list)] = (0.0,)
+    temperature: Positive = 1.0
+    thresholds: Annotated[tuple[float, ...], BeforeValidator(_as_list), Field(min_length=1)] = (0.0,)
+    class_weights: Literal["balanced"] | None = None
+    training: Training
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Frontier:
+        for name in ("strengths", "weight_decays", "thresholds"):
+            values = getattr(self, name)
+            if any(left >= right for left, right in pairwise(values)):
+                raise ValueError(f"{name} are {list(values)}, expected increasing numbers")
+        return self
+
+
+class Selection(Settings):
+    """Which model is the best: the lowest error among those whose bias on validation is within the tolerance.
+
+    criterion: a bias of the contract, as `fairness.underlying_bias` estimates it: without what chance adds on few rows.
+    validation: `pooled` judges a way to train by the validation parts of all replicates, less the rows that the
+    replicate at hand is tested on; `own` by the replicate's own part alone. strict:
+    a tolerance that no model meets is an error.
+    """
+
+    tolerance: Positive = 0.05
+    criterion: str = "delta_eo"
+    validation: Literal["pooled", "own"] = "pooled"
+    strict: bool = False
+
+    @model_validator(mode="after")
+    def _known(self) -> Selection:
+        if self.criterion not in BIASES:
+            raise ValueError(f"criterion is {self.criterion!r}{suggest(self.criterion, BIASES)}")
+        return self
+
+
 class Claim(Settings):
     """A sentence of a paper that can be tested: on `metric`, `left` is `claimed` than `right`."""
 
@@ -188,10 +268,11 @@ class Evidence(Settings):
 
 
 class Report(Settings):
-    """How results are summarised."""
+    """How results are summarised. `examples`: images shown per cell of group × class × right or wrong; 0 shows none."""
 
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     leakage: bool = True
+    examples: Annotated[int, Field(ge=0)] = 0
 
 
 class Parameters(Settings):
@@ -207,6 +288,9 @@ class Parameters(Settings):
     pretrain: Training
     variants: dict[str, Variants]
     finetune: Training
+    peers: Peers = Peers()
+    frontiers: dict[str, Frontier] = {}
+    selection: Selection = Selection()
     evidence: dict[str, Evidence]
     report: Report = Report()
     fetch: dict[Literal["celeba", "lfwa"], dict[str, Any]] = {}

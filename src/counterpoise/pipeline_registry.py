@@ -5,11 +5,11 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline
 
 from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE
-from counterpoise.pipelines import assemble, fetch
+from counterpoise.pipelines import assemble, fetch, report_all
 
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Return all pipelines by name; `kedro run` alone runs the default experiment."""
     pipelines = {experiment.name: assemble(experiment) for experiment in EXPERIMENTS}
     fetching = {f"fetch_{dataset}": fetch.create_pipeline(dataset) for dataset in FETCHABLE}
-    return {**pipelines, **fetching, "__default__": pipelines[DEFAULT]}
+    return {**pipelines, **fetching, "report_all": report_all.create_pipeline(), "__default__": pipelines[DEFAULT]}

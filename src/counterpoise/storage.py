@@ -10,6 +10,7 @@ import glob
 import json
 import os
 import pickle
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ HEADER = "counterpoise"
 
 
 class WriteAside:
-    """Makes `save` of a file dataset atomic: write `.<name>.<process>.part`, then rename."""
+    """Makes `save` of a file or folder atomic: write `.<name>.<process>.part`, then rename."""
 
     _filepath: PurePosixPath
 
@@ -46,7 +47,7 @@ class WriteAside:
             Path(final.parent).mkdir(parents=True, exist_ok=True)
             _clear(Path(final))
             super().save(data)  # type: ignore[misc]
-            Path(aside).replace(final)
+            _put(Path(aside), Path(final))
         except Exception as error:
             if cause := _os_error(error):
                 reason = cause.strerror or str(cause)
@@ -57,7 +58,30 @@ class WriteAside:
         finally:
             self._filepath = final
             with suppress(OSError):
-                Path(aside).unlink(missing_ok=True)
+                _remove(Path(aside))
+
+
+def _put(aside: Path, final: Path) -> None:
+    """Rename `aside` to `final`; a folder that is there steps aside first, because folders do not replace folders."""
+    if not (aside.is_dir() and final.is_dir()):
+        aside.replace(final)
+        return
+    before = final.with_name(f".{final.name}.before.{os.getpid()}.part")
+    final.rename(before)
+    try:
+        aside.rename(final)
+    except OSError:
+        before.rename(final)
+        raise
+    _remove(before)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _clear(final: Path) -> None:
@@ -65,7 +89,7 @@ def _clear(final: Path) -> None:
     for aside in final.parent.glob(f".{glob.escape(final.name)}.*.part"):
         writer = aside.suffixes[-2].removeprefix(".")
         if writer.isdecimal() and not _is_running(int(writer)):
-            aside.unlink(missing_ok=True)
+            _remove(aside)
 
 
 def _is_running(process: int) -> bool:

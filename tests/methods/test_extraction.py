@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +16,9 @@ from torch import Tensor, nn
 
 from counterpoise.data.images import Decoded, ImageFiles
 from counterpoise.errors import InputError
-from counterpoise.methods import extraction
+from counterpoise.methods import extraction, feature_files
 from counterpoise.methods.extraction import Progress, _streamed, _Work, extract_features, features_digest
+from counterpoise.methods.feature_files import FeatureFile, Shard, join_shards, load_shard
 from counterpoise.nn.backbones import Backbone, backbone
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra 'offline-weights'")
@@ -107,13 +104,16 @@ def test_a_second_call_does_not_run_the_network(images: ImageFiles, cache: Path,
 
 
 def test_whatever_shapes_the_features_is_in_their_digest(images: ImageFiles, cache: Path, network: Backbone) -> None:
-    def digest(dataset: ImageFiles = images, backbone: Backbone = network, precision: str = "float32") -> str:
-        return features_digest(dataset, backbone, precision=precision, cache=cache)
+    def digest(dataset: ImageFiles = images, backbone: Backbone = network, **settings: Any) -> str:
+        return features_digest(dataset, backbone, cache=cache, **SETTINGS | settings)
 
     original = digest()
     assert digest() == original
     changed = {
         "precision": digest(precision="bfloat16"),
+        "device": digest(device="cuda"),
+        "batches": digest(batch_size=16),
+        "shards": digest(shard_size=32),
         "network": digest(backbone=replace(network, digest="another")),
         "order": digest(ImageFiles(images.folder, images.names[::-1])),
         "fewer": digest(ImageFiles(images.folder, images.names[1:])),
@@ -130,19 +130,19 @@ def test_whatever_shapes_the_features_is_in_their_digest(images: ImageFiles, cac
 
 
 def test_moving_or_touching_the_images_changes_nothing(images: ImageFiles, cache: Path, network: Backbone) -> None:
-    before = features_digest(images, network, precision="float32", cache=cache)
+    before = features_digest(images, network, cache=cache, **SETTINGS)
     os.utime(images.folder / str(images.names[0]))
     moved = ImageFiles(images.folder.rename(images.folder.with_name("elsewhere")), images.names)
-    assert features_digest(moved, network, precision="float32", cache=cache) == before
+    assert features_digest(moved, network, cache=cache, **SETTINGS) == before
 
 
 def test_unchanged_files_are_not_read_again(images: ImageFiles, cache: Path, network: Backbone) -> None:
-    before = features_digest(images, network, precision="float32", cache=cache)
+    before = features_digest(images, network, cache=cache, **SETTINGS)
     victim = images.folder / str(images.names[0])
     status = victim.stat()
     victim.write_bytes(b"x" * status.st_size)
     os.utime(victim, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert features_digest(images, network, precision="float32", cache=cache) == before
+    assert features_digest(images, network, cache=cache, **SETTINGS) == before
 
 
 def test_a_killed_pass_resumes_after_its_last_finished_shard(
@@ -187,6 +187,49 @@ def test_a_shard_that_does_not_fit_is_computed_again(
     found = extract_features(again, network, cache=cache, backend="serial", **settings)
     assert again.decoded == list(range(IMAGES))
     assert torch.equal(found.tensor(), in_memory(images, network, SETTINGS["batch_size"]))
+
+
+def test_another_run_may_finish_while_this_one_computes(images: ImageFiles, cache: Path, network: Backbone) -> None:
+    others: list[FeatureFile] = []
+
+    def let_another_run_finish(progress: Progress) -> None:
+        if progress.done == 32:
+            others.append(extract_features(images, network, cache=cache, backend="serial", **SETTINGS))
+
+    settings = SETTINGS | {"on_progress": let_another_run_finish}
+    found = extract_features(images, network, cache=cache, backend="serial", **settings)
+    assert others == [found]
+    assert torch.equal(found.tensor(), in_memory(images, network, SETTINGS["batch_size"]))
+    assert sorted(path.name for path in found.path.parent.iterdir()) == ["features.json", "features.npy"]
+
+
+def test_another_run_may_remove_the_shards_while_this_one_joins_them(
+    images: ImageFiles, cache: Path, network: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joining: list[bool] = []
+
+    def join_twice(*arguments: Any, **settings: Any) -> FeatureFile:
+        def load(path: Path, rows: range, d: int) -> Shard | None:
+            if rows.start == 16 and not joining:
+                joining.append(True)
+                join_shards(*arguments, **settings)
+            return load_shard(path, rows, d)
+
+        monkeypatch.setattr(feature_files, "load_shard", load)
+        return join_shards(*arguments, **settings)
+
+    monkeypatch.setattr(extraction, "join_shards", join_twice)
+    found = extract_features(images, network, cache=cache, backend="serial", **SETTINGS)
+    assert joining
+    assert torch.equal(found.tensor(), in_memory(images, network, SETTINGS["batch_size"]))
+    assert sorted(path.name for path in found.path.parent.iterdir()) == ["features.json", "features.npy"]
+
+
+def test_a_shard_that_is_gone_with_no_array_in_its_place_is_an_error(tmp_path: Path) -> None:
+    lost = tmp_path / "shard-00000.safetensors"
+    with pytest.raises(InputError, match=f"{lost}: is gone or damaged"):
+        join_shards(tmp_path, {lost: range(4)}, digest="0", d=2, backbone="none", precision="float32")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bad_images_are_named_and_do_not_touch_their_neighbours(
@@ -264,54 +307,20 @@ def test_a_gpu_that_is_not_there_is_said(images: ImageFiles, cache: Path, networ
         extract_features(images, network, cache=cache, **SETTINGS | {"device": "cuda"})
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A Dask scheduler and two worker processes on loopback: its address and the workers."""
-    pytest.importorskip("distributed", reason="needs the extra 'dask'")
-    address = f"tcp://127.0.0.1:{free_port()}"
-
-    def start(*arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:], "--no-dashboard"]
-        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    processes = [start("dask_scheduler", "--host", address)]
-    try:
-        worker = ("dask_worker", address, "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1")
-        processes += [start(*worker), start(*worker)]
-        from distributed import Client
-
-        with Client(address, timeout=20, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=20)
-        yield address, processes[1:]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
 def test_a_cluster_computes_the_same_bits_and_survives_the_death_of_a_worker(
-    tmp_path: Path, network: Backbone, cluster: tuple[str, list[subprocess.Popen[bytes]]]
+    tmp_path: Path, network: Backbone, cluster: Any
 ) -> None:
-    address, workers = cluster
     images = draw_images(tmp_path / "many", 200)
     local = extract_features(images, network, cache=tmp_path / "local", backend="serial", **SETTINGS)
-    settings = SETTINGS | {"backend": "dask", "address": address}
+    settings = SETTINGS | {"backend": "dask", "address": cluster.address}
     both = extract_features(images, network, cache=tmp_path / "both", **settings)
     assert torch.equal(both.tensor(), local.tensor())
 
     def kill_one(progress: Progress) -> None:
-        if progress.done and workers[0].poll() is None:
+        if progress.done and cluster.workers[0].poll() is None:
             assert progress.done < progress.total
-            workers[0].send_signal(signal.SIGKILL)
-            workers[0].wait()
+            cluster.kill(0)
 
     survivor = extract_features(images, network, cache=tmp_path / "one", on_progress=kill_one, **settings)
-    assert workers[0].returncode == -signal.SIGKILL
+    assert cluster.workers[0].returncode == -signal.SIGKILL
     assert torch.equal(survivor.tensor(), local.tensor())

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
+import re
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
 
 from counterpoise.errors import InputError
+from counterpoise.methods.extraction import Progress
+from counterpoise.pipelines.extract_features import nodes
 
 FEWER = {"seeds": [0], "epochs": 2, "compute": {"backend": "serial"}}
 
@@ -42,3 +56,77 @@ def test_win_celeba_and_what_a_broken_image_does(project: Any, caplog: pytest.Lo
     samples = pd.read_parquet(project.file("05_model_input/win_celeba/samples.parquet"))
     assert not samples["image"].str.endswith(broken.name).any()
     assert len(set(project.data.glob("04_feature/cache/*/features.npy"))) == 2
+
+
+SHOWN = re.compile(r'<img src="data:image/jpeg;base64,([^"]+)" alt="([^"]*)" title="([^"]*)">')
+CELLS = re.compile(r'data-cell="(\d+) (\d+) (right|wrong)">(.*?)</div>', re.DOTALL)
+
+
+def pixels(source: Path | BytesIO, size: tuple[int, int] | None = None) -> Any:
+    with Image.open(source) as image:
+        return np.asarray(image.convert("RGB").resize(size or image.size), dtype=np.float64)
+
+
+@pytest.mark.filterwarnings("ignore::counterpoise.fairness.UndefinedMetricWarning")
+def test_a_report_shows_an_image_of_each_cell_where_asked_and_none_otherwise(project: Any) -> None:
+    project.run("win_celeba", params=FEWER | {"report": {"examples": 1, "leakage": False}})
+    report = project.file("08_reporting/win_celeba/report.html")
+    shown = {cell[:3]: SHOWN.findall(cell[3]) for cell in CELLS.findall(report.read_text())}
+
+    predictions = project.predictions
+    model = predictions[(predictions["variant"] == "win_r2_a0.5") & (predictions["seed"] == 0)]
+    verdict = (model["prediction"] == model["y"]).map({True: "right", False: "wrong"})
+    cells = {tuple(map(str, key)): set(rows["row"]) for key, rows in model.groupby(["s", "y", verdict])}
+    assert shown.keys() == cells.keys()
+    assert {len(images) for images in shown.values()} == {1}
+
+    samples = pd.read_parquet(project.file("05_model_input/win_celeba/samples.parquet"))
+    raw = project.data / "01_raw" / "generated" / "celeba"
+    faces = {row: raw / samples["image"][row] for row in model["row"]}
+    for key, ((encoded, alt, name),) in shown.items():
+        seen = pixels(BytesIO(base64.b64decode(encoded)))
+        size = (seen.shape[1], seen.shape[0])
+        nearest = min(faces, key=lambda row: np.abs(pixels(faces[row], size) - seen).mean())
+        assert nearest in cells[key]
+        assert name == samples["image"][nearest]
+        assert alt.startswith(f"row {nearest}: ")
+
+    project.run("win_celeba", params=FEWER, from_nodes=["fairness_report.pick_examples"])
+    assert "data:image/jpeg" not in report.read_text()
+    assert json.loads(report.with_name("example_images.json").read_text()) == {}
+    assert "examples" not in json.loads(report.with_suffix(".json").read_text())
+
+
+def test_a_cluster_extracts_the_same_bits_through_a_run_in_which_a_worker_dies(
+    project: Any, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"backbones": {"probe": {"shard_size": 32, "image_size": 32}}}
+    extraction = {"tags": ["extract_features"]}
+
+    def features() -> torch.Tensor:
+        found: torch.Tensor = load_file(project.file("04_feature/win_celeba/features.safetensors"))["features"]
+        return found
+
+    def forget() -> None:
+        shutil.rmtree(project.data / "04_feature" / "cache")
+        project.file("04_feature/win_celeba/features.safetensors").unlink()
+
+    project.run("win_celeba", params=small | {"compute": {"backend": "serial"}}, **extraction)
+    local = features()
+    assert len(local) == 600
+    forget()
+
+    @contextmanager
+    def kill_one(*_: Any) -> Iterator[Callable[[Progress], None]]:
+        def advance(progress: Progress) -> None:
+            if progress.done and cluster.workers[0].poll() is None:
+                assert progress.done < progress.total
+                cluster.kill(0)
+
+        yield advance
+
+    monkeypatch.setattr(nodes, "throughput_progress", kill_one)
+    project.run("win_celeba", params=small | {"compute": {"backend": "dask", "address": cluster.address}}, **extraction)
+    assert cluster.workers[0].returncode == -signal.SIGKILL
+    assert cluster.workers[1].poll() is None
+    assert torch.equal(features(), local)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,42 @@ CLAIMS = [
 ]
 
 
+VOID = {"meta", "br", "link", "img", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """What the tests ask of a page: balanced tags, attributes, text outside scripts, and the scripts themselves."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+        elif not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
 def long_frame(values: dict[str, dict[str, list[float]]], split: str = "test") -> pd.DataFrame:
     """{variant: {metric: value of each seed}} as the long frame of a run."""
     rows = [
@@ -65,6 +102,11 @@ def long_frame(values: dict[str, dict[str, list[float]]], split: str = "test") -
 def _described(variant: str) -> tuple[Any, ...]:
     method, alpha, rank = VARIANTS[variant]
     return method, variant, alpha, rank, None, None
+
+
+@pytest.fixture(scope="session")
+def read_page() -> type[Page]:
+    return Page
 
 
 @pytest.fixture

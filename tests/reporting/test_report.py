@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
@@ -14,43 +13,11 @@ import pytest
 
 from counterpoise.fairness import METRICS
 from counterpoise.reporting import ReportContext, build, figures, model_card, tables
+from counterpoise.reporting._templates import numeric_columns, unbroken
+from counterpoise.reporting.context import Table
 from counterpoise.reporting.report import flatten
 
-VOID = {"meta", "br", "link", "img", "hr", "input"}
 HOSTILE = "</script><script>alert('x')</script><b>&"
-
-
-class Page(HTMLParser):
-    """What the tests ask of a page: balanced tags, attributes, text outside scripts, and the scripts themselves."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.words: list[str] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "script":
-            self.scripts[-1] += data
-        elif not self.open or self.open[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +26,11 @@ def built(context: ReportContext) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def page(built: tuple[str, dict[str, Any]]) -> Page:
-    return Page(built[0])
+def page(built: tuple[str, dict[str, Any]], read_page: Any) -> Any:
+    return read_page(built[0])
 
 
-def test_tags_are_balanced_and_ids_unique(page: Page) -> None:
+def test_tags_are_balanced_and_ids_unique(page: Any) -> None:
     assert page.open == []
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -72,7 +39,7 @@ def test_tags_are_balanced_and_ids_unique(page: Page) -> None:
     assert {f"#{name}" for name in ids} >= set(anchors)
 
 
-def test_nothing_is_loaded_from_the_network(page: Page, built: tuple[str, dict[str, Any]]) -> None:
+def test_nothing_is_loaded_from_the_network(page: Any, built: tuple[str, dict[str, Any]]) -> None:
     loads = [
         value for tag, attributes in page.tags for key, value in attributes.items() if key in ("src", "srcset", "data")
     ]
@@ -86,7 +53,7 @@ def test_nothing_is_loaded_from_the_network(page: Page, built: tuple[str, dict[s
     assert policy.startswith("default-src 'none'")
 
 
-def test_plotly_is_embedded_once_and_every_figure_is_there(page: Page, context: ReportContext) -> None:
+def test_plotly_is_embedded_once_and_every_figure_is_there(page: Any, context: ReportContext) -> None:
     assert sum(len(script) > 1_000_000 for script in page.scripts) == 1
     stored = [script for script in page.scripts if script.startswith("{")]
     assert len(stored) == len(context.figures)
@@ -102,7 +69,7 @@ def test_two_builds_agree_to_the_byte(context: ReportContext, built: tuple[str, 
     assert model_card(context) == model_card(replace(context))
 
 
-def test_the_numbers_are_on_the_page(page: Page, context: ReportContext) -> None:
+def test_the_numbers_are_on_the_page(page: Any, context: ReportContext) -> None:
     row = context.summary.set_index(["variant", "metric"]).loc[("win_r2_a0.5", "err")]
     assert f"{row['mean']:.2f} ± {row['std']:.2f}" in page.text
     assert "15.829 ± 0.340" in page.text
@@ -117,10 +84,12 @@ def test_the_numbers_are_on_the_page(page: Page, context: ReportContext) -> None
         assert METRICS[metric].definition in page.text
 
 
-def test_the_equivalence_is_explained_only_where_both_methods_were_run(context: ReportContext, page: Page) -> None:
+def test_the_equivalence_is_explained_only_where_both_methods_were_run(
+    context: ReportContext, page: Any, read_page: Any
+) -> None:
     assert "When can WIN differ from f+SVD" in page.text
     without = replace(context, summary=context.summary[context.summary["method"] != "svd"])
-    assert "When can WIN differ from f+SVD" not in Page(build(without)[0]).text
+    assert "When can WIN differ from f+SVD" not in read_page(build(without)[0]).text
 
 
 def test_json_is_plain_and_complete(built: tuple[str, dict[str, Any]], context: ReportContext) -> None:
@@ -136,28 +105,28 @@ def test_json_is_plain_and_complete(built: tuple[str, dict[str, Any]], context: 
     assert content["settings"]["finetune"]["lr"] == 0.001
 
 
-def test_missing_numbers_read_not_available(context: ReportContext) -> None:
+def test_missing_numbers_read_not_available(context: ReportContext, read_page: Any) -> None:
     summary = context.summary.assign(mean=np.nan, std=np.nan, ci_low=np.nan, ci_high=np.nan)
     verdicts = context.claims.assign(difference=np.nan, p=np.nan, p_holm=np.nan, verdict="not distinguishable")
     html, content = build(replace(context, summary=summary, claims=verdicts, figures={}))
-    text = Page(html).text
+    text = read_page(html).text
     assert "n/a" in text
     assert "nan" not in re.findall(r"\w+", text.lower())
     assert content["summary"][0]["mean"] is None
 
 
-def test_a_report_without_figures_or_claims_or_rates_still_stands(context: ReportContext) -> None:
+def test_a_report_without_figures_or_claims_or_rates_still_stands(context: ReportContext, read_page: Any) -> None:
     bare = replace(
         context, figures={}, claims=context.claims.head(0), claim_specs=[], group_rates=None, lineage={}, notes=()
     )
     html, _ = build(bare)
-    assert Page(html).open == []
+    assert read_page(html).open == []
     assert "No claim was tested." in html
     assert "plotly" not in html.lower()
     assert "No predictions were kept" in model_card(bare)
 
 
-def test_hostile_names_stay_text(context: ReportContext, metrics: pd.DataFrame) -> None:
+def test_hostile_names_stay_text(context: ReportContext, metrics: pd.DataFrame, read_page: Any) -> None:
     named = metrics.assign(variant=metrics["variant"].where(metrics["variant"] != "tl", HOSTILE))
     summary = tables.summary(named)
     hostile = replace(
@@ -172,8 +141,9 @@ def test_hostile_names_stay_text(context: ReportContext, metrics: pd.DataFrame) 
         settings={HOSTILE: HOSTILE},
         lineage={"command": HOSTILE, HOSTILE: HOSTILE},
         notes=[HOSTILE],
+        tables=[Table(HOSTILE, HOSTILE, (HOSTILE,), [(HOSTILE,)])],
     )
-    page = Page(build(hostile)[0])
+    page = read_page(build(hostile)[0])
     assert page.open == []
     assert not any(script.startswith("alert") for script in page.scripts)
     assert page.text.count("alert('x')") > 5
@@ -182,6 +152,38 @@ def test_hostile_names_stay_text(context: ReportContext, metrics: pd.DataFrame) 
     for table in re.findall(r"(?:^\|.*\n)+", card, flags=re.MULTILINE):
         bars = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(bars) == 1, table
+
+
+def test_further_tables_are_on_the_page_and_in_the_document(context: ReportContext, read_page: Any) -> None:
+    table = Table(
+        "Chosen on validation", "Of ten seeds.", ("Family", "Error (%)"), [("Ours", "15.90"), ("TL", "15.60")]
+    )
+    html, content = build(replace(context, tables=[table]))
+    text = read_page(html).text
+    assert "Chosen on validation Of ten seeds. Family Error (%) Ours 15.90 TL 15.60" in text
+    assert '<a href="#tables">' in html
+    assert content["tables"] == [
+        {
+            "title": "Chosen on validation",
+            "note": "Of ten seeds.",
+            "columns": ["Family", "Error (%)"],
+            "rows": [["Ours", "15.90"], ["TL", "15.60"]],
+        }
+    ]
+    bare, without = build(context)
+    assert 'id="tables"' not in bare
+    assert without["tables"] == []
+
+
+def test_columns_of_numbers_are_flush_right_and_numbers_unbroken() -> None:
+    rows = [("1 head", "16.04 ± 0.35 (16.676 ± 0.313)", "no", "n/a"), ("TL", "−0.25 (−0.40 to −0.10)", "3", "< 0.001")]
+    assert numeric_columns(("a", "b", "c", "d"), rows) == [False, True, False, True]
+    assert numeric_columns(("a",), []) == [False]
+    assert [unbroken(cell).replace("\u00a0", "_") for cell in (*(row[1] for row in rows), "3 of 4 seeds to TL")] == [
+        "16.04_±_0.35 (16.676_±_0.313)",
+        "−0.25 (−0.40_to_−0.10)",
+        "3 of 4 seeds to TL",
+    ]
 
 
 def test_flatten_writes_settings_as_one_reads_them() -> None:

@@ -48,3 +48,32 @@ def test_metrics_keep_one_order() -> None:
 )
 def test_enumerate_words(words: list[str], text: str) -> None:
     assert wording.enumerate_words(words) == text
+
+
+def test_methods_keep_one_order() -> None:
+    shuffled = ["theirs", "threshold_optimizer", "chosen_tl", "win", "theirs", "chosen", "tl"]
+    expected = ["tl", "win", "chosen", "chosen_tl", "threshold_optimizer", "theirs"]
+    assert wording.method_order(shuffled) == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "title"),
+    [("eo_0.1", "EO 0.1"), ("dp_0.9", "DP 0.9"), ("mlp3", "MLP-3"), ("sgd", "SGD"), ("resnet50", "resnet50")],
+)
+def test_part_title(part: str, title: str) -> None:
+    assert wording.part_title(part) == title
+
+
+@pytest.mark.parametrize(("variant", "parts"), [("eo_0.1/win_r2", ("eo_0.1", "win_r2")), ("tl", ("", "tl"))])
+def test_a_variant_is_its_part_and_the_rest(variant: str, parts: tuple[str, str]) -> None:
+    assert wording.split_part(variant) == parts
+    assert wording.join_part(*parts) == variant
+
+
+def test_a_method_with_several_variants_names_them() -> None:
+    titles = wording.variant_titles({"tl": "tl", "svd_r1": "svd", "svd_r2": "svd"})
+    assert titles == {"tl": "TL (plain fine-tuning)", "svd_r1": "f+SVD: svd_r1", "svd_r2": "f+SVD: svd_r2"}
+
+
+def test_only_a_signed_gap_needs_its_absolute_value() -> None:
+    assert (wording.gap_symbol("spd"), wording.gap_symbol("delta_eo")) == ("|SPD|", "ΔEO")

@@ -29,6 +29,7 @@ from counterpoise.fairness.metrics import (
 )
 from counterpoise.fairness.noise import noise_floor, noise_floor_dp, noise_floor_eo
 from counterpoise.fairness.scores import auc, leakage
+from counterpoise.fairness.selection import choose, counts_within, others_counts, underlying_bias
 from counterpoise.fairness.statistics import (
     Claimed,
     PairedDifference,
@@ -52,7 +53,9 @@ __all__ = [
     "aod",
     "auc",
     "balanced_accuracy",
+    "choose",
     "confusion_counts",
+    "counts_within",
     "delta_dp",
     "delta_eo",
     "disparate_impact",
@@ -69,9 +72,11 @@ __all__ = [
     "noise_floor_dp",
     "noise_floor_eo",
     "non_dominated",
+    "others_counts",
     "paired_difference",
     "spd",
     "summarize",
+    "underlying_bias",
     "verdict",
     "worst_group_accuracy",
 ]

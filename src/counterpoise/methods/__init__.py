@@ -1,18 +1,45 @@
 """The papers' algorithms in plain torch, one module per idea; and the pass of a frozen backbone. No Kedro."""
 
+from counterpoise.methods.erasure import fit_eraser
 from counterpoise.methods.fisher import group_fisher, importance
+from counterpoise.methods.frontier import GridPoint, TrainedGrid, frontier_grid, train_grid
 from counterpoise.methods.neutralize import neutralize
+from counterpoise.methods.peers import (
+    PEERS,
+    Outcome,
+    Peer,
+    PeerMethod,
+    choose_regularization,
+    fit_peer,
+    peer_grid,
+    require_cells,
+    reweighing,
+)
 from counterpoise.methods.penalties import cross_entropy, penalized
 from counterpoise.methods.variants import Variant, head_bank
 from counterpoise.methods.weighted_svd import weighted_svd
 
 __all__ = [
+    "PEERS",
+    "GridPoint",
+    "Outcome",
+    "Peer",
+    "PeerMethod",
+    "TrainedGrid",
     "Variant",
+    "choose_regularization",
     "cross_entropy",
+    "fit_eraser",
+    "fit_peer",
+    "frontier_grid",
     "group_fisher",
     "head_bank",
     "importance",
     "neutralize",
+    "peer_grid",
     "penalized",
+    "require_cells",
+    "reweighing",
+    "train_grid",
     "weighted_svd",
 ]

@@ -115,7 +115,15 @@ def extract_features(
     precision = resolve_precision(precision, where)
     batch_size = BATCH_SIZES[where.type] if batch_size is None else batch_size
     _require_positive(shard_size=shard_size, batch_size=batch_size, images=len(dataset))
-    digest = features_digest(dataset, backbone, precision=precision, cache=cache)
+    digest = features_digest(
+        dataset,
+        backbone,
+        precision=precision,
+        device=where.type,
+        batch_size=batch_size,
+        shard_size=shard_size,
+        cache=cache,
+    )
     folder = cache / digest
     if found := find_features(folder):
         return found
@@ -128,19 +136,32 @@ def extract_features(
     for shard in _computed(work, pending, workers=workers, backend=backend, address=address):
         save_shard(folder / f"shard-{shard.start // shard_size:05d}.safetensors", shard)
         report.advance(len(shard.features))
-    return find_features(folder) or join_shards(  # found: another run on the same data was faster
-        folder, shards, digest=digest, d=backbone.d, backbone=backbone.name, precision=precision
-    )
+    return join_shards(folder, shards, digest=digest, d=backbone.d, backbone=backbone.name, precision=precision)
 
 
-def features_digest(dataset: Images, backbone: Backbone, *, precision: str, cache: Path) -> str:
+def features_digest(
+    dataset: Images,
+    backbone: Backbone,
+    *,
+    precision: str,
+    device: str,
+    batch_size: int,
+    shard_size: int,
+    cache: Path,
+) -> str:
     """Return the SHA-256 under which features are kept.
 
-    It covers names, order, sizes and bytes of the images, the backbone's weights and preprocessing, and the precision
-    (`float32` or `bfloat16`). `cache` remembers the digests of files that were read.
+    It covers names, order, sizes and bytes of the images, the backbone's weights and preprocessing, the precision
+    (`float32` or `bfloat16`), and what decides the last bits: the type of device (`cpu` or `cuda`) and how rows are cut
+    into shards and batches, since kernels add up in another order for a batch of another size. Thus the same settings
+    give the same features whatever was computed before. Libraries and the model of the processor are not in it: a cache
+    belongs to one machine.
+
+    `cache` remembers the digests of files that were read.
     """
     contents = contents_digest(dataset.folder, dataset.names, cache)
-    return hashlib.sha256("\0".join((contents, backbone.digest, precision)).encode()).hexdigest()
+    parts = (contents, backbone.digest, precision, device, str(batch_size), str(shard_size))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
@@ -220,7 +241,7 @@ def _finished(work: _Work, rows: range, features: Tensor, reasons: list[str | No
     unusable = [position for position, reason in enumerate(reasons) if reason is not None]
     with torch.inference_mode():
         features[unusable] = torch.nan
-    names = list(work.dataset.names)
+    names = list(work.dataset.names) if unusable else []
     return Shard(rows.start, features, {str(names[rows[i]]): str(reasons[i]) for i in unusable})
 
 

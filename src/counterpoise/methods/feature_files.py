@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ class FeatureFile:
 
     Attributes:
         path: the NumPy file.
-        digest: SHA-256 of the images, the backbone, its preprocessing and the precision.
+        digest: `extraction.features_digest`.
         rows: N, in the order of the data set.
         d: number of features.
         backbone: name of the architecture.
@@ -84,7 +85,7 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
 
     Raises InputError if it cannot be written.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name}.{uuid4().hex}.part")  # a process number is not unique on a shared disk
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(aside)
@@ -131,7 +132,32 @@ def find_features(folder: Path) -> FeatureFile | None:
 def join_shards(
     folder: Path, shards: Mapping[Path, range], *, digest: str, d: int, backbone: str, precision: str
 ) -> FeatureFile:
-    """Make one array of all shards, one after the other through memory, and remove them."""
+    """Make one array of all shards, one after the other through memory, and remove them.
+
+    Another run on the same data may be doing the same. Shards are removed only after the array is complete, so that
+    where one is missing the array must be there, and is taken as it is.
+
+    Raises InputError if a shard is gone or damaged and there is no array either, or if the array cannot be written.
+    """
+    try:
+        joined = find_features(folder) or _joined(folder, shards, digest, d, backbone, precision)
+    except _ShardGoneError as gone:
+        if (found := find_features(folder)) is None:
+            raise InputError(f"{gone}: is gone or damaged, expected the shard written in this run") from None
+        joined = found
+    for path in folder.glob("shard-*.safetensors"):
+        path.unlink(missing_ok=True)
+    return joined
+
+
+class _ShardGoneError(Exception):
+    """A shard that was there cannot be read; the message is its path."""
+
+
+def _joined(
+    folder: Path, shards: Mapping[Path, range], digest: str, d: int, backbone: str, precision: str
+) -> FeatureFile:
+    """Write the array, and then its header."""
     bad: dict[str, str] = {}
     rows = sum(map(len, shards.values()))
 
@@ -142,7 +168,7 @@ def join_shards(
             for path, span in shards.items():
                 shard = load_shard(path, span, d)
                 if shard is None:
-                    raise InputError(f"{path}: is gone or damaged, expected the shard written in this run")
+                    raise _ShardGoneError(path)
                 bad.update(shard.bad)
                 file.write(shard.features.numpy().tobytes())
 
@@ -150,6 +176,4 @@ def join_shards(
     joined = FeatureFile(folder / _ARRAY, digest, rows, d, backbone, precision, bad)
     text = json.dumps({key: value for key, value in asdict(joined).items() if key != "path"}, indent=1)
     write_aside(folder / _HEADER, lambda aside: aside.write_text(text, encoding="utf-8"))
-    for path in folder.glob("shard-*.safetensors"):
-        path.unlink()
     return joined

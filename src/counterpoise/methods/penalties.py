@@ -87,17 +87,19 @@ def penalized(
     Args:
         strengths: λ of each constraint, one number or one for each variant.
         groups: G.
+            Logits of two classes may also be given as one, their difference (`nn.BinaryHeads`).
         temperature: p̂ is the softmax of logits times this; above 1 it is nearer to the rates of hard decisions.
         class_weights: of the cross-entropy, whose mean is then the weighted one.
     """
 
     def loss(logits: Float[Tensor, "R V B k"], y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]) -> Float[Tensor, "R V"]:
-        if logits.shape[-1] == 2 and groups == 2:
+        if logits.shape[-1] <= 2 and groups == 2:
+            margins = logits.squeeze(-1) if logits.shape[-1] == 1 else logits[..., 1] - logits[..., 0]
             own = [
                 torch.as_tensor(strengths.get(name, 0.0)).to(logits).expand(logits.shape[1]) for name in ("dp", "eo")
             ]
             weights = _row_weights(y, class_weights, logits.dtype)
-            return _BinaryPenalized.apply(logits, y, s, *own, temperature, weights)
+            return _BinaryPenalized.apply(margins.mT, y, s, *own, temperature, weights)
         value = cross_entropy(logits, y, class_weights=class_weights)
         for constraint, strength in strengths.items():
             value = value + strength * penalty(
@@ -115,50 +117,44 @@ def _row_weights(y: Int[Tensor, "R B"], class_weights: Tensor | None, dtype: tor
 
 
 class _BinaryPenalized(torch.autograd.Function):
-    """`penalized` for two classes and two groups, with its gradient in closed form.
+    """`penalized` for two classes and two groups, from the margins z₁ − z₀ [R, B, V], with its gradient in closed form.
 
-    Both depend on the logits' difference z alone. Autograd would keep and revisit some twenty arrays of [R, V, B]; this
-    makes a handful, which is what a step of hundreds of heads on all rows costs beside its matrix products.
+    Autograd would keep and revisit some twenty arrays of that size; this makes a handful, which is what a step of
+    hundreds of heads on all rows costs beside its matrix products.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        logits: Tensor,
-        y: Tensor,
-        s: Tensor,
-        dp: Tensor,
-        eo: Tensor,
-        temperature: float,
-        weights: Tensor,
+        ctx: Any, margins: Tensor, y: Tensor, s: Tensor, dp: Tensor, eo: Tensor, temperature: float, weights: Tensor
     ) -> Tensor:
-        variants = logits.shape[1]
-        # Rows of a product are padded as its columns are (counterpoise.nn.linalg), for the same reason.
-        z = logits.new_zeros(logits.shape[0], -(-variants // COLUMN_BLOCK) * COLUMN_BLOCK, logits.shape[2])
-        torch.sub(logits[..., 1], logits[..., 0], out=z[:, :variants])
-        sign = (1 - 2 * y).to(z.dtype).unsqueeze(1)
-        losses = z * sign
-        gradient = losses.sigmoid().mul_(sign * weights.unsqueeze(1))
-        value = product(functional.softplus(losses), weights.unsqueeze(-1)).squeeze(-1)[:, :variants]
+        variants = margins.shape[-1]
+        # Padded once, since products would pad it several times (counterpoise.nn.linalg).
+        z = functional.pad(margins, (0, -variants % COLUMN_BLOCK))
+        sign = (2 * y - 1).to(z.dtype).unsqueeze(-1)
+        true = (z * sign).sigmoid_()  # probability of the true class
+        # Its logarithm costs a third of a softplus, which differs only where it is too small for a number.
+        losses = true.clamp(min=torch.finfo(z.dtype).tiny).log_().neg_()
+        value = product(weights.unsqueeze(1), losses).squeeze(1)[:, :variants]
+        gradient = true.sub_(1).mul_(sign * weights.unsqueeze(-1))
 
-        soft = (z * temperature).sigmoid_()
+        soft = torch.mul(z, temperature, out=losses).sigmoid_()
         # Rows of two groups within class 0, within class 1, and of both classes together: the gaps are their contrasts.
-        member = torch.stack([(y == 0), (y == 1), torch.ones_like(y, dtype=torch.bool)], dim=-1)  # R, B, 3
-        member = torch.stack([member & (s == group).unsqueeze(-1) for group in (0, 1)], dim=-1).to(z.dtype)
-        rows = member.sum(dim=1, keepdim=True)
-        contrast = member / rows.clamp(min=1) * ((rows > 0).all(dim=-1, keepdim=True))
-        contrast = contrast[..., 0] - contrast[..., 1]  # R, B, 3
-        gaps = product(soft, contrast)  # R, V, 3
-        strengths = functional.pad(torch.stack([eo, eo, dp], dim=-1), (0, 0, 0, z.shape[1] - variants))
-        value = value + (strengths * gaps.abs()).sum(dim=-1)[:, :variants]
+        member = torch.stack([(y == 0), (y == 1), torch.ones_like(y, dtype=torch.bool)], dim=1)  # R, 3, B
+        member = torch.stack([member & (s == group).unsqueeze(1) for group in (0, 1)]).to(z.dtype)  # G, R, 3, B
+        rows = member.sum(dim=-1, keepdim=True)
+        first, second = member / rows.clamp(min=1) * (rows > 0).all(dim=0)
+        contrast = first - second
+        gaps = product(contrast, soft)  # R, 3, V
+        strengths = functional.pad(torch.stack([eo, eo, dp]), (0, z.shape[-1] - variants))
+        value = value + (strengths * gaps.abs()).sum(dim=1)[:, :variants]
 
-        pull = torch.bmm(strengths * gaps.sign(), contrast.mT)  # R, V, B
-        gradient += pull.mul_(temperature).mul_(soft).mul_(1 - soft)
-        ctx.save_for_backward(gradient[:, :variants])
+        pull = product(contrast.mT, strengths * gaps.sign())  # R, B, V
+        pull.mul_(temperature).mul_(soft)
+        gradient.addcmul_(pull, soft.neg_().add_(1))
+        ctx.save_for_backward(gradient[..., :variants])
         return value
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        gradient = gradient * upstream[0].unsqueeze(-1)
-        return torch.stack([-gradient, gradient], dim=-1), None, None, None, None, None, None
+        return gradient * upstream[0].unsqueeze(1), None, None, None, None, None, None

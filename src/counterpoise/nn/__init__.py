@@ -5,7 +5,7 @@ its settings). The whole room is deterministic, and no model's numbers depend on
 """
 
 from counterpoise.nn.bank import Bank
-from counterpoise.nn.heads import Factors, HeadBank
+from counterpoise.nn.heads import BinaryHeads, Factors, HeadBank
 from counterpoise.nn.mlp import StackedMLP
 from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.random import generator, generators
@@ -13,6 +13,7 @@ from counterpoise.nn.training import Examples, History, fit, predict_logits
 
 __all__ = [
     "Bank",
+    "BinaryHeads",
     "Examples",
     "Factors",
     "HeadBank",

@@ -105,5 +105,34 @@ class HeadBank(Bank):
             yield from [rank] * members
 
 
+class BinaryHeads(HeadBank):
+    """Heads of two classes by what they decide with: the difference z₁ − z₀, as the one logit [R, V, B, 1].
+
+    It is linear in the features, so a step multiplies them by one column for each head, whatever its rank; the factors
+    meet beforehand, which is cheap while there are more rows than features.
+    """
+
+    def __init__(self, heads: Mapping[str, Factors]) -> None:
+        super().__init__(heads)
+        self.classes = 1
+
+    def logits(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R V B 1"]:
+        margins = product(x, self._contrasts()) + (self.bias[..., 1] - self.bias[..., 0]).unsqueeze(1)
+        return margins.mT.unsqueeze(-1)
+
+    def _contrasts(self) -> Float[Tensor, "R d V"]:
+        columns, start, seconds = [], 0, iter(self.second)
+        for rank, members in self._blocks:
+            stop = start + (rank or 2) * members
+            block = self.first[..., start:stop].unflatten(-1, (members, rank or 2))  # R, d, members, c
+            if rank is None:
+                columns.append(block[..., 1] - block[..., 0])
+            else:
+                second = next(seconds)
+                columns.append((block * (second[..., 1] - second[..., 0]).unsqueeze(1)).sum(dim=-1))
+            start = stop
+        return torch.cat(columns, dim=-1)
+
+
 def _expand(hidden: Float[Tensor, "R v B r"], second: Float[Tensor, "R v r k"]) -> Float[Tensor, "R v B k"]:
     return product(hidden.flatten(0, 1), second.flatten(0, 1)).unflatten(0, hidden.shape[:2])

@@ -13,12 +13,15 @@ from counterpoise.pipelines import (
     extract_features,
     fairness_report,
     finetune,
+    frontier,
     group_fisher,
+    peers,
     pretrain,
+    select,
     weighted_svd,
 )
 
-SHARED = frozenset({"seeds", "epochs", "pretrain", "finetune", "report", "compute"})
+SHARED = frozenset({"seeds", "epochs", "pretrain", "finetune", "report", "compute", "selection", "peers"})
 """Blocks of parameters that all experiments read; the others are chosen by the experiment's row."""
 
 OF_THE_DATASET = frozenset({"raw", "table"})
@@ -30,7 +33,7 @@ OF_ALL = frozenset({"feature_cache"})
 
 
 def stages(experiment: Experiment) -> dict[str, Pipeline]:
-    """Return the experiment's stages, unbound, in order: six, and for images the extraction of features before them."""
+    """Return the experiment's stages, unbound, in order; for images the extraction of features comes first."""
     images = experiment.backbone is not None
     first = {"extract_features": extract_features.create_pipeline()} if images else {}
     return first | {
@@ -38,8 +41,19 @@ def stages(experiment: Experiment) -> dict[str, Pipeline]:
         "pretrain": pretrain.create_pipeline(images=images),
         "group_fisher": group_fisher.create_pipeline(),
         "weighted_svd": weighted_svd.create_pipeline(),
-        "finetune": finetune.create_pipeline(),
-        "fairness_report": fairness_report.create_pipeline(),
+        **_training(experiment),
+        "fairness_report": fairness_report.create_pipeline(images=images, frontier=experiment.frontier is not None),
+    }
+
+
+def _training(experiment: Experiment) -> dict[str, Pipeline]:
+    """Return the stages between the initial heads and the report."""
+    if experiment.frontier is None:
+        return {"finetune": finetune.create_pipeline()}
+    return {
+        "frontier": frontier.create_pipeline(),
+        "peers": peers.create_pipeline(),
+        "select": select.create_pipeline(),
     }
 
 
@@ -63,7 +77,7 @@ def parameter(name: str, experiment: Experiment) -> str:
 
 def blocks(parameters: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
     """Return the parameters that an experiment reads, under the names its stages use."""
-    own = {name for name in ("dataset", "network", "backbone", "variants") if getattr(experiment, name)}
+    own = {name for name in ("dataset", "network", "backbone", "variants", "frontier") if getattr(experiment, name)}
     names = sorted(SHARED | own)
     return {name: _descend(parameters, parameter(name, experiment)) for name in names}
 

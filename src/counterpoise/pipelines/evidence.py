@@ -7,21 +7,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from counterpoise.errors import InputError
-from counterpoise.params import Evidence, Variants
-from counterpoise.pipelines.heads import PRETRAINED, grid, settings_of
+from counterpoise.params import Evidence
+from counterpoise.pipelines.heads import PRETRAINED
 
 LOG = logging.getLogger(__name__)
 
 
-def applicable(evidence: Evidence, variants: Variants) -> Evidence:
+def applicable(evidence: Evidence, run: Mapping[str, Mapping[str, Any]]) -> Evidence:
     """Keep the claims whose two sides are among the variants, and the published numbers of variants that are run.
 
     So that a run with other ranks than the paper's still ends in a report: what it cannot test it does not test.
 
+    Args:
+        run: settings of the variants by name (`heads.settings_of`).
+
     Raises:
         InputError: a side of a claim fits several variants; it would not be clear which one is meant.
     """
-    run = {variant.name: settings_of(variant) for variant in grid(variants)}
     claims = [claim for claim in evidence.claims if _one(claim.left, run, claim) and _one(claim.right, run, claim)]
     if left_out := len(evidence.claims) - len(claims):
         LOG.info("%d of %d claims are about variants that are not run", left_out, len(evidence.claims))

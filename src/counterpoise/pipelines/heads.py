@@ -16,6 +16,9 @@ from counterpoise.storage import Checkpoint, as_header
 PRETRAINED = "pretrained"
 """The name of the head before fine-tuning, in predictions and metrics."""
 
+CHOSEN = "chosen"
+"""The family of models that may take any head of the frontier; `chosen_<method>` takes one of that method."""
+
 
 def pretrained_head(pretrained: Checkpoint) -> tuple[Float[Tensor, "R d k"], Float[Tensor, "R k"]]:
     """Return W and b of the networks' last layer."""

@@ -5,20 +5,36 @@ verdicts = claims.evaluate(metrics, claim_specs)
 html, content = build(ReportContext(..., summary=summary, claims=verdicts))
 """
 
-from counterpoise.reporting import claims, figures, published, tables
+from counterpoise.reporting import (
+    claims,
+    figures,
+    figures_frontier,
+    figures_parts,
+    published,
+    tables,
+    tables_frontier,
+    tables_parts,
+)
 from counterpoise.reporting.console import TrainingProgress, summary_panel
-from counterpoise.reporting.context import ReportContext
+from counterpoise.reporting.context import ReportContext, Table
 from counterpoise.reporting.model_card import model_card
+from counterpoise.reporting.overview import overview
 from counterpoise.reporting.report import build
 
 __all__ = [
     "ReportContext",
+    "Table",
     "TrainingProgress",
     "build",
     "claims",
     "figures",
+    "figures_frontier",
+    "figures_parts",
     "model_card",
+    "overview",
     "published",
     "summary_panel",
     "tables",
+    "tables_frontier",
+    "tables_parts",
 ]

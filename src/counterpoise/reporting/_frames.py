@@ -1,13 +1,22 @@
-"""Walking through a frame."""
+"""Walking through a frame, and refusing one that lacks what is needed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
+
+from counterpoise.errors import InputError, suggest
 
 
 def rows_of(frame: pd.DataFrame) -> Iterator[Any]:
     """The rows as named tuples; of any type, because the columns of a frame have no static ones."""
     yield from frame.itertuples(index=False)
+
+
+def require_columns(frame: pd.DataFrame, columns: Sequence[str], where: str) -> None:
+    """Raise InputError, naming the frame by `where`, unless all the columns are there."""
+    for column in columns:
+        if column not in frame.columns:
+            raise InputError(f"{where}: the column {column!r} is missing{suggest(column, frame.columns)}.")

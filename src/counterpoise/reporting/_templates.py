@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -13,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from counterpoise.reporting import wording
 
 _FOLDER: Final = "templates"
+_NUMBER: Final = re.compile(rf"[+−<]? ?\d|{wording.NOT_AVAILABLE}$|$")
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]#|~])")
 
 
@@ -31,6 +33,16 @@ def escape_markdown(value: Any) -> str:
     return html.escape(_MARKDOWN.sub(r"\\\1", " ".join(str(value).split())), quote=False)
 
 
+def numeric_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Which columns of a table of text hold nothing but numbers: these are set flush right."""
+    return [bool(rows) and all(_NUMBER.match(row[place]) for row in rows) for place in range(len(columns))]
+
+
+def unbroken(cell: str) -> str:
+    """Keep what a number is made of on one line: it may break before a bracket, not around ± or `to`."""
+    return re.sub(r"(?<=\d) (±|to) (?=[+−\d])", "\u00a0\\1\u00a0", cell)
+
+
 @cache
 def _environment(*, autoescape: bool) -> Environment:
     environment = Environment(
@@ -43,6 +55,7 @@ def _environment(*, autoescape: bool) -> Environment:
     )
     environment.filters |= {
         "md": escape_markdown,
+        "unbroken": unbroken,
         "method_title": wording.method_title,
         "metric_label": wording.metric_label,
         "p_value": wording.p_value,
@@ -53,5 +66,6 @@ def _environment(*, autoescape: bool) -> Environment:
         "reported": wording.reported,
         "interval": wording.interval,
         "is_missing": wording.is_missing,
+        "numeric_columns": numeric_columns,
     }
     return environment

@@ -18,7 +18,26 @@ NEUTRAL: Final = "#7c828c"
 GRID: Final = "rgba(124, 130, 140, 0.25)"
 CLEAR: Final = "rgba(0, 0, 0, 0)"
 
-METHOD_COLOURS: Final = {"pretrained": NEUTRAL, "tl": BLUE, "svd": ORANGE, "win": GREEN}
+# There are more methods than colours one can tell apart: those of one colour differ by their symbols.
+METHOD_COLOURS: Final = {
+    "pretrained": NEUTRAL,
+    **dict.fromkeys(("tl", "chosen_tl"), BLUE),
+    **dict.fromkeys(("svd", "chosen_svd"), ORANGE),
+    **dict.fromkeys(("win", "chosen_win"), GREEN),
+    **dict.fromkeys(("retrain", "chosen"), VERMILLION),
+    "logistic": NEUTRAL,
+    **dict.fromkeys(("reweighing", "leace", "threshold_optimizer"), SKY),
+    "exponentiated_gradient": PURPLE,
+}
+METHOD_SYMBOLS: Final = {
+    "pretrained": "x",
+    **dict.fromkeys(("chosen", "chosen_tl", "chosen_svd", "chosen_win"), "star"),
+    "logistic": "square",
+    "reweighing": "triangle-down",
+    "leace": "triangle-up",
+    "exponentiated_gradient": "square",
+    "threshold_optimizer": "diamond",
+}
 _FURTHER_COLOURS: Final = (PURPLE, SKY, VERMILLION, YELLOW)
 VERDICT_COLOURS: Final = {SUPPORTED: GREEN, CONTRADICTED: VERMILLION, NOT_DISTINGUISHABLE: NEUTRAL}
 GROUP_COLOURS: Final = (ORANGE, BLUE, GREEN, PURPLE, VERMILLION, SKY, YELLOW)

@@ -11,6 +11,28 @@ import plotly.graph_objects as go
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table of a report, as text: what stands in its cells is already written the way a reader sees it.
+
+    Attributes:
+        title: heading.
+        note: what the cells mean, one paragraph; may be empty.
+        columns: heads.
+        rows: as many cells as there are columns; the first names the row.
+    """
+
+    title: str
+    note: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"{self.title}: a row has {len(row)} cells, expected {len(self.columns)}: {row}")
+
+
+@dataclass(frozen=True)
 class ReportContext:
     """The content of a report. Nothing in it depends on when or where the report is written.
 
@@ -25,9 +47,11 @@ class ReportContext:
         settings: parameters of the run, nested or flat.
         noise_floor: variant → metric → what a perfectly fair model with the same cell counts would measure.
         group_rates: `tables.group_rates`, or None where there are no predictions to count.
+        examples: `gallery.examples`, or nothing where no images are shown.
         lineage: what the numbers came from: `git_commit`, `data_digest`, `environment`, `seeds`, `command`, and
             `versions` (package → version). Keys that are absent are not shown.
         notes: further remarks on the method or the data, one paragraph each.
+        tables: further tables, in order; they follow the results.
     """
 
     experiment: str
@@ -47,6 +71,8 @@ class ReportContext:
     target: str
     notes: Sequence[str] = ()
     group_rates: pd.DataFrame | None = field(default=None)
+    tables: Sequence[Table] = ()
+    examples: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def variants(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -12,15 +12,18 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from counterpoise.reporting._theme import (
-    GROUP_COLOURS,
-    NEUTRAL,
-    TEMPLATE,
-    VERDICT_COLOURS,
-    faded,
-    method_colours,
-    text,
+from counterpoise.reporting._marks import (
+    MARGINS,
+    ROW,
+    SPREAD,
+    banded_line,
+    finish,
+    is_new,
+    mean_points,
+    seed_points,
+    whiskers,
 )
+from counterpoise.reporting._theme import GROUP_COLOURS, NEUTRAL, VERDICT_COLOURS, method_colours, text
 from counterpoise.reporting.tables import test_rows
 from counterpoise.reporting.wording import (
     HEADLINE_METRICS,
@@ -30,10 +33,6 @@ from counterpoise.reporting.wording import (
     p_value,
 )
 
-_ROW: Final = 44  # pixels a variant or a claim takes
-_MARGINS: Final = 200  # pixels above and below the panels together
-_SPREAD: Final = 0.16  # how far the seeds of one variant lie apart, in rows
-_BAND_OPACITY: Final = 0.16
 _WRAP: Final = 44  # characters of a claim on one line
 _FISHER_HOVER: Final = "feature %{x:.0f}, class %{y:.0f}<br>log10 F = %{z:.3f}<extra></extra>"
 _MOST_COLUMNS, _MOST_ROWS = 256, 32  # cells of a heat map that a screen can still show
@@ -61,19 +60,15 @@ def performance(
         means = summary[summary["metric"] == metric]
         places = means["variant"].map(rows)
         traces = [
-            go.Scatter(
-                name="one seed",
-                x=seeds["value"],
-                y=seeds["variant"].map(rows) + _offsets(seeds),
-                text=[f"seed {seed}" for seed in seeds["seed"]],
-                marker={"size": 5, "color": list(seeds["method"].map(colours)), "opacity": 0.4},
-                hovertemplate="%{text}: %{x:.4g}<extra></extra>",
+            seed_points(seeds, seeds["variant"].map(rows), row="variant", colours=colours),
+            *(
+                mean_points(own, places[own.index], row="variant", colour=colours[own["method"].iloc[0]])
+                for _, own in means.groupby("method")
             ),
-            *(_means(own, places[own.index], colours[own["method"].iloc[0]]) for _, own in means.groupby("method")),
             go.Scatter(
                 name="the paper",
                 x=means["reported"],
-                y=places - 2 * _SPREAD,
+                y=places - 2 * SPREAD,
                 error_x={"array": means["reported_std"], "thickness": 1, "width": 3, "color": NEUTRAL},
                 marker={"symbol": "diamond-open", "size": 9, "color": NEUTRAL, "line": {"width": 2}},
                 hovertemplate="the paper: %{x:.4g}<extra></extra>",
@@ -88,14 +83,14 @@ def performance(
         ]
         for trace in traces:
             if np.isfinite(np.asarray(trace.x, dtype=np.float64)).any():
-                trace.update(mode="markers", legendgroup=trace.name, showlegend=_is_new(figure, trace.name))
+                trace.update(mode="markers", legendgroup=trace.name, showlegend=is_new(figure, trace.name))
                 figure.add_trace(trace, row=1, col=column)
         figure.update_xaxes(title_text=metric_label(metric), row=1, col=column)
     figure.update_yaxes(ticks="")
     figure.update_yaxes(
         tickvals=list(rows.values()), ticktext=[text(name) for name in rows], range=[len(rows) - 0.5, -0.6]
     )
-    return _finish(figure, "Error and bias on the test split", height=_MARGINS + _ROW * len(rows))
+    return finish(figure, "Error and bias on the test split", height=MARGINS + ROW * len(rows))
 
 
 def paired_differences(claims: pd.DataFrame) -> go.Figure:
@@ -106,7 +101,7 @@ def paired_differences(claims: pd.DataFrame) -> go.Figure:
     """
     metrics = metric_order(claims["metric"])
     heights = [int((claims["metric"] == metric).sum()) for metric in metrics]
-    total = _MARGINS + sum(_ROW * rows + 80 for rows in heights)
+    total = MARGINS + sum(ROW * rows + 80 for rows in heights)
     figure = make_subplots(
         max(len(metrics), 1), 1, row_heights=heights or None, vertical_spacing=min(0.25, 90 / total) if heights else 0
     )
@@ -122,13 +117,13 @@ def paired_differences(claims: pd.DataFrame) -> go.Figure:
                     name=name,
                     x=difference,
                     y=chosen.index.to_numpy(),
-                    error_x=_whiskers(chosen, difference),
+                    error_x=whiskers(chosen, difference),
                     mode="markers",
                     marker={"size": 11, "color": colour},
                     customdata=[p_value(p) for p in chosen["p_holm"]],
                     hovertemplate="%{x:+.4g}, p (Holm) %{customdata}<extra></extra>",
                     legendgroup=name,
-                    showlegend=_is_new(figure, name),
+                    showlegend=is_new(figure, name),
                 ),
                 row=panel,
                 col=1,
@@ -137,7 +132,7 @@ def paired_differences(claims: pd.DataFrame) -> go.Figure:
         figure.update_yaxes(tickvals=rows.index.tolist(), ticktext=labels, range=[len(rows) - 0.4, -0.6], row=panel)
         figure.update_xaxes(title_text=difference_axis(metric), row=panel)
         figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.5, "dash": "dot"}, row=panel, col=1)
-    return _finish(figure, "Paired differences between methods", height=total)
+    return finish(figure, "Paired differences between methods", height=total)
 
 
 def fisher_diagonal(
@@ -189,7 +184,7 @@ def fisher_diagonal(
         colour = GROUP_COLOURS[index % len(GROUP_COLOURS)]
         replicates = importance[:, index]
         band = (features, replicates.min(axis=0), replicates.max(axis=0), replicates.mean(axis=0))
-        for trace in _banded_line(*band, name=text(name), colour=colour):
+        for trace in banded_line(*band, name=text(name), colour=colour):
             figure.add_trace(trace, row=2, col=1)
     figure.update_xaxes(title_text="feature, by importance pooled over the groups", row=2)
     figure.update_yaxes(title_text="importance I<sub>g</sub>", rangemode="tozero", row=2, col=1)
@@ -205,7 +200,7 @@ def fisher_diagonal(
             },
         }
     )
-    return _finish(figure, "Fisher information of the head, by group", height=620)
+    return finish(figure, "Fisher information of the head, by group", height=620)
 
 
 def learning_curves(history: pd.DataFrame) -> go.Figure:
@@ -225,7 +220,7 @@ def learning_curves(history: pd.DataFrame) -> go.Figure:
             rows = history[history["variant"] == variant]
             seeds = rows.groupby("epoch", sort=True)[quantity].agg(["min", "max", "mean"])
             band = (seeds.index.to_numpy(), seeds["min"].to_numpy(), seeds["max"].to_numpy(), seeds["mean"].to_numpy())
-            for trace in _banded_line(*band, name=text(variant), colour=colours[method], dash=dashes[variant]):
+            for trace in banded_line(*band, name=text(variant), colour=colours[method], dash=dashes[variant]):
                 trace.update(showlegend=bool(trace.showlegend) and column == 1)
                 figure.add_trace(trace, row=1, col=column)
             if quantity == "validation_err":
@@ -240,27 +235,14 @@ def learning_curves(history: pd.DataFrame) -> go.Figure:
                         text=[f"{text(variant)}, seed {seed}" for seed in kept["seed"]],
                         hovertemplate="%{text}: epoch %{x}, %{y:.4g}<extra></extra>",
                         legendgroup="kept",
-                        showlegend=_is_new(figure, "epoch kept (one seed)"),
+                        showlegend=is_new(figure, "epoch kept (one seed)"),
                     ),
                     row=1,
                     col=column,
                 )
         figure.update_xaxes(title_text="epoch", row=1, col=column)
         figure.update_yaxes(title_text=title, row=1, col=column)
-    return _finish(figure, "Learning curves", height=440)
-
-
-def _banded_line(
-    x: np.ndarray, low: np.ndarray, high: np.ndarray, mean: np.ndarray, *, name: str, colour: str, dash: str = "solid"
-) -> list[go.Scatter]:
-    """A mean with the range of the replicates shaded around it; one legend entry switches both."""
-    shared: dict[str, Any] = {"legendgroup": name, "name": name}
-    edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-    return [
-        go.Scatter(x=x, y=low, **edge, **shared),
-        go.Scatter(x=x, y=high, fill="tonexty", fillcolor=faded(colour, _BAND_OPACITY), **edge, **shared),
-        go.Scatter(x=x, y=mean, mode="lines", line={"color": colour, "dash": dash}, showlegend=True, **shared),
-    ]
+    return finish(figure, "Learning curves", height=440)
 
 
 def _dashes(variants: pd.DataFrame) -> dict[str, str]:
@@ -273,46 +255,9 @@ def _dashes(variants: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _means(rows: pd.DataFrame, places: pd.Series, colour: str) -> go.Scatter:
-    """The means of one method's variants with their intervals: an error bar takes one colour per trace."""
-    measured = rows["mean"].to_numpy(np.float64)
-    return go.Scatter(
-        name="mean, 95% interval",
-        x=measured,
-        y=places,
-        error_x=_whiskers(rows, measured),
-        marker={"size": 11, "color": colour},
-        text=[text(variant) for variant in rows["variant"]],
-        customdata=rows[["ci_low", "ci_high", "n"]],
-        hovertemplate="%{text}: %{x:.4g}<br>95% interval %{customdata[0]:.4g} to %{customdata[1]:.4g}"
-        "<br>%{customdata[2]} seeds<extra></extra>",
-    )
-
-
-def _offsets(seeds: pd.DataFrame) -> np.ndarray:
-    """Spread a variant's seeds evenly below its mean: jitter without chance, so that a report repeats to the byte."""
-    place = seeds.groupby("variant").cumcount().to_numpy(np.float64)
-    count = seeds.groupby("variant")["seed"].transform("size").to_numpy(np.float64)
-    return _SPREAD + _SPREAD * place / np.maximum(count - 1, 1)
-
-
-def _whiskers(rows: pd.DataFrame, centre: np.ndarray) -> dict[str, Any]:
-    high, low = rows["ci_high"].to_numpy(np.float64) - centre, centre - rows["ci_low"].to_numpy(np.float64)
-    return {"type": "data", "symmetric": False, "array": high, "arrayminus": low, "thickness": 2, "width": 5}
-
-
 def _block_mean(matrix: Float[np.ndarray, "d k"], columns: int, rows: int) -> np.ndarray:
     """Average neighbouring cells until at most `columns` × `rows` are left."""
     for axis, most in ((0, columns), (1, rows)):
         parts = np.array_split(matrix, min(most, matrix.shape[axis]), axis=axis)
         matrix = np.stack([part.mean(axis=axis) for part in parts], axis=axis)
     return matrix
-
-
-def _is_new(figure: go.Figure, name: str) -> bool:
-    """Whether a legend entry of this name is still to be made."""
-    return all(trace.name != name for trace in figure.data)
-
-
-def _finish(figure: go.Figure, title: str, height: int) -> go.Figure:
-    return figure.update_layout(template=TEMPLATE, title={"text": title}, height=height)

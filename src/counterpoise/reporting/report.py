@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from counterpoise.fairness import METRICS
-from counterpoise.reporting import wording
+from counterpoise.reporting import gallery, wording
 from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting._templates import render, resource
 from counterpoise.reporting.answer import answer
@@ -34,13 +35,15 @@ def build(context: ReportContext) -> tuple[str, dict[str, Any]]:
         context=context,
         answer=answer(context),
         lineage=lineage_rows(context.lineage),
-        headline_metrics=[name for name in wording.HEADLINE_METRICS if name in set(context.summary["metric"])],
-        cells=_cells(context),
+        headline_metrics=headline_metrics(context.summary["metric"]),
+        cells=result_cells(context.summary.to_dict("records"), context.noise_floor),
         claims=list(rows_of(context.claims)),
         figures=[_figure_view(name, figure) for name, figure in context.figures.items()],
         splits=split_table(context),
         settings=list(flatten(context.settings).items()),
         group_rates=group_rate_table(context),
+        tables=context.tables,
+        examples=gallery.table(context.examples, context.group_names, context.class_names) if context.examples else [],
         glossary=[METRICS[name] for name in wording.metric_order(context.summary["metric"]) if name in METRICS],
         explain_weighted_svd=set(_INTERPRETED) <= set(context.summary["method"]),
         stylesheet=resource("report.css"),
@@ -106,11 +109,19 @@ def group_rate_table(context: ReportContext) -> dict[str, Any] | None:
     }
 
 
-def _cells(context: ReportContext) -> dict[tuple[str, str], dict[str, Any]]:
+def headline_metrics(metrics: Iterable[str]) -> list[str]:
+    """The headline metrics among those that were measured."""
+    measured = set(metrics)
+    return [name for name in wording.HEADLINE_METRICS if name in measured]
+
+
+def result_cells(
+    summary: Iterable[Mapping[Any, Any]], noise_floor: Mapping[str, Mapping[str, float]]
+) -> dict[tuple[str, str], dict[str, Any]]:
     """(variant, metric) → a row of the summary, with the noise floor of that variant."""
     return {
-        (row.variant, row.metric): row._asdict() | {"floor": context.noise_floor.get(row.variant, {}).get(row.metric)}
-        for row in rows_of(context.summary)
+        (row["variant"], row["metric"]): {**row, "floor": noise_floor.get(row["variant"], {}).get(row["metric"])}
+        for row in summary
     }
 
 
@@ -146,9 +157,11 @@ def _content(context: ReportContext) -> dict[str, Any]:
             "claims": context.claims.to_dict("records"),
             "noise_floor": context.noise_floor,
             "group_rates": [] if rates is None else rates.to_dict("records"),
+            **({"examples": gallery.without_pixels(context.examples)} if context.examples else {}),
             "splits": context.splits.to_dict("records"),
             "settings": context.settings,
             "figures": list(context.figures),
+            "tables": [asdict(table) for table in context.tables],
             "lineage": context.lineage,
             "notes": context.notes,
         }

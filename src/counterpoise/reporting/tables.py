@@ -11,7 +11,7 @@ import pandas as pd
 from counterpoise.errors import InputError, suggest
 from counterpoise.fairness import summarize
 from counterpoise.reporting import published
-from counterpoise.reporting._frames import rows_of
+from counterpoise.reporting._frames import require_columns, rows_of
 from counterpoise.reporting.wording import METHOD_TITLES, metric_order
 
 METRICS_KEYS: Final = ("method", "variant", "seed", "split", "metric", "value")
@@ -100,15 +100,24 @@ def group_rates(predictions: pd.DataFrame, *, classes: int, correction: float | 
     )
 
 
+def intervals(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.DataFrame:
+    """Mean, deviation and 95% interval of a column over the rows that agree in `keys`, in order of appearance.
+
+    Returns:
+        Frame with `keys`, then `mean, std, ci_low, ci_high, n`.
+    """
+    groups = frame.groupby(list(keys), sort=False, dropna=False)[column]
+    records = [(*cast(tuple[Any, ...], key), *_interval(rows.to_numpy(np.float64), None)) for key, rows in groups]
+    return pd.DataFrame(records, columns=[*keys, *_INTERVAL_COLUMNS])
+
+
 def test_rows(metrics: pd.DataFrame) -> pd.DataFrame:
     """The rows of the test split, checked: the columns are there, and no seed occurs twice.
 
     Raises:
         InputError: a missing column, no test rows, or a repeated (variant, metric, seed).
     """
-    for column in METRICS_KEYS:
-        if column not in metrics.columns:
-            raise InputError(f"metrics: the column {column!r} is missing{suggest(column, metrics.columns)}.")
+    require_columns(metrics, METRICS_KEYS, "metrics")
     test = metrics[metrics["split"] == TEST]
     if test.empty:
         found = ", ".join(sorted(map(str, metrics["split"].unique()))) or "none"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any, Final
@@ -17,9 +19,38 @@ METHOD_TITLES: Final[Mapping[str, str]] = {
     "tl": "TL (plain fine-tuning)",
     "svd": "f+SVD",
     "win": "WIN",
+    "retrain": "Retrain (whole network)",
+    "chosen": "Ours, chosen",
+    "chosen_tl": "Ours, TL heads",
+    "chosen_svd": "Ours, f+SVD heads",
+    "chosen_win": "Ours, WIN heads",
+    "logistic": "Logistic regression",
+    "reweighing": "Reweighing",
+    "leace": "LEACE",
+    "exponentiated_gradient": "ExponentiatedGradient",
+    "threshold_optimizer": "ThresholdOptimizer",
 }
 # The methods that have another name within a sentence.
-METHOD_PHRASES: Final[Mapping[str, str]] = {"pretrained": "the pretrained model", "tl": "plain fine-tuning (TL)"}
+METHOD_PHRASES: Final[Mapping[str, str]] = {
+    "pretrained": "the pretrained model",
+    "tl": "plain fine-tuning (TL)",
+    "retrain": "retraining the whole network",
+    "chosen": "our choice on the frontier",
+    "chosen_tl": "our choice among TL heads",
+    "chosen_svd": "our choice among f+SVD heads",
+    "chosen_win": "our choice among WIN heads",
+    "logistic": "logistic regression",
+    "reweighing": "reweighing",
+}
+# What a method is called on a frontier, where its heads are trained under penalties and ours are all of them.
+FRONTIER_TITLES: Final[Mapping[str, str]] = {
+    "tl": "TL heads",
+    "svd": "f+SVD heads",
+    "win": "WIN heads",
+    "chosen": "All our heads",
+}
+# The parts of an experiment whose names are not already what a reader calls them.
+PART_TITLES: Final[Mapping[str, str]] = {"adam": "Adam", "sgd": "SGD"}
 # What stands for a metric in a sentence or at the head of a column, where its title would be too long.
 METRIC_SYMBOLS: Final[Mapping[str, str]] = {
     "err": "error",
@@ -31,6 +62,8 @@ METRIC_SYMBOLS: Final[Mapping[str, str]] = {
     "eod": "EOD",
     "aod": "AOD",
 }
+PART_SEPARATOR: Final = "/"
+"""Between the part of an experiment and the rest of a variant's name: `eo_0.1/win_r2_a0.5`."""
 NOT_AVAILABLE: Final = "n/a"
 _PERCENT_DECIMALS: Final = 2
 _FRACTION_DECIMALS: Final = 3
@@ -46,6 +79,12 @@ def metric_symbol(metric: str) -> str:
     """The short form of a metric within a sentence: `delta_eo` → ΔEO, `worst_group_accuracy` → worst-group accuracy."""
     title = metric_title(metric)
     return METRIC_SYMBOLS.get(metric, title if metric not in METRICS else title[:1].lower() + title[1:])
+
+
+def gap_symbol(metric: str) -> str:
+    """The short form of what a tolerance is for: the metric, or its absolute value if it is signed."""
+    signed = metric in METRICS and METRICS[metric].lower_is_better is None
+    return f"|{metric_symbol(metric)}|" if signed else metric_symbol(metric)
 
 
 def metric_unit(metric: str) -> str:
@@ -69,9 +108,43 @@ def method_title(method: str) -> str:
     return METHOD_TITLES.get(method, method.replace("_", " ").capitalize())
 
 
+def frontier_title(method: str) -> str:
+    """The name of a method's whole grid, where `method_title` names one model of it."""
+    return FRONTIER_TITLES.get(method, method_title(method))
+
+
 def method_phrase(method: str) -> str:
     """The name of a method within a sentence."""
     return METHOD_PHRASES.get(method, method_title(method))
+
+
+def part_title(part: str) -> str:
+    """The name of a part of an experiment: `eo_0.1` → EO 0.1, `mlp3` → MLP-3, `adam` → Adam, `biased` → biased."""
+    if constrained := re.fullmatch(r"(eo|dp)_([\d.]+)", part):
+        return f"{constrained[1].upper()} {constrained[2]}"
+    if network := re.fullmatch(r"mlp(\d+)", part):
+        return f"MLP-{network[1]}"
+    return PART_TITLES.get(part, part.replace("_", " "))
+
+
+def split_part(variant: str) -> tuple[str, str]:
+    """A variant's part, empty if it has none, and its name within the part."""
+    part, _, name = variant.rpartition(PART_SEPARATOR)
+    return part, name
+
+
+def join_part(part: str, name: str) -> str:
+    """The full name of a variant, from which `split_part` tells the two again."""
+    return f"{part}{PART_SEPARATOR}{name}" if part else name
+
+
+def variant_titles(variants: Mapping[str, str]) -> dict[str, str]:
+    """Variant → title of its method (`variants`: variant → method), with its own name where the method has several."""
+    of_the_method = Counter(variants.values())
+    return {
+        variant: method_title(method) if of_the_method[method] == 1 else f"{method_title(method)}: {variant}"
+        for variant, method in variants.items()
+    }
 
 
 def is_missing(value: Any) -> bool:
@@ -121,6 +194,12 @@ def metric_order(metrics: Iterable[str]) -> list[str]:
     """Headline metrics first, then the glossary's order, then the rest by name."""
     known = {metric: place for place, metric in enumerate(dict.fromkeys([*HEADLINE_METRICS, *METRICS]))}
     return sorted(set(metrics), key=lambda metric: (known.get(metric, len(known)), metric))
+
+
+def method_order(methods: Iterable[str]) -> list[str]:
+    """Each method once: those with a title in their order, then the rest as they come."""
+    known = {method: place for place, method in enumerate(METHOD_TITLES)}
+    return sorted(dict.fromkeys(methods), key=lambda method: known.get(method, len(known)))
 
 
 def _with_unit(name: str, metric: str) -> str:

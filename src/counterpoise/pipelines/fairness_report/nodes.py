@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
+from counterpoise.data.images import IMAGE, ImageFiles
+from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts, evaluate, leakage, noise_floor
-from counterpoise.params import Dataset, Evidence, Report, Variants
+from counterpoise.params import Dataset, Evidence, Report, Selection
 from counterpoise.pipelines.arrays import examples, rows
 from counterpoise.pipelines.evidence import applicable
-from counterpoise.reporting import ReportContext, build, figures, model_card, tables
+from counterpoise.pipelines.heads import CHOSEN
+from counterpoise.reporting import (
+    ReportContext,
+    build,
+    figures,
+    figures_frontier,
+    gallery,
+    model_card,
+    tables,
+    tables_frontier,
+)
 from counterpoise.reporting import claims as claims_room
 from counterpoise.storage import Checkpoint
 
@@ -50,11 +64,11 @@ def measure(
     return pd.concat(frames, ignore_index=True)
 
 
-def summarize(
-    metrics: pd.DataFrame, evidence: Evidence, variants: Variants, report: Report
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def summarize(metrics: pd.DataFrame, evidence: Evidence, report: Report) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the contract's `summary` and `claims`."""
-    tested = applicable(evidence, variants)
+    names = ["method", *SETTINGS]
+    run = metrics.drop_duplicates("variant").set_index("variant")[names].astype(object)
+    tested = applicable(evidence, run.where(run.notna(), None).to_dict("index"))
     published = [row.model_dump() for row in tested.published]
     return tables.summary(metrics, published), claims_room.evaluate(metrics, _claims(tested), level=report.level)
 
@@ -77,16 +91,62 @@ def draw_figures(
     claims: pd.DataFrame,
     noise_floors: dict[str, dict[str, float]],
     importance: Checkpoint,
-    learning_curves: pd.DataFrame,
     dataset: Dataset,
-) -> tuple[go.Figure, go.Figure, go.Figure, go.Figure]:
-    """Return Figure 4, the paired differences, Figure 3 and the learning curves."""
+) -> tuple[go.Figure, go.Figure, go.Figure]:
+    """Return Figure 4, the paired differences, and Figure 3."""
     return (
         figures.performance(metrics, summary, noise_floor=noise_floors),
         figures.paired_differences(claims),
         figures.fisher_diagonal(importance.tensors["fisher"].double().numpy(), dataset.group_names),
-        figures.learning_curves(learning_curves),
     )
+
+
+def draw_frontier(
+    frontier: pd.DataFrame,
+    selection: pd.DataFrame,
+    areas: pd.DataFrame,
+    noise_floors: dict[str, dict[str, float]],
+    settings: Selection,
+) -> tuple[go.Figure, go.Figure, go.Figure]:
+    """Return the plane of error and ΔEO, that of error and ΔDP, and the hypervolumes."""
+    values = frontier[frontier["split"] == "test"].set_index(["seed", "variant", "metric"])["value"]
+    planes = []
+    for bias in ("delta_eo", "delta_dp"):
+        chosen = selection[["seed", "variant"]].assign(method=selection["family"])
+        for name in ("err", bias):
+            keys = pd.MultiIndex.from_arrays([chosen["seed"], chosen["variant"], [name] * len(chosen)])
+            chosen[name] = values.loc[keys].to_numpy()
+        planes.append(
+            figures_frontier.frontier_plane(
+                frontier,
+                chosen,
+                bias=bias,
+                tolerance=settings.tolerance if bias == settings.criterion else None,
+                noise_floor=noise_floors[CHOSEN].get(bias),
+            )
+        )
+    return (*planes, figures_frontier.hypervolumes(areas))
+
+
+def pick_examples(predictions: pd.DataFrame, samples: pd.DataFrame, raw: Path, report: Report) -> dict[str, Any]:
+    """Return `gallery.examples`, `report.examples` images per cell; an empty mapping where that is 0.
+
+    Raises:
+        InputError: an image can no longer be decoded.
+    """
+    if not report.examples:
+        return {}
+    images = ImageFiles(raw, samples[IMAGE])
+
+    def load(row: int) -> np.ndarray:
+        image = images[row]
+        if image.pixels is None:
+            raise InputError(
+                f"{raw / image.name}: cannot be shown ({image.reason}), expected the image that the features are of"
+            )
+        return image.pixels.permute(1, 2, 0).numpy()
+
+    return gallery.examples(predictions, samples[IMAGE].tolist(), load, report.examples)
 
 
 def write_report(
@@ -95,29 +155,35 @@ def write_report(
     predictions: pd.DataFrame,
     noise_floors: dict[str, dict[str, float]],
     data_summary: dict[str, Any],
-    figure_performance: go.Figure,
-    figure_differences: go.Figure,
-    figure_fisher: go.Figure,
-    figure_curves: go.Figure,
     dataset: Dataset,
     evidence: Evidence,
-    variants: Variants,
     run: dict[str, Any],
+    *,
+    example_images: Mapping[str, Any] | None = None,
+    selection: pd.DataFrame | None = None,
+    hypervolume_differences: pd.DataFrame | None = None,
+    importance_effect: pd.DataFrame | None = None,
+    **drawn: go.Figure,
 ) -> tuple[str, dict[str, Any], str]:
-    """Return the HTML report, the same as JSON, and the model card."""
+    """Return the HTML report, the same as JSON, and the model card. What an experiment does not have is left out."""
+    tested = set(zip(claims["claim"], claims["metric"], strict=True))
+    further = [
+        make(frame)
+        for make, frame in (
+            (tables_frontier.selection_table, selection),
+            (tables_frontier.hypervolume_table, hypervolume_differences),
+            (tables_frontier.importance_table, importance_effect),
+        )
+        if frame is not None
+    ]
     context = ReportContext(
         experiment=run["experiment"],
         title=run["title"],
         dataset=dataset.title,
         summary=summary,
         claims=claims,
-        claim_specs=_claims(applicable(evidence, variants)),
-        figures={
-            "performance": figure_performance,
-            "differences": figure_differences,
-            "fisher": figure_fisher,
-            "curves": figure_curves,
-        },
+        claim_specs=[claim for claim in _claims(evidence) if (claim["claim"], claim["metric"]) in tested],
+        figures={name.removeprefix("figure_"): figure for name, figure in drawn.items()},
         splits=pd.DataFrame(data_summary["cells"]),
         settings=run["settings"],
         noise_floor=noise_floors,
@@ -128,6 +194,8 @@ def write_report(
         target=dataset.label,
         notes=evidence.notes,
         group_rates=tables.group_rates(predictions, classes=len(dataset.classes)),
+        tables=further,
+        examples=example_images or {},
     )
     html, document = build(context)
     return html, document, model_card(context)

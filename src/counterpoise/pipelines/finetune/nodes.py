@@ -14,7 +14,7 @@ from counterpoise.fairness import confusion_counts, metrics
 from counterpoise.methods import cross_entropy
 from counterpoise.nn import Factors, HeadBank, History, Optimizer, fit, generators, predict_logits
 from counterpoise.params import Dataset, Seeds, Training
-from counterpoise.pipelines.arrays import examples, origin, require_features, require_seeds, rows
+from counterpoise.pipelines.arrays import examples, origin, predictions_of, require_features, require_seeds, rows
 from counterpoise.pipelines.heads import PRETRAINED, pretrained_head, read_heads, write_heads
 from counterpoise.pipelines.progress import training_progress
 from counterpoise.storage import Checkpoint
@@ -95,20 +95,12 @@ def predict_test(
     seeds = finetuned_heads.header["seeds"]
     return pd.concat(
         [
-            pd.DataFrame(
-                {
-                    "row": members[r].numpy(),
-                    "y": data.y[members[r]].numpy(),
-                    "s": data.s[members[r]].numpy(),
-                    "score": score[r, v].numpy(),
-                    "prediction": prediction[r, v].numpy(),
-                }
-            ).assign(method=methods[name], variant=name, seed=seed, split="test")
+            predictions_of(data, methods[name], name, seed, members[r], score[r, v], prediction[r, v])
             for name, v in ((name, bank.names.index(name)) for name in heads)
             for r, seed in enumerate(seeds)
         ],
         ignore_index=True,
-    )[["method", "variant", "seed", "split", "row", "y", "s", "score", "prediction"]]
+    )
 
 
 def _curves(history: History, methods: dict[str, str], seeds: Seeds) -> pd.DataFrame:

@@ -1,0 +1,100 @@
+"""Choosing a model under a tolerance for its bias, on validation data alone."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int, Int64, Integer
+from torch import Tensor
+
+from counterpoise.errors import InputError
+from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.fairness.noise import noise_floor
+
+
+def counts_within(
+    y: Integer[Tensor, "m"],
+    s: Integer[Tensor, "m"],
+    prediction: Integer[Tensor, "V m"],
+    kept: Bool[Tensor, "T m"],
+    *,
+    groups: int,
+    classes: int,
+) -> Int64[Tensor, "T V G k k"]:
+    """Count [group, true class, predicted class] of V models within each of T subsets of the same rows.
+
+    `confusion_counts` of every subset at once, as matrix products: float32 counts exactly up to 2^24 rows.
+    """
+    cell = torch.nn.functional.one_hot(s.long() * classes + y.long(), groups * classes)  # m, G·k
+    member = (kept.unsqueeze(-1) & cell.bool()).to(torch.float32).transpose(0, 1).flatten(1)  # m, T·G·k
+    counts = torch.stack([(prediction == c).to(torch.float32) @ member for c in range(classes)], dim=-1)
+    return counts.unflatten(1, (len(kept), groups, classes)).transpose(0, 1).round().long()
+
+
+def others_counts(
+    y: Integer[Tensor, "R m"],
+    s: Integer[Tensor, "R m"],
+    rows: Int[Tensor, "R m"],
+    prediction: Integer[Tensor, "R V m"],
+    tested: Int[Tensor, "R t"],
+    *,
+    groups: int,
+    classes: int,
+) -> Int64[Tensor, "R R V G k k"]:
+    """Return, for each replicate, the counts of every replicate's validation rows that the former is not tested on.
+
+    What one replicate's small validation part cannot tell about a way to train, all of them together can. Rows of the
+    replicate's own test part are left out, so its test stays a test.
+
+    Args:
+        y, s, prediction: at the validation rows of each replicate's own models; `rows` are their numbers.
+        tested: numbers of the test rows of each replicate.
+
+    Returns:
+        Counts [replicate that chooses, replicate whose models and validation rows these are, ...].
+    """
+    counts = []
+    for own in range(len(rows)):
+        kept = torch.stack([~torch.isin(rows[own], test) for test in tested])
+        counts.append(counts_within(y[own], s[own], prediction[own], kept, groups=groups, classes=classes))
+    return torch.stack(counts, dim=1)
+
+
+def underlying_bias(metric: str, counts: Int64[Tensor, "*batch S V G k k"]) -> Float64[Tensor, "*batch V"]:
+    """Estimate the |bias| of models, apart from what chance adds on few rows, from S samples of it.
+
+    A gap measured on few rows is above the true one: of 120 positive women a perfectly fair model shows 0.05. The
+    mean over the samples is therefore reduced by the mean noise floor, in quadrature, as independent scatter adds up:
+    sqrt(max(0, mean² − floor²)). It is exact where there is no bias and where bias is large, and between the two within
+    a few hundredths of the floor. A metric that has no floor is not corrected.
+    """
+    measured = COUNT_METRICS[metric](counts).abs().mean(dim=-2)
+    floor = noise_floor(metric, counts)
+    if floor is None:
+        return measured
+    return (measured.square() - floor.mean(dim=-2).square()).clamp(min=0).sqrt()
+
+
+def choose(
+    err: Float[Tensor, "R V"], bias: Float[Tensor, "R V"], tolerance: float
+) -> tuple[Int64[Tensor, "R"], Bool[Tensor, "R"]]:
+    """Return each replicate's model with the lowest error among those with |bias| ≤ `tolerance`, of equals the first.
+
+    Where none is within the tolerance, the one with the lowest |bias|, of equals the one with the lowest error.
+
+    Returns:
+        The index of the chosen model, and whether it is within the tolerance.
+
+    Raises:
+        InputError: all figures of a replicate are NaN.
+    """
+    there = ~(err.isnan() | bias.isnan())
+    if not there.any(dim=1).all():
+        raise InputError("selection: no model has both an error and a bias, expected one (did all of them diverge?)")
+    size = bias.abs().masked_fill(~there, torch.inf)
+    error = err.masked_fill(~there, torch.inf)
+    within = size <= tolerance
+    best_within = error.masked_fill(~within, torch.inf).argmin(dim=1)
+    least = size.amin(dim=1, keepdim=True)
+    nearest = error.masked_fill(size > least, torch.inf).argmin(dim=1)
+    meets = within.any(dim=1)
+    return torch.where(meets, best_within, nearest), meets

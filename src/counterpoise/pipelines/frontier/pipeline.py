@@ -1,0 +1,31 @@
+"""features, initial heads → heads under every penalty of the grid, and what they say about validation and test rows."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from counterpoise.pipelines.frontier.nodes import train_frontier
+
+
+def create_pipeline() -> Pipeline:
+    """Return the stage with unbound names."""
+    return Pipeline(
+        [
+            Node(
+                train_frontier,
+                [
+                    "samples",
+                    "splits",
+                    "features",
+                    "head_bank",
+                    "params:dataset",
+                    "params:frontier",
+                    "params:epochs",
+                    "params:compute",
+                    "params:seeds",
+                ],
+                ["frontier_heads", "frontier_outcomes"],
+                name="train_frontier",
+            )
+        ]
+    )

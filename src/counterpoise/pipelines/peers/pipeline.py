@@ -1,0 +1,29 @@
+"""features → what the methods that people use today say of the validation and test rows."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from counterpoise.pipelines.peers.nodes import fit_peers
+
+
+def create_pipeline() -> Pipeline:
+    """Return the stage with unbound names."""
+    return Pipeline(
+        [
+            Node(
+                fit_peers,
+                [
+                    "samples",
+                    "splits",
+                    "features",
+                    "params:dataset",
+                    "params:peers",
+                    "params:compute",
+                    "params:seeds",
+                ],
+                "peer_outcomes",
+                name="fit_peers",
+            )
+        ]
+    )

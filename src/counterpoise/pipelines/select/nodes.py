@@ -1,0 +1,384 @@
+"""From the scores of every model on validation and test rows to the models that the tolerance chooses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from counterpoise.errors import InputError
+from counterpoise.fairness import (
+    choose,
+    counts_within,
+    holm,
+    hypervolume,
+    non_dominated,
+    others_counts,
+    paired_difference,
+    underlying_bias,
+    verdict,
+)
+from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.nn import Examples, Factors
+from counterpoise.params import Dataset, Report, Seeds, Selection
+from counterpoise.pipelines.arrays import examples, origin, predictions_of, require_seeds, rows
+from counterpoise.pipelines.heads import CHOSEN, PRETRAINED, pretrained_head, write_heads
+from counterpoise.storage import Checkpoint
+
+LOG = logging.getLogger(__name__)
+
+OURS = ("tl", "svd", "win")
+AXES = ("delta_eo", "delta_dp")
+"""The biases that frontiers and hypervolumes are drawn against."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """Models that can be chosen: settings by name, and their positive predictions and scores in each part."""
+
+    settings: dict[str, dict[str, Any]]
+    score: dict[str, Float[Tensor, "R V m"]]
+    prediction: dict[str, Int[Tensor, "R V m"]]
+
+
+def judge(
+    frontier_outcomes: Checkpoint,
+    peer_outcomes: Checkpoint,
+    samples: pd.DataFrame,
+    splits: Checkpoint,
+    dataset: Dataset,
+    selection: Selection,
+    seeds: Seeds,
+) -> tuple[pd.DataFrame, pd.DataFrame, Checkpoint]:
+    """Measure every model on validation and test, and choose one of each family in every replicate, on validation.
+
+    Families: `chosen` may take any head of the grid, `chosen_tl`, `chosen_svd` and `chosen_win` one of that method, and
+    each peer is chosen from its own settings by the same rule.
+
+    Returns:
+        The grid: `method, variant, seed, split, metric, value` and the settings, for error and biases; the selection:
+        one row per family and seed; the chosen models' scores and predictions of the test rows, by family.
+
+    Raises:
+        InputError: no model meets the tolerance and `selection.strict` is on.
+    """
+    require_seeds(seeds, splits=splits, frontier_outcomes=frontier_outcomes, peer_outcomes=peer_outcomes)
+    data = examples(samples, torch.empty(0, 0))
+    members = {part: rows(splits, part) for part in ("validation", "test")}
+    sources = [_ours(frontier_outcomes), _theirs(peer_outcomes)]
+    grid, chosen = [], []
+    kept: dict[str, Tensor] = {}
+    for candidates in sources:
+        measured = _measure(candidates, data, members, dataset, selection)
+        grid.append(_grid(candidates, measured, seeds))
+        judged = measured["judged"]
+        for family, names in _families(candidates).items():
+            place = torch.tensor([list(candidates.settings).index(name) for name in names])
+            bias = judged[selection.criterion][:, place]
+            best, meets = choose(judged["err"][:, place], bias, selection.tolerance)
+            picked = place[best]
+            chosen += _rows(family, candidates, picked, meets, judged, measured["test"], selection, seeds)
+            for kind in ("score", "prediction"):
+                values = getattr(candidates, kind)["test"]
+                kept[f"{family}.{kind}"] = torch.stack([values[r, v] for r, v in enumerate(picked)])
+    frame = pd.DataFrame(chosen)
+    _say_whether_met(frame, selection)
+    return pd.concat(grid, ignore_index=True), frame, Checkpoint(kept, frontier_outcomes.header | {"variants": {}})
+
+
+def collect(
+    selection_table: pd.DataFrame,
+    chosen_outcomes: Checkpoint,
+    frontier_heads: Checkpoint,
+    pretrained: Checkpoint,
+    samples: pd.DataFrame,
+    splits: Checkpoint,
+    features: Checkpoint,
+    dataset: Dataset,
+) -> tuple[Checkpoint, pd.DataFrame]:
+    """Return the chosen heads, dense, with their thresholds in their biases; and the contract's predictions.
+
+    Beside the chosen models stand the pretrained head and the unpenalised one, `tl`.
+    """
+    members, data = rows(splits, "test"), examples(samples, features.tensors["features"])
+    seeds = splits.header["seeds"]
+    heads, known = {}, list(frontier_heads.header["variants"])
+    for family, own in selection_table[selection_table["own"]].groupby("family", sort=False):
+        place = [known.index(name) for name in own["head"]]
+        weight = torch.stack([frontier_heads.tensors["weight"][r, v] for r, v in enumerate(place)])
+        bias = torch.stack([frontier_heads.tensors["bias"][r, v] for r, v in enumerate(place)])
+        shift = torch.tensor(own["threshold"].to_numpy(), dtype=bias.dtype)
+        heads[str(family)] = Factors(weight, bias - torch.stack([torch.zeros_like(shift), shift], dim=-1))
+    frames = []
+    weight, bias = pretrained_head(pretrained)
+    classes = len(dataset.classes)
+    for r in range(len(seeds)):
+        x, _, _ = data.replicate(r).take(members[r : r + 1])
+        probability = (x[0] @ weight[r] + bias[r])[:, :classes].softmax(dim=-1)
+        frames.append(
+            predictions_of(
+                data, PRETRAINED, PRETRAINED, seeds[r], members[r], probability[:, 1], probability.argmax(dim=-1)
+            )
+        )
+    for family, own in selection_table.groupby("family", sort=False):
+        score, prediction = (chosen_outcomes.tensors[f"{family}.{kind}"] for kind in ("score", "prediction"))
+        method = own["family"].iloc[0]
+        frames += [
+            predictions_of(data, str(method), str(family), seed, members[r], score[r], prediction[r])
+            for r, seed in enumerate(seeds)
+        ]
+    settings = {
+        family: dict.fromkeys(("alpha", "rank", "constraint", "strength")) | {"method": family} for family in heads
+    }
+    return write_heads(heads, settings, **origin(frontier_heads)), pd.concat(frames, ignore_index=True)
+
+
+def compare(
+    grid: pd.DataFrame, selection_table: pd.DataFrame, report: Report
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return hypervolumes, their paired differences to ours, and whether importance helps at equal rank and penalty."""
+    wide = grid.pivot_table(
+        index=["seed", "method", "variant"], columns=["split", "metric"], values="value", sort=False, dropna=False
+    )
+    areas = _hypervolumes(wide)
+    return areas, _against_ours(areas, report), _importance(grid, report)
+
+
+def _ours(outcomes: Checkpoint) -> _Candidates:
+    """Every head of the grid with every threshold: a threshold costs a comparison."""
+    header = outcomes.header
+    thresholds = [float(value) for value in header["thresholds"]]
+    settings = {
+        f"{name}{f'_t{threshold:+g}' if threshold else ''}": own | {"head": name, "threshold": threshold, "own": True}
+        for name, own in header["variants"].items()
+        for threshold in thresholds
+    }
+    score, prediction = {}, {}
+    for part in ("validation", "test"):
+        raw = outcomes.tensors[f"{part}.score"]
+        cuts = torch.tensor(thresholds, dtype=raw.dtype).sigmoid()
+        diverged = raw.isnan().any(dim=-1, keepdim=True)
+        score[part] = raw.repeat_interleave(len(thresholds), dim=1)
+        prediction[part] = (
+            (raw.unsqueeze(2) > cuts[:, None]).to(torch.int8).masked_fill(diverged.unsqueeze(2), -1).flatten(1, 2)
+        )
+    return _Candidates(settings, score, prediction)
+
+
+def _theirs(outcomes: Checkpoint) -> _Candidates:
+    settings = {
+        name: own | {"head": None, "threshold": None, "own": False} for name, own in outcomes.header["variants"].items()
+    }
+    return _Candidates(
+        settings,
+        {part: outcomes.tensors[f"{part}.score"] for part in ("validation", "test")},
+        {part: outcomes.tensors[f"{part}.prediction"].to(torch.int8) for part in ("validation", "test")},
+    )
+
+
+def _families(candidates: _Candidates) -> dict[str, list[str]]:
+    by_method: dict[str, list[str]] = {}
+    for name, own in candidates.settings.items():
+        by_method.setdefault(own["method"], []).append(name)
+    if not next(iter(candidates.settings.values()))["own"]:
+        return by_method
+    plain = {"tl": ["tl"]} if "tl" in candidates.settings else {}
+    return (
+        {CHOSEN: list(candidates.settings)}
+        | {f"{CHOSEN}_{method}": by_method[method] for method in OURS if method in by_method}
+        | plain
+    )
+
+
+def _measure(
+    candidates: _Candidates, data: Examples, members: Mapping[str, Tensor], dataset: Dataset, selection: Selection
+) -> dict[str, dict[str, Float[Tensor, "R V"]]]:
+    """Return part → metric → [R, V]; the part `judged` is what the choice is made by."""
+    sizes = {"groups": len(dataset.groups), "classes": len(dataset.classes)}
+    counts: dict[str, Tensor] = {}
+    for part, own in members.items():
+        everything = torch.ones(1, own.shape[1], dtype=torch.bool)
+        counts[part] = torch.stack(
+            [
+                counts_within(data.y[own[r]], data.s[own[r]], candidates.prediction[part][r], everything, **sizes)[0]
+                for r in range(len(own))
+            ]
+        )
+    lost = {part: (candidates.prediction[part][:, :, :1] < 0).squeeze(-1) for part in members}
+    judged = counts["validation"].unsqueeze(1)
+    if selection.validation == "pooled":
+        rows_ = members["validation"]
+        judged = others_counts(
+            data.y[rows_], data.s[rows_], rows_, candidates.prediction["validation"], members["test"], **sizes
+        )
+        lost["judged"] = lost["validation"].any(dim=0).expand_as(lost["validation"])
+    else:
+        lost["judged"] = lost["validation"]
+    measured = {
+        part: {name: COUNT_METRICS[name](own) for name in dict.fromkeys(("err", *AXES, selection.criterion))}
+        for part, own in counts.items()
+    }
+    measured["judged"] = {
+        "err": COUNT_METRICS["err"](judged).mean(dim=1),
+        selection.criterion: underlying_bias(selection.criterion, judged),
+    }
+    return {
+        part: {name: values.masked_fill(lost[part], torch.nan) for name, values in own.items()}
+        for part, own in measured.items()
+    }
+
+
+def _grid(candidates: _Candidates, measured: Mapping[str, Mapping[str, Tensor]], seeds: Seeds) -> pd.DataFrame:
+    columns = ("method", "alpha", "rank", "constraint", "strength", "weight_decay", "threshold")
+    settings = pd.DataFrame(
+        [{name: own.get(name) for name in columns} for own in candidates.settings.values()],
+        index=pd.Index(list(candidates.settings), name="variant"),
+    ).astype(
+        {"alpha": "float64", "rank": "Int64", "constraint": "str", "strength": "float64"}
+        | {"weight_decay": "float64", "threshold": "float64"}
+    )
+    index = pd.MultiIndex.from_product([seeds.root, list(candidates.settings)], names=["seed", "variant"])
+    frames = [
+        pd.DataFrame({"value": values.flatten().numpy()}, index=index).reset_index().assign(split=part, metric=metric)
+        for part in ("validation", "test")
+        for metric, values in measured[part].items()
+    ]
+    joined = pd.concat(frames, ignore_index=True).join(settings, on="variant")
+    first = ["method", "variant", "seed", "split", "metric", "value"]
+    return joined[[*first, *(name for name in settings.columns if name not in first)]]
+
+
+def _rows(
+    family: str,
+    candidates: _Candidates,
+    picked: Int[Tensor, "R"],
+    meets: Tensor,
+    judged: Mapping[str, Tensor],
+    tested: Mapping[str, Tensor],
+    selection: Selection,
+    seeds: Seeds,
+) -> list[dict[str, Any]]:
+    names = list(candidates.settings)
+    made = []
+    for r, v in enumerate(picked.tolist()):
+        own = candidates.settings[names[v]]
+        bias = abs(float(tested[selection.criterion][r, v]))
+        made.append(
+            {
+                "family": family,
+                "seed": seeds.root[r],
+                "variant": names[v],
+                **{name: own.get(name) for name in ("method", "rank", "constraint", "strength", "weight_decay")},
+                "head": own["head"],
+                "threshold": own["threshold"],
+                "own": own["own"],
+                "needs_group": own["needs_group"],
+                "criterion": selection.criterion,
+                "tolerance": selection.tolerance,
+                "validation_err": float(judged["err"][r, v]),
+                "validation_bias": abs(float(judged[selection.criterion][r, v])),
+                "meets": bool(meets[r]),
+                "test_err": float(tested["err"][r, v]),
+                "test_bias": bias,
+                "holds": bias <= selection.tolerance,
+            }
+        )
+    return made
+
+
+def _say_whether_met(chosen: pd.DataFrame, selection: Selection) -> None:
+    """Say so where no model of ours is within the tolerance; raise if `strict`."""
+    own = chosen[chosen["family"] == CHOSEN]
+    if own["meets"].all():
+        return
+    missed = own[~own["meets"]]
+    nearest = missed.loc[missed["validation_bias"].idxmin()]
+    message = (
+        f"selection: no model has {selection.criterion} ≤ {selection.tolerance:g} on validation in "
+        f"{len(missed)} of {len(own)} replicates; the closest is {nearest['variant']} with "
+        f"{nearest['validation_bias']:.3f}, {nearest['validation_bias'] - selection.tolerance:+.3f} from the tolerance"
+    )
+    if selection.strict:
+        raise InputError(f"{message}, expected one (selection.strict)")
+    LOG.warning(message)
+
+
+def _hypervolumes(wide: pd.DataFrame) -> pd.DataFrame:
+    """Return `method, seed, bias, hypervolume`: what a method's models dominate on test, chosen on validation.
+
+    The models are those that no other one of their method dominates on the replicate's validation part. The box they
+    are measured in ends at 1.5 times the mean error and bias of the unpenalised dense head, `tl`.
+    """
+    made = []
+    reference = wide.xs("tl", level="variant")["test"].mean()
+    for bias in AXES:
+        corner = torch.tensor([1.5 * reference["err"], 1.5 * reference[bias]], dtype=torch.float64)
+        for seed, of_seed in wide.groupby(level="seed", sort=False):
+            methods = of_seed.index.get_level_values("method")
+            groups = {CHOSEN: methods.isin(OURS)} | {name: methods == name for name in dict.fromkeys(methods)}
+            for name, mask in groups.items():
+                own = of_seed[mask]
+                known = torch.tensor(own["validation"][["err", bias]].to_numpy())
+                best = own[non_dominated(known).numpy()]
+                area = hypervolume(torch.tensor(best["test"][["err", bias]].to_numpy()), corner)
+                made.append({"method": name, "seed": seed, "bias": bias, "hypervolume": float(area)})
+    return pd.DataFrame(made)
+
+
+def _against_ours(areas: pd.DataFrame, report: Report) -> pd.DataFrame:
+    """Return ours minus each other method's hypervolume, paired by seed, all p-values corrected together."""
+    made = []
+    for bias, own in areas.groupby("bias", sort=False):
+        table = own.pivot(index="seed", columns="method", values="hypervolume")
+        made += [
+            _difference(table[CHOSEN], table[name], report) | {"bias": bias, "left": CHOSEN, "right": name}
+            for name in table.columns.drop(CHOSEN)
+        ]
+    return _judged(made, "higher", report)
+
+
+def _importance(grid: pd.DataFrame, report: Report) -> pd.DataFrame:
+    """Compare win with svd and tl at equal rank and penalty on test, the mean over all penalties, paired by seed."""
+    test = grid[(grid["split"] == "test") & grid["method"].isin(OURS) & (grid["threshold"] == 0)]
+    keys = ["seed", "metric", "constraint", "strength", "weight_decay"]
+    values = {
+        (method, rank): own.groupby(keys, dropna=False)["value"].mean()
+        for (method, rank), own in test.groupby(["method", "rank"], dropna=False)
+    }
+    made = []
+    for (method, rank), own in values.items():
+        if method != "win":
+            continue
+        for other in ("svd", "tl"):
+            found = [v for (name, r), v in values.items() if name == other and (name == "tl" or r == rank)]
+            for metric in ("err", *AXES):
+                if found:
+                    difference = (own - found[0]).xs(metric, level="metric").groupby(level="seed").mean()
+                    pair = _difference(difference, 0 * difference, report)
+                    made.append(pair | {"left": "win", "right": other, "rank": int(rank), "metric": metric})
+    return _judged(made, "lower", report)
+
+
+def _difference(left: pd.Series, right: pd.Series, report: Report) -> dict[str, Any]:
+    found = paired_difference(left.to_numpy(np.float64), right.to_numpy(np.float64), level=report.level)
+    return {"difference": found.difference, "ci_low": found.ci_low, "ci_high": found.ci_high, "p": found.p}
+
+
+def _judged(rows_: Sequence[Mapping[str, Any]], claimed: Any, report: Report) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows_))
+    if frame.empty:
+        return frame
+    frame["p_holm"] = holm(frame["p"].to_numpy(np.float64))
+    frame["verdict"] = [
+        verdict(float(difference), float(p), claimed, level=report.level)
+        for difference, p in zip(frame["difference"], frame["p_holm"], strict=True)
+    ]
+    named = [name for name in ("bias", "left", "right", "rank", "metric") if name in frame]
+    return frame[[*named, "difference", "ci_low", "ci_high", "p", "p_holm", "verdict"]]

@@ -1,0 +1,57 @@
+"""Outcomes of ours and of the peers → grid, selection, chosen models, predictions, comparisons, the exported model."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from counterpoise.pipelines.select.export import export_model
+from counterpoise.pipelines.select.nodes import collect, compare, judge
+
+
+def create_pipeline() -> Pipeline:
+    """Return the stage with unbound names."""
+    return Pipeline(
+        [
+            Node(
+                judge,
+                [
+                    "frontier_outcomes",
+                    "peer_outcomes",
+                    "samples",
+                    "splits",
+                    "params:dataset",
+                    "params:selection",
+                    "params:seeds",
+                ],
+                ["frontier", "selection", "chosen_outcomes"],
+                name="judge",
+            ),
+            Node(
+                collect,
+                [
+                    "selection",
+                    "chosen_outcomes",
+                    "frontier_heads",
+                    "pretrained",
+                    "samples",
+                    "splits",
+                    "features",
+                    "params:dataset",
+                ],
+                ["chosen_models", "predictions"],
+                name="collect",
+            ),
+            Node(
+                compare,
+                ["frontier", "selection", "params:report"],
+                ["hypervolumes", "hypervolume_differences", "importance_effect"],
+                name="compare",
+            ),
+            Node(
+                export_model,
+                ["samples", "features", "pretrained", "chosen_models", "selection", "params:dataset", "run"],
+                "model",
+                name="export_model",
+            ),
+        ]
+    )

@@ -1,0 +1,84 @@
+"""The marks that several figures share: means with their intervals, seeds as points, bands, and the finished frame."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from counterpoise.reporting._theme import TEMPLATE, faded, text
+
+ROW: Final = 44  # pixels a row of a panel takes
+MARGINS: Final = 200  # pixels above and below the panels together
+SPREAD: Final = 0.16  # how far the seeds of one row lie apart, in rows
+MEANS: Final = "mean, 95% interval"
+ONE_SEED: Final = "one seed"
+_BAND_OPACITY: Final = 0.16
+
+
+def finish(figure: go.Figure, title: str, height: int) -> go.Figure:
+    """Dress a figure: the template, the title that becomes the heading in a report, the height in pixels."""
+    return figure.update_layout(template=TEMPLATE, title={"text": title}, height=height)
+
+
+def is_new(figure: go.Figure, name: str) -> bool:
+    """Whether a legend entry of this name is still to be made."""
+    return all(trace.name != name for trace in figure.data)
+
+
+def whiskers(rows: pd.DataFrame, centre: np.ndarray, *, thickness: float = 2) -> dict[str, Any]:
+    """The error bar of the intervals `ci_low` to `ci_high`, as lengths from `centre`; none where there is none."""
+    high, low = rows["ci_high"].to_numpy(np.float64) - centre, centre - rows["ci_low"].to_numpy(np.float64)
+    return {"type": "data", "symmetric": False, "array": high, "arrayminus": low, "thickness": thickness, "width": 5}
+
+
+def offsets(seeds: pd.DataFrame, row: str) -> np.ndarray:
+    """Spread the seeds of each `row` evenly below its mean: no chance in it, so that a report repeats to the byte."""
+    place = seeds.groupby(row).cumcount().to_numpy(np.float64)
+    count = seeds.groupby(row)["seed"].transform("size").to_numpy(np.float64)
+    return SPREAD + SPREAD * place / np.maximum(count - 1, 1)
+
+
+def seed_points(seeds: pd.DataFrame, places: pd.Series, *, row: str, colours: dict[str, str]) -> go.Scatter:
+    """Each seed's `value` as a small point under the mean of its row; the colour is that of its `method`."""
+    return go.Scatter(
+        name=ONE_SEED,
+        x=seeds["value"],
+        y=places + offsets(seeds, row),
+        mode="markers",
+        text=[f"seed {seed}" for seed in seeds["seed"]],
+        marker={"size": 5, "color": list(seeds["method"].map(colours)), "opacity": 0.4},
+        hovertemplate="%{text}: %{x:.4g}<extra></extra>",
+    )
+
+
+def mean_points(rows: pd.DataFrame, places: pd.Series, *, row: str, colour: str) -> go.Scatter:
+    """Means of one method with their intervals: an error bar takes one colour per trace."""
+    measured = rows["mean"].to_numpy(np.float64)
+    return go.Scatter(
+        name=MEANS,
+        x=measured,
+        y=places,
+        mode="markers",
+        error_x=whiskers(rows, measured),
+        marker={"size": 11, "color": colour},
+        text=[text(name) for name in rows[row]],
+        customdata=rows[["ci_low", "ci_high", "n"]],
+        hovertemplate="%{text}: %{x:.4g}<br>95% interval %{customdata[0]:.4g} to %{customdata[1]:.4g}"
+        "<br>%{customdata[2]} seeds<extra></extra>",
+    )
+
+
+def banded_line(
+    x: np.ndarray, low: np.ndarray, high: np.ndarray, mean: np.ndarray, *, name: str, colour: str, dash: str = "solid"
+) -> list[go.Scatter]:
+    """A mean with a range shaded around it; one legend entry switches both."""
+    shared: dict[str, Any] = {"legendgroup": name, "name": name}
+    edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+    return [
+        go.Scatter(x=x, y=low, **edge, **shared),
+        go.Scatter(x=x, y=high, fill="tonexty", fillcolor=faded(colour, _BAND_OPACITY), **edge, **shared),
+        go.Scatter(x=x, y=mean, mode="lines", line={"color": colour, "dash": dash}, showlegend=True, **shared),
+    ]

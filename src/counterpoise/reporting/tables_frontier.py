@@ -1,0 +1,170 @@
+"""What was chosen on the frontier and what it is worth, as text."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from counterpoise.errors import InputError
+from counterpoise.fairness import summarize
+from counterpoise.reporting._frames import require_columns, rows_of
+from counterpoise.reporting.context import Table
+from counterpoise.reporting.wording import (
+    frontier_title,
+    gap_symbol,
+    interval,
+    method_order,
+    method_title,
+    metric_label,
+    metric_symbol,
+    number,
+    p_value,
+)
+
+SELECTION_KEYS: Final = (
+    "seed",
+    "family",
+    "variant",
+    "tolerance",
+    "criterion",
+    "meets",
+    "test_err",
+    "test_bias",
+    "needs_group",
+)
+IMPORTANCE_KEYS: Final = ("left", "right", "rank", "metric", "difference", "ci_low", "ci_high", "p_holm", "verdict")
+DIFFERENCE_KEYS: Final = ("bias", "left", "right", "difference", "ci_low", "ci_high", "p", "p_holm")
+
+
+def selection_table(selection: pd.DataFrame) -> Table:
+    """What each family chose on validation under the tolerance, measured on test.
+
+    Args:
+        selection: one row per seed and family, with at least `SELECTION_KEYS`: `family` is a method of the contract,
+            `variant` what it chose, `meets` whether that is within the tolerance on validation, `test_err` (in %) and
+            `test_bias` (the metric `criterion`) what it measures on the test split, `needs_group` whether a prediction
+            needs the sensitive attribute.
+
+    Raises:
+        InputError: a missing column, or more than one criterion or tolerance.
+    """
+    require_columns(selection, SELECTION_KEYS, "selection")
+    limits = selection[["criterion", "tolerance"]].drop_duplicates()
+    if len(limits) > 1:
+        raise InputError(f"selection: {len(limits)} pairs of criterion and tolerance, expected one for a table.")
+    criterion, tolerance = next(limits.itertuples(index=False, name=None), ("bias", np.nan))
+    families = [(family, selection[selection["family"] == family]) for family in method_order(selection["family"])]
+    rows = [
+        (
+            method_title(family),
+            _chosen_most(own),
+            _mean(own["test_err"], "err"),
+            _mean(own["test_bias"].abs(), criterion),
+            f"{int(own['meets'].sum())} of {len(own)}",
+            _share(own, tolerance),
+            _answer(own["needs_group"]),
+        )
+        for family, own in families
+    ]
+    return Table(
+        title=f"Chosen on validation under {gap_symbol(criterion)} ≤ {tolerance:g}, measured on test",
+        note="For each seed, the variant with the lowest error on validation among those within the tolerance there; "
+        "where none is, the one that comes nearest. Error and bias are measured on test: mean over the seeds, 95% "
+        "interval in brackets. A tolerance that holds on validation need not hold on test: seeds are counted.",
+        columns=(
+            "Family",
+            "Chosen most often",
+            metric_label("err"),
+            gap_symbol(criterion),
+            "Holds on validation",
+            "Holds on test",
+            "Needs the group to predict",
+        ),
+        rows=rows,
+    )
+
+
+def hypervolume_table(differences: pd.DataFrame) -> Table:
+    """Does one method's frontier cover more than another's? Differences of hypervolume, paired by seed.
+
+    Args:
+        differences: one row per comparison, with `DIFFERENCE_KEYS`: `bias` is the metric beside the error, `left` and
+            `right` are methods, `difference` is left − right.
+
+    Raises:
+        InputError: a missing column.
+    """
+    require_columns(differences, DIFFERENCE_KEYS, "hypervolume differences")
+    rows = [
+        (
+            f"{frontier_title(row.left)} − {frontier_title(row.right)}",
+            f"error, {gap_symbol(row.bias)}",
+            number(row.difference, signed=True),
+            interval(row.ci_low, row.ci_high, signed=True),
+            p_value(row.p),
+            p_value(row.p_holm),
+        )
+        for row in rows_of(differences)
+    ]
+    return Table(
+        title="Hypervolume of the frontiers, compared",
+        note="The area that a frontier covers below the reference point: above zero, the first method's frontier is "
+        "the better one. Paired by seed; the p-values are corrected for the number of comparisons (Holm).",
+        columns=("Comparison", "Over", "Difference", "95% interval", "p", "p (Holm)"),
+        rows=rows,
+    )
+
+
+def importance_table(effect: pd.DataFrame) -> Table:
+    """Does importance help? WIN's heads against the others' at equal rank and penalty, on test, paired by seed.
+
+    Args:
+        effect: one row per comparison, with `IMPORTANCE_KEYS`: `difference` is left − right, averaged over all
+            penalties; `rank` is that of `left`.
+
+    Raises:
+        InputError: a missing column.
+    """
+    require_columns(effect, IMPORTANCE_KEYS, "importance effect")
+    rows = [
+        (
+            f"{frontier_title(row.left)} − {frontier_title(row.right)}",
+            str(row.rank),
+            metric_symbol(row.metric),
+            f"{number(row.difference, row.metric, signed=True)} "
+            f"({interval(row.ci_low, row.ci_high, row.metric, signed=True)})",
+            p_value(row.p_holm),
+            row.verdict,
+        )
+        for row in rows_of(effect)
+    ]
+    return Table(
+        title="Does importance help under a penalty?",
+        note="Heads of equal rank under the same penalty, without a threshold: the difference on the test split, "
+        "averaged over all penalties, paired by seed, with its 95% interval. The claim tested is that WIN's is lower; "
+        "p after Holm's correction for all rows.",
+        columns=("Comparison", "Rank", "Metric", "Difference", "p", "Verdict"),
+        rows=rows,
+    )
+
+
+def _chosen_most(own: pd.DataFrame) -> str:
+    counts = own["variant"].value_counts()
+    return f"{counts.index[0]} ({counts.iloc[0]} of {len(own)})"
+
+
+def _mean(values: pd.Series, metric: str) -> str:
+    found = summarize(values.to_numpy("float64"))
+    return f"{number(float(found.mean), metric)} ({interval(float(found.ci_low), float(found.ci_high), metric)})"
+
+
+def _share(own: pd.DataFrame, tolerance: float) -> str:
+    """The share of the seeds in which the tolerance holds on test; a seed whose bias is unknown does not count."""
+    known = own["test_bias"].dropna()
+    return f"{int((known.abs() <= tolerance).sum())} of {len(known)}"
+
+
+def _answer(needed: Any) -> str:
+    return "yes" if bool(needed.any()) else "no"

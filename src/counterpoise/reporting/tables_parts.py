@@ -1,0 +1,94 @@
+"""Tables 2 and 3 of the WIN paper, as text in the paper's form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pandas as pd
+
+from counterpoise.reporting import published
+from counterpoise.reporting._frames import rows_of
+from counterpoise.reporting.context import Table
+from counterpoise.reporting.wording import (
+    HEADLINE_METRICS,
+    NOT_AVAILABLE,
+    is_missing,
+    join_part,
+    metric_label,
+    part_title,
+    plus_minus,
+    reported,
+    split_part,
+    variant_titles,
+)
+
+_NOTE: Final = "Mean ± standard deviation over the seeds, on the test split; in brackets what the paper reports."
+
+
+def before_after(
+    summary: pd.DataFrame, *, parts: Sequence[str] = (), metrics: Sequence[str] = HEADLINE_METRICS
+) -> Table:
+    """Table 2: for every pretrained model of an experiment, what it does before fine-tuning and what after.
+
+    Args:
+        summary: `tables.summary` of variants named `<part>/<variant>`.
+        parts: those to put first, in this order; the others follow in the order of the summary.
+        metrics: the columns.
+    """
+    rows: list[tuple[str, ...]] = []
+    for part, variants in _parts(summary, parts).items():
+        for place, (variant, title) in enumerate(variant_titles(variants).items()):
+            head = part_title(part) if place == 0 else ""
+            rows.append((head, title, *_cells(summary, join_part(part, variant), metrics)))
+    columns = ("Pretrained", "Method", *map(metric_label, metrics))
+    return Table("Before and after fine-tuning", f"{_NOTE} A block for every pretrained model.", columns, rows)
+
+
+def parameter_counts(
+    summary: pd.DataFrame, parameters: Mapping[str, int], *, metrics: Sequence[str] = HEADLINE_METRICS
+) -> Table:
+    """Table 3: what each method trains, and what comes of it.
+
+    Args:
+        summary: `tables.summary`.
+        parameters: variant → number of trainable parameters; a variant that is not in it has none to show.
+        metrics: the columns after the number.
+    """
+    rows = []
+    for variant, title in variant_titles(dict(zip(summary["variant"], summary["method"], strict=True))).items():
+        count = f"{parameters[variant]:,}" if variant in parameters else NOT_AVAILABLE
+        rows.append((title, f"{count}{_printed_count(summary, variant)}", *_cells(summary, variant, metrics)))
+    columns = ("Method", "Trainable parameters", *map(metric_label, metrics))
+    return Table("Trainable parameters, error and bias", _NOTE, columns, rows)
+
+
+def _parts(summary: pd.DataFrame, first: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Part → variant within it → method: the parts named first, then the others in order of appearance."""
+    parts: dict[str, dict[str, str]] = {part: {} for part in first}
+    for row in rows_of(summary[["variant", "method"]].drop_duplicates()):
+        part, variant = split_part(row.variant)
+        parts.setdefault(part, {})[variant] = row.method
+    return parts
+
+
+def _cells(summary: pd.DataFrame, variant: str, metrics: Sequence[str]) -> list[str]:
+    found = {row.metric: row for row in rows_of(summary[summary["variant"] == variant])}
+    return [_measured(found[metric]) if metric in found else NOT_AVAILABLE for metric in metrics]
+
+
+def _measured(row: Any) -> str:
+    ours = plus_minus(row.mean, row.std, row.metric)
+    return ours if is_missing(row.reported) else f"{ours} ({reported(row.reported, row.reported_std, row.metric)})"
+
+
+def _printed_count(summary: pd.DataFrame, variant: str) -> str:
+    """The paper's number of trainable parameters in brackets, where it is the paper's variant."""
+    own = summary[summary["variant"] == variant]
+    if own["reported"].isna().all():
+        return ""
+    method = own["method"].iloc[0]
+    if method not in set(published.load()["method"]):
+        return ""
+    found = published.lookup(paper="win", table="T3", metric="trainable_parameters", method=method)
+    return f" ({found.value:,.0f})" if found else ""

@@ -1,0 +1,182 @@
+"""The stage peers on generated data in Adult's layout, read and split by the stages before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
+
+from counterpoise.data.synthetic_adult import write_adult
+from counterpoise.errors import InputError
+from counterpoise.params import Compute, Dataset, Peers, Seeds
+from counterpoise.pipelines import peers
+from counterpoise.pipelines.arrays import feature_matrix, rows
+from counterpoise.pipelines.data_split.nodes import encode_samples, read_table, split_samples
+from counterpoise.storage import Checkpoint, SafetensorsDataset
+
+ADULT = Dataset(
+    title="generated",
+    reader="adult",
+    origin="here",
+    label="income",
+    positive=">50K",
+    classes=("<=50K", ">50K"),
+    sensitive="sex",
+    groups=("Female", "Male"),
+    group_names=("women", "men"),
+    split={"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 2, "validation": 1, "test": 1}},
+)
+QUICK = Peers(methods=("logistic", "leace", "threshold_optimizer"), C=1.0)
+SERIAL = Compute(backend="serial")
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the stage reads: two replicates, each with features of its own, some of them dead units."""
+    folder = tmp_path_factory.mktemp("adult")
+    write_adult(folder, rows=1500, seed=0)
+    samples = encode_samples(read_table(folder, ADULT), ADULT)
+    x = feature_matrix(samples)
+    weights = torch.randn(2, x.shape[1], 8, generator=torch.Generator().manual_seed(0))
+    features = torch.relu((x - x.mean(dim=0)) / x.std(dim=0).clamp(min=1e-3) @ weights)
+    features[..., -1] = 0
+    return {
+        "samples": samples,
+        "splits": split_samples(samples, ADULT, Seeds((0, 1))),
+        "features": Checkpoint({"features": features}),
+    }
+
+
+def run(
+    left: dict[str, Any], settings: Peers = QUICK, compute: Compute = SERIAL, seeds: tuple[int, ...] = (0, 1)
+) -> Any:
+    """Run the stage; return the checkpoint it makes."""
+    parameters = {"dataset": ADULT, "peers": settings, "compute": compute, "seeds": Seeds(seeds)}
+    data = left | {f"params:{name}": value for name, value in parameters.items()}
+    pipeline = peers.create_pipeline()
+    catalog = DataCatalog({name: MemoryDataset(data[name], copy_mode="assign") for name in pipeline.inputs()})
+    return SequentialRunner().run(pipeline, catalog)["peer_outcomes"].load()
+
+
+def changed(one: Checkpoint, other: Checkpoint) -> set[str]:
+    """Return the variants whose outcomes are not the same to the bit."""
+    names = list(one.header["variants"])
+    assert names == list(other.header["variants"])
+    return {
+        name
+        for v, name in enumerate(names)
+        if any(not torch.equal(tensor[:, v], other.tensors[key][:, v]) for key, tensor in one.tensors.items())
+    }
+
+
+def first(left: dict[str, Any]) -> dict[str, Any]:
+    """Return what the stage reads, of the first replicate alone."""
+    splits = Checkpoint({"splits": left["splits"].tensors["splits"][:1]}, {**left["splits"].header, "seeds": [0]})
+    return left | {"splits": splits, "features": Checkpoint({"features": left["features"].tensors["features"][:1]})}
+
+
+@pytest.fixture(scope="module")
+def made(left: dict[str, Any]) -> Checkpoint:
+    return run(left)
+
+
+def test_all_peers(left: dict[str, Any], tmp_path: Path) -> None:
+    """Every setting is there, predicts better than a coin would, and is found under its name in the file."""
+    made = run(left, Peers(tolerances=(0.05,), max_iter=3, C=(0.01, 1.0)))
+    file = SafetensorsDataset(str(tmp_path / "outcomes.safetensors"))
+    file.save(made)
+    variants = file.load().header["variants"]
+    assert list(variants) == list(made.header["variants"]), "axis V is in the order of the names"
+    assert {name: tuple(settings.values()) for name, settings in variants.items()} == {
+        # alpha, constraint, method, needs_group, rank, strength
+        "exponentiated_gradient_dp_0.05": (None, "dp", "exponentiated_gradient", False, None, 0.05),
+        "exponentiated_gradient_eo_0.05": (None, "eo", "exponentiated_gradient", False, None, 0.05),
+        "leace": (None, None, "leace", False, None, None),
+        "logistic": (None, None, "logistic", False, None, None),
+        "reweighing": (None, None, "reweighing", False, None, None),
+        "threshold_optimizer_dp": (None, "dp", "threshold_optimizer", True, None, None),
+        "threshold_optimizer_eo": (None, "eo", "threshold_optimizer", True, None, None),
+    }
+    assert (made.header["seeds"], made.header["digests"]) == ([0, 1], left["splits"].header["digests"])
+    assert set(made.header["C"]) <= {0.01, 1.0}
+    for part in ("validation", "test"):
+        members = rows(left["splits"], part)
+        labels = torch.tensor(left["samples"]["y"].to_numpy())[members].unsqueeze(1)
+        score, prediction = made.tensors[f"{part}.score"], made.tensors[f"{part}.prediction"]
+        assert (score.dtype, prediction.dtype) == (torch.float32, torch.uint8)
+        assert score.shape == prediction.shape == (2, 7, members.shape[1])
+        rates = torch.stack([((prediction == 1) & (labels == y)).sum(-1) / (labels == y).sum(-1) for y in (0, 1)])
+        assert (rates[1] > rates[0]).all(), "class 1 is predicted more often where it is true"
+        assert ((score * labels).sum(-1) / labels.sum(-1) > (score * (1 - labels)).sum(-1) / (1 - labels).sum(-1)).all()
+
+
+def test_only_some_look_at_the_group_of_those_they_classify(left: dict[str, Any], made: Checkpoint) -> None:
+    """Groups of validation and test rows are shuffled: those whose flag says so notice, no others do."""
+    alone = first(left)
+    asking = {name for name, settings in made.header["variants"].items() if settings["needs_group"]}
+    samples = left["samples"].copy()
+    for part in ("validation", "test"):
+        own = rows(alone["splits"], part)[0].numpy()
+        samples.loc[own, "s"] = np.random.default_rng(0).permutation(samples.loc[own, "s"].to_numpy())
+    before, after = (run(alone | {"samples": groups}, seeds=(0,)) for groups in (left["samples"], samples))
+    assert changed(before, after) == asking == {"threshold_optimizer_dp", "threshold_optimizer_eo"}
+
+
+def test_labels_of_test_rows_are_never_looked_at(left: dict[str, Any]) -> None:
+    settings = Peers(methods=("logistic",), C=(0.01, 1.0))
+    alone = first(left)
+    before = run(alone, settings, seeds=(0,))
+    for part, expected in (("test", set()), ("train", {"logistic"})):
+        samples = left["samples"].copy()
+        own = rows(alone["splits"], part)[0].numpy()
+        samples.loc[own, "y"] = 1 - samples.loc[own, "y"]
+        assert changed(before, run(alone | {"samples": samples}, settings, seeds=(0,))) == expected, part
+
+
+def test_processes_find_the_same(left: dict[str, Any], made: Checkpoint) -> None:
+    assert changed(made, run(left, compute=Compute(backend="processes", workers=2))) == set()
+
+
+def test_a_replicate_reads_its_own_features(left: dict[str, Any], made: Checkpoint) -> None:
+    """Features that the replicates share, as images have them, give what they give each replicate on its own."""
+    features = left["features"].tensors["features"]
+    shared = run(left | {"features": Checkpoint({"features": features[1]})})
+    for key, tensor in shared.tensors.items():
+        assert torch.equal(tensor[1], made.tensors[key][1])
+        assert not torch.equal(tensor[0], made.tensors[key][0])
+
+
+class TestWhatCannotBeFitted:
+    def test_splits_of_other_seeds(self, left: dict[str, Any]) -> None:
+        with pytest.raises(InputError, match=r"splits\.safetensors has the seeds \[0, 1\], expected \[0, 4\]"):
+            run(left, seeds=(0, 4))
+
+    def test_a_cell_without_rows(self, left: dict[str, Any]) -> None:
+        samples = left["samples"].copy()
+        samples.loc[samples["s"] == 0, "y"] = 0
+        with pytest.raises(
+            InputError, match=r"no training row has s = 0 and y = 1, expected .* threshold_optimizer_dp"
+        ):
+            run(left | {"samples": samples})
+        assert run(left | {"samples": samples}, Peers(methods=("reweighing",), C=1.0)).tensors
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"tolerances": [0.1, 0.05]}, r"tolerances is \[0.1, 0.05\], expected increasing numbers"),
+            ({"tolerances": [0.1, 0.1]}, r"tolerances is \[0.1, 0.1\], expected increasing numbers"),
+            ({"tolerances": [0.0, 0.1]}, "greater than 0"),
+            ({"tolerances": [float("nan")]}, "finite number"),
+            ({"C": [1.0, 0.1]}, "C is"),
+            ({"methods": ["leace", "leace"]}, "method leace is given more than once"),
+            ({"methods": []}, "at least 1 item"),
+        ],
+    )
+    def test_settings(self, settings: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            Peers(**settings)

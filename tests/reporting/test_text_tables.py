@@ -1,0 +1,146 @@
+"""Tables as text: the cell that belongs to a part, a method and a metric, with the paper's number in brackets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from counterpoise.errors import InputError
+from counterpoise.reporting import tables_frontier, tables_parts
+from counterpoise.reporting.context import Table
+
+
+def summary_of(rows: dict[tuple[str, str, str], tuple[float, float, float, float]]) -> pd.DataFrame:
+    """{(method, variant, metric): (mean, std, reported, reported_std)}."""
+    columns = ["method", "variant", "metric", "mean", "std", "reported", "reported_std"]
+    return pd.DataFrame([(*key, *value) for key, value in rows.items()], columns=columns)
+
+
+NAN = float("nan")
+
+
+def test_before_and_after_in_blocks() -> None:
+    summary = summary_of(
+        {
+            ("pretrained", "dp_0.5/pretrained", "err"): (17.0, 0.1, NAN, NAN),
+            ("pretrained", "eo_0.1/pretrained", "err"): (16.9, 0.2, 16.835, NAN),
+            ("pretrained", "eo_0.1/pretrained", "delta_eo"): (0.071, 0.02, 0.068, NAN),
+            ("win", "dp_0.5/win_r2", "delta_dp"): (0.17, 0.02, NAN, NAN),
+            ("win", "eo_0.1/win_r2", "err"): (16.5, 0.3, 16.676, 0.313),
+        }
+    )
+    table = tables_parts.before_after(summary, parts=["eo_0.1"])
+    assert table.columns == ("Pretrained", "Method", "Error (%)", "ΔEO", "ΔDP")
+    assert table.rows == [
+        ("EO 0.1", "Pretrained", "16.90 ± 0.20 (16.835)", "0.071 ± 0.020 (0.068)", "n/a"),
+        ("", "WIN", "16.50 ± 0.30 (16.676 ± 0.313)", "n/a", "n/a"),
+        ("DP 0.5", "Pretrained", "17.00 ± 0.10", "n/a", "n/a"),
+        ("", "WIN", "n/a", "n/a", "0.170 ± 0.020"),
+    ]
+
+
+def test_parameter_counts_beside_the_papers() -> None:
+    summary = summary_of(
+        {
+            ("svd", "svd_r2", "err"): (15.6, 0.5, NAN, NAN),
+            ("win", "win_r1_a0.5", "err"): (15.6, 0.5, NAN, NAN),
+            ("win", "win_r2_a0.5", "err"): (15.5, 0.5, 15.829, 0.34),
+            ("retrain", "retrain_eo_0.1", "err"): (16.7, 0.2, 16.763, 0.223),
+        }
+    )
+    table = tables_parts.parameter_counts(summary, {"svd_r2": 46, "win_r2_a0.5": 46, "retrain_eo_0.1": 2142})
+    assert [row[:3] for row in table.rows] == [
+        ("f+SVD", "46", "15.60 ± 0.50"),
+        ("WIN: win_r1_a0.5", "n/a", "15.60 ± 0.50"),
+        ("WIN: win_r2_a0.5", "46 (46)", "15.50 ± 0.50 (15.829 ± 0.340)"),
+        ("Retrain (whole network)", "2,142 (742)", "16.70 ± 0.20 (16.763 ± 0.223)"),
+    ]
+
+
+def selection(**columns: Any) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "seed": range(4),
+            "family": "chosen",
+            "variant": ["tl_eo_0.1", "tl_eo_0.1", "tl_eo_0.2", "tl_eo_0.1"],
+            "tolerance": 0.05,
+            "criterion": "delta_eo",
+            "meets": [True, True, True, False],
+            "test_err": [15.8, 15.9, 16.1, 16.2],
+            "test_bias": [0.04, 0.05, 0.07, 0.06],
+            "needs_group": False,
+            **columns,
+        }
+    )
+
+
+def test_selection_by_hand() -> None:
+    peer = selection(family="threshold_optimizer", needs_group=True, meets=True, test_bias=[0.01, 0.02, np.nan, 0.09])
+    table = tables_frontier.selection_table(pd.concat([peer, selection()]))
+    assert "under ΔEO ≤ 0.05" in table.title
+    ours, theirs = table.rows
+    low, high = stats.t.interval(0.95, 3, loc=16.0, scale=stats.sem([15.8, 15.9, 16.1, 16.2]))
+    assert ours == (
+        "Ours, chosen",
+        "tl_eo_0.1 (3 of 4)",
+        f"16.00 ({low:.2f} to {high:.2f})",
+        "0.055 (0.034 to 0.076)",
+        "3 of 4",
+        "2 of 4",
+        "no",
+    )
+    assert theirs[0] == "ThresholdOptimizer"
+    assert theirs[4:] == ("4 of 4", "2 of 3", "yes")
+
+
+def test_a_signed_criterion_counts_by_its_size() -> None:
+    table = tables_frontier.selection_table(selection(criterion="spd", test_bias=[-0.2, 0.04, -0.04, 0.2]))
+    assert "|SPD| ≤ 0.05" in table.title
+    assert table.rows[0][3].startswith("0.120 (")
+    assert table.rows[0][5] == "2 of 4"
+
+
+def test_a_selection_table_is_of_one_tolerance() -> None:
+    with pytest.raises(InputError, match="2 pairs of criterion and tolerance, expected one"):
+        tables_frontier.selection_table(selection(tolerance=[0.05, 0.05, 0.1, 0.1]))
+
+
+def test_hypervolumes_compared_keep_their_sign() -> None:
+    row = ("delta_eo", "chosen", "exponentiated_gradient", -0.25, -0.4, -0.1, 0.0004, 0.0123)
+    table = tables_frontier.hypervolume_table(pd.DataFrame([row], columns=list(tables_frontier.DIFFERENCE_KEYS)))
+    assert table.rows == [
+        ("All our heads − ExponentiatedGradient", "error, ΔEO", "−0.250", "−0.400 to −0.100", "< 0.001", "0.012")
+    ]
+
+
+def test_the_effect_of_importance_keeps_its_sign_and_verdict() -> None:
+    row = {"left": "win", "right": "tl", "rank": 1, "metric": "err", "difference": -0.25, "ci_low": -0.4}
+    row |= {"ci_high": -0.1, "p": 0.0004, "p_holm": 0.0123, "verdict": "supported"}
+    table = tables_frontier.importance_table(pd.DataFrame([row]))
+    assert table.rows == [
+        ("WIN heads − TL heads", "1", "error", "−0.25 (−0.40 to −0.10)", "0.012", "supported"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "columns", "where"),
+    [
+        (tables_frontier.importance_table, tables_frontier.IMPORTANCE_KEYS, "importance effect"),
+        (tables_frontier.selection_table, tables_frontier.SELECTION_KEYS, "selection"),
+        (tables_frontier.hypervolume_table, tables_frontier.DIFFERENCE_KEYS, "hypervolume differences"),
+    ],
+)
+def test_an_empty_frame_is_an_empty_table_and_a_missing_column_a_sentence(make: Any, columns: Any, where: str) -> None:
+    empty = pd.DataFrame(columns=list(columns))
+    assert list(make(empty).rows) == []
+    with pytest.raises(InputError, match=f"{where}: the column '{columns[-1]}' is missing"):
+        make(empty.drop(columns=columns[-1]))
+
+
+def test_a_row_has_a_cell_for_every_column() -> None:
+    with pytest.raises(ValueError, match="a row has 1 cells, expected 2"):
+        Table("Counts", "", ("a", "b"), [("1",)])
