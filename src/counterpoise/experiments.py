@@ -7,6 +7,26 @@ that are not there yet (docs/adding-an-experiment.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several parts of an experiment: what it reads in the place of the experiment's own block.
+
+    Everything from the pretrained model to the fine-tuned heads exists once for each part; rows and report are shared.
+    """
+
+    name: str
+    network: str | None = None
+    backbone: str | None = None
+    penalty: str | None = None
+    finetune: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The name as it stands in the catalog, where a dot means something else."""
+        return self.name.replace(".", "")
 
 
 @dataclass(frozen=True)
@@ -14,7 +34,9 @@ class Experiment:
     """One experiment. Every field but the name and title is the name of a block of parameters.
 
     Tables have a `network` that is trained here; images have a `backbone` that comes trained. With a `frontier`, the
-    heads are trained under a grid of penalties and compared with peers, and the tolerance chooses among them.
+    heads are trained under a grid of penalties and compared with peers, and the tolerance chooses among them. `penalty`
+    is that of pretraining. `retrain` fine-tunes whole networks beside the heads. `view` is the figure that shows an
+    experiment's parts side by side.
     """
 
     name: str
@@ -25,6 +47,11 @@ class Experiment:
     network: str | None = None
     backbone: str | None = None
     frontier: str | None = None
+    penalty: str = "none"
+    finetune: str | None = None
+    retrain: str | None = None
+    parts: tuple[Part, ...] = ()
+    view: Literal["parts", "ablation", "representation"] | None = None
 
 
 EXPERIMENTS = (
@@ -94,6 +121,103 @@ EXPERIMENTS = (
         variants="win",
         frontier="images",
         evidence="frontier_images",
+    ),
+    Experiment(
+        name="fair_pretrain_adult",
+        title="Does a model that was pretrained to be fair stay fair?",
+        dataset="adult",
+        network="mlp2",
+        variants="win",
+        evidence="fair_pretrain_adult",
+        parts=(
+            Part("biased"),
+            Part("eo_0.1", penalty="eo_01"),
+            Part("eo_0.5", penalty="eo_05"),
+            Part("eo_0.9", penalty="eo_09"),
+            Part("dp_0.1", penalty="dp_01"),
+            Part("dp_0.5", penalty="dp_05"),
+            Part("dp_0.9", penalty="dp_09"),
+        ),
+        view="parts",
+    ),
+    Experiment(
+        name="inprocessing_adult",
+        title="Does WIN reach what retraining the whole network under a penalty reaches?",
+        dataset="adult",
+        network="mlp2",
+        variants="win",
+        retrain="penalties",
+        evidence="inprocessing_adult",
+    ),
+    Experiment(
+        name="architectures_adult",
+        title="Does the depth of the network change the answer? (MLP-2 to MLP-5, Adult)",
+        dataset="adult",
+        network="mlp2",
+        variants="win",
+        evidence="architectures_adult",
+        parts=tuple(Part(f"mlp{layers}", network=f"mlp{layers}") for layers in (2, 3, 4, 5)),
+        view="parts",
+    ),
+    Experiment(
+        name="architectures_celeba",
+        title="Does the backbone change the answer? (CelebA)",
+        dataset="celeba",
+        backbone="probe",
+        variants="win",
+        evidence="architectures_celeba",
+        parts=tuple(Part(name, backbone=name) for name in ("resnet18", "resnet50", "densenet121")),
+        view="parts",
+    ),
+    Experiment(
+        name="architectures_lfwa",
+        title="Does the backbone change the answer? (LFW+a)",
+        dataset="lfwa",
+        backbone="probe",
+        variants="win",
+        evidence="architectures_lfwa",
+        parts=tuple(Part(name, backbone=name) for name in ("resnet18", "resnet50", "densenet121")),
+        view="parts",
+    ),
+    Experiment(
+        name="ablation_adult",
+        title="What do α, the rank and the optimiser change? (Adult)",
+        dataset="adult",
+        network="mlp2",
+        variants="ablation",
+        evidence="ablation",
+        parts=(Part("adam"), Part("sgd", finetune="sgd")),
+        view="ablation",
+    ),
+    Experiment(
+        name="ablation_celeba",
+        title="What do α, the rank and the optimiser change? (CelebA)",
+        dataset="celeba",
+        backbone="probe",
+        variants="ablation",
+        evidence="ablation",
+        parts=(Part("adam"), Part("sgd", finetune="sgd")),
+        view="ablation",
+    ),
+    Experiment(
+        name="ablation_lfwa",
+        title="What do α, the rank and the optimiser change? (LFW+a)",
+        dataset="lfwa",
+        backbone="probe",
+        variants="ablation",
+        evidence="ablation",
+        parts=(Part("adam"), Part("sgd", finetune="sgd")),
+        view="ablation",
+    ),
+    Experiment(
+        name="representation_adult",
+        title="What does the head see of the people it predicts to earn more?",
+        dataset="adult",
+        network="mlp2",
+        variants="tl",
+        evidence="representation_adult",
+        parts=(Part("biased"), Part("eo_0.9", penalty="eo_09")),
+        view="representation",
     ),
 )
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import EXPERIMENTS, Experiment
 from counterpoise.params import Parameters, check, check_ranks
-from counterpoise.pipelines.assemble import artifact, blocks
+from counterpoise.pipelines.assemble import CHOSEN_BLOCKS, artifact, blocks, parameter
 from counterpoise.pipelines.evidence import applicable
 from counterpoise.pipelines.heads import grid, settings_of
 from counterpoise.reporting import summary_panel
@@ -62,6 +62,7 @@ class Preflight:
                     "experiment": experiment.name,
                     "title": experiment.title,
                     "settings": settings,
+                    "parts": {part.key: part.name for part in experiment.parts},
                     "lineage": self._lineage(experiment, run_params.get("runtime_params") or {}),
                 },
                 copy_mode="assign",
@@ -85,23 +86,24 @@ class Preflight:
 
 
 def _check_experiment(parameters: Parameters, experiment: Experiment) -> None:
-    """Check what only holds for the blocks that one experiment combines."""
-    for kind in ("dataset", "network", "backbone", "variants", "frontier", "evidence"):
-        wanted = getattr(experiment, kind)
-        block = kind if kind in {"variants", "evidence"} else f"{kind}s"
-        if wanted is not None and wanted not in (known := getattr(parameters, block)):
-            raise InputError(
-                f"conf: {block} has no block {wanted!r}, which {experiment.name} reads{suggest(wanted, known)}"
-            )
-    inputs, classes = sys.maxsize, len(parameters.datasets[experiment.dataset].classes)
-    if experiment.network is not None:
-        inputs = parameters.networks[experiment.network].width
-    elif experiment.backbone is not None and parameters.backbones[experiment.backbone].head == "imagenet":
-        classes = IMAGENET_CLASSES
-    variants = parameters.variants[experiment.variants]
-    check_ranks(variants, inputs=inputs, classes=classes)
-    if experiment.frontier is None:  # a frontier's claims are about families, of which there is one of each name
-        run = {variant.name: settings_of(variant) for variant in grid(variants)}
+    """Check what only holds for the blocks that one experiment, or a part of it, combines."""
+    for part in experiment.parts or (None,):
+        for kind in (*CHOSEN_BLOCKS, "evidence"):
+            path = parameter(kind, experiment, part)
+            block, _, wanted = path.partition(".")
+            if wanted and wanted not in (known := getattr(parameters, block)):
+                raise InputError(
+                    f"conf: {block} has no block {wanted!r}, which {experiment.name} reads{suggest(wanted, known)}"
+                )
+        network, backbone = (getattr(part, kind, None) or getattr(experiment, kind) for kind in ("network", "backbone"))
+        inputs, classes = sys.maxsize, len(parameters.datasets[experiment.dataset].classes)
+        if network is not None:
+            inputs = parameters.networks[network].width
+        elif backbone is not None and parameters.backbones[backbone].head == "imagenet":
+            classes = IMAGENET_CLASSES
+        check_ranks(parameters.variants[experiment.variants], inputs=inputs, classes=classes)
+    if experiment.frontier is None and not experiment.parts:  # others name their variants so that there is one of each
+        run = {variant.name: settings_of(variant) for variant in grid(parameters.variants[experiment.variants])}
         applicable(parameters.evidence[experiment.evidence], run)
 
 

@@ -148,6 +148,13 @@ class Training(Settings):
     optimizer: OptimizerSettings = OptimizerSettings()
 
 
+class Penalty(Settings):
+    """The penalty that a network is pretrained with (WIN, Section 4.3); a strength of 0 is none."""
+
+    constraint: Literal["dp", "eo"]
+    strength: Annotated[float, Field(ge=0)]
+
+
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
@@ -192,6 +199,13 @@ class Peers(Settings):
         if twice := {method for method in self.methods if self.methods.count(method) > 1}:
             raise ValueError(f"method {min(twice)} is given more than once")
         return self
+
+
+class Retrain(Settings):
+    """Penalties that the whole network is fine-tuned with (WIN, Section 4.4): every constraint at every strength."""
+
+    constraints: Annotated[tuple[Literal["dp", "eo"], ...], BeforeValidator(_as_list), Field(min_length=1)]
+    strengths: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
 
 
 class Frontier(Settings):
@@ -257,6 +271,8 @@ class Published(Settings):
     table: str
     method: str
     setting: str = ""
+    dataset: str | None = None
+    model: str | None = None
 
 
 class Evidence(Settings):
@@ -289,6 +305,9 @@ class Parameters(Settings):
     variants: dict[str, Variants]
     finetune: Training
     peers: Peers = Peers()
+    finetunes: dict[str, Training] = {}
+    penalties: dict[str, Penalty]
+    retrains: dict[str, Retrain] = {}
     frontiers: dict[str, Frontier] = {}
     selection: Selection = Selection()
     evidence: dict[str, Evidence]

@@ -96,6 +96,8 @@ class Metrics(pa.DataFrameModel):
     constraint: Series[str] = _text(nullable=True, coerce=True)
     strength: Series[float] = _number(nullable=True, ge=0)
 
+    part: Series[str] | None = _text()
+
     class Config:
         strict = True
         ordered = True

@@ -15,12 +15,13 @@ from counterpoise.methods.peers import (
     require_cells,
     reweighing,
 )
-from counterpoise.methods.penalties import cross_entropy, penalized
+from counterpoise.methods.penalties import Constraint, cross_entropy, penalized
 from counterpoise.methods.variants import Variant, head_bank
 from counterpoise.methods.weighted_svd import weighted_svd
 
 __all__ = [
     "PEERS",
+    "Constraint",
     "GridPoint",
     "Outcome",
     "Peer",

@@ -9,7 +9,7 @@ from counterpoise.nn.heads import BinaryHeads, Factors, HeadBank
 from counterpoise.nn.mlp import StackedMLP
 from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.random import generator, generators
-from counterpoise.nn.training import Examples, History, fit, predict_logits
+from counterpoise.nn.training import Examples, History, Loss, fit, predict_logits
 
 __all__ = [
     "Bank",
@@ -18,6 +18,7 @@ __all__ = [
     "Factors",
     "HeadBank",
     "History",
+    "Loss",
     "Optimizer",
     "StackedMLP",
     "fit",

@@ -9,10 +9,12 @@ on all: no core waits for another inside a layer.
 
 from __future__ import annotations
 
+import logging
 import pickle
 import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,6 +35,11 @@ _JOBLIB = {"processes": "loky", "threads": "threading", "serial": "sequential"}
 
 CONNECT_SECONDS = 5
 """How long a scheduler, and then its first worker, may take to answer."""
+
+FRUITLESS_ATTEMPTS = 3
+"""How often in a row tasks that Dask gave up are handed in again without any being done."""
+
+_log = logging.getLogger(__name__)
 
 
 def replicate(
@@ -56,7 +63,8 @@ def replicate(
         workers: how many tasks at a time; by default the number of cores. A Dask cluster uses all it has.
         threads: how many threads torch may use within a task.
 
-    A Dask worker that dies takes no result with it: its tasks run again elsewhere.
+    A Dask worker that dies takes no result with it: its tasks run again elsewhere, and what tasks share is sent again
+    where it was lost.
 
     Raises:
         InputError: an unknown backend, or a scheduler that is not given, does not answer, or has no workers.
@@ -80,20 +88,46 @@ def as_completed(
     """Yield `(position, function(items[position], *shared))` as each is done; see `replicate`."""
     if backend not in BACKENDS:
         raise InputError(f"compute.backend: found {backend!r}, expected one of {BACKENDS}{suggest(backend, BACKENDS)}")
+    tasks = {position: _Task(function, position, item, threads) for position, item in enumerate(items)}
+    fruitless = 0
+    while tasks:
+        try:
+            for position, result in _run(list(tasks.values()), shared, backend, address, workers):
+                del tasks[position]
+                fruitless = 0
+                yield position, result
+        except CancelledError:
+            # What tasks share is no task itself: Dask cannot make it again when its last copy dies with a worker, and
+            # gives up what depends on it.
+            fruitless += 1
+            if fruitless > FRUITLESS_ATTEMPTS:
+                raise
+            _log.warning("a Dask worker died with what %d tasks share: it is sent again", len(tasks))
+
+
+def _run(
+    tasks: Sequence[Callable[..., tuple[int, Result]]],
+    shared: Sequence[Any],
+    backend: str,
+    address: str | None,
+    workers: int | None,
+) -> Iterator[tuple[int, Result]]:
+    """Yield what the tasks return, each as it is done."""
     with ExitStack() as stack:
         stack.enter_context(_torch_threads_kept())
         if backend == "dask":
             client = stack.enter_context(_client(address))
-            stack.enter_context(parallel_config("dask", client=client, scatter=list(shared) or None))
+            config = stack.enter_context(parallel_config("dask", client=client, scatter=list(shared) or None))
+            cores = config["backend"].effective_n_jobs
+            # joblib would compute here what it has a single core for.
+            config["backend"].effective_n_jobs = lambda wanted: max(2, cores(wanted))
         else:
             stack.enter_context(parallel_config(_JOBLIB[backend], n_jobs=workers or -1))
         if backend == "processes" and shared:
             shared = stack.enter_context(_spilled(shared))
         # One task at a time: they are long, and a batch of them would be lost with its worker.
         run = Parallel(return_as="generator_unordered", batch_size=1)
-        yield from run(
-            delayed(_Task(function, position, item, threads))(*shared) for position, item in enumerate(items)
-        )
+        yield from run(delayed(task)(*shared) for task in tasks)
 
 
 @dataclass(frozen=True, eq=False)

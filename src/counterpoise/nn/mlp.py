@@ -53,12 +53,18 @@ class StackedMLP(Bank):
             self.biases.append(nn.Parameter(stacked[:, :, -1].contiguous()))
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], widths: Sequence[int]) -> StackedMLP:
-        """Rebuild a stack from its `state_dict`."""
+    def from_state(cls, state: Mapping[str, Tensor], widths: Sequence[int], *, copies: int = 1) -> StackedMLP:
+        """Rebuild a stack from its `state_dict`; with `copies`, each network stands that many times side by side."""
         replicates, variants = state["weights.0"].shape[:2]
         unused = [torch.Generator() for _ in range(replicates)]
-        bank = cls(widths, mean=state.get("mean"), scale=state.get("scale"), generators=unused, variants=variants)
-        bank.load_state_dict(dict(state))
+        bank = cls(
+            widths, mean=state.get("mean"), scale=state.get("scale"), generators=unused, variants=variants * copies
+        )
+        repeated = {
+            name: tensor.repeat_interleave(copies, dim=1) if name.startswith(("weights", "biases")) else tensor
+            for name, tensor in state.items()
+        }
+        bank.load_state_dict(repeated)
         return bank
 
     def standardize_(self, x: Float[Tensor, "R B D"]) -> Float[Tensor, "R B D"]:

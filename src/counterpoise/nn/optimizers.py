@@ -69,11 +69,13 @@ class _Flat:
         )
         self.values = parameters[0].new_zeros(starts[-1] + ALIGNMENT).detach()
         self.gradients = torch.zeros_like(self.values)
-        self.decay: float | Tensor = settings.weight_decay if decays is None else torch.zeros_like(self.values)
-        for i, (parameter, start) in enumerate(zip(parameters, starts[:-1], strict=True)):
+        self.decay: float | Tensor = settings.weight_decay
+        if decays is not None:
+            self.decay = torch.zeros_like(self.values)
+            for parameter, start, decay in zip(parameters, starts[:-1], decays, strict=True):
+                self.decay[start : start + parameter.numel()] = decay.expand(parameter.shape).flatten()
+        for parameter, start in zip(parameters, starts[:-1], strict=True):
             place = slice(start, start + parameter.numel())
-            if decays is not None:
-                self.decay[place] = decays[i].expand(parameter.shape).flatten()
             self.values[place] = parameter.detach().flatten()
             parameter.data = self.values[place].view(parameter.shape)
             parameter.grad = self.gradients[place].view(parameter.shape)

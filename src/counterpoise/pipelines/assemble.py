@@ -7,7 +7,7 @@ from typing import Any
 
 from kedro.pipeline import Pipeline
 
-from counterpoise.experiments import Experiment
+from counterpoise.experiments import Experiment, Part
 from counterpoise.pipelines import (
     data_split,
     extract_features,
@@ -22,7 +22,16 @@ from counterpoise.pipelines import (
 )
 
 SHARED = frozenset({"seeds", "epochs", "pretrain", "finetune", "report", "compute", "selection", "peers"})
-"""Blocks of parameters that all experiments read; the others are chosen by the experiment's row."""
+"""Blocks of parameters that all experiments read, unless their row chooses another one."""
+
+CHOSEN_BLOCKS = ("dataset", "network", "backbone", "penalty", "variants", "finetune", "retrain", "frontier")
+"""Blocks of parameters that an experiment's row chooses, or one of its parts."""
+
+PLURALS = {"variants": "variants", "evidence": "evidence", "penalty": "penalties"}
+"""What the blocks of one kind are called together, where it is not the kind with an s."""
+
+OF_THE_EXPERIMENT = frozenset({"samples", "splits", "data_summary", "run"})
+"""Artifacts that the parts of an experiment share."""
 
 OF_THE_DATASET = frozenset({"raw", "table"})
 """Artifacts that experiments on the same data share."""
@@ -32,24 +41,60 @@ OF_ALL = frozenset({"feature_cache"})
 """Artifacts that all experiments share."""
 
 
-def stages(experiment: Experiment) -> dict[str, Pipeline]:
+Stages = dict[str, Pipeline]
+"""Unbound pipelines by the name of the stage, in order."""
+
+
+def stages(experiment: Experiment) -> Stages:
     """Return the experiment's stages, unbound, in order; for images the extraction of features comes first."""
+    return before_parts(experiment) | within_parts(experiment) | after_parts(experiment)
+
+
+def before_parts(experiment: Experiment) -> Stages:
+    """Return the stages before the parts divide: the rows, and the features of images if all parts share them."""
     images = experiment.backbone is not None
-    first = {"extract_features": extract_features.create_pipeline()} if images else {}
-    return first | {
-        "data_split": data_split.create_pipeline(images=images),
-        "pretrain": pretrain.create_pipeline(images=images),
-        "group_fisher": group_fisher.create_pipeline(),
-        "weighted_svd": weighted_svd.create_pipeline(),
-        **_training(experiment),
-        "fairness_report": fairness_report.create_pipeline(images=images, frontier=experiment.frontier is not None),
+    first = {}
+    if images:
+        divided = _own_backbones(experiment)
+        first = {
+            "extract_features": extract_features.read_pipeline() if divided else extract_features.create_pipeline()
+        }
+    return first | {"data_split": data_split.create_pipeline(images=images)}
+
+
+def within_parts(experiment: Experiment) -> Stages:
+    """Return the stages that exist once for each part; once in all if there are no parts."""
+    images = experiment.backbone is not None
+    first = {"extract_features": extract_features.extract_pipeline()} if _own_backbones(experiment) else {}
+    return (
+        first
+        | {
+            "pretrain": pretrain.create_pipeline(images=images),
+            "group_fisher": group_fisher.create_pipeline(),
+            "weighted_svd": weighted_svd.create_pipeline(),
+        }
+        | _training(experiment)
+    )
+
+
+def after_parts(experiment: Experiment) -> Stages:
+    """Return the stage that brings everything together."""
+    return {
+        "fairness_report": fairness_report.create_pipeline(
+            images=experiment.backbone is not None,
+            frontier=experiment.frontier is not None,
+            retrain=experiment.retrain is not None,
+            parts={part.name: part.key for part in experiment.parts},
+            view=experiment.view,
+            own_features=experiment.backbone is None or _own_backbones(experiment),
+        )
     }
 
 
-def _training(experiment: Experiment) -> dict[str, Pipeline]:
+def _training(experiment: Experiment) -> Stages:
     """Return the stages between the initial heads and the report."""
     if experiment.frontier is None:
-        return {"finetune": finetune.create_pipeline()}
+        return {"finetune": finetune.create_pipeline(retrain=experiment.retrain is not None)}
     return {
         "frontier": frontier.create_pipeline(),
         "peers": peers.create_pipeline(),
@@ -57,9 +102,17 @@ def _training(experiment: Experiment) -> dict[str, Pipeline]:
     }
 
 
+def _own_backbones(experiment: Experiment) -> bool:
+    return any(part.backbone is not None for part in experiment.parts)
+
+
 def assemble(experiment: Experiment) -> Pipeline:
     """Return the experiment's pipeline: each stage is a namespace, which Kedro-Viz shows as one box."""
-    return sum((_bind(name, stage, experiment) for name, stage in stages(experiment).items()), Pipeline([]))
+    bound = [_bind(name, stage, experiment) for name, stage in before_parts(experiment).items()]
+    for part in experiment.parts or (None,):
+        bound += [_bind(name, stage, experiment, part) for name, stage in within_parts(experiment).items()]
+    bound += [_bind(name, stage, experiment) for name, stage in after_parts(experiment).items()]
+    return sum(bound, Pipeline([]))
 
 
 def artifact(owner: str, name: str) -> str:
@@ -67,19 +120,22 @@ def artifact(owner: str, name: str) -> str:
     return f"{owner}__{name}"
 
 
-def parameter(name: str, experiment: Experiment) -> str:
-    """Return the path of the block that the stages' `params:<name>` stands for in this experiment."""
-    if name in SHARED:
-        return name
-    plural = name if name in {"variants", "evidence"} else f"{name}s"
-    return f"{plural}.{getattr(experiment, name)}"
+def parameter(name: str, experiment: Experiment, part: Part | None = None) -> str:
+    """Return the path of the block that the stages' `params:<name>` stands for in this experiment or part of it."""
+    chosen = getattr(part, name, None) or getattr(experiment, name, None)
+    if chosen is None:
+        return name  # all experiments read the same block
+    return f"{PLURALS.get(name, f'{name}s')}.{chosen}"
 
 
 def blocks(parameters: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
-    """Return the parameters that an experiment reads, under the names its stages use."""
-    own = {name for name in ("dataset", "network", "backbone", "variants", "frontier") if getattr(experiment, name)}
-    names = sorted(SHARED | own)
-    return {name: _descend(parameters, parameter(name, experiment)) for name in names}
+    """Return the parameters that an experiment reads, under the names its stages use; a part's own under its name."""
+    own = [name for name in CHOSEN_BLOCKS if getattr(experiment, name)]
+    settings = {name: _descend(parameters, parameter(name, experiment)) for name in sorted({*SHARED, *own})}
+    for part in experiment.parts:
+        chosen = [name for name in CHOSEN_BLOCKS if getattr(part, name, None)]
+        settings[part.name] = {name: _descend(parameters, parameter(name, experiment, part)) for name in chosen}
+    return settings
 
 
 def _descend(parameters: Mapping[str, Any], path: str) -> Any:
@@ -89,22 +145,37 @@ def _descend(parameters: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _bind(stage: str, template: Pipeline, experiment: Experiment) -> Pipeline:
+def _bind(stage: str, template: Pipeline, experiment: Experiment, part: Part | None = None) -> Pipeline:
+    own_features = _own_backbones(experiment)
+
     def dataset(name: str) -> str:
         if name in OF_ALL:
             return name
-        return artifact(experiment.dataset if name in OF_THE_DATASET else experiment.name, name)
+        if name in OF_THE_DATASET:
+            return artifact(experiment.dataset, name)
+        if name == "readable" and part is None and own_features:
+            return artifact(owner(experiment, experiment.parts[0]), name)
+        if part is None or name in OF_THE_EXPERIMENT:
+            return artifact(experiment.name, name)
+        if name in {"features", "backbone_head"} and experiment.backbone is not None and not own_features:
+            return artifact(experiment.name, name)
+        return artifact(owner(experiment, part), name)
 
     inputs = template.inputs()
     return Pipeline(
         template,
-        namespace=stage,
+        namespace=stage if part is None else f"{stage}.{part.key}",
         inputs={name: dataset(name) for name in inputs if not name.startswith("params:")},
         outputs={name: dataset(name) for name in template.all_outputs()},
         parameters={
-            name: f"params:{parameter(name.removeprefix('params:'), experiment)}"
+            name: f"params:{parameter(name.removeprefix('params:'), experiment, part)}"
             for name in inputs
             if name.startswith("params:")
         },
         tags=[stage, experiment.name],
     )
+
+
+def owner(experiment: Experiment, part: Part) -> str:
+    """Return the name under which a part's own artifacts stand in the catalog."""
+    return artifact(experiment.name, part.key)

@@ -77,3 +77,13 @@ def read_heads(checkpoint: Checkpoint) -> dict[str, Factors]:
         )
         for name in checkpoint.header["variants"]
     }
+
+
+def trainable_parameters(finetuned_heads: Checkpoint, retrained: Checkpoint) -> dict[str, int]:
+    """Return how many numbers fine-tuning may change in each variant."""
+    networks = retrained.header["variants"]
+    network = sum(
+        tensor[0, 0].numel() for name, tensor in retrained.tensors.items() if name.startswith(("weights", "biases"))
+    )
+    heads = {name: head.parameters_per_replicate for name, head in read_heads(finetuned_heads).items()}
+    return heads | dict.fromkeys(networks, network)

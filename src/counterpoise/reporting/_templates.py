@@ -39,8 +39,8 @@ def numeric_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> li
 
 
 def unbroken(cell: str) -> str:
-    """Keep what a number is made of on one line: it may break before a bracket, not around ± or `to`."""
-    return re.sub(r"(?<=\d) (±|to) (?=[+−\d])", "\u00a0\\1\u00a0", cell)
+    """Keep what a number is made of on one line: it may break before a bracket, not around ±, `to` and `of`."""
+    return re.sub(r"(?<=\d) (±|to|of) (?=[+−\d])", "\u00a0\\1\u00a0", cell)
 
 
 @cache

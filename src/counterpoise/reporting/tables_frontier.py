@@ -72,7 +72,8 @@ def selection_table(selection: pd.DataFrame) -> Table:
         title=f"Chosen on validation under {gap_symbol(criterion)} ≤ {tolerance:g}, measured on test",
         note="For each seed, the variant with the lowest error on validation among those within the tolerance there; "
         "where none is, the one that comes nearest. Error and bias are measured on test: mean over the seeds, 95% "
-        "interval in brackets. A tolerance that holds on validation need not hold on test: seeds are counted.",
+        "interval in brackets. A tolerance that holds on validation need not hold on test: seeds are counted. "
+        "The last column says whether a prediction needs the group.",
         columns=(
             "Family",
             "Chosen most often",
@@ -80,7 +81,7 @@ def selection_table(selection: pd.DataFrame) -> Table:
             gap_symbol(criterion),
             "Holds on validation",
             "Holds on test",
-            "Needs the group to predict",
+            "Needs the group",
         ),
         rows=rows,
     )

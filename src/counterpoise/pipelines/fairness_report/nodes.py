@@ -18,7 +18,7 @@ from counterpoise.fairness import confusion_counts, evaluate, leakage, noise_flo
 from counterpoise.params import Dataset, Evidence, Report, Selection
 from counterpoise.pipelines.arrays import examples, rows
 from counterpoise.pipelines.evidence import applicable
-from counterpoise.pipelines.heads import CHOSEN
+from counterpoise.pipelines.heads import CHOSEN, trainable_parameters
 from counterpoise.reporting import (
     ReportContext,
     build,
@@ -28,6 +28,7 @@ from counterpoise.reporting import (
     model_card,
     tables,
     tables_frontier,
+    tables_parts,
 )
 from counterpoise.reporting import claims as claims_room
 from counterpoise.storage import Checkpoint
@@ -44,6 +45,7 @@ def measure(
     finetuned_heads: Checkpoint,
     dataset: Dataset,
     report: Report,
+    retrained: Checkpoint | None = None,
 ) -> pd.DataFrame:
     """Return the contract's `metrics`: one row per variant, seed and metric, on the test split.
 
@@ -53,7 +55,9 @@ def measure(
     values = evaluate(**arrays, groups=len(dataset.groups), classes=len(dataset.classes))
     if report.leakage:
         values["leakage"] = torch.tensor(keys["seed"].map(_leakage(samples, splits, features)).to_numpy())
-    known: Mapping[str, Mapping[str, Any]] = finetuned_heads.header["variants"]
+    known: Mapping[str, Mapping[str, Any]] = finetuned_heads.header["variants"] | (
+        retrained.header["variants"] if retrained else {}
+    )
     settings = pd.DataFrame(
         [{name: known.get(variant, {}).get(name) for name in SETTINGS} for variant in keys["variant"]]
     ).astype({"alpha": "float64", "rank": "Int64", "constraint": "str", "strength": "float64"})
@@ -69,7 +73,7 @@ def summarize(metrics: pd.DataFrame, evidence: Evidence, report: Report) -> tupl
     names = ["method", *SETTINGS]
     run = metrics.drop_duplicates("variant").set_index("variant")[names].astype(object)
     tested = applicable(evidence, run.where(run.notna(), None).to_dict("index"))
-    published = [row.model_dump() for row in tested.published]
+    published = [row.model_dump(exclude_none=True) for row in tested.published]
     return tables.summary(metrics, published), claims_room.evaluate(metrics, _claims(tested), level=report.level)
 
 
@@ -163,6 +167,8 @@ def write_report(
     selection: pd.DataFrame | None = None,
     hypervolume_differences: pd.DataFrame | None = None,
     importance_effect: pd.DataFrame | None = None,
+    finetuned_heads: Checkpoint | None = None,
+    retrained: Checkpoint | None = None,
     **drawn: go.Figure,
 ) -> tuple[str, dict[str, Any], str]:
     """Return the HTML report, the same as JSON, and the model card. What an experiment does not have is left out."""
@@ -176,6 +182,10 @@ def write_report(
         )
         if frame is not None
     ]
+    if finetuned_heads is not None and retrained is not None:
+        further.append(tables_parts.parameter_counts(summary, trainable_parameters(finetuned_heads, retrained)))
+    if run["parts"] and "figure_parts" in drawn:
+        further.append(tables_parts.before_after(summary, parts=list(run["parts"].values())))
     context = ReportContext(
         experiment=run["experiment"],
         title=run["title"],

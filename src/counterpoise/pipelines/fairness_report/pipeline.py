@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kedro.pipeline import Node, Pipeline
 
 from counterpoise.pipelines.fairness_report.nodes import (
@@ -13,48 +15,59 @@ from counterpoise.pipelines.fairness_report.nodes import (
     summarize,
     write_report,
 )
+from counterpoise.pipelines.fairness_report.parts import draw_representation, join_parts, project
 from counterpoise.reporting.figures import learning_curves
+from counterpoise.reporting.figures_parts import ablation, by_part
 
 FIGURES = ["figure_performance", "figure_differences", "figure_fisher"]
 FRONTIER_FIGURES = ["figure_frontier_eo", "figure_frontier_dp", "figure_hypervolumes"]
 
 
-def create_pipeline(*, images: bool, frontier: bool) -> Pipeline:
-    """Return the stage with unbound names. For images the report may show some; a frontier has figures of its own."""
+def create_pipeline(
+    *,
+    images: bool,
+    frontier: bool = False,
+    retrain: bool = False,
+    parts: Mapping[str, str] | None = None,
+    own_features: bool = True,
+    view: str | None = None,
+) -> Pipeline:
+    """Return the stage with unbound names.
+
+    Args:
+        images: the report may show some.
+        frontier: the models are those that the tolerance chose, and the frontier has figures of its own.
+        retrain: whole networks were fine-tuned beside the heads.
+        parts: name → key of the experiment's parts, whose results are measured apart and joined.
+        own_features: whether each part has features of its own.
+        view: the figure that shows the parts side by side.
+    """
     heads = "chosen_models" if frontier else "finetuned_heads"
-    nodes = [
-        Node(
-            measure,
-            ["predictions", "samples", "splits", "features", heads, "params:dataset", "params:report"],
-            "metrics",
-            name="measure",
-        ),
+    keys = list((parts or {}).values())
+    nodes = [_measured(heads, retrain=retrain)] if not keys else _joined(keys, heads, own_features=own_features)
+    importance = f"{keys[0]}__importance" if keys else "importance"
+    nodes += [
         Node(summarize, ["metrics", "params:evidence", "params:report"], ["summary", "claims"], name="summarize"),
         Node(floors, ["predictions", "params:dataset"], "noise_floors", name="noise_floors"),
         Node(
             draw_figures,
-            ["metrics", "summary", "claims", "noise_floors", "importance", "params:dataset"],
+            ["metrics", "summary", "claims", "noise_floors", importance, "params:dataset"],
             FIGURES,
             name="draw_figures",
         ),
     ]
     inputs = [
         *("summary", "claims", "predictions", "noise_floors", "data_summary"),
-        *("params:dataset", "params:evidence", "run", *FIGURES),
+        *("params:dataset", "params:evidence", "run"),
     ]
+    for made, drawn in (_frontier(frontier), _view(view, keys), _curves(frontier)):
+        nodes += made
+        inputs += drawn
+    inputs += FIGURES
     if frontier:
-        nodes.append(
-            Node(
-                draw_frontier,
-                ["frontier", "selection", "hypervolumes", "noise_floors", "params:selection"],
-                FRONTIER_FIGURES,
-                name="draw_frontier",
-            )
-        )
-        inputs += ["selection", "hypervolume_differences", "importance_effect", *FRONTIER_FIGURES]
-    else:
-        nodes.append(Node(learning_curves, "learning_curves", "figure_curves", name="draw_curves"))
-        inputs += ["figure_curves"]
+        inputs += ["selection", "hypervolume_differences", "importance_effect"]
+    if retrain:
+        inputs += ["finetuned_heads", "retrained"]
     if images:
         nodes.append(
             Node(
@@ -72,3 +85,75 @@ def create_pipeline(*, images: bool, frontier: bool) -> Pipeline:
         name="write_report",
     )
     return Pipeline([*nodes, report])
+
+
+Drawn = tuple[list[Node], list[str]]
+"""Nodes that draw, and the figures that they draw."""
+
+
+def _measured(heads: str, *, retrain: bool) -> Node:
+    inputs = ["predictions", "samples", "splits", "features", heads, "params:dataset", "params:report"]
+    return Node(measure, [*inputs, *(["retrained"] if retrain else [])], "metrics", name="measure")
+
+
+def _joined(keys: list[str], heads: str, *, own_features: bool) -> list[Node]:
+    """Measure each part, then put the parts together."""
+    measured = [
+        Node(
+            measure,
+            [
+                f"{key}__predictions",
+                "samples",
+                "splits",
+                f"{key}__features" if own_features else "features",
+                f"{key}__{heads}",
+                "params:dataset",
+                "params:report",
+            ],
+            f"{key}__metrics",
+            name=f"measure_{key}",
+        )
+        for key in keys
+    ]
+    joined = ["metrics", "predictions", "learning_curves"]
+    frames = [f"{key}__{kind}" for key in keys for kind in joined]
+    return [*measured, Node(join_parts, {name: name for name in ["run", *frames]}, joined, name="join_parts")]
+
+
+def _frontier(frontier: bool) -> Drawn:
+    if not frontier:
+        return [], []
+    inputs = ["frontier", "selection", "hypervolumes", "noise_floors", "params:selection"]
+    return [Node(draw_frontier, inputs, FRONTIER_FIGURES, name="draw_frontier")], FRONTIER_FIGURES
+
+
+def _curves(frontier: bool) -> Drawn:
+    if frontier:
+        return [], []
+    return [Node(learning_curves, "learning_curves", "figure_curves", name="draw_curves")], ["figure_curves"]
+
+
+def _view(view: str | None, keys: list[str]) -> Drawn:
+    if view == "parts":
+        return [Node(by_part, ["metrics", "summary"], "figure_parts", name="draw_parts")], ["figure_parts"]
+    if view == "ablation":
+        return [Node(ablation, "metrics", "figure_ablation", name="draw_ablation")], ["figure_ablation"]
+    if view != "representation":
+        return [], []
+    projected = [
+        Node(
+            project,
+            [f"{key}__pretrained", f"{key}__features", "samples", "splits"],
+            f"{key}__components",
+            name=f"project_{key}",
+        )
+        for key in keys
+    ]
+    components = [f"{key}__components" for key in keys]
+    drawn = Node(
+        draw_representation,
+        {name.removeprefix("params:"): name for name in ["run", "params:dataset", *components]},
+        "figure_representation",
+        name="draw_representation",
+    )
+    return [*projected, drawn], ["figure_representation"]

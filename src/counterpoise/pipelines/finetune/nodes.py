@@ -12,7 +12,7 @@ from torch import Tensor
 
 from counterpoise.fairness import confusion_counts, metrics
 from counterpoise.methods import cross_entropy
-from counterpoise.nn import Factors, HeadBank, History, Optimizer, fit, generators, predict_logits
+from counterpoise.nn import Factors, HeadBank, History, Loss, Optimizer, fit, generators, predict_logits
 from counterpoise.params import Dataset, Seeds, Training
 from counterpoise.pipelines.arrays import examples, origin, predictions_of, require_features, require_seeds, rows
 from counterpoise.pipelines.heads import PRETRAINED, pretrained_head, read_heads, write_heads
@@ -39,13 +39,7 @@ def train_heads(
     heads = read_heads(head_bank)
     require_features(features, "head_bank", next(iter(heads.values())).first.shape[-2])
     bank = HeadBank(heads)
-    total, classes, groups = epochs or finetune.epochs, len(dataset.classes), len(dataset.groups)
-
-    def validation_error(
-        logits: Float[Tensor, "R V m k"], y: Int[Tensor, "R m"], s: Int[Tensor, "R m"]
-    ) -> Float[Tensor, "R V"]:
-        counts = confusion_counts(y.unsqueeze(1), logits.argmax(dim=-1), s.unsqueeze(1), groups=groups, classes=classes)
-        return metrics.err(counts)
+    total = epochs or finetune.epochs
 
     with training_progress("finetune", total) as advance:
         history = fit(
@@ -58,13 +52,25 @@ def train_heads(
             batch_size=finetune.batch_size,
             generators=generators(seeds.root, "fine-tuning batches"),
             validation=rows(splits, "validation"),
-            criterion=validation_error,
-            classes=classes,
+            criterion=validation_error(dataset),
+            classes=len(dataset.classes),
             on_epoch=advance,
         )
     variants = head_bank.header["variants"]
     curves = _curves(history, {name: variants[name]["method"] for name in bank.names}, seeds)
     return write_heads(bank.heads(), variants, **origin(splits)), curves
+
+
+def validation_error(dataset: Dataset) -> Loss:
+    """Return the criterion by which an epoch is kept: the error on the validation rows."""
+
+    def criterion(
+        logits: Float[Tensor, "R V m k"], y: Int[Tensor, "R m"], s: Int[Tensor, "R m"]
+    ) -> Float[Tensor, "R V"]:
+        sizes = {"groups": len(dataset.groups), "classes": len(dataset.classes)}
+        return metrics.err(confusion_counts(y.unsqueeze(1), logits.argmax(dim=-1), s.unsqueeze(1), **sizes))
+
+    return criterion
 
 
 def predict_test(

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from counterpoise.methods import cross_entropy
-from counterpoise.nn import Optimizer, StackedMLP, fit, generators
-from counterpoise.params import Backbone, Dataset, Network, Seeds, Training
+from counterpoise.methods import cross_entropy, penalized
+from counterpoise.nn import Loss, Optimizer, StackedMLP, fit, generators
+from counterpoise.params import Backbone, Dataset, Network, Penalty, Seeds, Training
 from counterpoise.pipelines.arrays import examples, feature_matrix, origin, require_seeds, rows
 from counterpoise.pipelines.progress import training_progress
 from counterpoise.storage import Checkpoint, as_header
@@ -24,11 +24,15 @@ def train_networks(
     splits: Checkpoint,
     dataset: Dataset,
     network: Network,
+    penalty: Penalty,
     pretrain: Training,
     epochs: int | None,
     seeds: Seeds,
 ) -> Checkpoint:
-    """Train the networks on each replicate's pretraining rows, from which the input statistics are taken too."""
+    """Train the networks on each replicate's pretraining rows, from which the input statistics are taken too.
+
+    With a penalty they are the fair pretrained models of WIN, Section 4.3.
+    """
     require_seeds(seeds, splits=splits)
     x, members = feature_matrix(samples), rows(splits, "pretrain")
     mean = torch.stack([x[own].mean(dim=0) for own in members])
@@ -41,7 +45,10 @@ def train_networks(
         generators=generators(seeds.root, "initial weights"),
     )
     header = as_header(architecture="mlp", widths=list(bank.widths), **origin(splits))
-    return _train(bank, header, samples, x, members, pretrain, epochs, seeds)
+    loss: Loss = cross_entropy
+    if penalty.strength:
+        loss = penalized({penalty.constraint: penalty.strength}, groups=len(dataset.groups))
+    return _train(bank, header, samples, x, members, pretrain, epochs, seeds, loss)
 
 
 def _train(
@@ -53,6 +60,7 @@ def _train(
     pretrain: Training,
     epochs: int | None,
     seeds: Seeds,
+    loss: Loss = cross_entropy,
 ) -> Checkpoint:
     total = epochs or pretrain.epochs
     with training_progress("pretrain", total) as advance:
@@ -60,7 +68,7 @@ def _train(
             bank,
             examples(samples, x),
             members,
-            loss=cross_entropy,
+            loss=loss,
             optimizer=Optimizer(**pretrain.optimizer.model_dump()),
             epochs=total,
             batch_size=pretrain.batch_size,

@@ -45,6 +45,7 @@ def _tables() -> Pipeline:
                     "splits",
                     "params:dataset",
                     "params:network",
+                    "params:penalty",
                     "params:pretrain",
                     "params:epochs",
                     "params:seeds",

@@ -23,7 +23,7 @@ def create_pipeline() -> Pipeline:
                     "params:selection",
                     "params:seeds",
                 ],
-                ["frontier", "selection", "chosen_outcomes"],
+                ["frontier", "selection", "tolerances", "chosen_outcomes"],
                 name="judge",
             ),
             Node(

@@ -1,0 +1,67 @@
+"""Experiments of several parts: their results in one table, and what their heads see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import torch
+
+from counterpoise.params import Dataset
+from counterpoise.pipelines.arrays import examples, rows
+from counterpoise.pipelines.heads import pretrained_head
+from counterpoise.reporting.figures_parts import representation
+from counterpoise.reporting.wording import join_part
+from counterpoise.storage import Checkpoint
+
+
+def join_parts(run: dict[str, Any], **frames: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the metrics, predictions and learning curves of all parts; a variant is named `<part>/<variant>`.
+
+    Args:
+        run: its `parts` map the keys of the catalog to the names of the parts.
+        frames: `<key>__metrics`, `<key>__predictions` and `<key>__learning_curves` of each part.
+    """
+    joined = []
+    for kind in ("metrics", "predictions", "learning_curves"):
+        parts = []
+        for key, name in run["parts"].items():
+            frame = frames[f"{key}__{kind}"]
+            parts.append(frame.assign(variant=[join_part(name, variant) for variant in frame["variant"]]))
+            if kind == "metrics":
+                parts[-1]["part"] = name
+        joined.append(pd.concat(parts, ignore_index=True))
+    metrics, predictions, curves = joined
+    return metrics, predictions, curves
+
+
+def project(pretrained: Checkpoint, features: Checkpoint, samples: pd.DataFrame, splits: Checkpoint) -> pd.DataFrame:
+    """Return the principal components of the head's input, of the first replicate's test rows predicted positive.
+
+    Returns:
+        Frame with `group, x, y, share_x, share_y`: the first two components, and the share of the variance of each.
+    """
+    data, members = examples(samples, features.tensors["features"]), rows(splits, "test")
+    weight, bias = pretrained_head(pretrained)
+    x, _, s = data.replicate(0).take(members[:1])
+    positive = (x[0] @ weight[0] + bias[0]).argmax(dim=-1) == 1
+    chosen = x[0][positive].double()
+    centred = chosen - chosen.mean(dim=0)
+    _, scale, directions = torch.linalg.svd(centred, full_matrices=False)
+    # A direction has no sign of its own: the larger of its entries is taken for positive.
+    largest = directions.gather(1, directions.abs().argmax(dim=1, keepdim=True))
+    points = centred @ (directions * largest.sign())[:2].T
+    share = scale.square() / scale.square().sum()
+    frame = pd.DataFrame({"group": s[0][positive].numpy(), "x": points[:, 0].numpy(), "y": points[:, 1].numpy()})
+    return frame.assign(share_x=float(share[0]), share_y=float(share[1]))
+
+
+def draw_representation(run: dict[str, Any], dataset: Dataset, **components: pd.DataFrame) -> go.Figure:
+    """Return Figure 1: what the heads of all parts see of the samples that are predicted positive."""
+    frames = {name: components[f"{key}__components"] for key, name in run["parts"].items()}
+    points = pd.concat([frame.assign(part=name) for name, frame in frames.items()], ignore_index=True)
+    shares = {
+        name: (float(frame["share_x"].iloc[0]), float(frame["share_y"].iloc[0])) for name, frame in frames.items()
+    }
+    return representation(points, dataset.group_names, shares=shares)

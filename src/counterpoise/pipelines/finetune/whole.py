@@ -1,0 +1,78 @@
+"""Fine-tune whole networks under a penalty: what WIN is compared with in Section 4.4."""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+
+from counterpoise.methods import Constraint, penalized
+from counterpoise.nn import Optimizer, StackedMLP, fit, generators, predict_logits
+from counterpoise.params import Dataset, Retrain, Seeds, Training
+from counterpoise.pipelines.arrays import examples, feature_matrix, origin, predictions_of, require_seeds, rows
+from counterpoise.pipelines.finetune.nodes import validation_error
+from counterpoise.pipelines.progress import training_progress
+from counterpoise.storage import Checkpoint, as_header
+
+METHOD = "retrain"
+
+
+def retrain_networks(
+    samples: pd.DataFrame,
+    splits: Checkpoint,
+    pretrained: Checkpoint,
+    dataset: Dataset,
+    finetune: Training,
+    retrain: Retrain,
+    epochs: int | None,
+    seeds: Seeds,
+) -> tuple[Checkpoint, pd.DataFrame]:
+    """Fine-tune every weight of the pretrained networks on the new task, once under each penalty, as one stack.
+
+    Returns:
+        The networks at their epochs with the lowest validation error, variants on the second axis; their predictions.
+    """
+    require_seeds(seeds, splits=splits, pretrained=pretrained)
+    grid: dict[str, tuple[Constraint | None, float]] = {METHOD: (None, 0.0)} if 0 in retrain.strengths else {}
+    for constraint in retrain.constraints:
+        grid |= {f"{METHOD}_{constraint}_{value:g}": (constraint, value) for value in retrain.strengths if value}
+    bank = StackedMLP.from_state(pretrained.tensors, pretrained.header["widths"], copies=len(grid))
+    strengths: dict[Constraint, float | torch.Tensor] = {
+        name: torch.tensor([value if constraint == name else 0.0 for constraint, value in grid.values()])
+        for name in ("dp", "eo")
+    }
+    data, total = examples(samples, feature_matrix(samples)), epochs or finetune.epochs
+    with training_progress("retrain", total) as advance:
+        fit(
+            bank,
+            data,
+            rows(splits, "train"),
+            loss=penalized(strengths, groups=len(dataset.groups)),
+            optimizer=Optimizer(**finetune.optimizer.model_dump()),
+            epochs=total,
+            batch_size=finetune.batch_size,
+            generators=generators(seeds.root, "fine-tuning batches"),
+            validation=rows(splits, "validation"),
+            criterion=validation_error(dataset),
+            classes=len(dataset.classes),
+            on_epoch=advance,
+        )
+    variants = {
+        name: {"method": METHOD, "alpha": None, "rank": None, "constraint": constraint, "strength": value or None}
+        for name, (constraint, value) in grid.items()
+    }
+    members = rows(splits, "test")
+    logits = predict_logits(bank, data, members, classes=len(dataset.classes))
+    score, prediction = logits.softmax(dim=-1)[..., 1], logits.argmax(dim=-1)
+    predicted = [
+        predictions_of(data, METHOD, name, seed, members[r], score[r, v], prediction[r, v])
+        for v, name in enumerate(grid)
+        for r, seed in enumerate(seeds.root)
+    ]
+    tensors = {name: tensor.detach() for name, tensor in bank.state_dict().items()}
+    header = as_header(architecture="mlp", widths=list(bank.widths), variants=variants, **origin(splits))
+    return Checkpoint(tensors, header), pd.concat(predicted, ignore_index=True)
+
+
+def join_predictions(head_predictions: pd.DataFrame, retrained_predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the predictions of heads and whole networks in one table."""
+    return pd.concat([head_predictions, retrained_predictions], ignore_index=True)
