@@ -96,12 +96,12 @@ def run_here(began: float, phases: Path, arguments: list[str]) -> None:
         phases.write_text(json.dumps(watch.phases))
 
 
-def run(project: Path, env: str) -> tuple[float, int, dict[str, float]]:
+def run(project: Path, env: str, *options: str) -> tuple[float, int, dict[str, float]]:
     """Run in a new process; return its wall time, peak memory in bytes, and the time of each phase."""
     phases = project / "phases.json"
     began = time.time()
     process = subprocess.Popen(
-        [sys.executable, __file__, "--child", repr(began), str(phases), f"--env={env}"],
+        [sys.executable, __file__, "--child", repr(began), str(phases), f"--env={env}", *options],
         cwd=project,
         env=os.environ | QUIET,
         stdout=subprocess.DEVNULL,

@@ -23,7 +23,7 @@ from counterpoise.data import draw_splits, encode, read
 from counterpoise.fairness import confusion_counts, err
 from counterpoise.methods import neutralize, weighted_svd
 from counterpoise.nn import generators
-from counterpoise.params import Dataset, Network, Report, Seeds, Training, Variants
+from counterpoise.params import Dataset, Network, Penalty, Report, Seeds, Training, Variants
 from counterpoise.pipelines.data_split import nodes as data_split
 from counterpoise.pipelines.fairness_report import nodes as fairness_report
 from counterpoise.pipelines.finetune import nodes as finetune
@@ -146,7 +146,8 @@ def bank(parameters: dict, seeds: list[int]) -> dict[tuple[str, int], Tensor]:
     splits = data_split.split_samples(samples, dataset, drawn)
     network = Network.model_validate(parameters["networks"]["mlp2"])
     training = Training.model_validate(parameters["pretrain"])
-    pretrained = pretrain.train_networks(samples, splits, dataset, network, training, None, drawn)
+    penalty = Penalty.model_validate(parameters["penalties"]["none"])
+    pretrained = pretrain.train_networks(samples, splits, dataset, network, penalty, training, None, drawn)
     features = pretrain.compute_features(samples, pretrained)
     importance = group_fisher.compute_importance(samples, splits, features, pretrained, dataset)
     variants = Variants.model_validate(parameters["variants"]["win"])

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +125,12 @@ def _quiet() -> Iterator[None]:
 def project(tmp_path: Path) -> Project:
     """A project of the test's own."""
     return Project.create(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def project_factory(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Project]:
+    """Make projects that several tests share, by name."""
+    return lambda name: Project.create(tmp_path_factory.mktemp(name) / "project")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from kedro.runner import SequentialRunner
 
 from counterpoise.data import SPLITS
 from counterpoise.errors import InputError
-from counterpoise.params import Dataset, Network, OptimizerSettings, Seeds, Training, Variants
+from counterpoise.params import Dataset, Network, OptimizerSettings, Penalty, Seeds, Training, Variants
 from counterpoise.pipelines import data_split, finetune, group_fisher, pretrain, weighted_svd
 from counterpoise.pipelines.arrays import rows
 from counterpoise.storage import Checkpoint
@@ -39,6 +39,7 @@ PARAMETERS = {
     "dataset": TABLE,
     "seeds": Seeds(SEEDS),
     "network": Network(layers=2, width=WIDTH),
+    "penalty": Penalty(constraint="eo", strength=0),
     "pretrain": TRAINING,
     "finetune": TRAINING,
     "epochs": None,
