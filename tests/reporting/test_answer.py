@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from counterpoise.reporting import ReportContext, claims
-from counterpoise.reporting.answer import answer, headline
+from counterpoise.reporting.answer import _side, answer, headline
 
 
 def verdicts(*names: str) -> pd.DataFrame:
@@ -81,3 +81,17 @@ def test_reservations_name_the_seeds_and_the_floor(context: ReportContext) -> No
     assert "0.033 for ΔEO and 0.007 for ΔDP" in floor
     unknown: dict[str, Any] = {"tl": {"delta_eo": float("nan")}}
     assert len(answer(replace(context, noise_floor=unknown)).reservations) == 1
+
+
+@pytest.mark.parametrize(
+    ("variant", "phrase"),
+    [
+        ("eo_0.1/win_r2_a0.5", "WIN (EO 0.1, r2 a0.5)"),
+        ("mlp3/pretrained", "the pretrained model (MLP-3)"),
+        ("adam/tl", "plain fine-tuning (TL) (Adam)"),
+        ("retrain_eo_0.5", "retraining the whole network (eo 0.5)"),
+        ("ours", "ours"),
+    ],
+)
+def test_a_variant_that_is_chosen_by_its_name_is_called_by_its_method(variant: str, phrase: str) -> None:
+    assert _side({"variant": variant}) == phrase

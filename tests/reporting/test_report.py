@@ -182,7 +182,7 @@ def test_columns_of_numbers_are_flush_right_and_numbers_unbroken() -> None:
     assert [unbroken(cell).replace("\u00a0", "_") for cell in (*(row[1] for row in rows), "3 of 4 seeds to TL")] == [
         "16.04_±_0.35 (16.676_±_0.313)",
         "−0.25 (−0.40_to_−0.10)",
-        "3 of 4 seeds to TL",
+        "3_of_4 seeds to TL",
     ]
 
 

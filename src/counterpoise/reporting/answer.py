@@ -12,6 +12,7 @@ from counterpoise.fairness import METRICS
 from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting.context import ReportContext
 from counterpoise.reporting.wording import (
+    METHOD_TITLES,
     enumerate_words,
     interval,
     is_missing,
@@ -20,6 +21,8 @@ from counterpoise.reporting.wording import (
     metric_symbol,
     metric_unit,
     number,
+    part_title,
+    split_part,
 )
 
 SUPPORTED: Final = "supported"
@@ -99,8 +102,18 @@ def _difference(row: Any, right: str) -> str:
 def _side(selector: Mapping[str, Any]) -> str:
     """Name a selector's variant: the method's name, with the settings that were needed to single it out."""
     settings = [f"{key} {value}" for key, value in selector.items() if key not in ("method", "variant")]
-    name = method_phrase(str(selector["method"])) if "method" in selector else str(selector.get("variant", ""))
+    name = method_phrase(str(selector["method"])) if "method" in selector else _phrase(str(selector.get("variant", "")))
     return f"{name} ({', '.join(settings)})" if settings and name else name or enumerate_words(settings)
+
+
+def _phrase(variant: str) -> str:
+    """Name a variant that is selected by its name: `eo_0.1/win_r2_a0.5` → WIN (EO 0.1, r2 a0.5)."""
+    part, name = split_part(variant)
+    method, _, settings = name.partition("_")
+    if method not in METHOD_TITLES:
+        return variant
+    details = [detail for detail in (part_title(part) if part else "", settings.replace("_", " ")) if detail]
+    return f"{method_phrase(method)} ({', '.join(details)})" if details else method_phrase(method)
 
 
 def _reservations(context: ReportContext) -> list[str]:

@@ -34,7 +34,8 @@ def summary(
         correction: n_test / n_train, to widen the intervals by Nadeau and Bengio (2003); none by default.
 
     Returns:
-        Frame with columns `SUMMARY_COLUMNS`, ordered by method, settings and metric whatever the order of the input.
+        Frame with columns `SUMMARY_COLUMNS`, ordered by method, settings and metric whatever the order of the
+        input; the parts of an experiment stay in theirs.
         `n` counts the seeds that have a value; `reported` is NaN where the paper prints none.
 
     Raises:
@@ -133,19 +134,22 @@ def test_rows(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def variant_order(frame: pd.DataFrame) -> dict[str, str]:
-    """Variants with their methods: the known methods first, then by settings (nulls first), then by name.
+    """Variants with their methods: part by part, the known methods first, then by settings, then by name.
 
     Raises:
         InputError: one variant name for two methods.
     """
     known = {method: place for place, method in enumerate(METHOD_TITLES)}
     settings = [column for column in SETTINGS if column in frame.columns]
-    rows = frame[["method", "variant", *settings]].drop_duplicates()
+    parts = ["part"] if "part" in frame.columns else []
+    order = {part: place for place, part in enumerate(dict.fromkeys(frame["part"]))} if parts else {}
+    rows = frame[["method", "variant", *settings, *parts]].drop_duplicates()
 
     def place(row: Any) -> tuple[Any, ...]:
         chosen = [getattr(row, column) for column in settings]
         nulls_first = [(False, "") if pd.isna(value) else (True, value) for value in chosen]
-        return (known.get(row.method, len(known)), row.method, nulls_first, row.variant)
+        first = order[row.part] if parts else 0
+        return (first, known.get(row.method, len(known)), row.method, nulls_first, row.variant)
 
     methods: dict[str, str] = {}
     for row in sorted(rows_of(rows), key=place):

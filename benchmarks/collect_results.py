@@ -1,0 +1,106 @@
+"""Copy the tables of finished runs into docs/results and write the page that shows them.
+
+    python benchmarks/collect_results.py
+
+Reads data/08_reporting; an experiment that has not been run here keeps the tables that the documentation has of it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from counterpoise.experiments import EXPERIMENTS, Experiment
+from counterpoise.reporting import wording
+
+ROOT = Path(__file__).parents[1]
+RUNS, PAGES = ROOT / "data" / "08_reporting", ROOT / "docs" / "results"
+COPIED = ("claims.csv", "selection.csv", "hypervolume_differences.csv", "importance_effect.csv")
+METRICS = ("err", "delta_eo", "delta_dp")
+LONGEST = 40
+"""Variants that a table of the page shows; a longer one is left to its file."""
+
+INTRODUCTION = """# Results
+
+Measured on real data, ten seeds, mean ± standard deviation on the test part, with what the paper prints in brackets.
+The files behind each table lie beside this page, which is written by `benchmarks/collect_results.py`. What follows from
+the numbers is in [Replication](../replication.md) and [The frontier](../frontier.md).
+
+The experiments on images ran in the environment `laptop`: the first 10,000 CelebA faces at half size, 13,224 LFW faces,
+features of EfficientNet-Lite0 at 128 pixels in float32; the paper uses ResNet-18 and all of CelebA. The attribute Heavy
+Makeup of this LFW sample is a stand-in, the score of a linear classifier. `architectures_celeba` and
+`architectures_lfwa` need weights that torchvision downloads and have not been run.
+"""
+
+
+def collect(experiment: Experiment) -> None:
+    """Copy an experiment's small tables."""
+    source, target = RUNS / experiment.name, PAGES / experiment.name
+    if not (source / "summary.csv").is_file():
+        return
+    if json.loads((source / "report.json").read_text())["lineage"]["environment"] == "smoke":
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    summary = pd.read_csv(source / "summary.csv")
+    keep = [*METRICS, "auc", "balanced_accuracy", "leakage"]
+    summary[summary["metric"].isin(keep)].to_csv(target / "summary.csv", index=False, float_format="%.6g")
+    for name in COPIED:
+        if (source / name).is_file():
+            pd.read_csv(source / name).to_csv(target / name, index=False, float_format="%.6g")
+    if (source / "tolerances.csv").is_file():
+        sweep = pd.read_csv(source / "tolerances.csv")
+        keys = ["family", "criterion", "tolerance"]
+        means = sweep.groupby(keys, sort=False)[["test_err", "test_bias", "meets"]].mean().reset_index()
+        means.to_csv(target / "tolerances.csv", index=False, float_format="%.6g")
+
+
+def section(experiment: Experiment) -> str:
+    """Return an experiment's part of the page."""
+    folder = PAGES / experiment.name
+    if not (folder / "summary.csv").is_file():
+        return ""
+    summary = pd.read_csv(folder / "summary.csv")
+    lines = [f"## `{experiment.name}`", "", experiment.title, ""]
+    variants = list(dict.fromkeys(summary["variant"]))
+    if len(variants) <= LONGEST:
+        lines += ["| variant | " + " | ".join(map(wording.metric_label, METRICS)) + " |", "|---|---|---|---|"]
+        for variant in variants:
+            own = summary[summary["variant"] == variant].set_index("metric")
+            lines.append(f"| {variant} | " + " | ".join(_cell(own, metric) for metric in METRICS) + " |")
+    else:
+        lines.append(f"{len(variants)} variants: [summary.csv]({experiment.name}/summary.csv).")
+        spread = summary[summary["metric"].isin(METRICS)].groupby("metric", sort=False)["mean"].agg(["min", "max"])
+        lines += ["", "| | lowest mean | highest mean |", "|---|---|---|"]
+        lines += [
+            f"| {wording.metric_label(str(metric))} | {wording.number(row['min'], str(metric))} "
+            f"| {wording.number(row['max'], str(metric))} |"
+            for metric, row in spread.iterrows()
+        ]
+    claims = pd.read_csv(folder / "claims.csv")
+    if len(claims):
+        counts = ", ".join(f"{verdict}: {count}" for verdict, count in claims["verdict"].value_counts().items())
+        lines += ["", f"Claims tested: {len(claims)} ({counts}): [claims.csv]({experiment.name}/claims.csv)."]
+    return "\n".join([*lines, ""])
+
+
+def _cell(own: pd.DataFrame, metric: str) -> str:
+    if metric not in own.index:
+        return "n/a"
+    row = own.loc[metric]
+    ours = wording.plus_minus(row["mean"], row["std"], metric)
+    if pd.isna(row["reported"]):
+        return ours
+    return f"{ours} ({wording.reported(row['reported'], row['reported_std'], metric)})"
+
+
+def main() -> None:
+    for experiment in EXPERIMENTS:
+        collect(experiment)
+    sections = [section(experiment) for experiment in EXPERIMENTS]
+    (PAGES / "index.md").write_text("\n".join([INTRODUCTION, *filter(None, sections)]))
+
+
+if __name__ == "__main__":
+    main()
