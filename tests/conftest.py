@@ -134,17 +134,27 @@ def project_factory(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
-    """The registered default, run once and tracked; all tests, of all workers, only read it."""
+def run_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[..., Project]:
+    """Run a pipeline once in a project that all tests, of all workers, only read."""
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
-    with _alone(shared / "smoke.lock"):
-        path = shared / "smoke"
-        if not (path / "finished").exists():
-            project = Project.create(path)
-            project.run(params={"tracking": True})
-            (path / "finished").touch()
-    return Project(path)
+
+    def run(name: str, pipeline: str | None = None, **params: Any) -> Project:
+        with _alone(shared / f"{name}.lock"):
+            path = shared / name
+            if not (path / "finished").exists():
+                project = Project.create(path)
+                project.run(pipeline, params=params)
+                (path / "finished").touch()
+        return Project(path)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def smoke(run_once: Callable[..., Project]) -> Project:
+    """The registered default, tracked."""
+    return run_once("smoke", tracking=True)
 
 
 @contextmanager

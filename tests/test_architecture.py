@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from kedro.io import DataCatalog
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Node, Pipeline
 from kedro.utils import load_obj
 
 import counterpoise
@@ -19,7 +19,7 @@ from counterpoise import storage
 from counterpoise.data import READERS
 from counterpoise.experiments import DEFAULT, EXPERIMENTS, Experiment
 from counterpoise.pipeline_registry import register_pipelines
-from counterpoise.pipelines.assemble import artifact, blocks, parameter, stages
+from counterpoise.pipelines.assemble import artifact, blocks, owner, parameter, stages
 
 PACKAGE = Path(counterpoise.__file__).parent
 REPOSITORY = PACKAGE.parents[1]
@@ -93,11 +93,11 @@ def test_files_are_short_and_say_what_they_are(path: Path) -> None:
 class TestExperiments:
     def test_assembles_into_stages_in_order(self, experiment: Experiment) -> None:
         pipeline = register_pipelines()[experiment.name]
-        assert {node.namespace for node in pipeline.nodes} == set(stages(experiment))
         order = list(stages(experiment))
+        assert {stage_of(node) for node in pipeline.nodes} == set(order)
         for node in pipeline.nodes:
             makers = [other for other in pipeline.nodes if set(other.outputs) & set(node.inputs)]
-            assert all(order.index(str(maker.namespace)) <= order.index(str(node.namespace)) for maker in makers)
+            assert all(order.index(stage_of(maker)) <= order.index(stage_of(node)) for maker in makers)
 
     def test_reads_blocks_that_are_there(self, experiment: Experiment, base: dict[str, Any]) -> None:
         assert blocks(base, experiment)["dataset"]["reader"] in READERS
@@ -115,11 +115,13 @@ class TestExperiments:
         assert None not in paths, "an output is not in the catalog"
         results = {str(path).removeprefix(f"{REPOSITORY}/") for path in paths}
         own = experiment.name
+        owners = [owner(experiment, part) for part in experiment.parts] or [own]
+        heads = ["finetuned_heads.safetensors"] if experiment.frontier is None else FRONTIER_MODELS
+        tables = REPORTS if experiment.frontier is None else (*REPORTS, *FRONTIER_TABLES)
         assert results >= {
-            f"data/06_models/{own}/pretrained.safetensors",
-            f"data/06_models/{own}/finetuned_heads.safetensors",
+            *(f"data/06_models/{name}/{file}" for name in owners for file in ("pretrained.safetensors", *heads)),
             f"data/07_model_output/{own}/predictions.parquet",
-            *(f"data/08_reporting/{own}/{name}" for name in REPORTS),
+            *(f"data/08_reporting/{own}/{name}" for name in tables),
         }
         assert len(paths) == len(made), "two outputs are the same file"
 
@@ -130,6 +132,13 @@ class TestExperiments:
 
 
 REPORTS = ("metrics.parquet", "summary.csv", "claims.csv", "report.html", "report.json", "model_card.md")
+FRONTIER_MODELS = ["frontier_heads.safetensors", "chosen_models.safetensors", "model"]
+FRONTIER_TABLES = ("frontier.parquet", "selection.csv", "tolerances.csv", "hypervolumes.csv")
+
+
+def stage_of(node: Node) -> str:
+    """Return the stage of a node; within a part, its namespace has the part's key after a dot."""
+    return str(node.namespace).split(".")[0]
 
 
 def test_names_are_unique_and_the_default_is_one_of_them() -> None:
@@ -152,7 +161,8 @@ TEMPLATES = {
 def test_a_stages_readme_names_what_comes_in_and_what_goes_out(stage: str, template: Pipeline) -> None:
     readme = (PACKAGE / "pipelines" / stage / "README.md").read_text()
     assert readme.startswith(f"# {stage}\n")
-    assert {*template.inputs(), *template.outputs()} <= set(re.findall(r"`([\w:]+)`", readme))
+    names = {name.rpartition("__")[2] for name in (*template.inputs(), *template.outputs())}  # a part's key goes before
+    assert names <= set(re.findall(r"`([\w:]+)`", readme))
 
 
 def test_every_stage_has_a_readme() -> None:

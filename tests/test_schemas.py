@@ -67,7 +67,73 @@ def claims() -> pd.DataFrame:
     return pd.DataFrame({**texts, **numbers, "verdict": ["not distinguishable"]})
 
 
-CONTRACT = {"Metrics": metrics, "Predictions": predictions, "Summary": summary, "Claims": claims}
+def frontier() -> pd.DataFrame:
+    return metrics().assign(weight_decay=[np.nan, 0.01], threshold=[np.nan, -0.4])
+
+
+def selection() -> pd.DataFrame:
+    """What we and a peer, which has neither head nor threshold, chose in one replicate."""
+    return pd.DataFrame(
+        {
+            "family": ["chosen", "logistic"],
+            "seed": [3, 3],
+            "variant": ["svd_r1_eo_0.2_t-0.4", "logistic"],
+            "method": ["svd", "logistic"],
+            "rank": pd.array([1, None], dtype="Int64"),
+            "constraint": pd.array(["eo", None], dtype="str"),
+            "strength": [0.2, np.nan],
+            "weight_decay": [0.0, np.nan],
+            "head": pd.array(["svd_r1_eo_0.2", None], dtype="str"),
+            "threshold": [-0.4, np.nan],
+            "own": [True, False],
+            "needs_group": [False, False],
+            "criterion": ["delta_eo"] * 2,
+            "tolerance": [0.05, 0.05],
+            "validation_err": [16.0, 15.5],
+            "validation_bias": [0.03, 0.2],
+            "meets": [True, False],
+            "test_err": [16.1, 15.8],
+            "test_bias": [0.06, 0.19],
+            "holds": [False, False],
+        }
+    )
+
+
+def tolerances() -> pd.DataFrame:
+    texts = {"family": ["chosen"] * 2, "criterion": ["delta_eo"] * 2, "tolerance": [0.05, 0.1], "seed": [3, 3]}
+    return pd.DataFrame({**texts, "meets": [True, True], "test_err": [16.1, 15.9], "test_bias": [0.06, 0.11]})
+
+
+def hypervolumes() -> pd.DataFrame:
+    return pd.DataFrame({"method": ["chosen"], "seed": [3], "bias": ["delta_eo"], "hypervolume": [1.2]})
+
+
+def differences() -> pd.DataFrame:
+    return claims().drop(columns=["claim", "metric"])
+
+
+def hypervolume_differences() -> pd.DataFrame:
+    keys = pd.DataFrame({"bias": ["delta_eo"], "left": ["chosen"], "right": ["leace"]})
+    return pd.concat([keys, differences()], axis=1)
+
+
+def importance_effect() -> pd.DataFrame:
+    keys = pd.DataFrame({"left": ["win"], "right": ["svd"], "rank": [1], "metric": ["err"]})
+    return pd.concat([keys, differences()], axis=1)
+
+
+CONTRACT = {
+    "Metrics": metrics,
+    "Predictions": predictions,
+    "Summary": summary,
+    "Claims": claims,
+    "Frontier": frontier,
+    "Selection": selection,
+    "Tolerances": tolerances,
+    "Hypervolumes": hypervolumes,
+    "HypervolumeDifferences": hypervolume_differences,
+    "ImportanceEffect": importance_effect,
+}
 
 
 def test_the_readers_table_and_samples_pass_unchanged(table: pd.DataFrame, samples: pd.DataFrame) -> None:
@@ -179,6 +245,26 @@ def test_contract_columns_are_exact(schema: str) -> None:
         ("Summary", {"std": -0.1}),
         ("Summary", {"n": -1}),
         ("Summary", {"variant": ""}),
+        ("Frontier", {"weight_decay": -0.1}),
+        ("Frontier", {"threshold": "low"}),
+        ("Frontier", {"method": "win", "variant": "win_r2_a0.5"}),
+        ("Selection", {"family": "chosen"}),  # two choices in one replicate
+        ("Selection", {"meets": False}),
+        ("Selection", {"holds": True}),
+        ("Selection", {"validation_bias": -0.03}),
+        ("Selection", {"validation_err": np.nan}),
+        ("Selection", {"own": True}),  # without a head
+        ("Selection", {"threshold": 0.0}),  # of a peer
+        ("Selection", {"tolerance": 0.0}),
+        ("Tolerances", {"tolerance": 0.05}),
+        ("Tolerances", {"test_bias": -0.1}),
+        ("Hypervolumes", {"hypervolume": -0.1}),
+        ("Hypervolumes", {"hypervolume": np.nan}),
+        ("HypervolumeDifferences", {"p_holm": 0.1}),
+        ("HypervolumeDifferences", {"ci_high": -0.2}),
+        ("ImportanceEffect", {"verdict": "true"}),
+        ("ImportanceEffect", {"rank": 0}),
+        ("ImportanceEffect", {"ci_low": 0.0}),
         ("Claims", {"verdict": "true"}),
         ("Claims", {"p": 1.2, "p_holm": 1.2}),
         ("Claims", {"p_holm": 0.1}),

@@ -14,10 +14,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from counterpoise.errors import InputError
+from counterpoise.serving import Servable, ServableDataset
 from counterpoise.tracking import PER_SEED_VARIANTS, SQLITE, Tracker, TrackingSettings, flat
 
 CONFIGURATION = {"tracking_uri": "sqlite:///mlflow.db", "experiment": "trial", "timeout_seconds": 1}
@@ -117,6 +119,35 @@ def test_files_go_where_a_colleague_looks_for_them(tracker: Tracker, tmp_path: P
     }
     assert logged == {"report.html", "models", "models/tl.safetensors", "figures", "figures/curves.json"}
     assert run.artifact_uri.startswith((tmp_path / "mlruns").as_uri())
+
+
+def test_an_exported_model_is_attached_as_the_folder_it_is(tracker: Tracker, tmp_path: Path) -> None:
+    """So that it can be loaded and served by its address in the store."""
+    import mlflow.pyfunc
+
+    columns = ("age", "hours")
+    model = Servable(
+        columns=columns,
+        layers=((torch.tensor([[0.0, 1.0], [0.0, -2.0]]), torch.zeros(2)),),
+        classes=("no", "yes"),
+        label="wage",
+        experiment="frontier_adult",
+        example=torch.ones(2, 2),
+    )
+    folder = tmp_path / "06_models" / "frontier_adult" / "model"
+    ServableDataset(str(folder)).save(model)
+    tracker.start("frontier_adult", [RUN])
+    tracker.log([], [folder])
+
+    run = runs(tracker)["frontier_adult"].info
+    assert run.status == "FINISHED"
+    logged = {artifact.path for artifact in tracker.client.list_artifacts(run.run_id, "model")}
+    assert logged == {f"model/{path.name}" for path in folder.iterdir()}
+    served = mlflow.pyfunc.load_model(f"{run.artifact_uri}/model")
+    assert served.predict(pd.DataFrame([[9.0, 1.0], [1.0, 9.0]], columns=columns))["prediction"].tolist() == [
+        "yes",
+        "no",
+    ]
 
 
 def test_a_failed_run_says_so(tracker: Tracker) -> None:

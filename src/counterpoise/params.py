@@ -217,7 +217,9 @@ class Frontier(Settings):
 
     constraints: Annotated[tuple[Literal["dp", "eo"], ...], BeforeValidator(_as_list), Field(min_length=1)]
     strengths: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
-    weight_decays: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_list)] = (0.0,)
+    weight_decays: Annotated[
+        tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_list), Field(min_length=1)
+    ] = (0.0,)
     temperature: Positive = 1.0
     thresholds: Annotated[tuple[float, ...], BeforeValidator(_as_list), Field(min_length=1)] = (0.0,)
     class_weights: Literal["balanced"] | None = None
@@ -229,6 +231,9 @@ class Frontier(Settings):
             values = getattr(self, name)
             if any(left >= right for left, right in pairwise(values)):
                 raise ValueError(f"{name} are {list(values)}, expected increasing numbers")
+        for name in ("strengths", "thresholds"):
+            if 0 not in (values := getattr(self, name)):
+                raise ValueError(f"{name} are {list(values)}, expected 0 among them, to compare the others with")
         return self
 
 

@@ -180,6 +180,137 @@ class Claims(pa.DataFrameModel):
         return _ordered(claims["p"], claims["p"], claims["p_holm"])
 
 
+class Frontier(Metrics):
+    """`frontier.parquet`: error and biases of every model of the grid and of the peers; further settings beside."""
+
+    weight_decay: Series[float] = _number(nullable=True, ge=0)
+    threshold: Series[float] = _number(nullable=True)
+
+
+class Selection(pa.DataFrameModel):
+    """`selection.csv`: what each family chose on validation in each replicate, and what it measures on test."""
+
+    family: Series[str] = _text()
+    seed: Series[np.int64] = _code()
+    variant: Series[str] = _text()
+    method: Series[str] = _text()
+    rank: Series[pd.Int64Dtype] = _number(nullable=True, ge=1)
+    constraint: Series[str] = _text(nullable=True, coerce=True)
+    strength: Series[float] = _number(nullable=True, ge=0)
+    weight_decay: Series[float] = _number(nullable=True, ge=0)
+    head: Series[str] = _text(nullable=True, coerce=True)
+    threshold: Series[float] = _number(nullable=True)
+    own: Series[bool]
+    needs_group: Series[bool]
+    criterion: Series[str] = _text()
+    tolerance: Series[float] = _number(gt=0)
+    validation_err: Series[float] = _number(ge=0)
+    validation_bias: Series[float] = _number(ge=0)
+    meets: Series[bool]
+    test_err: Series[float] = _number(nullable=True, ge=0)
+    test_bias: Series[float] = _number(nullable=True, ge=0)
+    holds: Series[bool]
+
+    class Config:
+        strict = True
+        ordered = True
+        unique = ["family", "seed"]  # noqa: RUF012
+
+    @pa.dataframe_check(error="meets where validation_bias ≤ tolerance, holds where test_bias is")
+    def the_tolerance_decides(cls, selection: pd.DataFrame) -> pd.Series:  # noqa: N805
+        meets = selection["validation_bias"] <= selection["tolerance"]
+        holds = selection["test_bias"] <= selection["tolerance"]
+        return (selection["meets"] == meets) & (selection["holds"] == holds)
+
+    @pa.dataframe_check(error="a head and a threshold of each model of ours, and of no other")
+    def own_models_have_heads(cls, selection: pd.DataFrame) -> pd.Series:  # noqa: N805
+        return (selection["head"].notna() == selection["own"]) & (selection["threshold"].notna() == selection["own"])
+
+
+class Tolerances(pa.DataFrameModel):
+    """`tolerances.csv`: what each family's choice would come to on test under other tolerances."""
+
+    family: Series[str] = _text()
+    criterion: Series[str] = _text()
+    tolerance: Series[float] = _number(gt=0)
+    seed: Series[np.int64] = _code()
+    meets: Series[bool]
+    test_err: Series[float] = _number(nullable=True, ge=0)
+    test_bias: Series[float] = _number(nullable=True, ge=0)
+
+    class Config:
+        strict = True
+        ordered = True
+        unique = ["family", "criterion", "tolerance", "seed"]  # noqa: RUF012
+
+
+class Hypervolumes(pa.DataFrameModel):
+    """`hypervolumes.csv`: the area that each method's models dominate on test, by seed."""
+
+    method: Series[str] = _text()
+    seed: Series[np.int64] = _code()
+    bias: Series[str] = _text()
+    hypervolume: Series[float] = _number(ge=0)
+
+    class Config:
+        strict = True
+        ordered = True
+        unique = ["method", "seed", "bias"]  # noqa: RUF012
+
+
+class HypervolumeDifferences(pa.DataFrameModel):
+    """`hypervolume_differences.csv`: ours minus each other method's area, paired by seed."""
+
+    bias: Series[str] = _text(coerce=True)
+    left: Series[str] = _text(coerce=True)
+    right: Series[str] = _text(coerce=True)
+    difference: Series[float] = _number(nullable=True)
+    ci_low: Series[float] = _number(nullable=True)
+    ci_high: Series[float] = _number(nullable=True)
+    p: Series[float] = _number(nullable=True, in_range={"min_value": 0, "max_value": 1})
+    p_holm: Series[float] = _number(nullable=True, in_range={"min_value": 0, "max_value": 1})
+    verdict: Series[str] = pa.Field(isin=_VERDICTS, coerce=True)
+
+    class Config:
+        strict = True
+        ordered = True
+        unique = ["bias", "left", "right"]  # noqa: RUF012
+
+    @pa.dataframe_check(error="ci_low ≤ difference ≤ ci_high and p ≤ p_holm")
+    def numbers_are_in_order(cls, rows: pd.DataFrame) -> pd.Series:  # noqa: N805
+        return _compared(rows)
+
+
+class ImportanceEffect(pa.DataFrameModel):
+    """`importance_effect.csv`: WIN's heads minus others' at equal rank and penalty, on test, paired by seed."""
+
+    left: Series[str] = _text(coerce=True)
+    right: Series[str] = _text(coerce=True)
+    rank: Series[np.int64] = _number(ge=1)
+    metric: Series[str] = _text(coerce=True)
+    difference: Series[float] = _number(nullable=True)
+    ci_low: Series[float] = _number(nullable=True)
+    ci_high: Series[float] = _number(nullable=True)
+    p: Series[float] = _number(nullable=True, in_range={"min_value": 0, "max_value": 1})
+    p_holm: Series[float] = _number(nullable=True, in_range={"min_value": 0, "max_value": 1})
+    verdict: Series[str] = pa.Field(isin=_VERDICTS, coerce=True)
+
+    class Config:
+        strict = True
+        ordered = True
+        unique = ["left", "right", "rank", "metric"]  # noqa: RUF012
+
+    @pa.dataframe_check(error="ci_low ≤ difference ≤ ci_high and p ≤ p_holm")
+    def numbers_are_in_order(cls, rows: pd.DataFrame) -> pd.Series:  # noqa: N805
+        return _compared(rows)
+
+
+def _compared(rows: pd.DataFrame) -> pd.Series:
+    """Row by row, a difference lies in its interval and the correction of its p-value only raises it."""
+    inside = _ordered(rows["ci_low"], rows["difference"], rows["ci_high"])
+    return inside & _ordered(rows["p"], rows["p"], rows["p_holm"])
+
+
 def _ordered(low: pd.Series, middle: pd.Series, high: pd.Series) -> pd.Series:
     """Row by row, low ≤ middle ≤ high up to rounding; a null is in nobody's way."""
     slack = 1e-9 * (1 + middle.abs())

@@ -92,7 +92,7 @@ class Tracker:
 
         Args:
             results: for each experiment the arguments of `log_results`.
-            files: those that exist are attached.
+            files: files and folders; those that exist are attached.
 
         Raises:
             InputError: the server no longer answers; what the run wrote to disk is complete.
@@ -125,8 +125,11 @@ class Tracker:
             self._log(child, metrics=values, params={"method": method, "variants": ", ".join(variants)})
 
     def log_files(self, paths: Iterable[Path]) -> None:
-        """Attach models and reports to the parent run."""
-        for path in filter(Path.is_file, paths):
+        """Attach models and reports to the parent run; a folder, such as an exported model, as a folder of its name."""
+        for path in filter(Path.exists, paths):
+            if path.is_dir():
+                self.client.log_artifacts(self.parent, str(path), path.name)
+                continue
             folder = {".safetensors": "models"}.get(path.suffix)
             if path.parent.name == "figures":
                 folder = "figures"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -81,6 +84,36 @@ def test_a_scheduler_that_is_not_there_is_noticed_at_once() -> None:
     assert time.perf_counter() - started < compute.CONNECT_SECONDS
     with pytest.raises(InputError, match="is not set"):
         replicate(abs, [1], backend="dask")
+
+
+def test_a_cluster_of_one_core_computes_and_not_this_process(cluster: Any) -> None:
+    cluster.kill(0)
+    cluster.wait_for_workers(1)
+    (seen,) = set(replicate(lambda _: os.getpid(), range(2), backend="dask", address=cluster.address))
+    assert seen == cluster.workers[1].pid
+
+
+def test_what_tasks_share_is_sent_again_if_it_died_with_its_only_holder(tmp_path: Path, cluster: Any) -> None:
+    cluster.kill(0)
+    cluster.wait_for_workers(1)
+    go_on = tmp_path / "go on"
+
+    def first_at_once(item: int, table: torch.Tensor) -> float:
+        while item and not go_on.exists():
+            time.sleep(0.01)
+        return float(table[item])
+
+    results = {}
+    for position, value in as_completed(
+        first_at_once, range(6), shared=(torch.arange(6.0),), backend="dask", address=cluster.address
+    ):
+        if not results:
+            cluster.kill(1)
+            cluster.add_worker()
+            cluster.wait_for_workers(1)
+            go_on.touch()
+        results[position] = value
+    assert results == {item: float(item) for item in range(6)}
 
 
 def test_the_extra_is_named_where_dask_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

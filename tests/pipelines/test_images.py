@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -25,6 +26,7 @@ from counterpoise.errors import InputError
 from counterpoise.methods.extraction import Progress
 from counterpoise.pipelines.extract_features import nodes
 
+IMAGES = 160
 FEWER = {"seeds": [0], "epochs": 2, "compute": {"backend": "serial"}}
 
 
@@ -100,7 +102,12 @@ def test_a_report_shows_an_image_of_each_cell_where_asked_and_none_otherwise(pro
 def test_a_cluster_extracts_the_same_bits_through_a_run_in_which_a_worker_dies(
     project: Any, cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = {"backbones": {"probe": {"shard_size": 32, "image_size": 32}}}
+    pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra 'offline-weights'")
+    catalog = yaml.safe_load((project.path / "conf" / "smoke" / "catalog.yml").read_text())
+    catalog["celeba__raw"]["options"]["images"] = IMAGES
+    project.configure("smoke", "catalog.yml", catalog)
+    backbone = {"name": "efficientnet_lite0", "shard_size": 16, "image_size": 32}  # torchvision is slow to import
+    small = {"backbones": {"probe": backbone}}
     extraction = {"tags": ["extract_features"]}
 
     def features() -> torch.Tensor:
@@ -113,7 +120,7 @@ def test_a_cluster_extracts_the_same_bits_through_a_run_in_which_a_worker_dies(
 
     project.run("win_celeba", params=small | {"compute": {"backend": "serial"}}, **extraction)
     local = features()
-    assert len(local) == 600
+    assert len(local) == IMAGES
     forget()
 
     @contextmanager

@@ -64,8 +64,9 @@ def underlying_bias(metric: str, counts: Int64[Tensor, "*batch S V G k k"]) -> F
 
     A gap measured on few rows is above the true one: of 120 positive women a perfectly fair model shows 0.05. The
     mean over the samples is therefore reduced by the mean noise floor, in quadrature, as independent scatter adds up:
-    sqrt(max(0, mean² − floor²)). It is exact where there is no bias and where bias is large, and between the two within
-    a few hundredths of the floor. A metric that has no floor is not corrected.
+    sqrt(max(0, mean² − floor²)). For a single gap that is near the truth where there is no bias or a large one, and
+    between the two up to a quarter of the floor too low; for the sum of two gaps of which one is fair it is up to that
+    gap's own floor too high. A metric that has no floor is not corrected.
     """
     measured = COUNT_METRICS[metric](counts).abs().mean(dim=-2)
     floor = noise_floor(metric, counts)

@@ -2,7 +2,14 @@
 
 from counterpoise.methods.erasure import fit_eraser
 from counterpoise.methods.fisher import group_fisher, importance
-from counterpoise.methods.frontier import GridPoint, TrainedGrid, frontier_grid, train_grid
+from counterpoise.methods.frontier import (
+    GridPoint,
+    GridTraining,
+    TrainedGrid,
+    frontier_grid,
+    train_grid,
+    train_replicate,
+)
 from counterpoise.methods.neutralize import neutralize
 from counterpoise.methods.peers import (
     PEERS,
@@ -23,6 +30,7 @@ __all__ = [
     "PEERS",
     "Constraint",
     "GridPoint",
+    "GridTraining",
     "Outcome",
     "Peer",
     "PeerMethod",
@@ -42,5 +50,6 @@ __all__ = [
     "require_cells",
     "reweighing",
     "train_grid",
+    "train_replicate",
     "weighted_svd",
 ]

@@ -5,16 +5,23 @@ A grid point is a way to train, not a model: choosing one by its validation bias
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from counterpoise.errors import InputError
 from counterpoise.methods.penalties import Constraint, penalized
-from counterpoise.nn import BinaryHeads, Examples, Factors, HeadBank, Optimizer, fit, predict_logits
+from counterpoise.nn import BinaryHeads, Examples, Factors, HeadBank, Loss, Optimizer, fit, generators, predict_logits
+from counterpoise.nn.linalg import COLUMN_BLOCK
+
+MARGINS_AT_ONCE = 2**20
+"""Margins (rows of a batch times heads) of a bank: 4 MB of float32. Measured: docs/performance.md."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +43,21 @@ class GridPoint:
 def frontier_grid(
     heads: Sequence[str], constraints: Sequence[Constraint], strengths: Sequence[float], weight_decays: Sequence[float]
 ) -> list[GridPoint]:
-    """Return every head under every penalty; a strength of 0, whatever the constraint, is one point."""
+    """Return every head under every penalty; a strength of 0, whatever the constraint, is one point.
+
+    Raises:
+        InputError: two points have the same name.
+    """
     penalties: list[tuple[Constraint | None, float]] = [(None, 0.0)] if 0 in strengths else []
     penalties += [(constraint, strength) for constraint in constraints for strength in strengths if strength > 0]
-    return [
+    points = [
         GridPoint(head, constraint, strength, weight_decay)
         for head, weight_decay, (constraint, strength) in product(heads, weight_decays, penalties)
     ]
+    name, times = Counter(point.name for point in points).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"frontier: the grid has {name} {times} times, expected settings of which six digits differ")
+    return points
 
 
 @dataclass(frozen=True)
@@ -55,7 +70,57 @@ class TrainedGrid:
     weight: Float[Tensor, "R V d 2"]
     bias: Float[Tensor, "R V 2"]
     scores: Mapping[str, Float[Tensor, "R V m"]]
-    diverged: Tensor
+    diverged: Bool[Tensor, "R V"]
+
+
+@dataclass(frozen=True)
+class GridTraining:
+    """How a replicate's grid is trained; see `train_grid`. `balanced`: every class weighs the same."""
+
+    optimizer: Optimizer
+    epochs: int
+    temperature: float
+    groups: int
+    batch_size: int | None = None
+    balanced: bool = False
+
+
+def train_replicate(
+    r: int,
+    points: Sequence[GridPoint],
+    heads: Mapping[str, Factors],
+    data: Examples,
+    members: Mapping[str, Int[Tensor, "R n"]],
+    training: GridTraining,
+    seeds: Sequence[int],
+) -> TrainedGrid:
+    """Train the grid of one replicate: a task for `nn.compute`, here so that a worker imports no more than this room.
+
+    Args:
+        r: which replicate; `heads`, `data`, `members` (part → rows) and `seeds` are those of all.
+    """
+    own = {
+        name: Factors(head.first[[r]], head.bias[[r]], None if head.second is None else head.second[[r]])
+        for name, head in heads.items()
+    }
+    single, train = data.replicate(r), members["train"][[r]]
+    weights = None
+    if training.balanced:
+        weights = train.numel() / (2 * torch.bincount(single.y[train].flatten(), minlength=2))
+    return train_grid(
+        own,
+        points,
+        single,
+        train,
+        {part: rows[[r]] for part, rows in members.items() if part != "train"},
+        groups=training.groups,
+        optimizer=training.optimizer,
+        epochs=training.epochs,
+        temperature=training.temperature,
+        batch_size=training.batch_size,
+        generators=generators(seeds[r : r + 1], "frontier batches"),
+        class_weights=weights,
+    )
 
 
 def train_grid(
@@ -72,7 +137,6 @@ def train_grid(
     batch_size: int | None = None,
     generators: Sequence[torch.Generator] = (),
     class_weights: Float[Tensor, "k"] | None = None,
-    on_epoch: Callable[[int], None] | None = None,
 ) -> TrainedGrid:
     """Train a head for each grid point on `rows`, and score the rows of `evaluate`.
 
@@ -85,6 +149,47 @@ def train_grid(
 
     A head that diverges has NaN for weights and scores: it can never be chosen by accident.
     """
+    # A few heads at a time: what is passed from one operation to the next then stays in the cache. No head's bits
+    # depend on which others are trained with it.
+    batch = min(batch_size or rows.shape[1], rows.shape[1])
+    some = max(COLUMN_BLOCK, MARGINS_AT_ONCE // (len(rows) * batch) // COLUMN_BLOCK * COLUMN_BLOCK)
+    trained = [
+        _train_some(
+            heads,
+            points[start : start + some],
+            examples,
+            rows,
+            evaluate,
+            loss=partial(penalized, groups=groups, temperature=temperature, class_weights=class_weights),
+            optimizer=optimizer,
+            epochs=epochs,
+            batch_size=batch_size,
+            generators=[torch.Generator().set_state(generator.get_state()) for generator in generators],
+        )
+        for start in range(0, len(points), some)
+    ]
+    return TrainedGrid(
+        torch.cat([own.weight for own in trained], dim=1),
+        torch.cat([own.bias for own in trained], dim=1),
+        {part: torch.cat([own.scores[part] for own in trained], dim=1) for part in evaluate},
+        torch.cat([own.diverged for own in trained], dim=1),
+    )
+
+
+def _train_some(
+    heads: Mapping[str, Factors],
+    points: Sequence[GridPoint],
+    examples: Examples,
+    rows: Int[Tensor, "R n"],
+    evaluate: Mapping[str, Int[Tensor, "R m"]],
+    *,
+    loss: Callable[[dict[Constraint, float | Tensor]], Loss],
+    optimizer: Optimizer,
+    epochs: int,
+    batch_size: int | None,
+    generators: Sequence[torch.Generator],
+) -> TrainedGrid:
+    """Train a part of the grid as one bank; see `train_grid`."""
     bank = BinaryHeads({point.name: heads[point.head] for point in points})
     ordered = [{point.name: point for point in points}[name] for name in bank.names]
     strengths: dict[Constraint, float | Tensor] = {
@@ -95,21 +200,22 @@ def train_grid(
         bank,
         examples,
         rows,
-        loss=penalized(strengths, groups=groups, temperature=temperature, class_weights=class_weights),
+        loss=loss(strengths),
         optimizer=optimizer,
         epochs=epochs,
         batch_size=batch_size,
         generators=generators,
         weight_decay=torch.tensor([point.weight_decay for point in ordered]).expand(bank.replicates, -1),
-        on_epoch=on_epoch,
     )
     place = [bank.names.index(point.name) for point in points]
     scores = {}
     for part, members in evaluate.items():
         margins = predict_logits(bank, examples, members)[:, place, :, 0]
-        scores[part] = margins.sigmoid()
+        # In double precision: the last bit of a float's sigmoid depends on where in memory the float stands.
+        scores[part] = margins.double().sigmoid().to(margins.dtype)
     weight, bias = dense(bank, [point.name for point in points])
-    lost = history.diverged[:, place]
+    # The last step has no loss after it that could tell.
+    lost = history.diverged[:, place] | ~(weight.isfinite().all(dim=(-2, -1)) & bias.isfinite().all(dim=-1))
     for tensor in (weight, bias, *scores.values()):
         tensor[lost] = torch.nan
     return TrainedGrid(weight, bias, scores, lost)

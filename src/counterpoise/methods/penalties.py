@@ -84,10 +84,11 @@ def penalized(
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Return the loss CE + Σ λ · penalty over the constraints given.
 
+    Logits of two classes may also be given as one, their difference (`nn.BinaryHeads`).
+
     Args:
         strengths: λ of each constraint, one number or one for each variant.
         groups: G.
-            Logits of two classes may also be given as one, their difference (`nn.BinaryHeads`).
         temperature: p̂ is the softmax of logits times this; above 1 it is nearer to the rates of hard decisions.
         class_weights: of the cross-entropy, whose mean is then the weighted one.
     """
@@ -100,6 +101,8 @@ def penalized(
             ]
             weights = _row_weights(y, class_weights, logits.dtype)
             return _BinaryPenalized.apply(margins.mT, y, s, *own, temperature, weights)
+        if logits.shape[-1] == 1:
+            logits = torch.cat([torch.zeros_like(logits), logits], dim=-1)
         value = cross_entropy(logits, y, class_weights=class_weights)
         for constraint, strength in strengths.items():
             value = value + strength * penalty(

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from counterpoise.errors import InputError
 from counterpoise.nn.bank import Bank
-from counterpoise.nn.linalg import product
+from counterpoise.nn.linalg import affine, product
 
 
 @dataclass(frozen=True)
@@ -110,15 +111,19 @@ class BinaryHeads(HeadBank):
 
     It is linear in the features, so a step multiplies them by one column for each head, whatever its rank; the factors
     meet beforehand, which is cheap while there are more rows than features.
+
+    Raises:
+        InputError: the heads have another number of classes.
     """
 
     def __init__(self, heads: Mapping[str, Factors]) -> None:
         super().__init__(heads)
+        if self.classes != 2:
+            raise InputError(f"a bank of binary heads was given heads of {self.classes} classes, expected 2")
         self.classes = 1
 
     def logits(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R V B 1"]:
-        margins = product(x, self._contrasts()) + (self.bias[..., 1] - self.bias[..., 0]).unsqueeze(1)
-        return margins.mT.unsqueeze(-1)
+        return affine(x, self._contrasts(), self.bias[..., 1] - self.bias[..., 0]).mT.unsqueeze(-1)
 
     def _contrasts(self) -> Float[Tensor, "R d V"]:
         columns, start, seconds = [], 0, iter(self.second)
@@ -129,7 +134,9 @@ class BinaryHeads(HeadBank):
                 columns.append(block[..., 1] - block[..., 0])
             else:
                 second = next(seconds)
-                columns.append((block * (second[..., 1] - second[..., 0]).unsqueeze(1)).sum(dim=-1))
+                # A product for each head: the order of one sum for all would depend on how many stand side by side.
+                contrast = (second[..., 1] - second[..., 0]).unsqueeze(-1)  # R, members, r, 1
+                columns.append((block.transpose(1, 2) @ contrast).squeeze(-1).mT)
             start = stop
         return torch.cat(columns, dim=-1)
 

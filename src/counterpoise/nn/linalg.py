@@ -23,3 +23,15 @@ def product(x: Float[Tensor, "b n d"], w: Float[Tensor, "b d c"]) -> Float[Tenso
     if not surplus:
         return torch.bmm(x, w)
     return torch.bmm(x, pad(w, (0, surplus)))[..., :columns]
+
+
+def affine(x: Float[Tensor, "b n d"], w: Float[Tensor, "b d c"], bias: Float[Tensor, "b c"]) -> Float[Tensor, "b n c"]:
+    """Return `x @ w + bias` for each `b`, as independent of other columns as `product`, and so are its gradients.
+
+    The bias is spread over the rows by a product with ones: the gradient of a broadcast is a sum over rows, in an order
+    that depends on the number of columns.
+    """
+    columns = w.shape[-1]
+    surplus = (0, -columns % COLUMN_BLOCK)
+    spread = torch.bmm(x.new_ones(*x.shape[:2], 1), pad(bias.unsqueeze(1), surplus))
+    return torch.baddbmm(spread, x, pad(w, surplus))[..., :columns]

@@ -72,7 +72,9 @@ def summarize(metrics: pd.DataFrame, evidence: Evidence, report: Report) -> tupl
     """Return the contract's `summary` and `claims`."""
     names = ["method", *SETTINGS]
     run = metrics.drop_duplicates("variant").set_index("variant")[names].astype(object)
-    tested = applicable(evidence, run.where(run.notna(), None).to_dict("index"))
+    rows_ = run.where(run.notna(), None).to_dict("index")
+    known = {str(variant): {str(name): value for name, value in own.items()} for variant, own in rows_.items()}
+    tested = applicable(evidence, known)
     published = [row.model_dump(exclude_none=True) for row in tested.published]
     return tables.summary(metrics, published), claims_room.evaluate(metrics, _claims(tested), level=report.level)
 

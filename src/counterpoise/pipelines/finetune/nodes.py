@@ -67,8 +67,9 @@ def validation_error(dataset: Dataset) -> Loss:
     def criterion(
         logits: Float[Tensor, "R V m k"], y: Int[Tensor, "R m"], s: Int[Tensor, "R m"]
     ) -> Float[Tensor, "R V"]:
-        sizes = {"groups": len(dataset.groups), "classes": len(dataset.classes)}
-        return metrics.err(confusion_counts(y.unsqueeze(1), logits.argmax(dim=-1), s.unsqueeze(1), **sizes))
+        groups, classes = len(dataset.groups), len(dataset.classes)
+        counts = confusion_counts(y.unsqueeze(1), logits.argmax(dim=-1), s.unsqueeze(1), groups=groups, classes=classes)
+        return metrics.err(counts)
 
     return criterion
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+
 import pandas as pd
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.methods import GridPoint, TrainedGrid, frontier_grid, train_grid
-from counterpoise.nn import Examples, Factors, Optimizer, generators
+from counterpoise.methods import GridTraining, TrainedGrid, frontier_grid, train_replicate
+from counterpoise.nn import Examples, Optimizer
 from counterpoise.nn.compute import as_completed
-from counterpoise.params import Compute, Dataset, Frontier, Seeds, Training
+from counterpoise.params import Compute, Dataset, Frontier, Seeds
 from counterpoise.pipelines.arrays import examples, origin, require_features, require_seeds, rows
 from counterpoise.pipelines.heads import read_heads
 from counterpoise.pipelines.progress import training_progress
 from counterpoise.storage import Checkpoint, as_header
 
+LOG = logging.getLogger(__name__)
+
 EVALUATED = ("validation", "test")
+
+NAMED = 5
+"""How many diverged heads a warning names; the header of the checkpoint names all."""
 
 
 def train_frontier(
@@ -55,18 +62,38 @@ def train_frontier(
     )
     data = examples(samples, features.tensors["features"])
     members = {part: rows(splits, part) for part in ("train", *EVALUATED)}
-    _require_cells(data, members["train"], dataset)
+    for part, own in members.items():
+        _require_cells(data, part, own, dataset)
 
-    training = frontier.training.model_copy(update={"epochs": epochs or frontier.training.epochs})
-    shared = (points, heads, data, members, frontier, training, len(dataset.groups), seeds.root)
+    training = GridTraining(
+        optimizer=Optimizer(**frontier.training.optimizer.model_dump()),
+        epochs=epochs or frontier.training.epochs,
+        batch_size=frontier.training.batch_size,
+        temperature=frontier.temperature,
+        groups=len(dataset.groups),
+        balanced=frontier.class_weights == "balanced",
+    )
+    shared = (points, heads, data, members, training, seeds.root)
     trained: dict[int, TrainedGrid] = {}
     with training_progress("frontier", len(seeds.root)) as advance:
         for position, one in as_completed(
-            _one_replicate, range(len(seeds.root)), shared=shared, **compute.model_dump()
+            train_replicate, range(len(seeds.root)), shared=shared, **compute.model_dump()
         ):
             trained[position] = one
             advance(len(trained))
     ordered = [trained[position] for position in range(len(seeds.root))]
+    diverged = [
+        [seed, points[int(v)].name]
+        for seed, one in zip(seeds.root, ordered, strict=True)
+        for v in one.diverged[0].nonzero().flatten()
+    ]
+    if diverged:
+        LOG.warning(
+            "%d of %d heads diverged and are left out of every choice and mean: %s",
+            len(diverged),
+            len(points) * len(ordered),
+            ", ".join(f"{name} of seed {seed}" for seed, name in diverged[:NAMED]) + (" …" if diverged[NAMED:] else ""),
+        )
     header = {
         "variants": {
             point.name: {
@@ -79,11 +106,7 @@ def train_frontier(
             for point in points
         },
         "thresholds": list(frontier.thresholds),
-        "diverged": [
-            [seed, points[int(v)].name]
-            for seed, one in zip(seeds.root, ordered, strict=True)
-            for v in one.diverged[0].nonzero().flatten()
-        ],
+        "diverged": diverged,
         **origin(splits),
     }
     return (
@@ -98,50 +121,12 @@ def train_frontier(
     )
 
 
-def _one_replicate(
-    r: int,
-    points: list[GridPoint],
-    heads: dict[str, Factors],
-    data: Examples,
-    members: dict[str, Int[Tensor, "R n"]],
-    frontier: Frontier,
-    training: Training,
-    groups: int,
-    seeds: tuple[int, ...],
-) -> TrainedGrid:
-    own = {
-        name: Factors(
-            head.first[r : r + 1], head.bias[r : r + 1], None if head.second is None else head.second[r : r + 1]
-        )
-        for name, head in heads.items()
-    }
-    single = data.replicate(r)
-    train = members["train"][r : r + 1]
-    weights = None
-    if frontier.class_weights == "balanced":
-        weights = single.y[train].numel() / (2 * torch.bincount(single.y[train].flatten(), minlength=2))
-    return train_grid(
-        own,
-        points,
-        single,
-        train,
-        {part: members[part][r : r + 1] for part in EVALUATED},
-        groups=groups,
-        optimizer=Optimizer(**training.optimizer.model_dump()),
-        epochs=training.epochs,
-        temperature=frontier.temperature,
-        batch_size=training.batch_size,
-        generators=generators(seeds[r : r + 1], "frontier batches"),
-        class_weights=weights,
-    )
-
-
-def _require_cells(data: Examples, train: Int[Tensor, "R n"], dataset: Dataset) -> None:
-    """Raise InputError unless every class of every group is among each replicate's training rows."""
+def _require_cells(data: Examples, part: str, members: Int[Tensor, "R n"], dataset: Dataset) -> None:
+    """Raise InputError unless every class of every group is among each replicate's rows of a part."""
     for cell, (group, label) in enumerate((g, c) for g in dataset.group_names for c in dataset.classes):
-        there = data.s[train] * len(dataset.classes) + data.y[train] == cell
+        there = data.s[members] * len(dataset.classes) + data.y[members] == cell
         if not there.any(dim=1).all():
             raise InputError(
-                f"{dataset.title}: a replicate's training part has no row of {label!r} among {group!r}, expected one "
+                f"{dataset.title}: a replicate's {part} part has no row of {label!r} among {group!r}, expected one "
                 "at least, or their rates cannot be compared"
             )

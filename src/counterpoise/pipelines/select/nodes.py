@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.fairness import (
-    choose,
-    counts_within,
-    holm,
-    hypervolume,
-    non_dominated,
-    others_counts,
-    paired_difference,
-    underlying_bias,
-    verdict,
-)
+from counterpoise.fairness import choose, counts_within, others_counts, underlying_bias
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.nn import Examples, Factors
-from counterpoise.params import Dataset, Report, Seeds, Selection
+from counterpoise.params import Dataset, Seeds, Selection
 from counterpoise.pipelines.arrays import examples, origin, predictions_of, require_seeds, rows
 from counterpoise.pipelines.heads import CHOSEN, PRETRAINED, pretrained_head, write_heads
 from counterpoise.storage import Checkpoint
@@ -78,7 +67,7 @@ def judge(
         InputError: no model meets the tolerance and `selection.strict` is on.
     """
     require_seeds(seeds, splits=splits, frontier_outcomes=frontier_outcomes, peer_outcomes=peer_outcomes)
-    data = examples(samples, torch.empty(0, 0))
+    data = examples(samples, torch.empty(len(samples), 0))  # features are not needed
     members = {part: rows(splits, part) for part in ("validation", "test")}
     sources = [_ours(frontier_outcomes), _theirs(peer_outcomes)]
     grid, chosen, sweep = [], [], []
@@ -153,17 +142,6 @@ def collect(
     return write_heads(heads, settings, **origin(frontier_heads)), pd.concat(frames, ignore_index=True)
 
 
-def compare(
-    grid: pd.DataFrame, selection_table: pd.DataFrame, report: Report
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return hypervolumes, their paired differences to ours, and whether importance helps at equal rank and penalty."""
-    wide = grid.pivot_table(
-        index=["seed", "method", "variant"], columns=["split", "metric"], values="value", sort=False, dropna=False
-    )
-    areas = _hypervolumes(wide, _reference(grid))
-    return areas, _against_ours(areas, report), _importance(grid, report)
-
-
 def _ours(outcomes: Checkpoint) -> _Candidates:
     """Every head of the grid with every threshold: a threshold costs a comparison."""
     header = outcomes.header
@@ -220,21 +198,21 @@ def _measure(
     """Return part → metric → [R, V]; the part `judged` is what the choice is made by."""
     sizes = {"groups": len(dataset.groups), "classes": len(dataset.classes)}
     counts: dict[str, Tensor] = {}
+    lost = {part: (candidates.prediction[part][:, :, :1] < 0).squeeze(-1) for part in members}
+    # A model that diverged predicts nothing; it is counted as if it did, and its figures are struck out at the end.
+    predicted = {part: candidates.prediction[part].clamp(min=0) for part in members}
     for part, own in members.items():
         everything = torch.ones(1, own.shape[1], dtype=torch.bool)
         counts[part] = torch.stack(
             [
-                counts_within(data.y[own[r]], data.s[own[r]], candidates.prediction[part][r], everything, **sizes)[0]
+                counts_within(data.y[own[r]], data.s[own[r]], predicted[part][r], everything, **sizes)[0]
                 for r in range(len(own))
             ]
         )
-    lost = {part: (candidates.prediction[part][:, :, :1] < 0).squeeze(-1) for part in members}
     judged = counts["validation"].unsqueeze(1)
     if selection.validation == "pooled":
         rows_ = members["validation"]
-        judged = others_counts(
-            data.y[rows_], data.s[rows_], rows_, candidates.prediction["validation"], members["test"], **sizes
-        )
+        judged = others_counts(data.y[rows_], data.s[rows_], rows_, predicted["validation"], members["test"], **sizes)
         lost["judged"] = lost["validation"].any(dim=0).expand_as(lost["validation"])
     else:
         lost["judged"] = lost["validation"]
@@ -352,83 +330,3 @@ def _say_whether_met(chosen: pd.DataFrame, selection: Selection) -> None:
     if selection.strict:
         raise InputError(f"{message}, expected one (selection.strict)")
     LOG.warning(message)
-
-
-def _reference(grid: pd.DataFrame) -> pd.Series[float]:
-    """Return the unpenalised heads' mean error and biases on test: of the dense ones, if there are any."""
-    plain = grid[(grid["split"] == "test") & grid["constraint"].isna() & (grid["threshold"] == 0)]
-    method = next(name for name in OURS if name in set(plain["method"]))
-    return plain[plain["method"] == method].groupby("metric")["value"].mean()
-
-
-def _hypervolumes(wide: pd.DataFrame, reference: pd.Series[float]) -> pd.DataFrame:
-    """Return `method, seed, bias, hypervolume`: what a method's models dominate on test, chosen on validation.
-
-    The models are those that no other one of their method dominates on the replicate's validation part. The box they
-    are measured in ends at 1.5 times `reference`, the error and bias of unpenalised heads.
-    """
-    made = []
-    for bias in AXES:
-        corner = torch.tensor([1.5 * reference["err"], 1.5 * reference[bias]], dtype=torch.float64)
-        for seed, of_seed in wide.groupby(level="seed", sort=False):
-            methods = of_seed.index.get_level_values("method")
-            groups = {CHOSEN: methods.isin(OURS)} | {name: methods == name for name in dict.fromkeys(methods)}
-            for name, mask in groups.items():
-                own = of_seed[mask]
-                known = torch.tensor(own["validation"][["err", bias]].to_numpy())
-                best = own[non_dominated(known).numpy()]
-                area = hypervolume(torch.tensor(best["test"][["err", bias]].to_numpy()), corner)
-                made.append({"method": name, "seed": seed, "bias": bias, "hypervolume": float(area)})
-    return pd.DataFrame(made)
-
-
-def _against_ours(areas: pd.DataFrame, report: Report) -> pd.DataFrame:
-    """Return ours minus each other method's hypervolume, paired by seed, all p-values corrected together."""
-    made = []
-    for bias, own in areas.groupby("bias", sort=False):
-        table = own.pivot(index="seed", columns="method", values="hypervolume")
-        made += [
-            _difference(table[CHOSEN], table[name], report) | {"bias": bias, "left": CHOSEN, "right": name}
-            for name in table.columns.drop(CHOSEN)
-        ]
-    return _judged(made, "higher", report)
-
-
-def _importance(grid: pd.DataFrame, report: Report) -> pd.DataFrame:
-    """Compare win with svd and tl at equal rank and penalty on test, the mean over all penalties, paired by seed."""
-    test = grid[(grid["split"] == "test") & grid["method"].isin(OURS) & (grid["threshold"] == 0)]
-    keys = ["seed", "metric", "constraint", "strength", "weight_decay"]
-    values = {
-        (method, rank): own.groupby(keys, dropna=False)["value"].mean()
-        for (method, rank), own in test.groupby(["method", "rank"], dropna=False)
-    }
-    made = []
-    for (method, rank), own in values.items():
-        if method != "win":
-            continue
-        for other in ("svd", "tl"):
-            found = [v for (name, r), v in values.items() if name == other and (name == "tl" or r == rank)]
-            for metric in ("err", *AXES):
-                if found:
-                    difference = (own - found[0]).xs(metric, level="metric").groupby(level="seed").mean()
-                    pair = _difference(difference, 0 * difference, report)
-                    made.append(pair | {"left": "win", "right": other, "rank": rank, "metric": metric})
-    return _judged(made, "lower", report)
-
-
-def _difference(left: pd.Series, right: pd.Series, report: Report) -> dict[str, Any]:
-    found = paired_difference(left.to_numpy(np.float64), right.to_numpy(np.float64), level=report.level)
-    return {"difference": found.difference, "ci_low": found.ci_low, "ci_high": found.ci_high, "p": found.p}
-
-
-def _judged(rows_: Sequence[Mapping[str, Any]], claimed: Any, report: Report) -> pd.DataFrame:
-    frame = pd.DataFrame(list(rows_))
-    if frame.empty:
-        return frame
-    frame["p_holm"] = holm(frame["p"].to_numpy(np.float64))
-    frame["verdict"] = [
-        verdict(float(difference), float(p), claimed, level=report.level)
-        for difference, p in zip(frame["difference"], frame["p_holm"], strict=True)
-    ]
-    named = [name for name in ("bias", "left", "right", "rank", "metric") if name in frame]
-    return frame[[*named, "difference", "ci_low", "ci_high", "p", "p_holm", "verdict"]]

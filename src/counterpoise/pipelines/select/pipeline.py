@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from counterpoise.pipelines.select.compare import compare
 from counterpoise.pipelines.select.export import export_model
-from counterpoise.pipelines.select.nodes import collect, compare, judge
+from counterpoise.pipelines.select.nodes import collect, judge
 
 
 def create_pipeline() -> Pipeline:

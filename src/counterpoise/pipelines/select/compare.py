@@ -1,0 +1,103 @@
+"""What the grid says when methods are compared: hypervolumes, and whether importance helps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from counterpoise.fairness import Claimed, holm, hypervolume, non_dominated, paired_difference, verdict
+from counterpoise.params import Report
+from counterpoise.pipelines.heads import CHOSEN
+from counterpoise.pipelines.select.nodes import AXES, OURS
+
+
+def compare(
+    grid: pd.DataFrame, selection_table: pd.DataFrame, report: Report
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return hypervolumes, their paired differences to ours, and whether importance helps at equal rank and penalty."""
+    wide = grid.pivot_table(
+        index=["seed", "method", "variant"], columns=["split", "metric"], values="value", sort=False, dropna=False
+    )
+    areas = _hypervolumes(wide, _reference(grid))
+    return areas, _against_ours(areas, report), _importance(grid, report)
+
+
+def _reference(grid: pd.DataFrame) -> pd.Series[float]:
+    """Return the unpenalised heads' mean error and biases on test: of the dense ones, if there are any."""
+    plain = grid[(grid["split"] == "test") & grid["constraint"].isna() & (grid["threshold"] == 0)]
+    method = next(name for name in OURS if name in set(plain["method"]))
+    return plain[plain["method"] == method].groupby("metric")["value"].mean()
+
+
+def _hypervolumes(wide: pd.DataFrame, reference: pd.Series[float]) -> pd.DataFrame:
+    """Return `method, seed, bias, hypervolume`: what a method's models dominate on test, chosen on validation.
+
+    The models are those that no other one of their method dominates on the replicate's validation part. The box they
+    are measured in ends at 1.5 times `reference`, the error and bias of unpenalised heads.
+    """
+    made = []
+    for bias in AXES:
+        corner = torch.tensor([1.5 * reference["err"], 1.5 * reference[bias]], dtype=torch.float64)
+        for seed, of_seed in wide.groupby(level="seed", sort=False):
+            methods = of_seed.index.get_level_values("method")
+            groups = {CHOSEN: methods.isin(OURS)} | {name: methods == name for name in dict.fromkeys(methods)}
+            for name, mask in groups.items():
+                own = of_seed[mask]
+                known = torch.tensor(own["validation"][["err", bias]].to_numpy())
+                best = own[non_dominated(known).numpy()]
+                area = hypervolume(torch.tensor(best["test"][["err", bias]].to_numpy()), corner)
+                made.append({"method": name, "seed": seed, "bias": bias, "hypervolume": float(area)})
+    return pd.DataFrame(made)
+
+
+def _against_ours(areas: pd.DataFrame, report: Report) -> pd.DataFrame:
+    """Return ours minus each other method's hypervolume, paired by seed, all p-values corrected together."""
+    made = []
+    for bias, own in areas.groupby("bias", sort=False):
+        table = own.pivot(index="seed", columns="method", values="hypervolume")
+        made += [
+            _difference(table[CHOSEN], table[name], report) | {"bias": bias, "left": CHOSEN, "right": name}
+            for name in table.columns.drop(CHOSEN)
+        ]
+    return _judged(made, ["bias", "left", "right"], "higher", report)
+
+
+def _importance(grid: pd.DataFrame, report: Report) -> pd.DataFrame:
+    """Compare win with svd and tl at equal rank and penalty on test, the mean over all penalties, paired by seed."""
+    test = grid[(grid["split"] == "test") & grid["method"].isin(OURS) & (grid["threshold"] == 0)]
+    keys = ["seed", "metric", "constraint", "strength", "weight_decay"]
+    values = {
+        (method, rank): own.groupby(keys, dropna=False)["value"].mean()
+        for (method, rank), own in test.groupby(["method", "rank"], dropna=False)
+    }
+    made = []
+    for (method, rank), own in values.items():
+        if method != "win":
+            continue
+        for other in ("svd", "tl"):
+            found = [v for (name, r), v in values.items() if name == other and (name == "tl" or r == rank)]
+            for metric in ("err", *AXES):
+                if found:
+                    difference = (own - found[0]).xs(metric, level="metric").groupby(level="seed").mean()
+                    pair = _difference(difference, 0 * difference, report)
+                    made.append(pair | {"left": "win", "right": other, "rank": rank, "metric": metric})
+    return _judged(made, ["left", "right", "rank", "metric"], "lower", report)
+
+
+def _difference(left: pd.Series, right: pd.Series, report: Report) -> dict[str, Any]:
+    found = paired_difference(left.to_numpy(np.float64), right.to_numpy(np.float64), level=report.level)
+    return {"difference": found.difference, "ci_low": found.ci_low, "ci_high": found.ci_high, "p": found.p}
+
+
+def _judged(rows_: Sequence[Mapping[str, Any]], named: list[str], claimed: Claimed, report: Report) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows_), columns=[*named, "difference", "ci_low", "ci_high", "p"])
+    frame["p_holm"] = holm(frame["p"].to_numpy(np.float64))
+    frame["verdict"] = [
+        verdict(float(difference), float(p), claimed, level=report.level)
+        for difference, p in zip(frame["difference"], frame["p_holm"], strict=True)
+    ]
+    return frame

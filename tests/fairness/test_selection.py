@@ -1,0 +1,211 @@
+"""Choosing under a tolerance: counts of subsets, whose rows judge, what chance adds, and which model is taken."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from counterpoise.errors import InputError
+from counterpoise.fairness import (
+    choose,
+    confusion_counts,
+    counts_within,
+    delta_eo,
+    disparate_impact,
+    eod,
+    err,
+    noise_floor,
+    others_counts,
+    underlying_bias,
+)
+from counterpoise.fairness.metrics import COUNT_METRICS
+
+NAN = float("nan")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.integers(0, 30),
+    st.integers(2, 3),
+    st.integers(2, 3),
+    st.integers(0, 2**32 - 1),
+)
+def test_counts_within_are_confusion_counts_under_masks(
+    models: int, subsets: int, rows: int, groups: int, classes: int, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    y, s = (torch.randint(high, (rows,), generator=generator) for high in (classes, groups))
+    prediction = torch.randint(classes, (models, rows), generator=generator, dtype=torch.int8)
+    kept = torch.rand(subsets, rows, generator=generator) < 0.6
+    found = counts_within(y, s, prediction, kept, groups=groups, classes=classes)
+    assert found.dtype == torch.int64
+    for t in range(subsets):
+        expected = confusion_counts(y, prediction, s, groups=groups, classes=classes, mask=kept[t])
+        assert torch.equal(found[t], expected)
+
+
+class TestOthersCounts:
+    """Two replicates of ten rows; the second one's validation part overlaps with the first one's test part."""
+
+    rows = torch.tensor([[0, 1, 2, 3], [4, 5, 6, 7]])
+    tested = torch.tensor([[6, 7, 8, 9], [2, 3, 8, 9]])
+    y = torch.tensor([[0, 1, 0, 1], [0, 1, 0, 1]])
+    s = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]])
+
+    def counts(self, prediction: torch.Tensor) -> torch.Tensor:
+        return others_counts(self.y, self.s, self.rows, prediction, self.tested, groups=2, classes=2)
+
+    def test_all_rows_but_those_tested_on(self) -> None:
+        prediction = torch.tensor([[[0, 1, 0, 1], [1, 1, 1, 1]], [[0, 1, 1, 0], [0, 0, 1, 1]]])
+        counts = self.counts(prediction)
+        assert counts.shape == (2, 2, 2, 2, 2, 2)
+        for chooser, own in np.ndindex(2, 2):
+            kept = torch.tensor([row not in self.tested[chooser].tolist() for row in self.rows[own].tolist()])
+            expected = confusion_counts(
+                self.y[own], prediction[own], self.s[own], groups=2, classes=2, mask=kept.unsqueeze(0)
+            )
+            assert torch.equal(counts[chooser, own], expected)
+        assert counts[0, 1].sum() == 2 * 2, "two of four rows are tested on by the first"
+        assert counts[0, 0].sum() == counts[1, 1].sum() == 2 * 4, "its own validation rows all count"
+
+    def test_the_choice_does_not_see_the_rows_tested_on(self) -> None:
+        """The first model is the better one where the first replicate may look, the second one where it is tested."""
+        right = self.y[1]
+        first = torch.where(torch.isin(self.rows[1], self.tested[0]), 1 - right, right)
+        prediction = torch.stack([self.y[0].expand(2, -1), torch.stack([first, 1 - first])])
+        allowed, everything = self.counts(prediction)[0], torch.ones(1, 4, dtype=torch.bool)
+        all_rows = torch.stack(
+            [counts_within(self.y[r], self.s[r], prediction[r], everything, groups=2, classes=2)[0] for r in (0, 1)]
+        )
+        assert err(allowed).mean(dim=0).argmin() == 0
+        assert err(allowed)[1].tolist() == [0.0, 100.0]
+        assert err(all_rows)[1, 0] == err(all_rows)[1, 1], "with the tested rows the two could not be told apart"
+
+        def choice_with(predicted_for_tested: torch.Tensor) -> int:
+            changed = prediction.clone()
+            changed[1][:, torch.isin(self.rows[1], self.tested[0])] = predicted_for_tested
+            return int(err(self.counts(changed)[0]).mean(dim=0).argmin())
+
+        assert {choice_with(torch.full((2, 2), c)) for c in (0, 1)} == {0}
+
+
+class TestUnderlyingBias:
+    """Models with known rates, measured on samples as small as a validation part."""
+
+    sizes = torch.tensor([[900, 120], [1500, 700]])  # [group, class]: few positive rows in group 0
+
+    def sample(self, rates: list[list[float]], samples: int, models: int) -> torch.Tensor:
+        """Draw counts [S, V, G, k, k] of models whose positive rate in each [group, class] is given."""
+        drawn = np.random.default_rng(3).binomial(
+            self.sizes.numpy(), np.array(rates), size=(samples, models, *self.sizes.shape)
+        )
+        positive = torch.from_numpy(drawn)
+        return torch.stack([self.sizes - positive, positive], dim=-1)
+
+    @pytest.mark.parametrize("metric", ["delta_eo", "equalized_odds_difference", "eod", "aod"])
+    def test_a_fair_model_shows_the_floor_and_is_estimated_near_zero(self, metric: str) -> None:
+        counts = self.sample([[0.1, 0.6], [0.1, 0.6]], samples=100, models=200)
+        floor = noise_floor(metric, counts)
+        assert floor is not None
+        measured = COUNT_METRICS[metric](counts).abs()
+        assert float(measured.mean()) == pytest.approx(float(floor.mean()), rel=0.05)
+        assert float(underlying_bias(metric, counts).mean()) < 0.4 * float(floor.mean())
+        few = underlying_bias(metric, counts[:10])
+        assert (few == 0).float().mean() > 0.4, "as often too low as too high, where it is 0"
+
+    def test_a_large_bias_is_left_alone(self) -> None:
+        counts = self.sample([[0.1, 0.3], [0.1, 0.9]], samples=100, models=50)
+        floor = noise_floor("delta_eo", counts)
+        assert floor is not None
+        assert float(floor.mean()) > 0.04
+        torch.testing.assert_close(
+            underlying_bias("delta_eo", counts), torch.full((50,), 0.6, dtype=torch.float64), rtol=0.0, atol=0.02
+        )
+
+    @pytest.mark.parametrize("times", [0.5, 1.0, 2.0, 4.0])
+    def test_between_the_two_it_is_off_by_less_than_a_quarter_of_the_floor(self, times: float) -> None:
+        fair = noise_floor("eod", self.sample([[0.1, 0.6], [0.1, 0.6]], samples=1, models=1))
+        assert fair is not None
+        floor = float(fair)
+        counts = self.sample([[0.1, 0.6 - times * floor], [0.1, 0.6]], samples=400, models=20)
+        error = float(underlying_bias("eod", counts).mean()) - times * floor
+        assert -0.25 * floor < error < 0.05 * floor
+
+    def test_a_fair_gap_beside_an_unfair_one_leaves_it_too_high(self) -> None:
+        counts = self.sample([[0.15, 0.6], [0.1, 0.6]], samples=400, models=20)
+        floor = noise_floor("eod", counts)
+        assert floor is not None
+        assert 0.05 < float(underlying_bias("delta_eo", counts).mean()) < 0.05 + float(floor.mean())
+
+    def test_it_is_smaller_than_what_is_measured_and_keeps_the_order(self) -> None:
+        counts = torch.cat(
+            [self.sample([[0.1, 0.6 - gap], [0.1, 0.6]], samples=50, models=1) for gap in (0.0, 0.1, 0.2, 0.3)], dim=1
+        )
+        estimate = underlying_bias("delta_eo", counts)
+        assert (estimate < delta_eo(counts).mean(dim=0)).all()
+        assert (estimate.diff() > 0).all()
+
+    def test_one_sample_and_signed_metrics(self) -> None:
+        counts = self.sample([[0.1, 0.3], [0.1, 0.9]], samples=1, models=3)
+        measured, floor = eod(counts)[0], noise_floor("eod", counts)
+        assert floor is not None
+        assert (measured < 0).all()
+        torch.testing.assert_close(underlying_bias("eod", counts), (measured**2 - floor[0] ** 2).sqrt())
+
+    def test_a_metric_without_a_floor_is_as_measured(self) -> None:
+        counts = self.sample([[0.1, 0.3], [0.1, 0.9]], samples=4, models=3)
+        torch.testing.assert_close(underlying_bias("disparate_impact", counts), disparate_impact(counts).mean(dim=0))
+
+
+class TestChoose:
+    @pytest.mark.parametrize(
+        ("err", "bias", "chosen", "meets"),
+        [
+            ([15.0, 14.0, 16.0], [0.04, 0.06, 0.01], 0, True),  # the lowest error within, not the lowest bias
+            ([15.0, 14.0, 16.0], [0.04, 0.05, 0.01], 1, True),  # at the tolerance is within it
+            ([15.0, 14.0, 16.0], [0.04, -0.06, -0.01], 0, True),  # of a signed bias the size counts
+            ([15.0, 15.0, 15.0], [0.04, 0.01, 0.00], 0, True),  # equals: the first
+            ([15.0, 14.0, 16.0], [0.09, 0.30, 0.08], 2, False),  # none within: the nearest, whatever its error
+            ([15.0, 14.0, 13.0], [0.08, -0.08, 0.09], 1, False),  # equally near: the lower error
+            ([14.0, 14.0, 13.0], [0.08, -0.08, 0.09], 0, False),  # equal in both: the first
+            ([NAN, 14.0, 16.0], [0.01, 0.30, 0.02], 2, True),  # without an error it is no candidate
+            ([10.0, 14.0, 16.0], [NAN, 0.30, 0.20], 2, False),  # nor without a bias
+            ([10.0, NAN, 16.0], [NAN, 0.01, 0.90], 2, False),
+        ],
+    )
+    def test_rules(self, err: list[float], bias: list[float], chosen: int, meets: bool) -> None:
+        best, met = choose(torch.tensor([err]), torch.tensor([bias]), 0.05 + 1e-9)
+        assert (best.tolist(), met.tolist()) == ([chosen], [meets])
+
+    def test_each_replicate_chooses_for_itself(self) -> None:
+        best, met = choose(torch.tensor([[2.0, 1.0], [2.0, 1.0]]), torch.tensor([[0.1, 0.4], [0.1, 0.2]]), 0.2 + 1e-6)
+        assert (best.tolist(), met.tolist()) == ([0, 1], [True, True])
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.data())
+    def test_it_is_what_a_search_finds(self, data: st.DataObject) -> None:
+        numbers = st.lists(
+            st.tuples(st.sampled_from([1.0, 2.0, 3.0, NAN]), st.sampled_from([0.0, 0.1, -0.1, 0.2, NAN])),
+            min_size=1,
+            max_size=6,
+        )
+        pairs = data.draw(numbers)
+        there = [(e, abs(b), i) for i, (e, b) in enumerate(pairs) if e == e and b == b]
+        err, bias = (torch.tensor([[pair[i] for pair in pairs]], dtype=torch.float64) for i in (0, 1))
+        if not there:
+            with pytest.raises(InputError, match="no model has both an error and a bias"):
+                choose(err, bias, 0.1)
+            return
+        within = [(e, i) for e, b, i in there if b <= 0.1]
+        expected = min(within)[-1] if within else min((b, e, i) for e, b, i in there)[-1]
+        best, met = choose(err, bias, 0.1)
+        assert (int(best), bool(met)) == (expected, bool(within))
+
+    def test_nothing_to_choose_from_in_one_replicate(self) -> None:
+        with pytest.raises(InputError, match="did all of them diverge"):
+            choose(torch.tensor([[1.0, 2.0], [NAN, 1.0]]), torch.tensor([[0.1, 0.1], [0.1, NAN]]), 1.0)
