@@ -82,6 +82,8 @@ def section(experiment: Experiment) -> str:
     if len(claims):
         counts = ", ".join(f"{verdict}: {count}" for verdict, count in claims["verdict"].value_counts().items())
         lines += ["", f"Claims tested: {len(claims)} ({counts}): [claims.csv]({experiment.name}/claims.csv)."]
+    for figure in sorted((PAGES / "figures").glob(f"{experiment.name}-*.png")):
+        lines += ["", f"![{experiment.title}](figures/{figure.name})"]
     return "\n".join([*lines, ""])
 
 
