@@ -75,7 +75,7 @@ class TestFairPretraining:
 
 def test_the_part_without_a_penalty_is_the_experiment_without_parts(fair: Any, project_factory: Any) -> None:
     plain = project_factory("plain")
-    plain.run("win_adult", params=FEW | {"pretrain": {"epochs": 15}})
+    plain.run("win_adult", params=FEW | {"pretrain": {"epochs": 15}}, to_nodes=["finetune.predict_test"])
     alone = plain.predictions
     own = pd.read_parquet(fair.file("07_model_output/fair_pretrain_adult/predictions.parquet"))
     own = own[own["variant"].str.startswith("biased/")]
@@ -98,7 +98,7 @@ def test_whole_networks_are_retrained_under_every_penalty(project_factory: Any) 
 
 def test_two_optimisers_side_by_side(project_factory: Any) -> None:
     made = project_factory("ablation")
-    made.run("ablation_adult", params=FEW)
+    made.run("ablation_adult", params=FEW, to_nodes=["fairness_report.join_parts"])
     metrics = pd.read_parquet(made.file("08_reporting/ablation_adult/metrics.parquet"))
     values = metrics[metrics["metric"] == "auc"].pivot_table(index=["part", "seed"], columns="variant", values="value")
     sgd = values.loc["sgd"].dropna(axis=1)
