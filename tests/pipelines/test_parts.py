@@ -98,7 +98,7 @@ def test_whole_networks_are_retrained_under_every_penalty(project_factory: Any) 
 
 def test_two_optimisers_side_by_side(project_factory: Any) -> None:
     made = project_factory("ablation")
-    made.run("ablation_adult", params=FEW, to_nodes=["fairness_report.join_parts"])
+    made.run("ablation_adult", params=FEW, to_nodes=["fairness_report.join_metrics"])
     metrics = pd.read_parquet(made.file("08_reporting/ablation_adult/metrics.parquet"))
     values = metrics[metrics["metric"] == "auc"].pivot_table(index=["part", "seed"], columns="variant", values="value")
     sgd = values.loc["sgd"].dropna(axis=1)

@@ -16,24 +16,20 @@ from counterpoise.reporting.wording import join_part
 from counterpoise.storage import Checkpoint
 
 
-def join_parts(run: dict[str, Any], **frames: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return the metrics, predictions and learning curves of all parts; a variant is named `<part>/<variant>`.
+def join_parts(run: dict[str, Any], **frames: pd.DataFrame) -> pd.DataFrame:
+    """Return one table of all parts; a variant is named `<part>/<variant>`, and metrics get a column `part`.
 
     Args:
         run: its `parts` map the keys of the catalog to the names of the parts.
-        frames: `<key>__metrics`, `<key>__predictions` and `<key>__learning_curves` of each part.
+        frames: `<key>__<kind>` of each part, all of one kind: metrics, predictions or learning curves.
     """
-    joined = []
-    for kind in ("metrics", "predictions", "learning_curves"):
-        parts = []
-        for key, name in run["parts"].items():
-            frame = frames[f"{key}__{kind}"]
-            parts.append(frame.assign(variant=[join_part(name, variant) for variant in frame["variant"]]))
-            if kind == "metrics":
-                parts[-1]["part"] = name
-        joined.append(pd.concat(parts, ignore_index=True))
-    metrics, predictions, curves = joined
-    return metrics, predictions, curves
+    by_key = {name.split("__")[0]: frame for name, frame in frames.items()}
+    parts = []
+    for key, name in run["parts"].items():
+        frame = by_key[key]
+        joined = frame.assign(variant=[join_part(name, variant) for variant in frame["variant"]])
+        parts.append(joined.assign(part=name) if "metric" in frame else joined)
+    return pd.concat(parts, ignore_index=True)
 
 
 def project(pretrained: Checkpoint, features: Checkpoint, samples: pd.DataFrame, splits: Checkpoint) -> pd.DataFrame:

@@ -115,9 +115,16 @@ def _joined(keys: list[str], heads: str, *, own_features: bool) -> list[Node]:
         )
         for key in keys
     ]
-    joined = ["metrics", "predictions", "learning_curves"]
-    frames = [f"{key}__{kind}" for key in keys for kind in joined]
-    return [*measured, Node(join_parts, {name: name for name in ["run", *frames]}, joined, name="join_parts")]
+    joined = [
+        Node(
+            join_parts,
+            {name: name for name in ["run", *(f"{key}__{kind}" for key in keys)]},
+            kind,
+            name=f"join_{kind}",
+        )
+        for kind in ("metrics", "predictions", "learning_curves")
+    ]
+    return [*measured, *joined]
 
 
 def _frontier(frontier: bool) -> Drawn:
