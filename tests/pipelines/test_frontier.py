@@ -301,7 +301,7 @@ def test_methods_that_are_not_run_are_left_out_of_comparisons(
 ) -> None:
     grid = left["frontier"]
     grid = grid[grid["method"].isin([*methods, *PEERS])]
-    areas, differences, effect = compare(grid, left["selection"], Report())
+    areas, differences, effect = compare(grid, Report())
     assert set(areas["method"]) == {"chosen", *methods, *PEERS}
     assert set(differences["right"]) == {*methods, *PEERS}
     assert (areas["hypervolume"] >= 0).all()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterpoise.data import SPLITS
@@ -55,27 +55,3 @@ def rows(splits: Checkpoint, part: str) -> Int[Tensor, "R n"]:
     """Return the row numbers of one part in every replicate; all replicates have equally many."""
     members = splits.tensors["splits"] == SPLITS.index(part)
     return members.nonzero()[:, 1].unflatten(0, (len(members), -1))
-
-
-PREDICTION_COLUMNS = ("method", "variant", "seed", "split", "row", "y", "s", "score", "prediction")
-
-
-def predictions_of(
-    data: Examples,
-    method: str,
-    variant: str,
-    seed: int,
-    members: Int[Tensor, "n"],
-    score: Float[Tensor, "n"],
-    prediction: Integer[Tensor, "n"],
-) -> pd.DataFrame:
-    """Return one model's part of the contract's predictions of the test rows `members`."""
-    columns = {
-        "row": members.numpy(),
-        "y": data.y[members].numpy(),
-        "s": data.s[members].numpy(),
-        "score": score.numpy(),
-        "prediction": prediction.long().numpy(),
-    }
-    frame = pd.DataFrame(columns).assign(method=method, variant=variant, seed=seed, split="test")
-    return frame[list(PREDICTION_COLUMNS)]

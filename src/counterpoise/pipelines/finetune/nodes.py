@@ -12,10 +12,11 @@ from torch import Tensor
 
 from counterpoise.fairness import confusion_counts, metrics
 from counterpoise.methods import cross_entropy
-from counterpoise.nn import Factors, HeadBank, History, Loss, Optimizer, fit, generators, predict_logits
+from counterpoise.nn import Bank, Examples, Factors, HeadBank, History, Loss, Optimizer, fit, generators
 from counterpoise.params import Dataset, Seeds, Training
-from counterpoise.pipelines.arrays import examples, origin, predictions_of, require_features, require_seeds, rows
+from counterpoise.pipelines.arrays import examples, origin, require_features, require_seeds, rows
 from counterpoise.pipelines.heads import PRETRAINED, pretrained_head, read_heads, write_heads
+from counterpoise.pipelines.predictions import predict
 from counterpoise.pipelines.progress import training_progress
 from counterpoise.storage import Checkpoint
 
@@ -39,39 +40,50 @@ def train_heads(
     heads = read_heads(head_bank)
     require_features(features, "head_bank", next(iter(heads.values())).first.shape[-2])
     bank = HeadBank(heads)
-    total = epochs or finetune.epochs
-
-    with training_progress("finetune", total) as advance:
-        history = fit(
-            bank,
-            examples(samples, features.tensors["features"]),
-            rows(splits, "train"),
-            loss=cross_entropy,
-            optimizer=Optimizer(**finetune.optimizer.model_dump()),
-            epochs=total,
-            batch_size=finetune.batch_size,
-            generators=generators(seeds.root, "fine-tuning batches"),
-            validation=rows(splits, "validation"),
-            criterion=validation_error(dataset),
-            classes=len(dataset.classes),
-            on_epoch=advance,
-        )
+    data = examples(samples, features.tensors["features"])
+    history = tune(bank, data, splits, dataset, finetune, epochs, seeds, loss=cross_entropy, description="finetune")
     variants = head_bank.header["variants"]
     curves = _curves(history, {name: variants[name]["method"] for name in bank.names}, seeds)
     return write_heads(bank.heads(), variants, **origin(splits)), curves
 
 
-def validation_error(dataset: Dataset) -> Loss:
-    """Return the criterion by which an epoch is kept: the error on the validation rows."""
+def tune(
+    bank: Bank,
+    data: Examples,
+    splits: Checkpoint,
+    dataset: Dataset,
+    finetune: Training,
+    epochs: int | None,
+    seeds: Seeds,
+    *,
+    loss: Loss,
+    description: str,
+) -> History:
+    """Train a bank on the new task, whatever is in it; each model keeps its epoch with the lowest validation error."""
 
-    def criterion(
+    def validation_error(
         logits: Float[Tensor, "R V m k"], y: Int[Tensor, "R m"], s: Int[Tensor, "R m"]
     ) -> Float[Tensor, "R V"]:
         groups, classes = len(dataset.groups), len(dataset.classes)
         counts = confusion_counts(y.unsqueeze(1), logits.argmax(dim=-1), s.unsqueeze(1), groups=groups, classes=classes)
         return metrics.err(counts)
 
-    return criterion
+    total = epochs or finetune.epochs
+    with training_progress(description, total) as advance:
+        return fit(
+            bank,
+            data,
+            rows(splits, "train"),
+            loss=loss,
+            optimizer=Optimizer(**finetune.optimizer.model_dump()),
+            epochs=total,
+            batch_size=finetune.batch_size,
+            generators=generators(seeds.root, "fine-tuning batches"),
+            validation=rows(splits, "validation"),
+            criterion=validation_error,
+            classes=len(dataset.classes),
+            on_epoch=advance,
+        )
 
 
 def predict_test(
@@ -85,28 +97,20 @@ def predict_test(
     """Predict the test rows with the pretrained head and with every fine-tuned one.
 
     Returns:
-        The contract's predictions: `method, variant, seed, split, row, y, s, score, prediction`; the score is the
-        softmax probability of the predicted class' alternative 1 (two classes), or of the predicted class (more).
+        The contract's predictions; see `pipelines.predictions`.
     """
     weight, bias = pretrained_head(pretrained)
-    heads = {PRETRAINED: Factors(first=weight, bias=bias), **read_heads(finetuned_heads)}
+    bank = HeadBank({PRETRAINED: Factors(first=weight, bias=bias), **read_heads(finetuned_heads)})
     methods = {PRETRAINED: PRETRAINED} | {
         name: settings["method"] for name, settings in finetuned_heads.header["variants"].items()
     }
-    data, members = examples(samples, features.tensors["features"]), rows(splits, "test")
-    bank = HeadBank(heads)
-    logits = predict_logits(bank, data, members, classes=len(dataset.classes))
-    probability = logits.softmax(dim=-1)
-    prediction = logits.argmax(dim=-1)
-    score = probability[..., 1] if len(dataset.classes) == 2 else probability.amax(dim=-1)
-    seeds = finetuned_heads.header["seeds"]
-    return pd.concat(
-        [
-            predictions_of(data, methods[name], name, seed, members[r], score[r, v], prediction[r, v])
-            for name, v in ((name, bank.names.index(name)) for name in heads)
-            for r, seed in enumerate(seeds)
-        ],
-        ignore_index=True,
+    return predict(
+        bank,
+        [(method, name, bank.names.index(name)) for name, method in methods.items()],
+        examples(samples, features.tensors["features"]),
+        rows(splits, "test"),
+        seeds=finetuned_heads.header["seeds"],
+        classes=len(dataset.classes),
     )
 
 

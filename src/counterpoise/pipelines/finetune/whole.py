@@ -6,11 +6,11 @@ import pandas as pd
 import torch
 
 from counterpoise.methods import Constraint, penalized
-from counterpoise.nn import Optimizer, StackedMLP, fit, generators, predict_logits
+from counterpoise.nn import StackedMLP
 from counterpoise.params import Dataset, Retrain, Seeds, Training
-from counterpoise.pipelines.arrays import examples, feature_matrix, origin, predictions_of, require_seeds, rows
-from counterpoise.pipelines.finetune.nodes import validation_error
-from counterpoise.pipelines.progress import training_progress
+from counterpoise.pipelines.arrays import examples, feature_matrix, origin, require_seeds, rows
+from counterpoise.pipelines.finetune.nodes import tune
+from counterpoise.pipelines.predictions import predict
 from counterpoise.storage import Checkpoint, as_header
 
 METHOD = "retrain"
@@ -40,37 +40,23 @@ def retrain_networks(
         name: torch.tensor([value if constraint == name else 0.0 for constraint, value in grid.values()])
         for name in ("dp", "eo")
     }
-    data, total = examples(samples, feature_matrix(samples)), epochs or finetune.epochs
-    with training_progress("retrain", total) as advance:
-        fit(
-            bank,
-            data,
-            rows(splits, "train"),
-            loss=penalized(strengths, groups=len(dataset.groups)),
-            optimizer=Optimizer(**finetune.optimizer.model_dump()),
-            epochs=total,
-            batch_size=finetune.batch_size,
-            generators=generators(seeds.root, "fine-tuning batches"),
-            validation=rows(splits, "validation"),
-            criterion=validation_error(dataset),
-            classes=len(dataset.classes),
-            on_epoch=advance,
-        )
+    data, loss = examples(samples, feature_matrix(samples)), penalized(strengths, groups=len(dataset.groups))
+    tune(bank, data, splits, dataset, finetune, epochs, seeds, loss=loss, description="retrain")
     variants = {
         name: {"method": METHOD, "alpha": None, "rank": None, "constraint": constraint, "strength": value or None}
         for name, (constraint, value) in grid.items()
     }
-    members = rows(splits, "test")
-    logits = predict_logits(bank, data, members, classes=len(dataset.classes))
-    score, prediction = logits.softmax(dim=-1)[..., 1], logits.argmax(dim=-1)
-    predicted = [
-        predictions_of(data, METHOD, name, seed, members[r], score[r, v], prediction[r, v])
-        for v, name in enumerate(grid)
-        for r, seed in enumerate(seeds.root)
-    ]
+    predicted = predict(
+        bank,
+        [(METHOD, name, v) for v, name in enumerate(grid)],
+        data,
+        rows(splits, "test"),
+        seeds=seeds.root,
+        classes=len(dataset.classes),
+    )
     tensors = {name: tensor.detach() for name, tensor in bank.state_dict().items()}
     header = as_header(architecture="mlp", widths=list(bank.widths), variants=variants, **origin(splits))
-    return Checkpoint(tensors, header), pd.concat(predicted, ignore_index=True)
+    return Checkpoint(tensors, header), predicted
 
 
 def join_predictions(head_predictions: pd.DataFrame, retrained_predictions: pd.DataFrame) -> pd.DataFrame:

@@ -15,9 +15,7 @@ from counterpoise.pipelines.heads import CHOSEN
 from counterpoise.pipelines.select.nodes import AXES, OURS
 
 
-def compare(
-    grid: pd.DataFrame, selection_table: pd.DataFrame, report: Report
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def compare(grid: pd.DataFrame, report: Report) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return hypervolumes, their paired differences to ours, and whether importance helps at equal rank and penalty."""
     wide = grid.pivot_table(
         index=["seed", "method", "variant"], columns=["split", "metric"], values="value", sort=False, dropna=False

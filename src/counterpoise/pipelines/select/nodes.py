@@ -16,10 +16,11 @@ from torch import Tensor
 from counterpoise.errors import InputError
 from counterpoise.fairness import choose, counts_within, others_counts, underlying_bias
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.nn import Examples, Factors
+from counterpoise.nn import Examples, Factors, HeadBank
 from counterpoise.params import Dataset, Seeds, Selection
-from counterpoise.pipelines.arrays import examples, origin, predictions_of, require_seeds, rows
+from counterpoise.pipelines.arrays import examples, origin, require_seeds, rows
 from counterpoise.pipelines.heads import CHOSEN, PRETRAINED, pretrained_head, write_heads
+from counterpoise.pipelines.predictions import predict, predictions_of
 from counterpoise.storage import Checkpoint
 
 LOG = logging.getLogger(__name__)
@@ -37,11 +38,15 @@ TOLERANCES = (0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.12, 0.15)
 
 @dataclass(frozen=True, eq=False)
 class _Candidates:
-    """Models that can be chosen: settings by name, and their positive predictions and scores in each part."""
+    """Models that can be chosen: settings by name, predictions in each part, and the scores of the test rows.
+
+    Models that differ in their threshold alone share a row of scores: `scored` says which row is whose.
+    """
 
     settings: dict[str, dict[str, Any]]
-    score: dict[str, Float[Tensor, "R V m"]]
     prediction: dict[str, Int[Tensor, "R V m"]]
+    score: Float[Tensor, "R H m"]
+    scored: list[int]
 
 
 def judge(
@@ -82,9 +87,9 @@ def judge(
             picked = place[choose(judged["err"][:, place], judged[selection.criterion][:, place], limit)[0]]
             sweep += _sweep(family, place, judged, measured["test"], seeds)
             chosen += _rows(family, candidates, picked, judged, measured["test"], selection, seeds)
-            for kind in ("score", "prediction"):
-                values = getattr(candidates, kind)["test"]
-                kept[f"{family}.{kind}"] = torch.stack([values[r, v] for r, v in enumerate(picked)])
+            each, shared = range(len(picked)), torch.tensor(candidates.scored)[picked]
+            kept[f"{family}.score"] = candidates.score[each, shared]
+            kept[f"{family}.prediction"] = candidates.prediction["test"][each, picked]
     frame = pd.DataFrame(chosen)
     _say_whether_met(frame, selection)
     return (
@@ -118,22 +123,14 @@ def collect(
         bias = torch.stack([frontier_heads.tensors["bias"][r, v] for r, v in enumerate(place)])
         shift = torch.tensor(own["threshold"].to_numpy(), dtype=bias.dtype)
         heads[str(family)] = Factors(weight, bias - torch.stack([torch.zeros_like(shift), shift], dim=-1))
-    frames = []
     weight, bias = pretrained_head(pretrained)
-    classes = len(dataset.classes)
-    for r in range(len(seeds)):
-        x, _, _ = data.replicate(r).take(members[r : r + 1])
-        probability = (x[0] @ weight[r] + bias[r])[:, :classes].softmax(dim=-1)
-        frames.append(
-            predictions_of(
-                data, PRETRAINED, PRETRAINED, seeds[r], members[r], probability[:, 1], probability.argmax(dim=-1)
-            )
-        )
-    for family, own in selection_table.groupby("family", sort=False):
+    bank = HeadBank({PRETRAINED: Factors(first=weight, bias=bias)})
+    models = [(PRETRAINED, PRETRAINED, 0)]
+    frames = [predict(bank, models, data, members, seeds=seeds, classes=len(dataset.classes))]
+    for family in dict.fromkeys(selection_table["family"]):
         score, prediction = (chosen_outcomes.tensors[f"{family}.{kind}"] for kind in ("score", "prediction"))
-        method = own["family"].iloc[0]
         frames += [
-            predictions_of(data, str(method), str(family), seed, members[r], score[r], prediction[r])
+            predictions_of(data, family, family, seed, members[r], score[r], prediction[r])
             for r, seed in enumerate(seeds)
         ]
     settings = {
@@ -151,16 +148,17 @@ def _ours(outcomes: Checkpoint) -> _Candidates:
         for name, own in header["variants"].items()
         for threshold in thresholds
     }
-    score, prediction = {}, {}
+    prediction = {}
     for part in ("validation", "test"):
         raw = outcomes.tensors[f"{part}.score"]
         cuts = torch.tensor(thresholds, dtype=raw.dtype).sigmoid()
         diverged = raw.isnan().any(dim=-1, keepdim=True)
-        score[part] = raw.repeat_interleave(len(thresholds), dim=1)
         prediction[part] = (
             (raw.unsqueeze(2) > cuts[:, None]).to(torch.int8).masked_fill(diverged.unsqueeze(2), -1).flatten(1, 2)
         )
-    return _Candidates(settings, score, prediction)
+    heads = range(len(header["variants"]))
+    scored = [head for head in heads for _ in thresholds]
+    return _Candidates(settings, prediction, outcomes.tensors["test.score"], scored)
 
 
 def _theirs(outcomes: Checkpoint) -> _Candidates:
@@ -169,8 +167,9 @@ def _theirs(outcomes: Checkpoint) -> _Candidates:
     }
     return _Candidates(
         settings,
-        {part: outcomes.tensors[f"{part}.score"] for part in ("validation", "test")},
         {part: outcomes.tensors[f"{part}.prediction"].to(torch.int8) for part in ("validation", "test")},
+        outcomes.tensors["test.score"],
+        list(range(len(settings))),
     )
 
 

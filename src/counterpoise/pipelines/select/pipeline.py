@@ -44,7 +44,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 compare,
-                ["frontier", "selection", "params:report"],
+                ["frontier", "params:report"],
                 ["hypervolumes", "hypervolume_differences", "importance_effect"],
                 name="compare",
             ),
