@@ -44,8 +44,8 @@ class _Candidates:
     """
 
     settings: dict[str, dict[str, Any]]
-    prediction: dict[str, Int[Tensor, "R V m"]]
-    score: Float[Tensor, "R H m"]
+    prediction: dict[str, Int[Tensor, "R V _"]]
+    score: Float[Tensor, "R H t"]
     scored: list[int]
 
 
