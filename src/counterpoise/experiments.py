@@ -223,5 +223,5 @@ EXPERIMENTS = (
 
 DEFAULT = "win_adult"
 
-FETCHABLE = ("celeba", "lfwa")
+FETCHABLE = ("celeba", "compas", "lfwa")
 """Data sets with a pipeline `fetch_<dataset>`."""

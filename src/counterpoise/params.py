@@ -72,7 +72,10 @@ class Split(Settings):
 
 
 class Dataset(Settings):
-    """A data set: which reader, which column is predicted, which one is sensitive, and how rows are split."""
+    """A data set: which reader, which column is predicted, which one is sensitive, and how rows are split.
+
+    keep_sensitive: whether the network also sees the sensitive column of a table.
+    """
 
     title: str
     reader: str
@@ -84,6 +87,7 @@ class Dataset(Settings):
     groups: tuple[Value | tuple[Value, ...], ...] = Field(min_length=2)
     group_names: tuple[str, ...] = Field(min_length=2)
     drop: tuple[str, ...] = ()
+    keep_sensitive: bool = False
     checksums: dict[str, str] | None = None
     origin: str
     split: Split
@@ -317,7 +321,7 @@ class Parameters(Settings):
     selection: Selection = Selection()
     evidence: dict[str, Evidence]
     report: Report = Report()
-    fetch: dict[Literal["celeba", "lfwa"], dict[str, Any]] = {}
+    fetch: dict[Literal["celeba", "compas", "lfwa"], dict[str, Any]] = {}
 
 
 def check(raw: Mapping[str, Any]) -> Parameters:

@@ -62,6 +62,26 @@ class AdultTable(pa.DataFrameModel):
         coerce = False
 
 
+class CompasTable(pa.DataFrameModel):
+    """The defendants that ProPublica's analysis keeps, as `counterpoise.data.compas` reads them."""
+
+    age: Series[np.int64] = pa.Field(in_range={"min_value": 18, "max_value": 96})
+    age_cat: Series[str] = pa.Field(isin=["Less than 25", "25 - 45", "Greater than 45"])
+    sex: Series[str] = pa.Field(isin=["Female", "Male"])
+    race: Series[str] = _text()
+    juv_fel_count: Series[np.int64] = _code()
+    juv_misd_count: Series[np.int64] = _code()
+    juv_other_count: Series[np.int64] = _code()
+    priors_count: Series[np.int64] = _code()
+    c_charge_degree: Series[str] = pa.Field(isin=["F", "M"])
+    two_year_recid: Series[np.int64] = pa.Field(isin=[0, 1])
+
+    class Config:
+        strict = True
+        ordered = True
+        coerce = False
+
+
 class Samples(pa.DataFrameModel):
     """What every experiment starts from: float32 features, or the path of an image; the class `y`; the group `s`."""
 

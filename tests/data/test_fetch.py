@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import re
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from counterpoise.data import celeba, fetch, lfw
+from counterpoise.data import celeba, compas, fetch, lfw
 from counterpoise.data.fetch import Remote, download
 from counterpoise.errors import InputError
 
@@ -202,6 +203,24 @@ def test_a_mirror_must_deliver_the_published_bytes(server: Server, tmp_path: Pat
     server.files = dict(zip([f"/{name}" for name in names], [archive(), ATTRIBUTES], strict=True))
     with pytest.raises(InputError, match="is not the file that was meant: MD5 hash"):
         fetch.fetch_lfwa(tmp_path, urls={name: f"{server.url}/{name}" for name in names}, trust_first_use=True)
+
+
+def test_compas_is_fetched_from_a_mirror_that_must_deliver_the_published_bytes(
+    server: Server, tmp_path: Path, raw: Callable[..., Path]
+) -> None:
+    server.files = {"/mirror.csv": b"id,name"}
+    with pytest.raises(InputError, match="is not the file that was meant: SHA256 hash"):
+        fetch.fetch("compas", tmp_path, url=f"{server.url}/mirror.csv")
+    assert not (tmp_path / compas.FILE).exists()
+    server.files = {"/mirror.csv": (raw("compas", compas.FILE) / compas.FILE).read_bytes()}
+    fetch.fetch("compas", tmp_path, url=f"{server.url}/mirror.csv")
+    assert len(compas.read(tmp_path)) == 6_172
+
+
+def test_compas_comes_from_a_fixed_commit() -> None:
+    assert re.fullmatch(
+        r"https://raw\.githubusercontent\.com/.*/[0-9a-f]{40}/" + re.escape(compas.FILE), fetch.COMPAS.url
+    )
 
 
 def test_unknown_names() -> None:

@@ -22,6 +22,7 @@ __all__ = ["READERS", "SPLITS", "draw_splits", "encode", "read"]
 READERS: dict[str, str] = {
     "adult": "counterpoise.data.adult:read",
     "celeba": "counterpoise.data.celeba:read",
+    "compas": "counterpoise.data.compas:read",
     "image_table": "counterpoise.data.image_table:read",
     "lfwa": "counterpoise.data.lfw:read",
     "table": "counterpoise.data.table:read",

@@ -14,8 +14,12 @@ from counterpoise.errors import InputError
 _log = logging.getLogger(__name__)
 
 
-def header(path: Path) -> list[str]:
+def header(path: Path, *, repeated: Sequence[str] = ()) -> list[str]:
     """Return the column names in the first line of `path`.
+
+    Args:
+        path: the file, UTF-8.
+        repeated: names that may occur again; the later ones become `name.1`, `name.2`, as pandas calls them.
 
     Raises:
         InputError: the file is empty, or a name is empty or occurs twice.
@@ -24,14 +28,15 @@ def header(path: Path) -> list[str]:
         names = next(csv.reader(stream, skipinitialspace=True), [])
     if not names:
         raise InputError(f"{path}: the file is empty, expected a header line with column names")
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise InputError(f"{path}: the header names {repeated[0]!r} more than once, expected distinct column names")
+    twice = sorted({name for name in names if names.count(name) > 1 and name not in repeated})
+    if twice:
+        raise InputError(f"{path}: the header names {twice[0]!r} more than once, expected distinct column names")
     if "" in names:
         raise InputError(
             f"{path}: column {names.index('') + 1} of the header has no name, expected one for each column"
         )
-    return names
+    earlier = [names[:position].count(name) for position, name in enumerate(names)]
+    return [f"{name}.{times}" if times else name for name, times in zip(names, earlier, strict=True)]
 
 
 def read_delimited(

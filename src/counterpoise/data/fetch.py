@@ -1,6 +1,7 @@
 """Downloads: resumed where they broke off, checked before they get their name, unpacked without leaving their folder.
 
-LFW+a may be fetched automatically. CelebA's terms are the user's to accept: it is fetched only when they are.
+LFW+a and COMPAS may be fetched automatically. CelebA's terms are the user's to accept: it is fetched only when they
+are.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pooch
 
-from counterpoise.data import celeba, lfw
+from counterpoise.data import celeba, compas, lfw
 from counterpoise.data.archives import extract
 from counterpoise.data.files import sha256
 from counterpoise.errors import InputError, suggest
@@ -50,9 +51,17 @@ LFWA = (
     Remote(lfw.ATTRIBUTES, "http://www.cs.columbia.edu/CAVE/databases/pubfig/download/lfw_attributes.txt", None),
 )
 
+#: From ProPublica's repository, at one commit.
+COMPAS = Remote(
+    compas.FILE,
+    "https://raw.githubusercontent.com/propublica/compas-analysis/c062fbb5fa84f6c99d82f432c46b405f3a0ca5ec/"
+    + compas.FILE,
+    f"sha256:{compas.CHECKSUMS[compas.FILE]}",
+)
+
 
 def fetch(dataset: str, folder: Path, **options: Any) -> None:
-    """Fetch `dataset` (celeba or lfwa) into `folder`, with the options of its function."""
+    """Fetch `dataset` (celeba, compas or lfwa) into `folder`, with the options of its function."""
     if dataset not in FETCHERS:
         raise InputError(f"dataset: {dataset!r} cannot be fetched{suggest(dataset, FETCHERS)}")
     FETCHERS[dataset](folder, **options)
@@ -113,7 +122,16 @@ def fetch_celeba(folder: Path, *, accept_terms: bool = False) -> None:
             Path(aside, CelebA.base_folder, name).rename(folder / name)
 
 
-FETCHERS: Mapping[str, Callable[..., None]] = {"celeba": fetch_celeba, "lfwa": fetch_lfwa}
+def fetch_compas(folder: Path, *, url: str | None = None) -> None:
+    """Fetch ProPublica's file, from `url` instead of ProPublica's repository if given; the checksum holds for both.
+
+    Raises:
+        InputError: as `download`.
+    """
+    download(replace(COMPAS, url=url or COMPAS.url), folder, source=compas.SOURCE)
+
+
+FETCHERS: Mapping[str, Callable[..., None]] = {"celeba": fetch_celeba, "compas": fetch_compas, "lfwa": fetch_lfwa}
 
 
 def download(remote: Remote, folder: Path, *, trust_first_use: bool = False, source: str = "") -> Path:

@@ -31,6 +31,7 @@ def encode_samples(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
         sensitive=dataset.sensitive,
         groups=dataset.groups,
         drop=dataset.drop,
+        keep_sensitive=dataset.keep_sensitive,
     )
 
 
