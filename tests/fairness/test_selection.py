@@ -13,15 +13,9 @@ from counterpoise.fairness import (
     choose,
     confusion_counts,
     counts_within,
-    delta_eo,
-    disparate_impact,
-    eod,
     err,
-    noise_floor,
     others_counts,
-    underlying_bias,
 )
-from counterpoise.fairness.metrics import COUNT_METRICS
 
 NAN = float("nan")
 
@@ -92,74 +86,6 @@ class TestOthersCounts:
             return int(err(self.counts(changed)[0]).mean(dim=0).argmin())
 
         assert {choice_with(torch.full((2, 2), c)) for c in (0, 1)} == {0}
-
-
-class TestUnderlyingBias:
-    """Models with known rates, measured on samples as small as a validation part."""
-
-    sizes = torch.tensor([[900, 120], [1500, 700]])  # [group, class]: few positive rows in group 0
-
-    def sample(self, rates: list[list[float]], samples: int, models: int) -> torch.Tensor:
-        """Draw counts [S, V, G, k, k] of models whose positive rate in each [group, class] is given."""
-        drawn = np.random.default_rng(3).binomial(
-            self.sizes.numpy(), np.array(rates), size=(samples, models, *self.sizes.shape)
-        )
-        positive = torch.from_numpy(drawn)
-        return torch.stack([self.sizes - positive, positive], dim=-1)
-
-    @pytest.mark.parametrize("metric", ["delta_eo", "equalized_odds_difference", "eod", "aod"])
-    def test_a_fair_model_shows_the_floor_and_is_estimated_near_zero(self, metric: str) -> None:
-        counts = self.sample([[0.1, 0.6], [0.1, 0.6]], samples=100, models=200)
-        floor = noise_floor(metric, counts)
-        assert floor is not None
-        measured = COUNT_METRICS[metric](counts).abs()
-        assert float(measured.mean()) == pytest.approx(float(floor.mean()), rel=0.05)
-        assert float(underlying_bias(metric, counts).mean()) < 0.4 * float(floor.mean())
-        few = underlying_bias(metric, counts[:10])
-        assert (few == 0).float().mean() > 0.4, "as often too low as too high, where it is 0"
-
-    def test_a_large_bias_is_left_alone(self) -> None:
-        counts = self.sample([[0.1, 0.3], [0.1, 0.9]], samples=100, models=50)
-        floor = noise_floor("delta_eo", counts)
-        assert floor is not None
-        assert float(floor.mean()) > 0.04
-        torch.testing.assert_close(
-            underlying_bias("delta_eo", counts), torch.full((50,), 0.6, dtype=torch.float64), rtol=0.0, atol=0.02
-        )
-
-    @pytest.mark.parametrize("times", [0.5, 1.0, 2.0, 4.0])
-    def test_between_the_two_it_is_off_by_less_than_a_quarter_of_the_floor(self, times: float) -> None:
-        fair = noise_floor("eod", self.sample([[0.1, 0.6], [0.1, 0.6]], samples=1, models=1))
-        assert fair is not None
-        floor = float(fair)
-        counts = self.sample([[0.1, 0.6 - times * floor], [0.1, 0.6]], samples=400, models=20)
-        error = float(underlying_bias("eod", counts).mean()) - times * floor
-        assert -0.25 * floor < error < 0.05 * floor
-
-    def test_a_fair_gap_beside_an_unfair_one_leaves_it_too_high(self) -> None:
-        counts = self.sample([[0.15, 0.6], [0.1, 0.6]], samples=400, models=20)
-        floor = noise_floor("eod", counts)
-        assert floor is not None
-        assert 0.05 < float(underlying_bias("delta_eo", counts).mean()) < 0.05 + float(floor.mean())
-
-    def test_it_is_smaller_than_what_is_measured_and_keeps_the_order(self) -> None:
-        counts = torch.cat(
-            [self.sample([[0.1, 0.6 - gap], [0.1, 0.6]], samples=50, models=1) for gap in (0.0, 0.1, 0.2, 0.3)], dim=1
-        )
-        estimate = underlying_bias("delta_eo", counts)
-        assert (estimate < delta_eo(counts).mean(dim=0)).all()
-        assert (estimate.diff() > 0).all()
-
-    def test_one_sample_and_signed_metrics(self) -> None:
-        counts = self.sample([[0.1, 0.3], [0.1, 0.9]], samples=1, models=3)
-        measured, floor = eod(counts)[0], noise_floor("eod", counts)
-        assert floor is not None
-        assert (measured < 0).all()
-        torch.testing.assert_close(underlying_bias("eod", counts), (measured**2 - floor[0] ** 2).sqrt())
-
-    def test_a_metric_without_a_floor_is_as_measured(self) -> None:
-        counts = self.sample([[0.1, 0.3], [0.1, 0.9]], samples=4, models=3)
-        torch.testing.assert_close(underlying_bias("disparate_impact", counts), disparate_impact(counts).mean(dim=0))
 
 
 class TestChoose:

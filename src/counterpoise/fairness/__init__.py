@@ -29,7 +29,7 @@ from counterpoise.fairness.metrics import (
 )
 from counterpoise.fairness.noise import noise_floor, noise_floor_dp, noise_floor_eo
 from counterpoise.fairness.scores import auc, leakage
-from counterpoise.fairness.selection import choose, counts_within, others_counts, underlying_bias
+from counterpoise.fairness.selection import choose, counts_within, others_counts
 from counterpoise.fairness.statistics import (
     Claimed,
     PairedDifference,
@@ -40,11 +40,14 @@ from counterpoise.fairness.statistics import (
     summarize,
     verdict,
 )
+from counterpoise.fairness.underlying import CRITERIA, Neighbours, mean_shortfall, shortfall, underlying_bias
 
 __all__ = [
+    "CRITERIA",
     "METRICS",
     "Claimed",
     "MetricInfo",
+    "Neighbours",
     "PairedDifference",
     "Summary",
     "UndefinedMetricWarning",
@@ -68,12 +71,14 @@ __all__ = [
     "hypervolume",
     "leakage",
     "mean_bias",
+    "mean_shortfall",
     "noise_floor",
     "noise_floor_dp",
     "noise_floor_eo",
     "non_dominated",
     "others_counts",
     "paired_difference",
+    "shortfall",
     "spd",
     "summarize",
     "underlying_bias",

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int, Int64, Integer
+from jaxtyping import Bool, Float, Int, Int64, Integer
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.fairness.noise import noise_floor
 
 
 def counts_within(
@@ -57,22 +55,6 @@ def others_counts(
         kept = torch.stack([~torch.isin(rows[own], test) for test in tested])
         counts.append(counts_within(y[own], s[own], prediction[own], kept, groups=groups, classes=classes))
     return torch.stack(counts, dim=1)
-
-
-def underlying_bias(metric: str, counts: Int64[Tensor, "*batch S V G k k"]) -> Float64[Tensor, "*batch V"]:
-    """Estimate the |bias| of models, apart from what chance adds on few rows, from S samples of it.
-
-    A gap measured on few rows is above the true one: of 120 positive women a perfectly fair model shows 0.05. The
-    mean over the samples is therefore reduced by the mean noise floor, in quadrature, as independent scatter adds up:
-    sqrt(max(0, mean² − floor²)). For a single gap that is near the truth where there is no bias or a large one, and
-    between the two up to a quarter of the floor too low; for the sum of two gaps of which one is fair it is up to that
-    gap's own floor too high. A metric that has no floor is not corrected.
-    """
-    measured = COUNT_METRICS[metric](counts).abs().mean(dim=-2)
-    floor = noise_floor(metric, counts)
-    if floor is None:
-        return measured
-    return (measured.square() - floor.mean(dim=-2).square()).clamp(min=0).sqrt()
 
 
 def choose(
