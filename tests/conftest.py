@@ -157,6 +157,24 @@ def smoke(run_once: Callable[..., Project]) -> Project:
     return run_once("smoke", tracking=True)
 
 
+@pytest.fixture(scope="session")
+def raw() -> Callable[..., Path]:
+    """Find the folder of a real data set under COUNTERPOISE_RAW or data/01_raw, or skip the test.
+
+    It is told from an empty one by what it `holds`, a pattern.
+    """
+    from counterpoise.data.faces import MARKER
+
+    def find(name: str, holds: str = "*.txt") -> Path:
+        root = Path(os.environ.get("COUNTERPOISE_RAW") or REPOSITORY / "data" / "01_raw")
+        folder = root / name
+        if not folder.is_dir() or not any(folder.glob(holds)) or (folder / MARKER).exists():
+            pytest.skip(f"no real {name} data in {root} (COUNTERPOISE_RAW names another place)")
+        return folder
+
+    return find
+
+
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
     """Let one process at a time in."""
