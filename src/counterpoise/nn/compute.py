@@ -51,6 +51,7 @@ def replicate(
     address: str | None = None,
     workers: int | None = None,
     threads: int = 1,
+    on_done: Callable[[int], object] | None = None,
 ) -> list[Result]:
     """Return `[function(item, *shared) for item in items]`, computed side by side.
 
@@ -62,6 +63,7 @@ def replicate(
         address: the Dask scheduler's, such as `tcp://host:8786`.
         workers: how many tasks at a time; by default the number of cores. A Dask cluster uses all it has.
         threads: how many threads torch may use within a task.
+        on_done: called after each task with the number of those done.
 
     A Dask worker that dies takes no result with it: its tasks run again elsewhere, and what tasks share is sent again
     where it was lost.
@@ -69,9 +71,13 @@ def replicate(
     Raises:
         InputError: an unknown backend, or a scheduler that is not given, does not answer, or has no workers.
     """
-    results = dict(
-        as_completed(function, items, shared=shared, backend=backend, address=address, workers=workers, threads=threads)
-    )
+    results: dict[int, Result] = {}
+    for position, result in as_completed(
+        function, items, shared=shared, backend=backend, address=address, workers=workers, threads=threads
+    ):
+        results[position] = result
+        if on_done is not None:
+            on_done(len(results))
     return [results[position] for position in range(len(results))]
 
 

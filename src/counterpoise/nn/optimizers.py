@@ -8,10 +8,10 @@ so that a model's last bits would depend on its place in the stack. The tests ho
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -27,8 +27,17 @@ So each starts on a cache line of its own, and none lies in the remainder that i
 it can at once: that remainder is rounded by other code.
 """
 
-Step = Callable[[], None]
-"""Moves parameters by their gradients, once, and sets the gradients to zero."""
+
+class Step(Protocol):
+    """Moves parameters by their gradients, once, and sets the gradients to zero."""
+
+    def __call__(self) -> None: ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return a copy of all that the next steps depend on, beside the parameters."""
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a state."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Optimizer:
     momentum: float = 0.9
     weight_decay: float = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
+    warmup: float = 0.0
+    """Share of the steps in which the rate rises linearly to what the schedule says."""
 
     def build(self, parameters: Iterable[Tensor], steps: int, decays: Iterable[Tensor] | None = None) -> Step:
         """Return the step to take after each backward pass; `steps` is how often it will be taken.
@@ -53,7 +64,8 @@ class Optimizer:
 
     def rate(self, step: int, steps: int) -> float:
         """Return the learning rate of a step, counted from 0."""
-        return self.lr * (0.5 * (1 + math.cos(math.pi * step / steps)) if self.schedule == "cosine" else 1.0)
+        rising = min(1.0, (step + 1) / (self.warmup * steps)) if self.warmup else 1.0
+        return self.lr * rising * (0.5 * (1 + math.cos(math.pi * step / steps)) if self.schedule == "cosine" else 1.0)
 
 
 class _Flat:
@@ -93,6 +105,18 @@ class _Flat:
         """Change the values by the gradients."""
         raise NotImplementedError
 
+    def moments(self) -> dict[str, Tensor]:
+        """Return what the rule remembers of past gradients."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Tensor]:
+        return {name: moment.clone() for name, moment in self.moments().items()} | {"taken": torch.tensor(self.taken)}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        self.taken = int(state["taken"])
+        for name, moment in self.moments().items():
+            moment.copy_(state[name])
+
 
 class _Adam(_Flat):
     def __init__(self, settings: Optimizer, parameters: list[Tensor], steps: int, decays: list[Tensor] | None) -> None:
@@ -106,6 +130,9 @@ class _Adam(_Flat):
         self.squares.mul_(BETA2).addcmul_(self.gradients, self.gradients, value=1 - BETA2)
         self.values.addcdiv_(self.means, self.squares.sqrt().div_(correction).add_(EPSILON), value=-rate)
 
+    def moments(self) -> dict[str, Tensor]:
+        return {"means": self.means, "squares": self.squares}
+
 
 class _SGD(_Flat):
     def __init__(self, settings: Optimizer, parameters: list[Tensor], steps: int, decays: list[Tensor] | None) -> None:
@@ -115,3 +142,6 @@ class _SGD(_Flat):
     def move(self, rate: float) -> None:
         self.velocities.mul_(self.settings.momentum).add_(self.gradients)
         self.values.sub_(self.velocities, alpha=rate)
+
+    def moments(self) -> dict[str, Tensor]:
+        return {"velocities": self.velocities}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from counterpoise.nn.bank import Bank
@@ -20,32 +20,34 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 FORWARD_AND_BACKWARD = 6
 """Floating-point operations per weight and row of a training step: a product forward, two backward."""
 
+REPLICATED = 3
+"""Axes of `Examples.x` where each replicate has a matrix of its own."""
+
 EVALUATION_ELEMENTS = 2**24
 """Most logits held at once while evaluating (64 MiB of float32), whatever the number of rows, models and classes."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows to learn from: `x` shared by the replicates or one matrix for each, `y` classes, `s` groups."""
+    """Rows to learn from: `x` (images too) shared by the replicates or one matrix for each, `y` classes, `s` groups."""
 
-    x: Float[Tensor, "N d"] | Float[Tensor, "R N d"]
+    x: Float[Tensor, "N d"] | Float[Tensor, "R N d"] | UInt8[Tensor, "N c h w"]
     y: Int[Tensor, "N"]
     s: Int[Tensor, "N"]
 
     def replicate(self, r: int) -> Examples:
         """Return the rows as one replicate sees them."""
-        return self if self.x.ndim == 2 else Examples(self.x[r], self.y, self.s)
+        return Examples(self.x[r], self.y, self.s) if self.x.ndim == REPLICATED else self
 
     def take(
         self, rows: Int[Tensor, "R B"], buffer: Float[Tensor, "size"] | None = None
-    ) -> tuple[Float[Tensor, "R B d"], Int[Tensor, "R B"], Int[Tensor, "R B"]]:
+    ) -> tuple[Shaped[Tensor, "R B ..."], Int[Tensor, "R B"], Int[Tensor, "R B"]]:
         """Return x, y and s of each replicate's own rows; x is written into `buffer` if one is given."""
-        if self.x.ndim == 2:
-            source, chosen = self.x, rows
-        else:
+        if self.x.ndim == REPLICATED:
             source, chosen = self.x.flatten(0, 1), rows + torch.arange(len(rows)).unsqueeze(1) * self.x.shape[1]
-        size = rows.numel() * source.shape[1]
-        out = None if buffer is None else buffer[:size].view(-1, source.shape[1])
+        else:
+            source, chosen = self.x, rows
+        out = None if buffer is None else buffer[: rows.numel() * source.shape[1]].view(-1, source.shape[1])
         x = torch.index_select(source, 0, chosen.flatten(), out=out)
         return x.unflatten(0, rows.shape), self.y.take(rows), self.s.take(rows)
 
@@ -106,7 +108,7 @@ def fit(
     with threads_for(FORWARD_AND_BACKWARD * weights * batch):
         for epoch in range(epochs):
             mean_loss = torch.zeros(shape, dtype=examples.x.dtype)
-            order = _shuffled(rows, generators) if batch_size else rows
+            order = shuffled(rows, generators) if batch_size else rows
             for part in order.split(batch, dim=1):
                 x, y, s = examples.take(part, buffer)
                 value = loss(bank.logits(bank.standardize_(x)), y, s)
@@ -146,7 +148,7 @@ def predict_logits(
     )
 
 
-def _shuffled(rows: Int[Tensor, "R n"], generators: Sequence[torch.Generator]) -> Int[Tensor, "R n"]:
+def shuffled(rows: Int[Tensor, "R n"], generators: Sequence[torch.Generator]) -> Int[Tensor, "R n"]:
     """Return each replicate's rows in an order of its own."""
     order = torch.stack([torch.randperm(rows.shape[1], generator=generator) for generator in generators])
     return rows.gather(1, order)

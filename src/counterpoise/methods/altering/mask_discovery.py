@@ -1,0 +1,163 @@
+"""Mask discovery (the altering paper, Section 3.2, Eq. 7 to 9, Algorithm 1): which weights carry the unfairness.
+
+The network is frozen, batch norm included; what is learned is one number m per weight, and a weight stays where m ≥ 0.
+Decisions to prune have no gradient, so the mask's is passed straight through to m as if M were σ(m), and noise on m
+keeps weights changing sides while they are still undecided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from counterpoise.errors import InputError
+from counterpoise.methods.altering.tuning import FORWARD_AND_BACKWARD, under
+from counterpoise.nn.epochs import Figures
+from counterpoise.nn.networks import Networks, Output, State, Weights, require_maskable
+from counterpoise.nn.optimizers import Optimizer
+
+MaskLoss = Callable[[Output, Tensor, Tensor, Tensor], Tensor]
+"""(output, y [R, B], s [R, B], rows [R, B]) to one loss per replicate [R]."""
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """Settings of mask discovery; defaults as METHODS.md fixes them.
+
+    Attributes:
+        reading: `default` fits on all rows with a penalty on the soft bias; `paper` on as many rows of each group and
+            class with the task's loss alone, as Section 3.2 can be read.
+        initial: m at the start; noise_low, noise_high: bounds of the noise's standard deviation, m / 2 between them.
+        sparsity_weight: β. prunable: τ, the share of weights that may be pruned at no cost; None asks for none.
+        fairness_weight: of the soft bias beyond ε − margin.
+    """
+
+    reading: Literal["default", "paper"] = "default"
+    initial: float = 2.0
+    lr: float = 0.05
+    noise_low: float = 0.05
+    noise_high: float = 1.0
+    sparsity_weight: float = 5.0
+    prunable: float | None = 0.1
+    fairness_weight: float = 5.0
+    epochs: int = 80
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        if self.prunable is not None and not 0 < self.prunable < 1:
+            raise InputError(f"masks: τ (prunable) is {self.prunable:g}, expected a number between 0 and 1")
+
+
+def sparsity_penalty(pruned: Float[Tensor, "R"], prunable: float) -> Float[Tensor, "R"]:
+    """R = log(max(pruned share, τ) / τ) (Section 3.2, after Eq. 9; τ is read as the share that may be pruned)."""
+    return (pruned.clamp(min=prunable) / prunable).log()
+
+
+def sparsity_gradient(pruned: Float[Tensor, "R"], prunable: float, weights: int) -> Float[Tensor, "R"]:
+    """Return ∂R/∂M of any one weight: −1 / (N · pruned share) beyond τ, 0 up to it."""
+    return torch.where(pruned > prunable, -1 / (weights * pruned.clamp(min=prunable)), 0)
+
+
+class MaskDiscovery:
+    """The masks of frozen networks; see `nn.epochs.Trainee`. Its outcome are the masks, without noise.
+
+    Args:
+        loss: what the masked network is to be good at.
+        generators: one per replicate, for the noise.
+    """
+
+    def __init__(
+        self,
+        network: Networks,
+        loss: MaskLoss,
+        settings: MaskSettings,
+        *,
+        steps: int,
+        generators: Sequence[torch.Generator],
+    ) -> None:
+        require_maskable(network)
+        self.network, self.loss, self.settings, self.generators = network.eval(), loss, settings, generators
+        known = network.weights()
+        self.shapes = {name: weight.shape for name, weight in known.items()}
+        self.sizes = [math.prod(shape[1:]) for shape in self.shapes.values()]
+        self.weights = torch.cat([weight.flatten(1) for weight in known.values()], dim=1)  # R, P
+        self.m = torch.full_like(self.weights, settings.initial).requires_grad_()
+        self.move = Optimizer(lr=settings.lr).build([self.m], steps)
+        self.operations = FORWARD_AND_BACKWARD * settings.batch_size * self.weights.numel()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Nothing is done between epochs."""
+
+    def step(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"], rows: Int[Tensor, "R B"]) -> Figures:
+        m = self.m.detach()
+        kept = self._undecided(m) >= 0
+        leaves = {name: part.requires_grad_() for name, part in self._split(self.weights * kept).items()}
+        value = self.loss(self.network(x, leaves), y, s, rows)
+        gradients = torch.autograd.grad(value.sum(), list(leaves.values()))
+        gradient = torch.cat([part.flatten(1) for part in gradients], dim=1).mul_(self.weights)
+        pruned = 1 - kept.to(m.dtype).mean(dim=1)
+        if self.settings.prunable is not None:
+            slope = sparsity_gradient(pruned, self.settings.prunable, m.shape[1])
+            gradient += self.settings.sparsity_weight * slope.unsqueeze(1)
+        sigma = m.sigmoid()
+        assert self.m.grad is not None
+        self.m.grad.copy_(gradient.mul_(sigma).mul_(1 - sigma))
+        self.move()
+        return {"loss": value.detach(), "pruned_in_training": pruned}
+
+    def _undecided(self, m: Float[Tensor, "R P"]) -> Float[Tensor, "R P"]:
+        """m̂ = m + noise with standard deviation m / 2 within its bounds."""
+        noise = torch.stack([torch.randn(m.shape[1], generator=generator) for generator in self.generators])
+        spread = (0.5 * m).clamp(self.settings.noise_low, self.settings.noise_high)
+        return spread.mul_(noise.to(m.device)).add_(m)
+
+    def _split(self, flat: Tensor) -> dict[str, Tensor]:
+        parts = flat.split(self.sizes, dim=1)
+        return {name: part.view(shape) for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)}
+
+    def masks(self) -> dict[str, Bool[Tensor, "R ..."]]:
+        """M = 1[m ≥ 0]."""
+        return self._split(self.m.detach() >= 0)
+
+    def outcome(self) -> State:
+        return self.masks()
+
+    def state(self) -> State:
+        state = {"m": self.m.detach().clone()}
+        state |= {f"optimizer.{name}": tensor for name, tensor in self.move.state().items()}
+        return state | {f"generator.{r}": generator.get_state() for r, generator in enumerate(self.generators)}
+
+    def load(self, state: State) -> None:
+        with torch.no_grad():
+            self.m.copy_(state["m"])
+        self.move.load(under("optimizer", state))
+        for r, generator in enumerate(self.generators):
+            generator.set_state(state[f"generator.{r}"])
+
+
+def pruned_share(masks: Weights) -> Float[Tensor, "R"]:
+    """Return the share of the masked weights that each replicate prunes."""
+    kept = torch.stack([mask.flatten(1).double().sum(dim=1) for mask in masks.values()]).sum(dim=0)
+    return 1 - kept / sum(mask[0].numel() for mask in masks.values())
+
+
+def pruned_by_layer(masks: Weights) -> dict[str, Float[Tensor, "R"]]:
+    """Return the share of each layer's weights that each replicate prunes."""
+    return {name: 1 - mask.flatten(1).double().mean(dim=1) for name, mask in masks.items()}
+
+
+def agreement(masks: Weights) -> Float[Tensor, "R R"]:
+    """Return the intersection over union of what each two replicates prune; NaN where neither prunes anything.
+
+    What chance would give is pruned share / (2 − pruned share).
+    """
+    pruned = torch.cat([(~mask.bool()).flatten(1).double() for mask in masks.values()], dim=1)
+    both = pruned @ pruned.T
+    own = pruned.sum(dim=1)
+    return both / (own.unsqueeze(0) + own.unsqueeze(1) - both)

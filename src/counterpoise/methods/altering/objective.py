@@ -1,0 +1,183 @@
+"""What an altered network is judged by: performance while its bias stays within the tolerance (Savani et al., Eq. 1).
+
+Soft quantities are differentiable and over a batch, for training; hard ones are counted, for choosing. A trivial
+classifier is fair and has balanced accuracy one half, so there is always a threshold that is within the tolerance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int, Int64
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from counterpoise.errors import InputError
+from counterpoise.fairness import confusion_counts
+from counterpoise.fairness.metrics import COUNT_METRICS
+
+Bias = Literal["spd", "eod", "aod", "mean_bias"]
+"""Signed differences of two groups, two classes (the altering paper, Eq. 4 to 6); or CIFAR-10S's bias, many classes."""
+
+THRESHOLDS = 1001
+"""Points of the grid of decision thresholds, 0 and 1 among them."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Φ: the performance where |bias| < tolerance − margin, else 0 (Savani et al., 2020, Section 3).
+
+    Attributes:
+        bias: what must be small.
+        performance: what should be high.
+        tolerance: ε.
+        margin: how much nearer to zero than ε the bias must be on validation rows, of which there are few.
+        classes: k; networks for two classes have one logit.
+    """
+
+    bias: Bias
+    performance: Literal["balanced_accuracy", "accuracy"]
+    tolerance: float = 0.05
+    margin: float = 0.02
+    classes: int = 2
+
+    def __post_init__(self) -> None:
+        if self.tolerance <= self.margin:
+            raise InputError(
+                f"objective: the tolerance {self.tolerance:g} is not above the margin {self.margin:g}, expected it to "
+                "be: no model has a bias below their difference"
+            )
+        if (self.bias == "mean_bias") != (self.classes > 2):
+            raise InputError(
+                f"objective: bias {self.bias!r} with {self.classes} classes, expected 'mean_bias' for more than two "
+                "classes and 'spd', 'eod' or 'aod' for two"
+            )
+
+    @property
+    def bound(self) -> float:
+        """ε − margin."""
+        return self.tolerance - self.margin
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Hard figures of R models: Φ, performance, signed bias, and the decision threshold they are at."""
+
+    phi: Float64[Tensor, "R"]
+    performance: Float64[Tensor, "R"]
+    bias: Float64[Tensor, "R"]
+    threshold: Float64[Tensor, "R"]
+
+
+def task_loss(logits: Float[Tensor, "R B k"], y: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
+    """Return the mean cross-entropy of each replicate's batch, in nats."""
+    if logits.shape[-1] == 1:
+        return binary_cross_entropy_with_logits(logits.squeeze(-1), y.to(logits.dtype), reduction="none").mean(dim=1)
+    return cross_entropy(logits.transpose(1, 2), y.long(), reduction="none").mean(dim=1)
+
+
+def soft_bias(
+    bias: Bias, logits: Float[Tensor, "R B k"], y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]
+) -> Float[Tensor, "R"]:
+    """Return the bias of each replicate's batch with probabilities in the place of decisions.
+
+    SPD: mean p̂ of group 0 minus that of group 1; EOD: the same among y = 1; AOD: half the sum of the same among y = 1
+    and among y = 0. A term of which a group has no row in the batch is left out: it is 0, not a gap to an imagined 0.
+    `mean_bias`: mean over the classes of |share of group 1 among what is predicted as the class − ½|.
+    """
+    if bias == "mean_bias":
+        p = logits.softmax(dim=-1)
+        given = torch.stack([(p * (s == group).unsqueeze(-1)).sum(dim=1) for group in (0, 1)])  # 2, R, k
+        total = given.sum(dim=0)
+        share = given[1] / total.clamp(min=torch.finfo(p.dtype).tiny)
+        return (share - 0.5).abs().where(total > 0, 0).mean(dim=-1)
+    p = logits.squeeze(-1).sigmoid()
+    if bias == "spd":
+        return _gap(p, s, torch.ones_like(s, dtype=torch.bool))
+    gap = _gap(p, s, y == 1)
+    return gap if bias == "eod" else 0.5 * (gap + _gap(p, s, y == 0))
+
+
+def _gap(p: Float[Tensor, "R B"], s: Int[Tensor, "R B"], among: Bool[Tensor, "R B"]) -> Float[Tensor, "R"]:
+    members = torch.stack([among & (s == group) for group in (0, 1)]).to(p.dtype)  # 2, R, B
+    sizes = members.sum(dim=-1)
+    means = (members * p).sum(dim=-1) / sizes.clamp(min=1)
+    return (means[0] - means[1]).where((sizes > 0).all(dim=0), 0)
+
+
+def fairness_loss(
+    objective: Objective, logits: Float[Tensor, "R B k"], y: Int[Tensor, "R B"], s: Int[Tensor, "R B"], weight: float
+) -> Float[Tensor, "R"]:
+    """Return cross-entropy + weight · max(0, |soft bias| − (ε − margin)): L_ft of mask discovery's default reading."""
+    excess = soft_bias(objective.bias, logits, y, s).abs() - objective.bound
+    return task_loss(logits, y) + weight * excess.clamp(min=0)
+
+
+def scores(logits: Float[Tensor, "R m k"]) -> Float[Tensor, "R m k"]:
+    """Return the probability of class 1, [R, m, 1], or of every class."""
+    return logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(dim=-1)
+
+
+def judge(
+    objective: Objective,
+    score: Float[Tensor, "R m k"],
+    y: Int[Tensor, "R m"],
+    s: Int[Tensor, "R m"],
+    *,
+    aim: Literal["phi", "performance"] = "phi",
+) -> Judged:
+    """Choose each replicate's decision threshold and return the figures there.
+
+    Two classes: the threshold of a grid of 1001 with the highest Φ; among equals the one nearest to one half. With
+    `aim="performance"`, that with the highest performance, whatever the bias. More classes: the likeliest class, and
+    the threshold is NaN.
+    """
+    if score.shape[-1] > 1:
+        counts = confusion_counts(y, score.argmax(dim=-1), s, groups=2, classes=objective.classes).unsqueeze(1)
+        grid = torch.full((1,), torch.nan, dtype=torch.float64)
+    else:
+        grid = torch.linspace(0, 1, THRESHOLDS, dtype=torch.float64)
+        counts = _counts_at(grid, score.squeeze(-1), y, s)
+    performance = COUNT_METRICS[objective.performance](counts)
+    bias = COUNT_METRICS[objective.bias](counts)
+    phi = performance.where(bias.abs() < objective.bound, 0)
+    value = phi if aim == "phi" else performance
+    central = -(grid - 0.5).abs().nan_to_num()
+    best = value == value.amax(dim=1, keepdim=True)
+    chosen = central.expand_as(value).masked_fill(~best, -torch.inf).argmax(dim=1, keepdim=True)
+    at = [figure.gather(1, chosen).squeeze(1) for figure in (phi, performance, bias)]
+    return Judged(at[0], at[1], at[2], grid[chosen.squeeze(1)])
+
+
+def decide(score: Float[Tensor, "R m k"], threshold: Float64[Tensor, "R"]) -> Int64[Tensor, "R m"]:
+    """Return the predicted classes: score above the threshold, or the likeliest class."""
+    if score.shape[-1] > 1:
+        return score.argmax(dim=-1)
+    return (score.squeeze(-1).double() > threshold.unsqueeze(1)).long()
+
+
+def _counts_at(
+    grid: Float64[Tensor, "T"], score: Float[Tensor, "R m"], y: Int[Tensor, "R m"], s: Int[Tensor, "R m"]
+) -> Int64[Tensor, "R T 2 2 2"]:
+    """Count [group, class, decision] at every threshold: a histogram of the scores, summed from above."""
+    steps = len(grid) + 1
+    above = torch.searchsorted(grid, score.double().contiguous(), right=False)  # how many thresholds a score exceeds
+    cell = s.long() * 2 + y.long()
+    index = (torch.arange(len(score)).unsqueeze(1) * 4 + cell) * steps + above
+    histogram = torch.bincount(index.flatten(), minlength=len(score) * 4 * steps).view(len(score), 2, 2, steps)
+    total = histogram.sum(dim=-1, keepdim=True)
+    negative = histogram.cumsum(dim=-1)[..., :-1]  # a score of at most the threshold
+    return torch.stack([negative, total - negative], dim=-1).permute(0, 3, 1, 2, 4)
+
+
+def require_cells(y: Int[Tensor, "R n"], s: Int[Tensor, "R n"], *, classes: int, part: str) -> None:
+    """Raise InputError unless every class of both groups is among each replicate's rows."""
+    for group in range(2):
+        for label in range(classes):
+            if not ((s == group) & (y == label)).any(dim=1).all():
+                raise InputError(
+                    f"{part}: a replicate has no row of class {label} in group {group}, expected one at least, or the "
+                    "groups' rates cannot be compared"
+                )

@@ -1,0 +1,93 @@
+"""Training the weights of whole networks on any loss: pretraining, fine-tuning, in-processing peers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from counterpoise.nn.augment import crop_and_flip
+from counterpoise.nn.epochs import Figures
+from counterpoise.nn.networks import Networks, Output, State, Weights, masked
+from counterpoise.nn.optimizers import Optimizer
+
+OutputLoss = Callable[[Output, Tensor, Tensor], Tensor]
+"""(output, y [R, B], s [R, B]) to one loss per replicate [R]."""
+
+FORWARD_AND_BACKWARD = 6
+"""Floating-point operations per weight and row of a training step: a product forward, two backward."""
+
+
+class WeightTuning:
+    """Networks whose weights follow a loss; see `nn.epochs.Trainee`.
+
+    Args:
+        loss: differentiated with respect to all parameters.
+        steps: how many will be taken in all.
+        batch_size: rows of each replicate per step.
+        generators: one per replicate, for dropout and augmentation.
+        masks: weights that are zero at the start and stay so; W ⊙ M in every forward pass.
+        augment: crop and mirror the images of a batch at random.
+    """
+
+    def __init__(
+        self,
+        network: Networks,
+        loss: OutputLoss,
+        *,
+        optimizer: Optimizer,
+        steps: int,
+        batch_size: int,
+        generators: Sequence[torch.Generator],
+        masks: Weights | None = None,
+        augment: bool = False,
+    ) -> None:
+        self.network, self.loss, self.generators = network, loss, generators
+        self.masks, self.augment = masks, augment
+        self.parameters = list(network.parameters())
+        self.names = dict(network.named_parameters())
+        self.move = optimizer.build(self.parameters, steps)
+        self.operations = FORWARD_AND_BACKWARD * batch_size * sum(parameter.numel() for parameter in self.parameters)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Nothing is done between epochs."""
+
+    def step(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"], rows: Int[Tensor, "R B"]) -> Figures:
+        self.network.train()
+        if self.augment:
+            x = crop_and_flip(x, self.generators)
+        value = self.value(x, y, s)
+        value.sum().backward()
+        self.move()
+        return {"loss": value.detach()}
+
+    def value(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
+        """Return the loss of a batch."""
+        return self.loss(self.network(x, self.effective(), generators=self.generators), y, s)
+
+    def effective(self, masks: Weights | None = None) -> Weights | None:
+        """Return W ⊙ M, differentiable in W; None where nothing is masked."""
+        masks = self.masks if masks is None else masks
+        return None if masks is None else masked({name: self.names[name] for name in masks}, masks)
+
+    def outcome(self) -> State:
+        state = self.network.state()
+        return state | masked(state, self.masks) if self.masks else state
+
+    def state(self) -> State:
+        state = {f"network.{name}": tensor.clone() for name, tensor in self.network.state().items()}
+        state |= {f"optimizer.{name}": tensor for name, tensor in self.move.state().items()}
+        return state | {f"generator.{r}": generator.get_state() for r, generator in enumerate(self.generators)}
+
+    def load(self, state: State) -> None:
+        self.network.load(under("network", state))
+        self.move.load(under("optimizer", state))
+        for r, generator in enumerate(self.generators):
+            generator.set_state(state[f"generator.{r}"])
+
+
+def under(prefix: str, state: Mapping[str, Tensor]) -> State:
+    """Return the part of a state whose names begin with `prefix.`, without it."""
+    return {name.removeprefix(f"{prefix}."): tensor for name, tensor in state.items() if name.startswith(f"{prefix}.")}
