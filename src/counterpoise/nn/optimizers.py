@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ it can at once: that remainder is rounded by other code.
 """
 
 
+@runtime_checkable
 class Step(Protocol):
     """Moves parameters by their gradients, once, and sets the gradients to zero."""
 
