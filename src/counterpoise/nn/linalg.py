@@ -1,6 +1,8 @@
-"""Batched products whose columns do not notice each other."""
+"""Batched products whose columns do not notice each other, and functions of numbers that do not notice their place."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -14,6 +16,18 @@ A BLAS picks its kernel by the number of columns left over, and kernels differ i
 side by side a model's last bits differ from those it gets with 5. At whole blocks every column goes through the same
 kernel, so adding a model changes no other one, to the bit. It is also faster for narrow matrices (docs/performance.md).
 """
+
+VECTOR_BLOCK = 32
+"""Numbers that the widest vector unit takes in a step; those left over at the end go through other code."""
+
+
+def in_whole_blocks(function: Callable[..., Tensor], *tensors: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+    """Return an elementwise function's values, each number's bits independent of how many `b` there are."""
+    columns = tensors[0].shape[1]
+    surplus = -columns % VECTOR_BLOCK
+    if not surplus:
+        return function(*(tensor.contiguous() for tensor in tensors))
+    return function(*(pad(tensor, (0, surplus)) for tensor in tensors))[:, :columns]
 
 
 def product(x: Float[Tensor, "b n d"], w: Float[Tensor, "b d c"]) -> Float[Tensor, "b n c"]:
@@ -35,3 +49,15 @@ def affine(x: Float[Tensor, "b n d"], w: Float[Tensor, "b d c"], bias: Float[Ten
     surplus = (0, -columns % COLUMN_BLOCK)
     spread = torch.bmm(x.new_ones(*x.shape[:2], 1), pad(bias.unsqueeze(1), surplus))
     return torch.baddbmm(spread, x, pad(w, surplus))[..., :columns]
+
+
+def wide_baddbmm(
+    bias: Float[Tensor, "b o 1"], w: Float[Tensor, "b o d"], x: Float[Tensor, "b d n"]
+) -> Float[Tensor, "b o n"]:
+    """Return `w @ x + bias` for each `b`, of few rows `o`, each `b`'s bits independent of how many stand beside it.
+
+    A product of one row is one of vectors, which BLAS computes in an order that depends on where in memory they begin.
+    """
+    rows = w.shape[1]
+    surplus = (0, 0, 0, -rows % COLUMN_BLOCK)
+    return torch.baddbmm(pad(bias, surplus), pad(w, surplus), x)[:, :rows]

@@ -23,6 +23,7 @@ from torch.func import functional_call
 from torch.nn.functional import batch_norm
 
 from counterpoise.errors import InputError
+from counterpoise.nn.linalg import wide_baddbmm
 from counterpoise.nn.training import Examples
 
 Weights = Mapping[str, Float[Tensor, "R ..."]]
@@ -166,7 +167,7 @@ class StackedNetwork(Networks):
             if self.normalized:
                 h = self._normalize(h, layer, own, track=track)
         last = self.layers - 1
-        logits = torch.baddbmm(own[f"bias{last}"], own[f"weight{last}"], h)
+        logits = wide_baddbmm(own[f"bias{last}"], own[f"weight{last}"], h)
         return Output(logits.transpose(1, 2), h.transpose(1, 2))
 
     def _normalize(self, h: Tensor, layer: int, own: Mapping[str, Tensor], *, track: bool) -> Float[Tensor, "R C B"]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from counterpoise.errors import InputError
 from counterpoise.methods.altering.mask_discovery import MaskDiscovery, MaskLoss, MaskSettings, pruned_share
-from counterpoise.methods.altering.objective import fairness_loss, scores, task_loss
+from counterpoise.methods.altering.objective import binary_cross_entropy, fairness_loss, scores, task_loss
 from counterpoise.methods.altering.task import Repaired, Task, repaired, validation_figures
 from counterpoise.nn.epochs import Figures, Trained
 from counterpoise.nn.networks import Output, State, Weights, evaluate, masked
@@ -120,7 +120,7 @@ class _Student(MaskDiscovery):
 def soft_cross_entropy(logits: Float[Tensor, "R B k"], wanted: Float[Tensor, "R B k"]) -> Float[Tensor, "R"]:
     """Return the mean cross-entropy to given probabilities, in nats: H of Eq. 10."""
     if logits.shape[-1] == 1:
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").squeeze(-1)
+        loss = binary_cross_entropy(logits.squeeze(-1), wanted.squeeze(-1))
     else:
         loss = -(wanted * logits.log_softmax(dim=-1)).sum(dim=-1)
     return loss.mean(dim=1)

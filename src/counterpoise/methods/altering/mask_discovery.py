@@ -19,6 +19,7 @@ from torch import Tensor
 from counterpoise.errors import InputError
 from counterpoise.methods.altering.tuning import FORWARD_AND_BACKWARD, under
 from counterpoise.nn.epochs import Figures
+from counterpoise.nn.linalg import in_whole_blocks
 from counterpoise.nn.networks import Networks, Output, State, Weights, require_maskable
 from counterpoise.nn.optimizers import Optimizer
 
@@ -105,7 +106,7 @@ class MaskDiscovery:
         if self.settings.prunable is not None:
             slope = sparsity_gradient(pruned, self.settings.prunable, m.shape[1])
             gradient += self.settings.sparsity_weight * slope.unsqueeze(1)
-        sigma = m.sigmoid()
+        sigma = in_whole_blocks(torch.sigmoid, m)
         assert self.m.grad is not None
         self.m.grad.copy_(gradient.mul_(sigma).mul_(1 - sigma))
         self.move()

@@ -7,6 +7,7 @@ classifier is fair and has balanced accuracy one half, so there is always a thre
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.nn.linalg import in_whole_blocks
 
 Bias = Literal["spd", "eod", "aod", "mean_bias"]
 """Signed differences of two groups, two classes (the altering paper, Eq. 4 to 6); or CIFAR-10S's bias, many classes."""
@@ -74,8 +76,13 @@ class Judged:
 def task_loss(logits: Float[Tensor, "R B k"], y: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
     """Return the mean cross-entropy of each replicate's batch, in nats."""
     if logits.shape[-1] == 1:
-        return binary_cross_entropy_with_logits(logits.squeeze(-1), y.to(logits.dtype), reduction="none").mean(dim=1)
+        return binary_cross_entropy(logits.squeeze(-1), y.to(logits.dtype)).mean(dim=1)
     return cross_entropy(logits.transpose(1, 2), y.long(), reduction="none").mean(dim=1)
+
+
+def binary_cross_entropy(logits: Float[Tensor, "R B"], wanted: Float[Tensor, "R B"]) -> Float[Tensor, "R B"]:
+    """Return the cross-entropy of each row to a class or a probability of class 1, in nats."""
+    return in_whole_blocks(partial(binary_cross_entropy_with_logits, reduction="none"), logits, wanted)
 
 
 def soft_bias(
@@ -93,7 +100,7 @@ def soft_bias(
         total = given.sum(dim=0)
         share = given[1] / total.clamp(min=torch.finfo(p.dtype).tiny)
         return (share - 0.5).abs().where(total > 0, 0).mean(dim=-1)
-    p = logits.squeeze(-1).sigmoid()
+    p = in_whole_blocks(torch.sigmoid, logits.squeeze(-1))
     if bias == "spd":
         return _gap(p, s, torch.ones_like(s, dtype=torch.bool))
     gap = _gap(p, s, y == 1)
@@ -117,7 +124,9 @@ def fairness_loss(
 
 def scores(logits: Float[Tensor, "R m k"]) -> Float[Tensor, "R m k"]:
     """Return the probability of class 1, [R, m, 1], or of every class."""
-    return logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(dim=-1)
+    if logits.shape[-1] == 1:
+        return in_whole_blocks(torch.sigmoid, logits.squeeze(-1)).unsqueeze(-1)
+    return logits.softmax(dim=-1)
 
 
 def judge(
