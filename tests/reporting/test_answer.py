@@ -54,7 +54,7 @@ def one_claim(context: ReportContext, metric: str, difference: float, verdict: s
         ),
         ("auc", 0.5, "has a higher AUC than plain fine-tuning (TL) (better: +0.500, 95% interval +0.250 to +0.750)."),
         ("auc", -0.5, "has a lower AUC than plain fine-tuning (TL) (worse: −0.500, 95% interval −0.750 to −0.250)."),
-        ("spd", -0.5, "has a lower SPD than plain fine-tuning (TL) (−0.500, 95% interval −0.750 to −0.250)."),
+        ("spd", -0.5, "has a lower |SPD| than plain fine-tuning (TL) (better: −0.500, 95% interval −0.750 to −0.250)."),
     ],
 )
 def test_a_difference_is_better_or_worse_by_its_metric(
@@ -90,6 +90,9 @@ def test_reservations_name_the_seeds_and_the_floor(context: ReportContext) -> No
         ("mlp3/pretrained", "the pretrained model (MLP-3)"),
         ("adam/tl", "plain fine-tuning (TL) (Adam)"),
         ("retrain_eo_0.5", "retraining the whole network (eo 0.5)"),
+        ("sex/prune_adversarial_finetuning", "Prune + AdvFt (sex)"),
+        ("adversarial_finetuning_exact", "AdvFt with an exact critic"),
+        ("80%/netaug_last", "NetAug (80%, last)"),
         ("ours", "ours"),
     ],
 )

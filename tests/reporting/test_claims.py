@@ -76,6 +76,18 @@ def test_the_verdict_counts_how_many_claims_were_made(make_metrics: Any) -> None
     assert (alone["verdict"], together["verdict"]) == ("supported", "not distinguishable")
 
 
+@pytest.mark.parametrize("metric", ["spd", "eod", "aod"])
+def test_of_a_signed_bias_the_sizes_are_compared(make_metrics: Any, metric: str) -> None:
+    """Biases of −0.2 and 0.05, whatever the sign of a seed: the second is the smaller one."""
+    signs = np.array([-1, 1, -1, -1, 1])
+    large, small = 0.2 + np.linspace(0, 0.02, 5), 0.05 + np.linspace(0.01, 0, 5)
+    metrics = make_metrics({"win_r2_a0.5": {metric: list(small * signs)}, "tl": {metric: list(-large)}})
+    row = claims.evaluate(metrics, [{**LOWER_ERROR, "metric": metric}]).iloc[0]
+    assert row["difference"] == pytest.approx((small - large).mean())
+    assert row["p"] == pytest.approx(stats.ttest_rel(small, large).pvalue)
+    assert row["verdict"] == "supported"
+
+
 def test_no_claims_is_an_empty_table(make_metrics: Any) -> None:
     result = claims.evaluate(make_metrics(VALUES), [])
     assert tuple(result.columns) == claims.CLAIM_COLUMNS

@@ -58,6 +58,7 @@ def _environment(*, autoescape: bool) -> Environment:
         "unbroken": unbroken,
         "method_title": wording.method_title,
         "metric_label": wording.metric_label,
+        "gap_label": wording.gap_label,
         "p_value": wording.p_value,
     }
     environment.globals |= {

@@ -12,8 +12,8 @@ from counterpoise.fairness import METRICS
 from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting.context import ReportContext
 from counterpoise.reporting.wording import (
-    METHOD_TITLES,
     enumerate_words,
+    gap_symbol,
     interval,
     is_missing,
     method_phrase,
@@ -22,6 +22,7 @@ from counterpoise.reporting.wording import (
     metric_unit,
     number,
     part_title,
+    split_method,
     split_part,
 )
 
@@ -77,7 +78,7 @@ def _comparisons(claims: pd.DataFrame, specs: Sequence[Mapping[str, Any]]) -> li
 
 
 def _compare(left: str, right: str, rows: Sequence[Any]) -> str:
-    undecided = [metric_symbol(row.metric) for row in rows if row.verdict == NOT_DISTINGUISHABLE]
+    undecided = [gap_symbol(row.metric) for row in rows if row.verdict == NOT_DISTINGUISHABLE]
     clauses = [_difference(row, right) for row in rows if row.verdict != NOT_DISTINGUISHABLE]
     if undecided:
         clauses.append(f"is not distinguishable from {right} on {enumerate_words(undecided)}")
@@ -89,11 +90,11 @@ def _difference(row: Any, right: str) -> str:
     lower = row.difference < 0
     info = METRICS.get(row.metric)
     merit = ""
-    if info is not None and info.lower_is_better is not None:
-        merit = "better: " if lower == info.lower_is_better else "worse: "
+    if info is not None:  # of a signed metric absolute values are compared, and the lower is the better
+        merit = "better: " if lower == (info.lower_is_better is not False) else "worse: "
     unit = " points" if metric_unit(row.metric) == "%" else ""
     return (
-        f"has a {'lower' if lower else 'higher'} {metric_symbol(row.metric)} than {right} "
+        f"has a {'lower' if lower else 'higher'} {gap_symbol(row.metric)} than {right} "
         f"({merit}{number(row.difference, row.metric, signed=True)}{unit}, 95% interval "
         f"{interval(row.ci_low, row.ci_high, row.metric, signed=True)})"
     )
@@ -109,8 +110,8 @@ def _side(selector: Mapping[str, Any]) -> str:
 def _phrase(variant: str) -> str:
     """Name a variant that is selected by its name: `eo_0.1/win_r2_a0.5` → WIN (EO 0.1, r2 a0.5)."""
     part, name = split_part(variant)
-    method, _, settings = name.partition("_")
-    if method not in METHOD_TITLES:
+    method, settings = split_method(name)
+    if not method:
         return variant
     details = [detail for detail in (part_title(part) if part else "", settings.replace("_", " ")) if detail]
     return f"{method_phrase(method)} ({', '.join(details)})" if details else method_phrase(method)

@@ -11,6 +11,7 @@ import pandas as pd
 from counterpoise.errors import InputError, suggest
 from counterpoise.fairness import holm, paired_difference, verdict
 from counterpoise.reporting.tables import METRICS_KEYS, test_rows
+from counterpoise.reporting.wording import is_signed
 
 CLAIM_COLUMNS: Final = ("claim", "metric", "difference", "ci_low", "ci_high", "p", "p_holm", "verdict")
 CLAIM_KEYS: Final = ("claim", "metric", "left", "right", "claimed")
@@ -26,6 +27,9 @@ def evaluate(
     correction: float | None = None,
 ) -> pd.DataFrame:
     """Test every claim on the test split, left minus right, paired by seed.
+
+    Of a signed metric (`spd`, `eod`, `aod`) absolute values are compared, seed by seed: a claim is about how large a
+    bias is, not about whom it favours.
 
     Args:
         metrics: long frame as in `tables.summary`.
@@ -60,7 +64,10 @@ def evaluate(
 
 
 def paired_values(test: pd.DataFrame, claim: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """The per-seed values [R] of a claim's two sides, aligned by seed (see `evaluate` for what is refused)."""
+    """The per-seed values [R] of a claim's two sides, aligned by seed; absolute ones of a signed metric.
+
+    See `evaluate` for what is refused.
+    """
     where = f"claim {claim.get('claim', dict(claim))!r}"
     for key in CLAIM_KEYS:
         if key not in claim:
@@ -71,6 +78,8 @@ def paired_values(test: pd.DataFrame, claim: Mapping[str, Any]) -> tuple[np.ndar
     if rows.empty:
         known = sorted(test["metric"].unique())
         raise InputError(f"{where}: the metric {claim['metric']!r} was not measured{suggest(claim['metric'], known)}.")
+    if is_signed(claim["metric"]):
+        rows = rows.assign(value=rows["value"].abs())
     left, right = (_select(rows, claim[side], f"{where}, {side} side") for side in ("left", "right"))
     if set(left.index) != set(right.index):
         raise InputError(

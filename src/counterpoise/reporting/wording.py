@@ -29,6 +29,32 @@ METHOD_TITLES: Final[Mapping[str, str]] = {
     "leace": "LEACE",
     "exponentiated_gradient": "ExponentiatedGradient",
     "threshold_optimizer": "ThresholdOptimizer",
+    "baseline": "Baseline",
+    "threshold": "Baseline + Φ threshold",
+    "uniform_confusion": "Uniform confusion",
+    "adversarial_debiasing": "Adversarial debiasing",
+    "domain_discriminative": "Domain-discriminative",
+    "domain_independent": "Domain-independent",
+    "reject_option": "Reject option",
+    "equalized_odds_postprocessing": "Equalized odds",
+    "calibrated_equalized_odds": "Calibrated equalized odds",
+    "random_perturbation": "Random perturbation",
+    "layerwise_optimization": "Layer-wise optimization",
+    "adversarial_finetuning": "AdvFt",
+    "adversarial_finetuning_exact": "AdvFt, exact critic",
+    "mask_only": "Mask only",
+    "mask_only_paper": "Mask only, the paper's reading",
+    "prune_adversarial_finetuning": "Prune + AdvFt",
+    "noise_graft": "Noise graft",
+    "internal_graft": "Internal graft",
+    "external_graft": "External graft",
+    "netaug": "NetAug",
+    "random_mask": "Random mask + AdvFt",
+    "direct_penalty": "Direct penalty, no pruning",
+    "teacher_pruning": "Teacher pruning",
+    "prune_guided_by_adversarial_finetuning": "Pruned, guided by AdvFt",
+    "prune_guided_by_external_graft": "Pruned, guided by external graft",
+    "prune_guided_by_netaug": "Pruned, guided by NetAug",
 }
 # The methods that have another name within a sentence.
 METHOD_PHRASES: Final[Mapping[str, str]] = {
@@ -41,6 +67,29 @@ METHOD_PHRASES: Final[Mapping[str, str]] = {
     "chosen_win": "our choice among WIN heads",
     "logistic": "logistic regression",
     "reweighing": "reweighing",
+    "baseline": "the baseline",
+    "threshold": "the baseline with a Φ threshold",
+    "uniform_confusion": "uniform confusion",
+    "adversarial_debiasing": "adversarial debiasing",
+    "domain_discriminative": "domain-discriminative training",
+    "domain_independent": "domain-independent training",
+    "reject_option": "the reject option",
+    "equalized_odds_postprocessing": "equalized odds post-processing",
+    "calibrated_equalized_odds": "calibrated equalized odds",
+    "random_perturbation": "random perturbation",
+    "layerwise_optimization": "layer-wise optimization",
+    "adversarial_finetuning_exact": "AdvFt with an exact critic",
+    "mask_only": "the mask alone",
+    "mask_only_paper": "the mask alone, in the paper's reading,",
+    "noise_graft": "the noise graft",
+    "internal_graft": "the internal graft",
+    "external_graft": "the external graft",
+    "random_mask": "a random mask + AdvFt",
+    "direct_penalty": "a direct penalty without pruning",
+    "teacher_pruning": "teacher pruning",
+    "prune_guided_by_adversarial_finetuning": "pruning guided by AdvFt",
+    "prune_guided_by_external_graft": "pruning guided by the external graft",
+    "prune_guided_by_netaug": "pruning guided by NetAug",
 }
 # What a method is called on a frontier, where its heads are trained under penalties and ours are all of them.
 FRONTIER_TITLES: Final[Mapping[str, str]] = {
@@ -81,10 +130,14 @@ def metric_symbol(metric: str) -> str:
     return METRIC_SYMBOLS.get(metric, title if metric not in METRICS else title[:1].lower() + title[1:])
 
 
+def is_signed(metric: str) -> bool:
+    """Whether the size of a metric is what should be low, and its sign only says whom it favours."""
+    return metric in METRICS and METRICS[metric].lower_is_better is None
+
+
 def gap_symbol(metric: str) -> str:
     """The short form of what a tolerance is for: the metric, or its absolute value if it is signed."""
-    signed = metric in METRICS and METRICS[metric].lower_is_better is None
-    return f"|{metric_symbol(metric)}|" if signed else metric_symbol(metric)
+    return f"|{metric_symbol(metric)}|" if is_signed(metric) else metric_symbol(metric)
 
 
 def metric_unit(metric: str) -> str:
@@ -94,13 +147,18 @@ def metric_unit(metric: str) -> str:
 
 def difference_axis(metric: str) -> str:
     """The title of an axis of differences; a difference of percentages is in points."""
-    return f"difference in {metric_symbol(metric)}{' (percentage points)' if metric_unit(metric) == '%' else ''}"
+    return f"difference in {gap_symbol(metric)}{' (percentage points)' if metric_unit(metric) == '%' else ''}"
 
 
 def metric_label(metric: str) -> str:
     """The title of an axis or the head of a column: the short form, capitalised, with its unit."""
     symbol = metric_symbol(metric)
     return _with_unit(symbol[:1].upper() + symbol[1:], metric)
+
+
+def gap_label(metric: str) -> str:
+    """The same for the absolute value of a signed metric: what claims compare."""
+    return gap_symbol(metric) if is_signed(metric) else metric_label(metric)
 
 
 def method_title(method: str) -> str:
@@ -131,6 +189,16 @@ def split_part(variant: str) -> tuple[str, str]:
     """A variant's part, empty if it has none, and its name within the part."""
     part, _, name = variant.rpartition(PART_SEPARATOR)
     return part, name
+
+
+def split_method(name: str) -> tuple[str, str]:
+    """The method at the head of a variant's name within its part, and the rest: `win_r2_a0.5` → win, r2_a0.5.
+
+    Names of methods have underscores themselves, so the longest that fits is taken; an empty one if none does.
+    """
+    fitting = [method for method in METHOD_TITLES if name == method or name.startswith(f"{method}_")]
+    method = max(fitting, key=len, default="")
+    return method, name.removeprefix(method).removeprefix("_") if method else name
 
 
 def join_part(part: str, name: str) -> str:
