@@ -13,23 +13,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from counterpoise.errors import InputError, suggest
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Value = str | int | float | bool
+from counterpoise.params_data import Count, Positive, Settings, Share
+from counterpoise.params_data import Dataset as Dataset
+from counterpoise.params_data import DomainSplit as DomainSplit
+from counterpoise.params_data import Split as Split
 
 BIASES = ("delta_eo", "delta_dp", "equalized_odds_difference", "spd", "eod", "aod")
 """Metrics of the contract that a tolerance may be set for; of a signed one the absolute value counts."""
-
-TOLERANCE = 1e-6
-"""How far the sum of fractions may be from one: they are written as decimals."""
-
-
-class Settings(BaseModel):
-    """A block of parameters: unknown keys are errors, values cannot be changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class Seeds(RootModel[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...]]):
@@ -51,52 +41,6 @@ class Seeds(RootModel[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...]]):
         twice = sorted({seed for seed in self.root if self.root.count(seed) > 1})
         if twice:
             raise ValueError(f"seed {twice[0]} is given more than once")
-        return self
-
-
-class Split(Settings):
-    """How rows are shared out: fractions for pretraining and for the new task, whose parts are given in any unit."""
-
-    fractions: dict[Literal["pretrain", "task"], Share]
-    task: dict[Literal["train", "validation", "test"], Positive]
-
-    @model_validator(mode="after")
-    def _whole(self) -> Split:
-        for name, parts in (("fractions", {"pretrain", "task"}), ("task", {"train", "validation", "test"})):
-            if missing := parts - set(getattr(self, name)):
-                raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
-        total = sum(self.fractions.values())
-        if abs(total - 1) > TOLERANCE:
-            raise ValueError(f"the fractions sum to {total:g}, expected 1")
-        return self
-
-
-class Dataset(Settings):
-    """A data set: which reader, which column is predicted, which one is sensitive, and how rows are split.
-
-    keep_sensitive: whether the network also sees the sensitive column of a table.
-    """
-
-    title: str
-    reader: str
-    options: dict[str, Any] = {}
-    label: str
-    positive: Value
-    classes: tuple[str, str]
-    sensitive: str
-    groups: tuple[Value | tuple[Value, ...], ...] = Field(min_length=2)
-    group_names: tuple[str, ...] = Field(min_length=2)
-    drop: tuple[str, ...] = ()
-    keep_sensitive: bool = False
-    checksums: dict[str, str] | None = None
-    origin: str
-    split: Split
-    max_bad_fraction: Share = 0.001
-
-    @model_validator(mode="after")
-    def _named(self) -> Dataset:
-        if len(self.groups) != len(self.group_names):
-            raise ValueError(f"{len(self.groups)} groups have {len(self.group_names)} group_names")
         return self
 
 
@@ -314,14 +258,14 @@ class Parameters(Settings):
     variants: dict[str, Variants]
     finetune: Training
     peers: Peers = Peers()
-    finetunes: dict[str, Training] = {}
+    finetunes: dict[str, Training] = Field(default={})
     penalties: dict[str, Penalty]
-    retrains: dict[str, Retrain] = {}
-    frontiers: dict[str, Frontier] = {}
+    retrains: dict[str, Retrain] = Field(default={})
+    frontiers: dict[str, Frontier] = Field(default={})
     selection: Selection = Selection()
     evidence: dict[str, Evidence]
     report: Report = Report()
-    fetch: dict[Literal["celeba", "compas", "lfwa"], dict[str, Any]] = {}
+    fetch: dict[Literal["celeba", "compas", "lfwa"], dict[str, Any]] = Field(default={})
 
 
 def check(raw: Mapping[str, Any]) -> Parameters:
@@ -357,14 +301,19 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _fields(location: list[str]) -> list[str]:
-    """Return the keys that the block at `location` may have."""
-    model: Any = Parameters
+    """Return the keys that the block at `location` may have, in any of its forms."""
+    models: list[Any] = [Parameters]
     for part in location:
-        field = model.model_fields.get(part) if _is_model(model) else None
-        annotation = field.annotation if field is not None else model
-        arguments = [argument for argument in getattr(annotation, "__args__", ()) if _is_model(argument)]
-        model = arguments[0] if arguments else annotation
-    return list(model.model_fields) if _is_model(model) else []
+        annotations = [
+            model.model_fields[part].annotation if _is_model(model) and part in model.model_fields else model
+            for model in models
+        ]
+        models = [
+            found
+            for annotation in annotations
+            for found in ([each for each in getattr(annotation, "__args__", ()) if _is_model(each)] or [annotation])
+        ]
+    return [name for model in models if _is_model(model) for name in model.model_fields]
 
 
 def _is_model(annotation: Any) -> bool:

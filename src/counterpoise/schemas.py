@@ -83,10 +83,14 @@ class CompasTable(pa.DataFrameModel):
 
 
 class Samples(pa.DataFrameModel):
-    """What every experiment starts from: float32 features, or the path of an image; the class `y`; the group `s`."""
+    """What every experiment starts from: float32 features, or the path of an image; the class `y`; the group `s`.
 
-    features: Series[np.float32] | None = pa.Field(alias=r"^(?!(?:image|y|s)$)", regex=True)
+    `official_part` is there where the source itself says which images are for testing.
+    """
+
+    features: Series[np.float32] | None = pa.Field(alias=r"^(?!(?:image|official_part|y|s)$)", regex=True)
     image: Series[str] | None = _text()
+    official_part: Series[str] | None = pa.Field(isin=["train", "test"])
     y: Series[np.int64] = _code()
     s: Series[np.int64] = _code()
 
@@ -95,7 +99,7 @@ class Samples(pa.DataFrameModel):
 
     @pa.dataframe_check(error="either an image column or features")
     def features_or_image(cls, samples: pd.DataFrame) -> bool:  # noqa: N805
-        return ("image" in samples) != bool(len(samples.columns.difference(["image", "y", "s"])))
+        return ("image" in samples) != bool(len(samples.columns.difference(["image", "official_part", "y", "s"])))
 
     @pa.dataframe_check(error="finite features")
     def finite_features(cls, samples: pd.DataFrame) -> bool:  # noqa: N805

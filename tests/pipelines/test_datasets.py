@@ -15,6 +15,7 @@ from kedro.io import DataCatalog
 
 from counterpoise.params import Dataset, Parameters, Seeds, check
 from counterpoise.pipelines.data_split.nodes import describe_data, encode_samples, read_table, split_samples
+from counterpoise.schemas import Samples
 from counterpoise.storage import Checkpoint, path_of
 
 REPOSITORY = Path(__file__).parents[2]
@@ -87,3 +88,19 @@ def test_compas_with_sex_as_an_input(base: Configured, raw: Callable[..., Path])
     assert parts.tolist() == [[3_703, 864, 370, 1_235]] * 2
     test = splits.tensors["splits"][0].numpy() == 3
     assert 82 <= (samples["y"][test] * (1 - samples["s"][test])).sum() <= 83  # a fifth of 413 women charged again
+
+
+def test_cifar10s_at_full_size(base: Configured, raw: Callable[..., Path]) -> None:
+    """METHODS, part 2: 95/5 within each class, 4,000 images to repair with, 10,000 test images in either domain."""
+    dataset = base[0].datasets["cifar10s"]
+    _, samples, splits, summary = prepare(dataset, raw("cifar10", "train"))
+    Samples.validate(samples)
+    counts = pd.DataFrame(summary["cells"]).pivot_table(index="label", columns=["split", "group"], values="rows")
+    colour_majority = [dataset.classes[label] for label in counts.index[counts["pretrain"][0] == 4_370]]
+    assert colour_majority == ["automobile", "cat", "dog", "horse", "truck"]
+    assert (counts["pretrain"].sum(axis=1) == 4_600).all()
+    for part, rows in (("train", 140), ("validation", 60), ("test", 1_000)):
+        assert (counts[part] == rows).all(axis=None)
+    assert summary["features"] == 1
+    assert splits.header["parts"] == ["pretrain", "train", "validation", "test", "unused"]
+    assert pd.DataFrame(summary["cells"])["rows"].sum() == 120_000

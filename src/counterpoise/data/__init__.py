@@ -13,15 +13,16 @@ from pathlib import Path
 import pandas as pd
 
 from counterpoise.data.encode import encode
-from counterpoise.data.splits import SPLITS, draw_splits
+from counterpoise.data.splits import SPLITS, UNUSED, UNUSED_NAME, draw_splits
 from counterpoise.errors import InputError, suggest
 
-__all__ = ["READERS", "SPLITS", "draw_splits", "encode", "read"]
+__all__ = ["READERS", "SPLITS", "UNUSED", "UNUSED_NAME", "draw_splits", "encode", "read"]
 
 #: Reader name → where its function is. Loaded on use, so that a table never waits for an image library.
 READERS: dict[str, str] = {
     "adult": "counterpoise.data.adult:read",
     "celeba": "counterpoise.data.celeba:read",
+    "cifar10s": "counterpoise.data.cifar10s:read",
     "compas": "counterpoise.data.compas:read",
     "image_table": "counterpoise.data.image_table:read",
     "lfwa": "counterpoise.data.lfw:read",

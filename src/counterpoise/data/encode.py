@@ -20,6 +20,8 @@ Group = Value | Sequence[Value]
 
 #: The column that makes a table one of images; and the columns of `samples` that are not features.
 IMAGE, CLASS, GROUP = "image", "y", "s"
+#: The column of a table of images that says, where its source does, which part it is of: "train" or "test".
+OFFICIAL_PART = "official_part"
 
 #: More categories than this are names or free text, not categories; one-hot columns would only learn them by heart.
 MAX_CATEGORIES = 1000
@@ -37,12 +39,13 @@ def encode(
     classes: Sequence[Value] | None = None,
     drop: Sequence[str] = (),
     keep_sensitive: bool = False,
+    keep: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Encode a complete table as `samples`, one row per row.
 
     Numbers stay as they are (standardising needs a split, so it happens later); every other column becomes one column
-    per category, named `column=category`, categories sorted. If the table has a column `image`, only that, y and s
-    remain.
+    per category, named `column=category`, categories sorted. If the table has a column `image`, only that, what `keep`
+    names, y and s remain.
 
     Args:
         table: one row per sample, no missing values.
@@ -54,9 +57,10 @@ def encode(
         classes: all labels. Without `positive`, y is the position in this list; with it, y is still 0 or 1.
         drop: columns that are not features.
         keep_sensitive: whether the sensitive column is also a feature (as in the altering paper's Adult).
+        keep: columns of a table of images that stay beside the paths.
 
     Returns:
-        float32 features in the table's order (or `image`, str), then int64 `y` and `s`; index 0 to N−1.
+        float32 features in the table's order (or `image` and `keep`, str), then int64 `y` and `s`; index 0 to N−1.
 
     Raises:
         InputError: see the module's docstring; the sentence names the column, what was found and what was expected.
@@ -67,14 +71,14 @@ def encode(
         raise InputError(
             f"{source}: {label!r} is both the label and the sensitive column, expected two different columns"
         )
-    _require_columns(table, [label, sensitive, *drop], source)
+    _require_columns(table, [label, sensitive, *drop, *keep], source)
 
     y = _classes(table[label], source, positive, classes)
     s = _groups(table[sensitive], source, groups)
     _require_populated(y, s, source, label, sensitive, groups)
 
     if IMAGE in table:
-        features: Mapping[str, object] = {IMAGE: _images(table[IMAGE], source)}
+        features: Mapping[str, object] = {name: _texts(table[name], source) for name in (IMAGE, *keep)}
     else:
         left_out = {label, *drop} if keep_sensitive else {label, sensitive, *drop}
         features = _features(table.drop(columns=list(left_out)), source)
@@ -164,8 +168,8 @@ def _require_populated(
             )
 
 
-def _images(column: pd.Series, source: str) -> pd.Series:
-    _require_complete(column, f"{source}: column {IMAGE!r}")
+def _texts(column: pd.Series, source: str) -> pd.Series:
+    _require_complete(column, f"{source}: column {column.name!r}")
     return column.astype("str").reset_index(drop=True)
 
 
@@ -177,10 +181,10 @@ def _features(table: pd.DataFrame, source: str) -> dict[str, Float32[np.ndarray,
     features: dict[str, Float32[np.ndarray, "N"]] = {}
     for name in table.columns:
         for feature, values in _column(table[name], f"{source}: column {name!r}").items():
-            if feature in (CLASS, GROUP):
+            if feature in (CLASS, GROUP, OFFICIAL_PART):
                 raise InputError(
-                    f"{source}: column {feature!r} has a name that is reserved for the class (y) or the group (s), "
-                    "expected another name"
+                    f"{source}: column {feature!r} has a name that is reserved for the class (y), the group (s) or the "
+                    "source's division of images (official_part), expected another name"
                 )
             if feature in features:
                 raise InputError(

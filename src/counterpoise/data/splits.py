@@ -17,6 +17,9 @@ from counterpoise.errors import InputError, suggest
 
 #: The parts; a row's code in `splits` is its part's position here.
 SPLITS = ("pretrain", "train", "validation", "test")
+#: The code of a row that a replicate does not use (see `domains`), and what reports call it.
+UNUSED = len(SPLITS)
+UNUSED_NAME = "unused"
 
 Shares = Mapping[str, float | int]
 
@@ -89,7 +92,7 @@ def draw_splits(
     Warns:
         UserWarning: a cell has too few rows to reach every part; a metric of that cell will be null somewhere.
     """
-    _require_seeds(seeds)
+    require_seeds(seeds)
     parts = sizes(len(y), fractions, task)
     labels, cell, rows_of_cell = np.unique(np.stack([y, s]), axis=1, return_inverse=True, return_counts=True)
     rows_by_part = _round_to_margins(rows_of_cell, np.array(list(parts.values())))
@@ -141,7 +144,8 @@ def _require_shares(what: str, given: Shares, expected: Sequence[str]) -> None:
         raise InputError(f"{what}: {', '.join(expected)} are all 0, expected a positive one")
 
 
-def _require_seeds(seeds: Sequence[int]) -> None:
+def require_seeds(seeds: Sequence[int]) -> None:
+    """Raise InputError unless there are seeds, distinct and none of them negative."""
     if not seeds:
         raise InputError("seeds: found none, expected at least one")
     repeated = sorted({seed for seed in seeds if list(seeds).count(seed) > 1})

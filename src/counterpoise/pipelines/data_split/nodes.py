@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import UInt8
 
-from counterpoise.data import SPLITS, draw_splits, encode, read
-from counterpoise.params import Dataset, Seeds
+from counterpoise.data import SPLITS, UNUSED, UNUSED_NAME, draw_splits, encode, read
+from counterpoise.data.domains import Skew, draw_domain_splits
+from counterpoise.data.encode import OFFICIAL_PART
+from counterpoise.params import Dataset, DomainSplit, Seeds
 from counterpoise.storage import Checkpoint, as_header
 
 
@@ -28,42 +31,78 @@ def encode_samples(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
         source=dataset.title,
         label=dataset.label,
         positive=dataset.positive,
+        classes=dataset.classes if dataset.positive is None else None,
         sensitive=dataset.sensitive,
         groups=dataset.groups,
         drop=dataset.drop,
         keep_sensitive=dataset.keep_sensitive,
+        keep=[OFFICIAL_PART] if isinstance(dataset.split, DomainSplit) else [],
     )
 
 
 def split_samples(samples: pd.DataFrame, dataset: Dataset, seeds: Seeds) -> Checkpoint:
-    """Draw every replicate's own stratified split: uint8 [R, N], codes as in `counterpoise.data.SPLITS`."""
-    splits = draw_splits(
-        samples["y"].to_numpy(),
-        samples["s"].to_numpy(),
-        fractions=dict(dataset.split.fractions.items()),
-        task=dict(dataset.split.task.items()),
-        seeds=seeds.root,
-    )
+    """Draw every replicate's own split: uint8 [R, N], codes as in `counterpoise.data.SPLITS`, or `UNUSED`.
+
+    Stratified by (y, s); or, where the groups are domains, as skewed as the parameters say.
+    """
+    y, s = samples["y"].to_numpy(), samples["s"].to_numpy()
+    if isinstance(dataset.split, DomainSplit):
+        splits = draw_domain_splits(
+            y,
+            s,
+            samples["image"].to_numpy(dtype=np.str_),
+            (samples[OFFICIAL_PART] == "test").to_numpy(),
+            skew=_skew(dataset, dataset.split),
+            classes=dataset.classes,
+            domains=[str(name) for name in dataset.groups],
+            seeds=seeds.root,
+        )
+    else:
+        splits = draw_splits(
+            y,
+            s,
+            fractions=dict(dataset.split.fractions.items()),
+            task=dict(dataset.split.task.items()),
+            seeds=seeds.root,
+        )
     digest = hashlib.sha256(pd.util.hash_pandas_object(samples, index=False).to_numpy().tobytes())
-    header = as_header(parts=list(SPLITS), seeds=list(seeds.root), digests={"samples": digest.hexdigest()})
+    header = as_header(parts=_parts(splits), seeds=list(seeds.root), digests={"samples": digest.hexdigest()})
     return Checkpoint({"splits": torch.from_numpy(splits)}, header)
+
+
+def _skew(dataset: Dataset, split: DomainSplit) -> Skew:
+    domain = {name: dataset.groups.index(group) for group, names in split.majority.items() for name in names}
+    return Skew(
+        majority=[domain[name] for name in dataset.classes],
+        share=split.skew,
+        validation_per_cell=split.validation_per_cell,
+        fit_share=split.fit_share,
+        images_per_class=split.images_per_class,
+        test_per_class=split.test_per_class,
+    )
+
+
+def _parts(splits: UInt8[np.ndarray, "R N"]) -> list[str]:
+    """Name the codes that `splits` may have; unused rows are a part only where there are any."""
+    return [*SPLITS, *([UNUSED_NAME] if (splits == UNUSED).any() else [])]
 
 
 def describe_data(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset) -> dict[str, Any]:
     """Return what reports and tracking say about the data: a digest, and the rows per part, group and class."""
-    codes = splits.tensors["splits"][0].numpy()  # cell counts are the same in every replicate
-    cells = samples[["y", "s"]].assign(split=np.array(SPLITS)[codes])
+    codes = splits.tensors["splits"][:1].numpy()  # cell counts are the same in every replicate
+    parts = _parts(codes)
+    cells = samples[["y", "s"]].assign(split=np.array(parts)[codes[0]])
     counts = cells.groupby(["split", "s", "y"]).size()
     return {
         "digest": splits.header["digests"]["samples"],
         "title": dataset.title,
         "rows": len(samples),
-        "features": samples.shape[1] - 2,
+        "features": len(samples.columns.difference(["y", "s", OFFICIAL_PART])),
         "groups": list(dataset.group_names),
         "classes": list(dataset.classes),
         "cells": [
             {"split": part, "group": group, "label": label, "rows": int(counts.get((part, group, label), 0))}
-            for part in SPLITS
+            for part in parts
             for group in range(len(dataset.groups))
             for label in range(len(dataset.classes))
         ],

@@ -1,0 +1,120 @@
+"""What `datasets` in conf/ may say: which reader, which columns, which groups, and how rows are shared out.
+
+The parts of `counterpoise.params` that describe data, and what all of its models are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from counterpoise.errors import suggest
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Value = str | int | float | bool
+
+TOLERANCE = 1e-6
+"""How far the sum of fractions may be from one: they are written as decimals."""
+
+
+class Settings(BaseModel):
+    """A block of parameters: unknown keys are errors, values cannot be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class Split(Settings):
+    """How rows are shared out: fractions for pretraining and for the new task, whose parts are given in any unit."""
+
+    scheme: Literal["shares"] = "shares"
+    fractions: dict[Literal["pretrain", "task"], Share]
+    task: dict[Literal["train", "validation", "test"], Positive]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Split:
+        for name, parts in (("fractions", {"pretrain", "task"}), ("task", {"train", "validation", "test"})):
+            if missing := parts - set(getattr(self, name)):
+                raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
+        total = sum(self.fractions.values())
+        if abs(total - 1) > TOLERANCE:
+            raise ValueError(f"the fractions sum to {total:g}, expected 1")
+        return self
+
+
+class DomainSplit(Settings):
+    """How images that exist in two domains are shared out; see `counterpoise.data.domains`.
+
+    skew: the share of a class's pretraining images in its majority domain. majority: the classes by that domain.
+    validation_per_cell: images of each class and domain to repair with, `fit_share` of them to fit on, the others to
+    choose on. images_per_class, test_per_class: how many pretrain and test; null takes all.
+    """
+
+    scheme: Literal["domains"]
+    skew: Annotated[float, Field(ge=0.5, lt=1)]
+    majority: dict[str, tuple[str, ...]] = Field(min_length=2, max_length=2)
+    validation_per_cell: Annotated[int, Field(ge=2)]
+    fit_share: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    images_per_class: Annotated[int, Field(ge=2)] | None = None
+    test_per_class: Count | None = None
+
+
+SCHEMES: dict[str, type[Settings]] = {"shares": Split, "domains": DomainSplit}
+
+
+def _split(value: Any) -> Any:
+    """Read a split as the form that its `scheme` names, so that a mistake is reported for that form alone."""
+    if not isinstance(value, Mapping):
+        return value
+    scheme = value.get("scheme", "shares")
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme is {scheme!r}{suggest(scheme, SCHEMES)}")
+    return SCHEMES[scheme].model_validate(value)
+
+
+class Dataset(Settings):
+    """A data set: which reader, which column is predicted, which one is sensitive, and how rows are split.
+
+    positive: the label of class 1; null if the labels are the names of the classes, of which there may be many.
+    keep_sensitive: whether the network also sees the sensitive column of a table.
+    """
+
+    title: str
+    reader: str
+    options: dict[str, Any] = {}
+    label: str
+    positive: Value | None
+    classes: tuple[str, ...] = Field(min_length=2)
+    sensitive: str
+    groups: tuple[Value | tuple[Value, ...], ...] = Field(min_length=2)
+    group_names: tuple[str, ...] = Field(min_length=2)
+    drop: tuple[str, ...] = ()
+    keep_sensitive: bool = False
+    checksums: dict[str, str] | None = None
+    origin: str
+    split: Annotated[Split | DomainSplit, BeforeValidator(_split)]
+    max_bad_fraction: Share = 0.001
+
+    @model_validator(mode="after")
+    def _named(self) -> Dataset:
+        if len(self.groups) != len(self.group_names):
+            raise ValueError(f"{len(self.groups)} groups have {len(self.group_names)} group_names")
+        if self.positive is not None and len(self.classes) != 2:
+            raise ValueError(f"{len(self.classes)} classes with 'positive', expected 2")
+        if twice := {name for name in self.classes if self.classes.count(name) > 1}:
+            raise ValueError(f"class {min(twice)!r} is given more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _domains(self) -> Dataset:
+        if not isinstance(self.split, DomainSplit):
+            return self
+        if unknown := set(self.split.majority) - set(self.groups):
+            raise ValueError(f"split.majority names {min(unknown)!r}{suggest(min(unknown), self.groups)}")
+        skewed = [name for names in self.split.majority.values() for name in names]
+        if sorted(skewed) != sorted(self.classes):
+            raise ValueError(f"split.majority has the classes {sorted(skewed)}, expected each of 'classes' once")
+        return self
