@@ -81,6 +81,14 @@ def test_select_renames_metrics_and_leaves_bounds_out() -> None:
     }
 
 
+def test_what_is_printed_as_a_bound_is_there_as_a_bound() -> None:
+    selector = {"variant": "fair", "paper": "altering", "table": "T3", "method": "netaug", "metrics": {"spd": "bias"}}
+    found = published.printed([selector])
+    assert (found["fair", "accuracy"].value, found["fair", "accuracy"].std) == (0.94, 0.01)
+    assert found["fair", "spd"].bound == "<0.05"
+    assert math.isnan(found["fair", "spd"].value)
+
+
 @pytest.mark.parametrize(
     ("selector", "message"),
     [

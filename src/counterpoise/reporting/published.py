@@ -58,8 +58,7 @@ def lookup(**keys: str) -> PublishedResult | None:
         )
     if rows.empty:
         return None
-    row = rows.iloc[0]
-    return PublishedResult(row["value"], row["std"], row["bound"], f"{row['paper']}, {row['table']}", row["note"])
+    return _result(next(rows_of(rows)))
 
 
 def select(selectors: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -76,7 +75,18 @@ def select(selectors: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     Raises:
         InputError: a selector that matches nothing, or more than one number for a metric.
     """
-    records: dict[tuple[str, str], tuple[float, float]] = {}
+    rows = [(*key, found.value, found.std) for key, found in printed(selectors).items() if not found.bound]
+    frame = pd.DataFrame(rows, columns=list(SELECTED_COLUMNS))
+    return frame.astype({"variant": "str", "metric": "str", "reported": "float64", "reported_std": "float64"})
+
+
+def printed(selectors: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], PublishedResult]:
+    """The same as (variant, metric) → what stands in the paper, bounds such as `<0.05` among them.
+
+    Raises:
+        InputError: as `select`.
+    """
+    records: dict[tuple[str, str], PublishedResult] = {}
     for selector in selectors:
         where = f"published selector {dict(selector)}"
         if "variant" not in selector:
@@ -85,16 +95,15 @@ def select(selectors: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         if rows.empty:
             raise InputError(f"{where}: no published number matches, expected at least one.")
         ours = {theirs: name for name, theirs in dict(selector.get("metrics") or {}).items()}
-        for row in rows_of(rows[rows["bound"] == ""]):
+        for row in rows_of(rows):
             key = (str(selector["variant"]), ours.get(row.metric, row.metric))
             if key in records:
                 raise InputError(
                     f"{where}: more than one published {row.metric!r} matches, expected one; "
                     f"restrict it by {', '.join(column for column in KEYS if column not in selector)}."
                 )
-            records[key] = (row.value, row.std)
-    frame = pd.DataFrame([(*key, *value) for key, value in records.items()], columns=list(SELECTED_COLUMNS))
-    return frame.astype({"variant": "str", "metric": "str", "reported": "float64", "reported_std": "float64"})
+            records[key] = _result(row)
+    return records
 
 
 @cache
@@ -106,6 +115,10 @@ def _read() -> pd.DataFrame:
     table["value"] = pd.to_numeric(table["value"].mask(is_bound))
     table["std"] = pd.to_numeric(table["std"].replace("", None))
     return table[list(COLUMNS)]
+
+
+def _result(row: Any) -> PublishedResult:
+    return PublishedResult(row.value, row.std, row.bound, f"{row.paper}, {row.table}", row.note)
 
 
 def _matching(keys: Mapping[str, Any], where: str) -> pd.DataFrame:
