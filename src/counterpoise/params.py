@@ -217,7 +217,10 @@ class Claim(Settings):
 
 
 class Published(Settings):
-    """Where a variant's published numbers stand in the table of reported results."""
+    """Where a variant's published numbers stand in the table of reported results.
+
+    metrics: our name of a metric → the paper's, where it has another: `mean_bias: bias`.
+    """
 
     variant: str
     paper: str
@@ -226,6 +229,7 @@ class Published(Settings):
     setting: str = ""
     dataset: str | None = None
     model: str | None = None
+    metrics: dict[str, str] = {}
 
 
 class Evidence(Settings):
