@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float64, Int, Int64, Shaped
@@ -26,6 +26,7 @@ Figures = Mapping[str, Shaped[Tensor, "R"]]
 """What is known of each replicate after an epoch, by name."""
 
 
+@runtime_checkable
 class Trainee(Protocol):
     """Networks, masks or both, on their way."""
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -27,6 +27,8 @@ from counterpoise.nn.linalg import wide_baddbmm
 from counterpoise.nn.training import Examples
 
 Weights = Mapping[str, Float[Tensor, "R ..."]]
+Masks = Mapping[str, Bool[Tensor, "R ..."]]
+"""True where a weight stays."""
 State = dict[str, Tensor]
 """Parameters and statistics by name, [R, ...] each."""
 
@@ -93,7 +95,7 @@ class Networks(nn.Module, ABC):
         return {name: tensor.clone() for name, tensor in self.state().items()}
 
 
-def masked(weights: Weights, masks: Weights) -> dict[str, Float[Tensor, "R ..."]]:
+def masked(weights: Weights, masks: Masks) -> dict[str, Float[Tensor, "R ..."]]:
     """Return W ⊙ M for the weights that have a mask."""
     return {name: weights[name] * mask for name, mask in masks.items()}
 
@@ -245,14 +247,29 @@ class SingleNetwork(Networks):
     def load(self, state: Mapping[str, Tensor]) -> None:
         self.module.load_state_dict({name: tensor[0] for name, tensor in state.items()})
 
-    def parameters(self, recurse: bool = True):  # type: ignore[no-untyped-def]
-        return self.module.parameters(recurse)
+    def named_parameters(self, *args: Any, **options: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        """Name the parameters as in the state."""
+        return self.module.named_parameters(*args, **options)
 
 
 def require_maskable(network: Networks) -> None:
     """Raise InputError unless the network has a layer whose weights can be masked."""
     if not network.maskable():
         raise InputError("network: has no linear or convolutional layer, expected one whose weights can be masked")
+
+
+def require_fitting(masks: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Raise InputError unless the masks are those of these weights: the same names and shapes."""
+    if foreign := [name for name in masks if name not in weights]:
+        raise InputError(f"masks: holds {foreign[0]!r}, expected masks of {', '.join(weights)}: of the same network")
+    for name, weight in weights.items():
+        if name not in masks:
+            raise InputError(f"masks: {name!r} is missing, expected masks of {', '.join(weights)}: of the same network")
+        if masks[name].shape != weight.shape:
+            raise InputError(
+                f"masks: {name!r} has shape {list(masks[name].shape)}, expected {list(weight.shape)}: masks of the "
+                "same network"
+            )
 
 
 @torch.no_grad()

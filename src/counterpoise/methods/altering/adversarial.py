@@ -18,7 +18,7 @@ from torch import Tensor
 from counterpoise.methods.altering.objective import Objective, soft_bias, task_loss
 from counterpoise.methods.altering.tuning import WeightTuning, under
 from counterpoise.nn.epochs import Figures
-from counterpoise.nn.networks import Networks, Output, StackedNetwork, State, Weights
+from counterpoise.nn.networks import Masks, Networks, Output, StackedNetwork, State
 from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.training import Examples, shuffled
 
@@ -63,7 +63,7 @@ class AdversarialFinetuning(WeightTuning):
         *,
         generators: Sequence[torch.Generator],
         critic_generators: Sequence[torch.Generator],
-        masks: Weights | None = None,
+        masks: Masks | None = None,
     ) -> None:
         batches = max(1, rows.shape[1] // settings.batch_size)
         super().__init__(

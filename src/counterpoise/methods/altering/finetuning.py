@@ -16,7 +16,7 @@ from counterpoise.methods.altering.objective import fairness_loss
 from counterpoise.methods.altering.task import Repaired, Task, both_epochs, repaired, validation_figures
 from counterpoise.methods.altering.tuning import WeightTuning
 from counterpoise.nn.epochs import Trained
-from counterpoise.nn.networks import State, Weights, masked
+from counterpoise.nn.networks import Masks, State, masked
 from counterpoise.nn.optimizers import Optimizer
 
 CRITIC_RATIO = "critic_ratio"
@@ -38,7 +38,7 @@ def finetune_adversarially(
     settings: Adversarial,
     *,
     state: State | None = None,
-    masks: Weights | None = None,
+    masks: Masks | None = None,
     kind: type[AdversarialFinetuning] = AdversarialFinetuning,
     **options: Any,
 ) -> Trained:
@@ -79,14 +79,14 @@ def adversarial_finetuning(task: Task, name: str, settings: Adversarial) -> list
     return both_epochs(task, name, trained, facts=critic_facts(trained))
 
 
-def pruned_finetuning(task: Task, name: str, settings: Adversarial, masks: Weights) -> list[Repaired]:
+def pruned_finetuning(task: Task, name: str, settings: Adversarial, masks: Masks) -> list[Repaired]:
     """Prune, then fine-tune what is left (the altering paper, Section 3.3, "Adversarial Fine-tuning Pruned Model")."""
     trained = finetune_adversarially(task, name, settings, masks=masks)
     facts = critic_facts(trained) | {"pruned": pruned_share(masks)}
     return both_epochs(task, name, trained, masks=masks, facts=facts)
 
 
-def random_masks(task: Task, masks: Weights) -> dict[str, Bool[Tensor, "R ..."]]:
+def random_masks(task: Task, masks: Masks) -> dict[str, Bool[Tensor, "R ..."]]:
     """Return masks that prune as many weights of each layer as `masks`, chosen by chance."""
     drawn = task.generators("random mask")
     made = {}
@@ -98,7 +98,7 @@ def random_masks(task: Task, masks: Weights) -> dict[str, Bool[Tensor, "R ..."]]
     return made
 
 
-def masked_only(task: Task, name: str, masks: Weights, **known: Any) -> Repaired:
+def masked_only(task: Task, name: str, masks: Masks, **known: Any) -> Repaired:
     """Prune, and change nothing else."""
     pruned = masked(task.base, masks)
     return repaired(task, name, weights=pruned, masks=masks, facts={"pruned": pruned_share(masks)}, **known)

@@ -18,7 +18,7 @@ from counterpoise.methods.altering.finetuning import critic_facts, finetune_adve
 from counterpoise.methods.altering.mask_discovery import pruned_share
 from counterpoise.methods.altering.task import Repaired, Task, both_epochs
 from counterpoise.nn.epochs import Trained
-from counterpoise.nn.networks import State, Weights, masked
+from counterpoise.nn.networks import Masks, State, Weights, masked
 
 LOUDER = 1.1
 """How much larger the noise's mean magnitude is than that of the weights it replaces (METHODS.md)."""
@@ -77,12 +77,12 @@ def _largest(strength: Tensor, donors: Tensor, wanted: int, generator: torch.Gen
     return chosen[torch.randperm(wanted, generator=generator)]
 
 
-def external_graft(own: Weights, masks: Weights, other: Weights) -> dict[str, Float[Tensor, "R ..."]]:
+def external_graft(own: Weights, masks: Masks, other: Weights) -> dict[str, Float[Tensor, "R ..."]]:
     """Fill the holes of one network with what another has there: W ⊙ M + W′ ⊙ (1 − M)."""
     return {name: torch.where(mask.bool(), own[name], other[name]) for name, mask in masks.items()}
 
 
-def grafted_finetuning(task: Task, name: str, settings: Adversarial, masks: Weights, *, scion: str) -> list[Repaired]:
+def grafted_finetuning(task: Task, name: str, settings: Adversarial, masks: Masks, *, scion: str) -> list[Repaired]:
     """Graft noise or a network's own weights, then fine-tune adversarially without a mask."""
     graft = {"noise": noise_graft, "internal": internal_graft}[scion]
     drawn = task.generators(f"{name}: scions")
@@ -92,7 +92,7 @@ def grafted_finetuning(task: Task, name: str, settings: Adversarial, masks: Weig
 
 
 def external_finetuning(
-    task: Task, name: str, settings: Adversarial, masks: Weights, others: Weights, *, rounds: int
+    task: Task, name: str, settings: Adversarial, masks: Masks, others: Masks, *, rounds: int
 ) -> list[Repaired]:
     """Two networks, from two discoveries, teach each other: fine-tune both, exchange what each lacks, and again.
 

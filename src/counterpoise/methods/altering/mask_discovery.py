@@ -20,7 +20,7 @@ from counterpoise.errors import InputError
 from counterpoise.methods.altering.tuning import FORWARD_AND_BACKWARD, under
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.linalg import in_whole_blocks
-from counterpoise.nn.networks import Networks, Output, State, Weights, require_maskable
+from counterpoise.nn.networks import Masks, Networks, Output, State, require_maskable
 from counterpoise.nn.optimizers import Optimizer
 
 MaskLoss = Callable[[Output, Tensor, Tensor, Tensor], Tensor]
@@ -142,18 +142,18 @@ class MaskDiscovery:
             generator.set_state(state[f"generator.{r}"])
 
 
-def pruned_share(masks: Weights) -> Float[Tensor, "R"]:
+def pruned_share(masks: Masks) -> Float[Tensor, "R"]:
     """Return the share of the masked weights that each replicate prunes."""
     kept = torch.stack([mask.flatten(1).double().sum(dim=1) for mask in masks.values()]).sum(dim=0)
     return 1 - kept / sum(mask[0].numel() for mask in masks.values())
 
 
-def pruned_by_layer(masks: Weights) -> dict[str, Float[Tensor, "R"]]:
+def pruned_by_layer(masks: Masks) -> dict[str, Float[Tensor, "R"]]:
     """Return the share of each layer's weights that each replicate prunes."""
     return {name: 1 - mask.flatten(1).double().mean(dim=1) for name, mask in masks.items()}
 
 
-def agreement(masks: Weights) -> Float[Tensor, "R R"]:
+def agreement(masks: Masks) -> Float[Tensor, "R R"]:
     """Return the intersection over union of what each two replicates prune; NaN where neither prunes anything.
 
     What chance would give is pruned share / (2 − pruned share).

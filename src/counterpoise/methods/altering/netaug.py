@@ -17,7 +17,7 @@ from counterpoise.methods.altering.adversarial import Adversarial, AdversarialFi
 from counterpoise.methods.altering.finetuning import critic_facts, finetune_adversarially
 from counterpoise.methods.altering.mask_discovery import pruned_share
 from counterpoise.methods.altering.task import Repaired, Task, both_epochs
-from counterpoise.nn.networks import State, Weights
+from counterpoise.nn.networks import Masks, State
 
 
 class AugmentedFinetuning(AdversarialFinetuning):
@@ -38,7 +38,7 @@ class AugmentedFinetuning(AdversarialFinetuning):
         super().__init__(*args, **options)
         assert self.masks is not None, "there is nothing to augment a full network with"
         self.diversity, self.scale, self.drawn = diversity, scale, drawn
-        self.larger: Weights = self.masks
+        self.larger: Masks = self.masks
 
     def begin_epoch(self, epoch: int) -> None:
         super().begin_epoch(epoch)
@@ -73,7 +73,7 @@ class AugmentedFinetuning(AdversarialFinetuning):
 
 
 def network_augmentation(
-    task: Task, name: str, settings: Adversarial, masks: Weights, *, diversity: float, scale: float
+    task: Task, name: str, settings: Adversarial, masks: Masks, *, diversity: float, scale: float
 ) -> list[Repaired]:
     """Fine-tune the sub-network with augmentation; what leaves is θ ⊙ M."""
     trained = finetune_adversarially(

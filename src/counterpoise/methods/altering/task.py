@@ -13,7 +13,7 @@ from torch import Tensor
 
 from counterpoise.methods.altering.objective import Judged, Objective, decide, judge, scores
 from counterpoise.nn.epochs import Figures, Resumable, Trained, Trainee, digest, run_epochs
-from counterpoise.nn.networks import Networks, State, Weights, evaluate
+from counterpoise.nn.networks import Masks, Networks, State, Weights, evaluate
 from counterpoise.nn.random import generators
 from counterpoise.nn.training import Examples
 
@@ -146,7 +146,7 @@ class Repaired:
     chosen_on: int
     epoch: Int[Tensor, "R"] | None = None
     state: State | None = None
-    masks: Weights | None = None
+    masks: Masks | None = None
     curves: dict[str, Float64[Tensor, "R E"]] = field(default_factory=dict)
     facts: dict[str, Tensor] = field(default_factory=dict)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from counterpoise.nn.augment import crop_and_flip
 from counterpoise.nn.epochs import Figures
-from counterpoise.nn.networks import Networks, Output, State, Weights, masked
+from counterpoise.nn.networks import Masks, Networks, Output, State, Weights, masked
 from counterpoise.nn.optimizers import Optimizer
 
 OutputLoss = Callable[[Output, Tensor, Tensor], Tensor]
@@ -41,7 +41,7 @@ class WeightTuning:
         steps: int,
         batch_size: int,
         generators: Sequence[torch.Generator],
-        masks: Weights | None = None,
+        masks: Masks | None = None,
         augment: bool = False,
     ) -> None:
         self.network, self.loss, self.generators = network, loss, generators
@@ -67,7 +67,7 @@ class WeightTuning:
         """Return the loss of a batch."""
         return self.loss(self.network(x, self.effective(), generators=self.generators), y, s)
 
-    def effective(self, masks: Weights | None = None) -> Weights | None:
+    def effective(self, masks: Masks | None = None) -> Weights | None:
         """Return W ⊙ M, differentiable in W; None where nothing is masked."""
         masks = self.masks if masks is None else masks
         return None if masks is None else masked({name: self.names[name] for name in masks}, masks)
