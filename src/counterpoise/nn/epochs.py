@@ -27,6 +27,7 @@ Figures = Mapping[str, Shaped[Tensor, "R"]]
 
 
 @runtime_checkable
+@runtime_checkable
 class Trainee(Protocol):
     """Networks, masks or both, on their way."""
 
