@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
 
@@ -48,6 +49,31 @@ CLAIMS = [
     )
     for metric, symbol in (("err", "error"), ("delta_eo", "ΔEO"), ("delta_dp", "ΔDP"))
 ]
+
+
+REPAIRS = {  # variant: (method, balanced accuracy, AOD, epoch kept, critic's ratio, needs the group)
+    "baseline": ("baseline", 0.80, -0.19, None, None, False),
+    "threshold": ("threshold", 0.60, 0.02, None, None, False),
+    "reject_option": ("reject_option", 0.81, 0.03, None, None, True),
+    "adversarial_finetuning": ("adversarial_finetuning", 0.63, 0.04, 30, 0.98, False),
+    "adversarial_finetuning_last": ("adversarial_finetuning", 0.66, 0.09, 90, 0.96, False),
+    "mask_only": ("mask_only", 0.78, -0.02, 9, None, False),
+    "netaug": ("netaug", 0.79, 0.03, 0, None, False),
+    "netaug_last": ("netaug", 0.77, -0.04, 90, None, False),
+    "random_mask": ("random_mask", 0.59, 0.02, 12, 0.30, False),
+}
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """The frames of an experiment on repairs, for two parts of equal numbers but for a shift."""
+
+    metrics: pd.DataFrame
+    repairs: pd.DataFrame
+    curves: pd.DataFrame
+    layers: pd.DataFrame
+    agreement: pd.DataFrame
+    objectives: dict[str, dict[str, Any]]
 
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -212,4 +238,88 @@ def context(
         target="income",
         notes=["The columns fnlwgt and sex are no inputs."],
         group_rates=tables.group_rates(predictions, classes=2),
+    )
+
+
+@pytest.fixture(scope="session")
+def repaired() -> Repaired:
+    return repaired_frames({"sex": 0.0, "race": 0.01}, seeds=4)
+
+
+@pytest.fixture(scope="session")
+def make_repaired() -> Any:
+    return repaired_frames
+
+
+def repaired_frames(parts: dict[str, float], *, seeds: int, repairs: dict[str, tuple[Any, ...]] = REPAIRS) -> Repaired:
+    """Frames whose seeds lie evenly around the means given in `repairs`; `parts`: name → what is added to all of them.
+
+    The bias is 0.0012 larger in size for each seed from the second on, so that means are known by hand.
+    """
+    measured, chosen, curves, layers, agreement = [], [], [], [], []
+    for part, shift in parts.items():
+        metric = "spd" if part == "race" else "aod"
+        for name, (method, performance, bias, epoch, ratio, group) in repairs.items():
+            variant = f"{part}/{name}" if part else name
+            last = epoch == 90
+            for seed in range(seeds):
+                reached = performance + shift + 0.002 * (seed - (seeds - 1) / 2)
+                gap = bias + np.sign(bias) * (shift + 0.0012 * seed)
+                for split, values in (
+                    ("test", {"balanced_accuracy": reached, "accuracy": reached + 0.05, metric: gap}),
+                    ("validation", {"balanced_accuracy": 0.1, "accuracy": 0.1, metric: 0.5}),
+                ):
+                    measured += [(method, variant, seed, split, key, value, part) for key, value in values.items()]
+                within = abs(gap) < 0.03
+                kept = pd.NA if epoch is None else epoch if last else epoch + seed
+                chosen.append(
+                    {
+                        "method": method,
+                        "variant": variant,
+                        "seed": seed,
+                        "threshold": 0.3 + seed / 10,
+                        "epoch": kept,
+                        "epochs": pd.NA if epoch is None else 90,
+                        "phi": reached if within else 0.0,
+                        "performance": reached,
+                        "bias": gap,
+                        "chosen_on": 900,
+                        "needs_group": group,
+                        "part": part,
+                        "pruned": 0.07 if name == "mask_only" else np.nan,
+                        "critic_ratio": ratio or np.nan,
+                    }
+                )
+                if epoch is not None and not last:
+                    for at in range(0, 91, 10):
+                        figures_at = {"judgement": 0.5 + at / 1000, "bias": -0.1 + at / 1000, "performance": 0.6}
+                        figures_at |= {"loss": 1 / (1 + at), **({"critic_ratio": 1 - at / 1000} if ratio else {})}
+                        curves += [(variant, seed, at, key, value, part) for key, value in figures_at.items()]
+        for mask, share in (("mask_only", 0.1), ("random_mask", 0.2)):
+            layers += [
+                (mask, f"layers.{place}", place, seed, share + place / 100 + seed / 1000, part)
+                for place in range(3)
+                for seed in range(seeds)
+            ]
+            agreement += [
+                (mask, left, right, 0.5 + left / 10 + right / 100, 0.04, part)
+                for left in range(seeds)
+                for right in range(left + 1, seeds)
+            ]
+    keys = ["method", "variant", "seed", "split", "metric", "value", "part"]
+    return Repaired(
+        metrics=pd.DataFrame(measured, columns=keys),
+        repairs=pd.DataFrame(chosen).astype({"epoch": "Int64", "epochs": "Int64"}),
+        curves=pd.DataFrame(curves, columns=["variant", "seed", "epoch", "figure", "value", "part"]),
+        layers=pd.DataFrame(layers, columns=["mask", "layer", "position", "seed", "pruned", "part"]),
+        agreement=pd.DataFrame(agreement, columns=["mask", "left", "right", "iou", "chance", "part"]),
+        objectives={
+            part: {
+                "bias": "spd" if part == "race" else "aod",
+                "performance": "balanced_accuracy",
+                "tolerance": 0.05,
+                "margin": 0.02,
+            }
+            for part in parts
+        },
     )
