@@ -161,7 +161,9 @@ class StackedNetwork(Networks):
         if self.mean is not None and self.scale is not None:
             x = (x - self.mean.unsqueeze(1)) / self.scale.unsqueeze(1)
         h = x.transpose(1, 2)  # R, C, B
-        kept = self._kept(x.shape[1], generators)
+        rows, kept = x.shape[1], self._kept(x.shape[1], generators)
+        if rows == 1 and not (self.training and self.normalized):
+            h = h.expand(-1, -1, 2)  # a product with one column has other bits where it stands beside others
         for layer in range(self.layers - 1):
             h = torch.baddbmm(own[f"bias{layer}"], own[f"weight{layer}"], h).relu()
             if kept is not None:
@@ -169,8 +171,10 @@ class StackedNetwork(Networks):
             if self.normalized:
                 h = self._normalize(h, layer, own, track=track)
         last = self.layers - 1
+        if h.requires_grad:  # logits and features may send it back in different layouts, which round differently
+            h.register_hook(Tensor.contiguous)
         logits = wide_baddbmm(own[f"bias{last}"], own[f"weight{last}"], h)
-        return Output(logits.transpose(1, 2), h.transpose(1, 2))
+        return Output(logits.transpose(1, 2)[:, :rows], h.transpose(1, 2)[:, :rows])
 
     def _normalize(self, h: Tensor, layer: int, own: Mapping[str, Tensor], *, track: bool) -> Float[Tensor, "R C B"]:
         running = (self.get_buffer(f"running_{kind}{layer}").view(-1) for kind in ("mean", "var"))
