@@ -14,19 +14,22 @@ from typing import Literal
 class Part:
     """One of several parts of an experiment: what it reads in the place of the experiment's own block.
 
-    Everything from the pretrained model to the fine-tuned heads exists once for each part; rows and report are shared.
+    Everything from the pretrained model to the models that are reported exists once for each part; the report is
+    shared, and so are the rows unless the part has a data set of its own.
     """
 
     name: str
+    dataset: str | None = None
     network: str | None = None
     backbone: str | None = None
     penalty: str | None = None
     finetune: str | None = None
+    objective: str | None = None
 
     @property
     def key(self) -> str:
-        """The name as it stands in the catalog, where a dot means something else."""
-        return self.name.replace(".", "")
+        """The name as it stands in the catalog, where a dot means something else, and in paths."""
+        return self.name.replace(".", "").replace("%", "")
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,23 @@ class Experiment:
     heads are trained under a grid of penalties and compared with peers, and the tolerance chooses among them. `penalty`
     is that of pretraining. `retrain` fine-tunes whole networks beside the heads. `view` is the figure that shows an
     experiment's parts side by side.
+
+    With `altering`, whole networks are repaired under an `objective`: perceptrons (`network`), for images a `convnet`.
     """
 
     name: str
     title: str
     dataset: str
-    variants: str
     evidence: str
+    variants: str | None = None
     network: str | None = None
     backbone: str | None = None
+    convnet: str | None = None
     frontier: str | None = None
+    altering: str | None = None
+    objective: str | None = None
     penalty: str = "none"
+    pretrain: str | None = None
     finetune: str | None = None
     retrain: str | None = None
     parts: tuple[Part, ...] = ()
@@ -218,6 +227,72 @@ EXPERIMENTS = (
         evidence="representation_adult",
         parts=(Part("biased"), Part("eo_0.9", penalty="eo_09")),
         view="representation",
+    ),
+    Experiment(
+        name="alter_adult",
+        title="Can a trained income classifier be repaired by altering its weights?",
+        dataset="adult_protected",
+        network="mlp12",
+        pretrain="deep",
+        altering="tables",
+        evidence="alter_adult",
+        parts=(
+            Part("sex", dataset="adult_sex", objective="aod"),
+            Part("race", dataset="adult_race", objective="spd"),
+        ),
+    ),
+    Experiment(
+        name="alter_compas",
+        title="Can a trained recidivism classifier be repaired by altering its weights?",
+        dataset="compas",
+        network="mlp12",
+        pretrain="deep_small",
+        altering="tables",
+        objective="eod",
+        evidence="alter_compas",
+    ),
+    Experiment(
+        name="alter_cifar10s",
+        title="Can a network that was trained on skewed images be repaired by altering its weights?",
+        dataset="cifar10s",
+        convnet="small_images",
+        pretrain="images",
+        altering="images",
+        objective="domains",
+        evidence="alter_cifar10s",
+    ),
+    Experiment(
+        name="alter_cifar10s_skew",
+        title="Does the repair work whatever the skew of the images?",
+        dataset="cifar10s",
+        convnet="small_images",
+        pretrain="images",
+        altering="skew",
+        objective="domains",
+        evidence="alter_cifar10s_skew",
+        parts=tuple(Part(f"{skew}%", dataset=f"cifar10s_{skew}") for skew in (80, 90, 99)),
+    ),
+    Experiment(
+        name="alter_celeba",
+        title="Can a trained classifier of faces be repaired by altering its weights?",
+        dataset="celeba_smiling",
+        convnet="faces",
+        pretrain="images",
+        altering="images",
+        objective="spd",
+        evidence="alter_celeba",
+        parts=(Part("smiling", dataset="celeba_smiling"), Part("young", dataset="celeba_young")),
+    ),
+    Experiment(
+        name="teacher_prune_cifar10s",
+        title="Can an unfair network become fair by leaving weights out, and nothing else?",
+        dataset="cifar10s",
+        convnet="small_images",
+        pretrain="images",
+        altering="teacher",
+        objective="domains",
+        evidence="teacher_prune_cifar10s",
+        parts=tuple(Part(f"{skew}%", dataset=f"cifar10s_{skew}") for skew in (80, 90, 99)),
     ),
 )
 

@@ -87,6 +87,10 @@ class Preflight:
 
 def _check_experiment(parameters: Parameters, experiment: Experiment) -> None:
     """Check what only holds for the blocks that one experiment, or a part of it, combines."""
+    if experiment.altering is not None and (known := parameters.alterings.get(experiment.altering)) is not None:
+        from counterpoise.methods.altering.catalogue import require_methods  # other experiments do without
+
+        require_methods(known.methods)
     for part in experiment.parts or (None,):
         for kind in (*CHOSEN_BLOCKS, "evidence"):
             path = parameter(kind, experiment, part)
@@ -95,6 +99,8 @@ def _check_experiment(parameters: Parameters, experiment: Experiment) -> None:
                 raise InputError(
                     f"conf: {block} has no block {wanted!r}, which {experiment.name} reads{suggest(wanted, known)}"
                 )
+        if experiment.variants is None:
+            continue
         network, backbone = (getattr(part, kind, None) or getattr(experiment, kind) for kind in ("network", "backbone"))
         inputs, classes = sys.maxsize, len(parameters.datasets[experiment.dataset].classes)
         if network is not None:
@@ -102,7 +108,8 @@ def _check_experiment(parameters: Parameters, experiment: Experiment) -> None:
         elif backbone is not None and parameters.backbones[backbone].head == "imagenet":
             classes = IMAGENET_CLASSES
         check_ranks(parameters.variants[experiment.variants], inputs=inputs, classes=classes)
-    if experiment.frontier is None and not experiment.parts:  # others name their variants so that there is one of each
+    # Others name their variants so that there is one of each.
+    if experiment.variants and experiment.frontier is None and not experiment.parts:
         run = {variant.name: settings_of(variant) for variant in grid(parameters.variants[experiment.variants])}
         applicable(parameters.evidence[experiment.evidence], run)
 

@@ -46,6 +46,18 @@ def feature_matrix(samples: pd.DataFrame) -> Float[Tensor, "N D"]:
     return torch.from_numpy(samples.drop(columns=["y", "s"]).to_numpy(dtype=np.float32).copy(order="C"))
 
 
+def input_statistics(
+    x: Float[Tensor, "N D"], members: Int[Tensor, "R n"]
+) -> tuple[Float[Tensor, "R D"], Float[Tensor, "R D"]]:
+    """Return mean and scale of each replicate's own rows.
+
+    A category that none of them has is constant there: it is centred, not scaled.
+    """
+    mean = torch.stack([x[own].mean(dim=0) for own in members])
+    scale = torch.stack([x[own].std(dim=0, correction=0) for own in members])
+    return mean, torch.where(scale > 0, scale, torch.ones_like(scale))
+
+
 def examples(samples: pd.DataFrame, x: Tensor) -> Examples:
     """Pair features with the classes and groups of the samples."""
     return Examples(x, torch.tensor(samples["y"].to_numpy()), torch.tensor(samples["s"].to_numpy()))

@@ -9,14 +9,18 @@ from kedro.pipeline import Pipeline
 
 from counterpoise.experiments import Experiment, Part
 from counterpoise.pipelines import (
+    baselines,
     data_split,
     extract_features,
     fairness_report,
     finetune,
     frontier,
     group_fisher,
+    mask_discovery,
     peers,
     pretrain,
+    read_pixels,
+    reconstruct,
     select,
     weighted_svd,
 )
@@ -24,20 +28,23 @@ from counterpoise.pipelines import (
 SHARED = frozenset({"seeds", "epochs", "pretrain", "finetune", "report", "compute", "selection", "peers"})
 """Blocks of parameters that all experiments read, unless their row chooses another one."""
 
-CHOSEN_BLOCKS = ("dataset", "network", "backbone", "penalty", "variants", "finetune", "retrain", "frontier")
+CHOSEN_BLOCKS = (
+    *("dataset", "network", "backbone", "convnet", "penalty", "variants", "pretrain", "finetune", "retrain"),
+    *("frontier", "objective", "altering"),
+)
 """Blocks of parameters that an experiment's row chooses, or one of its parts."""
 
 PLURALS = {"variants": "variants", "evidence": "evidence", "penalty": "penalties"}
 """What the blocks of one kind are called together, where it is not the kind with an s."""
 
-OF_THE_EXPERIMENT = frozenset({"samples", "splits", "data_summary", "run"})
-"""Artifacts that the parts of an experiment share."""
+OF_THE_EXPERIMENT = frozenset({"samples", "splits", "data_summary"})
+"""Artifacts that the parts of an experiment share, unless they have data sets of their own."""
 
 OF_THE_DATASET = frozenset({"raw", "table"})
 """Artifacts that experiments on the same data share."""
 
 
-OF_ALL = frozenset({"feature_cache"})
+OF_ALL = frozenset({"feature_cache", "training_states"})
 """Artifacts that all experiments share."""
 
 
@@ -52,6 +59,8 @@ def stages(experiment: Experiment) -> Stages:
 
 def before_parts(experiment: Experiment) -> Stages:
     """Return the stages before the parts divide: the rows, and the features of images if all parts share them."""
+    if experiment.altering is not None:
+        return {} if own_data(experiment) else _rows_of_whole_networks(experiment)
     images = experiment.backbone is not None
     first = {}
     if images:
@@ -64,6 +73,14 @@ def before_parts(experiment: Experiment) -> Stages:
 
 def within_parts(experiment: Experiment) -> Stages:
     """Return the stages that exist once for each part; once in all if there are no parts."""
+    if experiment.altering is not None:
+        images = experiment.convnet is not None
+        return (_rows_of_whole_networks(experiment) if own_data(experiment) else {}) | {
+            "pretrain": pretrain.create_pipeline(images=images, whole=True),
+            "mask_discovery": mask_discovery.create_pipeline(images=images),
+            "reconstruct": reconstruct.create_pipeline(images=images),
+            "baselines": baselines.create_pipeline(images=images),
+        }
     images = experiment.backbone is not None
     first = {"extract_features": extract_features.extract_pipeline()} if _own_backbones(experiment) else {}
     return (
@@ -79,6 +96,9 @@ def within_parts(experiment: Experiment) -> Stages:
 
 def after_parts(experiment: Experiment) -> Stages:
     """Return the stage that brings everything together."""
+    if experiment.altering is not None:
+        parts = {part.name: part.key for part in experiment.parts}
+        return {"fairness_report": fairness_report.create_altering_pipeline(parts, own_data=own_data(experiment))}
     return {
         "fairness_report": fairness_report.create_pipeline(
             images=experiment.backbone is not None,
@@ -100,6 +120,18 @@ def _training(experiment: Experiment) -> Stages:
         "peers": peers.create_pipeline(),
         "select": select.create_pipeline(),
     }
+
+
+def _rows_of_whole_networks(experiment: Experiment) -> Stages:
+    """Return the stages from raw files to rows; images are decoded once, and kept as they are."""
+    images = experiment.convnet is not None
+    first = {"read_pixels": read_pixels.create_pipeline()} if images else {}
+    return first | {"data_split": data_split.create_pipeline(images=images)}
+
+
+def own_data(experiment: Experiment) -> bool:
+    """Whether the parts of an experiment have data sets of their own."""
+    return any(part.dataset is not None for part in experiment.parts)
 
 
 def _own_backbones(experiment: Experiment) -> bool:
@@ -152,10 +184,10 @@ def _bind(stage: str, template: Pipeline, experiment: Experiment, part: Part | N
         if name in OF_ALL:
             return name
         if name in OF_THE_DATASET:
-            return artifact(experiment.dataset, name)
+            return artifact(getattr(part, "dataset", None) or experiment.dataset, name)
         if name == "readable" and part is None and own_features:
             return artifact(owner(experiment, experiment.parts[0]), name)
-        if part is None or name in OF_THE_EXPERIMENT:
+        if part is None or name == "run" or (name in OF_THE_EXPERIMENT and not own_data(experiment)):
             return artifact(experiment.name, name)
         if name in {"features", "backbone_head"} and experiment.backbone is not None and not own_features:
             return artifact(experiment.name, name)

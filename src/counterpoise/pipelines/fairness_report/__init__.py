@@ -1,5 +1,5 @@
 """Stage fairness_report; see README.md."""
 
-from counterpoise.pipelines.fairness_report.pipeline import create_pipeline
+from counterpoise.pipelines.fairness_report.pipeline import create_altering_pipeline, create_pipeline
 
-__all__ = ["create_pipeline"]
+__all__ = ["create_altering_pipeline", "create_pipeline"]

@@ -50,14 +50,29 @@ def measure(
     """Return the contract's `metrics`: one row per variant, seed and metric, on the test split.
 
     `leakage` is read from the frozen features, which all heads of a replicate share, so it is the same for all of them.
+    A variant without predictions in a replicate, because it diverged there, has null for them.
     """
     keys, arrays = _stack(predictions)
     values = evaluate(**arrays, groups=len(dataset.groups), classes=len(dataset.classes))
     if report.leakage:
         values["leakage"] = torch.tensor(keys["seed"].map(_leakage(samples, splits, features)).to_numpy())
+    absent = _absent(keys, splits.header["seeds"])
+    keys = pd.concat([keys, absent], ignore_index=True)
+    unknown = torch.full((len(absent),), torch.nan)
     known: Mapping[str, Mapping[str, Any]] = finetuned_heads.header["variants"] | (
         retrained.header["variants"] if retrained else {}
     )
+    return _long(keys, {metric: torch.cat([value.flatten(), unknown]) for metric, value in values.items()}, known)
+
+
+def measure_repairs(predictions: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """Return the contract's `metrics` of whole networks, which have none of the settings of heads."""
+    keys, arrays = _stack(predictions)
+    return _long(keys, evaluate(**arrays, groups=len(dataset.groups), classes=len(dataset.classes)), {})
+
+
+def _long(keys: pd.DataFrame, values: Mapping[str, Tensor], known: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return one row per model and metric; a model's settings are those `known` of its variant."""
     settings = pd.DataFrame(
         [{name: known.get(variant, {}).get(name) for name in SETTINGS} for variant in keys["variant"]]
     ).astype({"alpha": "float64", "rank": "Int64", "constraint": "str", "strength": "float64"})
@@ -118,7 +133,7 @@ def draw_frontier(
     values = frontier[frontier["split"] == "test"].set_index(["seed", "variant", "metric"])["value"]
     planes = []
     for bias in ("delta_eo", "delta_dp"):
-        chosen = selection[["seed", "variant"]].assign(method=selection["family"])
+        chosen = selection[["seed", "variant"]].assign(method=selection["family"]).dropna(subset=["variant"])
         for name in ("err", bias):
             keys = pd.MultiIndex.from_arrays([chosen["seed"], chosen["variant"], [name] * len(chosen)])
             chosen[name] = values.loc[keys].to_numpy()
@@ -228,6 +243,12 @@ def _stack(predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Tensor]]:
         for name in ("y", "s", "prediction", "score")
     }
     return keys, arrays
+
+
+def _absent(keys: pd.DataFrame, seeds: list[int]) -> pd.DataFrame:
+    """Return the (method, variant, seed) that other seeds of the variant have and this one lacks."""
+    every = keys[["method", "variant"]].drop_duplicates().merge(pd.DataFrame({"seed": seeds}), how="cross")
+    return every[~pd.MultiIndex.from_frame(every).isin(pd.MultiIndex.from_frame(keys[list(every)]))]
 
 
 def _leakage(samples: pd.DataFrame, splits: Checkpoint, features: Checkpoint) -> dict[int, float]:

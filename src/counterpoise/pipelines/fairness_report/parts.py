@@ -17,18 +17,20 @@ from counterpoise.storage import Checkpoint
 
 
 def join_parts(run: dict[str, Any], **frames: pd.DataFrame) -> pd.DataFrame:
-    """Return one table of all parts; a variant is named `<part>/<variant>`, and metrics get a column `part`.
+    """Return one table of all parts; a variant is named `<part>/<variant>`, and some tables get a column `part`.
 
     Args:
         run: its `parts` map the keys of the catalog to the names of the parts.
-        frames: `<key>__<kind>` of each part, all of one kind: metrics, predictions or learning curves.
+        frames: `<key>__<kind>` of each part, all of one kind: metrics, predictions, learning curves, masks.
     """
     by_key = {name.split("__")[0]: frame for name, frame in frames.items()}
     parts = []
     for key, name in run["parts"].items():
         frame = by_key[key]
-        joined = frame.assign(variant=[join_part(name, variant) for variant in frame["variant"]])
-        parts.append(joined.assign(part=name) if "metric" in frame else joined)
+        joined = frame
+        if "variant" in frame:
+            joined = frame.assign(variant=[join_part(name, variant) for variant in frame["variant"]])
+        parts.append(joined.assign(part=name) if {"metric", "mask"} & set(frame) else joined)
     return pd.concat(parts, ignore_index=True)
 
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from kedro.pipeline import Node, Pipeline
 
+from counterpoise.pipelines.fairness_report.altering import draw_repairs, gather, join_data
 from counterpoise.pipelines.fairness_report.nodes import (
     draw_figures,
     draw_frontier,
     floors,
     measure,
+    measure_repairs,
     pick_examples,
     summarize,
     write_report,
@@ -85,6 +87,65 @@ def create_pipeline(
         name="write_report",
     )
     return Pipeline([*nodes, report])
+
+
+STAGES = ("masked", "reconstructed", "baseline")
+"""What the stages that make repaired networks put before the names of what they leave."""
+
+GATHERED = ("predictions", "repairs", "curves")
+OF_MASKS = ("pruned_layers", "mask_agreement")
+ALTERING_FIGURES = [
+    "figure_plane",
+    "figure_differences",
+    "figure_pruned",
+    "figure_agreement",
+    "figure_curves",
+    "figure_critic",
+]
+
+
+def create_altering_pipeline(parts: Mapping[str, str], *, own_data: bool) -> Pipeline:
+    """Return the stage, with unbound names, of an experiment that repairs whole networks.
+
+    Args:
+        parts: name → key of the experiment's parts. own_data: whether each has a data set of its own.
+    """
+    keys = [f"{key}__" for key in parts.values()] or [""]
+    nodes = [
+        Node(gather, [f"{key}{stage}_{kind}" for stage in STAGES], f"{key}{kind}", name=f"gather_{key}{kind}")
+        for key in keys
+        for kind in GATHERED
+    ]
+    nodes += [
+        Node(measure_repairs, [f"{key}predictions", "params:dataset"], f"{key}metrics", name=f"measure_{key}repairs")
+        for key in keys
+    ]
+    if parts:
+        kinds = ("metrics", *GATHERED, *OF_MASKS)
+        nodes += [
+            Node(join_parts, {n: n for n in ["run", *(f"{key}{kind}" for key in keys)]}, kind, name=f"join_{kind}")
+            for kind in kinds
+        ]
+    if own_data:
+        names = {name: name for name in ["run", *(f"{key}data_summary" for key in keys)]}
+        nodes.append(Node(join_data, names, "data_summary", name="join_data"))
+    drawn = ["metrics", "repairs", "curves", *OF_MASKS, "claims", "run"]
+    reported = [
+        *("summary", "claims", "predictions", "noise_floors", "data_summary", "metrics", "repairs"),
+        *("params:dataset", "params:evidence", "run", *ALTERING_FIGURES),
+    ]
+    nodes += [
+        Node(summarize, ["metrics", "params:evidence", "params:report"], ["summary", "claims"], name="summarize"),
+        Node(floors, ["predictions", "params:dataset"], "noise_floors", name="noise_floors"),
+        Node(draw_repairs, {name: name for name in drawn}, ALTERING_FIGURES, name="draw_repairs"),
+        Node(
+            write_report,
+            {name.removeprefix("params:"): name for name in reported},
+            ["report_html", "report_json", "model_card"],
+            name="write_report",
+        ),
+    ]
+    return Pipeline(nodes)
 
 
 Drawn = tuple[list[Node], list[str]]

@@ -12,7 +12,7 @@ from torch import Tensor
 from counterpoise.methods import cross_entropy, penalized
 from counterpoise.nn import Loss, Optimizer, StackedMLP, fit, generators
 from counterpoise.params import Backbone, Dataset, Network, Penalty, Seeds, Training
-from counterpoise.pipelines.arrays import examples, feature_matrix, origin, require_seeds, rows
+from counterpoise.pipelines.arrays import examples, feature_matrix, input_statistics, origin, require_seeds, rows
 from counterpoise.pipelines.progress import training_progress
 from counterpoise.storage import Checkpoint, as_header
 
@@ -35,13 +35,11 @@ def train_networks(
     """
     require_seeds(seeds, splits=splits)
     x, members = feature_matrix(samples), rows(splits, "pretrain")
-    mean = torch.stack([x[own].mean(dim=0) for own in members])
-    scale = torch.stack([x[own].std(dim=0, correction=0) for own in members])
+    mean, scale = input_statistics(x, members)
     bank = StackedMLP(
         [x.shape[1], *[network.width] * (network.layers - 1), len(dataset.classes)],
         mean=mean,
-        # A category that none of the pretraining rows has is constant there: it is centred, not scaled.
-        scale=torch.where(scale > 0, scale, torch.ones_like(scale)),
+        scale=scale,
         generators=generators(seeds.root, "initial weights"),
     )
     header = as_header(architecture="mlp", widths=list(bank.widths), **origin(splits))

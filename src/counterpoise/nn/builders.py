@@ -1,0 +1,136 @@
+"""How networks are made: small values that travel to worker processes and always make the same networks.
+
+build = StackedBuilder(inputs=98, hidden=(32,) * 11, outputs=1, seeds=(0, 1, 2), dropout=0.2)
+network = build()            # initial weights of seeds 0, 1, 2
+wider = build(outputs=4)     # the same with four logits
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from counterpoise.errors import InputError
+from counterpoise.nn.networks import Networks, SingleNetwork, StackedNetwork
+from counterpoise.nn.random import generator, generators
+from counterpoise.nn.weights import read_state
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the colour channels, as torchvision's published weights expect them."""
+
+
+class Builder(Protocol):
+    """Makes networks with the initial weights of its seeds."""
+
+    def __call__(self, outputs: int | None = None) -> Networks:
+        """Return them, with another number of logits if one is given."""
+
+    def replicate(self, r: int) -> Builder:
+        """Return the builder of one replicate alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class StackedBuilder:
+    """Perceptrons for tables; see `StackedNetwork`.
+
+    Attributes:
+        inputs: D. hidden: the hidden widths. outputs: logits; one for two classes.
+        mean, scale: of the input, [R, D].
+    """
+
+    inputs: int
+    hidden: tuple[int, ...]
+    outputs: int
+    seeds: tuple[int, ...]
+    dropout: float = 0.0
+    mean: Float[Tensor, "R D"] | None = None
+    scale: Float[Tensor, "R D"] | None = None
+
+    def __call__(self, outputs: int | None = None) -> Networks:
+        return StackedNetwork(
+            [self.inputs, *self.hidden, self.outputs if outputs is None else outputs],
+            generators=generators(self.seeds, "initial weights"),
+            dropout=self.dropout,
+            mean=self.mean,
+            scale=self.scale,
+        )
+
+    def replicate(self, r: int) -> StackedBuilder:
+        own = [None if part is None else part[r : r + 1] for part in (self.mean, self.scale)]
+        return replace(self, seeds=self.seeds[r : r + 1], mean=own[0], scale=own[1])
+
+
+@dataclass(frozen=True)
+class ResNetBuilder:
+    """A ResNet-18 for small images, with a 3×3 stem and no pooling before the first block, as is usual at 32×32.
+
+    Attributes:
+        outputs: logits; one for two classes.
+        seeds: of which there must be one when it builds: networks of this size are not stacked.
+        width: channels of the first stage; 64 is the published network, less makes it smaller for a processor.
+        pooled: the published 7×7 stem with pooling, for larger images.
+        weights: a local file to begin with, of the published width; its last layer is not taken, nor a stem that does
+            not fit.
+        accelerated: use a GPU where there is one.
+    """
+
+    outputs: int
+    seeds: tuple[int, ...]
+    width: int = 64
+    pooled: bool = False
+    weights: str | None = None
+    accelerated: bool = True
+
+    def __call__(self, outputs: int | None = None) -> Networks:
+        (seed,) = self.seeds
+        wanted = self.outputs if outputs is None else outputs
+        with torch.random.fork_rng(devices=[]):
+            # torchvision draws initial weights from the global generator, whose state is put back afterwards.
+            torch.manual_seed(generator(seed, "initial weights").initial_seed())
+            module = _resnet18(wanted, self.width, pooled=self.pooled)
+        if self.weights is not None:
+            _begin_with(module, Path(self.weights))
+        network = SingleNetwork(module, head="fc", mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        return network.to(self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Return where networks are put."""
+        return torch.device("cuda" if self.accelerated and torch.cuda.is_available() else "cpu")
+
+    def replicate(self, r: int) -> ResNetBuilder:
+        return replace(self, seeds=self.seeds[r : r + 1])
+
+
+def _resnet18(outputs: int, width: int, *, pooled: bool) -> nn.Module:
+    from torchvision.models.resnet import BasicBlock, ResNet  # takes seconds, and tables do without
+
+    module: Any = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=outputs)
+    if not pooled:
+        module.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        module.maxpool = nn.Identity()
+    elif width != module.inplanes:
+        module.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+    module.bn1, module.inplanes = nn.BatchNorm2d(width), width
+    for stage in range(4):
+        layer = module._make_layer(BasicBlock, width * 2**stage, 2, stride=1 if stage == 0 else 2)
+        setattr(module, f"layer{stage + 1}", layer)
+    module.fc = nn.Linear(width * 8, outputs)
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+    return module
+
+
+def _begin_with(module: nn.Module, path: Path) -> None:
+    """Take all weights of a file that fit, and insist that only the first and the last layer do not."""
+    given, own = read_state(path), module.state_dict()
+    other = [name for name in own if name not in given or given[name].shape != own[name].shape]
+    if unexpected := [name for name in other if not name.startswith(("fc.", "conv1."))]:
+        raise InputError(f"{path}: does not fit a ResNet-18 at {unexpected[0]!r}, expected weights of the same width")
+    module.load_state_dict({name: given[name] for name in own if name not in other}, strict=False)

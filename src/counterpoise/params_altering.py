@@ -1,0 +1,90 @@
+"""Parameters of the second paper's experiments: what is repaired, under which objective, by which methods.
+
+The defaults are those of the dataclasses in `counterpoise.methods.altering`, to which these blocks are handed on.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from counterpoise.params_data import Count, Positive, Settings, Share
+
+NotNegative = Annotated[float, Field(ge=0)]
+Inside = Annotated[float, Field(gt=0, lt=1)]
+
+
+class ConvNet(Settings):
+    """A ResNet-18 that is trained here, whole; see `counterpoise.nn.builders.ResNetBuilder`."""
+
+    width: Count = 64
+    pooled: bool = False
+    weights: str | None = None
+
+
+class ObjectiveSettings(Settings):
+    """What a repair is judged by: performance where |bias| < tolerance − margin."""
+
+    bias: Literal["spd", "eod", "aod", "mean_bias"]
+    performance: Literal["balanced_accuracy", "accuracy"] = "balanced_accuracy"
+    tolerance: Positive = 0.05
+    margin: NotNegative = 0.02
+
+    @model_validator(mode="after")
+    def _room(self) -> ObjectiveSettings:
+        if self.tolerance <= self.margin:
+            raise ValueError(f"the tolerance {self.tolerance:g} is not above the margin {self.margin:g}")
+        return self
+
+
+class MaskParameters(Settings):
+    """Mask discovery; see `counterpoise.methods.altering.mask_discovery.MaskSettings`."""
+
+    initial: float = 2.0
+    lr: Positive = 0.05
+    noise_low: NotNegative = 0.05
+    noise_high: NotNegative = 1.0
+    sparsity_weight: NotNegative = 5.0
+    prunable: Inside | None = 0.1
+    fairness_weight: NotNegative = 5.0
+    epochs: Count = 80
+    batch_size: Count = 256
+
+
+class AdversarialParameters(Settings):
+    """Adversarial fine-tuning; see `counterpoise.methods.altering.adversarial.Adversarial`."""
+
+    pressure: NotNegative = 10.0
+    lr: Positive = 1e-3
+    critic_lr: Positive = 1e-3
+    epochs: Count = 90
+    warmup: Annotated[int, Field(ge=0)] = 5
+    batch_size: Count = 64
+
+
+class PenaltyParameters(Settings):
+    """The control that fine-tunes under a penalty; see `counterpoise.methods.altering.finetuning.Penalty`."""
+
+    weight: NotNegative = 5.0
+    lr: Positive = 1e-3
+    epochs: Count = 80
+    batch_size: Count = 256
+
+
+class Altering(Settings):
+    """Methods and their settings; see `counterpoise.methods.altering.catalogue`.
+
+    paper_batch_size: of mask discovery as the paper can be read. rounds: of external grafting. diversity, scale: of
+    network augmentation. consistency: γ of teacher pruning.
+    """
+
+    methods: tuple[str, ...] = Field(min_length=1)
+    masks: MaskParameters = MaskParameters()
+    paper_batch_size: Count = 64
+    adversarial: AdversarialParameters = AdversarialParameters()
+    penalty: PenaltyParameters = PenaltyParameters()
+    rounds: Count = 5
+    diversity: Share = 0.05
+    scale: NotNegative = 1.0
+    consistency: NotNegative = 1.0

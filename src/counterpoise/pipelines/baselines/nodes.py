@@ -1,0 +1,37 @@
+"""What the repairs are compared with: the base, thresholds, full networks, post- and in-processing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from counterpoise.params import Compute, Dataset, Seeds
+from counterpoise.params_altering import Altering, ObjectiveSettings
+from counterpoise.pipelines import repairs
+from counterpoise.storage import Checkpoint
+
+
+def run_baselines(
+    samples: pd.DataFrame,
+    splits: Checkpoint,
+    pretrained: Checkpoint,
+    dataset: Dataset,
+    network: dict[str, Any],
+    objective: ObjectiveSettings,
+    altering: Altering,
+    training_states: Path,
+    compute: Compute,
+    epochs: int | None,
+    seeds: Seeds,
+    pixels: Checkpoint | None = None,
+) -> tuple[Checkpoint, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Run every baseline and control on the rows that the repairs are given.
+
+    Returns:
+        The networks; their predictions, how each was chosen, and learning curves.
+    """
+    folder = training_states / f"baselines-{splits.header['digests']['samples'][:16]}"
+    task = repairs.task_of(samples, splits, pretrained, dataset, network, objective, seeds, folder, pixels)
+    return repairs.run_stage(task, "baselines", altering, epochs, compute, pretrained, {})

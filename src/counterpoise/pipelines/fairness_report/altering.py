@@ -1,0 +1,42 @@
+"""Results of repaired networks: gathered from the stages that made them, measured, and brought into the report."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from counterpoise.params_altering import ObjectiveSettings
+
+ALL = ""
+"""The name of the only part of an experiment that has none."""
+
+
+def gather(masked: pd.DataFrame, reconstructed: pd.DataFrame, baseline: pd.DataFrame) -> pd.DataFrame:
+    """Return what the three stages have left of one kind, the baselines first."""
+    return pd.concat([frame for frame in (baseline, masked, reconstructed) if len(frame)], ignore_index=True)
+
+
+def join_data(run: dict[str, Any], **summaries: dict[str, Any]) -> dict[str, Any]:
+    """Return one description of the data of all parts: their digests digested, and the cells of each."""
+    by_key = {name.split("__")[0]: summary for name, summary in summaries.items()}
+    described = {name: by_key[key] for key, name in run["parts"].items()}
+    first = next(iter(described.values()))
+    digest = hashlib.sha256("".join(own["digest"] for own in described.values()).encode()).hexdigest()
+    cells = [cell | {"split": f"{name}: {cell['split']}"} for name, own in described.items() for cell in own["cells"]]
+    return first | {"digest": digest, "cells": cells}
+
+
+def objectives_of(run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the objective of each part, with its defaults; of an experiment without parts under an empty name."""
+    settings = run["settings"]
+    shared = settings.get("objective")
+    parts = list(run["parts"].values()) or [ALL]
+    chosen = {name: settings.get(name, {}).get("objective", shared) if name else shared for name in parts}
+    return {name: ObjectiveSettings(**own).model_dump() for name, own in chosen.items()}
+
+
+def draw_repairs(**frames):  # type: ignore[no-untyped-def]
+    raise NotImplementedError

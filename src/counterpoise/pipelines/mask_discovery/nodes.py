@@ -1,0 +1,84 @@
+"""Find the weights that carry the unfairness, and show what leaving them out alone does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from counterpoise.methods.altering import catalogue
+from counterpoise.methods.altering.mask_discovery import agreement, pruned_by_layer, pruned_share
+from counterpoise.nn.networks import Weights
+from counterpoise.params import Compute, Dataset, Seeds
+from counterpoise.params_altering import Altering, ObjectiveSettings
+from counterpoise.pipelines import repairs
+from counterpoise.storage import Checkpoint
+
+
+def discover(
+    samples: pd.DataFrame,
+    splits: Checkpoint,
+    pretrained: Checkpoint,
+    dataset: Dataset,
+    network: dict[str, Any],
+    objective: ObjectiveSettings,
+    altering: Altering,
+    training_states: Path,
+    compute: Compute,
+    epochs: int | None,
+    seeds: Seeds,
+    pixels: Checkpoint | None = None,
+) -> tuple[Checkpoint, Checkpoint, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Learn every replicate's masks; the networks' weights stay as they are.
+
+    Returns:
+        The masks by discovery; the masked networks; their predictions, how each was chosen, and learning curves.
+    """
+    folder = training_states / f"masks-{splits.header['digests']['samples'][:16]}"
+    task = repairs.task_of(samples, splits, pretrained, dataset, network, objective, seeds, folder, pixels)
+    names = catalogue.methods_of("mask_discovery", altering.methods)
+    settings, second = repairs.settings_of(altering, epochs), "external_graft" in altering.methods
+    found = repairs.run(task, _discover, (names, settings, second), compute, "mask discovery")
+    results = catalogue.join([own for own, _ in found])
+    masks = catalogue.join_weights([own for _, own in found])
+    repairs.forget(folder)
+    return (
+        repairs.write_masks(masks, pretrained),
+        repairs.networks(results, pretrained),
+        *repairs.frames(task, results),
+    )
+
+
+def _discover(task, names, settings, second):  # type: ignore[no-untyped-def]
+    return catalogue.discover_masks(task, names, settings, second=second)
+
+
+def describe_masks(masks: Checkpoint) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the share that each discovery prunes, by layer and seed, and how far two seeds prune the same weights.
+
+    Returns:
+        `mask, layer, position, seed, pruned`; and `mask, left, right, iou, chance`, where chance is the intersection
+        over union that masks of the same sizes would have if they were drawn independently.
+    """
+    seeds = masks.header["seeds"]
+    layers, pairs = [], []
+    for kind, own in repairs.read_masks(masks).items():
+        layers += [
+            {"mask": kind, "layer": name, "position": position, "seed": seed, "pruned": float(shares[r])}
+            for position, (name, shares) in enumerate(pruned_by_layer(own).items())
+            for r, seed in enumerate(seeds)
+        ]
+        pairs += _pairs(kind, own, seeds)
+    return pd.DataFrame(layers), pd.DataFrame(pairs, columns=["mask", "left", "right", "iou", "chance"])
+
+
+def _pairs(kind: str, masks: Weights, seeds: list[int]) -> list[dict[str, object]]:
+    iou, share = agreement(masks), pruned_share(masks)
+    made = []
+    for i, left in enumerate(seeds):
+        for j, right in enumerate(seeds[:i]):
+            both = share[i] * share[j]
+            chance = both / (share[i] + share[j] - both)
+            made.append({"mask": kind, "left": left, "right": right, "iou": float(iou[i, j]), "chance": float(chance)})
+    return made

@@ -1,0 +1,38 @@
+"""Make fair networks of the masks: fine-tune, graft, augment; and prune the base until it mimics them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from counterpoise.params import Compute, Dataset, Seeds
+from counterpoise.params_altering import Altering, ObjectiveSettings
+from counterpoise.pipelines import repairs
+from counterpoise.storage import Checkpoint
+
+
+def reconstruct(
+    samples: pd.DataFrame,
+    splits: Checkpoint,
+    pretrained: Checkpoint,
+    dataset: Dataset,
+    network: dict[str, Any],
+    objective: ObjectiveSettings,
+    altering: Altering,
+    training_states: Path,
+    compute: Compute,
+    epochs: int | None,
+    seeds: Seeds,
+    masks: Checkpoint,
+    pixels: Checkpoint | None = None,
+) -> tuple[Checkpoint, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Run every reconstruction on each replicate's masks.
+
+    Returns:
+        The networks; their predictions, how each was chosen, and learning curves.
+    """
+    folder = training_states / f"reconstruct-{splits.header['digests']['samples'][:16]}"
+    task = repairs.task_of(samples, splits, pretrained, dataset, network, objective, seeds, folder, pixels)
+    return repairs.run_stage(task, "reconstruct", altering, epochs, compute, pretrained, repairs.read_masks(masks))

@@ -1,0 +1,270 @@
+"""What the stages of the second paper share: the task from the catalog's artifacts, and artifacts from the results."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from counterpoise.methods.altering import catalogue
+from counterpoise.methods.altering.adversarial import Adversarial
+from counterpoise.methods.altering.finetuning import Penalty
+from counterpoise.methods.altering.mask_discovery import MaskSettings
+from counterpoise.methods.altering.objective import Objective
+from counterpoise.methods.altering.task import Repaired, Task
+from counterpoise.nn.builders import Builder, ResNetBuilder, StackedBuilder
+from counterpoise.nn.compute import as_completed
+from counterpoise.nn.networks import Weights
+from counterpoise.params import Compute, Dataset, Network, Seeds
+from counterpoise.params_altering import Altering, ConvNet, ObjectiveSettings
+from counterpoise.pipelines.arrays import examples, feature_matrix, origin, require_seeds, rows
+from counterpoise.pipelines.predictions import predictions_of
+from counterpoise.pipelines.progress import training_progress
+from counterpoise.storage import Checkpoint, as_header
+
+NEEDS_GROUP = frozenset({"reject_option", "equalized_odds_postprocessing", "calibrated_equalized_odds"})
+"""Methods that ask for the group of whom they judge."""
+
+LAST = "_last"
+
+STATISTICS = ("mean", "scale")
+
+
+def builder_of(
+    network: Mapping[str, Any],
+    dataset: Dataset,
+    seeds: Seeds,
+    x: Tensor,
+    mean: Float[Tensor, "R D"] | None = None,
+    scale: Float[Tensor, "R D"] | None = None,
+) -> Builder:
+    """Return what makes an experiment's networks: a ResNet-18 for images [N, 3, H, W], perceptrons for tables [N, D].
+
+    Args:
+        network: a block of `convnets` or `networks`. Kedro cannot check a type that may be one or the other; both were
+            checked when the session opened.
+    """
+    outputs = 1 if len(dataset.classes) == 2 else len(dataset.classes)
+    if x.ndim > 2:
+        large = ConvNet(**network)
+        return ResNetBuilder(outputs, seeds.root, large.width, large.pooled, large.weights)
+    small = Network(**network)
+    hidden = (small.width,) * (small.layers - 1)
+    return StackedBuilder(x.shape[1], hidden, outputs, seeds.root, small.dropout, mean, scale)
+
+
+def device_of(builder: Builder) -> torch.device:
+    """Return where a builder puts networks; perceptrons are too small for anything but the processor."""
+    return builder.device if isinstance(builder, ResNetBuilder) else torch.device("cpu")
+
+
+def inputs(samples: pd.DataFrame, pixels: Checkpoint | None) -> Tensor:
+    """Return what networks read: the columns of a table, or images."""
+    return feature_matrix(samples) if pixels is None else pixels.tensors["pixels"]
+
+
+def task_of(
+    samples: pd.DataFrame,
+    splits: Checkpoint,
+    pretrained: Checkpoint,
+    dataset: Dataset,
+    network: Mapping[str, Any],
+    objective: ObjectiveSettings,
+    seeds: Seeds,
+    folder: Path,
+    pixels: Checkpoint | None,
+) -> Task:
+    """Return the problem that all methods are given.
+
+    Raises:
+        InputError: the checkpoints are of other seeds.
+    """
+    require_seeds(seeds, splits=splits, pretrained=pretrained)
+    x = inputs(samples, pixels)
+    base = pretrained.tensors
+    builder = builder_of(network, dataset, seeds, x, base.get("mean"), base.get("scale"))
+    return Task(
+        build=builder,
+        base=base,
+        examples=examples(samples, x),
+        pretrain=rows(splits, "pretrain"),
+        fit=rows(splits, "train"),
+        select=rows(splits, "validation"),
+        test=rows(splits, "test"),
+        objective=Objective(**objective.model_dump(), classes=len(dataset.classes)),
+        seeds=seeds.root,
+        folder=folder,
+        device=device_of(builder),
+    )
+
+
+def settings_of(altering: Altering, epochs: int | None) -> catalogue.Settings:
+    """Return the methods' settings; `epochs` stands in for all numbers of epochs if it is given."""
+    masks, adversarial, penalty = (
+        block.model_dump() | ({} if epochs is None else {"epochs": epochs})
+        for block in (altering.masks, altering.adversarial, altering.penalty)
+    )
+    adversarial["warmup"] = min(adversarial["warmup"], adversarial["epochs"])
+    learned = MaskSettings(**masks)
+    return catalogue.Settings(
+        masks=learned,
+        paper_masks=replace(learned, reading="paper", batch_size=altering.paper_batch_size),
+        adversarial=Adversarial(**adversarial),
+        penalty=Penalty(**penalty),
+        rounds=altering.rounds,
+        diversity=altering.diversity,
+        scale=altering.scale,
+        consistency=altering.consistency,
+    )
+
+
+def run(
+    task: Task, function: Callable[..., Any], arguments: tuple[Any, ...], compute: Compute, description: str
+) -> list[Any]:
+    """Return `function(task, *arguments)`: of all replicates at once, or of each on its own where they do not stack.
+
+    Trainings under way are kept in the task's folder; a run that is killed goes on at the epoch it had reached.
+    """
+    seeds = task.seeds
+    if not isinstance(task.build, ResNetBuilder):
+        with training_progress(description, 1) as advance:
+            results = [function(task, *arguments)]
+            advance(1)
+    else:
+        done: dict[int, Any] = {}
+        shared = (task, function, arguments)
+        with training_progress(description, len(seeds)) as advance:
+            for position, result in as_completed(_one, range(len(seeds)), shared=shared, **compute.model_dump()):
+                done[position] = result
+                advance(position)
+        results = [done[position] for position in range(len(seeds))]
+    return results
+
+
+def _one(position: int, task: Task, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    own = [_replicate_of(argument, position) for argument in arguments]
+    return function(task.replicate(position), *own)
+
+
+def _replicate_of(argument: Any, position: int) -> Any:
+    """Return a replicate's part of masks by kind and name; settings and names are for all."""
+    if not isinstance(argument, dict):
+        return argument
+    return {
+        kind: {name: tensor[position : position + 1] for name, tensor in masks.items()}
+        for kind, masks in argument.items()
+    }
+
+
+def run_stage(
+    task: Task,
+    stage: catalogue.Stage,
+    altering: Altering,
+    epochs: int | None,
+    compute: Compute,
+    pretrained: Checkpoint,
+    masks: dict[str, Weights],
+) -> tuple[Checkpoint, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Run a stage's methods and return their networks, predictions, choices and learning curves."""
+    names, settings = catalogue.methods_of(stage, altering.methods), settings_of(altering, epochs)
+    results = catalogue.join(run(task, catalogue.run_methods, (names, settings, masks), compute, stage))
+    assert task.folder is not None
+    forget(task.folder)
+    return networks(results, pretrained), *frames(task, results)
+
+
+def node_inputs(*, images: bool) -> dict[str, str]:
+    """Return what the nodes of these stages read, by argument."""
+    artifacts = ["samples", "splits", "pretrained", "training_states", *(["pixels"] if images else [])]
+    blocks = ["dataset", "objective", "altering", "compute", "epochs", "seeds"]
+    return (
+        {name: name for name in artifacts}
+        | {name: f"params:{name}" for name in blocks}
+        | {"network": "params:convnet" if images else "params:network"}
+    )
+
+
+def forget(folder: Path) -> None:
+    """Remove the states of trainings under way once all of them are done."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def frames(task: Task, results: Sequence[Repaired]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the contract's predictions, one row per variant and seed of how it was chosen, and the learning curves."""
+    predictions, choices, curves = [], [], []
+    for result in results:
+        method = result.name.removesuffix(LAST)
+        many = result.score.shape[-1] > 1
+        score = result.score.amax(dim=-1) if many else result.score.squeeze(-1)
+        epochs = [figure.shape[1] for figure in result.curves.values()][:1]
+        for r, seed in enumerate(task.seeds):
+            predictions.append(
+                predictions_of(task.examples, method, result.name, seed, task.test[r], score[r], result.prediction[r])
+            )
+            judged = result.judged
+            choices.append(
+                {
+                    "method": method,
+                    "variant": result.name,
+                    "seed": seed,
+                    "threshold": float(judged.threshold[r]),
+                    "epoch": None if result.epoch is None else int(result.epoch[r]),
+                    "epochs": epochs[0] if epochs else None,
+                    "phi": float(judged.phi[r]),
+                    "performance": float(judged.performance[r]),
+                    "bias": float(judged.bias[r]),
+                    "chosen_on": result.chosen_on,
+                    "pruned": _fact(result, "pruned", r),
+                    "critic_ratio": _fact(result, "critic_ratio", r),
+                    "needs_group": method in NEEDS_GROUP,
+                }
+            )
+            curves += [
+                pd.DataFrame({"epoch": range(1, values.shape[1] + 1), "value": values[r].numpy()}).assign(
+                    variant=result.name, seed=seed, figure=figure
+                )
+                for figure, values in result.curves.items()
+            ]
+    columns = ["variant", "seed", "epoch", "figure", "value"]
+    followed = pd.concat(curves, ignore_index=True)[columns] if curves else pd.DataFrame(columns=columns)
+    table = pd.DataFrame(choices).astype({"epoch": "Int64", "epochs": "Int64", "threshold": "float64"})
+    return pd.concat(predictions, ignore_index=True), table, followed
+
+
+def _fact(result: Repaired, name: str, r: int) -> float | None:
+    return float(result.facts[name][r]) if name in result.facts else None
+
+
+def networks(results: Sequence[Repaired], pretrained: Checkpoint, **header: Any) -> Checkpoint:
+    """Return the repaired networks at their best epochs, `<variant>.<parameter>` [R, ...]; input statistics once."""
+    tensors = {name: pretrained.tensors[name] for name in STATISTICS if name in pretrained.tensors}
+    kept = [result for result in results if not result.name.endswith(LAST)]
+    for result in kept:
+        tensors |= {
+            f"{result.name}.{name}": tensor for name, tensor in (result.state or {}).items() if name not in STATISTICS
+        }
+    variants = {result.name: {"method": result.name} for result in kept}
+    known = {name: pretrained.header[name] for name in ("architecture", "network")}
+    return Checkpoint(tensors, as_header(variants=variants, **known, **origin(pretrained), **header))
+
+
+def write_masks(masks: dict[str, Weights], pretrained: Checkpoint) -> Checkpoint:
+    """Store masks as `<discovery>.<weight>`, bool [R, ...]."""
+    tensors = {f"{kind}.{name}": mask.bool() for kind, own in masks.items() for name, mask in own.items()}
+    return Checkpoint(tensors, as_header(architecture="masks", **origin(pretrained)))
+
+
+def read_masks(checkpoint: Checkpoint) -> dict[str, Weights]:
+    """Return the masks of `write_masks` by discovery and weight."""
+    made: dict[str, dict[str, Tensor]] = {}
+    for name, mask in checkpoint.tensors.items():
+        kind, _, weight = name.partition(".")
+        made.setdefault(kind, {})[weight] = mask
+    return dict(made)
