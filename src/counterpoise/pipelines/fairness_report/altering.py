@@ -7,8 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 
+from counterpoise.params import Evidence
 from counterpoise.params_altering import ObjectiveSettings
+from counterpoise.reporting import figures_altering
+from counterpoise.reporting.context import Table
+from counterpoise.reporting.figures import paired_differences
+from counterpoise.reporting.tables_altering import altering_tables
 
 ALL = ""
 """The name of the only part of an experiment that has none."""
@@ -38,5 +44,35 @@ def objectives_of(run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: ObjectiveSettings(**own).model_dump() for name, own in chosen.items()}
 
 
-def draw_repairs(**frames):  # type: ignore[no-untyped-def]
-    raise NotImplementedError
+def draw_repairs(
+    metrics: pd.DataFrame,
+    repairs: pd.DataFrame,
+    curves: pd.DataFrame,
+    pruned_layers: pd.DataFrame,
+    mask_agreement: pd.DataFrame,
+    claims: pd.DataFrame,
+    run: dict[str, Any],
+) -> tuple[go.Figure, ...]:
+    """Return the plane of performance and bias, the paired differences, what is pruned, and how it was learnt."""
+    objectives = objectives_of(run)
+    return (
+        figures_altering.repair_plane(metrics, objectives),
+        paired_differences(claims),
+        figures_altering.pruned_layers(pruned_layers),
+        figures_altering.mask_agreement(mask_agreement),
+        figures_altering.repair_curves(curves, repairs, objectives),
+        figures_altering.critic_curves(curves),
+    )
+
+
+def repair_tables(
+    metrics: pd.DataFrame,
+    repairs: pd.DataFrame,
+    run: Mapping[str, Any],
+    evidence: Evidence,
+    noise_floors: Mapping[str, Mapping[str, float]],
+) -> list[Table]:
+    """Return the paper's tables with what they omit; its numbers stand beside those of methods that were run."""
+    known = set(metrics["variant"])
+    rows = [row.model_dump(exclude_none=True) for row in evidence.published if row.variant in known]
+    return altering_tables(metrics, repairs, objectives_of(run), published_rows=rows, noise_floors=noise_floors)

@@ -18,6 +18,7 @@ from counterpoise.fairness import confusion_counts, evaluate, leakage, noise_flo
 from counterpoise.params import Dataset, Evidence, Report, Selection
 from counterpoise.pipelines.arrays import examples, rows
 from counterpoise.pipelines.evidence import applicable
+from counterpoise.pipelines.fairness_report.altering import repair_tables
 from counterpoise.pipelines.heads import CHOSEN, trainable_parameters
 from counterpoise.reporting import (
     ReportContext,
@@ -186,6 +187,8 @@ def write_report(
     importance_effect: pd.DataFrame | None = None,
     finetuned_heads: Checkpoint | None = None,
     retrained: Checkpoint | None = None,
+    metrics: pd.DataFrame | None = None,
+    repairs: pd.DataFrame | None = None,
     **drawn: go.Figure,
 ) -> tuple[str, dict[str, Any], str]:
     """Return the HTML report, the same as JSON, and the model card. What an experiment does not have is left out."""
@@ -203,6 +206,8 @@ def write_report(
         further.append(tables_parts.parameter_counts(summary, trainable_parameters(finetuned_heads, retrained)))
     if run["parts"] and "figure_parts" in drawn:
         further.append(tables_parts.before_after(summary, parts=list(run["parts"].values())))
+    if metrics is not None and repairs is not None:
+        further += repair_tables(metrics, repairs, run, evidence, noise_floors)
     context = ReportContext(
         experiment=run["experiment"],
         title=run["title"],
