@@ -12,6 +12,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from counterpoise.methods.altering.objective import Judged, Objective, decide, judge, scores
+from counterpoise.nn.builders import Builder
 from counterpoise.nn.epochs import Figures, Resumable, Trained, Trainee, digest, run_epochs
 from counterpoise.nn.networks import Masks, Networks, State, Weights, evaluate
 from counterpoise.nn.random import generators
@@ -23,7 +24,7 @@ class Task:
     """The problem that every method is given: the same rows, the same seeds.
 
     Attributes:
-        build: returns the networks of all replicates, with weights of no meaning yet.
+        build: makes the networks of all replicates, with their initial weights.
         base: their state after pretraining.
         examples: all rows; the others are row numbers of each replicate.
         pretrain: what the base was trained on. fit, select: the two parts of D_val, on which repairs are fitted and
@@ -34,7 +35,7 @@ class Task:
         progress: called with the name of a training and the number of each finished epoch.
     """
 
-    build: Callable[[], Networks]
+    build: Builder
     base: State
     examples: Examples
     pretrain: Int[Tensor, "R n"]
@@ -111,10 +112,10 @@ class Task:
         )
 
     def replicate(self, r: int) -> Task:
-        """Return the task of one replicate alone, given a `build` for one."""
+        """Return the task of one replicate alone."""
         own = {name: tensor[r : r + 1] for name, tensor in self.base.items()}
         rows = {name: getattr(self, name)[r : r + 1] for name in ("pretrain", "fit", "select", "test")}
-        return replace(self, base=own, seeds=self.seeds[r : r + 1], **rows)
+        return replace(self, build=self.build.replicate(r), base=own, seeds=self.seeds[r : r + 1], **rows)
 
 
 def validation_figures(judged: Judged) -> Figures:
