@@ -163,7 +163,7 @@ def raw() -> Callable[..., Path]:
 
     It is told from an empty one by what it `holds`, a pattern.
     """
-    from counterpoise.data.faces import MARKER
+    from counterpoise.data.generated import MARKER
 
     def find(name: str, holds: str = "*.txt") -> Path:
         root = Path(os.environ.get("COUNTERPOISE_RAW") or REPOSITORY / "data" / "01_raw")

@@ -80,6 +80,8 @@ class Dataset(Settings):
 
     positive: the label of class 1; null if the labels are the names of the classes, of which there may be many.
     keep_sensitive: whether the network also sees the sensitive column of a table.
+    image_size: edge in pixels of the images that a network is trained from; null takes them as they are. Backbones have
+        a size of their own.
     """
 
     title: str
@@ -96,6 +98,7 @@ class Dataset(Settings):
     checksums: dict[str, str] | None = None
     origin: str
     split: Annotated[Split | DomainSplit, BeforeValidator(_split)]
+    image_size: Annotated[int, Field(ge=8)] | None = None
     max_bad_fraction: Share = 0.001
 
     @model_validator(mode="after")

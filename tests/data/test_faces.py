@@ -16,6 +16,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
 from counterpoise.data import celeba, faces, lfw
+from counterpoise.data.generated import MARKER
 from counterpoise.data.images import check_images, decode
 from counterpoise.errors import InputError
 
@@ -75,7 +76,7 @@ def test_faces_that_are_there_are_left_alone_and_others_are_redrawn(tmp_path: Pa
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     faces.write_celeba(folder, images=FEW - 1)
     assert len(celeba.read(folder)) == FEW - 1
-    assert json.loads((folder / faces.MARKER).read_text())["images"] == FEW - 1
+    assert json.loads((folder / MARKER).read_text())["images"] == FEW - 1
     assert list(tmp_path.iterdir()) == [folder]  # nothing is left of what was written aside
 
 

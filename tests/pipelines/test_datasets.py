@@ -34,9 +34,9 @@ def base() -> Configured:
     return load("base")
 
 
-def load(environment: str) -> Configured:
-    bootstrap_project(REPOSITORY)
-    with KedroSession.create(REPOSITORY, env=environment) as session:
+def load(environment: str, path: Path = REPOSITORY) -> Configured:
+    bootstrap_project(path)
+    with KedroSession.create(path, env=environment) as session:
         context = session.load_context()
         return check(context.config_loader["parameters"]), context.catalog
 
@@ -104,3 +104,25 @@ def test_cifar10s_at_full_size(base: Configured, raw: Callable[..., Path]) -> No
     assert summary["features"] == 1
     assert splits.header["parts"] == ["pretrain", "train", "validation", "test", "unused"]
     assert pd.DataFrame(summary["cells"])["rows"].sum() == 120_000
+
+
+def test_celebas_pairs_read_celebas_files(configured: Configured) -> None:
+    parameters, catalog = configured
+    for name, label in (("celeba_smiling", "Smiling"), ("celeba_young", "Young")):
+        dataset = parameters.datasets[name]
+        assert path_of(catalog.get(f"{name}__raw")) == path_of(catalog.get("celeba__raw"))
+        assert (dataset.label, dataset.sensitive, dataset.reader) == (label, "Male", "celeba")
+        assert dataset.split == parameters.datasets["compas"].split
+
+
+@pytest.mark.parametrize("name", ["adult_sex", "adult_race", "compas", "celeba_smiling", "celeba_young", "cifar10s"])
+def test_generated_data_fill_every_cell_of_every_part(project: Any, name: str) -> None:
+    """In conf/smoke, as its own raw folder lays them out: no metric is null because a cell is empty."""
+    parameters, catalog = load("smoke", project.path)
+    dataset = parameters.datasets[name]
+    _, samples, splits, summary = prepare(dataset, catalog.load(f"{name}__raw"))
+    Samples.validate(samples)
+    cells = pd.DataFrame(summary["cells"])
+    assert cells["rows"].min() >= 2
+    assert set(cells["split"]) >= {"pretrain", "train", "validation", "test"}
+    assert len(splits.tensors["splits"]) == len(SEEDS.root)

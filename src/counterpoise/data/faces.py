@@ -8,10 +8,7 @@ gives a network the same shortcut: long hair and lipstick say "woman", and women
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +17,12 @@ from PIL import Image
 
 from counterpoise.data import celeba, lfw
 from counterpoise.data.drawing import Look, draw_face
-from counterpoise.errors import InputError
+from counterpoise.data.generated import write_once
 
 Rates = Mapping[str, tuple[float, float]]
 
 VERSION = 1  # of the drawings: raise it when they change, so that folders written by an older version are redrawn
-MARKER = "generated.json"
+DRAWN_BY = "counterpoise.data.faces"
 QUALITY = 90  # of the JPEG files
 CELEBA_SIZE = (89, 109)  # half the official 178 by 218
 LFW_SIZE = 112
@@ -95,7 +92,9 @@ def write_celeba(folder: Path, *, images: int = 600, size: tuple[int, int] = CEL
         (into / celeba.ATTRIBUTES).write_text("\n".join(rows) + "\n", encoding="utf-8")
         (into / celeba.PARTITION).write_text("\n".join(parts) + "\n", encoding="utf-8")
 
-    _write_once(folder, write, layout="celeba", images=images, size=list(size), seed=seed)
+    write_once(
+        folder, write, drawn_by=DRAWN_BY, version=VERSION, layout="celeba", images=images, size=list(size), seed=seed
+    )
 
 
 def write_lfwa(folder: Path, *, images: int = 600, size: int = LFW_SIZE, seed: int = 0) -> None:
@@ -117,7 +116,7 @@ def write_lfwa(folder: Path, *, images: int = 600, size: int = LFW_SIZE, seed: i
             rows.append("\t".join([name, "1", *(f"{score:.4f}" for score in signed)]))
         (into / lfw.ATTRIBUTES).write_text("\n".join(rows) + "\n", encoding="utf-8")
 
-    _write_once(folder, write, layout="lfwa", images=images, size=size, seed=seed)
+    write_once(folder, write, drawn_by=DRAWN_BY, version=VERSION, layout="lfwa", images=images, size=size, seed=seed)
 
 
 def _faces(
@@ -168,24 +167,3 @@ def _with_rest(shares: list[float]) -> list[float]:
 def _official_part(index: int, images: int) -> int:
     """Cut in the files' order, as CelebA's partition: four fifths train (0), then validation (1), then test (2)."""
     return int(index >= 0.8 * images) + int(index >= 0.9 * images)
-
-
-def _write_once(folder: Path, write: Callable[[Path], None], **arguments: object) -> None:
-    """Write aside, then rename. Leaves the same drawings alone; refuses a folder that holds anything else."""
-    marker = json.dumps({"drawn by": "counterpoise.data.faces", "version": VERSION, **arguments}, sort_keys=True) + "\n"
-    held = folder / MARKER
-    if held.is_file() and held.read_text(encoding="utf-8") == marker:
-        return
-    if folder.is_dir() and not held.is_file() and any(entry.name != ".gitkeep" for entry in folder.iterdir()):
-        raise InputError(f"{folder}: holds files that were not drawn here, expected an empty folder to draw faces into")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as aside:
-        fresh, stale = Path(aside, "fresh"), Path(aside, "stale")
-        fresh.mkdir()
-        write(fresh)
-        (fresh / MARKER).write_text(marker, encoding="utf-8")
-        if (folder / ".gitkeep").is_file():
-            shutil.copy(folder / ".gitkeep", fresh)
-        if folder.exists():
-            folder.rename(stale)
-        fresh.rename(folder)
