@@ -115,8 +115,13 @@ def is_last(name: str) -> bool:
     return name.endswith(LAST)
 
 
+def style_of(name: str, method: str) -> str:
+    """The key of a repair's colour and symbol: what it is called itself, if that is known, or its method."""
+    base = name.removesuffix(LAST)
+    return base if base in METHOD_TITLES else method
+
+
 def title_of(name: str, method: str) -> str:
     """The name of a repair as a reader knows it: teachers are told apart, the model of the last epoch says so."""
-    base = name.removesuffix(LAST)
-    title = METHOD_TITLES.get(base) or method_title(method)
+    title = method_title(style_of(name, method))
     return f"{title}, last epoch" if is_last(name) else title

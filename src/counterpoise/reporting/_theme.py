@@ -28,6 +28,19 @@ METHOD_COLOURS: Final = {
     "logistic": NEUTRAL,
     **dict.fromkeys(("reweighing", "leace", "threshold_optimizer"), SKY),
     "exponentiated_gradient": PURPLE,
+    **dict.fromkeys(("baseline", "threshold"), NEUTRAL),
+    **dict.fromkeys(
+        ("uniform_confusion", "adversarial_debiasing", "domain_discriminative", "domain_independent"), PURPLE
+    ),
+    **dict.fromkeys(("reject_option", "equalized_odds_postprocessing", "calibrated_equalized_odds"), SKY),
+    **dict.fromkeys(("random_perturbation", "layerwise_optimization"), ORANGE),
+    **dict.fromkeys(("adversarial_finetuning", "adversarial_finetuning_exact"), ORANGE),
+    **dict.fromkeys(("mask_only", "mask_only_paper", "prune_adversarial_finetuning"), GREEN),
+    **dict.fromkeys(("noise_graft", "internal_graft", "external_graft", "netaug"), BLUE),
+    **dict.fromkeys(("random_mask", "direct_penalty"), VERMILLION),
+    "prune_guided_by_adversarial_finetuning": ORANGE,
+    "prune_guided_by_external_graft": BLUE,
+    "prune_guided_by_netaug": GREEN,
 }
 METHOD_SYMBOLS: Final = {
     "pretrained": "x",
@@ -37,6 +50,25 @@ METHOD_SYMBOLS: Final = {
     "leace": "triangle-up",
     "exponentiated_gradient": "square",
     "threshold_optimizer": "diamond",
+    "baseline": "x",
+    "threshold": "cross",
+    "adversarial_debiasing": "square",
+    "domain_discriminative": "triangle-up",
+    "domain_independent": "diamond",
+    "equalized_odds_postprocessing": "square",
+    "calibrated_equalized_odds": "triangle-up",
+    "layerwise_optimization": "square",
+    "adversarial_finetuning": "diamond",
+    "adversarial_finetuning_exact": "diamond-open",
+    "mask_only_paper": "circle-open",
+    "prune_adversarial_finetuning": "diamond",
+    "noise_graft": "triangle-down",
+    "internal_graft": "triangle-up",
+    "external_graft": "square",
+    "netaug": "star",
+    "direct_penalty": "diamond",
+    "prune_guided_by_external_graft": "square",
+    "prune_guided_by_netaug": "star",
 }
 _FURTHER_COLOURS: Final = (PURPLE, SKY, VERMILLION, YELLOW)
 VERDICT_COLOURS: Final = {SUPPORTED: GREEN, CONTRADICTED: VERMILLION, NOT_DISTINGUISHABLE: NEUTRAL}
