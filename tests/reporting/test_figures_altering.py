@@ -139,3 +139,8 @@ def test_an_empty_frame_is_an_empty_figure_and_a_missing_column_a_sentence(draw:
     assert not draw(empty).data
     with pytest.raises(InputError, match=f"{where}: the column '{columns[-1]}' is missing"):
         draw(empty.drop(columns=columns[-1]))
+
+
+def test_discoveries_have_names_of_their_own(repaired: Any) -> None:
+    figure = figures_altering.pruned_layers(repaired.layers.replace({"mask": {"mask_only": "first"}}))
+    assert {trace.name for trace in figure.data} == {"the mask", "Random mask + AdvFt", "one seed"}

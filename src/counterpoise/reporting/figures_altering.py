@@ -32,6 +32,7 @@ KEPT: Final = "epoch kept (one seed)"
 _ASIDE: Final = {"orientation": "v", "x": 1.02, "yref": "paper", "y": 1}
 _FRAME: Final = 120  # pixels above and below the panels together
 _PLANE, _PANEL, _MAP = 420, 300, 300  # pixels of a panel
+_MASKS: Final = {"first": "the mask", "second": "a second discovery", "paper": "the paper's reading"}
 _MOST_WRITTEN: Final = 12  # seeds whose agreement is still written into the cells
 _HOVER: Final = (
     "<b>%{customdata[0]}</b><br>PERFORMANCE %{y:.3f} ± %{customdata[1]:.3f}<br>BIAS %{x:.3f} ± %{customdata[2]:.3f}"
@@ -357,7 +358,7 @@ def _symmetric(own: pd.DataFrame, key: str, seeds: list[Any]) -> np.ndarray:
 
 
 def _mask_title(mask: str) -> str:
-    return text(METHOD_TITLES.get(mask, mask.replace("_", " ")))
+    return text(_MASKS.get(mask) or METHOD_TITLES.get(mask, mask.replace("_", " ")))
 
 
 def _mask_colours(masks: Iterable[str]) -> dict[str, str]:
