@@ -18,7 +18,7 @@ Inside = Annotated[float, Field(gt=0, lt=1)]
 class ConvNet(Settings):
     """A ResNet-18 that is trained here, whole; see `counterpoise.nn.builders.ResNetBuilder`."""
 
-    width: Count = 64
+    width: Annotated[int, Field(ge=8, multiple_of=8)] = 64
     pooled: bool = False
     weights: str | None = None
 

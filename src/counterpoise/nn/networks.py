@@ -23,7 +23,7 @@ from torch.func import functional_call
 from torch.nn.functional import batch_norm
 
 from counterpoise.errors import InputError
-from counterpoise.nn.linalg import wide_baddbmm
+from counterpoise.nn.linalg import weighted
 from counterpoise.nn.training import Examples
 
 Weights = Mapping[str, Float[Tensor, "R ..."]]
@@ -31,6 +31,10 @@ Masks = Mapping[str, Bool[Tensor, "R ..."]]
 """True where a weight stays."""
 State = dict[str, Tensor]
 """Parameters and statistics by name, [R, ...] each."""
+
+CHANNEL_BLOCK = 8
+"""Convolutions run with channels last, the faster layout, where all have a multiple of this many output channels: with
+four, torch 2.14's backward pass on a processor writes beyond its memory."""
 
 EVALUATED_ROWS = 1024
 """Rows of each replicate that are evaluated at a time."""
@@ -161,11 +165,9 @@ class StackedNetwork(Networks):
         if self.mean is not None and self.scale is not None:
             x = (x - self.mean.unsqueeze(1)) / self.scale.unsqueeze(1)
         h = x.transpose(1, 2)  # R, C, B
-        rows, kept = x.shape[1], self._kept(x.shape[1], generators)
-        if rows == 1 and not (self.training and self.normalized):
-            h = h.expand(-1, -1, 2)  # a product with one column has other bits where it stands beside others
+        kept = self._kept(x.shape[1], generators)
         for layer in range(self.layers - 1):
-            h = torch.baddbmm(own[f"bias{layer}"], own[f"weight{layer}"], h).relu()
+            h = weighted(own[f"bias{layer}"], own[f"weight{layer}"], h).relu()
             if kept is not None:
                 h = h * kept[layer]
             if self.normalized:
@@ -173,8 +175,8 @@ class StackedNetwork(Networks):
         last = self.layers - 1
         if h.requires_grad:  # logits and features may send it back in different layouts, which round differently
             h.register_hook(Tensor.contiguous)
-        logits = wide_baddbmm(own[f"bias{last}"], own[f"weight{last}"], h)
-        return Output(logits.transpose(1, 2)[:, :rows], h.transpose(1, 2)[:, :rows])
+        logits = weighted(own[f"bias{last}"], own[f"weight{last}"], h)
+        return Output(logits.transpose(1, 2), h.transpose(1, 2))
 
     def _normalize(self, h: Tensor, layer: int, own: Mapping[str, Tensor], *, track: bool) -> Float[Tensor, "R C B"]:
         running = (self.get_buffer(f"running_{kind}{layer}").view(-1) for kind in ("mean", "var"))
@@ -222,6 +224,9 @@ class SingleNetwork(Networks):
         self.replicates, self.module, self.head = 1, module, head
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1) * 255, persistent=False)
+        outputs = [layer.out_channels for layer in module.modules() if isinstance(layer, nn.Conv2d)]
+        whole = not any(channels % CHANNEL_BLOCK for channels in outputs)
+        self.layout = torch.channels_last if whole else torch.contiguous_format
         self._seen: list[Tensor] = []
         module.get_submodule(head).register_forward_pre_hook(lambda _, given: self._seen.append(given[0]))
 
@@ -233,7 +238,7 @@ class SingleNetwork(Networks):
         generators: Sequence[torch.Generator] | None = None,
         track: bool = True,
     ) -> Output:
-        images = ((x[0].float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        images = ((x[0].float() - self.mean) / self.std).contiguous(memory_format=self.layout)
         given = {name: weight[0] for name, weight in (weights or {}).items()}
         if self.training and not track:
             given |= {name: buffer.clone() for name, buffer in self.module.named_buffers()}
