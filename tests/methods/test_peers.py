@@ -20,7 +20,7 @@ from counterpoise.methods import (
     choose_regularization,
     fit_peer,
     peer_grid,
-    require_cells,
+    require_rows,
     reweighing,
 )
 from counterpoise.nn import Examples
@@ -231,7 +231,7 @@ class TestRowsThatCannotBeFitted:
         y = torch.where(train.s == last, 0, train.y)
         for peer in peer_grid(PEERS, (0.1,)):
             if peer.needs_group_at_prediction:
-                with pytest.raises(InputError, match=rf"s = {last} and y = 1, expected .* {peer.name}"):
+                with pytest.raises(InputError, match=rf"y = 1 among s = {last}, expected .* {peer.name}"):
                     fit_peer(peer, Examples(train.x, y, train.s))
             else:
                 outcome = fit_peer(peer, Examples(train.x, y, train.s), max_iter=FEW)(train.x, None)
@@ -239,6 +239,6 @@ class TestRowsThatCannotBeFitted:
 
     def test_a_group_that_has_no_rows(self, train: Examples) -> None:
         groups = int(train.s.max()) + 2
-        require_cells([Peer("leace")], train.y, train.s, groups=groups)
-        with pytest.raises(InputError, match=rf"no training row has s = {groups - 1} and y = 0"):
-            require_cells([Peer("threshold_optimizer", "eo")], train.y, train.s, groups=groups)
+        require_rows([Peer("leace")], train.y, train.s, groups=groups)
+        with pytest.raises(InputError, match=rf"training part has no row of y = 0 among s = {groups - 1}"):
+            require_rows([Peer("threshold_optimizer", "eo")], train.y, train.s, groups=groups)

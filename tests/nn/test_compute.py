@@ -36,6 +36,13 @@ def test_results_come_as_they_are_done() -> None:
 
 
 @pytest.mark.parametrize("backend", LOCAL)
+def test_each_task_that_is_done_is_counted(backend: str) -> None:
+    counted: list[int] = []
+    assert replicate(lambda item: item, [3, 1, 2], backend=backend, on_done=counted.append) == [3, 1, 2]
+    assert counted == [1, 2, 3]
+
+
+@pytest.mark.parametrize("backend", LOCAL)
 def test_tasks_run_on_the_threads_asked_for_and_leave_the_caller_its_own(backend: str) -> None:
     torch.set_num_threads(2)
     try:

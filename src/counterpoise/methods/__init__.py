@@ -1,5 +1,6 @@
 """The papers' algorithms in plain torch, one module per idea; and the pass of a frozen backbone. No Kedro."""
 
+from counterpoise.methods.cells import cell_sizes, fold_numbers, require_cells
 from counterpoise.methods.erasure import fit_eraser
 from counterpoise.methods.fisher import group_fisher, importance
 from counterpoise.methods.frontier import (
@@ -17,9 +18,11 @@ from counterpoise.methods.peers import (
     Peer,
     PeerMethod,
     choose_regularization,
+    choose_replicate_regularization,
     fit_peer,
+    fit_replicate,
     peer_grid,
-    require_cells,
+    require_rows,
     reweighing,
 )
 from counterpoise.methods.penalties import Constraint, cross_entropy, penalized
@@ -36,10 +39,14 @@ __all__ = [
     "PeerMethod",
     "TrainedGrid",
     "Variant",
+    "cell_sizes",
     "choose_regularization",
+    "choose_replicate_regularization",
     "cross_entropy",
     "fit_eraser",
     "fit_peer",
+    "fit_replicate",
+    "fold_numbers",
     "frontier_grid",
     "group_fisher",
     "head_bank",
@@ -48,6 +55,7 @@ __all__ = [
     "peer_grid",
     "penalized",
     "require_cells",
+    "require_rows",
     "reweighing",
     "train_grid",
     "train_replicate",

@@ -8,7 +8,8 @@ Two classes, 0 and 1; two groups or more. All of them stand on one logistic regr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
 from counterpoise.errors import InputError
+from counterpoise.methods.cells import cell_sizes, require_cells
 from counterpoise.methods.erasure import fit_eraser
 from counterpoise.methods.penalties import Constraint
 from counterpoise.nn import Examples
@@ -100,13 +102,13 @@ def fit_peer(peer: Peer, train: Examples, *, C: float = 1.0, max_iter: int = 50,
         probability, as fairlearn does. Only where `peer.needs_group_at_prediction` does it look at the groups.
 
     Raises:
-        InputError: a single class, or a cell without rows that the method needs; see `require_cells`. The classifier
+        InputError: a single class, or a cell without rows that the method needs; see `require_rows`. The classifier
             raises it for rows without groups, or of groups that it has not seen, where it needs them.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    require_cells([peer], train.y, train.s, groups=int(train.s.max()) + 1)
+    require_rows([peer], train.y, train.s, groups=int(train.s.max()) + 1)
     scaler = StandardScaler()
     x, y, s = scaler.fit_transform(train.x.numpy()), train.y.numpy(), train.s.numpy()
     logistic = LogisticRegression(C=C, max_iter=LOGISTIC_ITERATIONS)
@@ -151,12 +153,12 @@ def reweighing(y: Int[Tensor, "n"], s: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
 
     Weighted by it, the classes are shared out alike in every group, and neither groups nor classes change their size.
     """
-    table = _cells(y, s, groups=int(s.max()) + 1, classes=int(y.max()) + 1).double()
+    table = cell_sizes(y, s, groups=int(s.max()) + 1, classes=int(y.max()) + 1).double()
     independent = table.sum(dim=1, keepdim=True) * table.sum(dim=0, keepdim=True) / len(y)
     return independent[s, y] / table[s, y]
 
 
-def require_cells(peers: Sequence[Peer], y: Int[Tensor, "n"], s: Int[Tensor, "n"], *, groups: int) -> None:
+def require_rows(peers: Sequence[Peer], y: Int[Tensor, "n"], s: Int[Tensor, "n"], *, groups: int) -> None:
     """Raise InputError unless the peers can be fitted on training rows with these classes and groups.
 
     All need both classes; threshold_optimizer needs both in every group, since it sets a threshold in each.
@@ -164,19 +166,70 @@ def require_cells(peers: Sequence[Peer], y: Int[Tensor, "n"], s: Int[Tensor, "n"
     found = sorted(set(y.tolist()))
     if found != [0, 1]:
         raise InputError(f"samples: the training rows have the classes {found} in column y, expected both 0 and 1")
-    names = [peer.name for peer in peers if peer.method == "threshold_optimizer"]
-    empty = (_cells(y, s, groups=groups, classes=2) == 0).nonzero().tolist()
-    if names and empty:
-        group, label = empty[0]
-        raise InputError(
-            f"samples: no training row has s = {group} and y = {label}, expected at least one for the peer {names[0]}, "
-            "which sets a threshold in every group"
+    for peer in peers:
+        if peer.method == "threshold_optimizer":
+            names = [f"s = {group}" for group in range(groups)]
+            require_cells(
+                y,
+                s,
+                groups=names,
+                classes=["y = 0", "y = 1"],
+                where="samples: the training part",
+                why=f"for the peer {peer.name}, which sets a threshold in every group",
+            )
+
+
+def choose_replicate_regularization(
+    r: int, data: Examples, members: Mapping[str, Int[Tensor, "R n"]], candidates: Sequence[float]
+) -> float:
+    """Return `choose_regularization` of one replicate: a task for `nn.compute`.
+
+    Args:
+        data, members: those of all replicates; `members` (part → rows) has train and validation.
+    """
+    with _one_thread():
+        return choose_regularization(
+            _part(data, members["train"], r), _part(data, members["validation"], r), candidates
         )
 
 
-def _cells(y: Int[Tensor, "n"], s: Int[Tensor, "n"], *, groups: int, classes: int) -> Int[Tensor, "G k"]:
-    """Count the rows of every group and class."""
-    return torch.bincount(s * classes + y, minlength=groups * classes).unflatten(0, (groups, classes))
+def fit_replicate(
+    task: tuple[int, Peer],
+    data: Examples,
+    members: Mapping[str, Int[Tensor, "R n"]],
+    C: Sequence[float],
+    max_iter: int,
+    seeds: Sequence[int],
+) -> dict[str, Outcome]:
+    """Fit one peer on one replicate's training rows, and classify the others: a task for `nn.compute`.
+
+    Args:
+        task: which replicate, and the peer.
+        data, members, C, seeds: those of all replicates; `members` (part → rows) has train and the parts to classify.
+
+    Returns:
+        The outcome in each part but train.
+    """
+    r, peer = task
+    with _one_thread():
+        classify = fit_peer(peer, _part(data, members["train"], r), C=C[r], max_iter=max_iter, seed=seeds[r])
+        asked = {name: _part(data, rows, r) for name, rows in members.items() if name != "train"}
+        return {
+            name: classify(part.x, part.s if peer.needs_group_at_prediction else None) for name, part in asked.items()
+        }
+
+
+def _part(data: Examples, members: Int[Tensor, "R n"], r: int) -> Examples:
+    """Return some rows as one replicate sees them."""
+    own, chosen = data.replicate(r), members[r]
+    return Examples(own.x[chosen], own.y[chosen], own.s[chosen])
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Keep numpy's and scikit-learn's libraries on one thread: the same sums in the same order on every backend."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    return threadpool_limits(1)
 
 
 def _logistic(model: Any) -> _Decide:

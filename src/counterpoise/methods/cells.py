@@ -1,0 +1,49 @@
+"""Rows by group and class: what is compared between groups needs some of every class in each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Int, Int64
+from torch import Tensor
+
+from counterpoise.errors import InputError
+
+
+def cell_sizes(
+    y: Int[Tensor, "*batch n"], s: Int[Tensor, "*batch n"], *, groups: int, classes: int
+) -> Int64[Tensor, "*batch G k"]:
+    """Count the rows of every group and class."""
+    cell = torch.nn.functional.one_hot(s.long() * classes + y.long(), groups * classes)
+    return cell.sum(dim=-2).unflatten(-1, (groups, classes))
+
+
+def require_cells(
+    y: Int[Tensor, "*batch n"],
+    s: Int[Tensor, "*batch n"],
+    *,
+    groups: Sequence[str],
+    classes: Sequence[str],
+    where: str,
+    why: str,
+) -> None:
+    """Raise InputError unless each replicate has rows of every class in every group; `groups`, `classes` are names."""
+    sizes = cell_sizes(y, s, groups=len(groups), classes=len(classes))
+    if absent := (sizes == 0).nonzero().tolist():
+        *_, group, label = absent[0]
+        raise InputError(f"{where} has no row of {classes[label]} among {groups[group]}, expected at least one, {why}")
+
+
+def fold_numbers(
+    y: Int[Tensor, "n"], s: Int[Tensor, "n"], *, folds: int, generator: torch.Generator
+) -> Int64[Tensor, "n"]:
+    """Assign rows to folds 0 … `folds` − 1 at random, of each group and class equally many up to one."""
+    order = torch.randperm(len(y), generator=generator)
+    fold = torch.empty(len(y), dtype=torch.int64)
+    dealt = 0
+    for cell in torch.stack([s, y]).unique(dim=1).T:
+        own = order[((s == cell[0]) & (y == cell[1]))[order]]
+        fold[own] = (torch.arange(len(own)) + dealt) % folds  # goes on where the last cell ended: folds of equal size
+        dealt += len(own)
+    return fold
