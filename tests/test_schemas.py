@@ -252,7 +252,8 @@ def test_contract_columns_are_exact(schema: str) -> None:
         ("Selection", {"meets": False}),
         ("Selection", {"holds": True}),
         ("Selection", {"validation_bias": -0.03}),
-        ("Selection", {"validation_err": np.nan}),
+        ("Selection", {"test_err": np.nan}),  # of a choice that was made
+        ("Selection", {"variant": None}),  # no choice, and yet its values
         ("Selection", {"own": True}),  # without a head
         ("Selection", {"threshold": 0.0}),  # of a peer
         ("Selection", {"tolerance": 0.0}),

@@ -13,13 +13,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from counterpoise.errors import InputError, suggest
+from counterpoise.fairness import CRITERIA
+from counterpoise.params_altering import Altering, ConvNet, ObjectiveSettings
 from counterpoise.params_data import Count, Positive, Settings, Share
 from counterpoise.params_data import Dataset as Dataset
 from counterpoise.params_data import DomainSplit as DomainSplit
 from counterpoise.params_data import Split as Split
-
-BIASES = ("delta_eo", "delta_dp", "equalized_odds_difference", "spd", "eod", "aod")
-"""Metrics of the contract that a tolerance may be set for; of a signed one the absolute value counts."""
 
 
 class Seeds(RootModel[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...]]):
@@ -45,10 +44,14 @@ class Seeds(RootModel[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...]]):
 
 
 class Network(Settings):
-    """A perceptron: `layers` linear layers (the paper's MLP-2 … MLP-5), hidden layers of `width` units."""
+    """A perceptron: `layers` linear layers (WIN's MLP-2 … MLP-5), hidden layers of `width` units.
+
+    dropout: of whole networks that are repaired, whose hidden layers also have batch norm.
+    """
 
     layers: Annotated[int, Field(ge=2)]
     width: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Backbone(Settings):
@@ -161,6 +164,8 @@ class Frontier(Settings):
 
     temperature: of the soft rates. thresholds: decision thresholds on the logit z₁ − z₀ that each trained head is tried
     with; they cost no training. class_weights: `balanced` gives every class the same weight in the cross-entropy.
+    folds: into how many the training rows are divided, so that each way to train is also judged by training rows, those
+    of one fold at a time, which it was then not trained on; costs as many further trainings. 0: validation rows alone.
     """
 
     constraints: Annotated[tuple[Literal["dp", "eo"], ...], BeforeValidator(_as_list), Field(min_length=1)]
@@ -171,6 +176,7 @@ class Frontier(Settings):
     temperature: Positive = 1.0
     thresholds: Annotated[tuple[float, ...], BeforeValidator(_as_list), Field(min_length=1)] = (0.0,)
     class_weights: Literal["balanced"] | None = None
+    folds: Annotated[int, Field(ge=0)] = 0
     training: Training
 
     @model_validator(mode="after")
@@ -182,27 +188,38 @@ class Frontier(Settings):
         for name in ("strengths", "thresholds"):
             if 0 not in (values := getattr(self, name)):
                 raise ValueError(f"{name} are {list(values)}, expected 0 among them, to compare the others with")
+        if self.folds == 1:
+            raise ValueError("folds is 1, expected 0 or at least 2, since one fold is all rows")
         return self
 
 
 class Selection(Settings):
     """Which model is the best: the lowest error among those whose bias on validation is within the tolerance.
 
-    criterion: a bias of the contract, as `fairness.underlying_bias` estimates it: without what chance adds on few rows.
+    criterion: a metric of the contract. What is held against the tolerance is how far a model is from its ideal
+    (`fairness.shortfall`): the size of a gap, 1 − an accuracy, the error / 100; of gaps as `fairness.underlying_bias`
+    estimates them, without what chance adds on few rows. smoothing: the width, in the logarithm of the penalty's
+    strength, over which those estimates are averaged along each line of models that differ in nothing else; 0 for none.
     validation: `pooled` judges a way to train by the validation parts of all replicates, less the rows that the
-    replicate at hand is tested on; `own` by the replicate's own part alone. strict:
-    a tolerance that no model meets is an error.
+    replicate at hand is tested on; `own` by the replicate's own part alone. strict: a tolerance that no model meets is
+    an error.
     """
 
     tolerance: Positive = 0.05
     criterion: str = "delta_eo"
     validation: Literal["pooled", "own"] = "pooled"
+    smoothing: Annotated[float, Field(ge=0)] = 0.3
     strict: bool = False
 
     @model_validator(mode="after")
     def _known(self) -> Selection:
-        if self.criterion not in BIASES:
-            raise ValueError(f"criterion is {self.criterion!r}{suggest(self.criterion, BIASES)}")
+        if self.criterion == "leakage":
+            raise ValueError(
+                "criterion is 'leakage', which is measured on the frozen features that all heads share, expected a "
+                f"metric that differs between heads{suggest(None, CRITERIA)}"
+            )
+        if self.criterion not in CRITERIA:
+            raise ValueError(f"criterion is {self.criterion!r}{suggest(self.criterion, CRITERIA)}")
         return self
 
 
@@ -256,9 +273,11 @@ class Parameters(Settings):
     tracking: bool = True
     datasets: dict[str, Dataset]
     networks: dict[str, Network]
+    convnets: dict[str, ConvNet] = Field(default={})
     backbones: dict[str, Backbone]
     compute: Compute = Compute()
     pretrain: Training
+    pretrains: dict[str, Training] = Field(default={})
     variants: dict[str, Variants]
     finetune: Training
     peers: Peers = Peers()
@@ -267,6 +286,8 @@ class Parameters(Settings):
     retrains: dict[str, Retrain] = Field(default={})
     frontiers: dict[str, Frontier] = Field(default={})
     selection: Selection = Selection()
+    objectives: dict[str, ObjectiveSettings] = Field(default={})
+    alterings: dict[str, Altering] = Field(default={})
     evidence: dict[str, Evidence]
     report: Report = Report()
     fetch: dict[Literal["celeba", "compas", "lfwa"], dict[str, Any]] = Field(default={})

@@ -212,12 +212,12 @@ class Frontier(Metrics):
 
 
 class Selection(pa.DataFrameModel):
-    """`selection.csv`: what each family chose on validation in each replicate, and what it measures on test."""
+    """`selection.csv`: what each family chose on validation in each replicate, if anything, and what it is on test."""
 
     family: Series[str] = _text()
     seed: Series[np.int64] = _code()
-    variant: Series[str] = _text()
-    method: Series[str] = _text()
+    variant: Series[str] = _text(nullable=True, coerce=True)
+    method: Series[str] = _text(nullable=True, coerce=True)
     rank: Series[pd.Int64Dtype] = _number(nullable=True, ge=1)
     constraint: Series[str] = _text(nullable=True, coerce=True)
     strength: Series[float] = _number(nullable=True, ge=0)
@@ -228,8 +228,8 @@ class Selection(pa.DataFrameModel):
     needs_group: Series[bool]
     criterion: Series[str] = _text()
     tolerance: Series[float] = _number(gt=0)
-    validation_err: Series[float] = _number(ge=0)
-    validation_bias: Series[float] = _number(ge=0)
+    validation_err: Series[float] = _number(nullable=True, ge=0)
+    validation_bias: Series[float] = _number(nullable=True, ge=0)
     meets: Series[bool]
     test_err: Series[float] = _number(nullable=True, ge=0)
     test_bias: Series[float] = _number(nullable=True, ge=0)
@@ -248,7 +248,12 @@ class Selection(pa.DataFrameModel):
 
     @pa.dataframe_check(error="a head and a threshold of each model of ours, and of no other")
     def own_models_have_heads(cls, selection: pd.DataFrame) -> pd.Series:  # noqa: N805
-        return (selection["head"].notna() == selection["own"]) & (selection["threshold"].notna() == selection["own"])
+        own = selection["own"] & selection["variant"].notna()
+        return (selection["head"].notna() == own) & (selection["threshold"].notna() == own)
+
+    @pa.dataframe_check(error="what was chosen has been measured")
+    def choices_have_values(cls, selection: pd.DataFrame) -> pd.Series:  # noqa: N805
+        return selection["test_err"].notna() == selection["variant"].notna()
 
 
 class Tolerances(pa.DataFrameModel):

@@ -104,6 +104,23 @@ def test_a_signed_criterion_counts_by_its_size() -> None:
     assert table.rows[0][5] == "2 of 4"
 
 
+def test_a_criterion_that_is_one_at_best_is_bounded_by_what_it_lacks() -> None:
+    table = tables_frontier.selection_table(selection(criterion="worst_group_accuracy", tolerance=0.2, test_bias=0.17))
+    assert "under 1 − worst-group accuracy ≤ 0.2" in table.title
+    assert table.columns[3] == "1 − worst-group accuracy"
+    assert table.rows[0][3].startswith("0.170 (")
+
+
+def test_a_family_without_a_choice() -> None:
+    some = selection(
+        variant=["tl", None, None, None], test_err=[15.8, np.nan, np.nan, np.nan], test_bias=[0.04] + [np.nan] * 3
+    )
+    none = selection(family="tl", variant=None, meets=False, test_err=np.nan, test_bias=np.nan)
+    plain, ours = tables_frontier.selection_table(pd.concat([some, none])).rows
+    assert (ours[1], ours[2], ours[5]) == ("tl (1 of 4)", "15.80 (n/a)", "1 of 1")
+    assert (plain[1], plain[2], plain[5]) == ("none (0 of 4)", "n/a (n/a)", "0 of 0")
+
+
 def test_a_selection_table_is_of_one_tolerance() -> None:
     with pytest.raises(InputError, match="2 pairs of criterion and tolerance, expected one"):
         tables_frontier.selection_table(selection(tolerance=[0.05, 0.05, 0.1, 0.1]))

@@ -77,3 +77,17 @@ def test_a_method_with_several_variants_names_them() -> None:
 
 def test_only_a_signed_gap_needs_its_absolute_value() -> None:
     assert (wording.gap_symbol("spd"), wording.gap_symbol("delta_eo")) == ("|SPD|", "ΔEO")
+
+
+@pytest.mark.parametrize(
+    ("metric", "symbol"),
+    [
+        ("delta_eo", "ΔEO"),
+        ("spd", "|SPD|"),
+        ("worst_group_accuracy", "1 − worst-group accuracy"),
+        ("auc", "1 − AUC"),
+        ("err", "error / 100"),
+    ],
+)
+def test_a_tolerance_bounds_what_is_missing_from_the_ideal(metric: str, symbol: str) -> None:
+    assert wording.shortfall_symbol(metric) == symbol

@@ -29,7 +29,7 @@ from counterpoise.fairness.metrics import (
 )
 from counterpoise.fairness.noise import noise_floor, noise_floor_dp, noise_floor_eo
 from counterpoise.fairness.scores import auc, leakage
-from counterpoise.fairness.selection import choose, counts_within, others_counts
+from counterpoise.fairness.selection import choose, counts_within, others_counts, untested
 from counterpoise.fairness.statistics import (
     Claimed,
     PairedDifference,
@@ -82,6 +82,7 @@ __all__ = [
     "spd",
     "summarize",
     "underlying_bias",
+    "untested",
     "verdict",
     "worst_group_accuracy",
 ]

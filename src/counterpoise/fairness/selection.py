@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Bool, Float, Int, Int64, Integer
 from torch import Tensor
 
-from counterpoise.errors import InputError
-
 
 def counts_within(
     y: Integer[Tensor, "m"],
@@ -50,11 +48,16 @@ def others_counts(
     Returns:
         Counts [replicate that chooses, replicate whose models and validation rows these are, ...].
     """
-    counts = []
-    for own in range(len(rows)):
-        kept = torch.stack([~torch.isin(rows[own], test) for test in tested])
-        counts.append(counts_within(y[own], s[own], prediction[own], kept, groups=groups, classes=classes))
+    counts = [
+        counts_within(y[own], s[own], prediction[own], kept, groups=groups, classes=classes)
+        for own, kept in enumerate(untested(rows, tested))
+    ]
     return torch.stack(counts, dim=1)
+
+
+def untested(rows: Int[Tensor, "R m"], tested: Int[Tensor, "R t"]) -> Bool[Tensor, "R R m"]:
+    """Return [replicate whose rows these are, replicate that chooses, row]: whether the latter is not tested on it."""
+    return torch.stack([torch.stack([~torch.isin(own, test) for test in tested]) for own in rows])
 
 
 def choose(
@@ -65,19 +68,15 @@ def choose(
     Where none is within the tolerance, the one with the lowest |bias|, of equals the one with the lowest error.
 
     Returns:
-        The index of the chosen model, and whether it is within the tolerance.
-
-    Raises:
-        InputError: all figures of a replicate are NaN.
+        The index of the chosen model, −1 where no model has both an error and a bias, and whether it is within the
+        tolerance.
     """
     there = ~(err.isnan() | bias.isnan())
-    if not there.any(dim=1).all():
-        raise InputError("selection: no model has both an error and a bias, expected one (did all of them diverge?)")
     size = bias.abs().masked_fill(~there, torch.inf)
     error = err.masked_fill(~there, torch.inf)
-    within = size <= tolerance
+    within = there & (size <= tolerance)
     best_within = error.masked_fill(~within, torch.inf).argmin(dim=1)
     least = size.amin(dim=1, keepdim=True)
     nearest = error.masked_fill(size > least, torch.inf).argmin(dim=1)
     meets = within.any(dim=1)
-    return torch.where(meets, best_within, nearest), meets
+    return torch.where(meets, best_within, nearest).masked_fill(~there.any(dim=1), -1), meets

@@ -86,33 +86,47 @@ class GridTraining:
 
 
 def train_replicate(
-    r: int,
+    task: tuple[int, int | None],
     points: Sequence[GridPoint],
     heads: Mapping[str, Factors],
     data: Examples,
-    members: Mapping[str, Int[Tensor, "R n"]],
+    members: Mapping[str, Int[Tensor, "R _"]],
+    folds: Int[Tensor, "R n"] | None,
     training: GridTraining,
     seeds: Sequence[int],
 ) -> TrainedGrid:
     """Train the grid of one replicate: a task for `nn.compute`, here so that a worker imports no more than this room.
 
     Args:
-        r: which replicate; `heads`, `data`, `members` (part → rows) and `seeds` are those of all.
+        task: which replicate; `heads`, `data`, `members` (part → rows), `folds` and `seeds` are those of all. And which
+            fold of its training rows to leave out, if any: the validation rows are then trained on too, and the fold
+            is scored, as the part `held_out`. Every way to train is thereby judged by rows it was not trained on, as
+            many as there are.
+        folds: to which fold each training row belongs.
     """
+    r, held_out = task
     own = {
         name: Factors(head.first[[r]], head.bias[[r]], None if head.second is None else head.second[[r]])
         for name, head in heads.items()
     }
-    single, train = data.replicate(r), members["train"][[r]]
+    single = data.replicate(r)
+    parts = {part: rows[r] for part, rows in members.items()}
+    if folds is not None and held_out is not None:
+        out = folds[r] == held_out
+        parts = {
+            "train": torch.cat([parts["train"][~out], parts["validation"]]),
+            "held_out": parts["train"][out],
+        }
+    train = parts.pop("train")
     weights = None
     if training.balanced:
-        weights = train.numel() / (2 * torch.bincount(single.y[train].flatten(), minlength=2))
+        weights = len(train) / (2 * torch.bincount(single.y[train], minlength=2))
     return train_grid(
         own,
         points,
         single,
-        train,
-        {part: rows[[r]] for part, rows in members.items() if part != "train"},
+        train.unsqueeze(0),
+        {part: rows.unsqueeze(0) for part, rows in parts.items()},
         groups=training.groups,
         optimizer=training.optimizer,
         epochs=training.epochs,

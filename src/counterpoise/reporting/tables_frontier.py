@@ -21,6 +21,7 @@ from counterpoise.reporting.wording import (
     metric_symbol,
     number,
     p_value,
+    shortfall_symbol,
 )
 
 SELECTION_KEYS: Final = (
@@ -43,9 +44,9 @@ def selection_table(selection: pd.DataFrame) -> Table:
 
     Args:
         selection: one row per seed and family, with at least `SELECTION_KEYS`: `family` is a method of the contract,
-            `variant` what it chose, `meets` whether that is within the tolerance on validation, `test_err` (in %) and
-            `test_bias` (the metric `criterion`) what it measures on the test split, `needs_group` whether a prediction
-            needs the sensitive attribute.
+            `variant` what it chose, null for nothing, `meets` whether that is within the tolerance on validation,
+            `test_err` (in %) and `test_bias` (how far the metric `criterion` is from its ideal) what it measures on the
+            test split, `needs_group` whether a prediction needs the sensitive attribute.
 
     Raises:
         InputError: a missing column, or more than one criterion or tolerance.
@@ -61,7 +62,7 @@ def selection_table(selection: pd.DataFrame) -> Table:
             method_title(family),
             _chosen_most(own),
             _mean(own["test_err"], "err"),
-            _mean(own["test_bias"].abs(), criterion),
+            _mean(own["test_bias"].abs()),
             f"{int(own['meets'].sum())} of {len(own)}",
             _share(own, tolerance),
             _answer(own["needs_group"]),
@@ -69,7 +70,7 @@ def selection_table(selection: pd.DataFrame) -> Table:
         for family, own in families
     ]
     return Table(
-        title=f"Chosen on validation under {gap_symbol(criterion)} ≤ {tolerance:g}, measured on test",
+        title=f"Chosen on validation under {shortfall_symbol(criterion)} ≤ {tolerance:g}, measured on test",
         note="For each seed, the variant with the lowest error on validation among those within the tolerance there; "
         "where none is, the one that comes nearest. Error and bias are measured on test: mean over the seeds, 95% "
         "interval in brackets. A tolerance that holds on validation need not hold on test: seeds are counted. "
@@ -78,7 +79,7 @@ def selection_table(selection: pd.DataFrame) -> Table:
             "Family",
             "Chosen most often",
             metric_label("err"),
-            gap_symbol(criterion),
+            shortfall_symbol(criterion),
             "Holds on validation",
             "Holds on test",
             "Needs the group",
@@ -153,10 +154,12 @@ def importance_table(effect: pd.DataFrame) -> Table:
 
 def _chosen_most(own: pd.DataFrame) -> str:
     counts = own["variant"].value_counts()
+    if counts.empty:
+        return f"none (0 of {len(own)})"
     return f"{counts.index[0]} ({counts.iloc[0]} of {len(own)})"
 
 
-def _mean(values: pd.Series, metric: str) -> str:
+def _mean(values: pd.Series, metric: str = "") -> str:
     found = summarize(values.to_numpy("float64"))
     return f"{number(float(found.mean), metric)} ({interval(float(found.ci_low), float(found.ci_high), metric)})"
 

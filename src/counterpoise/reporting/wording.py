@@ -136,8 +136,16 @@ def is_signed(metric: str) -> bool:
 
 
 def gap_symbol(metric: str) -> str:
-    """The short form of what a tolerance is for: the metric, or its absolute value if it is signed."""
+    """The short form of a bias: the metric, or its absolute value if it is signed."""
     return f"|{metric_symbol(metric)}|" if is_signed(metric) else metric_symbol(metric)
+
+
+def shortfall_symbol(metric: str) -> str:
+    """The short form of what a tolerance bounds, `fairness.shortfall`: |SPD|, 1 − worst-group accuracy, error / 100."""
+    if metric_unit(metric) == "%":
+        return f"{metric_symbol(metric)} / 100"
+    short_of_one = metric in METRICS and METRICS[metric].perfect == 1
+    return f"1 − {metric_symbol(metric)}" if short_of_one else gap_symbol(metric)
 
 
 def metric_unit(metric: str) -> str:

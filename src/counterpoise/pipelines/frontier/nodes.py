@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import pandas as pd
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from counterpoise.errors import InputError
-from counterpoise.methods import GridTraining, TrainedGrid, frontier_grid, train_replicate
+from counterpoise.methods import (
+    GridTraining,
+    TrainedGrid,
+    fold_numbers,
+    frontier_grid,
+    require_cells,
+    train_replicate,
+)
 from counterpoise.nn import Examples, Optimizer
-from counterpoise.nn.compute import as_completed
+from counterpoise.nn.compute import replicate
+from counterpoise.nn.random import generator
 from counterpoise.params import Compute, Dataset, Frontier, Seeds
 from counterpoise.pipelines.arrays import examples, origin, require_features, require_seeds, rows
 from counterpoise.pipelines.heads import read_heads
@@ -46,7 +54,8 @@ def train_frontier(
 
     Returns:
         Dense heads `weight` [R, V, d, 2] and `bias` [R, V, 2], and their outcomes: `validation.score` and `test.score`
-        [R, V, m], the probability of the positive class. Axis V is in the order of the names in the header's
+        [R, V, m], the probability of the positive class; with `frontier.folds`, also `train.score` [R, V, n], of every
+        training row by heads that were trained without its fold. Axis V is in the order of the names in the header's
         `variants`, which is alphabetical. A head that diverged is NaN, and named in the header.
 
     Raises:
@@ -63,7 +72,14 @@ def train_frontier(
     data = examples(samples, features.tensors["features"])
     members = {part: rows(splits, part) for part in ("train", *EVALUATED)}
     for part, own in members.items():
-        _require_cells(data, part, own, dataset)
+        require_cells(
+            data.y[own],
+            data.s[own],
+            groups=[repr(name) for name in dataset.group_names],
+            classes=[repr(name) for name in dataset.classes],
+            where=f"{dataset.title}: a replicate's {part} part",
+            why="or their rates cannot be compared",
+        )
 
     training = GridTraining(
         optimizer=Optimizer(**frontier.training.optimizer.model_dump()),
@@ -73,15 +89,16 @@ def train_frontier(
         groups=len(dataset.groups),
         balanced=frontier.class_weights == "balanced",
     )
-    shared = (points, heads, data, members, training, seeds.root)
-    trained: dict[int, TrainedGrid] = {}
-    with training_progress("frontier", len(seeds.root)) as advance:
-        for position, one in as_completed(
-            train_replicate, range(len(seeds.root)), shared=shared, **compute.model_dump()
-        ):
-            trained[position] = one
-            advance(len(trained))
-    ordered = [trained[position] for position in range(len(seeds.root))]
+    replicates = range(len(seeds.root))
+    folds = _folds(data, members["train"], frontier.folds, seeds) if frontier.folds else None
+    tasks = [(r, None) for r in replicates] + [(r, fold) for r in replicates for fold in range(frontier.folds)]
+    with training_progress("frontier", len(tasks)) as advance:
+        shared = (points, heads, data, members, folds, training, seeds.root)
+        trained = replicate(train_replicate, tasks, shared=shared, on_done=advance, **compute.model_dump())
+    ordered = trained[: len(replicates)]
+    scores = {part: torch.cat([one.scores[part] for one in ordered]) for part in EVALUATED}
+    if folds is not None:
+        scores["train"] = _held_out(tasks, trained, folds)
     diverged = [
         [seed, points[int(v)].name]
         for seed, one in zip(seeds.root, ordered, strict=True)
@@ -115,18 +132,28 @@ def train_frontier(
             as_header(architecture="dense heads", **header),
         ),
         Checkpoint(
-            {f"{part}.score": torch.cat([one.scores[part] for one in ordered]) for part in EVALUATED},
+            {f"{part}.score": score for part, score in scores.items()},
             as_header(architecture="outcomes", **header),
         ),
     )
 
 
-def _require_cells(data: Examples, part: str, members: Int[Tensor, "R n"], dataset: Dataset) -> None:
-    """Raise InputError unless every class of every group is among each replicate's rows of a part."""
-    for cell, (group, label) in enumerate((g, c) for g in dataset.group_names for c in dataset.classes):
-        there = data.s[members] * len(dataset.classes) + data.y[members] == cell
-        if not there.any(dim=1).all():
-            raise InputError(
-                f"{dataset.title}: a replicate's {part} part has no row of {label!r} among {group!r}, expected one "
-                "at least, or their rates cannot be compared"
-            )
+def _folds(data: Examples, members: Int[Tensor, "R n"], folds: int, seeds: Seeds) -> Int[Tensor, "R n"]:
+    """Assign each replicate's training rows to folds."""
+    return torch.stack(
+        [
+            fold_numbers(data.y[own], data.s[own], folds=folds, generator=generator(seed, "frontier folds"))
+            for own, seed in zip(members, seeds.root, strict=True)
+        ]
+    )
+
+
+def _held_out(
+    tasks: Sequence[tuple[int, int | None]], trained: Sequence[TrainedGrid], folds: Int[Tensor, "R n"]
+) -> Float[Tensor, "R V n"]:
+    """Put the scores of the folds that were left out back into the order of the training rows."""
+    scores = torch.full((len(folds), trained[0].diverged.shape[1], folds.shape[1]), torch.nan)
+    for (r, fold), one in zip(tasks, trained, strict=True):
+        if fold is not None:
+            scores[r][:, folds[r] == fold] = one.scores["held_out"][0]
+    return scores

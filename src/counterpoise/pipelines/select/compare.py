@@ -12,7 +12,8 @@ import torch
 from counterpoise.fairness import Claimed, holm, hypervolume, non_dominated, paired_difference, verdict
 from counterpoise.params import Report
 from counterpoise.pipelines.heads import CHOSEN
-from counterpoise.pipelines.select.nodes import AXES, OURS
+from counterpoise.pipelines.select.candidates import OURS
+from counterpoise.pipelines.select.measuring import AXES
 
 
 def compare(grid: pd.DataFrame, report: Report) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

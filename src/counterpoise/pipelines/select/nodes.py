@@ -5,48 +5,32 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.fairness import choose, counts_within, others_counts, underlying_bias
-from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.nn import Examples, Factors, HeadBank
+from counterpoise.fairness import choose, shortfall
+from counterpoise.nn import Factors, HeadBank
 from counterpoise.params import Dataset, Seeds, Selection
 from counterpoise.pipelines.arrays import examples, origin, require_seeds, rows
 from counterpoise.pipelines.heads import CHOSEN, PRETRAINED, pretrained_head, write_heads
 from counterpoise.pipelines.predictions import predict, predictions_of
+from counterpoise.pipelines.select.candidates import PLAIN, Candidates, families, ours, theirs
+from counterpoise.pipelines.select.measuring import AXES, measure
+from counterpoise.reporting.wording import shortfall_symbol
 from counterpoise.storage import Checkpoint
 
 LOG = logging.getLogger(__name__)
 
-OURS = ("tl", "svd", "win")
-PLAIN = "tl"
-"""The family of the dense heads without penalty and threshold: no tolerance is asked of it, only a low error."""
-
-AXES = ("delta_eo", "delta_dp")
-"""The biases that frontiers and hypervolumes are drawn against."""
+ABSENT = -1
+"""The number of the chosen model where a family has none."""
 
 TOLERANCES = (0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.12, 0.15)
 """What the choice is made under, beside the tolerance that was asked for, to show what another one would cost."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Candidates:
-    """Models that can be chosen: settings by name, predictions in each part, and the scores of the test rows.
-
-    Models that differ in their threshold alone share a row of scores: `scored` says which row is whose.
-    """
-
-    settings: dict[str, dict[str, Any]]
-    prediction: dict[str, Int[Tensor, "R V _"]]
-    score: Float[Tensor, "R H t"]
-    scored: list[int]
 
 
 def judge(
@@ -68,28 +52,30 @@ def judge(
         one row per family and seed; the same choice under each of `TOLERANCES`, for every bias that frontiers are drawn
         against; the chosen models' scores and predictions of the test rows, by family.
 
+    A family of which every model diverged in a replicate has no choice there, and a warning says so.
+
     Raises:
-        InputError: no model meets the tolerance and `selection.strict` is on.
+        InputError: no model meets the tolerance and `selection.strict` is on; all models of ours diverged in one
+            replicate; the rows that a replicate may judge by lack a class or group that the criterion needs.
     """
     require_seeds(seeds, splits=splits, frontier_outcomes=frontier_outcomes, peer_outcomes=peer_outcomes)
     data = examples(samples, torch.empty(len(samples), 0))  # features are not needed
-    members = {part: rows(splits, part) for part in ("validation", "test")}
-    sources = [_ours(frontier_outcomes), _theirs(peer_outcomes)]
+    members = {part: rows(splits, part) for part in ("train", "validation", "test")}
     grid, chosen, sweep = [], [], []
     kept: dict[str, Tensor] = {}
-    for candidates in sources:
-        measured = _measure(candidates, data, members, dataset, selection)
+    for candidates in (ours(frontier_outcomes), theirs(peer_outcomes)):
+        measured = measure(candidates, data, members, dataset, selection)
         grid.append(_grid(candidates, measured, seeds))
-        judged = measured["judged"]
-        for family, names in _families(candidates).items():
+        for family, names in families(candidates).items():
             place = torch.tensor([list(candidates.settings).index(name) for name in names])
-            limit = math.inf if family == PLAIN else selection.tolerance
-            picked = place[choose(judged["err"][:, place], judged[selection.criterion][:, place], limit)[0]]
-            sweep += _sweep(family, place, judged, measured["test"], seeds)
-            chosen += _rows(family, candidates, picked, judged, measured["test"], selection, seeds)
-            each, shared = range(len(picked)), torch.tensor(candidates.scored)[picked]
-            kept[f"{family}.score"] = candidates.score[each, shared]
-            kept[f"{family}.prediction"] = candidates.prediction["test"][each, picked]
+            picked = _picked(family, place, measured, selection.criterion, selection.tolerance)
+            _say_where_absent(family, picked, seeds)
+            sweep += _sweep(family, place, measured, seeds)
+            chosen += _rows(family, candidates.settings, place, picked, measured, selection, seeds)
+            each, absent = range(len(picked)), (picked == ABSENT).unsqueeze(1)
+            shared = torch.tensor(candidates.scored)[picked]
+            kept[f"{family}.score"] = candidates.score["test"][each, shared].masked_fill(absent, torch.nan)
+            kept[f"{family}.prediction"] = candidates.prediction["test"][each, picked].masked_fill(absent, -1)
     frame = pd.DataFrame(chosen)
     _say_whether_met(frame, selection)
     return (
@@ -118,11 +104,17 @@ def collect(
     seeds = splits.header["seeds"]
     heads, known = {}, list(frontier_heads.header["variants"])
     for family, own in selection_table[selection_table["own"]].groupby("family", sort=False):
-        place = [known.index(name) for name in own["head"]]
-        weight = torch.stack([frontier_heads.tensors["weight"][r, v] for r, v in enumerate(place)])
-        bias = torch.stack([frontier_heads.tensors["bias"][r, v] for r, v in enumerate(place)])
-        shift = torch.tensor(own["threshold"].to_numpy(), dtype=bias.dtype)
-        heads[str(family)] = Factors(weight, bias - torch.stack([torch.zeros_like(shift), shift], dim=-1))
+        there = torch.tensor(own["head"].notna().to_numpy())
+        place = [known.index(name) if chosen else ABSENT for name, chosen in zip(own["head"], there, strict=True)]
+        weight, bias = (
+            torch.stack([frontier_heads.tensors[name][r, v] for r, v in enumerate(place)])
+            for name in ("weight", "bias")
+        )
+        shift = torch.tensor(own["threshold"].to_numpy(), dtype=bias.dtype)  # NaN where there is no choice
+        absent = torch.where(there, 0.0, torch.nan)
+        heads[str(family)] = Factors(
+            weight + absent[:, None, None], bias - torch.stack([torch.zeros_like(shift), shift], dim=-1)
+        )
     weight, bias = pretrained_head(pretrained)
     bank = HeadBank({PRETRAINED: Factors(first=weight, bias=bias)})
     models = [(PRETRAINED, PRETRAINED, 0)]
@@ -132,6 +124,7 @@ def collect(
         frames += [
             predictions_of(data, family, family, seed, members[r], score[r], prediction[r])
             for r, seed in enumerate(seeds)
+            if not score[r].isnan().any()
         ]
     settings = {
         family: dict.fromkeys(("alpha", "rank", "constraint", "strength")) | {"method": family} for family in heads
@@ -139,97 +132,7 @@ def collect(
     return write_heads(heads, settings, **origin(frontier_heads)), pd.concat(frames, ignore_index=True)
 
 
-def _ours(outcomes: Checkpoint) -> _Candidates:
-    """Every head of the grid with every threshold: a threshold costs a comparison."""
-    header = outcomes.header
-    thresholds = [float(value) for value in header["thresholds"]]
-    settings = {
-        f"{name}{f'_t{threshold:+g}' if threshold else ''}": own | {"head": name, "threshold": threshold, "own": True}
-        for name, own in header["variants"].items()
-        for threshold in thresholds
-    }
-    prediction = {}
-    for part in ("validation", "test"):
-        raw = outcomes.tensors[f"{part}.score"]
-        cuts = torch.tensor(thresholds, dtype=raw.dtype).sigmoid()
-        diverged = raw.isnan().any(dim=-1, keepdim=True)
-        prediction[part] = (
-            (raw.unsqueeze(2) > cuts[:, None]).to(torch.int8).masked_fill(diverged.unsqueeze(2), -1).flatten(1, 2)
-        )
-    heads = range(len(header["variants"]))
-    scored = [head for head in heads for _ in thresholds]
-    return _Candidates(settings, prediction, outcomes.tensors["test.score"], scored)
-
-
-def _theirs(outcomes: Checkpoint) -> _Candidates:
-    settings = {
-        name: own | {"head": None, "threshold": None, "own": False} for name, own in outcomes.header["variants"].items()
-    }
-    return _Candidates(
-        settings,
-        {part: outcomes.tensors[f"{part}.prediction"].to(torch.int8) for part in ("validation", "test")},
-        outcomes.tensors["test.score"],
-        list(range(len(settings))),
-    )
-
-
-def _families(candidates: _Candidates) -> dict[str, list[str]]:
-    by_method: dict[str, list[str]] = {}
-    for name, own in candidates.settings.items():
-        by_method.setdefault(own["method"], []).append(name)
-    if not next(iter(candidates.settings.values()))["own"]:
-        return by_method
-    plain = [
-        name
-        for name in by_method.get(PLAIN, [])
-        if candidates.settings[name]["constraint"] is None and not candidates.settings[name]["threshold"]
-    ]
-    return (
-        {CHOSEN: list(candidates.settings)}
-        | {f"{CHOSEN}_{method}": by_method[method] for method in OURS if method in by_method}
-        | ({PLAIN: plain} if plain else {})
-    )
-
-
-def _measure(
-    candidates: _Candidates, data: Examples, members: Mapping[str, Tensor], dataset: Dataset, selection: Selection
-) -> dict[str, dict[str, Float[Tensor, "R V"]]]:
-    """Return part → metric → [R, V]; the part `judged` is what the choice is made by."""
-    sizes = {"groups": len(dataset.groups), "classes": len(dataset.classes)}
-    counts: dict[str, Tensor] = {}
-    lost = {part: (candidates.prediction[part][:, :, :1] < 0).squeeze(-1) for part in members}
-    # A model that diverged predicts nothing; it is counted as if it did, and its figures are struck out at the end.
-    predicted = {part: candidates.prediction[part].clamp(min=0) for part in members}
-    for part, own in members.items():
-        everything = torch.ones(1, own.shape[1], dtype=torch.bool)
-        counts[part] = torch.stack(
-            [
-                counts_within(data.y[own[r]], data.s[own[r]], predicted[part][r], everything, **sizes)[0]
-                for r in range(len(own))
-            ]
-        )
-    judged = counts["validation"].unsqueeze(1)
-    if selection.validation == "pooled":
-        rows_ = members["validation"]
-        judged = others_counts(data.y[rows_], data.s[rows_], rows_, predicted["validation"], members["test"], **sizes)
-        lost["judged"] = lost["validation"].any(dim=0).expand_as(lost["validation"])
-    else:
-        lost["judged"] = lost["validation"]
-    measured = {
-        part: {name: COUNT_METRICS[name](own) for name in dict.fromkeys(("err", *AXES, selection.criterion))}
-        for part, own in counts.items()
-    }
-    measured["judged"] = {
-        "err": COUNT_METRICS["err"](judged).mean(dim=1),
-        **{name: underlying_bias(name, judged) for name in dict.fromkeys((*AXES, selection.criterion))},
-    }
-    return {
-        part: {name: values.masked_fill(lost[part], torch.nan) for name, values in own.items()}
-        for part, own in measured.items()
-    }
-
-
-def _grid(candidates: _Candidates, measured: Mapping[str, Mapping[str, Tensor]], seeds: Seeds) -> pd.DataFrame:
+def _grid(candidates: Candidates, measured: Mapping[str, Mapping[str, Tensor]], seeds: Seeds) -> pd.DataFrame:
     columns = ("method", "alpha", "rank", "constraint", "strength", "weight_decay", "threshold")
     settings = pd.DataFrame(
         [{name: own.get(name) for name in columns} for own in candidates.settings.values()],
@@ -249,36 +152,54 @@ def _grid(candidates: _Candidates, measured: Mapping[str, Mapping[str, Tensor]],
     return joined[[*first, *(name for name in settings.columns if name not in first)]]
 
 
+def _picked(
+    family: str, place: Int[Tensor, "v"], measured: Mapping[str, Mapping[str, Tensor]], bias: str, tolerance: float
+) -> Int[Tensor, "R"]:
+    """Return what each replicate chooses among a family's models, whose numbers are `place`."""
+    if len(place) == 1:  # no choice: it is there unless it diverged, whatever became of it in other replicates
+        lost = measured["test"]["err"][:, int(place)].isnan()
+        return place.expand(len(lost)).masked_fill(lost, ABSENT)
+    judged = measured["judged"]
+    best, _ = choose(judged["err"][:, place], judged[bias][:, place], math.inf if family == PLAIN else tolerance)
+    return place[best].masked_fill(best < 0, ABSENT)
+
+
 def _rows(
     family: str,
-    candidates: _Candidates,
+    settings: Mapping[str, Mapping[str, Any]],
+    place: Int[Tensor, "v"],
     picked: Int[Tensor, "R"],
-    judged: Mapping[str, Tensor],
-    tested: Mapping[str, Tensor],
+    measured: Mapping[str, Mapping[str, Tensor]],
     selection: Selection,
     seeds: Seeds,
 ) -> list[dict[str, Any]]:
-    names = list(candidates.settings)
+    names = list(settings)
+    of_all = settings[names[int(place[0])]]
     made = []
     for r, v in enumerate(picked.tolist()):
-        own = candidates.settings[names[v]]
-        known, bias = (abs(float(measured[selection.criterion][r, v])) for measured in (judged, tested))
+        own = settings[names[v]] if v != ABSENT else {}
+
+        def value(part: str, name: str, r: int = r, v: int = v) -> float:
+            return float(measured[part][name][r, v]) if v != ABSENT else math.nan
+
+        known = value("judged", selection.criterion)
+        bias = float(shortfall(selection.criterion, torch.tensor(value("test", selection.criterion))))
         made.append(
             {
                 "family": family,
                 "seed": seeds.root[r],
-                "variant": names[v],
+                "variant": names[v] if v != ABSENT else None,
                 **{name: own.get(name) for name in ("method", "rank", "constraint", "strength", "weight_decay")},
-                "head": own["head"],
-                "threshold": own["threshold"],
-                "own": own["own"],
-                "needs_group": own["needs_group"],
+                "head": own.get("head"),
+                "threshold": own.get("threshold"),
+                "own": of_all["own"],
+                "needs_group": of_all["needs_group"],
                 "criterion": selection.criterion,
                 "tolerance": selection.tolerance,
-                "validation_err": float(judged["err"][r, v]),
+                "validation_err": value("judged", "err"),
                 "validation_bias": known,
                 "meets": known <= selection.tolerance,
-                "test_err": float(tested["err"][r, v]),
+                "test_err": value("test", "err"),
                 "test_bias": bias,
                 "holds": bias <= selection.tolerance,
             }
@@ -287,31 +208,42 @@ def _rows(
 
 
 def _sweep(
-    family: str,
-    place: Int[Tensor, "v"],
-    judged: Mapping[str, Tensor],
-    tested: Mapping[str, Tensor],
-    seeds: Seeds,
+    family: str, place: Int[Tensor, "v"], measured: Mapping[str, Mapping[str, Tensor]], seeds: Seeds
 ) -> list[dict[str, Any]]:
     """Return what the family's models come to on test if they are chosen under one tolerance after the other."""
     made = []
     for bias in AXES:
         for tolerance in TOLERANCES:
-            limit = math.inf if family == PLAIN else tolerance
-            picked = place[choose(judged["err"][:, place], judged[bias][:, place], limit)[0]].tolist()
+            picked = _picked(family, place, measured, bias, tolerance)
+            absent, each = picked == ABSENT, range(len(picked))
+            known = measured["judged"][bias][each, picked].masked_fill(absent, torch.nan)
+            err, gap = (measured["test"][name][each, picked].masked_fill(absent, torch.nan) for name in ("err", bias))
+            columns = zip(seeds.root, (known <= tolerance).tolist(), err.tolist(), gap.tolist(), strict=True)
             made += [
                 {
                     "family": family,
                     "criterion": bias,
                     "tolerance": tolerance,
                     "seed": seed,
-                    "meets": float(judged[bias][r, v]) <= tolerance,
-                    "test_err": float(tested["err"][r, v]),
-                    "test_bias": float(tested[bias][r, v]),
+                    "meets": meets,
+                    "test_err": test_err,
+                    "test_bias": test_bias,
                 }
-                for r, (seed, v) in enumerate(zip(seeds.root, picked, strict=True))
+                for seed, meets, test_err, test_bias in columns
             ]
     return made
+
+
+def _say_where_absent(family: str, picked: Int[Tensor, "R"], seeds: Seeds) -> None:
+    """Say in which replicates a family has no model that could be chosen; raise if it is that of all our models."""
+    without = [seed for seed, v in zip(seeds.root, picked.tolist(), strict=True) if v == ABSENT]
+    if without and family == CHOSEN:
+        raise InputError(
+            f"selection: all heads diverged in a replicate, with nothing left to choose for the seeds {without}, "
+            "expected one head at least (is the learning rate too high?)"
+        )
+    if without:
+        LOG.warning("%s: all of its models diverged, so there is no choice for the seeds %s", family, without)
 
 
 def _say_whether_met(chosen: pd.DataFrame, selection: Selection) -> None:
@@ -322,7 +254,7 @@ def _say_whether_met(chosen: pd.DataFrame, selection: Selection) -> None:
     missed = own[~own["meets"]]
     nearest = missed.iloc[int(missed["validation_bias"].argmin())]
     message = (
-        f"selection: no model has {selection.criterion} ≤ {selection.tolerance:g} on validation in "
+        f"selection: no model has {shortfall_symbol(selection.criterion)} ≤ {selection.tolerance:g} on validation in "
         f"{len(missed)} of {len(own)} replicates; the closest is {nearest['variant']} with "
         f"{nearest['validation_bias']:.3f}, {nearest['validation_bias'] - selection.tolerance:+.3f} from the tolerance"
     )

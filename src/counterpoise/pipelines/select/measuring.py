@@ -1,0 +1,149 @@
+"""Error and bias of every candidate: as measured on each part, and as it is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int, Int64
+from torch import Tensor
+
+from counterpoise.errors import InputError
+from counterpoise.fairness import (
+    auc,
+    counts_within,
+    mean_shortfall,
+    others_counts,
+    shortfall,
+    underlying_bias,
+    untested,
+)
+from counterpoise.fairness.metrics import COUNT_METRICS, PERCENT
+from counterpoise.nn import Examples
+from counterpoise.params import Dataset, Selection
+from counterpoise.pipelines.select.candidates import Candidates, neighbours
+
+AXES = ("delta_eo", "delta_dp")
+"""The biases that frontiers and hypervolumes are drawn against."""
+
+MEASURED = ("validation", "test")
+
+JUDGED_BY = ("validation", "train")
+
+AUC = "auc"
+"""The one criterion that needs scores."""
+
+
+def measure(
+    candidates: Candidates,
+    data: Examples,
+    members: Mapping[str, Int[Tensor, "R _"]],
+    dataset: Dataset,
+    selection: Selection,
+) -> dict[str, dict[str, Float[Tensor, "R V"]]]:
+    """Return part → metric → [R, V]: the metrics on validation and on test, and what the choice is made by.
+
+    That is the part `judged`: the error in %, and for each bias the estimated `fairness.shortfall`. It is taken from
+    the validation rows and, where candidates were cross-fitted, from the training rows, each classified by a model that
+    was not trained on it.
+
+    Args:
+        members: part → rows, of all parts that candidates may have predictions of.
+
+    A model that diverged is NaN.
+
+    Raises:
+        InputError: the rows that a replicate may judge by lack a class or group that the criterion needs.
+    """
+    names = dict.fromkeys(("err", *AXES, selection.criterion))
+    measured = {"judged": _judged(candidates, data, members, dataset, selection)}
+    for part in MEASURED:
+        own = {name: _values(name, candidates, data, part, members[part], dataset) for name in names}
+        lost = candidates.diverged(part)
+        measured[part] = {name: values.masked_fill(lost, torch.nan) for name, values in own.items()}
+    return measured
+
+
+def _values(
+    name: str, candidates: Candidates, data: Examples, part: str, rows: Int[Tensor, "R m"], dataset: Dataset
+) -> Float64[Tensor, "R V"]:
+    if name == AUC:
+        return auc(data.y[rows].unsqueeze(1), candidates.score[part].nan_to_num())[:, candidates.scored]
+    return COUNT_METRICS[name](_counts(candidates.prediction[part], data, rows, dataset))
+
+
+def _judged(
+    candidates: Candidates,
+    data: Examples,
+    members: Mapping[str, Int[Tensor, "R _"]],
+    dataset: Dataset,
+    selection: Selection,
+) -> dict[str, Float64[Tensor, "R V"]]:
+    parts = [part for part in JUDGED_BY if part in candidates.prediction]
+    rows = torch.cat([members[part] for part in parts], dim=1)
+    prediction = torch.cat([candidates.prediction[part] for part in parts], dim=2)
+    lost = torch.stack([candidates.diverged(part) for part in parts]).any(dim=0)
+    if selection.validation == "pooled":
+        judges = untested(rows, members["test"])
+        counts = others_counts(
+            data.y[rows], data.s[rows], rows, prediction.clamp(min=0), members["test"], **_sizes(dataset)
+        )
+        lost = lost.any(dim=0).expand_as(lost)
+    else:
+        judges = torch.ones(len(rows), 1, rows.shape[1], dtype=torch.bool)
+        counts = _counts(prediction, data, rows, dataset).unsqueeze(1)
+    beside = neighbours(candidates.settings, selection.smoothing)
+    found = {"err": PERCENT * mean_shortfall(shortfall("err", COUNT_METRICS["err"](counts)))}
+    for name in dict.fromkeys((*AXES, selection.criterion)):
+        if name == AUC:
+            score = torch.cat([candidates.score[part] for part in parts], dim=2).nan_to_num()
+            areas = torch.stack(
+                [
+                    torch.stack([auc(data.y[rows[r]], own, mask=kept) for kept in judges[r]])
+                    for r, own in enumerate(score)
+                ]
+            )[..., candidates.scored]
+            samples = areas.transpose(0, 1) if selection.validation == "pooled" else areas
+            found[name] = mean_shortfall(shortfall(AUC, samples), beside)
+        else:
+            found[name] = underlying_bias(name, counts, beside)
+    _require_defined(found[selection.criterion].isnan() & ~lost, lost, counts, dataset, selection.criterion)
+    return {name: values.masked_fill(lost, torch.nan) for name, values in found.items()}
+
+
+def _require_defined(
+    undefined: Bool[Tensor, "R V"],
+    lost: Bool[Tensor, "R V"],
+    counts: Int64[Tensor, "R S V G k k"],
+    dataset: Dataset,
+    criterion: str,
+) -> None:
+    """Raise InputError if there are models that did not diverge, and of none of them the criterion is known."""
+    for r in ((undefined | lost).all(dim=1) & undefined.any(dim=1)).nonzero().flatten().tolist():
+        cells = counts[r, :, 0].sum(dim=(0, -1))  # G, k
+        absent = [
+            f"{dataset.classes[label]!r} among {dataset.group_names[group]!r}"
+            for group, label in (cells == 0).nonzero().tolist()
+        ]
+        lacking = f"no row of {' nor of '.join(absent)}" if absent else "no model that it is defined for"
+        raise InputError(
+            f"{dataset.title}: selection.criterion is {criterion!r}, but there is {lacking} on the validation rows "
+            "that a replicate is judged by, expected rows of every class in every group"
+        )
+
+
+def _counts(
+    prediction: Int[Tensor, "R V m"], data: Examples, rows: Int[Tensor, "R m"], dataset: Dataset
+) -> Int64[Tensor, "R V G k k"]:
+    """Count every candidate's predictions of its replicate's rows; those of one that diverged as if they were 0."""
+    every = torch.ones(1, rows.shape[1], dtype=torch.bool)
+    return torch.cat(
+        [
+            counts_within(data.y[own], data.s[own], prediction[r].clamp(min=0), every, **_sizes(dataset))
+            for r, own in enumerate(rows)
+        ]
+    )
+
+
+def _sizes(dataset: Dataset) -> dict[str, int]:
+    return {"groups": len(dataset.groups), "classes": len(dataset.classes)}
