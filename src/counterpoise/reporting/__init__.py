@@ -8,13 +8,16 @@ html, content = build(ReportContext(..., summary=summary, claims=verdicts))
 from counterpoise.reporting import (
     claims,
     figures,
+    figures_altering,
     figures_frontier,
     figures_parts,
     published,
     tables,
+    tables_altering,
     tables_frontier,
     tables_parts,
 )
+from counterpoise.reporting.answer_altering import findings
 from counterpoise.reporting.console import TrainingProgress, summary_panel
 from counterpoise.reporting.context import ReportContext, Table
 from counterpoise.reporting.model_card import model_card
@@ -28,13 +31,16 @@ __all__ = [
     "build",
     "claims",
     "figures",
+    "figures_altering",
     "figures_frontier",
     "figures_parts",
+    "findings",
     "model_card",
     "overview",
     "published",
     "summary_panel",
     "tables",
+    "tables_altering",
     "tables_frontier",
     "tables_parts",
 ]

@@ -34,9 +34,10 @@ VERDICTS: Final = (SUPPORTED, CONTRADICTED, NOT_DISTINGUISHABLE)
 
 @dataclass(frozen=True)
 class Answer:
-    """A headline, and the sentences that carry it: one per pair of methods compared, then what to make of them."""
+    """A headline, and the sentences that carry it: what was found, one per pair of methods, what to make of them."""
 
     headline: str
+    findings: tuple[str, ...]
     comparisons: tuple[str, ...]
     reservations: tuple[str, ...]
 
@@ -45,6 +46,7 @@ def answer(context: ReportContext) -> Answer:
     """Say what the claims' verdicts say, with the differences that are distinguishable and the noise floor."""
     return Answer(
         headline=headline(context.claims),
+        findings=tuple(context.findings),
         comparisons=tuple(_comparisons(context.claims, context.claim_specs)),
         reservations=tuple(_reservations(context)),
     )

@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from counterpoise.reporting.wording import HEADLINE_METRICS
+
 
 @dataclass(frozen=True)
 class Table:
@@ -52,6 +54,8 @@ class ReportContext:
             `versions` (package → version). Keys that are absent are not shown.
         notes: further remarks on the method or the data, one paragraph each.
         tables: further tables, in order; they follow the results.
+        findings: sentences that come before those on the claims, such as `answer_altering.findings`.
+        headline_metrics: the metrics of the table of results, in order; those that were not measured are left out.
     """
 
     experiment: str
@@ -73,6 +77,8 @@ class ReportContext:
     group_rates: pd.DataFrame | None = field(default=None)
     tables: Sequence[Table] = ()
     examples: Mapping[str, Any] = field(default_factory=dict)
+    findings: Sequence[str] = ()
+    headline_metrics: Sequence[str] = HEADLINE_METRICS
 
     @property
     def variants(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from counterpoise.errors import InputError
 from counterpoise.reporting._templates import render, resource
 from counterpoise.reporting.answer import VERDICTS
 from counterpoise.reporting.report import headline_metrics, result_cells
+from counterpoise.reporting.wording import HEADLINE_METRICS
 
 DOCUMENT_KEYS: Final = ("experiment", "title", "dataset", "answer", "summary", "claims", "noise_floor", "lineage")
 _TEMPLATE: Final = "overview.html.j2"
@@ -47,7 +48,9 @@ def _view(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **content,
         "variants": {row["variant"]: row["method"] for row in content["summary"]},
-        "metrics": headline_metrics(row["metric"] for row in content["summary"]),
+        "metrics": headline_metrics(
+            (row["metric"] for row in content["summary"]), document.get("headline_metrics", HEADLINE_METRICS)
+        ),
         "cells": result_cells(content["summary"], content["noise_floor"]),
         "seeds": max((row["n"] for row in content["summary"]), default=0),
         "counts": {name: found[name] for name in VERDICTS},

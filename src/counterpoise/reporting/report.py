@@ -35,7 +35,7 @@ def build(context: ReportContext) -> tuple[str, dict[str, Any]]:
         context=context,
         answer=answer(context),
         lineage=lineage_rows(context.lineage),
-        headline_metrics=headline_metrics(context.summary["metric"]),
+        headline_metrics=headline_metrics(context.summary["metric"], context.headline_metrics),
         cells=result_cells(context.summary.to_dict("records"), context.noise_floor),
         claims=list(rows_of(context.claims)),
         figures=[_figure_view(name, figure) for name, figure in context.figures.items()],
@@ -109,10 +109,10 @@ def group_rate_table(context: ReportContext) -> dict[str, Any] | None:
     }
 
 
-def headline_metrics(metrics: Iterable[str]) -> list[str]:
+def headline_metrics(metrics: Iterable[str], wanted: Sequence[str] = wording.HEADLINE_METRICS) -> list[str]:
     """The headline metrics among those that were measured."""
     measured = set(metrics)
-    return [name for name in wording.HEADLINE_METRICS if name in measured]
+    return [name for name in wanted if name in measured]
 
 
 def result_cells(
@@ -150,10 +150,12 @@ def _content(context: ReportContext) -> dict[str, Any]:
             "class_names": context.class_names,
             "answer": {
                 "headline": said.headline,
+                "findings": said.findings,
                 "comparisons": said.comparisons,
                 "reservations": said.reservations,
             },
             "summary": context.summary.to_dict("records"),
+            "headline_metrics": context.headline_metrics,
             "claims": context.claims.to_dict("records"),
             "noise_floor": context.noise_floor,
             "group_rates": [] if rates is None else rates.to_dict("records"),

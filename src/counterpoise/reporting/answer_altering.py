@@ -1,0 +1,142 @@
+"""What came of the repairs, in words: the best within the tolerance, and what the controls reach without the idea."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from counterpoise.fairness import paired_difference
+from counterpoise.reporting._outcomes import REPAIR_KEYS, objective_of, outcomes, with_part
+from counterpoise.reporting.wording import (
+    enumerate_words,
+    gap_symbol,
+    interval,
+    is_missing,
+    method_phrase,
+    metric_symbol,
+    number,
+    part_title,
+)
+
+THRESHOLD: Final = "threshold"
+REFERENCE: Final = "prune_adversarial_finetuning"
+"""The paper's plain strategy, which the controls are held against."""
+HELD_AGAINST_IT: Final = ("random_mask", "direct_penalty")
+
+
+def findings(
+    metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """Sentences for the top of a report: for each part, what is best within the tolerance on test, and the controls.
+
+    A method is within the tolerance if the mean of its bias over the seeds is. Differences are paired by seed, with
+    intervals of the single comparison: verdicts that count all comparisons are for the claims.
+
+    Args:
+        metrics: long frame as in `tables.summary`; see `_outcomes.outcomes`.
+        repairs: frame with `REPAIR_KEYS`, for what needs the group.
+        objectives: part → `bias, performance, tolerance, margin`.
+
+    Raises:
+        InputError: a missing column, objective or metric.
+    """
+    found = outcomes(metrics, objectives)
+    found = found[~found["last"]]
+    chosen = with_part(repairs, REPAIR_KEYS, "repairs")
+    group = set(chosen.loc[chosen["needs_group"].astype(bool), "variant"])
+    sentences = []
+    for part in dict.fromkeys(found["part"]):
+        of_part = _Part(found[found["part"] == part], objective_of(part, objectives), group)
+        head = f"{_capital(part_title(part))}: " if part else ""
+        sentences += [f"{head}{sentence}" for sentence in of_part.sentences()]
+    return tuple(sentences)
+
+
+class _Part:
+    """The repairs of one part by name, with their means."""
+
+    def __init__(self, found: pd.DataFrame, objective: Mapping[str, Any], group: set[str]) -> None:
+        self.objective = objective
+        self.seeds = {str(name): own.set_index("seed").sort_index() for name, own in found.groupby("name", sort=False)}
+        self.phrases = {name: method_phrase(name) for name in self.seeds}
+        self.needs_group = {name for name, own in self.seeds.items() if own["variant"].iloc[0] in group}
+
+    def sentences(self) -> list[str]:
+        within = [name for name, own in self.seeds.items() if own["bias"].mean() <= self.objective["tolerance"]]
+        gap = f"a mean {gap_symbol(self.objective['bias'])} within {self.objective['tolerance']:g} on test"
+        if not within:
+            nearest = min(self.seeds, key=lambda name: self.seeds[name]["bias"].mean())
+            first = f"None of {len(self.seeds)} methods has {gap}; {self.reached(nearest)} comes nearest."
+            return [first, *self.controls()]
+        best = max(within, key=self.performance)
+        first = (
+            f"{len(within)} of {len(self.seeds)} methods have {gap}; among them, "
+            f"{self.reached(best)} has the highest {metric_symbol(self.objective['performance'])}."
+        )
+        blind = [name for name in within if name not in self.needs_group]
+        if best in self.needs_group and blind:
+            best = max(blind, key=self.performance)
+            first += f" It needs the group for each prediction; of those that do not, {self.reached(best)} is the best."
+        moved = [self.threshold(best)] if THRESHOLD in self.seeds and best != THRESHOLD else []
+        return [first, *moved, *self.controls()]
+
+    def performance(self, name: str) -> float:
+        return float(self.seeds[name]["performance"].mean())
+
+    def reached(self, name: str) -> str:
+        """`NetAug (0.790, |AOD| 0.032, within the tolerance in 4 of 4 seeds)`."""
+        own = self.seeds[name]
+        kept = own["within"].dropna()
+        return (
+            f"{self.phrases[name]} ({self.pair(name)}, within the tolerance in {int(kept.sum())} of {len(kept)} seeds)"
+        )
+
+    def pair(self, name: str) -> str:
+        bias = number(self.seeds[name]["bias"].mean(), self.objective["bias"])
+        shown = number(self.performance(name), self.objective["performance"])
+        return f"{shown}, {gap_symbol(self.objective['bias'])} {bias}"
+
+    def threshold(self, best: str) -> str:
+        return (
+            f"Moving the threshold of the baseline and nothing else reaches {self.pair(THRESHOLD)}: "
+            f"{self.compared(THRESHOLD, best)}."
+        )
+
+    def controls(self) -> list[str]:
+        """What the reference's idea adds: the controls beside it."""
+        if REFERENCE not in self.seeds:
+            return []
+        held = [name for name in HELD_AGAINST_IT if name in self.seeds]
+        return [
+            f"{_capital(self.phrases[name])} reaches {self.pair(name)}: {self.compared(name, REFERENCE)}."
+            for name in held
+        ]
+
+    def compared(self, left: str, right: str) -> str:
+        """How `left` does beside `right` on both sides of the trade."""
+        own, other = self.seeds[left], self.seeds[right].reindex(self.seeds[left].index)
+        clauses = []
+        for key in ("performance", "bias"):
+            metric = self.objective[key]
+            found = paired_difference(own[key].to_numpy(np.float64), other[key].to_numpy(np.float64))
+            spread = interval(found.ci_low, found.ci_high, metric, signed=True)
+            shown = f"{gap_symbol(metric)} {number(found.difference, metric, signed=True)}, 95% interval {spread}"
+            clauses.append(f"{_judged(found.ci_low, found.ci_high, lower_is_better=key == 'bias')} ({shown})")
+        return f"beside {self.phrases[right]} ({self.pair(right)}) it is {enumerate_words(clauses)}"
+
+
+def _judged(low: float, high: float, *, lower_is_better: bool) -> str:
+    """Better or worse where the interval leaves zero out."""
+    what = "fairer" if lower_is_better else "better"
+    if is_missing(low) or is_missing(high) or low <= 0 <= high:
+        return f"not distinguishably {what} or {'less fair' if lower_is_better else 'worse'}"
+    if (high < 0) == lower_is_better:
+        return what
+    return "less fair" if lower_is_better else "worse"
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

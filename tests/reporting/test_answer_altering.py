@@ -1,0 +1,112 @@
+"""The words on repairs name the best within the tolerance, and say of a control no more than its interval does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from counterpoise.errors import InputError
+from counterpoise.reporting import ReportContext, build, findings, model_card
+from counterpoise.reporting.overview import overview
+
+FEW = {
+    "baseline": ("baseline", 0.80, -0.19, None, None, False),
+    "threshold": ("threshold", 0.60, 0.02, None, None, False),
+    "prune_adversarial_finetuning": ("prune_adversarial_finetuning", 0.79, 0.03, 5, 0.9, False),
+    "prune_adversarial_finetuning_last": ("prune_adversarial_finetuning", 0.95, 0.01, 90, 0.9, False),
+}
+NOISE = np.array([0.02, -0.03, 0.01, -0.01])
+
+
+def said(make_repaired: Any, repairs: dict[str, tuple[Any, ...]], part: str = "", **change: Any) -> list[str]:
+    """The findings where some variants' values vary by seed, `change`: variant → what its performance is raised by."""
+    frames = make_repaired({part: 0.0}, seeds=4, repairs=repairs)
+    metrics = frames.metrics.copy()
+    for name, noise in change.items():
+        rows = (metrics["variant"] == name) & (metrics["metric"] == "balanced_accuracy")
+        metrics.loc[rows, "value"] += noise[metrics.loc[rows, "seed"]]
+    return list(findings(metrics, frames.repairs, frames.objectives))
+
+
+def test_the_best_within_the_tolerance_and_what_the_threshold_alone_reaches(make_repaired: Any) -> None:
+    best, moved = said(make_repaired, FEW, threshold=NOISE)
+    assert best == (
+        "2 of 3 methods have a mean |AOD| within 0.05 on test; among them, Prune + AdvFt (0.790, |AOD| 0.032, within "
+        "the tolerance in 4 of 4 seeds) has the highest balanced accuracy."
+    )
+    assert moved.startswith("Moving the threshold of the baseline and nothing else reaches 0.597, |AOD| 0.022: beside")
+    assert "it is worse (balanced accuracy −0.193" in moved
+
+
+def test_the_last_epoch_is_no_method_of_its_own(make_repaired: Any) -> None:
+    assert not any("0.95" in sentence for sentence in said(make_repaired, FEW))
+
+
+def test_a_method_that_needs_the_group_is_named_with_the_best_that_does_not(make_repaired: Any) -> None:
+    repairs = FEW | {"reject_option": ("reject_option", 0.82, 0.03, None, None, True)}
+    best = said(make_repaired, repairs, part="sex")[0]
+    assert best.startswith("Sex: 3 of 4 methods")
+    assert "the reject option (0.820" in best
+    assert "of those that do not, Prune + AdvFt (0.790" in best
+
+
+@pytest.mark.parametrize(
+    ("mean", "words"),
+    [(0.60, "it is worse ("), (0.79, "it is not distinguishably better or worse ("), (0.95, "it is better (")],
+)
+def test_a_control_is_judged_by_the_interval_of_its_difference(make_repaired: Any, mean: float, words: str) -> None:
+    repairs = FEW | {"random_mask": ("random_mask", mean, 0.03, 5, None, False)}
+    control = said(make_repaired, repairs, random_mask=NOISE)[-1]
+    assert control.startswith("A random mask + AdvFt reaches")
+    assert words in control
+
+
+@pytest.mark.parametrize(("bias", "words"), [(0.10, "less fair"), (-0.005, "fairer")])
+def test_a_bias_is_judged_by_its_size(make_repaired: Any, bias: float, words: str) -> None:
+    repairs = FEW | {"direct_penalty": ("direct_penalty", 0.79, bias, 5, None, False)}
+    frames = make_repaired({"": 0.0}, seeds=4, repairs=repairs)
+    rows = (frames.metrics["variant"] == "direct_penalty") & (frames.metrics["metric"] == "aod")
+    metrics = frames.metrics.copy()
+    metrics.loc[rows, "value"] += np.sign(bias) * np.abs(NOISE[metrics.loc[rows, "seed"]]) / 10
+    control = findings(metrics, frames.repairs, frames.objectives)[-1]
+    assert f" and {words} (|AOD|" in control
+
+
+def test_where_nothing_is_within_the_tolerance_the_nearest_is_named(make_repaired: Any) -> None:
+    (only,) = said(make_repaired, {name: FEW[name] for name in ("baseline",)})
+    assert only == (
+        "None of 1 methods has a mean |AOD| within 0.05 on test; the baseline (0.800, |AOD| 0.192, within the "
+        "tolerance in 0 of 4 seeds) comes nearest."
+    )
+
+
+def test_one_seed_tells_no_difference(make_repaired: Any) -> None:
+    frames = make_repaired({"": 0.0}, seeds=1, repairs=FEW)
+    moved = findings(frames.metrics, frames.repairs, frames.objectives)[1]
+    assert "it is not distinguishably better or worse (balanced accuracy −0.190, 95% interval n/a)" in moved
+
+
+def test_the_report_begins_with_the_findings_and_its_table_has_the_metrics_asked_for(
+    context: ReportContext, read_page: Any
+) -> None:
+    known = replace(context, findings=["NetAug < all."], headline_metrics=("auc", "aod"), figures={})
+    html, content = build(known)
+    page = read_page(html)
+    assert page.text.index("NetAug < all.") < page.text.index("is not distinguishable from")
+    assert "Variant AUC Pretrained" in page.text
+    assert content["answer"]["findings"] == ["NetAug < all."]
+    assert "NetAug &lt; all." in model_card(known)
+    together = read_page(overview([content])).text
+    assert "NetAug < all." in together
+    assert "Variant AUC Pretrained" in together
+
+
+def test_what_is_missing_is_named(repaired: Any) -> None:
+    with pytest.raises(InputError, match="repairs: the column 'needs_group' is missing"):
+        findings(repaired.metrics, repaired.repairs.drop(columns="needs_group"), repaired.objectives)
+    with pytest.raises(InputError, match="metrics: no rows of the split 'test'"):
+        findings(pd.DataFrame(columns=repaired.metrics.columns), repaired.repairs, repaired.objectives)
