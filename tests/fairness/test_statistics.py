@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from counterpoise.errors import InputError
-from counterpoise.fairness import holm, paired_difference, summarize, verdict
+from counterpoise.fairness import holm, paired_difference, summarize, verdict, verdicts
 
 few = settings(deadline=None, max_examples=50, derandomize=True)
 measured = st.floats(-100, 100).map(lambda value: round(value, 3))
@@ -180,3 +180,15 @@ def test_verdicts(difference, p, lower, higher, equal):
 def test_the_verdict_follows_the_level():
     assert verdict(-1.0, 0.03, "lower", level=0.95) == "supported"
     assert verdict(-1.0, 0.03, "lower", level=0.99) == "not distinguishable"
+
+
+def test_verdicts_share_one_correction() -> None:
+    """Three differences, of which one alone would pass by itself and does not among three."""
+    rng = np.random.default_rng(0)
+    differences = [paired_difference(rng.normal(shift, 1, 8), np.zeros(8)) for shift in (0.0, 1.1, 9.0)]
+    claimed = ["lower", "lower", "higher"]
+    found = verdicts(differences, claimed)
+    assert [p for p, _ in found] == pytest.approx(holm(np.array([difference.p for difference in differences])))
+    for difference, direction, (p, name) in zip(differences, claimed, found, strict=True):
+        assert name == verdict(difference.difference, p, direction)
+    assert verdicts([], []) == []

@@ -39,6 +39,7 @@ from counterpoise.fairness.statistics import (
     paired_difference,
     summarize,
     verdict,
+    verdicts,
 )
 from counterpoise.fairness.underlying import CRITERIA, Neighbours, mean_shortfall, shortfall, underlying_bias
 
@@ -84,5 +85,6 @@ __all__ = [
     "underlying_bias",
     "untested",
     "verdict",
+    "verdicts",
     "worst_group_accuracy",
 ]

@@ -11,6 +11,7 @@ which is what published tables use.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -165,6 +166,17 @@ def verdict(difference: float, p_holm: float, claimed: Claimed, *, level: float 
         return "not distinguishable"
     found: Claimed = "lower" if difference < 0 else "higher"
     return "supported" if found == claimed else "contradicted"
+
+
+def verdicts(
+    differences: Sequence[PairedDifference], claimed: Sequence[Claimed], *, level: float = LEVEL
+) -> list[tuple[float, Verdict]]:
+    """Return for each difference its p-value, adjusted for all of them (`holm`), and the verdict on what is claimed."""
+    adjusted = holm(np.array([found.p for found in differences], dtype=np.float64))
+    return [
+        (float(p_holm), verdict(found.difference, float(p_holm), direction, level=level))
+        for found, direction, p_holm in zip(differences, claimed, adjusted, strict=True)
+    ]
 
 
 def _standard_error(std: Any, n: Any, correction: float | None) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.errors import InputError, suggest
-from counterpoise.fairness import holm, paired_difference, verdict
+from counterpoise.fairness import paired_difference, verdicts
 from counterpoise.reporting.tables import METRICS_KEYS, test_rows
 from counterpoise.reporting.wording import is_signed
 
@@ -48,15 +48,10 @@ def evaluate(
     test = test_rows(metrics)
     pairs = [paired_values(test, claim) for claim in claims]
     results = [paired_difference(left, right, level=level, correction=correction) for left, right in pairs]
-    p = np.array([result.p for result in results], dtype=np.float64)
-    adjusted = holm(p)
+    judged = verdicts(results, [claim["claimed"] for claim in claims], level=level)
     records = [
-        (
-            *(str(claim["claim"]), str(claim["metric"])),
-            *(float(result.difference), float(result.ci_low), float(result.ci_high), float(result.p), float(p_holm)),
-            verdict(float(result.difference), float(p_holm), claim["claimed"], level=level),
-        )
-        for claim, result, p_holm in zip(claims, results, adjusted, strict=True)
+        (str(claim["claim"]), str(claim["metric"]), found.difference, found.ci_low, found.ci_high, found.p, *verdict)
+        for claim, found, verdict in zip(claims, results, judged, strict=True)
     ]
     texts = dict.fromkeys(("claim", "metric", "verdict"), "str")  # also where there are no claims
     numbers = dict.fromkeys(("difference", "ci_low", "ci_high", "p", "p_holm"), "float64")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from counterpoise.fairness import Claimed, holm, hypervolume, non_dominated, paired_difference, verdict
+from counterpoise.fairness import Claimed, PairedDifference, hypervolume, non_dominated, paired_difference, verdicts
 from counterpoise.params import Report
 from counterpoise.pipelines.heads import CHOSEN
 from counterpoise.pipelines.select.candidates import OURS
@@ -55,13 +55,11 @@ def _hypervolumes(wide: pd.DataFrame, reference: pd.Series[float]) -> pd.DataFra
 
 def _against_ours(areas: pd.DataFrame, report: Report) -> pd.DataFrame:
     """Return ours minus each other method's hypervolume, paired by seed, all p-values corrected together."""
-    made = []
+    made = {}
     for bias, own in areas.groupby("bias", sort=False):
         table = own.pivot(index="seed", columns="method", values="hypervolume")
-        made += [
-            _difference(table[CHOSEN], table[name], report) | {"bias": bias, "left": CHOSEN, "right": name}
-            for name in table.columns.drop(CHOSEN)
-        ]
+        for name in table.columns.drop(CHOSEN):
+            made[bias, CHOSEN, name] = _difference(table[CHOSEN], table[name], report)
     return _judged(made, ["bias", "left", "right"], "higher", report)
 
 
@@ -73,7 +71,7 @@ def _importance(grid: pd.DataFrame, report: Report) -> pd.DataFrame:
         (method, rank): own.groupby(keys, dropna=False)["value"].mean()
         for (method, rank), own in test.groupby(["method", "rank"], dropna=False)
     }
-    made = []
+    made = {}
     for (method, rank), own in values.items():
         if method != "win":
             continue
@@ -82,21 +80,23 @@ def _importance(grid: pd.DataFrame, report: Report) -> pd.DataFrame:
             for metric in ("err", *AXES):
                 if found:
                     difference = (own - found[0]).xs(metric, level="metric").groupby(level="seed").mean()
-                    pair = _difference(difference, 0 * difference, report)
-                    made.append(pair | {"left": "win", "right": other, "rank": rank, "metric": metric})
+                    made["win", other, rank, metric] = _difference(difference, 0 * difference, report)
     return _judged(made, ["left", "right", "rank", "metric"], "lower", report)
 
 
-def _difference(left: pd.Series, right: pd.Series, report: Report) -> dict[str, Any]:
-    found = paired_difference(left.to_numpy(np.float64), right.to_numpy(np.float64), level=report.level)
-    return {"difference": found.difference, "ci_low": found.ci_low, "ci_high": found.ci_high, "p": found.p}
+def _difference(left: pd.Series, right: pd.Series, report: Report) -> PairedDifference:
+    return paired_difference(left.to_numpy(np.float64), right.to_numpy(np.float64), level=report.level)
 
 
-def _judged(rows_: Sequence[Mapping[str, Any]], named: list[str], claimed: Claimed, report: Report) -> pd.DataFrame:
-    frame = pd.DataFrame(list(rows_), columns=[*named, "difference", "ci_low", "ci_high", "p"])
-    frame["p_holm"] = holm(frame["p"].to_numpy(np.float64))
-    frame["verdict"] = [
-        verdict(float(difference), float(p), claimed, level=report.level)
-        for difference, p in zip(frame["difference"], frame["p_holm"], strict=True)
-    ]
-    return frame
+def _judged(
+    pairs: Mapping[tuple[Any, ...], PairedDifference], named: Sequence[str], claimed: Claimed, report: Report
+) -> pd.DataFrame:
+    """Return a row for each comparison (its names → the difference), with the verdict on what is claimed of all."""
+    judged = verdicts(list(pairs.values()), [claimed] * len(pairs), level=report.level)
+    return pd.DataFrame(
+        [
+            (*names, found.difference, found.ci_low, found.ci_high, found.p, *verdict)
+            for (names, found), verdict in zip(pairs.items(), judged, strict=True)
+        ],
+        columns=[*named, "difference", "ci_low", "ci_high", "p", "p_holm", "verdict"],
+    )
