@@ -35,7 +35,7 @@ MAY_IMPORT = {
 }
 SHARED = {"errors"}
 """Root modules that every room may import; `pipelines` may also import the project's own."""
-PROJECT = {"params", "storage", "experiments", "serving"}
+PROJECT = {"params", "params_altering", "params_data", "storage", "experiments", "serving"}
 
 FOREIGN = {
     "nn": {"kedro", "kedro_datasets", "mlflow", "pandas"},

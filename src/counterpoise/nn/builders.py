@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the colour channels, as torchvision's published weights expect them."""
 
 
+@runtime_checkable
 @runtime_checkable
 class Builder(Protocol):
     """Makes networks with the initial weights of its seeds."""

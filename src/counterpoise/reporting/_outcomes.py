@@ -62,8 +62,8 @@ def outcomes(metrics: pd.DataFrame, objectives: Mapping[str, Mapping[str, Any]])
         objective = objective_of(part, objectives)
         own = values.loc[variant]
         for key in ("performance", "bias"):
-            if objective[key] not in own.columns or own[objective[key]].isna().all():
-                known = [column for column in own.columns if own[column].notna().any()]
+            if objective[key] not in own.columns:
+                known = list(own.columns)
                 raise InputError(
                     f"metrics: {objective[key]!r} of {variant!r} was not measured{suggest(objective[key], known)}."
                 )
