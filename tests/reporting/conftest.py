@@ -56,7 +56,7 @@ REPAIRS = {  # variant: (method, balanced accuracy, AOD, epoch kept, critic's ra
     "threshold": ("threshold", 0.60, 0.02, None, None, False),
     "reject_option": ("reject_option", 0.81, 0.03, None, None, True),
     "adversarial_finetuning": ("adversarial_finetuning", 0.63, 0.04, 30, 0.98, False),
-    "adversarial_finetuning_last": ("adversarial_finetuning", 0.66, 0.09, 90, 0.96, False),
+    "adversarial_finetuning_last": ("adversarial_finetuning", 0.66, 0.09, 90, 0.98, False),
     "mask_only": ("mask_only", 0.78, -0.02, 9, None, False),
     "netaug": ("netaug", 0.79, 0.03, 0, None, False),
     "netaug_last": ("netaug", 0.77, -0.04, 90, None, False),

@@ -38,10 +38,10 @@ def test_the_papers_form_has_a_row_per_method_and_columns_per_part(repaired: Any
     assert [row[0] for row in table.rows][:3] == ["Baseline", "Baseline + Φ threshold", "Reject option"]
     assert not any("last epoch" in row[0] for row in table.rows)
     assert cell(table, "Baseline", "Sex: |AOD|") == f"{spread(0.1918, 0.0012)} (0.175 ± 0.016)"
-    assert cell(table, "Baseline", "Sex: Accuracy") == f"{spread(0.85, 0.002)} ✗ (0.860 ✗)"
+    assert cell(table, "Baseline", "Sex: Accuracy") == f"{spread(0.85, 0.002)}\u00a0✗ (0.860\u00a0✗)"
     assert cell(table, "NetAug", "Sex: Accuracy") == f"{spread(0.84, 0.002)} (0.650)"
     assert cell(table, "AdvFt", "Sex: Balanced accuracy") == spread(0.63, 0.002)
-    assert cell(table, "AdvFt", "Race: Balanced accuracy") == f"{spread(0.64, 0.002)} ✗"
+    assert cell(table, "AdvFt", "Race: Balanced accuracy") == f"{spread(0.64, 0.002)}\u00a0✗"
     assert cell(table, "AdvFt", "Race: |SPD|") == spread(0.0518, 0.0012)
 
 
@@ -54,7 +54,7 @@ def test_the_papers_bounds_are_shown_and_strike_out(repaired: Any) -> None:
     rows = [bound | names for bound in bounds]
     table = tables_altering.paper_table(repaired.metrics, repaired.objectives, published_rows=rows)
     assert cell(table, "Baseline", "Sex: |AOD|").endswith("(>0.05)")
-    assert cell(table, "Baseline", "Sex: Accuracy").endswith("(0.530 ± 0.000 ✗)")
+    assert cell(table, "Baseline", "Sex: Accuracy").endswith("(0.530 ± 0.000\u00a0✗)")
     assert cell(table, "NetAug", "Sex: |AOD|").endswith("(<0.05)")
     assert cell(table, "NetAug", "Sex: Accuracy").endswith("(0.940 ± 0.010)")
 
@@ -119,7 +119,7 @@ def test_the_last_epoch_beside_the_best_is_paired_by_seed(repaired: Any) -> None
     table = tables_altering.last_epoch_table(test.sample(frac=1, random_state=0), repaired.repairs, repaired.objectives)
     (row,) = (row for row in table.rows if row[:2] == ("NetAug", "Sex"))
     low, high = stats.t.interval(0.95, 3, loc=(0.02 - noise).mean(), scale=stats.sem(0.02 - noise))
-    assert row[2:4] == ("1.5 (0 to 3) of 90", "1 of 4")
+    assert row[2:4] == ("1.5 (0 to 3) of 90", "2 of 4")
     assert row[6] == f"{(0.02 - noise).mean():+.3f} (−{-low:.3f} to {high:+.3f})"
     assert row[-2:] == ("4 of 4", "4 of 4")
     assert len(table.rows) == 4  # two methods were kept at both epochs, in two parts
@@ -128,8 +128,8 @@ def test_the_last_epoch_beside_the_best_is_paired_by_seed(repaired: Any) -> None
 def test_a_critic_that_predicts_the_mean_is_called_so(repaired: Any) -> None:
     table = tables_altering.critic_table(repaired.repairs)
     assert table.rows[:2] == [
-        ("AdvFt", "Sex", "0.980", "0.960", "not learned"),
-        ("Random mask + AdvFt", "Sex", "0.300", "n/a", "learned"),
+        ("AdvFt", "Sex", "0.980", "not learned"),
+        ("Random mask + AdvFt", "Sex", "0.300", "learned"),
     ]
 
 

@@ -37,7 +37,7 @@ from counterpoise.reporting.wording import (
     split_part,
 )
 
-OUT_OF_BOUND: Final = " ✗"
+OUT_OF_BOUND: Final = "\u00a0✗"
 """After a performance whose bias is above the tolerance: the paper strikes such a number out."""
 PRUNED: Final = "pruned"
 _UNLEARNED: Final = 0.9  # of the target's variance: a critic with such an error knows little more than the mean
@@ -166,12 +166,12 @@ def repair_tables(
                     _mean(reached["bias"], bias),
                     *([number(floors[str(variant)], bias)] if with_floor else []),
                     _share(reached["within"]),
+                    _remarks(str(reached["method"].iloc[0]), selected),
                     _mean(selected["performance"], performance),
                     _mean(selected["bias"].abs(), bias),
                     _epoch(selected),
                     _range(selected["threshold"], number),
                     _mean(selected["pruned"], PRUNED),
-                    _remarks(str(reached["method"].iloc[0]), selected),
                 )
             )
         bound = tolerance - objective["margin"]
@@ -181,8 +181,7 @@ def repair_tables(
                 note=f"Φ is the {metric_symbol(performance)} of models with {gap_symbol(bias)} < {bound:g} on the rows "
                 f"they were chosen on, and 0 for the others; the tolerance on test is {tolerance:g}, and the seeds "
                 f"that keep it are counted. {OUT_OF_BOUND.strip()}: the mean is above it. Epoch and threshold: median, "
-                "in brackets the range over the seeds; epoch 0 is the model before its first step. Pruned: share of "
-                "the weights that are zero."
+                "in brackets the range over the seeds. Pruned: share of the weights that are zero."
                 + (" Floor: what a perfectly fair model would measure on as many rows." if with_floor else ""),
                 columns=(
                     "Method",
@@ -191,12 +190,12 @@ def repair_tables(
                     gap_label(bias),
                     *(["Floor"] if with_floor else []),
                     f"Within {tolerance:g}",
+                    "Remarks",
                     f"{metric_label(performance)}, chosen on",
                     f"{gap_label(bias)}, chosen on",
                     "Epoch",
                     "Threshold",
                     "Pruned",
-                    "Remarks",
                 ),
                 rows=rows,
             )
@@ -225,7 +224,7 @@ def last_epoch_table(metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: O
                 str(best["title"].iloc[0]),
                 *([_head(best["part"].iloc[0])] if with_parts else []),
                 _epoch(selected),
-                _count(selected["epoch"] == 0, selected["epoch"].notna()),
+                _count(selected["epoch"] <= 1, selected["epoch"].notna()),
                 *_both(best["performance"], last["performance"], objective["performance"]),
                 *_both(best["bias"], last["bias"], objective["bias"]),
                 _share(best["within"]),
@@ -234,14 +233,14 @@ def last_epoch_table(metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: O
         )
     return Table(
         title="The best epoch beside the last",
-        note="The epoch with the best Φ is kept; whoever may keep epoch 0 may keep the network as it was before "
-        "fine-tuning, for a pruned one the mask alone. Differences are best − last on test, paired by seed, with their "
+        note="The epoch with the best Φ is kept; where that is the first one, little was fine-tuned, and of a pruned "
+        "network the mask is nearly all that is new. Differences are best − last on test, paired by seed, with their "
         "95% intervals; performance and bias are those of the tables above.",
         columns=(
             "Method",
             *(["Part"] if with_parts else []),
             "Epoch kept",
-            "Epoch 0 kept",
+            "First kept",
             "Performance, best",
             "Performance, last",
             "Difference",
@@ -256,10 +255,11 @@ def last_epoch_table(metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: O
 
 
 def critic_table(repairs: pd.DataFrame) -> Table:
-    """Has the critic learned? Its squared error over the variance of what it predicts, at the epoch kept and the last.
+    """Has the critic learned? Its squared error over the variance of what it predicts, in the last epoch.
 
     Args:
-        repairs: as in `repair_tables`; methods without a critic have a null `critic_ratio`.
+        repairs: as in `repair_tables`; methods without a critic have a null `critic_ratio`, and the two models of a
+            training have the same.
 
     Raises:
         InputError: a missing column.
@@ -269,24 +269,22 @@ def critic_table(repairs: pd.DataFrame) -> Table:
     judged = frame[frame["critic_ratio"].notna()]
     rows = []
     for variant in dict.fromkeys(name.removesuffix(LAST) for name in judged["variant"]):
-        kept = judged[judged["variant"] == variant]
-        last = judged[judged["variant"] == f"{variant}{LAST}"]
-        both = pd.concat([kept, last])
+        own = judged[judged["variant"].isin([variant, f"{variant}{LAST}"])].drop_duplicates("seed")
         rows.append(
             (
-                title_of(split_part(variant)[1], both["method"].iloc[0]),
-                *([_head(both["part"].iloc[0])] if with_parts else []),
-                _range(kept["critic_ratio"], number),
-                _range(last["critic_ratio"], number),
-                _reading(float(both["critic_ratio"].median())),
+                title_of(split_part(variant)[1], own["method"].iloc[0]),
+                *([_head(own["part"].iloc[0])] if with_parts else []),
+                _range(own["critic_ratio"], number),
+                _reading(float(own["critic_ratio"].median())),
             )
         )
     return Table(
         title="Quality of the critic",
-        note="A critic that sees a batch predicts that batch's bias. Its mean squared error over the variance of the "
-        f"bias: 1 is what predicting the mean would reach, so that a ratio above {_UNLEARNED:g} says that the network "
-        "was fine-tuned almost without a word about bias. Median, in brackets the range over the seeds.",
-        columns=("Method", *(["Part"] if with_parts else []), "Epoch kept", "Last epoch", "Reading"),
+        note="A critic that sees a batch predicts that batch's bias. Its mean squared error in the last epoch over the "
+        f"variance of the bias: 1 is what predicting the mean would reach, so that a ratio above {_UNLEARNED:g} says "
+        "that the network was fine-tuned almost without a word about bias. Median, in brackets the range over the "
+        "seeds.",
+        columns=("Method", *(["Part"] if with_parts else []), "Error / variance", "Reading"),
         rows=rows,
     )
 
