@@ -33,6 +33,7 @@ class Task:
         folder: of the states of trainings under way; None keeps none.
         device: where `build` puts networks; the base is on the CPU.
         progress: called with the name of a training and the number of each finished epoch.
+        read: logits to scores; other than `scores` where a network's outputs are not the classes.
     """
 
     build: Builder
@@ -47,6 +48,7 @@ class Task:
     folder: Path | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: Callable[[str, int, int], None] = field(default=lambda name, epoch, epochs: None)
+    read: Callable[[Tensor], Tensor] = field(default=scores)
 
     @property
     def validation(self) -> Int[Tensor, "R n"]:
@@ -71,7 +73,7 @@ class Task:
         self, network: Networks, rows: Int[Tensor, "R m"], weights: Weights | None = None, **options: Any
     ) -> Judged:
         """Return the figures of networks on rows of D_val, at the threshold that is best there."""
-        score = scores(evaluate(network, self.examples, rows, weights).logits)
+        score = self.read(evaluate(network, self.examples, rows, weights).logits)
         return judge(self.objective, score, *self.labels(rows), **options)
 
     def train(
@@ -170,7 +172,7 @@ def repaired(
     """
     network, chosen_on = task.network(state), task.select if rows is None else rows
     judged = task.judged(network, chosen_on, weights, aim=aim)
-    score = scores(evaluate(network, task.examples, task.test, weights).logits)
+    score = task.read(evaluate(network, task.examples, task.test, weights).logits)
     final = network.copied() | dict(weights or {})
     prediction = decide(score, judged.threshold)
     return Repaired(name, score, prediction, judged, chosen_on.shape[1], state=final, **known)
