@@ -278,7 +278,7 @@ EXPERIMENTS = (
         dataset="celeba_smiling",
         convnet="faces",
         pretrain="images",
-        altering="images",
+        altering="faces",
         objective="spd",
         evidence="alter_celeba",
         parts=(Part("smiling", dataset="celeba_smiling"), Part("young", dataset="celeba_young")),

@@ -246,7 +246,7 @@ class Published(Settings):
     setting: str = ""
     dataset: str | None = None
     model: str | None = None
-    metrics: dict[str, str] = {}
+    metrics: dict[str, str] = Field(default={})
 
 
 class Evidence(Settings):

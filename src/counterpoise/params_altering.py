@@ -72,6 +72,35 @@ class PenaltyParameters(Settings):
     batch_size: Count = 256
 
 
+class PerturbationParameters(Settings):
+    """Random perturbation; see `counterpoise.methods.altering.perturbation.Perturbation`."""
+
+    trials: Count = 101
+    spread: Positive = 0.1
+
+
+class LayerwiseParameters(Settings):
+    """Layer-wise optimisation; see `counterpoise.methods.altering.layerwise.Layerwise`."""
+
+    tensors: Count = 5
+    calls: Count = 20
+    box: Positive = 2.2
+    entries: Count = 1024
+
+
+class RejectOptionParameters(Settings):
+    """Reject option classification; see `counterpoise.methods.altering.postprocessing.RejectOption`."""
+
+    thresholds: Count = 100
+    margins: Count = 50
+
+
+class CalibratedParameters(Settings):
+    """Calibrated equalized odds; see `counterpoise.methods.altering.postprocessing.CalibratedOdds`."""
+
+    cost: Literal["fpr", "fnr", "weighted"] = "weighted"
+
+
 class Altering(Settings):
     """Methods and their settings; see `counterpoise.methods.altering.catalogue`.
 
@@ -84,6 +113,10 @@ class Altering(Settings):
     paper_batch_size: Count = 64
     adversarial: AdversarialParameters = AdversarialParameters()
     penalty: PenaltyParameters = PenaltyParameters()
+    perturbation: PerturbationParameters = PerturbationParameters()
+    layerwise: LayerwiseParameters = LayerwiseParameters()
+    reject_option: RejectOptionParameters = RejectOptionParameters()
+    calibrated: CalibratedParameters = CalibratedParameters()
     rounds: Count = 5
     diversity: Share = 0.05
     scale: NotNegative = 1.0

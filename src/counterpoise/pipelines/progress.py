@@ -30,3 +30,18 @@ def training_progress(description: str, epochs: int) -> Iterator[Callable[[int],
     with TrainingProgress() as progress:
         advance = progress.task(description, epochs)
         yield lambda epoch: advance(1)
+
+
+@contextmanager
+def trainings_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for each training as it begins; yield the function that takes its name, an epoch, and how many."""
+    with TrainingProgress() as progress:
+        bars: dict[str, Callable[[int], None]] = {}
+
+        def follow(name: str, epoch: int, epochs: int) -> None:
+            if name not in bars:
+                bars[name] = progress.task(name, epochs)
+                bars[name](epoch - 1)
+            bars[name](1)
+
+        yield follow

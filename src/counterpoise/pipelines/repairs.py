@@ -16,8 +16,11 @@ from torch import Tensor
 from counterpoise.methods.altering import catalogue
 from counterpoise.methods.altering.adversarial import Adversarial
 from counterpoise.methods.altering.finetuning import Penalty
+from counterpoise.methods.altering.layerwise import Layerwise
 from counterpoise.methods.altering.mask_discovery import MaskSettings
 from counterpoise.methods.altering.objective import Objective
+from counterpoise.methods.altering.perturbation import Perturbation
+from counterpoise.methods.altering.postprocessing import CalibratedOdds, RejectOption
 from counterpoise.methods.altering.task import Repaired, Task
 from counterpoise.nn.builders import Builder, ResNetBuilder, StackedBuilder
 from counterpoise.nn.compute import as_completed
@@ -26,7 +29,7 @@ from counterpoise.params import Compute, Dataset, Network, Seeds
 from counterpoise.params_altering import Altering, ConvNet, ObjectiveSettings
 from counterpoise.pipelines.arrays import examples, feature_matrix, origin, require_seeds, rows
 from counterpoise.pipelines.predictions import predictions_of
-from counterpoise.pipelines.progress import training_progress
+from counterpoise.pipelines.progress import training_progress, trainings_progress
 from counterpoise.storage import Checkpoint, as_header
 
 NEEDS_GROUP = frozenset({"reject_option", "equalized_odds_postprocessing", "calibrated_equalized_odds"})
@@ -118,6 +121,10 @@ def settings_of(altering: Altering, epochs: int | None) -> catalogue.Settings:
         paper_masks=replace(learned, reading="paper", batch_size=altering.paper_batch_size),
         adversarial=Adversarial(**adversarial),
         penalty=Penalty(**penalty),
+        perturbation=Perturbation(**altering.perturbation.model_dump()),
+        layerwise=Layerwise(**altering.layerwise.model_dump()),
+        reject_option=RejectOption(**altering.reject_option.model_dump()),
+        calibrated=CalibratedOdds(**altering.calibrated.model_dump()),
         rounds=altering.rounds,
         diversity=altering.diversity,
         scale=altering.scale,
@@ -134,9 +141,8 @@ def run(
     """
     seeds = task.seeds
     if not isinstance(task.build, ResNetBuilder):
-        with training_progress(description, 1) as advance:
-            results = [function(task, *arguments)]
-            advance(1)
+        with trainings_progress() as follow:
+            results = [function(replace(task, progress=follow), *arguments)]
     else:
         done: dict[int, Any] = {}
         shared = (task, function, arguments)

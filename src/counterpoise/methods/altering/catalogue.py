@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from counterpoise.errors import InputError, suggest
-from counterpoise.methods.altering import discovery, finetuning, grafting, netaug
+from counterpoise.methods.altering import discovery, finetuning, grafting, netaug, postprocessing
 from counterpoise.methods.altering.adversarial import Adversarial
+from counterpoise.methods.altering.layerwise import Layerwise, layerwise_optimization
 from counterpoise.methods.altering.mask_discovery import MaskSettings
 from counterpoise.methods.altering.objective import Judged
+from counterpoise.methods.altering.perturbation import Perturbation, random_perturbation
 from counterpoise.methods.altering.task import Repaired, Task, repaired
 from counterpoise.nn.networks import State, Weights
 
@@ -40,6 +42,10 @@ class Settings:
     paper_masks: MaskSettings = field(default_factory=lambda: MaskSettings(reading="paper", batch_size=64))
     adversarial: Adversarial = field(default_factory=Adversarial)
     penalty: finetuning.Penalty = field(default_factory=finetuning.Penalty)
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    layerwise: Layerwise = field(default_factory=Layerwise)
+    reject_option: postprocessing.RejectOption = field(default_factory=postprocessing.RejectOption)
+    calibrated: postprocessing.CalibratedOdds = field(default_factory=postprocessing.CalibratedOdds)
     rounds: int = 5
     diversity: float = 0.05
     scale: float = 1.0
@@ -137,6 +143,12 @@ METHODS: dict[str, Method] = {
         lambda task, name, given: [repaired(task, name, rows=task.validation, aim="performance")],
     ),
     "threshold": Method("baselines", lambda task, name, given: [repaired(task, name, rows=task.validation)]),
+    "random_perturbation": Method(
+        "baselines", lambda task, name, given: random_perturbation(task, name, given.settings.perturbation)
+    ),
+    "layerwise_optimization": Method(
+        "baselines", lambda task, name, given: layerwise_optimization(task, name, given.settings.layerwise)
+    ),
     "adversarial_finetuning": Method(
         "baselines",
         lambda task, name, given: finetuning.adversarial_finetuning(task, name, given.settings.adversarial),
@@ -149,6 +161,16 @@ METHODS: dict[str, Method] = {
     ),
     "direct_penalty": Method(
         "baselines", lambda task, name, given: finetuning.direct_penalty(task, name, given.settings.penalty)
+    ),
+    "reject_option": Method(
+        "baselines", lambda task, name, given: postprocessing.reject_option(task, name, given.settings.reject_option)
+    ),
+    "equalized_odds_postprocessing": Method(
+        "baselines", lambda task, name, given: postprocessing.equalized_odds(task, name)
+    ),
+    "calibrated_equalized_odds": Method(
+        "baselines",
+        lambda task, name, given: postprocessing.calibrated_equalized_odds(task, name, given.settings.calibrated),
     ),
 }
 

@@ -13,7 +13,7 @@ from counterpoise.fairness import Claimed, PairedDifference, hypervolume, non_do
 from counterpoise.params import Report
 from counterpoise.pipelines.heads import CHOSEN
 from counterpoise.pipelines.select.candidates import OURS
-from counterpoise.pipelines.select.measuring import AXES
+from counterpoise.pipelines.select.measuring import AXES, JUDGED
 
 
 def compare(grid: pd.DataFrame, report: Report) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -35,8 +35,8 @@ def _reference(grid: pd.DataFrame) -> pd.Series[float]:
 def _hypervolumes(wide: pd.DataFrame, reference: pd.Series[float]) -> pd.DataFrame:
     """Return `method, seed, bias, hypervolume`: what a method's models dominate on test, chosen on validation.
 
-    The models are those that no other one of their method dominates on the replicate's validation part. The box they
-    are measured in ends at 1.5 times `reference`, the error and bias of unpenalised heads.
+    The models are those that no other one of their method dominates by what the choice is made by. The box they are
+    measured in ends at 1.5 times `reference`, the error and bias of unpenalised heads.
     """
     made = []
     for bias in AXES:
@@ -46,7 +46,7 @@ def _hypervolumes(wide: pd.DataFrame, reference: pd.Series[float]) -> pd.DataFra
             groups = {CHOSEN: methods.isin(OURS)} | {name: methods == name for name in dict.fromkeys(methods)}
             for name, mask in groups.items():
                 own = of_seed[mask]
-                known = torch.tensor(own["validation"][["err", bias]].to_numpy())
+                known = torch.tensor(own[JUDGED][["err", bias]].to_numpy())
                 best = own[non_dominated(known).numpy()]
                 area = hypervolume(torch.tensor(best["test"][["err", bias]].to_numpy()), corner)
                 made.append({"method": name, "seed": seed, "bias": bias, "hypervolume": float(area)})

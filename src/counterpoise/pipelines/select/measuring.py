@@ -28,6 +28,9 @@ AXES = ("delta_eo", "delta_dp")
 
 MEASURED = ("validation", "test")
 
+JUDGED = "judged"
+"""Not a part of the data, but what the choice is made by."""
+
 JUDGED_BY = ("validation", "train")
 
 AUC = "auc"
@@ -56,7 +59,7 @@ def measure(
         InputError: the rows that a replicate may judge by lack a class or group that the criterion needs.
     """
     names = dict.fromkeys(("err", *AXES, selection.criterion))
-    measured = {"judged": _judged(candidates, data, members, dataset, selection)}
+    measured = {JUDGED: _judged(candidates, data, members, dataset, selection)}
     for part in MEASURED:
         own = {name: _values(name, candidates, data, part, members[part], dataset) for name in names}
         lost = candidates.diverged(part)

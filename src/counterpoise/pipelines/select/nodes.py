@@ -20,7 +20,7 @@ from counterpoise.pipelines.arrays import examples, origin, require_seeds, rows
 from counterpoise.pipelines.heads import CHOSEN, PRETRAINED, pretrained_head, write_heads
 from counterpoise.pipelines.predictions import predict, predictions_of
 from counterpoise.pipelines.select.candidates import PLAIN, Candidates, families, ours, theirs
-from counterpoise.pipelines.select.measuring import AXES, measure
+from counterpoise.pipelines.select.measuring import AXES, JUDGED, MEASURED, measure
 from counterpoise.reporting.wording import shortfall_symbol
 from counterpoise.storage import Checkpoint
 
@@ -48,7 +48,8 @@ def judge(
     each peer is chosen from its own settings by the same rule. `tl`, the unpenalised head, has the lowest error.
 
     Returns:
-        The grid: `method, variant, seed, split, metric, value` and the settings, for error and biases; the selection:
+        The grid: `method, variant, seed, split, metric, value` and the settings, for error and biases, as measured on
+        validation and test and, in the split `judged`, as they are judged; the selection:
         one row per family and seed; the same choice under each of `TOLERANCES`, for every bias that frontiers are drawn
         against; the chosen models' scores and predictions of the test rows, by family.
 
@@ -144,8 +145,9 @@ def _grid(candidates: Candidates, measured: Mapping[str, Mapping[str, Tensor]], 
     index = pd.MultiIndex.from_product([seeds.root, list(candidates.settings)], names=["seed", "variant"])
     frames = [
         pd.DataFrame({"value": values.flatten().numpy()}, index=index).reset_index().assign(split=part, metric=metric)
-        for part in ("validation", "test")
+        for part in (*MEASURED, JUDGED)
         for metric, values in measured[part].items()
+        if part != JUDGED or metric in ("err", *AXES)  # where the criterion is a quality, what it lacks is judged
     ]
     joined = pd.concat(frames, ignore_index=True).join(settings, on="variant")
     first = ["method", "variant", "seed", "split", "metric", "value"]
@@ -159,7 +161,7 @@ def _picked(
     if len(place) == 1:  # no choice: it is there unless it diverged, whatever became of it in other replicates
         lost = measured["test"]["err"][:, int(place)].isnan()
         return place.expand(len(lost)).masked_fill(lost, ABSENT)
-    judged = measured["judged"]
+    judged = measured[JUDGED]
     best, _ = choose(judged["err"][:, place], judged[bias][:, place], math.inf if family == PLAIN else tolerance)
     return place[best].masked_fill(best < 0, ABSENT)
 
@@ -182,7 +184,7 @@ def _rows(
         def value(part: str, name: str, r: int = r, v: int = v) -> float:
             return float(measured[part][name][r, v]) if v != ABSENT else math.nan
 
-        known = value("judged", selection.criterion)
+        known = value(JUDGED, selection.criterion)
         bias = float(shortfall(selection.criterion, torch.tensor(value("test", selection.criterion))))
         made.append(
             {
@@ -196,7 +198,7 @@ def _rows(
                 "needs_group": of_all["needs_group"],
                 "criterion": selection.criterion,
                 "tolerance": selection.tolerance,
-                "validation_err": value("judged", "err"),
+                "validation_err": value(JUDGED, "err"),
                 "validation_bias": known,
                 "meets": known <= selection.tolerance,
                 "test_err": value("test", "err"),
@@ -216,7 +218,7 @@ def _sweep(
         for tolerance in TOLERANCES:
             picked = _picked(family, place, measured, bias, tolerance)
             absent, each = picked == ABSENT, range(len(picked))
-            known = measured["judged"][bias][each, picked].masked_fill(absent, torch.nan)
+            known = measured[JUDGED][bias][each, picked].masked_fill(absent, torch.nan)
             err, gap = (measured["test"][name][each, picked].masked_fill(absent, torch.nan) for name in ("err", bias))
             columns = zip(seeds.root, (known <= tolerance).tolist(), err.tolist(), gap.tolist(), strict=True)
             made += [
