@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float64, Int, Int64, Shaped
 from torch import Tensor
 
+from counterpoise.nn.memory import keep_freed_memory
 from counterpoise.nn.networks import State, keep
 from counterpoise.nn.threads import threads_for
 from counterpoise.nn.training import Examples, shuffled
@@ -123,6 +124,7 @@ def run_epochs(
         resumable: continue the training that this file is the state of; the result is the same to the bit.
         on_epoch: called with the number of each finished epoch.
     """
+    keep_freed_memory()
     replicates = len(rows)
     best = {name: tensor.clone() for name, tensor in trainee.outcome().items()}
     highest = torch.full((replicates,), -math.inf, dtype=torch.float64)

@@ -2,7 +2,9 @@
 
 Not `torch.optim`: making one of its optimisers imports the compiler, which takes longer than ten seeds of Adult take
 to train (docs/performance.md), and its fused kernels round the remainders of their vectors differently from the bodies,
-so that a model's last bits would depend on its place in the stack. The tests hold these against `torch.optim`.
+so that a model's last bits would depend on its place in the stack. Whole networks, with many weights for each batch,
+take the fused kernel on a buffer that ends in zeros, so that no weight is in the remainder. The tests hold all of these
+against `torch.optim`.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ class Optimizer:
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: float = 0.0
     """Share of the steps in which the rate rises linearly to what the schedule says."""
+    fused: bool = False
+    """Adam in one pass over memory, for large networks: the same rule, rounded in other places."""
 
     def build(self, parameters: Iterable[Tensor], steps: int, decays: Iterable[Tensor] | None = None) -> Step:
         """Return the step to take after each backward pass; `steps` is how often it will be taken.
@@ -60,7 +64,7 @@ class Optimizer:
 
         From here on the parameters are views of one buffer of the optimiser's, and their gradients of another.
         """
-        kind = _Adam if self.name == "adam" else _SGD
+        kind = _SGD if self.name == "sgd" else _FusedAdam if self.fused else _Adam
         return kind(self, list(parameters), steps, None if decays is None else list(decays))
 
     def rate(self, step: int, steps: int) -> float:
@@ -133,6 +137,29 @@ class _Adam(_Flat):
 
     def moments(self) -> dict[str, Tensor]:
         return {"means": self.means, "squares": self.squares}
+
+
+class _FusedAdam(_Adam):
+    def __init__(self, settings: Optimizer, parameters: list[Tensor], steps: int, decays: list[Tensor] | None) -> None:
+        super().__init__(settings, parameters, steps, decays)
+        self.count = torch.zeros((), device=self.values.device)
+
+    def move(self, rate: float) -> None:
+        torch._fused_adam_(
+            [self.values],
+            [self.gradients],
+            [self.means],
+            [self.squares],
+            [],
+            [self.count.fill_(self.taken)],
+            lr=rate,
+            beta1=BETA1,
+            beta2=BETA2,
+            weight_decay=0.0,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 class _SGD(_Flat):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:
@@ -22,3 +25,29 @@ def generator(seed: int, purpose: str) -> torch.Generator:
 def generators(seeds: Sequence[int], purpose: str) -> list[torch.Generator]:
     """Return one `generator` per replicate."""
     return [generator(seed, purpose) for seed in seeds]
+
+
+QUANTILES = 2**16
+"""How many values `coarse_normals` draws from."""
+
+DRAWS_PER_WORD = 4
+"""A 64-bit word is cut into so many numbers of 16 bits."""
+
+
+def coarse_normals(generators: Sequence[torch.Generator], count: int, device: torch.device) -> Float[Tensor, "R n"]:
+    """Draw standard normal noise from 65,536 equally likely values, the quantiles (i + ½) / 65,536.
+
+    Half the time of exact draws, for noise that decides something and is not looked at: no probability of an interval
+    is wrong by more than 2⁻¹⁶.
+    """
+    words = torch.empty(len(generators), -(-count // DRAWS_PER_WORD), dtype=torch.int64)
+    for own, generator in zip(words, generators, strict=True):
+        own.random_(-(2**63), None, generator=generator)
+    index = words.view(torch.int16).to(device).to(torch.int32).add_(QUANTILES // 2)
+    return _quantiles(device).index_select(0, index.flatten()).view(index.shape)[:, :count]
+
+
+@functools.cache
+def _quantiles(device: torch.device) -> Float[Tensor, "q"]:
+    middles = (torch.arange(QUANTILES, dtype=torch.float64) + 0.5) / QUANTILES
+    return torch.special.ndtri(middles).float().to(device)

@@ -69,7 +69,9 @@ class AdversarialFinetuning(WeightTuning):
         super().__init__(
             network,
             self._weighted,
-            optimizer=Optimizer(lr=settings.lr, schedule="cosine", warmup=settings.warmup / settings.epochs),
+            optimizer=Optimizer(
+                lr=settings.lr, schedule="cosine", warmup=settings.warmup / settings.epochs, fused=True
+            ),
             steps=batches * settings.epochs,
             batch_size=settings.batch_size,
             generators=generators,
@@ -88,7 +90,7 @@ class AdversarialFinetuning(WeightTuning):
                 dropout=CRITIC_DROPOUT,
                 normalized=False,
             ).to(network.device)
-            self.move_critic = Optimizer(lr=settings.critic_lr).build(
+            self.move_critic = Optimizer(lr=settings.critic_lr, fused=True).build(
                 self.critic.parameters(), batches * settings.epochs
             )
 

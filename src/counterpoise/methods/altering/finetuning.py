@@ -110,7 +110,7 @@ def direct_penalty(task: Task, name: str, settings: Penalty) -> list[Repaired]:
     trainee = WeightTuning(
         task.network(),
         lambda output, y, s: fairness_loss(task.objective, output.logits, y, s, settings.weight),
-        optimizer=Optimizer(lr=settings.lr, schedule="cosine"),
+        optimizer=Optimizer(lr=settings.lr, schedule="cosine", fused=True),
         steps=steps,
         batch_size=settings.batch_size,
         generators=task.generators(f"{name}: noise"),

@@ -22,6 +22,7 @@ from counterpoise.nn.epochs import Figures
 from counterpoise.nn.linalg import in_whole_blocks
 from counterpoise.nn.networks import Masks, Networks, Output, State, require_maskable
 from counterpoise.nn.optimizers import Optimizer
+from counterpoise.nn.random import coarse_normals
 
 MaskLoss = Callable[[Output, Tensor, Tensor, Tensor], Tensor]
 """(output, y [R, B], s [R, B], rows [R, B]) to one loss per replicate [R]."""
@@ -89,7 +90,7 @@ class MaskDiscovery:
         self.sizes = [math.prod(shape[1:]) for shape in self.shapes.values()]
         self.weights = torch.cat([weight.flatten(1) for weight in known.values()], dim=1)  # R, P
         self.m = torch.full_like(self.weights, settings.initial).requires_grad_()
-        self.move = Optimizer(lr=settings.lr).build([self.m], steps)
+        self.move = Optimizer(lr=settings.lr, fused=True).build([self.m], steps)
         self.operations = FORWARD_AND_BACKWARD * settings.batch_size * self.weights.numel()
 
     def begin_epoch(self, epoch: int) -> None:
@@ -97,26 +98,24 @@ class MaskDiscovery:
 
     def step(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"], rows: Int[Tensor, "R B"]) -> Figures:
         m = self.m.detach()
-        kept = self._undecided(m) >= 0
+        kept = self._undecided(m).ge_(0)
         leaves = {name: part.requires_grad_() for name, part in self._split(self.weights * kept).items()}
         value = self.loss(self.network(x, leaves), y, s, rows)
         gradients = torch.autograd.grad(value.sum(), list(leaves.values()))
         gradient = torch.cat([part.flatten(1) for part in gradients], dim=1).mul_(self.weights)
-        pruned = 1 - kept.to(m.dtype).mean(dim=1)
+        pruned = 1 - kept.mean(dim=1)
         if self.settings.prunable is not None:
             slope = sparsity_gradient(pruned, self.settings.prunable, m.shape[1])
             gradient += self.settings.sparsity_weight * slope.unsqueeze(1)
         sigma = in_whole_blocks(torch.sigmoid, m)
-        assert self.m.grad is not None
-        self.m.grad.copy_(gradient.mul_(sigma).mul_(1 - sigma))
+        torch.ops.aten.sigmoid_backward.grad_input(gradient, sigma, grad_input=self.m.grad)  # · σ (1 − σ)
         self.move()
         return {"loss": value.detach(), "pruned_in_training": pruned}
 
     def _undecided(self, m: Float[Tensor, "R P"]) -> Float[Tensor, "R P"]:
         """m̂ = m + noise with standard deviation m / 2 within its bounds."""
-        noise = torch.stack([torch.randn(m.shape[1], generator=generator) for generator in self.generators])
         spread = (0.5 * m).clamp(self.settings.noise_low, self.settings.noise_high)
-        return spread.mul_(noise.to(m.device)).add_(m)
+        return spread.mul_(coarse_normals(self.generators, m.shape[1], m.device)).add_(m)
 
     def _split(self, flat: Tensor) -> dict[str, Tensor]:
         parts = flat.split(self.sizes, dim=1)
