@@ -207,6 +207,7 @@ class Claims(pa.DataFrameModel):
 class Frontier(Metrics):
     """`frontier.parquet`: error and biases of every model of the grid and of the peers; further settings beside."""
 
+    split: Series[str] = pa.Field(isin=(*_PARTS, "judged"))
     weight_decay: Series[float] = _number(nullable=True, ge=0)
     threshold: Series[float] = _number(nullable=True)
 

@@ -102,10 +102,10 @@ class TestContract:
         grid = left["frontier"]
         assert grid.dtypes.astype(str).to_dict() == GRID
         assert set(grid["method"]) == {"tl", "svd", "win"} | PEERS
-        assert set(grid["split"]) == {"validation", "test"}
+        assert set(grid["split"]) == {"validation", "test", "judged"}
         assert set(grid["metric"]) == {"err", "delta_eo", "delta_dp"}
         models = len(left["frontier_heads"].header["variants"]) * 3 + len(left["peer_outcomes"].header["variants"])
-        assert len(grid) == models * 3 * 2 * 3  # models, seeds, parts, metrics
+        assert len(grid) == models * 3 * 3 * 3  # models, seeds, splits, metrics
         assert grid["variant"].nunique() == models
         settings = grid.drop_duplicates("variant").set_index("variant")
         assert settings.loc["win_r2_a0.5_eo_0.8_t-0.4", list(SETTINGS)].tolist() == [0.5, 2, "eo", 0.8, 0.0, -0.4]
@@ -403,7 +403,8 @@ class TestDivergence:
         assert lost not in set(selection.loc[selection["seed"] == 1, "head"])
         variants = [name for name in grid["variant"].unique() if name == lost or name.startswith(f"{lost}_t")]
         of_lost = grid[grid["variant"].isin(variants)]
-        assert (of_lost["value"].isna() == (of_lost["seed"] == 1)).all()
+        unjudged = (of_lost["split"] == "judged") & (validation == "pooled")  # by nobody, if by all together
+        assert (of_lost["value"].isna() == ((of_lost["seed"] == 1) | unjudged)).all()
         assert grid.loc[~grid["variant"].isin(variants), "value"].notna().all()
         schemas.Frontier.validate(grid)
         schemas.Selection.validate(selection)
@@ -417,7 +418,7 @@ class TestDivergence:
         changed = replace(outcomes, tensors=outcomes.tensors | {"train.score": scores})
         grid, selection, _, _ = judge(**inputs | {"frontier_outcomes": changed})
         assert lost not in set(selection["head"])
-        assert grid["value"].notna().all(), "its own model is there"
+        assert grid.loc[grid["split"] != "judged", "value"].notna().all(), "its own model is there"
 
     def test_a_family_of_one_has_no_choice_in_that_seed_and_the_run_goes_on(
         self, inputs: dict[str, Any], left: dict[str, Any], caplog: pytest.LogCaptureFixture, tmp_path: Path
