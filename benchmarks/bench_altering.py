@@ -23,10 +23,11 @@ from counterpoise.methods.altering.mask_discovery import MaskDiscovery, MaskSett
 from counterpoise.methods.altering.objective import Objective, fairness_loss
 from counterpoise.nn import Examples, generators
 from counterpoise.nn.epochs import Trainee, run_epochs
+from counterpoise.nn.memory import keep_freed_memory
 from counterpoise.nn.networks import Masks, Networks, Output, SingleNetwork, StackedNetwork, masked
 
 REPLICATES, COLUMNS, HIDDEN, ROWS, BATCH = 10, 98, [32] * 11, 6331, 64
-IMAGES, IMAGE_BATCH, CLASSES = 96, 32, 10
+IMAGE_BATCH, CLASSES = 64, 10
 ROUNDS = 7
 ADULT = Objective("aod", "balanced_accuracy")
 CIFAR = Objective("mean_bias", "accuracy", classes=CLASSES)
@@ -172,6 +173,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--quick", action="store_true", help="few rounds")
     rounds = 3 if arguments.parse_args().quick else ROUNDS
+    keep_freed_memory()
     with threads(1):
         show(
             f"{REPLICATES} replicates, batches of {BATCH}: one after the other / stacked",
