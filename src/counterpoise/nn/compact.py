@@ -1,0 +1,247 @@
+"""Pruned networks as small, plain torch modules: what is wholly pruned is cut out, with the same outputs.
+
+    small = compact(network, 3, masked(network.weights(), masks))      # replicate 3
+    cost(plain(network, 3), x), cost(small, x)                         # before, after
+
+A hidden unit or filter is cut out where nobody reads it, or where nothing comes in and it says the same of every row.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float64, Shaped
+from torch import Tensor, nn
+
+from counterpoise.nn.networks import Networks, SingleNetwork, StackedNetwork, State, Weights
+
+WARMUP = 3
+"""Passes before the clock starts."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a module needs: numbers stored, those of them that are not zero, multiplications and additions for a row."""
+
+    parameters: int
+    nonzero: int
+    macs: int
+
+
+def plain(network: Networks, replicate: int = 0, weights: Weights | None = None) -> nn.Module:
+    """Return one of the networks as a torch module in eval mode, on the CPU, with nothing cut out.
+
+    It takes what the network takes, without the axis R and as floating-point numbers, standardises it itself, and
+    returns logits [B, k].
+
+    Args:
+        weights: that stand in for some of the network's, all replicates'.
+    """
+    own = _own_state(network, replicate, weights)
+    if isinstance(network, StackedNetwork):
+        return _perceptron(_layers(network, own), own)
+    return _standing_alone(network, own)
+
+
+def compact(network: Networks, replicate: int = 0, weights: Weights | None = None) -> nn.Module:
+    """Return one of the networks as `plain` does, without the units or filters that can be done without.
+
+    Of perceptrons, hidden units; of residual networks, the channels within torchvision's basic blocks: between blocks
+    all channels are added to others. A constant other than 0 is passed on as a bias by perceptrons; in a convolutional
+    network such a filter stays, since at the edges, where zeros are added, it does not look constant. At least one
+    unit of each layer stays.
+    """
+    own = _own_state(network, replicate, weights)
+    if isinstance(network, StackedNetwork):
+        layers = _layers(network, own)
+        while _cut(layers):
+            pass
+        return _perceptron(layers, own)
+    module = _standing_alone(network, own)
+    for block in _basic_blocks(module):
+        _slim(block)
+    return module
+
+
+def _own_state(network: Networks, replicate: int, weights: Weights | None) -> State:
+    state = network.state() | dict(weights or {})
+    return {name: tensor[replicate].detach().cpu() for name, tensor in state.items()}
+
+
+@dataclass
+class _Layer:
+    """A linear layer in double precision, and what follows its ReLU; the last layer has neither."""
+
+    weight: Float64[Tensor, "out in"]
+    bias: Float64[Tensor, "out"]
+    norm: dict[str, Float64[Tensor, "out"]] | None
+
+    def constants(self) -> Float64[Tensor, "out"]:
+        """Return what the units say where nothing comes in."""
+        said = self.bias.relu()
+        if self.norm is None:
+            return said
+        spread = (self.norm["running_var"] + nn.BatchNorm1d(1).eps).sqrt()
+        return (said - self.norm["running_mean"]) / spread * self.norm["gamma"] + self.norm["beta"]
+
+    def keep(self, units: Bool[Tensor, "out"]) -> None:
+        """Do without the other units."""
+        self.weight, self.bias = self.weight[units], self.bias[units]
+        if self.norm is not None:
+            self.norm = {kind: tensor[units] for kind, tensor in self.norm.items()}
+
+
+def _layers(network: StackedNetwork, own: State) -> list[_Layer]:
+    made = []
+    for layer in range(network.layers):
+        kinds = ("gamma", "beta", "running_mean", "running_var")
+        normalized = network.normalized and layer < network.layers - 1
+        norm = {kind: own[f"{kind}{layer}"].double() for kind in kinds} if normalized else None
+        made.append(_Layer(own[f"weight{layer}"].double(), own[f"bias{layer}"].double().flatten(), norm))
+    return made
+
+
+def _cut(layers: list[_Layer]) -> bool:
+    """Pass constants on to the next layer and cut out units that are not read; return whether there were any."""
+    changed = False
+    for layer, following in pairwise(layers):
+        constant = (layer.weight == 0).all(dim=1)
+        following.bias = following.bias + following.weight[:, constant] @ layer.constants()[constant]
+        following.weight = following.weight.masked_fill(constant, 0)
+        read = (following.weight != 0).any(dim=0)
+        if idle := bool(layer.weight[~read].any()):  # what the one that must stay reads need not stay
+            layer.weight = layer.weight.masked_fill(~read.unsqueeze(1), 0)
+        kept = _at_least_one(read)
+        layer.keep(kept)
+        following.weight = following.weight[:, kept]
+        changed = changed or idle or not bool(kept.all())
+    return changed
+
+
+def _at_least_one(kept: Bool[Tensor, "units"]) -> Bool[Tensor, "units"]:
+    return kept if kept.any() else torch.arange(len(kept)) == 0
+
+
+@torch.no_grad()
+def _perceptron(layers: list[_Layer], own: State) -> nn.Module:
+    parts: list[nn.Module] = []
+    if "mean" in own:
+        parts.append(_standardising(nn.BatchNorm1d, own["mean"], own["scale"]))
+    for layer in layers:
+        linear = nn.Linear(layer.weight.shape[1], layer.weight.shape[0])
+        linear.weight.copy_(layer.weight)
+        linear.bias.copy_(layer.bias)
+        parts.append(linear)
+        if layer is not layers[-1]:
+            parts.append(nn.ReLU())
+        if layer.norm is not None:
+            norm = nn.BatchNorm1d(len(layer.bias))
+            names = {"gamma": "weight", "beta": "bias"}
+            norm.load_state_dict({names.get(kind, kind): tensor for kind, tensor in layer.norm.items()}, strict=False)
+            parts.append(norm)
+    return nn.Sequential(*parts).eval()
+
+
+def _standing_alone(network: Networks, own: State) -> nn.Module:
+    assert isinstance(network, SingleNetwork)
+    module = copy.deepcopy(network.module).cpu()
+    module.get_submodule(network.head)._forward_pre_hooks.clear()  # of the original, which listens there
+    module.load_state_dict(own)
+    mean, std = (statistic.cpu().flatten() for statistic in (network.mean, network.std))
+    return nn.Sequential(_standardising(nn.BatchNorm2d, mean, std), module).eval()
+
+
+def _standardising(kind: Any, mean: Tensor, scale: Tensor) -> nn.Module:
+    """Return (x − mean) / scale as a batch norm, which every runtime and exporter knows."""
+    norm: nn.Module = kind(len(mean), eps=0.0, affine=False)
+    norm.load_state_dict({"running_mean": mean, "running_var": scale.square()}, strict=False)
+    return norm
+
+
+def _basic_blocks(module: nn.Module) -> Iterator[Any]:
+    from torchvision.models.resnet import BasicBlock  # takes seconds, and tables do without
+
+    return (part for part in module.modules() if isinstance(part, BasicBlock))
+
+
+@torch.no_grad()
+def _slim(block: Any) -> None:
+    """Cut out the inner channels of a block: conv1, bn1, ReLU, conv2."""
+    norm = block.bn1
+    empty = (block.conv1.weight == 0).flatten(1).all(dim=1)
+    said = norm.bias - norm.running_mean / (norm.running_var + norm.eps).sqrt() * norm.weight
+    read = (block.conv2.weight != 0).transpose(0, 1).flatten(1).any(dim=1)
+    kept = _at_least_one(read & ~(empty & (said <= 0)))
+    if kept.all():
+        return
+    block.conv1, block.conv2 = _part(block.conv1, rows=kept), _part(block.conv2, columns=kept)
+    small = nn.BatchNorm2d(int(kept.sum()), eps=norm.eps).eval()
+    small.load_state_dict({name: tensor[kept] if tensor.ndim else tensor for name, tensor in norm.state_dict().items()})
+    block.bn1 = small
+
+
+def _part(conv: nn.Conv2d, *, rows: Tensor | None = None, columns: Tensor | None = None) -> nn.Conv2d:
+    """Return a convolution with some of the output channels, or of the input channels."""
+    weight = conv.weight
+    weight = weight if rows is None else weight[rows]
+    weight = weight if columns is None else weight[:, columns]
+    made: nn.Conv2d = nn.utils.skip_init(  # nothing drawn: the weights are about to be replaced
+        nn.Conv2d,
+        weight.shape[1],
+        weight.shape[0],
+        kernel_size=conv.kernel_size,
+        stride=conv.stride,
+        padding=conv.padding,
+        dilation=conv.dilation,
+        bias=conv.bias is not None,
+    )
+    made.weight.copy_(weight)
+    if made.bias is not None and conv.bias is not None:
+        made.bias.copy_(conv.bias if rows is None else conv.bias[rows])
+    return made.train(conv.training)
+
+
+@torch.no_grad()
+def cost(module: nn.Module, x: Shaped[Tensor, "B ..."]) -> Cost:
+    """Count what a module stores, and what its linear and convolutional layers compute for one row of x."""
+    counted: list[int] = []
+
+    def count(layer: nn.Linear | nn.Conv2d, _: Any, output: Tensor) -> None:
+        counted.append(output[0].numel() * layer.weight[0].numel())
+
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        module(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    parameters = list(module.parameters())
+    return Cost(
+        parameters=sum(parameter.numel() for parameter in parameters),
+        nonzero=sum(int(parameter.count_nonzero()) for parameter in parameters),
+        macs=sum(counted),
+    )
+
+
+@torch.inference_mode()
+def latency(module: nn.Module, x: Shaped[Tensor, "B ..."], *, repeats: int = 30) -> float:
+    """Return the median time of a forward pass of x in seconds; the module is to be in eval mode."""
+    wait = partial(torch.cuda.synchronize, x.device) if x.is_cuda else lambda: None
+    times = []
+    for number in range(WARMUP + repeats):
+        wait()
+        start = time.perf_counter()
+        module(x)
+        wait()
+        if number >= WARMUP:
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
