@@ -101,12 +101,12 @@ class TestExperiments:
 
     def test_reads_blocks_that_are_there(self, experiment: Experiment, base: dict[str, Any]) -> None:
         assert blocks(base, experiment)["dataset"]["reader"] in READERS
-        for kind in ("dataset", "variants", "evidence"):
+        for kind in ("dataset", "evidence", "altering" if experiment.altering else "variants"):
             block: Any = base
             for part in parameter(kind, experiment).split("."):
                 block = block[part]
             assert block
-        assert (experiment.network is None) != (experiment.backbone is None)
+        assert sum(kind is not None for kind in (experiment.network, experiment.backbone, experiment.convnet)) == 1
 
     def test_leaves_the_contract(self, experiment: Experiment, catalog: DataCatalog) -> None:
         """Every result is a file at the place that DESIGN.md gives it."""
@@ -117,6 +117,8 @@ class TestExperiments:
         own = experiment.name
         owners = [owner(experiment, part) for part in experiment.parts] or [own]
         heads = ["finetuned_heads.safetensors"] if experiment.frontier is None else FRONTIER_MODELS
+        if experiment.altering is not None:
+            heads = ALTERED_MODELS
         tables = REPORTS if experiment.frontier is None else (*REPORTS, *FRONTIER_TABLES)
         assert results >= {
             *(f"data/06_models/{name}/{file}" for name in owners for file in ("pretrained.safetensors", *heads)),
@@ -128,11 +130,14 @@ class TestExperiments:
     def test_reads_what_is_made_or_raw(self, experiment: Experiment) -> None:
         pipeline = register_pipelines()[experiment.name]
         free = {name for name in pipeline.inputs() if not name.startswith("params:")}
-        assert free <= {artifact(experiment.dataset, "raw"), artifact(experiment.name, "run"), "feature_cache"}
+        read = {experiment.dataset, *(part.dataset for part in experiment.parts if part.dataset is not None)}
+        shared = {"feature_cache", "training_states", artifact(experiment.name, "run")}
+        assert free <= {*shared, *(artifact(dataset, "raw") for dataset in read)}
 
 
 REPORTS = ("metrics.parquet", "summary.csv", "claims.csv", "report.html", "report.json", "model_card.md")
 FRONTIER_MODELS = ["frontier_heads.safetensors", "chosen_models.safetensors", "model"]
+ALTERED_MODELS = [f"{name}.safetensors" for name in ("masks", "masked_networks", "reconstructed", "baseline_networks")]
 FRONTIER_TABLES = ("frontier.parquet", "selection.csv", "tolerances.csv", "hypervolumes.csv")
 
 

@@ -29,6 +29,9 @@ from counterpoise.reporting import summary_panel
 from counterpoise.storage import path_of, require_writable
 from counterpoise.tracking import SQLITE, Tracker, TrackingSettings, flat
 
+LAST = "_last"
+"""At the end of the names of variants that are last epochs: the terminal shows the chosen ones."""
+
 IMAGENET_CLASSES = 1000
 LIBRARIES = ("counterpoise", "kedro", "mlflow", "numpy", "pandas", "scikit-learn", "torch")
 
@@ -202,7 +205,10 @@ class Conclusion:
                     f"lineage  kedro viz run --pipeline={name}",
                 ]
                 summary, claims = (catalog.load(artifact(name, table)) for table in ("summary", "claims"))
-                Console(file=sys.stdout).print(summary_panel(summary, claims, where_next, title=experiment.title))
+                shown = summary[~summary["variant"].str.endswith(LAST)] if experiment.altering else summary
+                leading = catalog.load(artifact(name, "report_json"))["headline_metrics"]
+                panel = summary_panel(shown, claims, where_next, metrics=leading, title=experiment.title)
+                Console(file=sys.stdout).print(panel)
 
 
 def _shown(path: Path) -> str:

@@ -186,15 +186,14 @@ def run_stage(
     return networks(results, pretrained), *frames(task, results)
 
 
-def node_inputs(*, images: bool) -> dict[str, str]:
-    """Return what the nodes of these stages read, by argument."""
-    artifacts = ["samples", "splits", "pretrained", "training_states", *(["pixels"] if images else [])]
-    blocks = ["dataset", "objective", "altering", "compute", "epochs", "seeds"]
-    return (
-        {name: name for name in artifacts}
-        | {name: f"params:{name}" for name in blocks}
-        | {"network": "params:convnet" if images else "params:network"}
-    )
+def node_inputs(*, images: bool, also: Sequence[str] = ()) -> list[str]:
+    """Return what the nodes of these stages read, in the order of their arguments."""
+    return [
+        *("samples", "splits", "pretrained", "params:dataset", "params:convnet" if images else "params:network"),
+        *("params:objective", "params:altering", "training_states", "params:compute", "params:epochs", "params:seeds"),
+        *also,
+        *(["pixels"] if images else []),
+    ]
 
 
 def forget(folder: Path) -> None:

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from counterpoise.params import Evidence
 from counterpoise.params_altering import ObjectiveSettings
 from counterpoise.reporting import figures_altering
-from counterpoise.reporting.context import Table
+from counterpoise.reporting.answer_altering import findings
 from counterpoise.reporting.figures import paired_differences
 from counterpoise.reporting.tables_altering import altering_tables
 
@@ -44,6 +44,11 @@ def objectives_of(run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: ObjectiveSettings(**own).model_dump() for name, own in chosen.items()}
 
 
+def biases(run: Mapping[str, Any]) -> list[str]:
+    """Return the biases that the repairs of any part are judged by."""
+    return list(dict.fromkeys(objective["bias"] for objective in objectives_of(run).values()))
+
+
 def draw_repairs(
     metrics: pd.DataFrame,
     repairs: pd.DataFrame,
@@ -65,14 +70,23 @@ def draw_repairs(
     )
 
 
-def repair_tables(
+def repair_context(
     metrics: pd.DataFrame,
     repairs: pd.DataFrame,
     run: Mapping[str, Any],
     evidence: Evidence,
     noise_floors: Mapping[str, Mapping[str, float]],
-) -> list[Table]:
-    """Return the paper's tables with what they omit; its numbers stand beside those of methods that were run."""
-    known = set(metrics["variant"])
+) -> dict[str, Any]:
+    """Return what the report of repairs says beside its claims, as fields of `ReportContext`.
+
+    The paper's tables with what they omit, its numbers beside those of methods that were run; what came of it, in
+    words; and the metrics that the repairs were judged by, which lead the results.
+    """
+    objectives, known = objectives_of(run), set(metrics["variant"])
     rows = [row.model_dump(exclude_none=True) for row in evidence.published if row.variant in known]
-    return altering_tables(metrics, repairs, objectives_of(run), published_rows=rows, noise_floors=noise_floors)
+    judged_by = [objective[kind] for kind in ("performance", "bias") for objective in objectives.values()]
+    return {
+        "tables": altering_tables(metrics, repairs, objectives, published_rows=rows, noise_floors=noise_floors),
+        "findings": findings(metrics, repairs, objectives),
+        "headline_metrics": tuple(dict.fromkeys([*judged_by, "accuracy"])),
+    }

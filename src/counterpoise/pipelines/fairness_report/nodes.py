@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from counterpoise.fairness import confusion_counts, evaluate, leakage, noise_flo
 from counterpoise.params import Dataset, Evidence, Report, Selection
 from counterpoise.pipelines.arrays import examples, rows
 from counterpoise.pipelines.evidence import applicable
-from counterpoise.pipelines.fairness_report.altering import repair_tables
+from counterpoise.pipelines.fairness_report.altering import biases, repair_context
 from counterpoise.pipelines.heads import CHOSEN, trainable_parameters
 from counterpoise.reporting import (
     ReportContext,
@@ -97,12 +97,22 @@ def summarize(metrics: pd.DataFrame, evidence: Evidence, report: Report) -> tupl
 
 def floors(predictions: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, float]]:
     """Return variant → metric → the gap that a perfectly fair model with the same cells would show, mean over seeds."""
+    return _floors(predictions, dataset, ("delta_dp", "delta_eo"))
+
+
+def floors_of_repairs(predictions: pd.DataFrame, dataset: Dataset, run: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the same for the biases that repairs are judged by; none is known of a mean bias."""
+    return _floors(predictions, dataset, ("delta_dp", "delta_eo", *biases(run)))
+
+
+def _floors(predictions: pd.DataFrame, dataset: Dataset, metrics: Sequence[str]) -> dict[str, dict[str, float]]:
     keys, arrays = _stack(predictions)
     counts = confusion_counts(
         arrays["y"], arrays["prediction"], arrays["s"], groups=len(dataset.groups), classes=len(dataset.classes)
     )
-    expected = {metric: noise_floor(metric, counts) for metric in ("delta_dp", "delta_eo")}
-    frame = keys.assign(**{metric: value.flatten().numpy() for metric, value in expected.items() if value is not None})
+    every = {metric: noise_floor(metric, counts) for metric in dict.fromkeys(metrics)}
+    expected = {metric: value.flatten().numpy() for metric, value in every.items() if value is not None}
+    frame = keys.assign(**expected)
     means = frame.groupby("variant", sort=False)[list(expected)].mean()
     return {str(variant): {str(name): float(gap) for name, gap in row.items()} for variant, row in means.iterrows()}
 
@@ -206,8 +216,9 @@ def write_report(
         further.append(tables_parts.parameter_counts(summary, trainable_parameters(finetuned_heads, retrained)))
     if run["parts"] and "figure_parts" in drawn:
         further.append(tables_parts.before_after(summary, parts=list(run["parts"].values())))
+    of_repairs: dict[str, Any] = {"tables": further}
     if metrics is not None and repairs is not None:
-        further += repair_tables(metrics, repairs, run, evidence, noise_floors)
+        of_repairs = repair_context(metrics, repairs, run, evidence, noise_floors)
     context = ReportContext(
         experiment=run["experiment"],
         title=run["title"],
@@ -226,7 +237,7 @@ def write_report(
         target=dataset.label,
         notes=evidence.notes,
         group_rates=tables.group_rates(predictions, classes=len(dataset.classes)),
-        tables=further,
+        **of_repairs,
         examples=example_images or {},
     )
     html, document = build(context)

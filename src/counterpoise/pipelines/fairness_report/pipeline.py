@@ -11,6 +11,7 @@ from counterpoise.pipelines.fairness_report.nodes import (
     draw_figures,
     draw_frontier,
     floors,
+    floors_of_repairs,
     measure,
     measure_repairs,
     pick_examples,
@@ -136,7 +137,7 @@ def create_altering_pipeline(parts: Mapping[str, str], *, own_data: bool) -> Pip
     ]
     nodes += [
         Node(summarize, ["metrics", "params:evidence", "params:report"], ["summary", "claims"], name="summarize"),
-        Node(floors, ["predictions", "params:dataset"], "noise_floors", name="noise_floors"),
+        Node(floors_of_repairs, ["predictions", "params:dataset", "run"], "noise_floors", name="noise_floors"),
         Node(draw_repairs, {name: name for name in drawn}, ALTERING_FIGURES, name="draw_repairs"),
         Node(
             write_report,

@@ -6,7 +6,6 @@ from kedro.pipeline import Node, Pipeline
 
 from counterpoise.pipelines.pretrain.nodes import compute_features, fit_heads, train_networks
 from counterpoise.pipelines.pretrain.whole import train_base
-from counterpoise.pipelines.repairs import node_inputs
 
 
 def create_pipeline(*, images: bool, whole: bool = False) -> Pipeline:
@@ -16,10 +15,7 @@ def create_pipeline(*, images: bool, whole: bool = False) -> Pipeline:
         whole: whole networks are trained here, of images too, because whole networks are repaired.
     """
     if whole:
-        read = node_inputs(images=images)
-        del read["pretrained"], read["altering"]
-        made = ["pretrained", "pretraining_curves"]
-        return Pipeline([Node(train_base, read | {"pretrain": "params:pretrain"}, made, name="train_base")])
+        return _whole(images=images)
     return _images() if images else _tables()
 
 
@@ -67,3 +63,12 @@ def _tables() -> Pipeline:
             Node(compute_features, ["samples", "pretrained"], "features", name="compute_features"),
         ]
     )
+
+
+def _whole(*, images: bool) -> Pipeline:
+    read = [
+        *("samples", "splits", "params:dataset", "params:convnet" if images else "params:network"),
+        *("params:objective", "params:pretrain", "training_states", "params:compute", "params:epochs", "params:seeds"),
+        *(["pixels"] if images else []),
+    ]
+    return Pipeline([Node(train_base, read, ["pretrained", "pretraining_curves"], name="train_base")])

@@ -12,4 +12,4 @@ OUTPUTS = ["reconstructed", "reconstructed_predictions", "reconstructed_repairs"
 
 def create_pipeline(*, images: bool) -> Pipeline:
     """Return the stage with unbound names."""
-    return Pipeline([Node(reconstruct, node_inputs(images=images) | {"masks": "masks"}, OUTPUTS, name="reconstruct")])
+    return Pipeline([Node(reconstruct, node_inputs(images=images, also=["masks"]), OUTPUTS, name="reconstruct")])
