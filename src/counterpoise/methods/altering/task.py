@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from counterpoise.methods.altering.objective import Judged, Objective, decide, judge, scores
+from counterpoise.methods.altering.objective import Judged, Objective, decide, judge, require_cells, scores
 from counterpoise.nn.builders import Builder
 from counterpoise.nn.epochs import Figures, Resumable, Trained, Trainee, digest, run_epochs
 from counterpoise.nn.networks import Masks, Networks, State, Weights, evaluate
@@ -49,6 +49,11 @@ class Task:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: Callable[[str, int, int], None] = field(default=lambda name, epoch, epochs: None)
     read: Callable[[Tensor], Tensor] = field(default=scores)
+
+    def __post_init__(self) -> None:
+        """Raise InputError unless both parts of D_val have rows of every class in both groups."""
+        for part, rows in (("fit", self.fit), ("select", self.select)):
+            require_cells(*self.labels(rows), classes=self.objective.classes, part=f"D_val ({part})")
 
     @property
     def validation(self) -> Int[Tensor, "R n"]:
