@@ -49,10 +49,11 @@ class CalibratedOdds:
 
     Attributes:
         cost: what is made equal: the mean score of the negatives (`fpr`), the mean of 1 − score of the positives
-            (`fnr`), or their mean weighted by how many there are.
+            (`fnr`: equal opportunity, what the altering paper takes it for), or their mean weighted by how many there
+            are. Where a group's cost cannot be raised as far as the other's, all its scores are replaced.
     """
 
-    cost: Literal["fpr", "fnr", "weighted"] = "weighted"
+    cost: Literal["fpr", "fnr", "weighted"] = "fnr"
 
 
 @dataclass(frozen=True)
