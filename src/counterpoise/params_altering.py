@@ -88,6 +88,20 @@ class LayerwiseParameters(Settings):
     entries: Count = 1024
 
 
+class InProcessingParameters(Settings):
+    """The peers that train from scratch; see `counterpoise.methods.altering.inprocessing`.
+
+    strength, opponent_lr: of those with an opponent.
+    """
+
+    epochs: Count = 30
+    batch_size: Count = 64
+    lr: Positive = 1e-3
+    augment: bool = False
+    strength: NotNegative = 1.0
+    opponent_lr: Positive = 1e-3
+
+
 class RejectOptionParameters(Settings):
     """Reject option classification; see `counterpoise.methods.altering.postprocessing.RejectOption`."""
 
@@ -115,6 +129,7 @@ class Altering(Settings):
     penalty: PenaltyParameters = PenaltyParameters()
     perturbation: PerturbationParameters = PerturbationParameters()
     layerwise: LayerwiseParameters = LayerwiseParameters()
+    in_processing: InProcessingParameters = InProcessingParameters()
     reject_option: RejectOptionParameters = RejectOptionParameters()
     calibrated: CalibratedParameters = CalibratedParameters()
     rounds: Count = 5

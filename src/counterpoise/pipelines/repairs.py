@@ -16,6 +16,7 @@ from torch import Tensor
 from counterpoise.methods.altering import catalogue
 from counterpoise.methods.altering.adversarial import Adversarial
 from counterpoise.methods.altering.finetuning import Penalty
+from counterpoise.methods.altering.inprocessing import Contested, InProcessing
 from counterpoise.methods.altering.layerwise import Layerwise
 from counterpoise.methods.altering.mask_discovery import MaskSettings
 from counterpoise.methods.altering.objective import Objective
@@ -114,6 +115,8 @@ def settings_of(altering: Altering, epochs: int | None) -> catalogue.Settings:
         block.model_dump() | ({} if epochs is None else {"epochs": epochs})
         for block in (altering.masks, altering.adversarial, altering.penalty)
     )
+    scratch = altering.in_processing.model_dump() | ({} if epochs is None else {"epochs": epochs})
+    opponent = {name: scratch.pop(name) for name in ("strength", "opponent_lr")}
     adversarial["warmup"] = min(adversarial["warmup"], adversarial["epochs"])
     learned = MaskSettings(**masks)
     return catalogue.Settings(
@@ -125,6 +128,8 @@ def settings_of(altering: Altering, epochs: int | None) -> catalogue.Settings:
         layerwise=Layerwise(**altering.layerwise.model_dump()),
         reject_option=RejectOption(**altering.reject_option.model_dump()),
         calibrated=CalibratedOdds(**altering.calibrated.model_dump()),
+        in_processing=InProcessing(**scratch),
+        contested=Contested(**scratch, **opponent),
         rounds=altering.rounds,
         diversity=altering.diversity,
         scale=altering.scale,

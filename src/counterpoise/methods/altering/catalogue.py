@@ -12,11 +12,15 @@ from torch import Tensor
 from counterpoise.errors import InputError, suggest
 from counterpoise.methods.altering import discovery, finetuning, grafting, netaug, postprocessing
 from counterpoise.methods.altering.adversarial import Adversarial
+from counterpoise.methods.altering.adversarial_debiasing import adversarial_debiasing
+from counterpoise.methods.altering.domains import domain_discriminative, domain_independent
+from counterpoise.methods.altering.inprocessing import Contested, InProcessing
 from counterpoise.methods.altering.layerwise import Layerwise, layerwise_optimization
 from counterpoise.methods.altering.mask_discovery import MaskSettings
 from counterpoise.methods.altering.objective import Judged
 from counterpoise.methods.altering.perturbation import Perturbation, random_perturbation
 from counterpoise.methods.altering.task import Repaired, Task, repaired
+from counterpoise.methods.altering.uniform_confusion import uniform_confusion
 from counterpoise.nn.networks import State, Weights
 
 Stage = Literal["mask_discovery", "reconstruct", "baselines"]
@@ -33,7 +37,8 @@ class Settings:
 
     Attributes:
         masks: of mask discovery; the paper's reading has its own rows and batch size.
-        grafting: rounds of external grafting.
+        in_processing, contested: of the peers that train from scratch, without and with an opponent.
+        rounds: of external grafting.
         diversity, scale: of network augmentation: the chance of a pruned weight to be back in an epoch, and α.
         consistency: γ of teacher pruning.
     """
@@ -46,6 +51,8 @@ class Settings:
     layerwise: Layerwise = field(default_factory=Layerwise)
     reject_option: postprocessing.RejectOption = field(default_factory=postprocessing.RejectOption)
     calibrated: postprocessing.CalibratedOdds = field(default_factory=postprocessing.CalibratedOdds)
+    in_processing: InProcessing = field(default_factory=InProcessing)
+    contested: Contested = field(default_factory=Contested)
     rounds: int = 5
     diversity: float = 0.05
     scale: float = 1.0
@@ -161,6 +168,18 @@ METHODS: dict[str, Method] = {
     ),
     "direct_penalty": Method(
         "baselines", lambda task, name, given: finetuning.direct_penalty(task, name, given.settings.penalty)
+    ),
+    "adversarial_debiasing": Method(
+        "baselines", lambda task, name, given: adversarial_debiasing(task, name, given.settings.contested)
+    ),
+    "uniform_confusion": Method(
+        "baselines", lambda task, name, given: uniform_confusion(task, name, given.settings.contested)
+    ),
+    "domain_discriminative": Method(
+        "baselines", lambda task, name, given: domain_discriminative(task, name, given.settings.in_processing)
+    ),
+    "domain_independent": Method(
+        "baselines", lambda task, name, given: domain_independent(task, name, given.settings.in_processing)
     ),
     "reject_option": Method(
         "baselines", lambda task, name, given: postprocessing.reject_option(task, name, given.settings.reject_option)
