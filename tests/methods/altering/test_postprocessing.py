@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -184,14 +183,6 @@ def test_a_replicate_is_the_same_beside_others_and_alone(method: str, unfair: Ca
 def test_more_classes_than_two_are_refused(method: str, unfair: Callable[..., Task]) -> None:
     with pytest.raises(InputError, match="3 classes, expected two"):
         METHODS[method](unfair(classes=3, bias="mean_bias"))
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_group_without_a_class_is_refused(method: str, unfair: Callable[..., Task]) -> None:
-    task = unfair()
-    y = torch.where(task.examples.s == 1, 0, task.examples.y)
-    with pytest.raises(InputError, match="D_val: a replicate has no row of class 1 in group 1"):
-        METHODS[method](replace(task, examples=replace(task.examples, y=y)))
 
 
 def test_what_cannot_be_fair_is_as_fair_as_can_be() -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.methods.altering.objective import Judged, Objective, decide, judge, require_cells, scores
+from counterpoise.methods.altering.objective import Judged, Objective, decide, judge, scores
 from counterpoise.methods.altering.task import Repaired, Task
 from counterpoise.nn.networks import evaluate
 
@@ -219,7 +219,7 @@ class _Known:
     """The base's scores, in double precision, of the rows that rules are fitted on and of those they decide.
 
     Raises:
-        InputError: more than two classes, or a class of a group without a row.
+        InputError: more than two classes.
     """
 
     def __init__(self, task: Task, name: str) -> None:
@@ -235,7 +235,6 @@ class _Known:
         )
         self.y, self.s = (labels.long() for labels in task.labels(task.validation))
         self.test_s = task.labels(task.test)[1].long()
-        require_cells(self.y, self.s, classes=2, part="D_val")
 
     def judged(self, prediction: Int64[Tensor, "R n"], threshold: Float64[Tensor, "R"]) -> Judged:
         """Return the figures of decisions on D_val."""
