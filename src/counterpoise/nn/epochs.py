@@ -95,9 +95,12 @@ def digest(*parts: Any) -> str:
     made = hashlib.sha256()
     for part in parts:
         if isinstance(part, tuple):
-            made.update(digest(*part).encode())
+            made.update(f"({digest(*part)})".encode())
+        elif isinstance(part, Tensor):
+            made.update(f"[{part.dtype} {list(part.shape)}]".encode())
+            made.update(part.detach().cpu().contiguous().numpy().tobytes())
         else:
-            made.update(part.contiguous().numpy().tobytes() if isinstance(part, Tensor) else repr(part).encode())
+            made.update(f"<{part!r}>".encode())
     return made.hexdigest()[:16]
 
 
