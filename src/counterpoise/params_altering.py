@@ -112,7 +112,7 @@ class RejectOptionParameters(Settings):
 class CalibratedParameters(Settings):
     """Calibrated equalized odds; see `counterpoise.methods.altering.postprocessing.CalibratedOdds`."""
 
-    cost: Literal["fpr", "fnr", "weighted"] = "weighted"
+    cost: Literal["fnr", "fpr", "weighted"] = "fnr"
 
 
 class Altering(Settings):

@@ -121,7 +121,10 @@ def features_of(network: Networks, task: Task) -> int:
 
 
 def train(task: Task, name: str, settings: InProcessing, trainee: FromScratch) -> list[Repaired]:
-    """Train on the rows that the base was trained on; return the best epoch and the last."""
+    """Train on the rows that the base was trained on; return the best epoch and the last.
+
+    Nothing is fitted to D_val, so that all of it serves to choose the epoch and the threshold.
+    """
     trained = task.train(
         trainee,
         name=name,
@@ -129,7 +132,7 @@ def train(task: Task, name: str, settings: InProcessing, trainee: FromScratch) -
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         rows=task.pretrain,
-        figures=lambda: validation_figures(task.judged(trainee.network, task.select)),
+        figures=lambda: validation_figures(task.judged(trainee.network, task.validation)),
         whole_batches=True,
     )
-    return both_epochs(task, name, trained)
+    return both_epochs(task, name, trained, rows=task.validation)
