@@ -17,6 +17,9 @@ side by side a model's last bits differ from those it gets with 5. At whole bloc
 kernel, so adding a model changes no other one, to the bit. It is also faster for narrow matrices (docs/performance.md).
 """
 
+ROWS_TOGETHER = 4
+"""Rows of a product that BLAS takes in one step; those left over go through other code."""
+
 VECTOR_BLOCK = 32
 """Numbers that the widest vector unit takes in a step; those left over at the end go through other code."""
 
@@ -56,13 +59,14 @@ def weighted(
 ) -> Float[Tensor, "b o n"]:
     """Return `w @ x + bias` for each `b`, each one's bits independent of how many stand beside it.
 
-    A product with a vector has its sums in an order that depends on where in memory the vector begins. So one output is
-    padded to a block of them, and one column is summed element by element, which is also ten times faster.
+    Products of one row, or of rows that are no multiple of four, have their sums in an order that depends on where in
+    memory they begin. So outputs are padded to a block of them, and one column is summed element by element, which is
+    also ten times faster.
     """
     outputs, columns = w.shape[1], x.shape[2]
     if columns == 1:
         return (w * x.mT).sum(dim=2, keepdim=True) + bias
-    if outputs == 1:
-        surplus = (0, 0, 0, COLUMN_BLOCK - 1)
+    if outputs % ROWS_TOGETHER:
+        surplus = (0, 0, 0, -outputs % COLUMN_BLOCK)
         bias, w = pad(bias, surplus), pad(w, surplus)
     return torch.baddbmm(bias, w, x)[:, :outputs]

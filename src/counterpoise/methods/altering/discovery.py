@@ -10,7 +10,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.methods.altering.mask_discovery import MaskDiscovery, MaskLoss, MaskSettings, pruned_share
+from counterpoise.methods.altering.mask_discovery import (
+    MaskDiscovery,
+    MaskLoss,
+    MaskSettings,
+    pruned_share,
+    warn_of_empty_layers,
+)
 from counterpoise.methods.altering.objective import binary_cross_entropy, fairness_loss, scores, task_loss
 from counterpoise.methods.altering.task import Repaired, Task, repaired, validation_figures
 from counterpoise.nn.epochs import Figures, Trained
@@ -52,7 +58,7 @@ def _train(
         judged = task.judged(trainee.network, task.select, masked(trainee.network.weights(), masks))
         return {**validation_figures(judged), "pruned": pruned_share(masks)}
 
-    return task.train(
+    trained = task.train(
         trainee,
         name=name,
         settings=(settings, *depends),
@@ -61,6 +67,8 @@ def _train(
         rows=rows,
         figures=figures,
     )
+    warn_of_empty_layers(trained.best, name, task.seeds)
+    return trained
 
 
 def balanced_rows(task: Task) -> Int[Tensor, "R n"]:

@@ -7,6 +7,7 @@ keeps weights changing sides while they are still undecided.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from counterpoise.nn.linalg import in_whole_blocks
 from counterpoise.nn.networks import Masks, Networks, Output, State, require_maskable
 from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.random import coarse_normals
+
+LOG = logging.getLogger(__name__)
 
 MaskLoss = Callable[[Output, Tensor, Tensor, Tensor], Tensor]
 """(output, y [R, B], s [R, B], rows [R, B]) to one loss per replicate [R]."""
@@ -150,6 +153,13 @@ def pruned_share(masks: Masks) -> Float[Tensor, "R"]:
 def pruned_by_layer(masks: Masks) -> dict[str, Float[Tensor, "R"]]:
     """Return the share of each layer's weights that each replicate prunes."""
     return {name: 1 - mask.flatten(1).double().mean(dim=1) for name, mask in masks.items()}
+
+
+def warn_of_empty_layers(masks: Masks, name: str, seeds: Sequence[int]) -> None:
+    """Log a warning for each layer of which a replicate has no weight left, so that its outputs are constant."""
+    for layer, share in pruned_by_layer(masks).items():
+        if empty := [seed for seed, one in zip(seeds, share.tolist(), strict=True) if one == 1]:
+            LOG.warning("%s: all weights of layer %s are pruned with seeds %s", name, layer, empty)
 
 
 def agreement(masks: Masks) -> Float[Tensor, "R R"]:
