@@ -94,6 +94,10 @@ class Networks(nn.Module, ABC):
         state = self.state()
         return {name: state[name] for name in self.maskable()}
 
+    @abstractmethod
+    def differentiable(self) -> dict[str, Float[Tensor, "R ..."]]:
+        """Return the maskable weights, whose gradients reach the parameters."""
+
     def copied(self) -> State:
         """Return a copy of the state."""
         return {name: tensor.clone() for name, tensor in self.state().items()}
@@ -200,6 +204,9 @@ class StackedNetwork(Networks):
     def maskable(self) -> tuple[str, ...]:
         return tuple(f"weight{layer}" for layer in range(self.layers))
 
+    def differentiable(self) -> dict[str, Float[Tensor, "R ..."]]:
+        return {name: self.get_parameter(name) for name in self.maskable()}
+
     def state(self) -> State:
         return {name: tensor.detach() for name, tensor in self.state_dict().items()}
 
@@ -249,6 +256,9 @@ class SingleNetwork(Networks):
         return tuple(
             f"{name}.weight" for name, layer in self.module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)
         )
+
+    def differentiable(self) -> dict[str, Float[Tensor, "R ..."]]:
+        return {name: self.module.get_parameter(name).unsqueeze(0) for name in self.maskable()}
 
     def state(self) -> State:
         return {name: tensor.detach().unsqueeze(0) for name, tensor in self.module.state_dict().items()}

@@ -30,7 +30,7 @@ class Task:
         pretrain: what the base was trained on. fit, select: the two parts of D_val, on which repairs are fitted and
             chosen. test: what is reported, and nothing else.
         seeds: one per replicate.
-        folder: of the states of trainings under way; None keeps none.
+        folder: of the states of trainings under way, on these examples and no others; None keeps none.
         device: where `build` puts networks; the base is on the CPU.
         progress: called with the name of a training and the number of each finished epoch.
         read: logits to scores; other than `scores` where a network's outputs are not the classes.
@@ -101,8 +101,8 @@ class Task:
         """
         resumable = None
         if self.folder is not None:
-            seeds = list(self.seeds)
-            known = digest(name, settings, epochs, batch_size, self.objective, seeds, rows, *self.base.values())
+            seen = (rows, *self.labels(rows), self.select, *self.base.values())
+            known = digest(name, settings, epochs, batch_size, self.objective, list(self.seeds), seen)
             resumable = Resumable(self.folder / f"{name}-{known}.pt")
         return run_epochs(
             trainee,

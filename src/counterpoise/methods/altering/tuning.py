@@ -47,7 +47,6 @@ class WeightTuning:
         self.network, self.loss, self.generators = network, loss, generators
         self.masks, self.augment = masks, augment
         self.parameters = list(network.parameters())
-        self.names = dict(network.named_parameters())
         self.move = optimizer.build(self.parameters, steps)
         self.operations = FORWARD_AND_BACKWARD * batch_size * sum(parameter.numel() for parameter in self.parameters)
 
@@ -70,7 +69,7 @@ class WeightTuning:
     def effective(self, masks: Masks | None = None) -> Weights | None:
         """Return W ⊙ M, differentiable in W; None where nothing is masked."""
         masks = self.masks if masks is None else masks
-        return None if masks is None else masked({name: self.names[name] for name in masks}, masks)
+        return None if masks is None else masked(self.network.differentiable(), masks)
 
     def outcome(self) -> State:
         state = self.network.state()
