@@ -33,7 +33,7 @@ class Trainee(Protocol):
     """Networks, masks or both, on their way."""
 
     operations: int
-    """Floating-point operations of a step, roughly: whether threads are worth waking."""
+    """Floating-point operations of a step in its largest layer, roughly: whether threads are worth waking."""
 
     def begin_epoch(self, epoch: int) -> None:
         """Do what is done once before the epoch's first batch; epochs count from 1."""

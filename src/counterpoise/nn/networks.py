@@ -26,7 +26,7 @@ from counterpoise.errors import InputError
 from counterpoise.nn.linalg import weighted
 from counterpoise.nn.training import Examples
 
-Weights = Mapping[str, Float[Tensor, "R ..."]]
+Weights = Mapping[str, Shaped[Tensor, "R ..."]]
 Masks = Mapping[str, Bool[Tensor, "R ..."]]
 """True where a weight stays."""
 State = dict[str, Tensor]

@@ -94,7 +94,7 @@ class MaskDiscovery:
         self.weights = torch.cat([weight.flatten(1) for weight in known.values()], dim=1)  # R, P
         self.m = torch.full_like(self.weights, settings.initial).requires_grad_()
         self.move = Optimizer(lr=settings.lr, fused=True).build([self.m], steps)
-        self.operations = FORWARD_AND_BACKWARD * settings.batch_size * self.weights.numel()
+        self.operations = FORWARD_AND_BACKWARD * settings.batch_size * max(weight.numel() for weight in known.values())
 
     def begin_epoch(self, epoch: int) -> None:
         """Nothing is done between epochs."""

@@ -48,7 +48,7 @@ class WeightTuning:
         self.masks, self.augment = masks, augment
         self.parameters = list(network.parameters())
         self.move = optimizer.build(self.parameters, steps)
-        self.operations = FORWARD_AND_BACKWARD * batch_size * sum(parameter.numel() for parameter in self.parameters)
+        self.operations = FORWARD_AND_BACKWARD * batch_size * max(parameter.numel() for parameter in self.parameters)
 
     def begin_epoch(self, epoch: int) -> None:
         """Nothing is done between epochs."""
