@@ -1,0 +1,191 @@
+"""Experiments that repair whole networks: what they leave, what a kill costs, and what cannot be repaired."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from counterpoise import params_altering
+from counterpoise.errors import InputError
+from counterpoise.fairness import confusion_counts
+from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.methods.altering import catalogue
+from counterpoise.nn.epochs import Resumable
+from counterpoise.params_altering import Altering
+from counterpoise.pipelines import repairs
+from counterpoise.storage import Checkpoint, read_checkpoint
+
+SEEDS = [0, 1]
+REPAIRS = ["mask_only", "prune_adversarial_finetuning", "netaug"]
+METHODS = [*REPAIRS, "baseline", "threshold", "equalized_odds_postprocessing"]
+FEW = {"seeds": 2, "alterings": {"tables": {"methods": METHODS}}}
+IMAGES = {
+    "seeds": 2,
+    "alterings": {"images": {"methods": ["mask_only", "prune_adversarial_finetuning", "baseline"]}},
+}
+
+
+@pytest.fixture(scope="module")
+def compas(project_factory: Any) -> Any:
+    made = project_factory("alter_compas")
+    made.run("alter_compas", params=FEW)
+    return made
+
+
+@pytest.fixture(scope="module")
+def images(project_factory: Any) -> Any:
+    made = project_factory("alter_cifar10s")
+    made.run("alter_cifar10s", params=IMAGES)
+    return made
+
+
+class TestWhatItLeaves:
+    def test_every_method_is_there_with_its_last_epoch(self, compas: Any) -> None:
+        table = pd.read_parquet(compas.file("08_reporting/alter_compas/repairs.parquet"))
+        assert set(table["variant"]) == {*METHODS, *(f"{name}_last" for name in REPAIRS)}
+        assert table.groupby("variant").size().eq(len(SEEDS)).all()
+        assert set(table.loc[table["epoch"].notna(), "method"]) == set(REPAIRS)
+        assert set(table.loc[table["needs_group"], "method"]) == {"equalized_odds_postprocessing"}
+
+    def test_metrics_are_those_of_the_predictions(self, compas: Any) -> None:
+        metrics = pd.read_parquet(compas.file("08_reporting/alter_compas/metrics.parquet"))
+        for key, own in compas.predictions.groupby(["variant", "seed"]):
+            y, said, s = (torch.tensor(own[name].to_numpy()) for name in ("y", "prediction", "s"))
+            counts = confusion_counts(y, said, s, groups=2, classes=2)
+            for metric in ("eod", "balanced_accuracy"):
+                row = metrics.set_index(["variant", "seed"]).loc[key].set_index("metric")
+                known = row.loc[metric, "value"]
+                assert known == pytest.approx(COUNT_METRICS[metric](counts).item(), nan_ok=True)
+
+    def test_decisions_are_the_scores_above_the_threshold_that_was_chosen(self, compas: Any) -> None:
+        table = pd.read_parquet(compas.file("08_reporting/alter_compas/repairs.parquet"))
+        for row in table[~table["needs_group"]].itertuples():
+            own = compas.predictions.query("variant == @row.variant and seed == @row.seed")
+            assert ((own["score"] > row.threshold) == (own["prediction"] == 1)).all()
+
+    def test_pruned_weights_are_zero_in_the_models_that_leave(self, compas: Any) -> None:
+        masks = repairs.read_masks(read_checkpoint(compas.file("06_models/alter_compas/masks.safetensors")))["first"]
+        pretrained = read_checkpoint(compas.file("06_models/alter_compas/pretrained.safetensors")).tensors
+        masked = read_checkpoint(compas.file("06_models/alter_compas/masked_networks.safetensors")).tensors
+        tuned = read_checkpoint(compas.file("06_models/alter_compas/reconstructed.safetensors")).tensors
+        pruned = 0
+        for name, mask in masks.items():
+            assert torch.equal(masked[f"mask_only.{name}"], pretrained[name] * mask)
+            assert (tuned[f"prune_adversarial_finetuning.{name}"][~mask] == 0).all()
+            pruned += int((~mask).sum())
+        assert pruned
+
+    def test_the_report_says_what_repairs_are_judged_by(self, compas: Any) -> None:
+        html = compas.file("08_reporting/alter_compas/report.html").read_text()
+        for said in ("Repairs in the paper", "Performance and bias of every repair", "figure-plane", "critic"):
+            assert said in html, said
+
+    def test_images_too(self, images: Any) -> None:
+        predictions = images.predictions
+        assert set(predictions["prediction"]) <= set(range(10))
+        test = predictions[(predictions["variant"] == "baseline") & (predictions["seed"] == 0)]
+        assert test.groupby(["y", "s"]).size().nunique() == 1
+        metrics = pd.read_parquet(images.file("08_reporting/alter_cifar10s/metrics.parquet"))
+        value = metrics.query("variant == 'baseline' and seed == 0 and metric == 'accuracy'")["value"].item()
+        assert value == pytest.approx((test["y"] == test["prediction"]).mean())
+
+    def test_nothing_is_left_half_done(self, compas: Any, images: Any) -> None:
+        for made in (compas, images):
+            assert made.leftovers() == []
+            assert list(made.data.glob("06_models/under_way/*")) == []
+
+
+class TestAKilledRun:
+    def test_goes_on_at_its_epoch_with_the_same_results(
+        self, images: Any, project: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Killed after the first epoch of the second replicate's network; only what was missing is trained again."""
+        saved: list[str] = []
+        save = Resumable.save
+
+        def dying(self: Resumable, state: Any) -> None:
+            save(self, state)
+            saved.append(str(self.path))
+            if len(saved) == EPOCHS + 1:
+                raise KeyboardInterrupt
+
+        stop = {"to_nodes": ["pretrain.train_base"]}
+        with monkeypatch.context() as patch:
+            patch.setattr(Resumable, "save", dying)
+            with pytest.raises(KeyboardInterrupt):
+                project.run("alter_cifar10s", params=IMAGES, **stop)
+        assert len(set(saved)) == len(SEEDS)
+        counted: list[int] = []
+        monkeypatch.setattr(Resumable, "save", lambda self, state: (save(self, state), counted.append(state["epoch"])))
+        project.run("alter_cifar10s", params=IMAGES, **stop)
+        assert counted == [EPOCHS]
+        again, once = (
+            read_checkpoint(made.file("06_models/alter_cifar10s/pretrained.safetensors")) for made in (project, images)
+        )
+        assert again.tensors.keys() == once.tensors.keys()
+        assert all(torch.equal(again.tensors[name], once.tensors[name]) for name in once.tensors)
+
+
+EPOCHS = 2
+"""Of the base on images in the environment smoke."""
+
+
+class TestParameters:
+    @pytest.mark.parametrize("block", ["masks", "adversarial", "penalty", "perturbation", "layerwise", "reject_option"])
+    def test_defaults_are_those_of_the_methods(self, block: str) -> None:
+        ours = getattr(Altering(methods=("baseline",)), block).model_dump()
+        theirs = getattr(catalogue.Settings(), block)
+        assert ours == {name: getattr(theirs, name) for name in ours}
+        assert set(ours) == {field.name for field in fields(theirs)} - {"reading", "critic"}
+
+    def test_all_that_is_said_reaches_the_methods(self) -> None:
+        said = Altering(
+            methods=("baseline",),
+            rounds=3,
+            diversity=0.2,
+            scale=0.5,
+            consistency=2.0,
+            paper_batch_size=16,
+            in_processing=params_altering.InProcessingParameters(strength=0.3, epochs=7),
+            calibrated=params_altering.CalibratedParameters(cost="fnr"),
+        )
+        made = repairs.settings_of(said, None)
+        assert (made.rounds, made.diversity, made.scale, made.consistency) == (3, 0.2, 0.5, 2.0)
+        assert (made.paper_masks.batch_size, made.paper_masks.reading) == (16, "paper")
+        assert (made.contested.strength, made.contested.epochs, made.in_processing.epochs) == (0.3, 7, 7)
+        assert made.calibrated.cost == "fnr"
+        assert {repairs.settings_of(said, 2).adversarial.epochs, repairs.settings_of(said, 2).masks.epochs} == {2}
+
+    @pytest.mark.parametrize(
+        ("params", "sentence"),
+        [
+            ({"alterings": {"tables": {"methods": ["netaugg"]}}}, "'netaugg' is unknown.*netaug"),
+            (
+                {"alterings": {"tables": {"methods": ["mask_only", "prune_guided_by_netaug"]}}},
+                "needs 'netaug' as its teacher",
+            ),
+            ({"alterings": {"tables": {"masks": {"prunable": 1.5}}}}, "prunable"),
+            ({"objectives": {"eod": {"margin": 0.05}}}, "tolerance 0.05 is not above the margin 0.05"),
+            ({"objectives": {"eod": {"bias": "mean_bias"}}}, "'mean_bias' for more than two"),
+            ({"convnets": {"faces": {"width": 12}}}, "multiple of 8"),
+        ],
+    )
+    def test_bad_input_is_one_sentence_before_anything_is_trained(
+        self, project: Any, params: dict[str, Any], sentence: str
+    ) -> None:
+        with pytest.raises(InputError, match=sentence):
+            project.run("alter_compas", params=params)
+        assert not list(project.data.glob("06_models/*/*.safetensors"))
+
+
+def test_results_of_replicates_that_ran_apart_are_put_together(compas: Any) -> None:
+    """Masks keep discovery, weight and replicate through a file."""
+    checkpoint = read_checkpoint(compas.file("06_models/alter_compas/masks.safetensors"))
+    found = repairs.read_masks(checkpoint)
+    apart = [{kind: {n: m[r : r + 1] for n, m in own.items()} for kind, own in found.items()} for r in range(2)]
+    again = repairs.write_masks(catalogue.join_weights(apart), Checkpoint({}, checkpoint.header))
+    assert all(torch.equal(again.tensors[name], mask) for name, mask in checkpoint.tensors.items())
