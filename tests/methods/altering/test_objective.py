@@ -52,16 +52,15 @@ def test_the_threshold_is_the_best_of_the_grid(
     judged = judge(objective, score, *labels, aim=aim)  # type: ignore[arg-type]
     y, s = labels
     for r in range(R):
-        found: list[tuple[float, float, float, float, float]] = []
-        for threshold in torch.linspace(0, 1, THRESHOLDS, dtype=torch.float64):
-            decisions = (score[r, :, 0].double() > threshold).long()
-            counts = confusion_counts(y[r], decisions, s[r], groups=2, classes=2)
-            performance = COUNT_METRICS["balanced_accuracy"](counts).item()
-            gap = COUNT_METRICS[bias](counts).item()
+        grid = torch.linspace(0, 1, THRESHOLDS, dtype=torch.float64)
+        decisions = (score[r, :, 0].double() > grid.unsqueeze(1)).long()
+        counts = confusion_counts(y[r], decisions, s[r], groups=2, classes=2)
+        performances, gaps = COUNT_METRICS["balanced_accuracy"](counts), COUNT_METRICS[bias](counts)
+        found = []
+        for threshold, performance, gap in zip(grid.tolist(), performances.tolist(), gaps.tolist(), strict=True):
             phi = performance if abs(gap) < objective.bound else 0.0
-            value = phi if aim == "phi" else performance
-            found.append((value, -abs(threshold.item() - 0.5), phi, performance, gap))
-        value, distance, phi, performance, gap = max(found)
+            found.append((phi if aim == "phi" else performance, -abs(threshold - 0.5), phi, performance, gap))
+        _, distance, phi, performance, gap = max(found)
         assert judged.phi[r].item() == pytest.approx(phi)
         assert judged.performance[r].item() == pytest.approx(performance)
         assert judged.bias[r].item() == pytest.approx(gap)
@@ -186,3 +185,12 @@ def test_cells_are_asked_for_in_every_replicate() -> None:
     require_cells(y, s, classes=2, part="part")
     with pytest.raises(InputError, match="part: a replicate has no row of class 1 in group 1"):
         require_cells(y, torch.tensor([[0, 0, 1, 1], [0, 0, 1, 0]]), classes=2, part="part")
+
+
+def test_a_class_that_is_never_predicted_is_within_no_tolerance() -> None:
+    y, s = torch.tensor([[0, 1, 2, 0, 1, 2]]), torch.tensor([[0, 0, 0, 1, 1, 1]])
+    score = torch.nn.functional.one_hot(torch.tensor([[0, 1, 0, 0, 1, 0]]), 3).double()
+    judged = judge(Objective("mean_bias", "accuracy", classes=3), score, y, s)
+    assert judged.bias.isnan().all()
+    assert judged.phi.tolist() == [0.0]
+    assert judged.performance.tolist() == pytest.approx([4 / 6])

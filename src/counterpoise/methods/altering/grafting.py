@@ -49,7 +49,7 @@ def internal_graft(
 
     In a convolution whole filters are grafted: as many as the holes would fill, those with most holes are replaced by
     the kept ones of the largest ℓ1 norm. Holes in other filters stay empty. Where fewer are left than there are holes,
-    the largest are taken again.
+    the largest are taken again; where none is left, the holes stay.
     """
     made = weight * mask
     for r, generator in enumerate(generators):
@@ -59,19 +59,19 @@ def internal_graft(
             wanted = math.ceil(int(holes.sum()) / filled.shape[1])
             order = holes.argsort(descending=True, stable=True)
             receivers, donors = order[:wanted], order[wanted:]
-            filled[receivers] = filled[_largest(filled.abs().sum(dim=1), donors, wanted, generator)]
+            strength = filled.abs().sum(dim=1)
         else:
             filled = made[r].flatten()
             kept = mask[r].bool().flatten()
             receivers, donors = (~kept).nonzero().flatten(), kept.nonzero().flatten()
-            filled[receivers] = filled[_largest(filled.abs(), donors, len(receivers), generator)]
+            strength = filled.abs()
+        if len(receivers) and len(donors):
+            filled[receivers] = filled[_largest(strength, donors, len(receivers), generator)]
     return made
 
 
 def _largest(strength: Tensor, donors: Tensor, wanted: int, generator: torch.Generator) -> Tensor:
-    """Return `wanted` of the donors, the strongest first in line, in an order of chance; no donor, none."""
-    if not wanted or not len(donors):
-        return donors[:0]
+    """Return `wanted` of the donors, the strongest first in line, in an order of chance."""
     ranked = donors[strength[donors].argsort(descending=True, stable=True)]
     chosen = ranked.repeat(math.ceil(wanted / len(ranked)))[:wanted]
     return chosen[torch.randperm(wanted, generator=generator)]

@@ -6,6 +6,7 @@ classifier is fair and has balanced accuracy one half, so there is always a thre
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from counterpoise.errors import InputError
-from counterpoise.fairness import confusion_counts
+from counterpoise.fairness import UndefinedMetricWarning, confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.nn.linalg import in_whole_blocks
 
@@ -141,7 +142,7 @@ def judge(
 
     Two classes: the threshold of a grid of 1001 with the highest Φ; among equals the one nearest to one half. With
     `aim="performance"`, that with the highest performance, whatever the bias. More classes: the likeliest class, and
-    the threshold is NaN.
+    the threshold is NaN; the bias too where a class is never predicted, which is within no tolerance.
     """
     if score.shape[-1] > 1:
         counts = confusion_counts(y, score.argmax(dim=-1), s, groups=2, classes=objective.classes).unsqueeze(1)
@@ -150,7 +151,9 @@ def judge(
         grid = torch.linspace(0, 1, THRESHOLDS, dtype=torch.float64)
         counts = _counts_at(grid, score.squeeze(-1), y, s)
     performance = COUNT_METRICS[objective.performance](counts)
-    bias = COUNT_METRICS[objective.bias](counts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)  # of a class that is never predicted, in every epoch
+        bias = COUNT_METRICS[objective.bias](counts)
     phi = performance.where(bias.abs() < objective.bound, 0)
     value = phi if aim == "phi" else performance
     central = -(grid - 0.5).abs().nan_to_num()
