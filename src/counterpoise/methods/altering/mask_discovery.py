@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -105,11 +106,13 @@ class MaskDiscovery:
         leaves = {name: part.requires_grad_() for name, part in self._split(self.weights * kept).items()}
         value = self.loss(self.network(x, leaves), y, s, rows)
         gradients = torch.autograd.grad(value.sum(), list(leaves.values()))
-        gradient = torch.cat([part.flatten(1) for part in gradients], dim=1).mul_(self.weights)
+        gradient = torch.cat([part.flatten(1) for part in gradients], dim=1)
         pruned = 1 - kept.mean(dim=1)
-        if self.settings.prunable is not None:
-            slope = sparsity_gradient(pruned, self.settings.prunable, m.shape[1])
-            gradient += self.settings.sparsity_weight * slope.unsqueeze(1)
+        if self.settings.prunable is None:
+            gradient.mul_(self.weights)
+        else:
+            slope = sparsity_gradient(pruned, self.settings.prunable, m.shape[1]) * self.settings.sparsity_weight
+            gradient = torch.addcmul(slope.unsqueeze(1), gradient, self.weights)
         sigma = in_whole_blocks(torch.sigmoid, m)
         torch.ops.aten.sigmoid_backward.grad_input(gradient, sigma, grad_input=self.m.grad)  # · σ (1 − σ)
         self.move()
@@ -117,8 +120,9 @@ class MaskDiscovery:
 
     def _undecided(self, m: Float[Tensor, "R P"]) -> Float[Tensor, "R P"]:
         """m̂ = m + noise with standard deviation m / 2 within its bounds."""
-        spread = (0.5 * m).clamp(self.settings.noise_low, self.settings.noise_high)
-        return spread.mul_(coarse_normals(self.generators, m.shape[1], m.device)).add_(m)
+        doubled = m.clamp(2 * self.settings.noise_low, 2 * self.settings.noise_high)
+        noise = coarse_normals(self.generators, m.shape[1], m.device)
+        return in_whole_blocks(partial(torch.addcmul, value=0.5), m, doubled, noise.to(m))
 
     def _split(self, flat: Tensor) -> dict[str, Tensor]:
         parts = flat.split(self.sizes, dim=1)
