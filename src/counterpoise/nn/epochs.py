@@ -53,7 +53,7 @@ class Trainee(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training has led to.
+    """What a training has led to; its tensors are on the CPU.
 
     Attributes:
         best: the outcome at each replicate's epoch with the highest judgement, of equals the earliest.
@@ -129,7 +129,7 @@ def run_epochs(
     """
     keep_freed_memory()
     replicates = len(rows)
-    best = {name: tensor.clone() for name, tensor in trainee.outcome().items()}
+    best = {name: tensor.to("cpu", copy=True) for name, tensor in trainee.outcome().items()}
     highest = torch.full((replicates,), -math.inf, dtype=torch.float64)
     best_epoch = torch.zeros(replicates, dtype=torch.int64)
     curves: dict[str, Float64[Tensor, "R E"]] = {}
@@ -176,5 +176,5 @@ def run_epochs(
                 )
             if on_epoch is not None:
                 on_epoch(epoch)
-    last = {name: tensor.clone() for name, tensor in trainee.outcome().items()}
+    last = {name: tensor.to("cpu", copy=True) for name, tensor in trainee.outcome().items()}
     return Trained(best, last, best_epoch, curves)

@@ -112,7 +112,7 @@ def keep(kept: State, state: Mapping[str, Tensor], chosen: Bool[Tensor, "R"]) ->
     """Copy the chosen replicates' part of `state` into `kept`, in place."""
     for name, tensor in state.items():
         owned = chosen.to(tensor.device).view(-1, *[1] * (tensor.ndim - 1))
-        kept[name].copy_(torch.where(owned, tensor, kept[name]))
+        kept[name].copy_(torch.where(owned, tensor, kept[name].to(tensor.device)))
 
 
 class StackedNetwork(Networks):
@@ -195,7 +195,7 @@ class StackedNetwork(Networks):
             return None
         sizes = [width * rows for width in self.widths[1:-1]]
         draws = torch.stack([torch.rand(sum(sizes), generator=generator) for generator in generators])
-        kept = (draws >= self.dropout).to(draws.dtype).mul_(1 / (1 - self.dropout))
+        kept = (draws >= self.dropout).to(draws.dtype).mul_(1 / (1 - self.dropout)).to(self.device)
         return [
             part.view(self.replicates, width, rows)
             for part, width in zip(kept.split(sizes, dim=1), self.widths[1:-1], strict=True)
@@ -296,6 +296,7 @@ def evaluate(network: Networks, examples: Examples, rows: Int[Tensor, "R m"], we
     """Return what the networks say of each replicate's rows, with running statistics and without dropout."""
     before = network.training
     network.eval()
+    weights = None if weights is None else {name: weight.to(network.device) for name, weight in weights.items()}
     outputs = [
         network(examples.take(part)[0].to(network.device), weights) for part in rows.split(EVALUATED_ROWS, dim=1)
     ]

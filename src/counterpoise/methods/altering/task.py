@@ -178,7 +178,7 @@ def repaired(
     network, chosen_on = task.network(state), task.select if rows is None else rows
     judged = task.judged(network, chosen_on, weights, aim=aim)
     score = task.read(evaluate(network, task.examples, task.test, weights).logits)
-    final = network.copied() | dict(weights or {})
+    final = {name: tensor.cpu() for name, tensor in (network.copied() | dict(weights or {})).items()}
     prediction = decide(score, judged.threshold)
     return Repaired(name, score, prediction, judged, chosen_on.shape[1], state=final, **known)
 

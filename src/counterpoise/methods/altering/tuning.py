@@ -45,7 +45,8 @@ class WeightTuning:
         augment: bool = False,
     ) -> None:
         self.network, self.loss, self.generators = network, loss, generators
-        self.masks, self.augment = masks, augment
+        self.masks = None if masks is None else {name: mask.to(network.device) for name, mask in masks.items()}
+        self.augment = augment
         self.parameters = list(network.parameters())
         self.move = optimizer.build(self.parameters, steps)
         self.operations = FORWARD_AND_BACKWARD * batch_size * max(parameter.numel() for parameter in self.parameters)
