@@ -1,0 +1,49 @@
+"""One run of an experiment with a frontier, which all tests of this folder read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from counterpoise.params import Dataset, Seeds, Selection
+from counterpoise.storage import read_checkpoint
+
+EXPERIMENT = "frontier_adult"
+PEERS = ("logistic", "threshold_optimizer")
+SEEDS = Seeds((0, 1, 2))
+TABLES = ("selection", "tolerances", "hypervolumes", "hypervolume_differences", "importance_effect")
+
+
+@pytest.fixture(scope="module")
+def project(run_once: Callable[..., Any]) -> Any:
+    return run_once("frontier", EXPERIMENT, peers={"methods": list(PEERS)})
+
+
+@pytest.fixture(scope="module")
+def left(project: Any) -> dict[str, Any]:
+    """The run's artifacts by name."""
+    found: dict[str, Any] = {
+        path.stem: read_checkpoint(path) for path in project.data.glob(f"*/{EXPERIMENT}/*.safetensors")
+    }
+    found |= {path.stem: pd.read_parquet(path) for path in project.data.glob(f"*/{EXPERIMENT}/*.parquet")}
+    return found | {name: pd.read_csv(project.file(f"08_reporting/*/{name}.csv")) for name in TABLES}
+
+
+@pytest.fixture(scope="module")
+def blocks(project: Any) -> dict[str, Any]:
+    return json.loads(project.file("08_reporting/*/report.json").read_text())["settings"]
+
+
+@pytest.fixture(scope="module")
+def inputs(left: dict[str, Any], blocks: dict[str, Any]) -> dict[str, Any]:
+    """What `judge` reads."""
+    names = ("frontier_outcomes", "peer_outcomes", "samples", "splits")
+    return {name: left[name] for name in names} | {
+        "dataset": Dataset.model_validate(blocks["dataset"]),
+        "selection": Selection.model_validate(blocks["selection"]),
+        "seeds": SEEDS,
+    }
