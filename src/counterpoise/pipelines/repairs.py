@@ -265,7 +265,7 @@ def networks(results: Sequence[Repaired], pretrained: Checkpoint, **header: Any)
     return Checkpoint(tensors, as_header(variants=variants, **known, **origin(pretrained), **header))
 
 
-def write_masks(masks: dict[str, Weights], pretrained: Checkpoint) -> Checkpoint:
+def write_masks(masks: Mapping[str, Mapping[str, Tensor]], pretrained: Checkpoint) -> Checkpoint:
     """Store masks as `<discovery>.<weight>`, bool [R, ...]."""
     tensors = {f"{kind}.{name}": mask.bool() for kind, own in masks.items() for name, mask in own.items()}
     return Checkpoint(tensors, as_header(architecture="masks", **origin(pretrained)))

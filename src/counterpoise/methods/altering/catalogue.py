@@ -229,7 +229,7 @@ def join(results: Sequence[list[Repaired]]) -> list[Repaired]:
     return [_concatenated(same) for same in zip(*results, strict=True)]
 
 
-def join_weights(found: Sequence[Mapping[str, Weights]]) -> dict[str, Weights]:
+def join_weights(found: Sequence[Mapping[str, Mapping[str, Tensor]]]) -> dict[str, dict[str, Tensor]]:
     """Put the masks of several replicates behind one another on the axis R, by discovery and weight."""
     return {
         kind: {name: torch.cat([one[kind][name] for one in found]) for name in weights}
