@@ -26,7 +26,8 @@ INTRODUCTION = """# Results
 
 Measured on real data, ten seeds, mean ± standard deviation on the test part, with what the paper prints in brackets.
 The files behind each table lie beside this page, which is written by `benchmarks/collect_results.py`. What follows from
-the numbers is in [Replication](../replication.md) and [The frontier](../frontier.md).
+the numbers is in [Replication](../replication.md), [The frontier](../frontier.md) and
+[Altering the weights](../altering.md).
 
 The experiments on images ran in the environment `laptop`: the first 10,000 CelebA faces at half size, 13,224 LFW faces,
 features of EfficientNet-Lite0 at 128 pixels in float32; the paper uses ResNet-18 and all of CelebA. The attribute Heavy
@@ -49,6 +50,10 @@ def collect(experiment: Experiment) -> None:
     for name in COPIED:
         if (source / name).is_file():
             pd.read_csv(source / name).to_csv(target / name, index=False, float_format="%.6g")
+    if experiment.altering is not None:
+        tables = json.loads((source / "report.json").read_text())["tables"]
+        for name, table in zip(("repairs", "how_chosen"), tables, strict=False):
+            pd.DataFrame(table["rows"], columns=table["columns"]).to_csv(target / f"{name}.csv", index=False)
     if (source / "tolerances.csv").is_file():
         sweep = pd.read_csv(source / "tolerances.csv")
         keys = ["family", "criterion", "tolerance"]
@@ -64,7 +69,12 @@ def section(experiment: Experiment) -> str:
     summary = pd.read_csv(folder / "summary.csv")
     lines = [f"## `{experiment.name}`", "", experiment.title, ""]
     variants = list(dict.fromkeys(summary["variant"]))
-    if len(variants) <= LONGEST:
+    if experiment.altering is not None:
+        repairs = pd.read_csv(folder / "repairs.csv", dtype=str, keep_default_na=False)
+        lines += ["| " + " | ".join(repairs.columns) + " |", "|" + "---|" * len(repairs.columns)]
+        lines += ["| " + " | ".join(row) + " |" for row in repairs.to_numpy().tolist()]
+        lines += ["", f"How each was chosen: [how_chosen.csv]({experiment.name}/how_chosen.csv)."]
+    elif len(variants) <= LONGEST:
         lines += ["| variant | " + " | ".join(map(wording.metric_label, METRICS)) + " |", "|---|---|---|---|"]
         for variant in variants:
             own = summary[summary["variant"] == variant].set_index("metric")

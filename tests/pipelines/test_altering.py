@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from typing import Any
 
@@ -15,8 +16,10 @@ from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.methods.altering import catalogue
 from counterpoise.nn.epochs import Resumable
-from counterpoise.params_altering import Altering
+from counterpoise.params import Compute, Dataset, Seeds
+from counterpoise.params_altering import Altering, ObjectiveSettings
 from counterpoise.pipelines import repairs
+from counterpoise.pipelines.reconstruct.nodes import reconstruct
 from counterpoise.storage import Checkpoint, read_checkpoint
 
 # Networks that have seen their images twice need not predict every class.
@@ -183,6 +186,30 @@ class TestParameters:
         with pytest.raises(InputError, match=sentence):
             project.run("alter_compas", params=params)
         assert not list(project.data.glob("06_models/*/*.safetensors"))
+
+
+def test_masks_of_another_network_are_refused(compas: Any) -> None:
+    settings = json.loads(compas.file("08_reporting/alter_compas/report.json").read_text())["settings"]
+    read = {
+        name: read_checkpoint(compas.file(f"0*/alter_compas/{name}.safetensors"))
+        for name in ("splits", "pretrained", "masks")
+    }
+    foreign = {name: mask for name, mask in read["masks"].tensors.items() if name != "first.weight3"}
+    with pytest.raises(InputError, match="'weight3' is missing, expected masks of weight0, weight1"):
+        reconstruct(
+            pd.read_parquet(compas.file("05_model_input/alter_compas/samples.parquet")),
+            read["splits"],
+            read["pretrained"],
+            Dataset.model_validate(settings["dataset"]),
+            settings["network"],
+            ObjectiveSettings.model_validate(settings["objective"]),
+            Altering.model_validate(settings["altering"]),
+            compas.data / "under_way",
+            Compute(backend="serial"),
+            None,
+            Seeds((0, 1)),
+            Checkpoint(foreign, read["masks"].header),
+        )
 
 
 def test_results_of_replicates_that_ran_apart_are_put_together(compas: Any) -> None:

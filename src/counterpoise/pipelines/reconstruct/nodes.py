@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from counterpoise.nn.networks import require_fitting
 from counterpoise.params import Compute, Dataset, Seeds
 from counterpoise.params_altering import Altering, ObjectiveSettings
 from counterpoise.pipelines import repairs
@@ -32,7 +33,14 @@ def reconstruct(
 
     Returns:
         The networks; their predictions, how each was chosen, and learning curves.
+
+    Raises:
+        InputError: the masks are of another network.
     """
     folder = training_states / f"reconstruct-{splits.header['digests']['samples'][:16]}"
     task = repairs.task_of(samples, splits, pretrained, dataset, network, objective, seeds, folder, pixels)
-    return repairs.run_stage(task, "reconstruct", altering, epochs, compute, pretrained, repairs.read_masks(masks))
+    found = repairs.read_masks(masks)
+    weights = {name: pretrained.tensors[name] for name in task.replicate(0).network().maskable()}
+    for own in found.values():
+        require_fitting(own, weights)
+    return repairs.run_stage(task, "reconstruct", altering, epochs, compute, pretrained, found)
