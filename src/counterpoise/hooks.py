@@ -26,11 +26,9 @@ from counterpoise.pipelines.assemble import CHOSEN_BLOCKS, artifact, blocks, par
 from counterpoise.pipelines.evidence import applicable
 from counterpoise.pipelines.heads import grid, settings_of
 from counterpoise.reporting import summary_panel
+from counterpoise.reporting.wording import LAST
 from counterpoise.storage import path_of, require_writable
 from counterpoise.tracking import SQLITE, Tracker, TrackingSettings, flat
-
-LAST = "_last"
-"""At the end of the names of variants that are last epochs: the terminal shows the chosen ones."""
 
 IMAGENET_CLASSES = 1000
 LIBRARIES = ("counterpoise", "kedro", "mlflow", "numpy", "pandas", "scikit-learn", "torch")

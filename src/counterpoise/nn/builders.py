@@ -25,7 +25,6 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @runtime_checkable
-@runtime_checkable
 class Builder(Protocol):
     """Makes networks with the initial weights of its seeds."""
 

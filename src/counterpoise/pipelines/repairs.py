@@ -24,19 +24,18 @@ from counterpoise.methods.altering.perturbation import Perturbation
 from counterpoise.methods.altering.postprocessing import CalibratedOdds, RejectOption
 from counterpoise.methods.altering.task import Repaired, Task
 from counterpoise.nn.builders import Builder, ResNetBuilder, StackedBuilder
-from counterpoise.nn.compute import as_completed
+from counterpoise.nn.compute import replicate
 from counterpoise.nn.networks import Weights
 from counterpoise.params import Compute, Dataset, Network, Seeds
 from counterpoise.params_altering import Altering, ConvNet, ObjectiveSettings
 from counterpoise.pipelines.arrays import examples, feature_matrix, origin, require_seeds, rows
 from counterpoise.pipelines.predictions import predictions_of
 from counterpoise.pipelines.progress import training_progress, trainings_progress
+from counterpoise.reporting.wording import LAST
 from counterpoise.storage import Checkpoint, as_header
 
 NEEDS_GROUP = frozenset({"reject_option", "equalized_odds_postprocessing", "calibrated_equalized_odds"})
 """Methods that ask for the group of whom they judge."""
-
-LAST = "_last"
 
 STATISTICS = ("mean", "scale")
 
@@ -149,13 +148,9 @@ def run(
         with trainings_progress() as follow:
             results = [function(replace(task, progress=follow), *arguments)]
     else:
-        done: dict[int, Any] = {}
-        shared = (task, function, arguments)
+        shared, where = (task, function, arguments), compute.model_dump()
         with training_progress(description, len(seeds)) as advance:
-            for position, result in as_completed(_one, range(len(seeds)), shared=shared, **compute.model_dump()):
-                done[position] = result
-                advance(position)
-        results = [done[position] for position in range(len(seeds))]
+            results = replicate(_one, range(len(seeds)), shared=shared, on_done=advance, **where)
     return results
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from counterpoise.errors import InputError, suggest
 from counterpoise.reporting._frames import require_columns
 from counterpoise.reporting.tables import test_rows, variant_order
+from counterpoise.reporting.wording import LAST as LAST
 from counterpoise.reporting.wording import METHOD_TITLES, method_title, split_part
 
 REPAIR_KEYS: Final = (
@@ -33,8 +34,6 @@ REPAIR_KEYS: Final = (
 )
 OBJECTIVE_KEYS: Final = ("bias", "performance", "tolerance", "margin")
 ACCURACIES: Final = ("balanced_accuracy", "accuracy")
-LAST: Final = "_last"
-"""At the end of a variant's name: the model of the last epoch, where the name without it is that of the best epoch."""
 CONTROLS: Final = ("threshold", "mask_only", "random_mask", "direct_penalty")
 """Methods of no paper, run to see what the others owe to their parts."""
 

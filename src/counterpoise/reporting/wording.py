@@ -12,6 +12,8 @@ from typing import Any, Final
 from counterpoise.fairness import METRICS
 
 # What an experiment is about, first; the order in which metrics appear everywhere.
+LAST: Final = "_last"
+"""At the end of a variant's name: the model of the last epoch, where the name without it is that of the best epoch."""
 HEADLINE_METRICS: Final = ("err", "delta_eo", "delta_dp")
 
 METHOD_TITLES: Final[Mapping[str, str]] = {

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterpoise.methods.altering.objective import Objective, soft_bias, task_loss
-from counterpoise.methods.altering.tuning import WeightTuning, under
+from counterpoise.methods.altering.tuning import WeightTuning, restore, states_of, under
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.networks import Masks, Networks, Output, StackedNetwork, State
 from counterpoise.nn.optimizers import Optimizer
@@ -146,12 +146,11 @@ class AdversarialFinetuning(WeightTuning):
             return state
         state |= {f"critic.{name}": tensor.clone() for name, tensor in self.critic.state().items()}
         state |= {f"critic_optimizer.{name}": tensor for name, tensor in self.move_critic.state().items()}
-        return state | {f"critic_generator.{r}": g.get_state() for r, g in enumerate(self.critic_generators)}
+        return state | states_of("critic_generator", self.critic_generators)
 
     def load(self, state: State) -> None:
         super().load(state)
         if self.critic is not None:
             self.critic.load(under("critic", state))
             self.move_critic.load(under("critic_optimizer", state))
-            for r, generator in enumerate(self.critic_generators):
-                generator.set_state(state[f"critic_generator.{r}"])
+            restore("critic_generator", state, self.critic_generators)

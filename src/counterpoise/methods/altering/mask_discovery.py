@@ -19,12 +19,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.methods.altering.tuning import FORWARD_AND_BACKWARD, under
+from counterpoise.methods.altering.tuning import restore, states_of, under
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.linalg import in_whole_blocks
 from counterpoise.nn.networks import Masks, Networks, Output, State, require_maskable
 from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.random import coarse_normals
+from counterpoise.nn.training import FORWARD_AND_BACKWARD
 
 LOG = logging.getLogger(__name__)
 
@@ -138,14 +139,13 @@ class MaskDiscovery:
     def state(self) -> State:
         state = {"m": self.m.detach().clone()}
         state |= {f"optimizer.{name}": tensor for name, tensor in self.move.state().items()}
-        return state | {f"generator.{r}": generator.get_state() for r, generator in enumerate(self.generators)}
+        return state | states_of("generator", self.generators)
 
     def load(self, state: State) -> None:
         with torch.no_grad():
             self.m.copy_(state["m"])
         self.move.load(under("optimizer", state))
-        for r, generator in enumerate(self.generators):
-            generator.set_state(state[f"generator.{r}"])
+        restore("generator", state, self.generators)
 
 
 def pruned_share(masks: Masks) -> Float[Tensor, "R"]:

@@ -17,6 +17,7 @@ from counterpoise.methods.altering.adversarial import Adversarial, AdversarialFi
 from counterpoise.methods.altering.finetuning import critic_facts, finetune_adversarially
 from counterpoise.methods.altering.mask_discovery import pruned_share
 from counterpoise.methods.altering.task import Repaired, Task, both_epochs
+from counterpoise.methods.altering.tuning import restore, states_of
 from counterpoise.nn.networks import Masks, State
 
 
@@ -63,13 +64,12 @@ class AugmentedFinetuning(AdversarialFinetuning):
 
     def state(self) -> State:
         state = super().state() | {f"larger.{name}": mask.clone() for name, mask in self.larger.items()}
-        return state | {f"drawn.{r}": generator.get_state() for r, generator in enumerate(self.drawn)}
+        return state | states_of("drawn", self.drawn)
 
     def load(self, state: State) -> None:
         super().load(state)
         self.larger = {name: state[f"larger.{name}"] for name in self.larger}
-        for r, generator in enumerate(self.drawn):
-            generator.set_state(state[f"drawn.{r}"])
+        restore("drawn", state, self.drawn)
 
 
 def network_augmentation(

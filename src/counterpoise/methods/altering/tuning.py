@@ -12,12 +12,10 @@ from counterpoise.nn.augment import crop_and_flip
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.networks import Masks, Networks, Output, State, Weights, masked
 from counterpoise.nn.optimizers import Optimizer
+from counterpoise.nn.training import FORWARD_AND_BACKWARD
 
 OutputLoss = Callable[[Output, Tensor, Tensor], Tensor]
 """(output, y [R, B], s [R, B]) to one loss per replicate [R]."""
-
-FORWARD_AND_BACKWARD = 6
-"""Floating-point operations per weight and row of a training step: a product forward, two backward."""
 
 
 class WeightTuning:
@@ -79,15 +77,25 @@ class WeightTuning:
     def state(self) -> State:
         state = {f"network.{name}": tensor.clone() for name, tensor in self.network.state().items()}
         state |= {f"optimizer.{name}": tensor for name, tensor in self.move.state().items()}
-        return state | {f"generator.{r}": generator.get_state() for r, generator in enumerate(self.generators)}
+        return state | states_of("generator", self.generators)
 
     def load(self, state: State) -> None:
         self.network.load(under("network", state))
         self.move.load(under("optimizer", state))
-        for r, generator in enumerate(self.generators):
-            generator.set_state(state[f"generator.{r}"])
+        restore("generator", state, self.generators)
 
 
 def under(prefix: str, state: Mapping[str, Tensor]) -> State:
     """Return the part of a state whose names begin with `prefix.`, without it."""
     return {name.removeprefix(f"{prefix}."): tensor for name, tensor in state.items() if name.startswith(f"{prefix}.")}
+
+
+def states_of(prefix: str, generators: Sequence[torch.Generator]) -> State:
+    """Return where generators are, as the part of a state under a prefix."""
+    return {f"{prefix}.{r}": generator.get_state() for r, generator in enumerate(generators)}
+
+
+def restore(prefix: str, state: Mapping[str, Tensor], generators: Sequence[torch.Generator]) -> None:
+    """Put generators where `states_of` found them."""
+    for r, generator in enumerate(generators):
+        generator.set_state(state[f"{prefix}.{r}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def discover(
     task = repairs.task_of(samples, splits, pretrained, dataset, network, objective, seeds, folder, pixels)
     names = catalogue.methods_of("mask_discovery", altering.methods)
     settings, second = repairs.settings_of(altering, epochs), "external_graft" in altering.methods
-    found = repairs.run(task, _discover, (names, settings, second), compute, "mask discovery")
+    find = partial(catalogue.discover_masks, second=second)
+    found = repairs.run(task, find, (names, settings), compute, "mask discovery")
     results = catalogue.join([own for own, _ in found])
     masks = catalogue.join_weights([own for _, own in found])
     repairs.forget(folder)
@@ -48,10 +50,6 @@ def discover(
         repairs.networks(results, pretrained),
         *repairs.frames(task, results),
     )
-
-
-def _discover(task, names, settings, second):  # type: ignore[no-untyped-def]
-    return catalogue.discover_masks(task, names, settings, second=second)
 
 
 def describe_masks(masks: Checkpoint) -> tuple[pd.DataFrame, pd.DataFrame]:
