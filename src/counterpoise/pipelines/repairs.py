@@ -28,7 +28,7 @@ from counterpoise.nn.compute import replicate
 from counterpoise.nn.networks import Weights
 from counterpoise.params import Compute, Dataset, Network, Seeds
 from counterpoise.params_altering import Altering, ConvNet, ObjectiveSettings
-from counterpoise.pipelines.arrays import examples, feature_matrix, origin, require_seeds, rows
+from counterpoise.pipelines.arrays import examples, feature_matrix, input_statistics, origin, require_seeds, rows
 from counterpoise.pipelines.predictions import predictions_of
 from counterpoise.pipelines.progress import training_progress, trainings_progress
 from counterpoise.reporting.wording import LAST
@@ -63,48 +63,51 @@ def builder_of(
     return StackedBuilder(x.shape[1], hidden, outputs, seeds.root, small.dropout, mean, scale)
 
 
-def device_of(builder: Builder) -> torch.device:
-    """Return where a builder puts networks; perceptrons are too small for anything but the processor."""
-    return builder.device if isinstance(builder, ResNetBuilder) else torch.device("cpu")
-
-
 def inputs(samples: pd.DataFrame, pixels: Checkpoint | None) -> Tensor:
     """Return what networks read: the columns of a table, or images."""
     return feature_matrix(samples) if pixels is None else pixels.tensors["pixels"]
 
 
 def task_of(
+    stage: str,
     samples: pd.DataFrame,
     splits: Checkpoint,
-    pretrained: Checkpoint,
+    pretrained: Checkpoint | None,
     dataset: Dataset,
     network: Mapping[str, Any],
     objective: ObjectiveSettings,
     seeds: Seeds,
-    folder: Path,
+    training_states: Path,
     pixels: Checkpoint | None,
 ) -> Task:
-    """Return the problem that all methods are given.
+    """Return the problem that all methods of a stage are given.
+
+    Args:
+        pretrained: None where it is about to be trained: the base is empty, and a table's input is standardised with
+            the statistics of the pretraining rows.
 
     Raises:
         InputError: the checkpoints are of other seeds.
     """
-    require_seeds(seeds, splits=splits, pretrained=pretrained)
-    x = inputs(samples, pixels)
-    base = pretrained.tensors
-    builder = builder_of(network, dataset, seeds, x, base.get("mean"), base.get("scale"))
+    require_seeds(seeds, splits=splits, **({} if pretrained is None else {"pretrained": pretrained}))
+    x, members = inputs(samples, pixels), rows(splits, "pretrain")
+    base = {} if pretrained is None else pretrained.tensors
+    mean, scale = base.get("mean"), base.get("scale")
+    if pretrained is None and pixels is None:
+        mean, scale = input_statistics(x, members)
+    builder = builder_of(network, dataset, seeds, x, mean, scale)
     return Task(
         build=builder,
         base=base,
         examples=examples(samples, x),
-        pretrain=rows(splits, "pretrain"),
+        pretrain=members,
         fit=rows(splits, "train"),
         select=rows(splits, "validation"),
         test=rows(splits, "test"),
         objective=Objective(**objective.model_dump(), classes=len(dataset.classes)),
         seeds=seeds.root,
-        folder=folder,
-        device=device_of(builder),
+        folder=training_states / f"{stage}-{splits.header['digests']['samples'][:16]}",
+        device=builder.device if isinstance(builder, ResNetBuilder) else torch.device("cpu"),
     )
 
 
@@ -181,8 +184,7 @@ def run_stage(
     """Run a stage's methods and return their networks, predictions, choices and learning curves."""
     names, settings = catalogue.methods_of(stage, altering.methods), settings_of(altering, epochs)
     results = catalogue.join(run(task, catalogue.run_methods, (names, settings, masks), compute, stage))
-    assert task.folder is not None
-    forget(task.folder)
+    forget(task)
     return networks(results, pretrained), *frames(task, results)
 
 
@@ -196,9 +198,10 @@ def node_inputs(*, images: bool, also: Sequence[str] = ()) -> list[str]:
     ]
 
 
-def forget(folder: Path) -> None:
+def forget(task: Task) -> None:
     """Remove the states of trainings under way once all of them are done."""
-    shutil.rmtree(folder, ignore_errors=True)
+    assert task.folder is not None
+    shutil.rmtree(task.folder, ignore_errors=True)
 
 
 def frames(task: Task, results: Sequence[Repaired]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -32,6 +32,7 @@ def run_baselines(
     Returns:
         The networks; their predictions, how each was chosen, and learning curves.
     """
-    folder = training_states / f"baselines-{splits.header['digests']['samples'][:16]}"
-    task = repairs.task_of(samples, splits, pretrained, dataset, network, objective, seeds, folder, pixels)
+    task = repairs.task_of(
+        "baselines", samples, splits, pretrained, dataset, network, objective, seeds, training_states, pixels
+    )
     return repairs.run_stage(task, "baselines", altering, epochs, compute, pretrained, {})

@@ -36,15 +36,16 @@ def discover(
     Returns:
         The masks by discovery; the masked networks; their predictions, how each was chosen, and learning curves.
     """
-    folder = training_states / f"masks-{splits.header['digests']['samples'][:16]}"
-    task = repairs.task_of(samples, splits, pretrained, dataset, network, objective, seeds, folder, pixels)
+    task = repairs.task_of(
+        "masks", samples, splits, pretrained, dataset, network, objective, seeds, training_states, pixels
+    )
     names = catalogue.methods_of("mask_discovery", altering.methods)
     settings, second = repairs.settings_of(altering, epochs), "external_graft" in altering.methods
     find = partial(catalogue.discover_masks, second=second)
     found = repairs.run(task, find, (names, settings), compute, "mask discovery")
     results = catalogue.join([own for own, _ in found])
     masks = catalogue.join_weights([own for _, own in found])
-    repairs.forget(folder)
+    repairs.forget(task)
     return (
         repairs.write_masks(masks, pretrained),
         repairs.networks(results, pretrained),

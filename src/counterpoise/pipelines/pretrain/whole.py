@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from counterpoise.methods.altering.objective import Objective, task_loss
+from counterpoise.methods.altering.objective import task_loss
 from counterpoise.methods.altering.task import Task
 from counterpoise.methods.altering.tuning import WeightTuning
 from counterpoise.nn import Optimizer
@@ -19,7 +19,7 @@ from counterpoise.nn.networks import Output, evaluate
 from counterpoise.params import Compute, Dataset, Seeds, Training
 from counterpoise.params_altering import ObjectiveSettings
 from counterpoise.pipelines import repairs
-from counterpoise.pipelines.arrays import examples, input_statistics, origin, require_seeds, rows
+from counterpoise.pipelines.arrays import origin
 from counterpoise.storage import Checkpoint, as_header
 
 
@@ -41,29 +41,14 @@ def train_base(
     Returns:
         The networks at their epochs with the lowest loss on D_val, and the learning curves.
     """
-    require_seeds(seeds, splits=splits)
-    x, members = repairs.inputs(samples, pixels), rows(splits, "pretrain")
-    mean, scale = (None, None) if pixels is not None else input_statistics(x, members)
-    build = repairs.builder_of(network, dataset, seeds, x, mean, scale)
-    folder = training_states / f"pretrain-{splits.header['digests']['samples'][:16]}"
-    task = Task(
-        build=build,
-        base={},
-        examples=examples(samples, x),
-        pretrain=members,
-        fit=rows(splits, "train"),
-        select=rows(splits, "validation"),
-        test=rows(splits, "test"),
-        objective=Objective(**objective.model_dump(), classes=len(dataset.classes)),
-        seeds=seeds.root,
-        folder=folder,
-        device=repairs.device_of(build),
+    task = repairs.task_of(
+        "pretrain", samples, splits, None, dataset, network, objective, seeds, training_states, pixels
     )
     settings = pretrain if epochs is None else pretrain.model_copy(update={"epochs": epochs})
     augment = pixels is not None
     known = repr(sorted(network.items()))
     trained: list[Trained] = repairs.run(task, _train, (settings, known, augment), compute, "pretrain")
-    repairs.forget(folder)
+    repairs.forget(task)
     state = {name: torch.cat([one.best[name] for one in trained]).cpu() for name in trained[0].best}
     best_epoch = torch.cat([one.best_epoch for one in trained]).tolist()
     header = as_header(

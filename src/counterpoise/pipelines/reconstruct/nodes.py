@@ -37,8 +37,9 @@ def reconstruct(
     Raises:
         InputError: the masks are of another network.
     """
-    folder = training_states / f"reconstruct-{splits.header['digests']['samples'][:16]}"
-    task = repairs.task_of(samples, splits, pretrained, dataset, network, objective, seeds, folder, pixels)
+    task = repairs.task_of(
+        "reconstruct", samples, splits, pretrained, dataset, network, objective, seeds, training_states, pixels
+    )
     found = repairs.read_masks(masks)
     weights = {name: pretrained.tensors[name] for name in task.replicate(0).network().maskable()}
     for own in found.values():
