@@ -28,7 +28,6 @@ Figures = Mapping[str, Shaped[Tensor, "R"]]
 
 
 @runtime_checkable
-@runtime_checkable
 class Trainee(Protocol):
     """Networks, masks or both, on their way."""
 
@@ -117,6 +116,7 @@ def run_epochs(
     whole_batches: bool = False,
     resumable: Resumable | None = None,
     on_epoch: Callable[[int], None] | None = None,
+    finished: Callable[[], bool] | None = None,
 ) -> Trained:
     """Train for `epochs` epochs and return the last outcome and the best.
 
@@ -126,6 +126,7 @@ def run_epochs(
         whole_batches: leave out the last batch of an epoch if it is smaller than the others.
         resumable: continue the training that this file is the state of; the result is the same to the bit.
         on_epoch: called with the number of each finished epoch.
+        finished: asked before each epoch whether to end sooner; the curves are NaN from there on.
     """
     keep_freed_memory()
     replicates = len(rows)
@@ -142,6 +143,8 @@ def run_epochs(
         first = known["epoch"] + 1
     with threads_for(trainee.operations):
         for epoch in range(first, epochs + 1):
+            if finished is not None and finished():
+                break
             trainee.begin_epoch(epoch)
             parts = shuffled(rows, generators).split(batch_size, dim=1)
             if whole_batches and len(parts) > 1 and parts[-1].shape[1] < batch_size:
