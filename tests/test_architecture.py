@@ -35,7 +35,7 @@ MAY_IMPORT = {
 }
 SHARED = {"errors"}
 """Root modules that every room may import; `pipelines` may also import the project's own."""
-PROJECT = {"params", "params_altering", "params_data", "storage", "experiments", "serving"}
+PROJECT = {"params", "params_altering", "params_data", "storage", "experiments", "serving", "compacted"}
 
 FOREIGN = {
     "nn": {"kedro", "kedro_datasets", "mlflow", "pandas"},
@@ -137,7 +137,10 @@ class TestExperiments:
 
 REPORTS = ("metrics.parquet", "summary.csv", "claims.csv", "report.html", "report.json", "model_card.md")
 FRONTIER_MODELS = ["frontier_heads.safetensors", "chosen_models.safetensors", "model"]
-ALTERED_MODELS = [f"{name}.safetensors" for name in ("masks", "masked_networks", "reconstructed", "baseline_networks")]
+ALTERED_MODELS = [
+    f"{name}.safetensors"
+    for name in ("masks", "masked_networks", "reconstructed", "compact_networks", "baseline_networks")
+]
 FRONTIER_TABLES = ("frontier.parquet", "selection.csv", "tolerances.csv", "hypervolumes.csv")
 
 

@@ -15,6 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, V
 from counterpoise.errors import InputError, suggest
 from counterpoise.fairness import CRITERIA
 from counterpoise.params_altering import Altering, ConvNet, ObjectiveSettings
+from counterpoise.params_data import AlignedSplit as AlignedSplit
+from counterpoise.params_data import BalancedSplit as BalancedSplit
 from counterpoise.params_data import Count, Positive, Settings, Share
 from counterpoise.params_data import Dataset as Dataset
 from counterpoise.params_data import DomainSplit as DomainSplit

@@ -62,7 +62,55 @@ class DomainSplit(Settings):
     test_per_class: Count | None = None
 
 
-SCHEMES: dict[str, type[Settings]] = {"shares": Split, "domains": DomainSplit}
+class _Unbiased(Settings):
+    """What splits with unbiased parts have in common.
+
+    max_association: how far above what chance gives the association of class and group (`fairness.association`) may be
+    in the parts train, validation and test before a run warns.
+    """
+
+    max_association: Share = 0.05
+
+
+class AlignedSplit(_Unbiased):
+    """How images that are rendered with a bias are shared out; see `counterpoise.data.aligned`.
+
+    rho: the share of a class's pretraining images that is aligned with the bias; of several, by column.
+    gates, validation: unbiased images to repair with: those of the part `train`, and those to choose on.
+    images_per_class, test_per_class: how many pretrain and test; null takes all.
+    """
+
+    scheme: Literal["aligned"]
+    rho: Annotated[float, Field(ge=0, lt=1)] | dict[str, Annotated[float, Field(ge=0, lt=1)]]
+    gates: Count = 10_000
+    validation: Count = 10_000
+    images_per_class: Count | None = None
+    test_per_class: Count | None = None
+
+
+class BalancedSplit(_Unbiased):
+    """How natural images are shared out with as many rows of each class and group in every part but `pretrain`.
+
+    per_cell: rows of each class and group in the parts; a whole number, or a number below one for that share of the
+    smallest class and group. See `counterpoise.data.balanced`.
+    """
+
+    scheme: Literal["balanced"]
+    per_cell: dict[Literal["train", "validation", "test"], Count | Annotated[float, Field(gt=0, lt=1)]]
+
+    @model_validator(mode="after")
+    def _complete(self) -> BalancedSplit:
+        if missing := {"train", "validation", "test"} - set(self.per_cell):
+            raise ValueError(f"per_cell lacks {', '.join(sorted(missing))}")
+        return self
+
+
+SCHEMES: dict[str, type[Settings]] = {
+    "aligned": AlignedSplit,
+    "balanced": BalancedSplit,
+    "domains": DomainSplit,
+    "shares": Split,
+}
 
 
 def _split(value: Any) -> Any:
@@ -79,6 +127,7 @@ class Dataset(Settings):
     """A data set: which reader, which column is predicted, which one is sensitive, and how rows are split.
 
     positive: the label of class 1; null if the labels are the names of the classes, of which there may be many.
+    further_sensitive: of images with several biases, the other columns and their groups; they stay in `samples`.
     keep_sensitive: whether the network also sees the sensitive column of a table.
     image_size: edge in pixels of the images that a network is trained from; null takes them as they are. Backbones have
         a size of their own.
@@ -93,11 +142,12 @@ class Dataset(Settings):
     sensitive: str
     groups: tuple[Value | tuple[Value, ...], ...] = Field(min_length=2)
     group_names: tuple[str, ...] = Field(min_length=2)
+    further_sensitive: dict[str, tuple[Value, ...]] = {}
     drop: tuple[str, ...] = ()
     keep_sensitive: bool = False
     checksums: dict[str, str] | None = None
     origin: str
-    split: Annotated[Split | DomainSplit, BeforeValidator(_split)]
+    split: Annotated[Split | DomainSplit | AlignedSplit | BalancedSplit, BeforeValidator(_split)]
     image_size: Annotated[int, Field(ge=8)] | None = None
     max_bad_fraction: Share = 0.001
 
@@ -121,3 +171,24 @@ class Dataset(Settings):
         if sorted(skewed) != sorted(self.classes):
             raise ValueError(f"split.majority has the classes {sorted(skewed)}, expected each of 'classes' once")
         return self
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Dataset:
+        if not isinstance(self.split, AlignedSplit):
+            return self
+        values = self.biases
+        for column, groups in values.items():
+            if len(groups) != len(self.classes):
+                raise ValueError(f"{column!r} has {len(groups)} groups, expected one for each of the "
+                                 f"{len(self.classes)} classes, in their order")
+        rho = self.split.rho
+        if not isinstance(rho, dict) and len(values) > 1:
+            raise ValueError(f"split.rho is {rho}, expected one for each of {', '.join(values)}")
+        if isinstance(rho, dict) and sorted(rho) != sorted(values):
+            raise ValueError(f"split.rho names {', '.join(rho)}, expected {', '.join(values)}")
+        return self
+
+    @property
+    def biases(self) -> dict[str, tuple[Value | tuple[Value, ...], ...]]:
+        """The sensitive columns and their groups, the one that is compared first."""
+        return {self.sensitive: self.groups, **self.further_sensitive}

@@ -85,10 +85,11 @@ class CompasTable(pa.DataFrameModel):
 class Samples(pa.DataFrameModel):
     """What every experiment starts from: float32 features, or the path of an image; the class `y`; the group `s`.
 
-    `official_part` is there where the source itself says which images are for testing.
+    `official_part` is there where the source itself says which images are for testing. Beside an image, any other column
+    is a further sensitive one, with codes as `s` has them (`right` in Multi-Color MNIST).
     """
 
-    features: Series[np.float32] | None = pa.Field(alias=r"^(?!(?:image|official_part|y|s)$)", regex=True)
+    others: Series[Any] | None = pa.Field(alias=r"^(?!(?:image|official_part|y|s)$)", regex=True)
     image: Series[str] | None = _text()
     official_part: Series[str] | None = pa.Field(isin=["train", "test"])
     y: Series[np.int64] = _code()
@@ -97,9 +98,12 @@ class Samples(pa.DataFrameModel):
     class Config:
         strict = True
 
-    @pa.dataframe_check(error="either an image column or features")
+    @pa.dataframe_check(error="either an image column, and whole numbers beside it, or float32 features")
     def features_or_image(cls, samples: pd.DataFrame) -> bool:  # noqa: N805
-        return ("image" in samples) != bool(len(samples.columns.difference(["image", "official_part", "y", "s"])))
+        others = samples[samples.columns.difference(["image", "official_part", "y", "s"])]
+        if "image" in samples:
+            return bool((others.dtypes == np.int64).all() and (others >= 0).all(axis=None))
+        return len(others.columns) > 0 and bool((others.dtypes == np.float32).all())
 
     @pa.dataframe_check(error="finite features")
     def finite_features(cls, samples: pd.DataFrame) -> bool:  # noqa: N805

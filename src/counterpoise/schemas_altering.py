@@ -86,3 +86,36 @@ class MaskAgreement(pa.DataFrameModel):
 
     class Config:
         strict = True
+
+
+class Costs(pa.DataFrameModel):
+    """`costs.parquet`: what pruned networks need, and need without what is wholly pruned (`_compact`).
+
+    Latencies: milliseconds for a pass of `batch` rows on one thread. `difference`: the largest between the outputs of
+    the two on `compared` test rows.
+    """
+
+    method: Series[str] = _text()
+    variant: Series[str] = _text()
+    seed: Series[np.int64] = pa.Field(ge=0)
+    parameters: Series[np.int64] = pa.Field(ge=1)
+    parameters_compact: Series[np.int64] = pa.Field(ge=1)
+    nonzero: Series[np.int64] = pa.Field(ge=0)
+    nonzero_compact: Series[np.int64] = pa.Field(ge=0)
+    macs: Series[np.int64] = pa.Field(ge=1)
+    macs_compact: Series[np.int64] = pa.Field(ge=1)
+    latency: Series[float] = pa.Field(gt=0)
+    latency_compact: Series[float] = pa.Field(gt=0)
+    latency_ratio: Series[float] = pa.Field(gt=0)
+    batch: Series[np.int64] = pa.Field(ge=1)
+    difference: Series[float] = pa.Field(ge=0)
+    compared: Series[np.int64] = pa.Field(ge=1)
+
+    class Config:
+        strict = True
+        ordered = True
+        unique = ["variant", "seed"]  # noqa: RUF012
+
+    @pa.dataframe_check(error="nothing is added by cutting out")
+    def cutting_only_saves(cls, costs: pd.DataFrame) -> pd.Series:  # noqa: N805
+        return (costs["parameters_compact"] <= costs["parameters"]) & (costs["macs_compact"] <= costs["macs"])

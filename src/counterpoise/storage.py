@@ -178,8 +178,8 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in tensors.items()}
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint.
+def read_checkpoint(path: Path, *, under: str = "") -> Checkpoint:
+    """Read a checkpoint, or only the tensors whose names begin with `under`.
 
     Raises:
         InputError: the file is missing, is a pickle or otherwise no safetensors file, has no header of ours, or holds
@@ -190,14 +190,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(HEADER)
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys()) if name.startswith(under)}
     except SafetensorError as error:
         found = "a pickle" if _is_pickle(path) else f"no safetensors file ({error})"
         raise InputError(f"{path}: is {found}, expected a safetensors checkpoint; pickles are never loaded") from None
     if header is None:
         raise InputError(f"{path}: has no {HEADER!r} header in its metadata, expected a checkpoint of this project")
     described = json.loads(header)
-    expected, found_shapes = described.get("shapes", {}), _shapes(tensors)
+    expected = {name: shape for name, shape in described.get("shapes", {}).items() if name.startswith(under)}
+    found_shapes = _shapes(tensors)
     for name in sorted({*expected, *found_shapes}):
         if expected.get(name) != found_shapes.get(name):
             raise InputError(

@@ -21,11 +21,14 @@ __all__ = ["READERS", "SPLITS", "UNUSED", "UNUSED_NAME", "draw_splits", "encode"
 #: Reader name → where its function is. Loaded on use, so that a table never waits for an image library.
 READERS: dict[str, str] = {
     "adult": "counterpoise.data.adult:read",
+    "biased_mnist": "counterpoise.data.biased_mnist:read",
     "celeba": "counterpoise.data.celeba:read",
     "cifar10s": "counterpoise.data.cifar10s:read",
     "compas": "counterpoise.data.compas:read",
+    "corrupted_cifar10": "counterpoise.data.corrupted_cifar10:read",
     "image_table": "counterpoise.data.image_table:read",
     "lfwa": "counterpoise.data.lfw:read",
+    "multicolor_mnist": "counterpoise.data.multicolor_mnist:read",
     "table": "counterpoise.data.table:read",
 }
 

@@ -198,7 +198,7 @@ class _Face:
 
     def _glasses(self) -> None:
         for side in (-1, 1):
-            frame = _ring(side * 0.092, self.eye_y, 0.068, 0.05)
+            frame = ring(side * 0.092, self.eye_y, 0.068, 0.05)
             self._line(frame, DARK, 0.011)
             self._line(np.array([(side * 0.16, self.eye_y - 0.01), (side * self.width, self.eye_y)]), DARK, 0.009)
         self._line(_arc(0.0, self.eye_y - 0.006, 0.026, -0.01), DARK, 0.01)
@@ -251,7 +251,8 @@ def _arc(x: float, y: float, half: float, sag: float) -> Curve:
     return _PARABOLA * (half, sag) + (x, y)
 
 
-def _ring(x: float, y: float, half: float, rise: float) -> Curve:
+def ring(x: float, y: float, half: float, rise: float) -> Curve:
+    """Return a closed curve around (x, y)."""
     return _TURN * (half, rise) + (x, y)
 
 

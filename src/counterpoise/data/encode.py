@@ -40,6 +40,7 @@ def encode(
     drop: Sequence[str] = (),
     keep_sensitive: bool = False,
     keep: Sequence[str] = (),
+    further: Mapping[str, Sequence[Group]] | None = None,
 ) -> pd.DataFrame:
     """Encode a complete table as `samples`, one row per row.
 
@@ -58,9 +59,11 @@ def encode(
         drop: columns that are not features.
         keep_sensitive: whether the sensitive column is also a feature (as in the altering paper's Adult).
         keep: columns of a table of images that stay beside the paths.
+        further: sensitive columns of a table of images beside `sensitive`, with their groups: they stay, coded as s is.
 
     Returns:
-        float32 features in the table's order (or `image` and `keep`, str), then int64 `y` and `s`; index 0 to N−1.
+        float32 features in the table's order (or `image` and `keep`, str; `further`, int64), then int64 `y` and `s`;
+        index 0 to N−1.
 
     Raises:
         InputError: see the module's docstring; the sentence names the column, what was found and what was expected.
@@ -71,17 +74,19 @@ def encode(
         raise InputError(
             f"{source}: {label!r} is both the label and the sensitive column, expected two different columns"
         )
-    _require_columns(table, [label, sensitive, *drop, *keep], source)
+    further = further or {}
+    _require_columns(table, [label, sensitive, *drop, *keep, *further], source)
 
     y = _classes(table[label], source, positive, classes)
     s = _groups(table[sensitive], source, groups)
     _require_populated(y, s, source, label, sensitive, groups)
 
     if IMAGE in table:
-        features: Mapping[str, object] = {name: _texts(table[name], source) for name in (IMAGE, *keep)}
+        features: dict[str, object] = {name: _texts(table[name], source) for name in (IMAGE, *keep)}
+        features |= {name: _groups(table[name], source, values) for name, values in further.items()}
     else:
         left_out = {label, *drop} if keep_sensitive else {label, sensitive, *drop}
-        features = _features(table.drop(columns=list(left_out)), source)
+        features = dict(_features(table.drop(columns=list(left_out)), source))
     return pd.DataFrame({**features, CLASS: y, GROUP: s})
 
 

@@ -1,32 +1,45 @@
 """All images of a data set as one tensor of bytes, for networks that are trained from pixels.
 
-Each file is decoded once, however many rows show it: the grey rendering is computed from the colours.
+Each file is decoded once, however many rows show it: what a row shows (grey, a background, a corruption) is computed from
+the decoded image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from counterpoise.data import cifar10s
+from counterpoise.data import biased_mnist, cifar10, cifar10s, corrupted_cifar10, mnist, multicolor_mnist
+from counterpoise.data.class_folders import ArrayImages
 from counterpoise.data.images import Batch, ImageFiles, collate
 from counterpoise.errors import InputError
 
 CHUNK = 512
-"""Images that are decoded at a time: a second's work, some megabytes."""
+"""Images that are decoded at a time, and rows that are rendered at a time: less than a second's work, some megabytes."""
 
-Images = ImageFiles | cifar10s.BatchImages
+Images = ImageFiles | ArrayImages
 
-_OPENERS: Mapping[str, Callable[..., Images]] = {"cifar10s": cifar10s.open_images}
+_OPENERS: Mapping[str, Callable[..., Images]] = {
+    "biased_mnist": mnist.open_images,
+    "cifar10s": cifar10.open_images,
+    "corrupted_cifar10": cifar10.open_images,
+    "multicolor_mnist": mnist.open_images,
+}
 
-# Weights of red, green and blue in 2⁻¹⁶, as PIL has them (ITU-R 601-2 luma); they sum to one.
-_LUMA = (19595, 38470, 7471)
+#: Reader → what makes of some images, and of the rows of its table that name them, what these rows show.
+_RENDERERS: Mapping[str, Callable[[Tensor, pd.DataFrame], Tensor]] = {
+    "biased_mnist": biased_mnist.render,
+    "cifar10s": cifar10s.render,
+    "corrupted_cifar10": corrupted_cifar10.render,
+    "multicolor_mnist": multicolor_mnist.render,
+}
 
 
 class Pixels(NamedTuple):
@@ -83,25 +96,24 @@ def gather(batches: Iterable[Batch], images: Images) -> Pixels:
 
 
 def render(
-    decoded: UInt8[Tensor, "U 3 H W"], shown: Int[np.ndarray, "N"], in_grey: Bool[np.ndarray, "N"]
+    reader: str, decoded: UInt8[Tensor, "U 3 H W"], shown: Int[np.ndarray, "N"], table: pd.DataFrame
 ) -> UInt8[Tensor, "N 3 H W"]:
-    """Return what each row of a table shows: image `shown`, in colour or in grey."""
-    if not in_grey.any() and np.array_equal(shown, np.arange(len(decoded))):
+    """Return what each row of a reader's table shows.
+
+    Args:
+        reader: whose table; see `_RENDERERS`. Other readers' rows show images as they are.
+        decoded: every image once.
+        shown: the image of each row.
+        table: the rows.
+    """
+    renderer = _RENDERERS.get(reader)
+    if renderer is None and np.array_equal(shown, np.arange(len(decoded))):
         return decoded
-    pixels = decoded[torch.from_numpy(shown)]
-    for rows in _blocks(np.flatnonzero(in_grey)):
-        pixels[rows] = grey(pixels[rows])
+    which = torch.from_numpy(shown)
+    if renderer is None:
+        return decoded[which]
+    pixels = torch.empty(len(shown), *decoded.shape[1:], dtype=torch.uint8)
+    for start in range(0, len(shown), CHUNK):
+        rows = slice(start, start + CHUNK)
+        pixels[rows] = renderer(decoded[which[rows]], table.iloc[rows])
     return pixels
-
-
-def grey(pixels: UInt8[Tensor, "*N 3 H W"]) -> UInt8[Tensor, "*N 3 H W"]:
-    """Return the luma of each pixel, as PIL's mode "L" rounds it, in all three channels."""
-    red, green, blue = (weight * channel for weight, channel in zip(_LUMA, pixels.int().unbind(-3), strict=True))
-    luma = (red + green + blue + (1 << 15)) >> 16
-    return luma.to(torch.uint8).unsqueeze(-3).expand(pixels.shape).clone()
-
-
-def _blocks(rows: Int[np.ndarray, "n"]) -> Iterator[Tensor]:
-    """Divide rows, so that what is computed with 32 bits stays small."""
-    for start in range(0, len(rows), CHUNK):
-        yield torch.from_numpy(rows[start : start + CHUNK])

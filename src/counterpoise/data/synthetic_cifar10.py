@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from counterpoise.data.cifar10s import PARTS
+from counterpoise.data.class_folders import PARTS
 from counterpoise.data.generated import write_once
 from counterpoise.errors import InputError
 

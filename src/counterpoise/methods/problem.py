@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Int
@@ -16,6 +16,8 @@ from counterpoise.nn.epochs import Figures, Resumable, Trained, Trainee, digest,
 from counterpoise.nn.networks import Networks, State
 from counterpoise.nn.random import generators
 from counterpoise.nn.training import Examples
+
+Own = TypeVar("Own", bound="Problem")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -108,7 +110,7 @@ class Problem:
             finished=finished,
         )
 
-    def replicate(self, r: int) -> Self:
+    def replicate(self: Own, r: int) -> Own:
         """Return the problem of one replicate alone."""
         own = {name: tensor[r : r + 1] for name, tensor in self.base.items()}
         rows = {name: getattr(self, name)[r : r + 1] for name in ("pretrain", "fit", "select", "test")}

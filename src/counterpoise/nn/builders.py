@@ -93,7 +93,7 @@ class ResNetBuilder:
         with torch.random.fork_rng(devices=[]):
             # torchvision draws initial weights from the global generator, whose state is put back afterwards.
             torch.manual_seed(generator(seed, "initial weights").initial_seed())
-            module = _resnet18(wanted, self.width, pooled=self.pooled)
+            module = resnet18(wanted, self.width, pooled=self.pooled)
         if self.weights is not None:
             _begin_with(module, Path(self.weights))
         network = SingleNetwork(module, head="fc", mean=IMAGENET_MEAN, std=IMAGENET_STD)
@@ -108,7 +108,8 @@ class ResNetBuilder:
         return replace(self, seeds=self.seeds[r : r + 1])
 
 
-def _resnet18(outputs: int, width: int, *, pooled: bool) -> nn.Module:
+def resnet18(outputs: int, width: int, *, pooled: bool) -> Any:
+    """Return the module of `ResNetBuilder`, its weights drawn from torch's global generator."""
     from torchvision.models.resnet import BasicBlock, ResNet  # takes seconds, and tables do without
 
     module: Any = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=outputs)

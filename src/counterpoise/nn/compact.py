@@ -1,39 +1,26 @@
 """Pruned networks as small, plain torch modules: what is wholly pruned is cut out, with the same outputs.
 
     small = compact(network, 3, masked(network.weights(), masks))      # replicate 3
-    cost(plain(network, 3), x), cost(small, x)                         # before, after
+    again = rebuild(describe(small), small.state_dict())               # from values that files can hold
 
 A hidden unit or filter is cut out where nobody reads it, or where nothing comes in and it says the same of every row.
+What that saves: `counterpoise.nn.costs`.
 """
 
 from __future__ import annotations
 
 import copy
-import statistics
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float64, Shaped
+from jaxtyping import Bool, Float64
 from torch import Tensor, nn
 
+from counterpoise.nn.builders import resnet18
 from counterpoise.nn.networks import Networks, SingleNetwork, StackedNetwork, State, Weights
-
-WARMUP = 3
-"""Passes before the clock starts."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a module needs: numbers stored, those of them that are not zero, multiplications and additions for a row."""
-
-    parameters: int
-    nonzero: int
-    macs: int
 
 
 def plain(network: Networks, replicate: int = 0, weights: Weights | None = None) -> nn.Module:
@@ -130,24 +117,31 @@ def _at_least_one(kept: Bool[Tensor, "units"]) -> Bool[Tensor, "units"]:
     return kept if kept.any() else torch.arange(len(kept)) == 0
 
 
-@torch.no_grad()
 def _perceptron(layers: list[_Layer], own: State) -> nn.Module:
-    parts: list[nn.Module] = []
+    widths = [layers[0].weight.shape[1], *(len(layer.bias) for layer in layers)]
+    module = _chain(widths, standardized="mean" in own, normalized=layers[0].norm is not None)
+    parts = iter(module)
     if "mean" in own:
-        parts.append(_standardising(nn.BatchNorm1d, own["mean"], own["scale"]))
+        _say_standardizing(next(parts), own["mean"], own["scale"])
+    names = {"gamma": "weight", "beta": "bias"}
     for layer in layers:
-        linear = nn.Linear(layer.weight.shape[1], layer.weight.shape[0])
-        linear.weight.copy_(layer.weight)
-        linear.bias.copy_(layer.bias)
-        parts.append(linear)
+        next(parts).load_state_dict({"weight": layer.weight, "bias": layer.bias})
         if layer is not layers[-1]:
-            parts.append(nn.ReLU())
+            next(parts)  # ReLU
         if layer.norm is not None:
-            norm = nn.BatchNorm1d(len(layer.bias))
-            names = {"gamma": "weight", "beta": "bias"}
-            norm.load_state_dict({names.get(kind, kind): tensor for kind, tensor in layer.norm.items()}, strict=False)
-            parts.append(norm)
-    return nn.Sequential(*parts).eval()
+            norm = {names.get(kind, kind): tensor for kind, tensor in layer.norm.items()}
+            next(parts).load_state_dict(norm, strict=False)
+    return module.eval()
+
+
+def _chain(widths: Sequence[int], *, standardized: bool, normalized: bool) -> nn.Sequential:
+    """Return a perceptron whose numbers are still to be filled in."""
+    parts: list[nn.Module] = [_standardizing(nn.BatchNorm1d, widths[0])] if standardized else []
+    for number, (fan_in, fan_out) in enumerate(pairwise(widths), start=2):
+        parts.append(nn.utils.skip_init(nn.Linear, fan_in, fan_out))
+        if number < len(widths):
+            parts += [nn.ReLU(), *([nn.BatchNorm1d(fan_out)] if normalized else [])]
+    return nn.Sequential(*parts)
 
 
 def _standing_alone(network: Networks, own: State) -> nn.Module:
@@ -155,15 +149,19 @@ def _standing_alone(network: Networks, own: State) -> nn.Module:
     module = copy.deepcopy(network.module).cpu()
     module.get_submodule(network.head)._forward_pre_hooks.clear()  # of the original, which listens there
     module.load_state_dict(own)
-    mean, std = (statistic.cpu().flatten() for statistic in (network.mean, network.std))
-    return nn.Sequential(_standardising(nn.BatchNorm2d, mean, std), module).eval()
+    standardizing = _standardizing(nn.BatchNorm2d, network.mean.numel())
+    _say_standardizing(standardizing, *(statistic.cpu().flatten() for statistic in (network.mean, network.std)))
+    return nn.Sequential(standardizing, module).eval()
 
 
-def _standardising(kind: Any, mean: Tensor, scale: Tensor) -> nn.Module:
-    """Return (x − mean) / scale as a batch norm, which every runtime and exporter knows."""
-    norm: nn.Module = kind(len(mean), eps=0.0, affine=False)
-    norm.load_state_dict({"running_mean": mean, "running_var": scale.square()}, strict=False)
+def _standardizing(kind: Any, channels: int) -> nn.Module:
+    """Return what computes (x − mean) / scale: a batch norm, which every runtime and exporter knows."""
+    norm: nn.Module = kind(channels, eps=0.0, affine=False)
     return norm
+
+
+def _say_standardizing(norm: nn.Module, mean: Tensor, scale: Tensor) -> None:
+    norm.load_state_dict({"running_mean": mean, "running_var": scale.square()}, strict=False)
 
 
 def _basic_blocks(module: nn.Module) -> Iterator[Any]:
@@ -180,10 +178,16 @@ def _slim(block: Any) -> None:
     said = norm.bias - norm.running_mean / (norm.running_var + norm.eps).sqrt() * norm.weight
     read = (block.conv2.weight != 0).transpose(0, 1).flatten(1).any(dim=1)
     kept = _at_least_one(read & ~(empty & (said <= 0)))
-    if kept.all():
-        return
+    if not kept.all():
+        _keep_channels(block, kept)
+
+
+@torch.no_grad()
+def _keep_channels(block: Any, kept: Bool[Tensor, "channels"]) -> None:
+    """Do without the other inner channels of a block."""
+    norm = block.bn1
     block.conv1, block.conv2 = _part(block.conv1, rows=kept), _part(block.conv2, columns=kept)
-    small = nn.BatchNorm2d(int(kept.sum()), eps=norm.eps).eval()
+    small = nn.BatchNorm2d(int(kept.sum()), eps=norm.eps).train(norm.training)
     small.load_state_dict({name: tensor[kept] if tensor.ndim else tensor for name, tensor in norm.state_dict().items()})
     block.bn1 = small
 
@@ -209,39 +213,43 @@ def _part(conv: nn.Conv2d, *, rows: Tensor | None = None, columns: Tensor | None
     return made.train(conv.training)
 
 
-@torch.no_grad()
-def cost(module: nn.Module, x: Shaped[Tensor, "B ..."]) -> Cost:
-    """Count what a module stores, and what its linear and convolutional layers compute for one row of x."""
-    counted: list[int] = []
+def describe(module: nn.Module) -> dict[str, Any]:
+    """Return what a module of `plain` or `compact` is made of, in values that JSON can hold.
 
-    def count(layer: nn.Linear | nn.Conv2d, _: Any, output: Tensor) -> None:
-        counted.append(output[0].numel() * layer.weight[0].numel())
+    A perceptron: `kind`, its `widths`, and whether it is `standardized` and `normalized`. A ResNet-18: `kind`,
+    `outputs`, `width`, `pooled` (see `ResNetBuilder`), and the `inner` channels of its blocks, in order.
+    """
+    parts = list(module.children())
+    layers = [part for part in parts if isinstance(part, nn.Linear)]
+    if not layers:
+        network: Any = parts[-1]
+        return {
+            "kind": "resnet18",
+            "outputs": network.fc.out_features,
+            "width": network.conv1.out_channels,
+            "pooled": not isinstance(network.maxpool, nn.Identity),
+            "inner": [block.conv1.out_channels for block in _basic_blocks(network)],
+        }
+    return {
+        "kind": "perceptron",
+        "widths": [layers[0].in_features, *(layer.out_features for layer in layers)],
+        "standardized": parts[0] is not layers[0],
+        "normalized": any(isinstance(part, nn.BatchNorm1d) for part in parts[2:]),
+    }
 
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
-    try:
-        module(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    parameters = list(module.parameters())
-    return Cost(
-        parameters=sum(parameter.numel() for parameter in parameters),
-        nonzero=sum(int(parameter.count_nonzero()) for parameter in parameters),
-        macs=sum(counted),
-    )
+
+def rebuild(description: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    """Return the module that `describe` has described, with a state of its own, in eval mode."""
+    known = dict(description)
+    kind = known.pop("kind")
+    module = _chain(**known) if kind == "perceptron" else _narrowed(**known)
+    module.load_state_dict(dict(state))
+    return module.eval()
 
 
-@torch.inference_mode()
-def latency(module: nn.Module, x: Shaped[Tensor, "B ..."], *, repeats: int = 30) -> float:
-    """Return the median time of a forward pass of x in seconds; the module is to be in eval mode."""
-    wait = partial(torch.cuda.synchronize, x.device) if x.is_cuda else lambda: None
-    times = []
-    for number in range(WARMUP + repeats):
-        wait()
-        start = time.perf_counter()
-        module(x)
-        wait()
-        if number >= WARMUP:
-            times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def _narrowed(outputs: int, width: int, *, pooled: bool, inner: Sequence[int]) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # what it draws is about to be replaced
+        network = resnet18(outputs, width, pooled=pooled)
+    for block, channels in zip(_basic_blocks(network), inner, strict=True):
+        _keep_channels(block, torch.arange(block.conv1.out_channels) < channels)
+    return nn.Sequential(_standardizing(nn.BatchNorm2d, network.conv1.in_channels), network)

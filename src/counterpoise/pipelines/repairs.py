@@ -263,6 +263,12 @@ def networks(results: Sequence[Repaired], pretrained: Checkpoint, **header: Any)
     return Checkpoint(tensors, as_header(variants=variants, **known, **origin(pretrained), **header))
 
 
+def network_of(tensors: Mapping[str, Tensor], variant: str) -> dict[str, Tensor]:
+    """Return the parameters [R, ...] of one of the variants that `networks` has put together."""
+    under = f"{variant}."
+    return {name.removeprefix(under): tensor for name, tensor in tensors.items() if name.startswith(under)}
+
+
 def write_masks(masks: Mapping[str, Mapping[str, Tensor]], pretrained: Checkpoint) -> Checkpoint:
     """Store masks as `<discovery>.<weight>`, bool [R, ...]."""
     tensors = {f"{kind}.{name}": mask.bool() for kind, own in masks.items() for name, mask in own.items()}

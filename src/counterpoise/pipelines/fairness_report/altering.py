@@ -15,6 +15,7 @@ from counterpoise.reporting import figures_altering
 from counterpoise.reporting.answer_altering import findings
 from counterpoise.reporting.figures import paired_differences
 from counterpoise.reporting.tables_altering import altering_tables
+from counterpoise.reporting.tables_costs import saving_table
 
 ALL = ""
 """The name of the only part of an experiment that has none."""
@@ -73,20 +74,22 @@ def draw_repairs(
 def repair_context(
     metrics: pd.DataFrame,
     repairs: pd.DataFrame,
+    costs: pd.DataFrame,
     run: Mapping[str, Any],
     evidence: Evidence,
     noise_floors: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     """Return what the report of repairs says beside its claims, as fields of `ReportContext`.
 
-    The paper's tables with what they omit, its numbers beside those of methods that were run; what came of it, in
-    words; and the metrics that the repairs were judged by, which lead the results.
+    The paper's tables with what they omit, its numbers beside those of methods that were run; what pruning saves; what
+    came of it, in words; and the metrics that the repairs were judged by, which lead the results.
     """
     objectives, known = objectives_of(run), set(metrics["variant"])
     rows = [row.model_dump(exclude_none=True) for row in evidence.published if row.variant in known]
     judged_by = [objective[kind] for kind in ("performance", "bias") for objective in objectives.values()]
+    tables = altering_tables(metrics, repairs, objectives, published_rows=rows, noise_floors=noise_floors)
     return {
-        "tables": altering_tables(metrics, repairs, objectives, published_rows=rows, noise_floors=noise_floors),
+        "tables": [*tables, *([saving_table(costs)] if len(costs) else [])],
         "findings": findings(metrics, repairs, objectives),
         "headline_metrics": tuple(dict.fromkeys([*judged_by, "accuracy"])),
     }

@@ -199,6 +199,7 @@ def write_report(
     retrained: Checkpoint | None = None,
     metrics: pd.DataFrame | None = None,
     repairs: pd.DataFrame | None = None,
+    costs: pd.DataFrame | None = None,
     **drawn: go.Figure,
 ) -> tuple[str, dict[str, Any], str]:
     """Return the HTML report, the same as JSON, and the model card. What an experiment does not have is left out."""
@@ -217,8 +218,8 @@ def write_report(
     if run["parts"] and "figure_parts" in drawn:
         further.append(tables_parts.before_after(summary, parts=list(run["parts"].values())))
     of_repairs: dict[str, Any] = {"tables": further}
-    if metrics is not None and repairs is not None:
-        of_repairs = repair_context(metrics, repairs, run, evidence, noise_floors)
+    if metrics is not None and repairs is not None and costs is not None:
+        of_repairs = repair_context(metrics, repairs, costs, run, evidence, noise_floors)
     context = ReportContext(
         experiment=run["experiment"],
         title=run["title"],

@@ -122,7 +122,7 @@ def create_altering_pipeline(parts: Mapping[str, str], *, own_data: bool) -> Pip
         for key in keys
     ]
     if parts:
-        kinds = ("metrics", *GATHERED, *OF_MASKS)
+        kinds = ("metrics", "costs", *GATHERED, *OF_MASKS)
         nodes += [
             Node(join_parts, {n: n for n in ["run", *(f"{key}{kind}" for key in keys)]}, kind, name=f"join_{kind}")
             for kind in kinds
@@ -133,7 +133,7 @@ def create_altering_pipeline(parts: Mapping[str, str], *, own_data: bool) -> Pip
     drawn = ["metrics", "repairs", "curves", *OF_MASKS, "claims", "run"]
     reported = [
         *("summary", "claims", "predictions", "noise_floors", "data_summary", "metrics", "repairs"),
-        *("params:dataset", "params:evidence", "run", *ALTERING_FIGURES),
+        *("costs", "params:dataset", "params:evidence", "run", *ALTERING_FIGURES),
     ]
     nodes += [
         Node(summarize, ["metrics", "params:evidence", "params:report"], ["summary", "claims"], name="summarize"),

@@ -1,4 +1,4 @@
-"""Decode every image, once."""
+"""Decode every image, once, and render what each row shows."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from counterpoise.params import Compute, Dataset, DomainSplit
+from counterpoise.params import Compute, Dataset
 from counterpoise.pipelines.progress import throughput_progress
 from counterpoise.storage import Checkpoint, as_header
 
@@ -30,7 +29,6 @@ def decode_images(
             `image_size`, or the label or group is constant.
     """
     # Imported here: torch and PIL take their time, and every pipeline is assembled at every start.
-    from counterpoise.data.cifar10s import DOMAIN, DOMAINS
     from counterpoise.data.images import IMAGE, drop_bad, require_varied
     from counterpoise.data.pixels import gather, open_images, render
     from counterpoise.nn.preprocessing import Preprocessing
@@ -42,12 +40,7 @@ def decode_images(
     images = open_images(dataset.reader, raw, names, framed)
     decoded, bad = gather(_decoded(images, compute), images)
     readable, report = drop_bad(table, bad, dataset.max_bad_fraction)
-    grey = (
-        (readable[DOMAIN] == DOMAINS[1]).to_numpy()
-        if isinstance(dataset.split, DomainSplit)
-        else np.zeros(len(readable), dtype=bool)
-    )
-    pixels = render(decoded, names.get_indexer(readable[IMAGE]), grey)
+    pixels = render(dataset.reader, decoded, names.get_indexer(readable[IMAGE]), readable)
     digest = hashlib.sha256(pixels.numpy().data).hexdigest()
     header = as_header(image_size=list(pixels.shape[2:]), digests={"pixels": digest})
     return readable, report.as_dict(), Checkpoint({"pixels": pixels}, header)
