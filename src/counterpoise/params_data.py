@@ -179,8 +179,10 @@ class Dataset(Settings):
         values = self.biases
         for column, groups in values.items():
             if len(groups) != len(self.classes):
-                raise ValueError(f"{column!r} has {len(groups)} groups, expected one for each of the "
-                                 f"{len(self.classes)} classes, in their order")
+                raise ValueError(
+                    f"{column!r} has {len(groups)} groups, expected one for each of the "
+                    f"{len(self.classes)} classes, in their order"
+                )
         rho = self.split.rho
         if not isinstance(rho, dict) and len(values) > 1:
             raise ValueError(f"split.rho is {rho}, expected one for each of {', '.join(values)}")

@@ -85,8 +85,8 @@ class CompasTable(pa.DataFrameModel):
 class Samples(pa.DataFrameModel):
     """What every experiment starts from: float32 features, or the path of an image; the class `y`; the group `s`.
 
-    `official_part` is there where the source itself says which images are for testing. Beside an image, any other column
-    is a further sensitive one, with codes as `s` has them (`right` in Multi-Color MNIST).
+    `official_part` is there where the source itself says which images are for testing. Beside an image, any other
+    column is a further sensitive one, with codes as `s` has them (`right` in Multi-Color MNIST).
     """
 
     others: Series[Any] | None = pa.Field(alias=r"^(?!(?:image|official_part|y|s)$)", regex=True)

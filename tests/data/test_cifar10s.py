@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from counterpoise import data
-from counterpoise.data import cifar10s
+from counterpoise.data import cifar10, cifar10s
 from counterpoise.errors import InputError
 
 CLASSES = ("airplane", "cat", "dog")
@@ -26,7 +26,7 @@ def batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Files as torchvision reads them, of three classes; their MD5 sums are the published ones while a test runs."""
     from torchvision.datasets import CIFAR10
 
-    folder = tmp_path / "batches" / cifar10s.BATCHES
+    folder = tmp_path / "batches" / cifar10.BATCHES
     folder.mkdir(parents=True)
     generator = np.random.default_rng(0)
 
@@ -57,7 +57,7 @@ def tree(batches: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "tree"
     numbers: dict[Path, int] = {}
     for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
-        batch = pickle.loads((batches / cifar10s.BATCHES / name).read_bytes())
+        batch = pickle.loads((batches / cifar10.BATCHES / name).read_bytes())
         for pixels, label in zip(batch["data"], batch["labels"], strict=True):
             into = folder / ("test" if name == "test_batch" else "train") / CLASSES[label]
             into.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def test_both_layouts_give_the_same_table_and_the_same_pixels(tree: Path, batche
     table = data.read("cifar10s", tree)
     pd.testing.assert_frame_equal(table, cifar10s.read(batches))
     names = table.loc[table["domain"] == "colour", "image"]
-    from_files, from_batches = cifar10s.open_images(tree, names), cifar10s.open_images(batches, names)
+    from_files, from_batches = cifar10.open_images(tree, names), cifar10.open_images(batches, names)
     assert len(from_files) == len(from_batches) == 6 * PER_BATCH
     for file, batch in zip(map(from_files.__getitem__, range(len(names))), from_batches, strict=True):
         assert file.name == batch.name
@@ -91,7 +91,7 @@ def test_every_image_is_offered_in_both_domains(tree: Path) -> None:
 
 def test_a_transform_runs_on_each_image_of_a_batch(batches: Path) -> None:
     names = cifar10s.read(batches)["image"][:3]
-    plain, halved = cifar10s.open_images(batches, names), cifar10s.open_images(batches, names, lambda x: x // 2)
+    plain, halved = cifar10.open_images(batches, names), cifar10.open_images(batches, names, lambda x: x // 2)
     assert torch.equal(plain[2].pixels // 2, halved[2].pixels)
 
 
@@ -126,7 +126,7 @@ def test_a_part_without_classes(tmp_path: Path) -> None:
 
 
 def test_a_missing_batch_is_named(batches: Path) -> None:
-    (batches / cifar10s.BATCHES / "data_batch_3").unlink()
+    (batches / cifar10.BATCHES / "data_batch_3").unlink()
     with pytest.raises(InputError, match=r"data_batch_3: no such file, expected the published batches; download"):
         cifar10s.read(batches)
 
@@ -136,7 +136,7 @@ def test_an_altered_batch_is_never_unpickled(batches: Path, tmp_path: Path) -> N
         def __reduce__(self) -> tuple[object, tuple[object, ...]]:
             return Path.touch, (tmp_path / "sprung",)
 
-    (batches / cifar10s.BATCHES / "test_batch").write_bytes(pickle.dumps(Trap()))
+    (batches / cifar10.BATCHES / "test_batch").write_bytes(pickle.dumps(Trap()))
     with pytest.raises(InputError, match=r"cifar-10-batches-py: a file is altered, expected the published batches"):
         cifar10s.read(batches)
     assert not (tmp_path / "sprung").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from counterpoise.data import pixels
+from counterpoise.data import cifar10s, pixels
 from counterpoise.data.images import ImageFiles
 from counterpoise.errors import InputError
 
@@ -30,7 +31,7 @@ def files(tmp_path: Path) -> ImageFiles:
 @given(arrays(np.uint8, st.tuples(st.integers(1, 8), st.integers(1, 8), st.just(3))))
 def test_grey_is_what_pil_gives(image: np.ndarray) -> None:
     expected = np.array(Image.fromarray(image).convert("L").convert("RGB"))
-    found = pixels.grey(torch.from_numpy(image).permute(2, 0, 1))
+    found = cifar10s.grey(torch.from_numpy(image).permute(2, 0, 1))
     np.testing.assert_array_equal(found.permute(1, 2, 0), expected)
 
 
@@ -40,7 +41,7 @@ def test_grey_is_what_pil_gives_for_every_level_of_each_channel() -> None:
         image[channel, :, channel] = range(256)
     image[..., 1] += 3
     expected = np.array(Image.fromarray(image).convert("L"))
-    found = pixels.grey(torch.from_numpy(image).permute(2, 0, 1)[None])
+    found = cifar10s.grey(torch.from_numpy(image).permute(2, 0, 1)[None])
     np.testing.assert_array_equal(found[0], np.broadcast_to(expected, (3, 3, 256)))
 
 
@@ -56,24 +57,33 @@ def test_chunks_in_any_order_make_the_same_tensor(files: ImageFiles, monkeypatch
     assert decoded.is_contiguous()
 
 
+def domains(*names: str) -> pd.DataFrame:
+    return pd.DataFrame({"domain": names})
+
+
 def test_a_row_shows_its_image_in_its_rendering(files: ImageFiles) -> None:
     decoded, _ = pixels.gather([pixels.decode_chunk(range(5), files)], files)
     before = decoded.clone()
-    shown, in_grey = np.array([4, 0, 4]), np.array([False, True, True])
-    rendered = pixels.render(decoded, shown, in_grey)
+    rendered = pixels.render("cifar10s", decoded, np.array([4, 0, 4]), domains("colour", "grey", "grey"))
     assert torch.equal(rendered[0], before[4])
-    assert torch.equal(rendered[1], pixels.grey(before[0]))
-    assert torch.equal(rendered[2], pixels.grey(before[4]))
+    assert torch.equal(rendered[1], cifar10s.grey(before[0]))
+    assert torch.equal(rendered[2], cifar10s.grey(before[4]))
     assert torch.equal(decoded, before)
 
 
-def test_many_grey_rows_are_rendered_block_by_block(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_rendered_block_by_block(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded, _ = pixels.gather([pixels.decode_chunk(range(5), files)], files)
-    shown, in_grey = np.arange(5), np.ones(5, dtype=bool)
-    whole = pixels.render(decoded, shown, in_grey)
+    rows = domains(*["grey"] * 5)
+    whole = pixels.render("cifar10s", decoded, np.arange(5), rows)
     monkeypatch.setattr(pixels, "CHUNK", 2)
-    assert torch.equal(whole, pixels.render(decoded, shown, in_grey))
-    assert torch.equal(whole, pixels.grey(decoded))
+    assert torch.equal(whole, pixels.render("cifar10s", decoded, np.arange(5), rows))
+    assert torch.equal(whole, cifar10s.grey(decoded))
+
+
+def test_rows_of_other_readers_show_images_as_they_are(files: ImageFiles) -> None:
+    decoded, _ = pixels.gather([pixels.decode_chunk(range(5), files)], files)
+    assert pixels.render("celeba", decoded, np.arange(5), domains(*["grey"] * 5)) is decoded
+    assert torch.equal(pixels.render("celeba", decoded, np.array([2, 0]), domains("a", "b")), decoded[[2, 0]])
 
 
 def test_images_of_two_sizes_are_refused(files: ImageFiles, tmp_path: Path) -> None:

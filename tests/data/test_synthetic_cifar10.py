@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from counterpoise.data import cifar10s, pixels
+from counterpoise.data import cifar10, cifar10s, pixels
 from counterpoise.data.generated import MARKER
 from counterpoise.data.images import decode
 from counterpoise.data.synthetic_cifar10 import SHAPES, SIZE, write_cifar10
@@ -39,11 +39,11 @@ def test_the_layout_is_what_the_reader_expects(folder: Path) -> None:
 def test_colour_is_a_cue_and_grey_hides_it(folder: Path) -> None:
     """The mean colour of an image's middle tells classes apart, beyond chance (1 in 10); in grey it tells less."""
     table = cifar10s.read(folder).query("domain == 'colour'")
-    images = cifar10s.open_images(folder, table["image"])
+    images = cifar10.open_images(folder, table["image"])
     decoded = pixels.gather([pixels.decode_chunk(range(len(images)), images)], images).decoded
     train = (table["official_part"] == "train").to_numpy()
     accuracy = []
-    for shown in (decoded, pixels.grey(decoded)):
+    for shown in (decoded, cifar10s.grey(decoded)):
         middle = shown[..., 14:19, 14:19].float().mean(dim=(-2, -1)).numpy() / 255
         model = LogisticRegression(C=100, max_iter=2000).fit(middle[train], table["label"][train])
         accuracy.append(model.score(middle[~train], table["label"][~train]))
@@ -82,8 +82,8 @@ def test_shapes_differ_in_grey(folder: Path) -> None:
     covered = {}
     for kind in SHAPES:
         names = [f"train/{kind}/{number:04d}.png" for number in range(20)]
-        images = cifar10s.open_images(folder, names)
-        shown = pixels.grey(pixels.gather([pixels.decode_chunk(range(20), images)], images).decoded)[:, 0].float()
+        images = cifar10.open_images(folder, names)
+        shown = cifar10s.grey(pixels.gather([pixels.decode_chunk(range(20), images)], images).decoded)[:, 0].float()
         contrast = (shown - shown[:, :4, :4].mean(dim=(1, 2))[:, None, None]).abs()
         covered[kind] = (contrast / contrast.amax(dim=(1, 2), keepdim=True)).mean(dim=0)
     flat = torch.stack(list(covered.values())).flatten(1)

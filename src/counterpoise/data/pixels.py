@@ -1,7 +1,7 @@
 """All images of a data set as one tensor of bytes, for networks that are trained from pixels.
 
-Each file is decoded once, however many rows show it: what a row shows (grey, a background, a corruption) is computed from
-the decoded image.
+Each file is decoded once, however many rows show it: what a row shows (grey, a background, a corruption) is computed
+from the decoded image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from counterpoise.data.images import Batch, ImageFiles, collate
 from counterpoise.errors import InputError
 
 CHUNK = 512
-"""Images that are decoded at a time, and rows that are rendered at a time: less than a second's work, some megabytes."""
+"""Images that are decoded, and rows that are rendered at a time: less than a second's work, some megabytes."""
 
 Images = ImageFiles | ArrayImages
 

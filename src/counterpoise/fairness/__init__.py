@@ -10,6 +10,7 @@ Plain tensors and arrays in and out, over any leading batch axes:
 
 from counterpoise.fairness._counts import confusion_counts
 from counterpoise.fairness._registry import METRICS, MetricInfo, UndefinedMetricWarning
+from counterpoise.fairness.association import Association, association
 from counterpoise.fairness.evaluation import evaluate
 from counterpoise.fairness.frontier import hypervolume, non_dominated
 from counterpoise.fairness.metrics import (
@@ -46,6 +47,7 @@ from counterpoise.fairness.underlying import CRITERIA, Neighbours, mean_shortfal
 __all__ = [
     "CRITERIA",
     "METRICS",
+    "Association",
     "Claimed",
     "MetricInfo",
     "Neighbours",
@@ -55,6 +57,7 @@ __all__ = [
     "Verdict",
     "accuracy",
     "aod",
+    "association",
     "auc",
     "balanced_accuracy",
     "choose",

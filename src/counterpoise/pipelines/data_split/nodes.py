@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 from jaxtyping import UInt8
 
-from counterpoise.data import SPLITS, UNUSED, UNUSED_NAME, draw_splits, encode, read
-from counterpoise.data.domains import Skew, draw_domain_splits
-from counterpoise.data.encode import OFFICIAL_PART
-from counterpoise.params import Dataset, DomainSplit, Seeds
+from counterpoise.data import SPLITS, UNUSED, UNUSED_NAME, encode, read
+from counterpoise.data.encode import IMAGE, OFFICIAL_PART
+from counterpoise.params import AlignedSplit, Dataset, DomainSplit, Seeds
+from counterpoise.pipelines.data_split.schemes import associations, draw, warn_about_association
 from counterpoise.storage import Checkpoint, as_header
 
 
@@ -36,50 +36,22 @@ def encode_samples(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
         groups=dataset.groups,
         drop=dataset.drop,
         keep_sensitive=dataset.keep_sensitive,
-        keep=[OFFICIAL_PART] if isinstance(dataset.split, DomainSplit) else [],
+        keep=[OFFICIAL_PART] if isinstance(dataset.split, DomainSplit | AlignedSplit) else [],
+        further=dataset.further_sensitive,
     )
 
 
 def split_samples(samples: pd.DataFrame, dataset: Dataset, seeds: Seeds) -> Checkpoint:
     """Draw every replicate's own split: uint8 [R, N], codes as in `counterpoise.data.SPLITS`, or `UNUSED`.
 
-    Stratified by (y, s); or, where the groups are domains, as skewed as the parameters say.
+    As `split.scheme` says: stratified by (y, s), or as skewed in pretraining and as unbiased elsewhere as it says.
+    Warns if class and group go together in a part that should be unbiased.
     """
-    y, s = samples["y"].to_numpy(), samples["s"].to_numpy()
-    if isinstance(dataset.split, DomainSplit):
-        splits = draw_domain_splits(
-            y,
-            s,
-            samples["image"].to_numpy(dtype=np.str_),
-            (samples[OFFICIAL_PART] == "test").to_numpy(),
-            skew=_skew(dataset, dataset.split),
-            classes=dataset.classes,
-            domains=[str(name) for name in dataset.groups],
-            seeds=seeds.root,
-        )
-    else:
-        splits = draw_splits(
-            y,
-            s,
-            fractions=dict(dataset.split.fractions.items()),
-            task=dict(dataset.split.task.items()),
-            seeds=seeds.root,
-        )
+    splits = draw(samples, dataset, seeds.root)
+    warn_about_association(samples, splits, dataset)
     digest = hashlib.sha256(pd.util.hash_pandas_object(samples, index=False).to_numpy().tobytes())
     header = as_header(parts=_parts(splits), seeds=list(seeds.root), digests={"samples": digest.hexdigest()})
     return Checkpoint({"splits": torch.from_numpy(splits)}, header)
-
-
-def _skew(dataset: Dataset, split: DomainSplit) -> Skew:
-    domain = {name: dataset.groups.index(group) for group, names in split.majority.items() for name in names}
-    return Skew(
-        majority=[domain[name] for name in dataset.classes],
-        share=split.skew,
-        validation_per_cell=split.validation_per_cell,
-        fit_share=split.fit_share,
-        images_per_class=split.images_per_class,
-        test_per_class=split.test_per_class,
-    )
 
 
 def _parts(splits: UInt8[np.ndarray, "R N"]) -> list[str]:
@@ -88,7 +60,9 @@ def _parts(splits: UInt8[np.ndarray, "R N"]) -> list[str]:
 
 
 def describe_data(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset) -> dict[str, Any]:
-    """Return what reports and tracking say about the data: a digest, and the rows per part, group and class."""
+    """Return what reports and tracking say about the data: a digest, the rows per part, group and class, and how much
+    class and group say about each other in each part.
+    """
     codes = splits.tensors["splits"][:1].numpy()  # cell counts are the same in every replicate
     parts = _parts(codes)
     cells = samples[["y", "s"]].assign(split=np.array(parts)[codes[0]])
@@ -97,7 +71,7 @@ def describe_data(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset) -
         "digest": splits.header["digests"]["samples"],
         "title": dataset.title,
         "rows": len(samples),
-        "features": len(samples.columns.difference(["y", "s", OFFICIAL_PART])),
+        "features": 1 if IMAGE in samples else len(samples.columns.difference(["y", "s"])),
         "groups": list(dataset.group_names),
         "classes": list(dataset.classes),
         "cells": [
@@ -106,4 +80,5 @@ def describe_data(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset) -
             for group in range(len(dataset.groups))
             for label in range(len(dataset.classes))
         ],
+        "associations": associations(samples, codes[0], dataset),
     }

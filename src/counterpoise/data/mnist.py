@@ -1,0 +1,122 @@
+"""MNIST: handwritten digits (LeCun, Cortes and Burges), the images that coloured backgrounds are put behind.
+
+The folder holds the files that torchvision downloads, `MNIST/raw/*-ubyte` (or `*-ubyte.gz`), or images in folders of
+their classes, `train/<digit>/*` and `test/<digit>/*`. Both give the same table.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+from torch import Tensor
+
+from counterpoise.data import files
+from counterpoise.data.class_folders import (
+    PARTS,
+    ArrayImages,
+    Arrays,
+    Transform,
+    from_arrays,
+    is_tree,
+    list_tree,
+    open_from,
+    require_classes,
+)
+from counterpoise.data.images import ImageFiles
+from counterpoise.errors import InputError
+
+DIGITS = tuple("0123456789")
+RAW = "MNIST/raw"
+STEMS = {"train": "train", "test": "t10k"}
+_BYTES = 8  # IDX's code for unsigned bytes
+_WHITE = 255
+
+
+def how_to_get(folder: Path) -> str:
+    """Say how to get the files, and where they belong."""
+    return (
+        f"torchvision.datasets.MNIST({str(folder)!r}, download=True) puts them into {folder / RAW}, or put images into "
+        f"{folder / PARTS[0]}/<digit> and {folder / PARTS[1]}/<digit>"
+    )
+
+
+def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Read which images there are, each once.
+
+    Args:
+        folder: holds `train` and `test`, or `MNIST/raw`; the folders count if it has both.
+        checksums: file name → SHA-256.
+
+    Returns:
+        `image` (path relative to `folder`; IDX files name image n of a digit as if it were the file
+        `<part>/<digit>/000n.png`), `label` ("0" to "9"), `official_part` (train or test); by part, digit and name.
+
+    Raises:
+        InputError: neither layout is there, a file is missing, truncated or altered, or a digit is missing.
+    """
+    if checksums:
+        files.verify(folder, checksums, source=how_to_get(folder))
+    table = list_tree(folder, source=how_to_get(folder)) if is_tree(folder, RAW) else _arrays(folder).images
+    require_classes(table, DIGITS, folder)
+    return table.reset_index(drop=True)
+
+
+def open_images(folder: Path, names: Iterable[str], transform: Transform | None = None) -> ImageFiles | ArrayImages:
+    """Return the images `names` of the table, each decoded when asked for: white on black in three equal channels."""
+    return open_from(folder, names, transform, archive=RAW, load=_arrays)
+
+
+def on_background(digits: UInt8[Tensor, "n 3 H W"], colours: UInt8[Tensor, "n 3 #H #W"]) -> UInt8[Tensor, "n 3 H W"]:
+    """Return the digits in white on coloured backgrounds: the ink's grey level is how much of a pixel it covers."""
+    paper = (colours.int() * (_WHITE - digits.int()) + _WHITE // 2).div_(_WHITE, rounding_mode="floor")
+    return paper.to(digits.dtype) + digits
+
+
+def _arrays(folder: Path) -> Arrays:
+    labels, pixels = [], []
+    for part in PARTS:
+        stem = folder / RAW / STEMS[part]
+        digits, images = (
+            _idx(Path(f"{stem}-labels-idx1-ubyte"), folder),
+            _idx(Path(f"{stem}-images-idx3-ubyte"), folder),
+        )
+        if digits.ndim != 1 or images.ndim != 3 or len(digits) != len(images):
+            raise InputError(
+                f"{stem}-*-ubyte: hold labels {list(digits.shape)} and images {list(images.shape)}, expected [n] and "
+                "[n, height, width]"
+            )
+        if len(digits) == 0 or digits.max() >= len(DIGITS):
+            raise InputError(
+                f"{stem}-labels-idx1-ubyte: holds {f'the label {digits.max()}' if len(digits) else 'no label'}, "
+                "expected digits from 0 to 9"
+            )
+        labels.append(np.array(DIGITS)[digits].tolist())
+        pixels.append(np.repeat(images[..., None], 3, axis=3))
+    return from_arrays(labels, pixels)
+
+
+def _idx(path: Path, folder: Path) -> UInt8[np.ndarray, "..."]:
+    """Read a file in IDX: two zero bytes, the type, the number of axes, their lengths (4 bytes each), the values."""
+    packed = path.with_name(f"{path.name}.gz")
+    if not path.is_file() and not packed.is_file():
+        raise InputError(f"{path}: no such file; {how_to_get(folder)}")
+    try:
+        content = path.read_bytes() if path.is_file() else gzip.decompress(packed.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{packed}: cannot be unpacked ({error}), expected the published file") from error
+    if len(content) < 4 or content[:3] != bytes([0, 0, _BYTES]):
+        raise InputError(
+            f"{path}: begins with {content[:4].hex() or 'nothing'}, expected 000008 as IDX files of bytes do"
+        )
+    axes = content[3]
+    shape = np.frombuffer(content, dtype=">u4", offset=4, count=min(axes, (len(content) - 4) // 4)).astype(int)
+    values = content[4 + 4 * axes :]
+    if len(shape) < axes or len(values) != shape.prod():
+        raise InputError(f"{path}: holds {len(values):,} values for the shape {shape.tolist()}: truncated or altered")
+    return np.frombuffer(values, dtype=np.uint8).reshape(shape)
