@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, V
 
 from counterpoise.errors import InputError, suggest
 from counterpoise.fairness import CRITERIA
-from counterpoise.params_altering import Altering, ConvNet, ObjectiveSettings
+from counterpoise.params_altering import Altering, ConvNet, ObjectiveSettings, image_network
 from counterpoise.params_data import AlignedSplit as AlignedSplit
 from counterpoise.params_data import BalancedSplit as BalancedSplit
 from counterpoise.params_data import Count, Positive, Settings, Share
@@ -94,11 +94,17 @@ class OptimizerSettings(Settings):
 
 
 class Training(Settings):
-    """One training run of a bank."""
+    """One training run: of a bank, or of whole networks.
+
+    augment, keep: of whole networks that read images: whether they are cropped and mirrored at random, and whether the
+    epoch with the lowest loss on the validation rows is kept or the last one.
+    """
 
     epochs: Count
     batch_size: Count | None
     optimizer: OptimizerSettings = OptimizerSettings()
+    augment: bool = True
+    keep: Literal["best", "last"] = "best"
 
 
 class Penalty(Settings):
@@ -275,7 +281,7 @@ class Parameters(Settings):
     tracking: bool = True
     datasets: dict[str, Dataset]
     networks: dict[str, Network]
-    convnets: dict[str, ConvNet] = Field(default={})
+    convnets: dict[str, Annotated[ConvNet, BeforeValidator(image_network)]] = Field(default={})
     backbones: dict[str, Backbone]
     compute: Compute = Compute()
     pretrain: Training

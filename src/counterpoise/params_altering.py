@@ -5,22 +5,69 @@ The defaults are those of the dataclasses in `counterpoise.methods.altering`, to
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from counterpoise.errors import suggest
 from counterpoise.params_data import Count, Positive, Settings, Share
 
 NotNegative = Annotated[float, Field(ge=0)]
 Inside = Annotated[float, Field(gt=0, lt=1)]
 
 
-class ConvNet(Settings):
+Width = Annotated[int, Field(ge=8, multiple_of=8)]
+
+
+class ResNet(Settings):
     """A ResNet-18 that is trained here, whole; see `counterpoise.nn.builders.ResNetBuilder`."""
 
-    width: Annotated[int, Field(ge=8, multiple_of=8)] = 64
+    architecture: Literal["resnet18"] = "resnet18"
+    width: Width = 64
     pooled: bool = False
     weights: str | None = None
+
+
+class PlainConvNet(Settings):
+    """Convolutions one after the other; see `counterpoise.nn.builders.PlainConvBuilder`."""
+
+    architecture: Literal["plain"]
+    widths: tuple[Width, ...] = Field(default=(16, 32, 64, 128), min_length=1)
+    kernel: Annotated[int, Field(ge=1)] = 7
+    strides: tuple[Count, ...] = (1, 1, 1, 1)
+
+    @model_validator(mode="after")
+    def _fit(self) -> PlainConvNet:
+        if len(self.widths) != len(self.strides):
+            raise ValueError(f"{len(self.widths)} widths have {len(self.strides)} strides")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"the kernel is {self.kernel}, expected an odd number")
+        return self
+
+
+class PixelPerceptron(Settings):
+    """A perceptron that reads pixels; see `counterpoise.nn.builders.PixelPerceptronBuilder`."""
+
+    architecture: Literal["perceptron"]
+    widths: tuple[Count, ...] = Field(default=(100, 100, 100), min_length=1)
+
+
+ConvNet = ResNet | PlainConvNet | PixelPerceptron
+
+
+def image_network(value: Any) -> Any:
+    """Read a block of `convnets` as the kind that its `architecture` names, a ResNet-18 by default.
+
+    So that a mistake is reported for that kind alone.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    kinds: dict[str, type[Settings]] = {"resnet18": ResNet, "plain": PlainConvNet, "perceptron": PixelPerceptron}
+    name = value.get("architecture", "resnet18")
+    if name not in kinds:
+        raise ValueError(f"architecture is {name!r}{suggest(str(name), kinds)}")
+    return kinds[name].model_validate(value)
 
 
 class ObjectiveSettings(Settings):

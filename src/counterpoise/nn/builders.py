@@ -7,7 +7,10 @@ wider = build(outputs=4)     # the same with four logits
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections import OrderedDict
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +25,9 @@ from counterpoise.nn.weights import read_state
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the colour channels, as torchvision's published weights expect them."""
+
+HEAD = "fc"
+"""What the last linear layer of networks that read images is called."""
 
 
 @runtime_checkable
@@ -66,46 +72,107 @@ class StackedBuilder:
         return replace(self, seeds=self.seeds[r : r + 1], mean=own[0], scale=own[1])
 
 
-@dataclass(frozen=True)
-class ResNetBuilder:
-    """A ResNet-18 for small images, with a 3×3 stem and no pooling before the first block, as is usual at 32×32.
+@dataclass(frozen=True, kw_only=True)
+class ImageBuilder(ABC):
+    """Networks that read images, one at a time: they are too large to be stacked.
 
     Attributes:
         outputs: logits; one for two classes.
-        seeds: of which there must be one when it builds: networks of this size are not stacked.
-        width: channels of the first stage; 64 is the published network, less makes it smaller for a processor.
-        pooled: the published 7×7 stem with pooling, for larger images.
-        weights: a local file to begin with, of the published width; its last layer is not taken, nor a stem that does
-            not fit.
+        seeds: of which there must be one when it builds.
         accelerated: use a GPU where there is one.
     """
 
     outputs: int
     seeds: tuple[int, ...]
-    width: int = 64
-    pooled: bool = False
-    weights: str | None = None
     accelerated: bool = True
 
     def __call__(self, outputs: int | None = None) -> Networks:
         (seed,) = self.seeds
-        wanted = self.outputs if outputs is None else outputs
         with torch.random.fork_rng(devices=[]):
-            # torchvision draws initial weights from the global generator, whose state is put back afterwards.
+            # torch's layers draw initial weights from the global generator, whose state is put back afterwards.
             torch.manual_seed(generator(seed, "initial weights").initial_seed())
-            module = resnet18(wanted, self.width, pooled=self.pooled)
-        if self.weights is not None:
-            _begin_with(module, Path(self.weights))
-        network = SingleNetwork(module, head="fc", mean=IMAGENET_MEAN, std=IMAGENET_STD)
+            module = self.module(self.outputs if outputs is None else outputs)
+        network = SingleNetwork(module, head=HEAD, mean=IMAGENET_MEAN, std=IMAGENET_STD)
         return network.to(self.device)
+
+    @abstractmethod
+    def module(self, outputs: int) -> nn.Module:
+        """Return the module, images [B, 3, H, W] to logits [B, k], whose last linear layer is called `HEAD`."""
 
     @property
     def device(self) -> torch.device:
         """Return where networks are put."""
         return torch.device("cuda" if self.accelerated and torch.cuda.is_available() else "cpu")
 
-    def replicate(self, r: int) -> ResNetBuilder:
+    def replicate(self, r: int) -> ImageBuilder:
         return replace(self, seeds=self.seeds[r : r + 1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetBuilder(ImageBuilder):
+    """A ResNet-18 for small images, with a 3×3 stem and no pooling before the first block, as is usual at 32×32.
+
+    Attributes:
+        width: channels of the first stage; 64 is the published network, less makes it smaller for a processor.
+        pooled: the published 7×7 stem with pooling, for larger images.
+        weights: a local file to begin with, of the published width; its last layer is not taken, nor a stem that does
+            not fit.
+    """
+
+    width: int = 64
+    pooled: bool = False
+    weights: str | None = None
+
+    def module(self, outputs: int) -> nn.Module:
+        made: nn.Module = resnet18(outputs, self.width, pooled=self.pooled)
+        if self.weights is not None:
+            _begin_with(made, Path(self.weights))
+        return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainConvBuilder(ImageBuilder):
+    """Convolutions one after the other, each with batch norm and ReLU; then the mean over the image, a linear layer.
+
+    Biased-MNIST's network (Bahng et al., 2020; FFW) has kernels of 7×7, no strides, and 16, 32, 64 and 128 channels.
+
+    Attributes:
+        widths: channels of each convolution. kernel: edge of the kernels, odd. strides: as many as widths.
+    """
+
+    widths: tuple[int, ...] = (16, 32, 64, 128)
+    kernel: int = 7
+    strides: tuple[int, ...] = (1, 1, 1, 1)
+
+    def module(self, outputs: int) -> nn.Module:
+        made: dict[str, nn.Module] = {}
+        channels = zip(pairwise((3, *self.widths)), self.strides, strict=True)
+        for number, ((entering, leaving), stride) in enumerate(channels, 1):
+            made[f"conv{number}"] = nn.Conv2d(
+                entering, leaving, self.kernel, stride=stride, padding=self.kernel // 2, bias=False
+            )
+            made[f"bn{number}"] = nn.BatchNorm2d(leaving)
+            made[f"relu{number}"] = nn.ReLU()
+        made |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), HEAD: nn.Linear(self.widths[-1], outputs)}
+        return nn.Sequential(OrderedDict(made))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelPerceptronBuilder(ImageBuilder):
+    """A perceptron that reads the pixels: Multi-Color MNIST's network has three hidden layers of 100 (FFW).
+
+    Attributes:
+        inputs: numbers of an image, 3·H·W. widths: of the hidden layers, each followed by a ReLU.
+    """
+
+    inputs: int
+    widths: tuple[int, ...] = (100, 100, 100)
+
+    def module(self, outputs: int) -> nn.Module:
+        made: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+        for number, (entering, leaving) in enumerate(pairwise((self.inputs, *self.widths)), 1):
+            made |= {f"linear{number}": nn.Linear(entering, leaving), f"relu{number}": nn.ReLU()}
+        return nn.Sequential(OrderedDict(made | {HEAD: nn.Linear(self.widths[-1], outputs)}))
 
 
 def resnet18(outputs: int, width: int, *, pooled: bool) -> Any:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from counterpoise.methods.altering import catalogue
@@ -23,14 +20,13 @@ from counterpoise.methods.altering.objective import Objective
 from counterpoise.methods.altering.perturbation import Perturbation
 from counterpoise.methods.altering.postprocessing import CalibratedOdds, RejectOption
 from counterpoise.methods.altering.task import Repaired, Task
-from counterpoise.nn.builders import Builder, ResNetBuilder, StackedBuilder
-from counterpoise.nn.compute import replicate
+from counterpoise.methods.problem import Problem
 from counterpoise.nn.networks import Weights
-from counterpoise.params import Compute, Dataset, Network, Seeds
-from counterpoise.params_altering import Altering, ConvNet, ObjectiveSettings
-from counterpoise.pipelines.arrays import examples, feature_matrix, input_statistics, origin, require_seeds, rows
+from counterpoise.params import Compute, Dataset, Seeds
+from counterpoise.params_altering import Altering, ObjectiveSettings
+from counterpoise.pipelines.arrays import origin
 from counterpoise.pipelines.predictions import predictions_of
-from counterpoise.pipelines.progress import training_progress, trainings_progress
+from counterpoise.pipelines.whole_networks import forget, problem_of, run
 from counterpoise.reporting.wording import LAST
 from counterpoise.storage import Checkpoint, as_header
 
@@ -38,34 +34,6 @@ NEEDS_GROUP = frozenset({"reject_option", "equalized_odds_postprocessing", "cali
 """Methods that ask for the group of whom they judge."""
 
 STATISTICS = ("mean", "scale")
-
-
-def builder_of(
-    network: Mapping[str, Any],
-    dataset: Dataset,
-    seeds: Seeds,
-    x: Tensor,
-    mean: Float[Tensor, "R D"] | None = None,
-    scale: Float[Tensor, "R D"] | None = None,
-) -> Builder:
-    """Return what makes an experiment's networks: a ResNet-18 for images [N, 3, H, W], perceptrons for tables [N, D].
-
-    Args:
-        network: a block of `convnets` or `networks`. Kedro cannot check a type that may be one or the other; both were
-            checked when the session opened.
-    """
-    outputs = 1 if len(dataset.classes) == 2 else len(dataset.classes)
-    if x.ndim > 2:
-        large = ConvNet(**network)
-        return ResNetBuilder(outputs, seeds.root, large.width, large.pooled, large.weights)
-    small = Network(**network)
-    hidden = (small.width,) * (small.layers - 1)
-    return StackedBuilder(x.shape[1], hidden, outputs, seeds.root, small.dropout, mean, scale)
-
-
-def inputs(samples: pd.DataFrame, pixels: Checkpoint | None) -> Tensor:
-    """Return what networks read: the columns of a table, or images."""
-    return feature_matrix(samples) if pixels is None else pixels.tensors["pixels"]
 
 
 def task_of(
@@ -89,26 +57,9 @@ def task_of(
     Raises:
         InputError: the checkpoints are of other seeds.
     """
-    require_seeds(seeds, splits=splits, **({} if pretrained is None else {"pretrained": pretrained}))
-    x, members = inputs(samples, pixels), rows(splits, "pretrain")
-    base = {} if pretrained is None else pretrained.tensors
-    mean, scale = base.get("mean"), base.get("scale")
-    if pretrained is None and pixels is None:
-        mean, scale = input_statistics(x, members)
-    builder = builder_of(network, dataset, seeds, x, mean, scale)
-    return Task(
-        build=builder,
-        base=base,
-        examples=examples(samples, x),
-        pretrain=members,
-        fit=rows(splits, "train"),
-        select=rows(splits, "validation"),
-        test=rows(splits, "test"),
-        objective=Objective(**objective.model_dump(), classes=len(dataset.classes)),
-        seeds=seeds.root,
-        folder=training_states / f"{stage}-{splits.header['digests']['samples'][:16]}",
-        device=builder.device if isinstance(builder, ResNetBuilder) else torch.device("cpu"),
-    )
+    problem = problem_of(stage, samples, splits, pretrained, dataset, network, seeds, training_states, pixels)
+    judged_by = Objective(**objective.model_dump(), classes=len(dataset.classes))
+    return Task(**{part.name: getattr(problem, part.name) for part in fields(Problem)}, objective=judged_by)
 
 
 def settings_of(altering: Altering, epochs: int | None) -> catalogue.Settings:
@@ -139,39 +90,6 @@ def settings_of(altering: Altering, epochs: int | None) -> catalogue.Settings:
     )
 
 
-def run(
-    task: Task, function: Callable[..., Any], arguments: tuple[Any, ...], compute: Compute, description: str
-) -> list[Any]:
-    """Return `function(task, *arguments)`: of all replicates at once, or of each on its own where they do not stack.
-
-    Trainings under way are kept in the task's folder; a run that is killed goes on at the epoch it had reached.
-    """
-    seeds = task.seeds
-    if not isinstance(task.build, ResNetBuilder):
-        with trainings_progress() as follow:
-            results = [function(replace(task, progress=follow), *arguments)]
-    else:
-        shared, where = (task, function, arguments), compute.model_dump()
-        with training_progress(description, len(seeds)) as advance:
-            results = replicate(_one, range(len(seeds)), shared=shared, on_done=advance, **where)
-    return results
-
-
-def _one(position: int, task: Task, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    own = [_replicate_of(argument, position) for argument in arguments]
-    return function(task.replicate(position), *own)
-
-
-def _replicate_of(argument: Any, position: int) -> Any:
-    """Return a replicate's part of masks by kind and name; settings and names are for all."""
-    if not isinstance(argument, dict):
-        return argument
-    return {
-        kind: {name: tensor[position : position + 1] for name, tensor in masks.items()}
-        for kind, masks in argument.items()
-    }
-
-
 def run_stage(
     task: Task,
     stage: catalogue.Stage,
@@ -196,12 +114,6 @@ def node_inputs(*, images: bool, also: Sequence[str] = ()) -> list[str]:
         *also,
         *(["pixels"] if images else []),
     ]
-
-
-def forget(task: Task) -> None:
-    """Remove the states of trainings under way once all of them are done."""
-    assert task.folder is not None
-    shutil.rmtree(task.folder, ignore_errors=True)
 
 
 def frames(task: Task, results: Sequence[Repaired]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -79,7 +79,7 @@ def make_images(classes: int = 2) -> Task:
     task = make_task((0,), classes, "spd" if classes == 2 else "mean_bias")
     colours = (task.examples.x[:, [0, 1, -1]] * 40 + 128).clamp(0, 255).to(torch.uint8)
     examples = replace(task.examples, x=colours[:, :, None, None].repeat(1, 1, 8, 8))
-    build = ResNetBuilder(1 if classes == 2 else classes, (0,), width=4, accelerated=False)
+    build = ResNetBuilder(outputs=1 if classes == 2 else classes, seeds=(0,), width=4, accelerated=False)
     return replace(task, build=build, base=build().copied(), examples=examples)
 
 

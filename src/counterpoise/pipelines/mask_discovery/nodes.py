@@ -14,6 +14,7 @@ from counterpoise.nn.networks import Weights
 from counterpoise.params import Compute, Dataset, Seeds
 from counterpoise.params_altering import Altering, ObjectiveSettings
 from counterpoise.pipelines import repairs
+from counterpoise.pipelines.whole_networks import forget, run
 from counterpoise.storage import Checkpoint
 
 
@@ -42,10 +43,10 @@ def discover(
     names = catalogue.methods_of("mask_discovery", altering.methods)
     settings, second = repairs.settings_of(altering, epochs), "external_graft" in altering.methods
     find = partial(catalogue.discover_masks, second=second)
-    found = repairs.run(task, find, (names, settings), compute, "mask discovery")
+    found = run(task, find, (names, settings), compute, "mask discovery")
     results = catalogue.join([own for own, _ in found])
     masks = catalogue.join_weights([own for _, own in found])
-    repairs.forget(task)
+    forget(task)
     return (
         repairs.write_masks(masks, pretrained),
         repairs.networks(results, pretrained),

@@ -68,7 +68,7 @@ def _tables() -> Pipeline:
 def _whole(*, images: bool) -> Pipeline:
     read = [
         *("samples", "splits", "params:dataset", "params:convnet" if images else "params:network"),
-        *("params:objective", "params:pretrain", "training_states", "params:compute", "params:epochs", "params:seeds"),
+        *("params:pretrain", "training_states", "params:compute", "params:epochs", "params:seeds"),
         *(["pixels"] if images else []),
     ]
     return Pipeline([Node(train_base, read, ["pretrained", "pretraining_curves"], name="train_base")])

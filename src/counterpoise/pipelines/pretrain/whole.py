@@ -1,4 +1,4 @@
-"""The models that the second paper repairs: whole networks, each at its epoch with the lowest validation loss."""
+"""The models that are repaired by altering weights, or reduced to an unbiased part: whole networks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import torch
 from torch import Tensor
 
 from counterpoise.methods.altering.objective import task_loss
-from counterpoise.methods.altering.task import Task
 from counterpoise.methods.altering.tuning import WeightTuning
+from counterpoise.methods.problem import Problem
 from counterpoise.nn import Optimizer
 from counterpoise.nn.epochs import Figures, Trained
 from counterpoise.nn.networks import Output, evaluate
 from counterpoise.params import Compute, Dataset, Seeds, Training
-from counterpoise.params_altering import ObjectiveSettings
-from counterpoise.pipelines import repairs
 from counterpoise.pipelines.arrays import origin
+from counterpoise.pipelines.whole_networks import forget, problem_of, run
 from counterpoise.storage import Checkpoint, as_header
 
 
@@ -28,7 +27,6 @@ def train_base(
     splits: Checkpoint,
     dataset: Dataset,
     network: dict[str, Any],
-    objective: ObjectiveSettings,
     pretrain: Training,
     training_states: Path,
     compute: Compute,
@@ -36,25 +34,25 @@ def train_base(
     seeds: Seeds,
     pixels: Checkpoint | None = None,
 ) -> tuple[Checkpoint, pd.DataFrame]:
-    """Train each replicate's network on its pretraining rows; images are cropped and mirrored at random.
+    """Train each replicate's network on its pretraining rows; images may be cropped and mirrored at random.
 
     Returns:
-        The networks at their epochs with the lowest loss on D_val, and the learning curves.
+        The networks, at their epochs with the lowest loss on D_val or at the last one, and the learning curves.
     """
-    task = repairs.task_of(
-        "pretrain", samples, splits, None, dataset, network, objective, seeds, training_states, pixels
-    )
+    problem = problem_of("pretrain", samples, splits, None, dataset, network, seeds, training_states, pixels)
     settings = pretrain if epochs is None else pretrain.model_copy(update={"epochs": epochs})
-    augment = pixels is not None
+    augment = pixels is not None and settings.augment
     known = repr(sorted(network.items()))
-    trained: list[Trained] = repairs.run(task, _train, (settings, known, augment), compute, "pretrain")
-    repairs.forget(task)
-    state = {name: torch.cat([one.best[name] for one in trained]).cpu() for name in trained[0].best}
-    best_epoch = torch.cat([one.best_epoch for one in trained]).tolist()
+    trained: list[Trained] = run(problem, _train, (settings, known, augment), compute, "pretrain")
+    forget(problem)
+    chosen = [one.best if settings.keep == "best" else one.last for one in trained]
+    state = {name: torch.cat([own[name] for own in chosen]).cpu() for name in chosen[0]}
+    best = torch.cat([one.best_epoch for one in trained])
+    kept_epoch = best.tolist() if settings.keep == "best" else [settings.epochs] * len(best)
     header = as_header(
-        architecture="resnet18" if augment else "perceptron",
+        architecture=network.get("architecture", "resnet18") if pixels is not None else "perceptron",
         network=network,
-        best_epoch=best_epoch,
+        kept_epoch=kept_epoch,
         **origin(splits),
     )
     losses = torch.cat([-one.curves["judgement"] for one in trained])
@@ -68,31 +66,31 @@ def train_base(
     return Checkpoint(state, header), followed
 
 
-def _train(task: Task, settings: Training, known: str, augment: bool) -> Trained:
-    network, batch = task.build(), settings.batch_size or task.pretrain.shape[1]
+def _train(problem: Problem, settings: Training, known: str, augment: bool) -> Trained:
+    network, batch = problem.build(), settings.batch_size or problem.pretrain.shape[1]
 
     def loss(output: Output, y: Tensor, s: Tensor) -> Tensor:
         return task_loss(output.logits, y)
 
     def figures() -> Figures:
-        logits = evaluate(network, task.examples, task.validation).logits
-        return {"judgement": -task_loss(logits, task.labels(task.validation)[0])}
+        logits = evaluate(network, problem.examples, problem.validation).logits
+        return {"judgement": -task_loss(logits, problem.labels(problem.validation)[0])}
 
     trainee = WeightTuning(
         network,
         loss,
         optimizer=Optimizer(**settings.optimizer.model_dump()),
-        steps=settings.epochs * math.ceil(task.pretrain.shape[1] / batch),
+        steps=settings.epochs * math.ceil(problem.pretrain.shape[1] / batch),
         batch_size=batch,
-        generators=task.generators("base: noise"),
+        generators=problem.generators("base: noise"),
         augment=augment,
     )
-    return task.train(
+    return problem.train(
         trainee,
         name="base",
         settings=(settings.model_dump(), known, augment),
         epochs=settings.epochs,
         batch_size=batch,
-        rows=task.pretrain,
+        rows=problem.pretrain,
         figures=figures,
     )
