@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import pickle
-import time
 
 import pytest
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from counterpoise.nn import generators
 from counterpoise.nn.builders import ResNetBuilder
-from counterpoise.nn.compact import compact, cost, latency, plain
+from counterpoise.nn.compact import compact, describe, plain, rebuild
+from counterpoise.nn.costs import cost
 from counterpoise.nn.networks import Masks, Networks, StackedNetwork, masked
 
 D, WIDTHS = 6, (10, 9, 8)
@@ -36,7 +37,7 @@ def stacked(generator: torch.Generator) -> Networks:
 
 @pytest.fixture
 def single(generator: torch.Generator) -> Networks:
-    return moved(ResNetBuilder(3, (0,), width=4, accelerated=False)(), generator)
+    return moved(ResNetBuilder(outputs=3, seeds=(0,), width=4, accelerated=False)(), generator)
 
 
 def ones(network: Networks) -> dict[str, Tensor]:
@@ -158,31 +159,42 @@ class TestResNet:
         assert all(torch.equal(tensor, before[name]) for name, tensor in single.state().items())
 
 
-def test_costs_of_known_layers() -> None:
-    """A convolution of 3 × 3 × 2 for 4 filters at 6 × 6 places, half of them zero, then 4 numbers to 5."""
-    module = nn.Sequential(
-        nn.Conv2d(2, 4, 3, bias=False), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
-    ).eval()
-    with torch.no_grad():
-        module[0].weight[:2] = 0
-    found = cost(module, torch.randn(3, 2, 8, 8))
-    assert found.macs == 4 * 36 * 18 + 20
-    assert found.parameters == 72 + 8 + 25
-    assert found.nonzero == 36 + 4 + 25  # batch norm's shifts are zero
-    assert not module[0]._forward_hooks
+def returned(module: nn.Module, x: Tensor) -> nn.Module:
+    """Return the module as it comes back from a file, after checking that it says the same."""
+    again = rebuild(json.loads(json.dumps(describe(module))), module.state_dict())
+    assert torch.equal(again(x), module(x))
+    return again
 
 
-def test_latency_is_the_median_of_a_pass() -> None:
-    class Waits(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.passes = 0
+class TestRebuilt:
+    @pytest.mark.parametrize("standardized", [True, False])
+    @pytest.mark.parametrize("normalized", [True, False])
+    @pytest.mark.parametrize("hidden", [WIDTHS, ()])
+    def test_perceptrons_say_the_same(
+        self, standardized: bool, normalized: bool, hidden: tuple[int, ...], generator: torch.Generator
+    ) -> None:
+        statistics = torch.rand(2, 1, D, generator=generator) + 1
+        given = dict(zip(("mean", "scale"), statistics, strict=True)) if standardized else {}
+        seeds = generators([7], "weights")
+        made = moved(StackedNetwork([D, *hidden, 3], generators=seeds, normalized=normalized, **given), generator)
+        masks = ones(made)
+        masks["weight0"][0, :2] = False
+        module = compact(made, 0, masked(made.weights(), masks))
+        assert sizes(returned(module, torch.randn(9, D, generator=generator))) == sizes(module)
 
-        def forward(self, x: Tensor) -> Tensor:
-            self.passes += 1
-            time.sleep(0.1 if self.passes <= 3 or self.passes == 6 else 0.002)  # a slow start, and one interruption
-            return x
+    @pytest.mark.parametrize("pooled", [True, False])
+    def test_networks_of_images_too_and_nothing_is_drawn(self, pooled: bool, generator: torch.Generator) -> None:
+        made = moved(ResNetBuilder(outputs=3, seeds=(0,), width=4, pooled=pooled, accelerated=False)(), generator)
+        masks = ones(made)
+        masks["layer2.0.conv2.weight"][0, :, [1, 6]] = False
+        masks["layer4.1.conv2.weight"][:] = False
+        module = compact(made, 0, masked(made.weights(), masks))
+        before = torch.get_rng_state()
+        again = returned(module, torch.rand(2, 3, 32, 32, generator=generator) * 255)
+        assert channels(again) == channels(module)
+        assert torch.equal(torch.get_rng_state(), before)
 
-    module = Waits()
-    assert 0.002 <= latency(module, torch.zeros(1), repeats=5) < 0.05
-    assert module.passes == 8
+    def test_a_state_of_other_sizes_is_refused(self, stacked: Networks) -> None:
+        module = plain(stacked)
+        with pytest.raises(RuntimeError, match="size mismatch"):
+            rebuild(describe(module) | {"widths": [D, 9, 9, 8, 2]}, module.state_dict())

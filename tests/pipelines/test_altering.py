@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from counterpoise import params_altering
+from counterpoise.compacted import load
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
@@ -19,6 +20,7 @@ from counterpoise.nn.epochs import Resumable
 from counterpoise.params import Compute, Dataset, Seeds
 from counterpoise.params_altering import Altering, ObjectiveSettings
 from counterpoise.pipelines import repairs
+from counterpoise.pipelines.arrays import feature_matrix
 from counterpoise.pipelines.reconstruct.nodes import reconstruct
 from counterpoise.storage import Checkpoint, read_checkpoint
 
@@ -84,6 +86,37 @@ class TestWhatItLeaves:
             assert (tuned[f"prune_adversarial_finetuning.{name}"][~mask] == 0).all()
             pruned += int((~mask).sum())
         assert pruned
+
+    @pytest.mark.parametrize(("experiment", "pruned"), [("compas", REPAIRS), ("images", REPAIRS[:2])])
+    def test_pruned_networks_leave_as_small_ones_that_decide_the_same(
+        self, experiment: str, pruned: list[str], request: pytest.FixtureRequest
+    ) -> None:
+        """Loaded again and asked for their decisions on the test rows, of every method and seed."""
+        made = request.getfixturevalue(experiment)
+        path = made.file("06_models/alter_*/compact_networks.safetensors")
+        samples = pd.read_parquet(made.file("05_model_input/alter_*/samples.parquet"))
+        if experiment == "compas":
+            x = feature_matrix(samples)
+        else:
+            x = read_checkpoint(made.file("04_feature/alter_*/pixels.safetensors")).tensors["pixels"]
+        for variant in pruned:
+            for seed in SEEDS:
+                model = load(path, variant, seed)
+                said = made.predictions.query("variant == @variant and seed == @seed")
+                assert model.predict(x[said["row"].tolist()]).tolist() == said["prediction"].tolist()
+        assert set(read_checkpoint(path).header["variants"]) == set(pruned)
+
+    def test_what_pruning_saves_is_counted(self, compas: Any) -> None:
+        costs = pd.read_parquet(compas.file("08_reporting/alter_compas/costs.parquet"))
+        table = pd.read_parquet(compas.file("08_reporting/alter_compas/repairs.parquet"))
+        known = table.set_index(["variant", "seed"])["pruned"]
+        assert list(zip(costs["variant"], costs["seed"], strict=True)) == [(v, s) for s in SEEDS for v in REPAIRS]
+        for row in costs.itertuples():
+            zero = 1 - row.nonzero / row.parameters
+            assert zero == pytest.approx(known[row.variant, row.seed], abs=0.1)  # biases and batch norm are not pruned
+            assert row.compared == len(compas.predictions.query("variant == 'mask_only' and seed == 0"))
+            assert row.latency_ratio == pytest.approx(row.latency_compact / row.latency)
+        assert "What pruning saves" in compas.file("08_reporting/alter_compas/report.html").read_text()
 
     def test_the_report_says_what_repairs_are_judged_by(self, compas: Any) -> None:
         html = compas.file("08_reporting/alter_compas/report.html").read_text()

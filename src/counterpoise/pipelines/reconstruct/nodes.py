@@ -15,7 +15,7 @@ from counterpoise.nn.costs import Saving, shrink
 from counterpoise.nn.networks import require_fitting
 from counterpoise.params import Compute, Dataset, Seeds
 from counterpoise.params_altering import Altering, ObjectiveSettings
-from counterpoise.pipelines import repairs
+from counterpoise.pipelines import repairs, whole_networks
 from counterpoise.pipelines.arrays import origin, require_seeds, rows
 from counterpoise.reporting.wording import LAST
 from counterpoise.storage import Checkpoint
@@ -93,9 +93,9 @@ def compact_networks(
     require_seeds(
         seeds, splits=splits, pretrained=pretrained, masked_networks=masked_networks, reconstructed=reconstructed
     )
-    x, test = repairs.inputs(samples, pixels), rows(splits, "test")
+    x, test = whole_networks.inputs(samples, pixels), rows(splits, "test")
     statistics = {name: pretrained.tensors.get(name) for name in repairs.STATISTICS}
-    builder = repairs.builder_of(network, dataset, seeds, x, **statistics)
+    builder = whole_networks.builder_of(network, dataset, seeds, x, **statistics)
     if isinstance(builder, ResNetBuilder):
         builder = replace(builder, weights=None, accelerated=False)  # all weights come from the checkpoints
     columns = () if pixels is not None else tuple(samples.columns.drop(["y", "s"]))
