@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped, UInt8
 
-from counterpoise.data.splits import SPLITS, UNUSED, require_seeds, round_to_margins
+from counterpoise.data.splits import SPLITS, UNUSED, require_seeds
 from counterpoise.errors import InputError
 
 _STREAM = zlib.crc32(b"aligned")  # keeps these draws apart from everything else that is drawn with the same seed
-_TRAINING, _TEST = 0, 1  # what is drawn: each has a generator of its own
 _PRETRAIN, _GATES, _CHOOSE, _REPORT = range(len(SPLITS))
 _EXACT = 1e-9  # ρ · n is rounded down, not what a decimal lacks to it in binary
 
@@ -52,13 +51,6 @@ class _Offers(NamedTuple):
     held_out: Bool[np.ndarray, "M"]
 
 
-class _Wanted(NamedTuple):
-    """So many images in one rendering; `values`: of each bias the other value that is shown, None if aligned."""
-
-    values: tuple[int | None, ...]
-    number: int
-
-
 def draw_aligned_splits(
     y: Int[np.ndarray, "N"],
     biases: Int[np.ndarray, "N B"],
@@ -74,9 +66,9 @@ def draw_aligned_splits(
 
     Of n images of a class and part, ⌊nρ⌋ are aligned with a bias of share ρ; the others have its other values equally
     often, and what does not divide evenly goes one by one to the values that follow the class's own. Unbiased parts are
-    the same with ρ = 1/k for k values. With two biases both counts are exact; of the c₁ and c₂ images that conflict
-    with one, c₁c₂/n (rounded) conflict with both, as if the two were drawn independently, and these are spread evenly
-    over the pairs of values. All replicates have these counts; the images differ.
+    the same with ρ = 1/k for k values. These counts are exact for each bias, hence equal in all replicates. Which
+    images conflict is drawn for each bias on its own: of n images, of which c₁ conflict with one bias and c₂ with
+    another, about c₁c₂/n conflict with both.
 
     Gates and validation are drawn before pretraining, from which they are hence the same for every ρ. A class's draw
     depends on its seed and its images only, not on their order here.
@@ -105,65 +97,87 @@ def draw_aligned_splits(
             raise InputError(f"split.rho: {column!r} has {share}, expected at least 0 and less than 1")
         if len(known) < 2:
             raise InputError(f"split: the bias {column!r} has the one value {known[0]!r}, expected at least two")
-    if biases.shape[1] not in (1, 2):
-        raise InputError(f"split: found {biases.shape[1]} columns of biases, expected one or two")
     offers = _offers(y, biases, images, is_test)
     sizes = [_sizes(code, name, offers, alignment, len(classes)) for code, name in enumerate(classes)]
     even = [1 / len(known) for known in values.values()]
     shares = {_PRETRAIN: alignment.rho, _GATES: even, _CHOOSE: even, _REPORT: even}
 
     splits = np.full((len(seeds), len(y)), UNUSED, dtype=np.uint8)
-    for code, drawn in itertools.product(range(len(classes)), (_TRAINING, _TEST)):
-        members = np.flatnonzero((offers.label == code) & (offers.held_out == (drawn == _TEST)))
-        parts = (_REPORT,) if drawn == _TEST else (_GATES, _CHOOSE, _PRETRAIN)
-        plans = {part: _plan(sizes[code][part], code, shares[part], list(map(len, values.values()))) for part in parts}
+    for code, parts in itertools.product(range(len(classes)), ((_GATES, _CHOOSE, _PRETRAIN), (_REPORT,))):
+        members = np.flatnonzero((offers.label == code) & (offers.held_out == (_REPORT in parts)))
         for replicate, seed in zip(splits, seeds, strict=True):
-            order = np.random.default_rng([seed, _STREAM, code, drawn]).permutation(members)
-            stock = _Stock(order, offers.other)
-            for part, wanted in ((each, wanted) for each in parts for wanted in plans[each]):
-                taken = stock.take(wanted)
-                if taken is None:
-                    raise InputError(_too_few(part, wanted, classes[code], values))
-                rendering = sum(1 << bias for bias, value in enumerate(wanted.values) if value is not None)
-                replicate[offers.rows[taken, rendering]] = part
+            left = np.random.default_rng([seed, _STREAM, code, *parts]).permutation(members)
+            for part in parts:
+                generator = np.random.default_rng([seed, _STREAM, code, part])
+                n = sizes[code][part]
+                needed = [
+                    _evenly(n - int(np.floor(share * n + _EXACT)), code, len(known))
+                    for share, known in zip(shares[part], values.values(), strict=True)
+                ]
+                chosen = _choose(offers.other[left], needed, n, generator)
+                if chosen is None:
+                    raise InputError(_too_few(part, n, classes[code], len(left)))
+                taken, left = left[chosen], left[~chosen]
+                conflicting = _conflict(offers.other[taken], needed, generator)
+                replicate[offers.rows[taken, (conflicting << np.arange(len(needed))).sum(axis=1)]] = part
     return splits
 
 
-class _Stock:
-    """The images of one class that no part has yet, in the order that was drawn."""
+def _choose(
+    other: Int[np.ndarray, "n B"], needed: Sequence[Int[np.ndarray, "k"]], size: int, generator: np.random.Generator
+) -> Bool[np.ndarray, "n"] | None:
+    """Choose `size` images that can be shown in each other value of each bias as often as needed; None if none do.
 
-    def __init__(self, order: Int[np.ndarray, "n"], other: Int[np.ndarray, "M B"]) -> None:
-        self._images = order
-        self._other = other[order]
-        # Which images are offered in the same values: to be taken evenly where any of them would do.
-        self._cell = np.unique(self._other, axis=0, return_inverse=True)[1].reshape(-1)
-
-    def take(self, wanted: _Wanted) -> Int[np.ndarray, "count"] | None:
-        """Take images that can be shown in these values, first those of which most are left; None if too few are."""
-        fits = np.ones(len(self._images), dtype=bool)
-        for bias, value in enumerate(wanted.values):
-            if value is not None:
-                fits &= self._other[:, bias] == value
-        candidates = np.flatnonzero(fits)
-        if len(candidates) < wanted.number:
+    First those that help with most biases, then such that what is left has all values equally often. Images that are
+    offered in the same values come in their order.
+    """
+    values, cell = np.unique(other, axis=0, return_inverse=True)
+    cell = cell.reshape(-1)
+    left = np.bincount(cell, minlength=len(values))
+    # Of every cell its share of what each bias needs, rounded down: never too many of a value, and few are missing.
+    stock = [np.bincount(values[:, bias], left, len(counts)) for bias, counts in enumerate(needed)]
+    kinds = list(zip(values.T, needed, stock, strict=True))
+    shares = [left * (counts / np.maximum(there, 1))[value] for value, counts, there in kinds]
+    taken = np.minimum(np.min(shares, axis=0) + _EXACT, left).astype(np.int64)
+    missing = [counts - np.bincount(value, taken, len(counts)).astype(np.int64) for value, counts, _ in kinds]
+    left -= taken
+    lot = generator.random(len(values))
+    while any(counts.any() for counts in missing):
+        lacking = np.stack([counts[values[:, bias]] for bias, counts in enumerate(missing)])
+        helps = (lacking > 0).sum(axis=0) * (left > 0)
+        best = np.lexsort((lot, left, lacking.sum(axis=0), helps))[-1] if len(values) else -1
+        if best < 0 or not helps[best] or taken.sum() == size:
             return None
-        if None in wanted.values:
-            candidates = candidates[_fullest_first(self._cell[candidates])]
-        taken = self._images[candidates[: wanted.number]]
-        kept = np.ones(len(self._images), dtype=bool)
-        kept[candidates[: wanted.number]] = False
-        self._images, self._other, self._cell = self._images[kept], self._other[kept], self._cell[kept]
-        return taken
+        left[best] -= 1
+        taken[best] += 1
+        for counts, value in zip(missing, values[best], strict=True):
+            counts[value] = max(counts[value] - 1, 0)
+    rank = _rank(cell)
+    chosen = rank < taken[cell]
+    spare = np.flatnonzero(~chosen)
+    fullest_first = spare[np.argsort((rank - taken[cell] - left[cell])[spare], kind="stable")]
+    chosen[fullest_first[: size - int(taken.sum())]] = True
+    return chosen
 
 
-def _fullest_first(cells: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
-    """Order items so that any first few leave the cells as even as can be."""
-    by_cell = np.argsort(cells, kind="stable")
-    first = np.searchsorted(cells[by_cell], cells)
-    place = np.empty(len(cells), dtype=np.int64)
-    place[by_cell] = np.arange(len(cells))
-    left = np.bincount(cells)[cells] - (place - first)
-    return np.argsort(-left, kind="stable")
+def _conflict(
+    other: Int[np.ndarray, "n B"], needed: Sequence[Int[np.ndarray, "k"]], generator: np.random.Generator
+) -> Bool[np.ndarray, "n B"]:
+    """Draw for each bias, on its own, which images are shown in their other value: as many of each as needed."""
+    conflicting = np.zeros(other.shape, dtype=bool)
+    for bias, counts in enumerate(needed):
+        order = generator.permutation(len(other))
+        value = other[order, bias]
+        conflicting[order, bias] = _rank(value) < counts[value]
+    return conflicting
+
+
+def _rank(kind: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
+    """Number the items of each kind in their order."""
+    by_kind = np.argsort(kind, kind="stable")
+    place = np.empty(len(kind), dtype=np.int64)
+    place[by_kind] = np.arange(len(kind))
+    return place - np.searchsorted(kind[by_kind], kind)
 
 
 def _offers(
@@ -218,29 +232,6 @@ def _sizes(code: int, name: str, offers: _Offers, alignment: Alignment, classes:
     return {_PRETRAIN: pretrained, _GATES: gates, _CHOOSE: chosen, _REPORT: tested}
 
 
-def _plan(n: int, own: int, shares: Sequence[float], values: Sequence[int]) -> list[_Wanted]:
-    """Divide n images of class `own` among the renderings; what conflicts with most biases comes first."""
-    conflicting = [n - int(np.floor(share * n + _EXACT)) for share in shares]
-    single = [_evenly(total, own, known) for total, known in zip(conflicting, values, strict=True)]
-    if len(shares) == 1:
-        return list(_nonzero({(value,): count for value, count in enumerate(single[0])}, n))
-    both = 0 if n == 0 else int(np.floor(conflicting[0] * conflicting[1] / n + 0.5))
-    shared = [_evenly(both, own, known) for known in values]
-    pairs = round_to_margins(*shared) if both else np.zeros(values, dtype=np.int64)
-    wanted: dict[tuple[int | None, ...], int] = dict(np.ndenumerate(pairs))
-    wanted |= {(value, None): count for value, count in enumerate(single[0] - shared[0])}
-    wanted |= {(None, value): count for value, count in enumerate(single[1] - shared[1])}
-    return list(_nonzero(wanted, n))
-
-
-def _nonzero(wanted: Mapping[tuple[int | None, ...], int], n: int) -> Iterator[_Wanted]:
-    """Yield what is wanted at all; last the images that are aligned with every bias, which are the rest of n."""
-    yield from (_Wanted(values, int(count)) for values, count in wanted.items() if count)
-    aligned = n - sum(map(int, wanted.values()))
-    if aligned:
-        yield _Wanted((None,) * len(next(iter(wanted))), aligned)
-
-
 def _evenly(total: int, own: int, values: int) -> Int[np.ndarray, "k"]:
     """Spread `total` over the values other than `own`; those that follow it get what does not divide."""
     each, more = divmod(total, values - 1)
@@ -250,13 +241,9 @@ def _evenly(total: int, own: int, values: int) -> Int[np.ndarray, "k"]:
     return counts
 
 
-def _too_few(part: int, wanted: _Wanted, name: str, values: Mapping[str, Sequence[str]]) -> str:
-    shown = " and ".join(
-        f"{column} {known[value]!r}"
-        for (column, known), value in zip(values.items(), wanted.values, strict=True)
-        if value is not None
-    )
+def _too_few(part: int, n: int, name: str, left: int) -> str:
     return (
-        f"split: fewer than {wanted.number:,} images of class {name!r} are left to be shown in {shown} in "
-        f"{SPLITS[part]!r}, expected as many (a higher rho, or fewer images: gates, validation, images_per_class)"
+        f"split: {left:,} images of class {name!r} are left for {SPLITS[part]!r}, too few to show {n:,} of them in all "
+        "values of the bias as often as they should be, expected more images, a higher share that is aligned (rho), or "
+        "fewer in gates, validation, images_per_class or test_per_class"
     )

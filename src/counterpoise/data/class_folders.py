@@ -119,7 +119,14 @@ def open_from(
 
 
 def require_classes(table: pd.DataFrame, classes: Sequence[str], folder: Path) -> None:
-    """Raise InputError unless the labels are exactly `classes`, to each of which a bias is tied."""
-    found = sorted(table[LABEL].unique())
-    if found != sorted(classes):
-        raise InputError(f"{folder}: holds the classes {', '.join(found)}, expected {', '.join(classes)}")
+    """Raise InputError unless the labels of both parts are exactly `classes`, to each of which a bias is tied."""
+    found = set(table[LABEL])
+    if not found <= set(classes):
+        raise InputError(f"{folder}: holds the classes {', '.join(sorted(found))}, expected {', '.join(classes)}")
+    for part in PARTS:
+        absent = set(classes) - set(table.loc[table[OFFICIAL_PART] == part, LABEL])
+        if absent:
+            raise InputError(
+                f"{folder}: the part {part} holds no image of the classes {', '.join(sorted(absent))}, expected all of "
+                f"{', '.join(classes)}"
+            )

@@ -32,6 +32,7 @@ Draw = Callable[[Callable[[np.random.Generator], np.ndarray]], Tensor]
 _FROST = (0.86, 0.93, 1.0)  # bluish white
 _FOG = 0.85  # grey of the air
 _WATER, _MUD = (0.75, 0.84, 0.9), (0.26, 0.17, 0.08)
+_FLAKE = 0.9  # how much of what is behind it a flake hides
 _FLAKES = 9  # edge of the kernel that flakes fall along, in pixels
 
 
@@ -65,29 +66,26 @@ def _generator(name: str, corruption: str) -> np.random.Generator:
 
 def snow(images: Images, level: int, draw: Draw) -> Images:
     """Dim colours to a bright grey and let flakes of two sizes fall along one direction per image."""
-    density, veil = ((0.02, 0.15), (0.03, 0.2), (0.04, 0.25), (0.05, 0.3), (0.06, 0.4))[level]
+    density, veil = ((0.012, 0.2), (0.018, 0.25), (0.024, 0.3), (0.03, 0.35), (0.04, 0.4))[level]
     height, width = images.shape[-2:]
     angle = draw(lambda generator: generator.uniform(-math.pi / 4, math.pi / 4, 1))[:, 0]
     flakes = draw(lambda generator: generator.random((2, height, width), dtype=np.float32))
-    near, far = (flakes[:, [0]] < density / 2).float(), (flakes[:, [1]] < density).float()
-    near = F.max_pool2d(F.pad(near, (0, 1, 0, 1)), 2, stride=1)  # two pixels wide
-    fallen = _along((near + far).clamp(max=1), angle) + 0.5 * far
-    grey = _luma(images)
-    veiled = (1 - veil) * images + veil * (0.45 + 0.55 * grey)
-    return veiled + (1 - veiled) * fallen.clamp(0, 1)
+    near, far = (flakes[:, [0]] < density / 3).float(), (flakes[:, [1]] < 2 * density).float()
+    fallen = _along(near, angle) + 0.6 * far
+    veiled = (1 - veil) * images + veil * (0.5 + 0.5 * _luma(images))
+    return veiled + (1 - veiled) * fallen.clamp(0, _FLAKE)
 
 
 def frost(images: Images, level: int, draw: Draw) -> Images:
-    """Lay ice over the image: bright ridges that branch, thicker towards the edges."""
-    cover = (0.35, 0.45, 0.55, 0.65, 0.75)[level]
+    """Lay ice over the image: bright crystals with sharp ridges, thicker towards the edges."""
+    cover = (0.32, 0.4, 0.48, 0.56, 0.65)[level]
     height, width = images.shape[-2:]
-    ridges = 1 - (2 * _clouds(draw, height, width, slope=1.2) - 1).abs()  # bright where the field crosses its middle
-    ferns = 1 - (2 * _clouds(draw, height, width, slope=0.8) - 1).abs()
+    crystals = 1 - (2 * _clouds(draw, height, width, slope=1.9) - 1).abs()  # bright where the field crosses its middle
+    ridges = crystals**2 * (0.6 + 0.4 * _clouds(draw, height, width, slope=1.2))
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
     rim = torch.maximum(x.abs(), y.abs()) ** 2
-    ice = (0.6 * ridges**3 + 0.4 * ferns**2) * (0.55 + 0.6 * rim) + 0.15 * rim
-    thickness = cover * (ice / ice.amax(dim=(-2, -1), keepdim=True)).clamp(0, 1)
-    dimmed = images * (1 - 0.35 * cover)
+    thickness = cover * (0.85 * ridges + 0.35 * rim * crystals + 0.1).clamp(0, 1)
+    dimmed = images * (1 - 0.3 * cover)
     return dimmed + thickness * (_colour(_FROST) - dimmed)
 
 
@@ -224,10 +222,10 @@ def _clouds(draw: Draw, height: int, width: int, *, slope: float) -> Field:
 
 
 def _along(field: Field, angle: Float[Tensor, "n"]) -> Field:
-    """Smear each image's field along a line, which leans from the vertical by `angle`; a point keeps half its light."""
+    """Smear each image's field along a line, which leans from the vertical by `angle`; a point stays as bright."""
     at = torch.arange(_FLAKES) - _FLAKES // 2
     across = at[None, None, :] * angle.cos()[:, None, None] - at[None, :, None] * angle.sin()[:, None, None]
     along = at[None, None, :] * angle.sin()[:, None, None] + at[None, :, None] * angle.cos()[:, None, None]
     kernels = torch.exp(-((across / 0.6) ** 2) - (along / 1.6) ** 2)[:, None]
-    kernels = 0.5 * kernels / kernels.amax(dim=(-2, -1), keepdim=True)
+    kernels = kernels / kernels.amax(dim=(-2, -1), keepdim=True)
     return F.conv2d(field.transpose(0, 1), kernels, padding=_FLAKES // 2, groups=len(field)).transpose(0, 1)

@@ -111,9 +111,7 @@ def _idx(path: Path, folder: Path) -> UInt8[np.ndarray, "..."]:
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{packed}: cannot be unpacked ({error}), expected the published file") from error
     if len(content) < 4 or content[:3] != bytes([0, 0, _BYTES]):
-        raise InputError(
-            f"{path}: begins with {content[:4].hex() or 'nothing'}, expected 000008 as IDX files of bytes do"
-        )
+        raise InputError(f"{path}: begins with {content[:4].hex() or 'nothing'}, expected 000008, an IDX file of bytes")
     axes = content[3]
     shape = np.frombuffer(content, dtype=">u4", offset=4, count=min(axes, (len(content) - 4) // 4)).astype(int)
     values = content[4 + 4 * axes :]

@@ -95,7 +95,7 @@ def draw_splits(
     require_seeds(seeds)
     parts = sizes(len(y), fractions, task)
     labels, cell, rows_of_cell = np.unique(np.stack([y, s]), axis=1, return_inverse=True, return_counts=True)
-    rows_by_part = round_to_margins(rows_of_cell, np.array(list(parts.values())))
+    rows_by_part = _round_to_margins(rows_of_cell, np.array(list(parts.values())))
     _warn_about_small_cells(labels, rows_by_part, parts)
 
     members = [np.flatnonzero(cell == index) for index in range(len(rows_of_cell))]
@@ -108,7 +108,7 @@ def draw_splits(
     return splits
 
 
-def round_to_margins(rows: Int[np.ndarray, "C"], columns: Int[np.ndarray, "P"]) -> Int[np.ndarray, "C P"]:
+def _round_to_margins(rows: Int[np.ndarray, "C"], columns: Int[np.ndarray, "P"]) -> Int[np.ndarray, "C P"]:
     """Round rows[c] · columns[p] / total down or up so that both margins are exact.
 
     The roundings up form a 0/1 table with known margins: Gale and Ryser's greedy construction, which gives each row's
