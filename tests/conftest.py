@@ -128,6 +128,36 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
+def preflight() -> Callable[..., None]:
+    """Check parameters as a run does before its first node, without the seconds that a Kedro session takes to open.
+
+    `given` is merged into the parameters of the environment smoke.
+    """
+    from kedro.config import OmegaConfigLoader
+
+    from counterpoise.experiments import EXPERIMENTS
+    from counterpoise.hooks import check_experiment
+    from counterpoise.params import check
+    from counterpoise.settings import CONFIG_LOADER_ARGS
+
+    smoke = OmegaConfigLoader(str(REPOSITORY / "conf"), env="smoke", **CONFIG_LOADER_ARGS)["parameters"]
+    by_name = {experiment.name: experiment for experiment in EXPERIMENTS}
+
+    def run(given: Mapping[str, Any], experiment: str = "win_adult") -> None:
+        check_experiment(check(merged(smoke, given)), by_name[experiment])
+
+    return run
+
+
+def merged(blocks: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return blocks in which what is given replaces what it names, at any depth."""
+    return dict(blocks) | {
+        name: merged(blocks.get(name, {}), value) if isinstance(value, Mapping) else value
+        for name, value in given.items()
+    }
+
+
+@pytest.fixture(scope="session")
 def project_factory(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Project]:
     """Make projects that several tests share, by name."""
     return lambda name: Project.create(tmp_path_factory.mktemp(name) / "project")

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from copy import deepcopy
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -40,6 +41,14 @@ def experiments_in(pipeline: Pipeline) -> list[Experiment]:
     return [experiment for experiment in EXPERIMENTS if experiment.name in tags]
 
 
+def parameters_of(context: KedroContext) -> dict[str, Any]:
+    """Return what the files under conf/ say, read once: Kedro parses and merges them whenever they are asked for."""
+    loader = context.config_loader
+    if "parameters" not in loader:
+        loader["parameters"] = loader["parameters"]
+    return deepcopy(loader["parameters"])  # Kedro works on the loader's own
+
+
 class Preflight:
     """Ends a run before its first node if its parameters or its output folders are unusable; records its origin."""
 
@@ -48,7 +57,7 @@ class Preflight:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        self.raw = context.config_loader["parameters"]
+        self.raw = parameters_of(context)
         self.parameters = check(self.raw)
         self.project, self.environment = Path(context.project_path), context.env or "base"
 
@@ -56,7 +65,7 @@ class Preflight:
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         assert self.parameters is not None
         for experiment in experiments_in(pipeline):
-            _check_experiment(self.parameters, experiment)
+            check_experiment(self.parameters, experiment)
             settings = blocks(self.raw, experiment)
             catalog[artifact(experiment.name, "run")] = MemoryDataset(
                 {
@@ -86,12 +95,10 @@ class Preflight:
         }
 
 
-def _check_experiment(parameters: Parameters, experiment: Experiment) -> None:
-    """Check what only holds for the blocks that one experiment, or a part of it, combines."""
-    if experiment.altering is not None and (known := parameters.alterings.get(experiment.altering)) is not None:
-        from counterpoise.methods.altering.catalogue import require_methods  # other experiments do without
-
-        require_methods(known.methods)
+def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
+    """Raise InputError unless the blocks that an experiment, or a part of it, combines are there and fit together."""
+    if experiment.altering in parameters.alterings:
+        _check_repairs(parameters, experiment)
     for part in experiment.parts or (None,):
         for kind in (*CHOSEN_BLOCKS, "evidence"):
             path = parameter(kind, experiment, part)
@@ -113,6 +120,19 @@ def _check_experiment(parameters: Parameters, experiment: Experiment) -> None:
     if experiment.variants and experiment.frontier is None and not experiment.parts:
         run = {variant.name: settings_of(variant) for variant in grid(parameters.variants[experiment.variants])}
         applicable(parameters.evidence[experiment.evidence], run)
+
+
+def _check_repairs(parameters: Parameters, experiment: Experiment) -> None:
+    """Raise InputError unless the methods are known and each part's objective is one for as many classes as it has."""
+    from counterpoise.methods.altering.catalogue import require_methods  # other experiments do without
+    from counterpoise.methods.altering.objective import Objective
+
+    assert experiment.altering is not None
+    require_methods(parameters.alterings[experiment.altering].methods)
+    for part in experiment.parts or (None,):
+        chosen, data = (parameter(kind, experiment, part).partition(".")[2] for kind in ("objective", "dataset"))
+        if chosen in parameters.objectives and data in parameters.datasets:  # `check_experiment` says what is missing
+            Objective(**parameters.objectives[chosen].model_dump(), classes=len(parameters.datasets[data].classes))
 
 
 def git_commit(project: Path) -> str:
@@ -138,7 +158,7 @@ class Tracking:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        self.enabled = check(context.config_loader["parameters"]).tracking
+        self.enabled = check(parameters_of(context)).tracking
         self.settings = TrackingSettings.read(context.config_loader["mlflow"], Path(context.project_path))
 
     @hook_impl(trylast=True)
@@ -217,4 +237,13 @@ def _shown(path: Path) -> str:
 _TRACKING = Tracking()
 HOOKS = (Preflight(), _TRACKING, Conclusion(_TRACKING))
 
-__all__ = ["HOOKS", "Conclusion", "InputError", "Preflight", "Tracking", "experiments_in", "git_commit"]
+__all__ = [
+    "HOOKS",
+    "Conclusion",
+    "InputError",
+    "Preflight",
+    "Tracking",
+    "check_experiment",
+    "experiments_in",
+    "git_commit",
+]
