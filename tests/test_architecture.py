@@ -44,6 +44,7 @@ FOREIGN = {
     "data": {"kedro", "kedro_datasets", "mlflow"},
     "reporting": {"kedro", "kedro_datasets", "mlflow"},
 }
+REGISTERED = register_pipelines()
 LONGEST = 400
 """Lines of a file that one still reads."""
 
@@ -92,7 +93,7 @@ def test_files_are_short_and_say_what_they_are(path: Path) -> None:
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
 class TestExperiments:
     def test_assembles_into_stages_in_order(self, experiment: Experiment) -> None:
-        pipeline = register_pipelines()[experiment.name]
+        pipeline = REGISTERED[experiment.name]
         order = list(stages(experiment))
         assert {stage_of(node) for node in pipeline.nodes} == set(order)
         for node in pipeline.nodes:
@@ -110,7 +111,7 @@ class TestExperiments:
 
     def test_leaves_the_contract(self, experiment: Experiment, catalog: DataCatalog) -> None:
         """Every result is a file at the place that DESIGN.md gives it."""
-        made = register_pipelines()[experiment.name].all_outputs()
+        made = REGISTERED[experiment.name].all_outputs()
         paths = {storage.path_of(catalog.get(name)) for name in made}
         assert None not in paths, "an output is not in the catalog"
         results = {str(path).removeprefix(f"{REPOSITORY}/") for path in paths}
@@ -128,7 +129,7 @@ class TestExperiments:
         assert len(paths) == len(made), "two outputs are the same file"
 
     def test_reads_what_is_made_or_raw(self, experiment: Experiment) -> None:
-        pipeline = register_pipelines()[experiment.name]
+        pipeline = REGISTERED[experiment.name]
         free = {name for name in pipeline.inputs() if not name.startswith("params:")}
         read = {experiment.dataset, *(part.dataset for part in experiment.parts if part.dataset is not None)}
         shared = {"feature_cache", "training_states", artifact(experiment.name, "run")}
@@ -153,9 +154,8 @@ def test_names_are_unique_and_the_default_is_one_of_them() -> None:
     names = [experiment.name for experiment in EXPERIMENTS]
     assert len(set(names)) == len(names)
     assert DEFAULT in names
-    registered = register_pipelines()
-    assert registered["__default__"].nodes == registered[DEFAULT].nodes
-    assert all(isinstance(pipeline, Pipeline) for pipeline in registered.values())
+    assert REGISTERED["__default__"].nodes == REGISTERED[DEFAULT].nodes
+    assert all(isinstance(pipeline, Pipeline) for pipeline in REGISTERED.values())
 
 
 TEMPLATES = {

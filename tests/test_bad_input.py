@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from kedro.framework.cli.utils import _split_params
 
 from counterpoise.cli import cli
 from counterpoise.errors import InputError
@@ -46,6 +47,11 @@ def refused(result: Result, *words: str) -> str:
     for word in words:
         assert word in line
     return line
+
+
+def all_of(beginning: str, *words: str) -> str:
+    """Return a pattern of one line that has all the words, in any order."""
+    return f"^{re.escape(beginning)}" + "".join(rf"(?=.*{re.escape(word)})" for word in words) + ".*$"
 
 
 PARAMETERS = {
@@ -85,35 +91,50 @@ PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize("params", PARAMETERS)
-def test_wrong_parameters_are_found_before_anything_is_read(kedro_run: Command, project: Any, params: str) -> None:
+OF_AN_ENVIRONMENT: list[tuple[dict[str, Any], list[str]]] = [
+    ({"seeds": [4, 7, 4]}, ["'seeds'", "seed 4 is given more than once"]),
+    ({"seeds": []}, ["'seeds'", "at least one seed"]),
+    ({"seeds": [1, -1]}, ["seeds.1", "is -1", "greater than or equal to 0"]),
+    ({"frontiers": {"tables": {"strengths": [0, 0.2, 0.1]}}}, ["strengths are [0.0, 0.2, 0.1]", "increasing"]),
+    ({"frontiers": {"tables": {"strengths": [0, 0.2, 0.2]}}}, ["strengths are [0.0, 0.2, 0.2]", "increasing"]),
+    (
+        {"frontiers": {"tables": {"strengths": [0, float("nan")]}}},
+        ["frontiers.tables.strengths.1", "finite number"],
+    ),
+    ({"frontiers": {"tables": {"weight_decays": []}}}, ["frontiers.tables.weight_decays", "at least 1 item"]),
+    ({"datasets": {"adult": {"group_names": ["women"]}}}, ["datasets.adult.group_names", "at least 2"]),
+]
+
+
+@pytest.mark.parametrize("params", ["seed=3", "variants.win.ranks=3"])
+def test_wrong_parameters_end_the_command_before_anything_is_read(
+    kedro_run: Command, project: Any, params: str
+) -> None:
+    """One that is wrong in itself, and one that does not fit the others."""
     refused(kedro_run(params=params), "conf:", *PARAMETERS[params])
     assert not project.data.exists()
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"seeds": [4, 7, 4]}, ["'seeds'", "seed 4 is given more than once"]),
-        ({"seeds": []}, ["'seeds'", "at least one seed"]),
-        ({"seeds": [1, -1]}, ["seeds.1", "is -1", "greater than or equal to 0"]),
-        ({"frontiers": {"tables": {"strengths": [0, 0.2, 0.1]}}}, ["strengths are [0.0, 0.2, 0.1]", "increasing"]),
-        ({"frontiers": {"tables": {"strengths": [0, 0.2, 0.2]}}}, ["strengths are [0.0, 0.2, 0.2]", "increasing"]),
-        (
-            {"frontiers": {"tables": {"strengths": [0, float("nan")]}}},
-            ["frontiers.tables.strengths.1", "finite number"],
-        ),
-        ({"frontiers": {"tables": {"weight_decays": []}}}, ["frontiers.tables.weight_decays", "at least 1 item"]),
-        ({"datasets": {"adult": {"group_names": ["women"]}}}, ["datasets.adult.group_names", "at least 2"]),
-    ],
-    ids=str,
-)
-def test_wrong_parameters_of_an_environment(
-    kedro_run: Command, project: Any, given: dict[str, Any], words: Sequence[str]
-) -> None:
+def test_so_do_those_of_an_environment(kedro_run: Command, project: Any) -> None:
+    given, words = OF_AN_ENVIRONMENT[0]
     project.configure("own", "parameters.yml", given)
     refused(kedro_run(env="own"), "conf:", *words)
     assert not project.data.exists()
+
+
+@pytest.mark.parametrize("params", PARAMETERS)
+def test_wrong_parameters(preflight: Callable[..., None], params: str) -> None:
+    """As the command line reads them."""
+    with pytest.raises(InputError, match=all_of("conf:", *PARAMETERS[params])):
+        preflight(_split_params(None, None, params))
+
+
+@pytest.mark.parametrize(("given", "words"), OF_AN_ENVIRONMENT, ids=str)
+def test_wrong_parameters_that_no_command_line_can_say(
+    preflight: Callable[..., None], given: dict[str, Any], words: Sequence[str]
+) -> None:
+    with pytest.raises(InputError, match=all_of("conf:", *words)):
+        preflight(given)
 
 
 def test_an_unknown_pipeline_gets_the_closest_name(kedro_run: Command) -> None:

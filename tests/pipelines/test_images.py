@@ -27,6 +27,8 @@ from counterpoise.methods.extraction import Progress
 from counterpoise.pipelines.extract_features import nodes
 
 IMAGES = 160
+TO_SAMPLES = {"to_nodes": ["data_split.encode_samples"]}
+TO_PREDICTIONS = {"to_nodes": ["finetune.predict_test"]}
 FEWER = {"seeds": [0], "epochs": 2, "compute": {"backend": "serial"}}
 
 
@@ -40,7 +42,7 @@ def test_win_celeba_and_what_a_broken_image_does(project: Any, caplog: pytest.Lo
     cached = set(project.data.glob("04_feature/cache/*/features.npy"))
     assert len(cached) == 1
 
-    project.run("win_celeba", params=FEWER)
+    project.run("win_celeba", params=FEWER, **TO_PREDICTIONS)
     assert set(project.data.glob("04_feature/cache/*/features.npy")) == cached, (
         "nothing changed, so nothing is computed"
     )
@@ -49,9 +51,9 @@ def test_win_celeba_and_what_a_broken_image_does(project: Any, caplog: pytest.Lo
     broken = sorted(project.data.glob("01_raw/generated/celeba/img_align_celeba/*.jpg"))[3]
     broken.write_bytes(b"not an image")
     with pytest.raises(InputError, match=broken.name):
-        project.run("win_celeba", params=FEWER)
+        project.run("win_celeba", params=FEWER, **TO_SAMPLES)
     with caplog.at_level(logging.WARNING):
-        project.run("win_celeba", params=FEWER | {"datasets": {"celeba": {"max_bad_fraction": 0.01}}})
+        project.run("win_celeba", params=FEWER | {"datasets": {"celeba": {"max_bad_fraction": 0.01}}}, **TO_SAMPLES)
     report = json.loads(project.file("08_reporting/win_celeba/bad_images.json").read_text())
     assert report["dropped"] == 1
     assert f"img_align_celeba/{broken.name}" in report["examples"]

@@ -24,8 +24,9 @@ def check(project: Any) -> None:
     assert set(curves["variant"]) == {"tl", "svd_r1", "svd_r2", "win_r1_a0.5", "win_r2_a0.5"}
 
 
-@pytest.fixture
-def for_one_run(project: Any) -> Any:
+@pytest.fixture(scope="module")
+def for_one_run(project_factory: Any) -> Any:
+    project = project_factory("overrides")
     project.run(params=OVERRIDES, **TO_PREDICTIONS)
     return project
 
