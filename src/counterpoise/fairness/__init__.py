@@ -11,6 +11,7 @@ Plain tensors and arrays in and out, over any leading batch axes:
 from counterpoise.fairness._counts import confusion_counts
 from counterpoise.fairness._registry import METRICS, MetricInfo, UndefinedMetricWarning
 from counterpoise.fairness.association import Association, association
+from counterpoise.fairness.biased import aligned_value, conflicting_accuracy, information, unbiased_average
 from counterpoise.fairness.evaluation import evaluate
 from counterpoise.fairness.frontier import hypervolume, non_dominated
 from counterpoise.fairness.metrics import (
@@ -29,7 +30,7 @@ from counterpoise.fairness.metrics import (
     worst_group_accuracy,
 )
 from counterpoise.fairness.noise import noise_floor, noise_floor_dp, noise_floor_eo
-from counterpoise.fairness.scores import auc, leakage
+from counterpoise.fairness.scores import auc, leakage, leakage_elsewhere
 from counterpoise.fairness.selection import choose, counts_within, others_counts, untested
 from counterpoise.fairness.statistics import (
     Claimed,
@@ -56,11 +57,13 @@ __all__ = [
     "UndefinedMetricWarning",
     "Verdict",
     "accuracy",
+    "aligned_value",
     "aod",
     "association",
     "auc",
     "balanced_accuracy",
     "choose",
+    "conflicting_accuracy",
     "confusion_counts",
     "counts_within",
     "delta_dp",
@@ -73,7 +76,9 @@ __all__ = [
     "f1",
     "holm",
     "hypervolume",
+    "information",
     "leakage",
+    "leakage_elsewhere",
     "mean_bias",
     "mean_shortfall",
     "noise_floor",
@@ -85,6 +90,7 @@ __all__ = [
     "shortfall",
     "spd",
     "summarize",
+    "unbiased_average",
     "underlying_bias",
     "untested",
     "verdict",

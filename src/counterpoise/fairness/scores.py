@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Float64, Integer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
@@ -111,6 +111,31 @@ def leakage(representation: Float[Tensor, "n d"], s: Integer[Tensor, "n"], *, se
         absent = "a second group" if len(sizes) < 2 else "a second sample of the smallest group"
         warn_undefined("leakage", torch.tensor(torch.nan), absent)
         return float("nan")
-    probe = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=PROBE_ITERATIONS))
+    probe = _probe()
     parts = StratifiedKFold(min(folds, int(sizes.min())), shuffle=True, random_state=seed)
     return float(balanced_accuracy_score(labels, cross_val_predict(probe, inputs, labels, cv=parts)))
+
+
+def leakage_elsewhere(
+    representation: Float[Tensor, "n d"],
+    s: Integer[Tensor, "n"],
+    other: Float[Tensor, "m d"],
+    s_other: Integer[Tensor, "m"],
+) -> float:
+    r"""How well the probe of `leakage`, fitted to all of these rows, reads the group from *other* rows' representation.
+
+    Returns:
+        Its balanced accuracy there; NaN, with a warning, if fewer than two groups occur.
+    """
+    groups = s.cpu().numpy()
+    if len(np.unique(groups)) < 2:
+        warn_undefined("leakage", torch.tensor(torch.nan), "a second group")
+        return float("nan")
+    fitted = _probe().fit(representation.detach().double().cpu().numpy(), groups)
+    guessed = fitted.predict(other.detach().double().cpu().numpy())
+    return float(balanced_accuracy_score(s_other.cpu().numpy(), guessed))
+
+
+def _probe() -> Pipeline:
+    """Return a logistic regression on standardised inputs, which is fitted until it has converged."""
+    return make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=PROBE_ITERATIONS))

@@ -15,6 +15,7 @@ from counterpoise.methods.altering.mask_discovery import pruned_share
 from counterpoise.methods.altering.objective import fairness_loss
 from counterpoise.methods.altering.task import Repaired, Task, both_epochs, repaired, validation_figures
 from counterpoise.methods.altering.tuning import WeightTuning
+from counterpoise.methods.problem import Problem
 from counterpoise.nn.epochs import Trained
 from counterpoise.nn.networks import Masks, State, masked
 from counterpoise.nn.optimizers import Optimizer
@@ -86,7 +87,7 @@ def pruned_finetuning(task: Task, name: str, settings: Adversarial, masks: Masks
     return both_epochs(task, name, trained, masks=masks, facts=facts)
 
 
-def random_masks(task: Task, masks: Masks) -> dict[str, Bool[Tensor, "R ..."]]:
+def random_masks(task: Problem, masks: Masks) -> dict[str, Bool[Tensor, "R ..."]]:
     """Return masks that prune as many weights of each layer as `masks`, chosen by chance."""
     drawn = task.generators("random mask")
     made = {}

@@ -1,0 +1,94 @@
+"""What a classifier owes to a bias: its accuracy where the bias misleads, and what can be told of the bias from it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int, Int64
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from counterpoise.fairness._registry import describe, warn_undefined
+
+SMALLEST = 1e-15
+"""What probabilities are raised to before their logarithm is taken, as in the program of FFW's authors."""
+
+
+def joint(guesses: Float[Tensor, "R B c"], b: Int[Tensor, "R B"]) -> Float[Tensor, "R C c"]:
+    """Return p(b, b̂) = 1/N Σ_n 1[b_n = b] p_n(b̂): the share of rows with each value and, of these, of each guess."""
+    values = one_hot(b.long(), guesses.shape[-1]).to(guesses.dtype)
+    return values.mT @ guesses / guesses.shape[1]
+
+
+@describe(
+    title="Bias information",
+    perfect=0.0,
+    lower_is_better=True,
+    definition="Mutual information between a bias and a linear head's guess of it, over ln C: 0 nothing, 1 all of it.",
+)
+def information(guesses: Float[Tensor, "R B c"], b: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
+    """I(b, b̂) / ln C, differentiable in the guesses: 0 where they say nothing of b, 1 where they give it away.
+
+    On few rows it is biased upward, by about (C − 1)² / (2 N ln C): of 100 rows and ten values 0.18 for guesses that
+    are independent of b.
+
+    Args:
+        guesses: probabilities of the C values of the bias for each row; one-hot for hard guesses.
+        b: the values.
+    """
+    p = joint(guesses, b).clamp(min=SMALLEST)
+    apart = p.sum(dim=2, keepdim=True) * p.sum(dim=1, keepdim=True)
+    return (p * (p / apart).log()).sum(dim=(1, 2)) / math.log(guesses.shape[-1])
+
+
+def aligned_value(y: Int[Tensor, "n"], b: Int[Tensor, "n"], *, classes: int, values: int) -> Int64[Tensor, "k"]:
+    """Return for each class the value of the bias that goes with it: the one that is most over-represented.
+
+    Over what its share among all rows would give: a value that is frequent everywhere goes with no class. Where a
+    value is the class's own in most rows (Biased-MNIST), that is the value; of CelebA's two, blond goes with women.
+    """
+    counts = torch.zeros(classes, values, dtype=torch.float64)
+    counts.index_put_((y.long(), b.long()), torch.ones(len(y), dtype=torch.float64), accumulate=True)
+    expected = counts.sum(dim=1, keepdim=True) * counts.sum(dim=0, keepdim=True) / max(len(y), 1)
+    return (counts / expected.clamp(min=torch.finfo(torch.float64).tiny)).argmax(dim=1)
+
+
+@describe(
+    title="Accuracy, bias-conflicting",
+    perfect=1.0,
+    lower_is_better=False,
+    definition="Accuracy on the samples whose bias does not have the value that goes with their class.",
+)
+def conflicting_accuracy(
+    y: Int[Tensor, "*batch n"], prediction: Int[Tensor, "*batch n"], conflicting: Bool[Tensor, "*batch n"]
+) -> Float64[Tensor, "*batch"]:
+    """Accuracy where the bias misleads. Perfect: 1. NaN, with a warning, where no sample is conflicting."""
+    rows = conflicting.sum(dim=-1)
+    value = ((y == prediction) & conflicting).sum(dim=-1).double() / rows
+    if value.isnan().any():
+        warn_undefined("conflicting_accuracy", value, "a bias-conflicting sample")
+    return value
+
+
+@describe(
+    title="Unbiased average",
+    perfect=1.0,
+    lower_is_better=False,
+    definition="Mean accuracy over the cells of samples that are aligned or conflicting with each bias.",
+)
+def unbiased_average(
+    y: Int[Tensor, "*batch n"], prediction: Int[Tensor, "*batch n"], conflicting: Bool[Tensor, "K *batch n"]
+) -> Float64[Tensor, "*batch"]:
+    """Mean of the accuracies in the 2^K cells of aligned and conflicting samples (Multi-Color MNIST). Perfect: 1.
+
+    NaN, with a warning, where a cell has no sample.
+    """
+    bits = torch.arange(len(conflicting)).view(-1, *[1] * (conflicting.ndim - 1))
+    cell = (conflicting.long() << bits).sum(dim=0)
+    member = one_hot(cell, 2 ** len(conflicting)).double()
+    right = ((y == prediction).unsqueeze(-1) * member).sum(dim=-2)
+    value = (right / member.sum(dim=-2)).mean(dim=-1)
+    if value.isnan().any():
+        warn_undefined("unbiased_average", value, "a cell of aligned and conflicting samples")
+    return value

@@ -1,0 +1,253 @@
+"""Gates learnt on unbiased rows: keep the task, close what a head reads the bias from (FFW; METHODS.md part 3, 3 to 5).
+
+Everything is frozen, batch norm included; what is learned is one number per gate. The loss is α CE(y) + γ I(b, b̂); its
+gradient is taken with respect to the gates alone, while the head that makes b̂ follows on its own, by steps on each
+batch and a fit to its plateau before every epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from counterpoise.errors import InputError
+from counterpoise.fairness import information
+from counterpoise.methods.altering.objective import task_loss
+from counterpoise.methods.altering.tuning import under
+from counterpoise.methods.subnetworks.heads import BiasHeads, HeadSettings
+from counterpoise.methods.subnetworks.information import readable_share
+from counterpoise.methods.subnetworks.problem import Debiasing
+from counterpoise.methods.subnetworks.schedules import Geometric, Schedule
+from counterpoise.nn.epochs import Figures
+from counterpoise.nn.gates import activation_sizes, forward, gate
+from counterpoise.nn.networks import EVALUATED_ROWS, Networks, Output, State, require_maskable
+from counterpoise.nn.optimizers import Optimizer
+from counterpoise.nn.training import FORWARD_AND_BACKWARD
+
+Gates = dict[str, Float[Tensor, "R ..."]]
+"""By name: of weights, their own shape; of the channels after activation i, `CHANNELS` + i, [R, C]."""
+
+CHANNELS = "channels"
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """How gates are learnt; defaults are METHODS.md's `cpu`, unstructured.
+
+    Attributes:
+        granularity: one gate per weight of linear and convolutional layers, or one per channel after each activation
+            and, of the last layer, one per weight: it has few, and closing them costs no structure.
+        reader: what γ is the price of: I of the head that is trained beside the gates, or the share of the bias that
+            the best linear reader of a batch explains.
+        alpha, gamma: α and γ.
+        lr, schedule, weight_decay: of Adam on the gates.
+        temperature: the schedule of τ.
+        initial: the gates at the start; 0 is fully open, and one step away from closed.
+        head_rows: of the rows that gates are learnt on, how many the head is fitted to before every epoch.
+    """
+
+    granularity: Literal["weights", "channels"] = "weights"
+    reader: Literal["head", "best"] = "head"
+    alpha: float = 1.0
+    gamma: float = 1.0
+    lr: float = 0.03
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: float = 0.0
+    batch_size: int = 100
+    temperature: Schedule = field(default_factory=Geometric)
+    initial: float = 0.0
+    head_rows: int = 3000
+    head: HeadSettings = field(default_factory=HeadSettings)
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "gamma"):
+            if (value := getattr(self, name)) < 0:
+                raise InputError(f"gates: {name} is {value:g}, expected 0 or more")
+        if self.initial < 0:
+            raise InputError(f"gates: initial is {self.initial:g}, expected 0 or more: gates are open at the start")
+
+
+class GateTraining:
+    """The gates of a frozen network; see `nn.epochs.Trainee`. Its outcome are the open gates, bool, `Gates` by name."""
+
+    def __init__(self, problem: Debiasing, settings: GateSettings, *, steps: int) -> None:
+        self.problem, self.settings = problem, settings
+        self.network = problem.network().eval()
+        require_maskable(self.network)
+        self.weights = self.network.weights()
+        shapes = gate_shapes(problem, self.network, settings.granularity)
+        device = self.network.device
+        self.m = {
+            name: torch.full(shape, settings.initial, device=device).requires_grad_() for name, shape in shapes.items()
+        }
+        optimizer = Optimizer(
+            lr=settings.lr, weight_decay=settings.weight_decay, schedule=settings.schedule, fused=True
+        )
+        self.move = optimizer.build(self.m.values(), steps)
+        features = problem.features(self.network)
+        self.heads = BiasHeads(len(problem.seeds), features, problem.values, settings.head, device)
+        self.temperature, self.lowest, self.stalled = settings.temperature.start, torch.inf, 0
+        self.operations = FORWARD_AND_BACKWARD * settings.batch_size * max(w.numel() for w in self.weights.values())
+        self.head_rows = problem.fit[:, : settings.head_rows]
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Fit the head to what the gates let through now."""
+        if self.settings.reader == "head" and self.settings.gamma:
+            with torch.no_grad():
+                z = self.evaluate(self.head_rows, hard=self.settings.temperature.hard).features
+            self.heads.fit(z.to(self.network.device), self.problem.biases_of(self.head_rows).to(self.network.device))
+
+    def step(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"], rows: Int[Tensor, "R B"]) -> Figures:
+        opened = self.opened(hard=self.settings.temperature.hard)
+        output = self.forward(x, opened)
+        biases = self.problem.biases_of(rows).to(x.device)
+        value = self.settings.alpha * task_loss(output.logits, y)
+        told = torch.zeros_like(value)
+        if self.settings.gamma:
+            told = self.told(output.features, biases)
+            value = value + self.settings.gamma * told
+        for m, gradient in zip(self.m.values(), torch.autograd.grad(value.sum(), list(self.m.values())), strict=True):
+            assert m.grad is not None
+            m.grad.copy_(gradient)
+        self.move()
+        if self.settings.gamma and self.settings.reader == "head":
+            self.heads.step(output.features, biases)
+        return {"loss": value.detach(), "told_in_training": told.detach()}
+
+    def told(self, z: Float[Tensor, "R B d"], biases: Int[Tensor, "K R B"]) -> Float[Tensor, "R"]:
+        """Return what is said of the biases, their mean; gradients reach z."""
+        if self.settings.reader == "best":
+            each = [readable_share(z, b, count) for b, count in zip(biases, self.problem.values, strict=True)]
+        else:
+            guesses = [logits.softmax(dim=-1) for logits in self.heads.logits(z)]
+            each = [information(guess, b) for guess, b in zip(guesses, biases, strict=True)]
+        return torch.stack(each).mean(dim=0)
+
+    def opened(self, *, hard: bool) -> Gates:
+        """Return how far each gate is open."""
+        return {name: gate(m, self.temperature, hard=hard) for name, m in self.m.items()}
+
+    def forward(self, x: Tensor, opened: Gates) -> Output:
+        return gated_forward(self.network, self.weights, x, opened)
+
+    @torch.no_grad()
+    def evaluate(self, rows: Int[Tensor, "R n"], *, hard: bool = True) -> Output:
+        """Return what the gated networks say of rows, on the CPU."""
+        return evaluate_gated(self.problem, self.network, rows, self.opened(hard=hard))
+
+    @torch.no_grad()
+    def judge(self) -> Figures:
+        """Return the figures of the hard gates on the validation rows, and let the temperature follow them.
+
+        A head is fitted to one half of the rows and read on the other: what it says of rows it was fitted to would look
+        like information where there is none.
+        """
+        output = self.evaluate(self.problem.select)
+        y, _ = self.problem.labels(self.problem.select)
+        loss = task_loss(output.logits, y)
+        with torch.enable_grad():
+            told = self.problem.told(output.features, self.problem.select, self.settings.head)
+        accuracy = (decisions(output.logits) == y).double().mean(dim=1)
+        judgement = -(self.settings.alpha * loss + self.settings.gamma * told)
+        figures = {
+            "judgement": judgement,
+            "validation_loss": loss,
+            "information": told,
+            "accuracy": accuracy,
+            "sparsity": closed_share(self.outcome()),
+            "temperature": torch.full_like(loss, self.temperature),
+        }
+        if not self.settings.temperature.hard:
+            soft = decisions(self.evaluate(self.problem.select, hard=False).logits)
+            figures["soft_accuracy"] = (soft == y).double().mean(dim=1)
+        self._follow(float(told.mean()))
+        return figures
+
+    def _follow(self, told: float) -> None:
+        if told < self.lowest * (1 - PROGRESS):
+            self.lowest, self.stalled = told, 0
+        else:
+            self.stalled += 1
+        temperature = self.settings.temperature.after(self.temperature, self.stalled)
+        if temperature < self.temperature:
+            self.lowest, self.stalled = torch.inf, 0
+        self.temperature = temperature
+
+    def ended(self) -> bool:
+        """Whether the temperature says that it is enough."""
+        return self.settings.temperature.ended(self.temperature)
+
+    def outcome(self) -> State:
+        return {name: m.detach() >= 0 for name, m in self.m.items()}
+
+    def state(self) -> State:
+        state = {f"m.{name}": m.detach().clone() for name, m in self.m.items()} | self.heads.state()
+        state |= {f"optimizer.{name}": tensor for name, tensor in self.move.state().items()}
+        return state | {"schedule": torch.tensor([self.temperature, self.lowest, self.stalled], dtype=torch.float64)}
+
+    def load(self, state: State) -> None:
+        with torch.no_grad():
+            for name, value in under("m", state).items():
+                self.m[name].copy_(value)
+        self.heads.load(state)
+        self.move.load(under("optimizer", state))
+        self.temperature, self.lowest, stalled = state["schedule"].tolist()
+        self.stalled = int(stalled)
+
+
+PROGRESS = 0.05
+"""By how much, relatively, the information must fall to count as falling (METHODS.md part 3, 5)."""
+
+
+def gate_shapes(
+    problem: Debiasing, network: Networks, granularity: Literal["weights", "channels"]
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a network's gates by name."""
+    weights = {name: tuple(weight.shape) for name, weight in network.weights().items()}
+    if granularity == "weights":
+        return weights
+    x, _, _ = problem.examples.take(problem.pretrain[:, :1])
+    sizes = activation_sizes(network, x)
+    last = network.maskable()[-1]
+    return {f"{CHANNELS}{i}": (network.replicates, size) for i, size in enumerate(sizes)} | {last: weights[last]}
+
+
+def gated_forward(network: Networks, weights: State, x: Tensor, opened: Gates) -> Output:
+    """Evaluate a batch of a frozen network with gates."""
+    of_weights = {name: weights[name] * own for name, own in opened.items() if not name.startswith(CHANNELS)}
+    of_channels = [own[0] for name, own in opened.items() if name.startswith(CHANNELS)]
+    return forward(network, x, of_weights, of_channels)
+
+
+@torch.no_grad()
+def evaluate_gated(problem: Debiasing, network: Networks, rows: Int[Tensor, "R n"], opened: Gates | State) -> Output:
+    """Return what a gated network says of rows, on the CPU; gates may be bools."""
+    network.eval()
+    weights = network.weights()
+    given = {name: own.to(network.device).float() for name, own in opened.items()}
+    parts = [
+        gated_forward(network, weights, problem.examples.take(part)[0].to(network.device), given)
+        for part in rows.split(EVALUATED_ROWS, dim=1)
+    ]
+    return Output(*(torch.cat([part.cpu() for part in each], dim=1) for each in zip(*parts, strict=True)))
+
+
+def closed_share(opened: dict[str, Bool[Tensor, "R ..."]] | State) -> Float[Tensor, "R"]:
+    """Return the share of all gates that are closed."""
+    flat = torch.cat([own.flatten(1) for own in opened.values()], dim=1)
+    return 1 - flat.double().mean(dim=1)
+
+
+def decisions(logits: Float[Tensor, "R n k"]) -> Int[Tensor, "R n"]:
+    """Return the likeliest class of each row; one logit speaks for class 1."""
+    return (logits.squeeze(-1) > 0).long() if logits.shape[-1] == 1 else logits.argmax(dim=-1)
+
+
+def values_of(biases: Sequence[Int[Tensor, "N"]]) -> list[int]:
+    """Return how many values each bias has."""
+    return [int(bias.max()) + 1 for bias in biases]

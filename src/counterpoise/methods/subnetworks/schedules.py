@@ -1,0 +1,112 @@
+"""How the temperature of soft gates falls (FFW; METHODS.md part 3, 5)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from counterpoise.errors import InputError
+
+
+class Schedule(ABC):
+    """A temperature per epoch; a schedule holds nothing that changes, so that a training can go on from its curves."""
+
+    epochs: int
+    hard: bool = False
+    """Whether gates are the step 1[m ≥ 0] already in training, so that nothing is left between soft and hard."""
+
+    @abstractmethod
+    def after(self, temperature: float, stalled: int) -> float:
+        """Return the next epoch's temperature.
+
+        Args:
+            temperature: of the epoch that has ended.
+            stalled: for how many epochs, up to that one, the information on the validation rows has not fallen.
+        """
+
+    @property
+    @abstractmethod
+    def start(self) -> float:
+        """The first epoch's temperature."""
+
+    def ended(self, temperature: float) -> bool:
+        """Whether training ends before an epoch at this temperature."""
+        return False
+
+
+@dataclass(frozen=True)
+class Stalling(Schedule):
+    """`paper`: the temperature is cut whenever the information stalls, until it is negligible.
+
+    Attributes:
+        factor: of each cut. patience: epochs without progress before a cut. end: below it, training ends.
+        epochs: at most.
+    """
+
+    factor: float = 0.1
+    patience: int = 5
+    end: float = 1e-8
+    epochs: int = 200
+    first: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_falling(self.factor, self.first)
+
+    @property
+    def start(self) -> float:
+        return self.first
+
+    def after(self, temperature: float, stalled: int) -> float:
+        return temperature * self.factor if stalled > self.patience else temperature
+
+    def ended(self, temperature: float) -> bool:
+        return temperature < self.end
+
+
+@dataclass(frozen=True)
+class Geometric(Schedule):
+    """`cpu`: the same cut after every epoch, down to a last temperature at which gates are all but hard."""
+
+    factor: float = 0.6
+    end: float = 0.004
+    epochs: int = 11
+    first: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_falling(self.factor, self.first)
+
+    @property
+    def start(self) -> float:
+        return self.first
+
+    def after(self, temperature: float, stalled: int) -> float:
+        return max(temperature * self.factor, self.end)
+
+
+@dataclass(frozen=True)
+class StraightThrough(Schedule):
+    """`hard`: gates are hard from the first step on; the temperature only shapes the gradient, and stays."""
+
+    temperature: float = 1.0
+    epochs: int = 15
+    hard: bool = True
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise InputError(f"gates: the temperature is {self.temperature:g}, expected a number above 0")
+
+    @property
+    def start(self) -> float:
+        return self.temperature
+
+    def after(self, temperature: float, stalled: int) -> float:
+        return temperature
+
+
+def _require_falling(factor: float, first: float) -> None:
+    if not 0 < factor < 1:
+        raise InputError(
+            f"gates: the temperature's factor is {factor:g}, expected a number between 0 and 1: it never falls"
+        )
+    if first <= 0:
+        raise InputError(f"gates: the first temperature is {first:g}, expected a number above 0")
