@@ -30,6 +30,14 @@ def test_an_empty_cell_of_one_replicate_is_named() -> None:
             require_cells(*own, **NAMES)
 
 
+def test_cells_without_names_are_numbered_and_asked_for_in_every_replicate() -> None:
+    y, s = torch.tensor([[0, 1, 0, 1], [0, 1, 0, 1]]), torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]])
+    known = {"groups": 2, "classes": 2, "where": "here", "why": "because"}
+    require_cells(y, s, **known)
+    with pytest.raises(InputError, match="here has no row of y = 1 among s = 1, expected at least one, because"):
+        require_cells(y, torch.tensor([[0, 0, 1, 1], [0, 0, 1, 0]]), **known)
+
+
 @pytest.mark.parametrize("folds", [2, 3, 7])
 def test_folds_are_of_equal_size_in_every_cell(folds: int) -> None:
     y, s = labels(200)

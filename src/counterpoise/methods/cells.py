@@ -23,12 +23,19 @@ def require_cells(
     y: Int[Tensor, "*batch n"],
     s: Int[Tensor, "*batch n"],
     *,
-    groups: Sequence[str],
-    classes: Sequence[str],
+    groups: Sequence[str] | int,
+    classes: Sequence[str] | int,
     where: str,
     why: str,
 ) -> None:
-    """Raise InputError unless each replicate has rows of every class in every group; `groups`, `classes` are names."""
+    """Raise InputError unless each replicate has rows of every class in every group.
+
+    Args:
+        groups, classes: their names, or how many there are; they are then called s = 0, y = 0, ….
+        where: the beginning of the sentence. why: its end.
+    """
+    groups = [f"s = {group}" for group in range(groups)] if isinstance(groups, int) else groups
+    classes = [f"y = {label}" for label in range(classes)] if isinstance(classes, int) else classes
     sizes = cell_sizes(y, s, groups=len(groups), classes=len(classes))
     if absent := (sizes == 0).nonzero().tolist():
         *_, group, label = absent[0]

@@ -168,12 +168,11 @@ def require_rows(peers: Sequence[Peer], y: Int[Tensor, "n"], s: Int[Tensor, "n"]
         raise InputError(f"samples: the training rows have the classes {found} in column y, expected both 0 and 1")
     for peer in peers:
         if peer.method == "threshold_optimizer":
-            names = [f"s = {group}" for group in range(groups)]
             require_cells(
                 y,
                 s,
-                groups=names,
-                classes=["y = 0", "y = 1"],
+                groups=groups,
+                classes=2,
                 where="samples: the training part",
                 why=f"for the peer {peer.name}, which sets a threshold in every group",
             )

@@ -191,7 +191,7 @@ class TestDomains:
         rows = task.pretrain[:, :20]
         y = task.examples.y.clone()
         y[rows.flatten()] = 0
-        with pytest.raises(InputError, match="rows to train on"):
+        with pytest.raises(InputError, match="training part has no row of y"):
             METHODS["discriminative"](replace(task, pretrain=rows, examples=replace(task.examples, y=y)))
 
 

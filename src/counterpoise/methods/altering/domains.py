@@ -13,9 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from counterpoise.methods.altering.inprocessing import GROUPS, FromScratch, InProcessing, train
-from counterpoise.methods.altering.objective import require_cells, scores, task_loss
+from counterpoise.methods.altering.inprocessing import FromScratch, InProcessing, train
+from counterpoise.methods.altering.objective import GROUPS, scores, task_loss
 from counterpoise.methods.altering.task import Repaired, Task
+from counterpoise.methods.cells import require_cells
 from counterpoise.nn.builders import Builder
 from counterpoise.nn.networks import Networks
 
@@ -42,7 +43,9 @@ def domain_discriminative(task: Task, name: str, settings: InProcessing) -> list
     """
     k = task.objective.classes
     y, s = (labels.long() for labels in task.labels(task.pretrain))
-    require_cells(y, s, classes=k, part="the rows to train on")
+    require_cells(
+        y, s, groups=GROUPS, classes=k, where="a replicate's training part", why="or its share cannot be told apart"
+    )
     prior = one_hot(_cell(y, s, k), GROUPS * k).double().mean(dim=1)
     own = replace(
         task, build=Widened(task.build, GROUPS * k), read=lambda logits: without_prior(logits, prior.to(logits))

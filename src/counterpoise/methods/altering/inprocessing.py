@@ -17,9 +17,6 @@ from counterpoise.methods.altering.tuning import OutputLoss, WeightTuning, under
 from counterpoise.nn.networks import Networks, StackedNetwork, State
 from counterpoise.nn.optimizers import Optimizer
 
-GROUPS = 2
-"""Groups that a task tells apart."""
-
 
 @dataclass(frozen=True)
 class InProcessing:

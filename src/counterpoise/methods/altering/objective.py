@@ -24,6 +24,9 @@ from counterpoise.nn.linalg import in_whole_blocks
 Bias = Literal["spd", "eod", "aod", "mean_bias"]
 """Signed differences of two groups, two classes (the altering paper, Eq. 4 to 6); or CIFAR-10S's bias, many classes."""
 
+GROUPS = 2
+"""Groups that a bias compares."""
+
 THRESHOLDS = 1001
 """Points of the grid of decision thresholds, 0 and 1 among them."""
 
@@ -182,14 +185,3 @@ def _counts_at(
     total = histogram.sum(dim=-1, keepdim=True)
     negative = histogram.cumsum(dim=-1)[..., :-1]  # a score of at most the threshold
     return torch.stack([negative, total - negative], dim=-1).permute(0, 3, 1, 2, 4)
-
-
-def require_cells(y: Int[Tensor, "R n"], s: Int[Tensor, "R n"], *, classes: int, part: str) -> None:
-    """Raise InputError unless every class of both groups is among each replicate's rows."""
-    for group in range(2):
-        for label in range(classes):
-            if not ((s == group) & (y == label)).any(dim=1).all():
-                raise InputError(
-                    f"{part}: a replicate has no row of class {label} in group {group}, expected one at least, or the "
-                    "groups' rates cannot be compared"
-                )

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from counterpoise.methods.altering.objective import Judged, Objective, decide, judge, require_cells, scores
+from counterpoise.methods.altering.objective import GROUPS, Judged, Objective, decide, judge, scores
+from counterpoise.methods.cells import require_cells
 from counterpoise.methods.problem import Problem
 from counterpoise.nn.epochs import Figures, Trained
 from counterpoise.nn.networks import Masks, Networks, State, Weights, evaluate
@@ -31,7 +32,13 @@ class Task(Problem):
     def __post_init__(self) -> None:
         """Raise InputError unless both parts of D_val have rows of every class in both groups."""
         for part, rows in (("fit", self.fit), ("select", self.select)):
-            require_cells(*self.labels(rows), classes=self.objective.classes, part=f"D_val ({part})")
+            require_cells(
+                *self.labels(rows),
+                groups=GROUPS,
+                classes=self.objective.classes,
+                where=f"D_val ({part}): a replicate",
+                why="or the groups' rates cannot be compared",
+            )
 
     def known(self) -> tuple[Any, ...]:
         return (self.objective,)

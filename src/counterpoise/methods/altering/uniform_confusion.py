@@ -9,8 +9,8 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from counterpoise.methods.altering.inprocessing import GROUPS, Contest, Contested, features_of, train
-from counterpoise.methods.altering.objective import task_loss
+from counterpoise.methods.altering.inprocessing import Contest, Contested, features_of, train
+from counterpoise.methods.altering.objective import GROUPS, task_loss
 from counterpoise.methods.altering.task import Repaired, Task
 
 
