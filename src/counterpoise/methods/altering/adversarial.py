@@ -16,9 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterpoise.methods.altering.objective import Objective, soft_bias, task_loss
-from counterpoise.methods.altering.tuning import WeightTuning, restore, states_of, under
+from counterpoise.methods.altering.tuning import WeightTuning, features_of, restore, states_of, under
 from counterpoise.nn.epochs import Figures
-from counterpoise.nn.networks import Masks, Networks, Output, StackedNetwork, State
+from counterpoise.nn.networks import Masks, Networks, Output, StackedNetwork, State, evaluate
 from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.training import Examples, shuffled
 
@@ -83,9 +83,8 @@ class AdversarialFinetuning(WeightTuning):
         self.ratio = torch.full((len(rows),), torch.nan, dtype=torch.float64)
         if settings.critic == "published":
             self.batch = min(settings.batch_size, rows.shape[1])
-            sample = self._held_still(rows[:, :1])
             self.critic = StackedNetwork(
-                [self.batch * sample.features.shape[-1], *CRITIC_WIDTHS, 1],
+                [self.batch * features_of(network, examples, rows), *CRITIC_WIDTHS, 1],
                 generators=critic_generators,
                 dropout=CRITIC_DROPOUT,
                 normalized=False,
@@ -96,9 +95,8 @@ class AdversarialFinetuning(WeightTuning):
 
     @torch.no_grad()
     def _held_still(self, rows: Int[Tensor, "R B"]) -> Output:
-        self.network.eval()
-        x, _, _ = self.examples.take(rows)
-        return self.network(x.to(self.network.device), self.effective())
+        output = evaluate(self.network, self.examples, rows, self.effective())
+        return Output(*(said.to(self.network.device) for said in output))
 
     def begin_epoch(self, epoch: int) -> None:
         """Train the critics for an epoch on the features of the networks as they are."""

@@ -20,7 +20,6 @@ from torch.nn.functional import one_hot
 from counterpoise.methods.altering.inprocessing import Contest, Contested, train
 from counterpoise.methods.altering.objective import task_loss
 from counterpoise.methods.altering.task import Repaired, Task
-from counterpoise.nn.augment import crop_and_flip
 from counterpoise.nn.epochs import Figures
 
 ADVERSARY_WIDTH = 32
@@ -38,10 +37,7 @@ class AdversarialDebiasing(Contest):
         super().__init__(task, name, settings, lambda output, y, s: task_loss(output.logits, y), widths)
 
     def step(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"], rows: Int[Tensor, "R B"]) -> Figures:
-        self.network.train()
-        if self.augment:
-            x = crop_and_flip(x, self.generators)
-        output = self.network(x, generators=self.generators)
+        output = self.network(self.prepared(x), generators=self.generators)
         value = self.loss(output, y, s)
         guess = task_loss(self.opponent(self.shown(output.logits, y)).logits, s)
         wanted = torch.autograd.grad(value.sum(), self.parameters, retain_graph=True)

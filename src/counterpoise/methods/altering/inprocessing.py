@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from counterpoise.errors import InputError
 from counterpoise.methods.altering.task import Repaired, Task, both_epochs, validation_figures
 from counterpoise.methods.altering.tuning import OutputLoss, WeightTuning, under
-from counterpoise.nn.networks import Networks, StackedNetwork, State
+from counterpoise.nn.networks import StackedNetwork, State
 from counterpoise.nn.optimizers import Optimizer
 
 
@@ -107,14 +105,6 @@ class Contest(FromScratch):
         super().load(state)
         self.opponent.load(under("opponent", state))
         self.move_opponent.load(under("opponent_optimizer", state))
-
-
-def features_of(network: Networks, task: Task) -> int:
-    """Return d, how many features the last layer of a network sees."""
-    network.eval()
-    with torch.no_grad():
-        x, _, _ = task.examples.take(task.pretrain[:, :1])
-        return network(x.to(network.device)).features.shape[-1]
 
 
 def train(task: Task, name: str, settings: InProcessing, trainee: FromScratch) -> list[Repaired]:

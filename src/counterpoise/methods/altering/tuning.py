@@ -10,9 +10,9 @@ from torch import Tensor
 
 from counterpoise.nn.augment import crop_and_flip
 from counterpoise.nn.epochs import Figures
-from counterpoise.nn.networks import Masks, Networks, Output, State, Weights, masked
+from counterpoise.nn.networks import Masks, Networks, Output, State, Weights, evaluate, masked
 from counterpoise.nn.optimizers import Optimizer
-from counterpoise.nn.training import FORWARD_AND_BACKWARD
+from counterpoise.nn.training import FORWARD_AND_BACKWARD, Examples
 
 OutputLoss = Callable[[Output, Tensor, Tensor], Tensor]
 """(output, y [R, B], s [R, B]) to one loss per replicate [R]."""
@@ -53,13 +53,15 @@ class WeightTuning:
         """Nothing is done between epochs."""
 
     def step(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"], rows: Int[Tensor, "R B"]) -> Figures:
-        self.network.train()
-        if self.augment:
-            x = crop_and_flip(x, self.generators)
-        value = self.value(x, y, s)
+        value = self.value(self.prepared(x), y, s)
         value.sum().backward()
         self.move()
         return {"loss": value.detach()}
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """Return a batch as the networks, now in training mode, are to see it."""
+        self.network.train()
+        return crop_and_flip(x, self.generators) if self.augment else x
 
     def value(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
         """Return the loss of a batch."""
@@ -83,6 +85,11 @@ class WeightTuning:
         self.network.load(under("network", state))
         self.move.load(under("optimizer", state))
         restore("generator", state, self.generators)
+
+
+def features_of(network: Networks, examples: Examples, rows: Int[Tensor, "R n"]) -> int:
+    """Return d, how many features the last layer of a network sees."""
+    return evaluate(network, examples, rows[:, :1]).features.shape[-1]
 
 
 def under(prefix: str, state: Mapping[str, Tensor]) -> State:

@@ -9,16 +9,17 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from counterpoise.methods.altering.inprocessing import Contest, Contested, features_of, train
+from counterpoise.methods.altering.inprocessing import Contest, Contested, train
 from counterpoise.methods.altering.objective import GROUPS, task_loss
 from counterpoise.methods.altering.task import Repaired, Task
+from counterpoise.methods.altering.tuning import features_of
 
 
 class UniformConfusion(Contest):
     """Networks and their classifiers of the group, one linear layer each; see `nn.epochs.Trainee`."""
 
     def __init__(self, task: Task, name: str, settings: Contested) -> None:
-        widths = [features_of(task.build(), task), GROUPS]
+        widths = [features_of(task.build(), task.examples, task.pretrain), GROUPS]
         super().__init__(task, name, settings, lambda output, y, s: task_loss(output.logits, y), widths)
 
     def value(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
