@@ -141,6 +141,8 @@ def test_the_readers_table_and_samples_pass_unchanged(table: pd.DataFrame, sampl
     pd.testing.assert_frame_equal(validate("Samples", samples), samples)
     images = samples[["y", "s"]].assign(image="a/0.png")
     pd.testing.assert_frame_equal(validate("Samples", images), images)
+    second_bias = images.assign(right=np.int64(3))
+    pd.testing.assert_frame_equal(validate("Samples", second_bias), second_bias)
 
 
 def test_the_real_files_pass() -> None:

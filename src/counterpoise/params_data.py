@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from counterpoise.errors import suggest
 
@@ -62,6 +62,22 @@ class DomainSplit(Settings):
     test_per_class: Count | None = None
 
 
+# Values that may be of two kinds are checked by hand: pydantic would name its own name for one of them as the key.
+def _shares(value: Any) -> Any:
+    for column, share in value.items() if isinstance(value, Mapping) else [("", value)]:
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+            found = f"{column!r} has {share!r}, " if column else ""
+            raise ValueError(f"{found}expected a share of at least 0 and less than 1")
+    return value
+
+
+def _rows_or_share(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if not whole and not (isinstance(value, float) and 0 < value < 1):
+        raise ValueError("expected a number of rows, at least 1, or a share between 0 and 1")
+    return value
+
+
 class _Unbiased(Settings):
     """What splits with unbiased parts have in common.
 
@@ -81,7 +97,7 @@ class AlignedSplit(_Unbiased):
     """
 
     scheme: Literal["aligned"]
-    rho: Annotated[float, Field(ge=0, lt=1)] | dict[str, Annotated[float, Field(ge=0, lt=1)]]
+    rho: Annotated[float | dict[str, float], PlainValidator(_shares)]
     gates: Count = 10_000
     validation: Count = 10_000
     images_per_class: Count | None = None
@@ -96,7 +112,7 @@ class BalancedSplit(_Unbiased):
     """
 
     scheme: Literal["balanced"]
-    per_cell: dict[Literal["train", "validation", "test"], Count | Annotated[float, Field(gt=0, lt=1)]]
+    per_cell: dict[Literal["train", "validation", "test"], Annotated[int | float, PlainValidator(_rows_or_share)]]
 
     @model_validator(mode="after")
     def _complete(self) -> BalancedSplit:

@@ -16,6 +16,7 @@ from kedro.io import DataCatalog
 
 from counterpoise.params import Dataset, Parameters, Seeds, check
 from counterpoise.pipelines.data_split.nodes import describe_data, encode_samples, read_table, split_samples
+from counterpoise.pipelines.data_split.schemes import warn_about_association
 from counterpoise.schemas import Samples
 from counterpoise.storage import Checkpoint, path_of
 
@@ -123,8 +124,130 @@ def test_celebas_pairs_read_celebas_files(configured: Configured) -> None:
         assert dataset.split == parameters.datasets["compas"].split
 
 
+def cells(summary: dict[str, Any]) -> Any:
+    """Return the rows of each part by class and group, [label, group] for each part."""
+    return lambda part: (
+        pd.DataFrame(summary["cells"]).query("split == @part").pivot(index="label", columns="group", values="rows")
+    ).to_numpy()
+
+
+MNIST = (5_923, 6_742, 5_958, 6_131, 5_842, 5_421, 5_918, 6_265, 5_851, 5_949)
+
+
 @pytest.mark.parametrize(
-    "name", ["adult_sex", "adult_race", "compas", "celeba_smiling", "celeba_young", "cifar10s", "cifar10s_99"]
+    ("name", "rho"), [("biased_mnist", 0.99), ("biased_mnist_995", 0.995), ("biased_mnist_997", 0.997)]
+)
+def test_biased_mnist_at_full_size(base: Configured, raw: Callable[..., Path], name: str, rho: float) -> None:
+    """METHODS, part 3: int(n ρ) of a class are aligned; 10,000 unbiased images for gates, 10,000 to choose on."""
+    parameters, catalog = base
+    dataset = parameters.datasets[name]
+    assert path_of(catalog.get(f"{name}__raw")).name == "mnist"
+    _, samples, splits, summary = prepare(dataset, raw("mnist", "MNIST/raw/*"))
+    Samples.validate(samples)
+    rows = cells(summary)
+    for label, there in enumerate(MNIST):
+        assert rows("pretrain")[label].sum() == there - 2_000
+        assert rows("pretrain")[label, label] == int((there - 2_000) * rho)
+    assert (rows("train") == 100).all()
+    assert (rows("validation") == 100).all()
+    assert rows("test").sum() == 10_000
+    assert (rows("test").max(axis=1) - rows("test").min(axis=1) <= 1).all()
+    assert splits.header["parts"] == ["pretrain", "train", "validation", "test", "unused"]
+    found = {entry["split"]: entry["cramers_v"] for entry in summary["associations"]}
+    assert found["pretrain"] > 0.98
+    assert found["train"] == found["validation"] == found["test"] == 0
+
+
+def test_multicolor_mnist_keeps_its_second_bias(base: Configured, raw: Callable[..., Path]) -> None:
+    dataset = base[0].datasets["multicolor_mnist"]
+    table, samples, splits, summary = prepare(dataset, raw("mnist", "MNIST/raw/*"))
+    Samples.validate(samples)
+    assert samples.columns.tolist() == ["image", "official_part", "right", "y", "s"]
+    np.testing.assert_array_equal(samples["right"], table["right"].map(dataset.further_sensitive["right"].index))
+    for codes in splits.tensors["splits"].numpy():
+        pretrain, test = samples[codes == 0], samples[codes == 3]
+        assert (pretrain["s"] == pretrain["y"]).sum() == sum(int(0.99 * (n - 2_000)) for n in MNIST)
+        assert (pretrain["right"] == pretrain["y"]).sum() == sum(int(0.95 * (n - 2_000)) for n in MNIST)
+        both = ((pretrain["s"] != pretrain["y"]) & (pretrain["right"] != pretrain["y"])).sum()
+        assert abs(both - 40_000 * 0.01 * 0.05) < 5 * np.sqrt(20)  # drawn on their own
+        assert ((test["s"] != test["y"]) & (test["right"] != test["y"])).mean() == pytest.approx(0.81, abs=0.01)
+    assert {(entry["split"], entry["column"]) for entry in summary["associations"]} == {
+        (part, column) for part in ("pretrain", "train", "validation", "test") for column in ("left", "right")
+    }
+
+
+@pytest.mark.parametrize(("name", "conflicting"), [("corrupted_cifar10_05", 15), ("corrupted_cifar10_50", 150)])
+def test_corrupted_cifar10_at_full_size(
+    base: Configured, raw: Callable[..., Path], name: str, conflicting: int
+) -> None:
+    """Of 5,000 images of a class 2,000 are unbiased, and of the other 3,000 so many conflict."""
+    parameters, catalog = base
+    assert path_of(catalog.get(f"{name}__raw")) == path_of(catalog.get("cifar10s__raw"))
+    _, _, _, summary = prepare(parameters.datasets[name], raw("cifar10", "train"))
+    rows = cells(summary)
+    assert (np.diag(rows("pretrain")) == 3_000 - conflicting).all()
+    assert (rows("pretrain").sum(axis=1) == 3_000).all()
+    for part in ("train", "validation", "test"):
+        assert (rows(part) == 100).all()
+
+
+def test_blond_hair_in_celeba_is_balanced_but_for_pretraining(base: Configured, raw: Callable[..., Path]) -> None:
+    """Gates and validation are 60 to 40 up to one row per cell; as large as the rarest cell allows."""
+    parameters, catalog = base
+    dataset = parameters.datasets["celeba_blond"]
+    assert path_of(catalog.get("celeba_blond__raw")) == path_of(catalog.get("celeba__raw"))
+    _, samples, _, summary = prepare(dataset, raw("celeba"))
+    rows = cells(summary)
+    smallest = samples.groupby(["y", "s"]).size().min()
+    for part, share in (("train", 0.24), ("validation", 0.16), ("test", 0.25)):
+        assert (rows(part) == int(share * smallest + 1e-9)).all()
+    assert rows("pretrain").sum() == len(samples) - sum(rows(part).sum() for part in ("train", "validation", "test"))
+    assert {entry["split"]: entry["cramers_v"] > 0.2 for entry in summary["associations"]} == {
+        "pretrain": True,
+        "train": False,
+        "validation": False,
+        "test": False,
+    }
+
+
+def test_a_part_that_should_be_unbiased_and_is_not_is_warned_about(generated: Configured) -> None:
+    """Of a third of its images the class can be told from the colour; pretraining may be as biased as it likes."""
+    parameters, catalog = generated
+    dataset = parameters.datasets["biased_mnist"]
+    samples = encode_samples(read_table(catalog.load("biased_mnist__raw"), dataset), dataset)
+    splits = split_samples(samples, dataset, SEEDS).tensors["splits"].numpy()
+    aligned = (samples["s"] == samples["y"]).to_numpy()
+    wrong = np.where((splits == 0) & aligned & (np.arange(len(samples)) % 10 == 0), 1, splits).astype(np.uint8)
+    found = r"in the part 'train', which should be unbiased, .* 'colour' have .* of 0\.\d+, expected at most 0\.05"
+    with pytest.warns(UserWarning, match=found) as all_:
+        warn_about_association(samples, wrong, dataset)
+    assert len(all_) == 1
+
+
+RENDERED = ("biased_mnist", "biased_mnist_990", "multicolor_mnist", "corrupted_cifar10_05", "corrupted_cifar10_50")
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_groups_stand_in_the_order_of_the_classes(configured: Configured, name: str) -> None:
+    """So that an image is aligned where s equals y."""
+    from counterpoise.data import biased_mnist, corruptions, multicolor_mnist
+
+    dataset = configured[0].datasets[name]
+    values = {
+        "colour": biased_mnist.PALETTE,
+        "left": multicolor_mnist.LEFT_PALETTE,
+        "right": multicolor_mnist.RIGHT_PALETTE,
+        "corruption": corruptions.CORRUPTIONS,
+    }
+    assert all(list(groups) == list(values[column]) for column, groups in dataset.biases.items())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("adult_sex", "adult_race", "compas", "celeba_smiling", "celeba_young", "celeba_blond", "cifar10s"),
+        *("cifar10s_99", *RENDERED),
+    ],
 )
 def test_generated_data_fill_every_cell_of_every_part(generated: Configured, name: str) -> None:
     """In conf/smoke, as its own raw folder lays them out: no metric is null because a cell is empty."""

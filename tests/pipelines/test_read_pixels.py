@@ -15,7 +15,9 @@ from kedro.runner import SequentialRunner
 from PIL import Image
 
 from counterpoise.data.faces import CELEBA_SIZE, write_celeba
+from counterpoise.data.multicolor_mnist import LEFT_PALETTE, RIGHT_PALETTE
 from counterpoise.data.synthetic_cifar10 import write_cifar10
+from counterpoise.data.synthetic_mnist import write_mnist
 from counterpoise.errors import InputError
 from counterpoise.params import Compute, Dataset, Seeds
 from counterpoise.pipelines import data_split, read_pixels
@@ -108,6 +110,37 @@ def test_each_row_of_samples_is_shown_as_its_group_says(
     assert made["bad_images"] == {"total": 300, "dropped": 0, "examples": {}}
     for codes in made["splits"].tensors["splits"]:
         assert np.bincount(codes).tolist() == [80, 20, 20, 60, 120]
+
+
+DIGITS = tuple("0123456789")
+RIGHT = ("mauve", "forest", "sage", "azure", "ink", "pink", "bottle", "navy", "lilac", "rose")
+HALVES = SHAPES | {
+    "reader": "multicolor_mnist",
+    "classes": DIGITS,
+    "sensitive": "left",
+    "groups": ("red", "orange", "gold", "green", "sky", "blue", "magenta", "brown", "slate", "maroon"),
+    "group_names": DIGITS,
+    "further_sensitive": {"right": RIGHT},
+    "split": {"scheme": "aligned", "rho": {"left": 0.8, "right": 0.7}, "gates": 50, "validation": 50},
+}
+
+
+def test_backgrounds_are_what_samples_say(tmp_path: Path) -> None:
+    """Wherever there is no ink the halves have the colours of s and of right; a digit is the same in its four rows."""
+    write_mnist(tmp_path / "mnist", train=12, test=2)
+    made = run(tmp_path / "mnist", Dataset(**HALVES), Compute(backend="serial"))
+    samples, pixels = made["samples"], made["pixels"].tensors["pixels"]
+    assert pixels.shape == (4 * 140, 3, 28, 28)
+    left = torch.tensor(list(LEFT_PALETTE.values()))[samples["s"].to_numpy()]
+    right = torch.tensor(list(RIGHT_PALETTE.values()))[samples["right"].to_numpy()]
+    assert torch.equal(pixels[:, :, 0, 0], left)
+    assert torch.equal(pixels[:, :, 0, 27], right)
+    for rows in samples.groupby("image").indices.values():
+        white = (pixels[rows] == 255).all(dim=1)
+        assert white[0].any()
+        assert (white == white[0]).all()
+    for codes in made["splits"].tensors["splits"].numpy():
+        assert np.bincount(codes).tolist() == [20, 50, 50, 20, 420]
 
 
 def test_a_bad_image_leaves_with_both_of_its_rows(tmp_path: Path) -> None:
