@@ -14,24 +14,10 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from counterpoise.schema_fields import code, finite, number, share, text
+
 _PARTS = ["pretrain", "train", "validation", "test"]
 _VERDICTS = ["supported", "contradicted", "not distinguishable"]
-
-
-def _text(**checks: Any) -> Any:
-    return pa.Field(str_length={"min_value": 1}, **checks)
-
-
-def _code(**checks: Any) -> Any:
-    return pa.Field(**{"ge": 0, **checks})
-
-
-def _number(**checks: Any) -> Any:
-    return pa.Field(coerce=True, **checks)
-
-
-def _finite(values: pd.Series) -> pd.Series:
-    return values.isna() | np.isfinite(values)
 
 
 class AdultTable(pa.DataFrameModel):
@@ -41,19 +27,19 @@ class AdultTable(pa.DataFrameModel):
     """
 
     age: Series[np.int64] = pa.Field(in_range={"min_value": 17, "max_value": 90})
-    workclass: Series[str] = _text()
+    workclass: Series[str] = text()
     fnlwgt: Series[np.int64] = pa.Field(gt=0)
-    education: Series[str] = _text()
+    education: Series[str] = text()
     education_num: Series[np.int64] = pa.Field(alias="education-num", in_range={"min_value": 1, "max_value": 16})
-    marital_status: Series[str] = _text(alias="marital-status")
-    occupation: Series[str] = _text()
-    relationship: Series[str] = _text()
-    race: Series[str] = _text()
+    marital_status: Series[str] = text(alias="marital-status")
+    occupation: Series[str] = text()
+    relationship: Series[str] = text()
+    race: Series[str] = text()
     sex: Series[str] = pa.Field(isin=["Female", "Male"])
     capital_gain: Series[np.int64] = pa.Field(alias="capital-gain", in_range={"min_value": 0, "max_value": 99_999})
     capital_loss: Series[np.int64] = pa.Field(alias="capital-loss", in_range={"min_value": 0, "max_value": 4_356})
     hours_per_week: Series[np.int64] = pa.Field(alias="hours-per-week", in_range={"min_value": 1, "max_value": 99})
-    native_country: Series[str] = _text(alias="native-country")
+    native_country: Series[str] = text(alias="native-country")
     income: Series[str] = pa.Field(isin=["<=50K", ">50K"])
 
     class Config:
@@ -68,11 +54,11 @@ class CompasTable(pa.DataFrameModel):
     age: Series[np.int64] = pa.Field(in_range={"min_value": 18, "max_value": 96})
     age_cat: Series[str] = pa.Field(isin=["Less than 25", "25 - 45", "Greater than 45"])
     sex: Series[str] = pa.Field(isin=["Female", "Male"])
-    race: Series[str] = _text()
-    juv_fel_count: Series[np.int64] = _code()
-    juv_misd_count: Series[np.int64] = _code()
-    juv_other_count: Series[np.int64] = _code()
-    priors_count: Series[np.int64] = _code()
+    race: Series[str] = text()
+    juv_fel_count: Series[np.int64] = code()
+    juv_misd_count: Series[np.int64] = code()
+    juv_other_count: Series[np.int64] = code()
+    priors_count: Series[np.int64] = code()
     c_charge_degree: Series[str] = pa.Field(isin=["F", "M"])
     two_year_recid: Series[np.int64] = pa.Field(isin=[0, 1])
 
@@ -90,10 +76,10 @@ class Samples(pa.DataFrameModel):
     """
 
     others: Series[Any] | None = pa.Field(alias=r"^(?!(?:image|official_part|y|s)$)", regex=True)
-    image: Series[str] | None = _text()
+    image: Series[str] | None = text()
     official_part: Series[str] | None = pa.Field(isin=["train", "test"])
-    y: Series[np.int64] = _code()
-    s: Series[np.int64] = _code()
+    y: Series[np.int64] = code()
+    s: Series[np.int64] = code()
 
     class Config:
         strict = True
@@ -113,18 +99,18 @@ class Samples(pa.DataFrameModel):
 class Metrics(pa.DataFrameModel):
     """`metrics.parquet`: one row per variant, seed, part and metric, with the variant's settings."""
 
-    method: Series[str] = _text()
-    variant: Series[str] = _text()
-    seed: Series[np.int64] = _code()
+    method: Series[str] = text()
+    variant: Series[str] = text()
+    seed: Series[np.int64] = code()
     split: Series[str] = pa.Field(isin=_PARTS)
-    metric: Series[str] = _text()
-    value: Series[float] = _number(nullable=True)
-    alpha: Series[float] = _number(nullable=True, in_range={"min_value": 0, "max_value": 1})
-    rank: Series[pd.Int64Dtype] = _number(nullable=True, ge=1)
-    constraint: Series[str] = _text(nullable=True, coerce=True)
-    strength: Series[float] = _number(nullable=True, ge=0)
+    metric: Series[str] = text()
+    value: Series[float] = number(nullable=True)
+    alpha: Series[float] = share(nullable=True)
+    rank: Series[pd.Int64Dtype] = number(nullable=True, ge=1)
+    constraint: Series[str] = text(nullable=True, coerce=True)
+    strength: Series[float] = number(nullable=True, ge=0)
 
-    part: Series[str] | None = _text()
+    part: Series[str] | None = text()
 
     class Config:
         strict = True
@@ -132,22 +118,22 @@ class Metrics(pa.DataFrameModel):
         unique = ["method", "variant", "seed", "split", "metric"]  # noqa: RUF012
 
     @pa.check("value", "strength", error="finite or null")
-    def finite(cls, values: pd.Series) -> pd.Series:  # noqa: N805
-        return _finite(values)
+    def is_finite(cls, values: pd.Series) -> pd.Series:  # noqa: N805
+        return finite(values)
 
 
 class Predictions(pa.DataFrameModel):
     """`predictions.parquet`: one row per variant, seed and sample; `row` indexes `samples`."""
 
-    method: Series[str] = _text()
-    variant: Series[str] = _text()
-    seed: Series[np.int64] = _code()
+    method: Series[str] = text()
+    variant: Series[str] = text()
+    seed: Series[np.int64] = code()
     split: Series[str] = pa.Field(isin=_PARTS)
-    row: Series[np.int64] = _code()
-    y: Series[np.int64] = _code()
-    s: Series[np.int64] = _code()
-    score: Series[float] = _number()
-    prediction: Series[np.int64] = _code()
+    row: Series[np.int64] = code()
+    y: Series[np.int64] = code()
+    s: Series[np.int64] = code()
+    score: Series[float] = number()
+    prediction: Series[np.int64] = code()
 
     class Config:
         strict = True
@@ -155,23 +141,23 @@ class Predictions(pa.DataFrameModel):
         unique = ["method", "variant", "seed", "row"]  # noqa: RUF012
 
     @pa.check("score", error="finite")
-    def finite(cls, values: pd.Series) -> pd.Series:  # noqa: N805
-        return _finite(values)
+    def is_finite(cls, values: pd.Series) -> pd.Series:  # noqa: N805
+        return finite(values)
 
 
 class Summary(pa.DataFrameModel):
     """`summary.csv`: mean, standard deviation and 95% interval over `n` seeds, and what the paper reports."""
 
-    method: Series[str] = _text()
-    variant: Series[str] = _text()
-    metric: Series[str] = _text()
-    mean: Series[float] = _number(nullable=True)
-    std: Series[float] = _number(nullable=True, ge=0)
-    ci_low: Series[float] = _number(nullable=True)
-    ci_high: Series[float] = _number(nullable=True)
-    n: Series[np.int64] = _code()
-    reported: Series[float] = _number(nullable=True)
-    reported_std: Series[float] = _number(nullable=True, ge=0)
+    method: Series[str] = text()
+    variant: Series[str] = text()
+    metric: Series[str] = text()
+    mean: Series[float] = number(nullable=True)
+    std: Series[float] = number(nullable=True, ge=0)
+    ci_low: Series[float] = number(nullable=True)
+    ci_high: Series[float] = number(nullable=True)
+    n: Series[np.int64] = code()
+    reported: Series[float] = number(nullable=True)
+    reported_std: Series[float] = number(nullable=True, ge=0)
 
     class Config:
         strict = True
@@ -186,13 +172,13 @@ class Summary(pa.DataFrameModel):
 class Claims(pa.DataFrameModel):
     """`claims.csv`: one row per claim: the paired difference, its interval, both p-values, and the verdict."""
 
-    claim: Series[str] = _text()
-    metric: Series[str] = _text()
-    difference: Series[float] = _number(nullable=True)
-    ci_low: Series[float] = _number(nullable=True)
-    ci_high: Series[float] = _number(nullable=True)
-    p: Series[float] = _number(nullable=True, in_range={"min_value": 0, "max_value": 1})
-    p_holm: Series[float] = _number(nullable=True, in_range={"min_value": 0, "max_value": 1})
+    claim: Series[str] = text()
+    metric: Series[str] = text()
+    difference: Series[float] = number(nullable=True)
+    ci_low: Series[float] = number(nullable=True)
+    ci_high: Series[float] = number(nullable=True)
+    p: Series[float] = share(nullable=True)
+    p_holm: Series[float] = share(nullable=True)
     verdict: Series[str] = pa.Field(isin=_VERDICTS)
 
     class Config:
@@ -212,32 +198,32 @@ class Frontier(Metrics):
     """`frontier.parquet`: error and biases of every model of the grid and of the peers; further settings beside."""
 
     split: Series[str] = pa.Field(isin=(*_PARTS, "judged"))
-    weight_decay: Series[float] = _number(nullable=True, ge=0)
-    threshold: Series[float] = _number(nullable=True)
+    weight_decay: Series[float] = number(nullable=True, ge=0)
+    threshold: Series[float] = number(nullable=True)
 
 
 class Selection(pa.DataFrameModel):
     """`selection.csv`: what each family chose on validation in each replicate, if anything, and what it is on test."""
 
-    family: Series[str] = _text()
-    seed: Series[np.int64] = _code()
-    variant: Series[str] = _text(nullable=True, coerce=True)
-    method: Series[str] = _text(nullable=True, coerce=True)
-    rank: Series[pd.Int64Dtype] = _number(nullable=True, ge=1)
-    constraint: Series[str] = _text(nullable=True, coerce=True)
-    strength: Series[float] = _number(nullable=True, ge=0)
-    weight_decay: Series[float] = _number(nullable=True, ge=0)
-    head: Series[str] = _text(nullable=True, coerce=True)
-    threshold: Series[float] = _number(nullable=True)
+    family: Series[str] = text()
+    seed: Series[np.int64] = code()
+    variant: Series[str] = text(nullable=True, coerce=True)
+    method: Series[str] = text(nullable=True, coerce=True)
+    rank: Series[pd.Int64Dtype] = number(nullable=True, ge=1)
+    constraint: Series[str] = text(nullable=True, coerce=True)
+    strength: Series[float] = number(nullable=True, ge=0)
+    weight_decay: Series[float] = number(nullable=True, ge=0)
+    head: Series[str] = text(nullable=True, coerce=True)
+    threshold: Series[float] = number(nullable=True)
     own: Series[bool]
     needs_group: Series[bool]
-    criterion: Series[str] = _text()
-    tolerance: Series[float] = _number(gt=0)
-    validation_err: Series[float] = _number(nullable=True, ge=0)
-    validation_bias: Series[float] = _number(nullable=True, ge=0)
+    criterion: Series[str] = text()
+    tolerance: Series[float] = number(gt=0)
+    validation_err: Series[float] = number(nullable=True, ge=0)
+    validation_bias: Series[float] = number(nullable=True, ge=0)
     meets: Series[bool]
-    test_err: Series[float] = _number(nullable=True, ge=0)
-    test_bias: Series[float] = _number(nullable=True, ge=0)
+    test_err: Series[float] = number(nullable=True, ge=0)
+    test_bias: Series[float] = number(nullable=True, ge=0)
     holds: Series[bool]
 
     class Config:
@@ -264,13 +250,13 @@ class Selection(pa.DataFrameModel):
 class Tolerances(pa.DataFrameModel):
     """`tolerances.csv`: what each family's choice would come to on test under other tolerances."""
 
-    family: Series[str] = _text()
-    criterion: Series[str] = _text()
-    tolerance: Series[float] = _number(gt=0)
-    seed: Series[np.int64] = _code()
+    family: Series[str] = text()
+    criterion: Series[str] = text()
+    tolerance: Series[float] = number(gt=0)
+    seed: Series[np.int64] = code()
     meets: Series[bool]
-    test_err: Series[float] = _number(nullable=True, ge=0)
-    test_bias: Series[float] = _number(nullable=True, ge=0)
+    test_err: Series[float] = number(nullable=True, ge=0)
+    test_bias: Series[float] = number(nullable=True, ge=0)
 
     class Config:
         strict = True
@@ -281,10 +267,10 @@ class Tolerances(pa.DataFrameModel):
 class Hypervolumes(pa.DataFrameModel):
     """`hypervolumes.csv`: the area that each method's models dominate on test, by seed."""
 
-    method: Series[str] = _text()
-    seed: Series[np.int64] = _code()
-    bias: Series[str] = _text()
-    hypervolume: Series[float] = _number(ge=0)
+    method: Series[str] = text()
+    seed: Series[np.int64] = code()
+    bias: Series[str] = text()
+    hypervolume: Series[float] = number(ge=0)
 
     class Config:
         strict = True
@@ -295,14 +281,14 @@ class Hypervolumes(pa.DataFrameModel):
 class HypervolumeDifferences(pa.DataFrameModel):
     """`hypervolume_differences.csv`: ours minus each other method's area, paired by seed."""
 
-    bias: Series[str] = _text(coerce=True)
-    left: Series[str] = _text(coerce=True)
-    right: Series[str] = _text(coerce=True)
-    difference: Series[float] = _number(nullable=True)
-    ci_low: Series[float] = _number(nullable=True)
-    ci_high: Series[float] = _number(nullable=True)
-    p: Series[float] = _number(nullable=True, in_range={"min_value": 0, "max_value": 1})
-    p_holm: Series[float] = _number(nullable=True, in_range={"min_value": 0, "max_value": 1})
+    bias: Series[str] = text(coerce=True)
+    left: Series[str] = text(coerce=True)
+    right: Series[str] = text(coerce=True)
+    difference: Series[float] = number(nullable=True)
+    ci_low: Series[float] = number(nullable=True)
+    ci_high: Series[float] = number(nullable=True)
+    p: Series[float] = share(nullable=True)
+    p_holm: Series[float] = share(nullable=True)
     verdict: Series[str] = pa.Field(isin=_VERDICTS, coerce=True)
 
     class Config:
@@ -318,15 +304,15 @@ class HypervolumeDifferences(pa.DataFrameModel):
 class ImportanceEffect(pa.DataFrameModel):
     """`importance_effect.csv`: WIN's heads minus others' at equal rank and penalty, on test, paired by seed."""
 
-    left: Series[str] = _text(coerce=True)
-    right: Series[str] = _text(coerce=True)
-    rank: Series[np.int64] = _number(ge=1)
-    metric: Series[str] = _text(coerce=True)
-    difference: Series[float] = _number(nullable=True)
-    ci_low: Series[float] = _number(nullable=True)
-    ci_high: Series[float] = _number(nullable=True)
-    p: Series[float] = _number(nullable=True, in_range={"min_value": 0, "max_value": 1})
-    p_holm: Series[float] = _number(nullable=True, in_range={"min_value": 0, "max_value": 1})
+    left: Series[str] = text(coerce=True)
+    right: Series[str] = text(coerce=True)
+    rank: Series[np.int64] = number(ge=1)
+    metric: Series[str] = text(coerce=True)
+    difference: Series[float] = number(nullable=True)
+    ci_low: Series[float] = number(nullable=True)
+    ci_high: Series[float] = number(nullable=True)
+    p: Series[float] = share(nullable=True)
+    p_holm: Series[float] = share(nullable=True)
     verdict: Series[str] = pa.Field(isin=_VERDICTS, coerce=True)
 
     class Config:

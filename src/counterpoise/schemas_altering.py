@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-
-def _text() -> Any:
-    return pa.Field(str_length={"min_value": 1}, coerce=True)
-
-
-def _share(**checks: Any) -> Any:
-    return pa.Field(in_range={"min_value": 0, "max_value": 1}, coerce=True, **checks)
+from counterpoise.schema_fields import code, number, share, text
 
 
 class Repairs(pa.DataFrameModel):
     """`repairs.parquet`: how each model was chosen: its figures on D_val, at the threshold and epoch chosen there."""
 
-    method: Series[str] = _text()
-    variant: Series[str] = _text()
-    seed: Series[np.int64] = pa.Field(ge=0)
-    threshold: Series[float] = _share(nullable=True)
-    epoch: Series[pd.Int64Dtype] = pa.Field(nullable=True, coerce=True, ge=1)
-    epochs: Series[pd.Int64Dtype] = pa.Field(nullable=True, coerce=True, ge=1)
-    phi: Series[float] = _share(nullable=True)
-    performance: Series[float] = _share(nullable=True)
-    bias: Series[float] = pa.Field(nullable=True, coerce=True, in_range={"min_value": -1, "max_value": 1})
-    chosen_on: Series[np.int64] = pa.Field(ge=1)
-    pruned: Series[float] = _share(nullable=True)
-    critic_ratio: Series[float] = pa.Field(nullable=True, coerce=True, ge=0)
+    method: Series[str] = text(coerce=True)
+    variant: Series[str] = text(coerce=True)
+    seed: Series[np.int64] = code()
+    threshold: Series[float] = share(nullable=True)
+    epoch: Series[pd.Int64Dtype] = number(nullable=True, ge=1)
+    epochs: Series[pd.Int64Dtype] = number(nullable=True, ge=1)
+    phi: Series[float] = share(nullable=True)
+    performance: Series[float] = share(nullable=True)
+    bias: Series[float] = number(nullable=True, in_range={"min_value": -1, "max_value": 1})
+    chosen_on: Series[np.int64] = code(ge=1)
+    pruned: Series[float] = share(nullable=True)
+    critic_ratio: Series[float] = number(nullable=True, ge=0)
     needs_group: Series[bool]
 
     class Config:
@@ -48,11 +40,11 @@ class Repairs(pa.DataFrameModel):
 class RepairCurves(pa.DataFrameModel):
     """`curves.parquet`: figures of every epoch of every training."""
 
-    variant: Series[str] = _text()
-    seed: Series[np.int64] = pa.Field(ge=0)
-    epoch: Series[np.int64] = pa.Field(ge=1)
-    figure: Series[str] = _text()
-    value: Series[float] = pa.Field(nullable=True, coerce=True)
+    variant: Series[str] = text(coerce=True)
+    seed: Series[np.int64] = code()
+    epoch: Series[np.int64] = code(ge=1)
+    figure: Series[str] = text(coerce=True)
+    value: Series[float] = number(nullable=True)
 
     class Config:
         strict = True
@@ -63,12 +55,12 @@ class RepairCurves(pa.DataFrameModel):
 class PrunedLayers(pa.DataFrameModel):
     """`pruned_layers.parquet`: the share of each layer's weights that each discovery prunes."""
 
-    mask: Series[str] = _text()
-    layer: Series[str] = _text()
-    position: Series[np.int64] = pa.Field(ge=0)
-    seed: Series[np.int64] = pa.Field(ge=0)
-    pruned: Series[float] = _share()
-    part: Series[str] | None = _text()
+    mask: Series[str] = text(coerce=True)
+    layer: Series[str] = text(coerce=True)
+    position: Series[np.int64] = code()
+    seed: Series[np.int64] = code()
+    pruned: Series[float] = share()
+    part: Series[str] | None = text(coerce=True)
 
     class Config:
         strict = True
@@ -77,12 +69,12 @@ class PrunedLayers(pa.DataFrameModel):
 class MaskAgreement(pa.DataFrameModel):
     """`mask_agreement.parquet`: intersection over union of what the masks of two seeds prune, and what chance gives."""
 
-    mask: Series[str] = _text()
-    left: Series[np.int64] = pa.Field(ge=0, coerce=True)
-    right: Series[np.int64] = pa.Field(ge=0, coerce=True)
-    iou: Series[float] = _share(nullable=True)
-    chance: Series[float] = _share(nullable=True)
-    part: Series[str] | None = _text()
+    mask: Series[str] = text(coerce=True)
+    left: Series[np.int64] = number(ge=0)
+    right: Series[np.int64] = number(ge=0)
+    iou: Series[float] = share(nullable=True)
+    chance: Series[float] = share(nullable=True)
+    part: Series[str] | None = text(coerce=True)
 
     class Config:
         strict = True
@@ -95,21 +87,21 @@ class Costs(pa.DataFrameModel):
     the two on `compared` test rows.
     """
 
-    method: Series[str] = _text()
-    variant: Series[str] = _text()
-    seed: Series[np.int64] = pa.Field(ge=0)
-    parameters: Series[np.int64] = pa.Field(ge=1)
-    parameters_compact: Series[np.int64] = pa.Field(ge=1)
-    nonzero: Series[np.int64] = pa.Field(ge=0)
-    nonzero_compact: Series[np.int64] = pa.Field(ge=0)
-    macs: Series[np.int64] = pa.Field(ge=1)
-    macs_compact: Series[np.int64] = pa.Field(ge=1)
-    latency: Series[float] = pa.Field(gt=0)
-    latency_compact: Series[float] = pa.Field(gt=0)
-    latency_ratio: Series[float] = pa.Field(gt=0)
-    batch: Series[np.int64] = pa.Field(ge=1)
-    difference: Series[float] = pa.Field(ge=0)
-    compared: Series[np.int64] = pa.Field(ge=1)
+    method: Series[str] = text(coerce=True)
+    variant: Series[str] = text(coerce=True)
+    seed: Series[np.int64] = code()
+    parameters: Series[np.int64] = code(ge=1)
+    parameters_compact: Series[np.int64] = code(ge=1)
+    nonzero: Series[np.int64] = code()
+    nonzero_compact: Series[np.int64] = code()
+    macs: Series[np.int64] = code(ge=1)
+    macs_compact: Series[np.int64] = code(ge=1)
+    latency: Series[float] = number(gt=0)
+    latency_compact: Series[float] = number(gt=0)
+    latency_ratio: Series[float] = number(gt=0)
+    batch: Series[np.int64] = code(ge=1)
+    difference: Series[float] = number(ge=0)
+    compared: Series[np.int64] = code(ge=1)
 
     class Config:
         strict = True
