@@ -42,6 +42,7 @@ class Experiment:
     experiment's parts side by side.
 
     With `altering`, whole networks are repaired under an `objective`: perceptrons (`network`), for images a `convnet`.
+    With `subnetworks`, unbiased parts of a `convnet` are looked for.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Experiment:
     frontier: str | None = None
     altering: str | None = None
     objective: str | None = None
+    subnetworks: str | None = None
     penalty: str = "none"
     pretrain: str | None = None
     finetune: str | None = None
@@ -293,6 +295,49 @@ EXPERIMENTS = (
         objective="domains",
         evidence="teacher_prune_cifar10s",
         parts=tuple(Part(f"{skew}%", dataset=f"cifar10s_{skew}") for skew in (80, 90, 99)),
+    ),
+    Experiment(
+        name="ffw_biased_mnist",
+        title="Does a network that learnt colours hold a part that reads digits? (Biased-MNIST)",
+        dataset="biased_mnist",
+        convnet="digits",
+        pretrain="biased_digits",
+        subnetworks="digits",
+        evidence="ffw_biased_mnist",
+        parts=tuple(
+            Part(f"{rho}%", dataset=f"biased_mnist_{rho.replace('.', '')}") for rho in ("99.0", "99.5", "99.7")
+        ),
+    ),
+    Experiment(
+        name="ffw_multicolor_mnist",
+        title="Does a network with two biases hold a part without them? (Multi-Color MNIST)",
+        dataset="multicolor_mnist",
+        convnet="pixels",
+        pretrain="biased_digits",
+        subnetworks="digits",
+        evidence="ffw",
+    ),
+    Experiment(
+        name="ffw_corrupted_cifar10",
+        title="Does a network that learnt corruptions hold a part that sees objects? (Corrupted CIFAR10)",
+        dataset="corrupted_cifar10_05",
+        convnet="small_images",
+        pretrain="biased_images",
+        subnetworks="images",
+        evidence="ffw_corrupted_cifar10",
+        parts=tuple(
+            Part(f"{skew}%", dataset=f"corrupted_cifar10_{skew.replace('.', '')}")
+            for skew in ("0.5", "1.0", "2.0", "5.0")
+        ),
+    ),
+    Experiment(
+        name="ffw_celeba",
+        title="Does a classifier of blond hair hold a part that does not look at the sex?",
+        dataset="celeba_blond",
+        convnet="faces",
+        pretrain="biased_images",
+        subnetworks="images",
+        evidence="ffw",
     ),
 )
 

@@ -23,6 +23,7 @@ from rich.console import Console
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import EXPERIMENTS, Experiment
 from counterpoise.params import Parameters, check, check_ranks
+from counterpoise.params_subnetworks import Subnetworks
 from counterpoise.pipelines.assemble import CHOSEN_BLOCKS, artifact, blocks, parameter
 from counterpoise.pipelines.evidence import applicable
 from counterpoise.pipelines.heads import grid, settings_of
@@ -99,6 +100,8 @@ def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
     """Raise InputError unless the blocks that an experiment, or a part of it, combines are there and fit together."""
     if experiment.altering in parameters.alterings:
         _check_repairs(parameters, experiment)
+    if experiment.subnetworks in parameters.subnetworks:
+        _check_subnetworks(parameters.subnetworks[experiment.subnetworks])
     for part in experiment.parts or (None,):
         for kind in (*CHOSEN_BLOCKS, "evidence"):
             path = parameter(kind, experiment, part)
@@ -133,6 +136,13 @@ def _check_repairs(parameters: Parameters, experiment: Experiment) -> None:
         chosen, data = (parameter(kind, experiment, part).partition(".")[2] for kind in ("objective", "dataset"))
         if chosen in parameters.objectives and data in parameters.datasets:  # `check_experiment` says what is missing
             Objective(**parameters.objectives[chosen].model_dump(), classes=len(parameters.datasets[data].classes))
+
+
+def _check_subnetworks(chosen: Subnetworks) -> None:
+    """Raise InputError unless the methods are known and have the settings they need."""
+    from counterpoise.methods.subnetworks.catalogue import require_methods  # other experiments do without
+
+    require_methods(chosen.methods, chosen.gates)
 
 
 def git_commit(project: Path) -> str:

@@ -21,6 +21,7 @@ from counterpoise.params_data import Count, Positive, Settings, Share
 from counterpoise.params_data import Dataset as Dataset
 from counterpoise.params_data import DomainSplit as DomainSplit
 from counterpoise.params_data import Split as Split
+from counterpoise.params_subnetworks import Subnetworks
 
 
 class Seeds(RootModel[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...]]):
@@ -296,6 +297,7 @@ class Parameters(Settings):
     selection: Selection = Selection()
     objectives: dict[str, ObjectiveSettings] = Field(default={})
     alterings: dict[str, Altering] = Field(default={})
+    subnetworks: dict[str, Subnetworks] = Field(default={})
     evidence: dict[str, Evidence]
     report: Report = Report()
     fetch: dict[Literal["celeba", "compas", "lfwa"], dict[str, Any]] = Field(default={})

@@ -89,6 +89,15 @@ def test_image_tables_keep_the_path_only() -> None:
     assert samples["image"].tolist()[:2] == ["0.png", "1.png"]
 
 
+def test_further_sensitive_columns_of_images_stay_as_codes() -> None:
+    table = people().assign(image=[f"{i}.png" for i in range(8)], side=list("abbabaab"))
+    samples = encode(table, **CHOICE, further={"side": ["b", "a"]})
+    assert samples.columns.tolist() == ["image", "side", "y", "s"]
+    assert samples["side"].tolist() == [1, 0, 0, 1, 0, 1, 1, 0]
+    with pytest.raises(InputError, match=r"sensitive column 'side' is 'b' in 4 rows"):
+        encode(table, **CHOICE, further={"side": ["a", "c"]})
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

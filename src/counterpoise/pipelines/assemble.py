@@ -22,6 +22,7 @@ from counterpoise.pipelines import (
     read_pixels,
     reconstruct,
     select,
+    subnetwork,
     weighted_svd,
 )
 
@@ -30,11 +31,11 @@ SHARED = frozenset({"seeds", "epochs", "pretrain", "finetune", "report", "comput
 
 CHOSEN_BLOCKS = (
     *("dataset", "network", "backbone", "convnet", "penalty", "variants", "pretrain", "finetune", "retrain"),
-    *("frontier", "objective", "altering"),
+    *("frontier", "objective", "altering", "subnetworks"),
 )
 """Blocks of parameters that an experiment's row chooses, or one of its parts."""
 
-PLURALS = {"variants": "variants", "evidence": "evidence", "penalty": "penalties"}
+PLURALS = {"variants": "variants", "evidence": "evidence", "penalty": "penalties", "subnetworks": "subnetworks"}
 """What the blocks of one kind are called together, where it is not the kind with an s."""
 
 OF_THE_EXPERIMENT = frozenset({"samples", "splits", "data_summary"})
@@ -59,7 +60,7 @@ def stages(experiment: Experiment) -> Stages:
 
 def before_parts(experiment: Experiment) -> Stages:
     """Return the stages before the parts divide: the rows, and the features of images if all parts share them."""
-    if experiment.altering is not None:
+    if whole_networks(experiment):
         return {} if own_data(experiment) else _rows_of_whole_networks(experiment)
     images = experiment.backbone is not None
     first = {}
@@ -73,6 +74,11 @@ def before_parts(experiment: Experiment) -> Stages:
 
 def within_parts(experiment: Experiment) -> Stages:
     """Return the stages that exist once for each part; once in all if there are no parts."""
+    if experiment.subnetworks is not None:
+        return (_rows_of_whole_networks(experiment) if own_data(experiment) else {}) | {
+            "pretrain": pretrain.create_pipeline(images=True, whole=True),
+            "subnetwork": subnetwork.create_pipeline(),
+        }
     if experiment.altering is not None:
         images = experiment.convnet is not None
         return (_rows_of_whole_networks(experiment) if own_data(experiment) else {}) | {
@@ -96,15 +102,20 @@ def within_parts(experiment: Experiment) -> Stages:
 
 def after_parts(experiment: Experiment) -> Stages:
     """Return the stage that brings everything together."""
-    if experiment.altering is not None:
-        parts = {part.name: part.key for part in experiment.parts}
-        return {"fairness_report": fairness_report.create_altering_pipeline(parts, own_data=own_data(experiment))}
+    parts = {part.name: part.key for part in experiment.parts}
+    if whole_networks(experiment):
+        make = (
+            fairness_report.create_altering_pipeline
+            if experiment.subnetworks is None
+            else fairness_report.create_subnetwork_pipeline
+        )
+        return {"fairness_report": make(parts, own_data=own_data(experiment))}
     return {
         "fairness_report": fairness_report.create_pipeline(
             images=experiment.backbone is not None,
             frontier=experiment.frontier is not None,
             retrain=experiment.retrain is not None,
-            parts={part.name: part.key for part in experiment.parts},
+            parts=parts,
             view=experiment.view,
             own_features=experiment.backbone is None or _own_backbones(experiment),
         )
@@ -127,6 +138,11 @@ def _rows_of_whole_networks(experiment: Experiment) -> Stages:
     images = experiment.convnet is not None
     first = {"read_pixels": read_pixels.create_pipeline()} if images else {}
     return first | {"data_split": data_split.create_pipeline(images=images)}
+
+
+def whole_networks(experiment: Experiment) -> bool:
+    """Whether whole networks are trained here and worked on, not heads."""
+    return experiment.altering is not None or experiment.subnetworks is not None
 
 
 def own_data(experiment: Experiment) -> bool:

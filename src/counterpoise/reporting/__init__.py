@@ -16,6 +16,7 @@ from counterpoise.reporting import (
     tables_altering,
     tables_frontier,
     tables_parts,
+    tables_subnetworks,
 )
 from counterpoise.reporting.answer_altering import findings
 from counterpoise.reporting.console import TrainingProgress, summary_panel
@@ -43,4 +44,5 @@ __all__ = [
     "tables_altering",
     "tables_frontier",
     "tables_parts",
+    "tables_subnetworks",
 ]

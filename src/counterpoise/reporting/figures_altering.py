@@ -60,7 +60,7 @@ def repair_plane(metrics: pd.DataFrame, objectives: Objectives) -> go.Figure:
     parts = list(dict.fromkeys(found["part"]))
     keys = {row.variant: style_of(row.name, row.method) for row in rows_of(found)}
     colours = method_colours(keys.values())
-    figure = _panels(parts)
+    figure = panels(parts)
     for place, part in enumerate(parts, start=1):
         objective = objective_of(part, objectives)
         symbols = (gap_symbol(objective["bias"]), metric_symbol(objective["performance"]))
@@ -89,7 +89,7 @@ def pruned_layers(layers: pd.DataFrame) -> go.Figure:
     frame = with_part(layers, LAYER_KEYS, "pruned layers")
     parts = list(dict.fromkeys(frame["part"]))
     colours = _mask_colours(frame["mask"])
-    figure = _panels(parts)
+    figure = panels(parts)
     for place, part in enumerate(parts, start=1):
         own = frame[frame["part"] == part]
         for mask, rows in own.groupby("mask", sort=False):
@@ -187,11 +187,11 @@ def repair_curves(curves: pd.DataFrame, repairs: pd.DataFrame, objectives: Objec
     Raises:
         InputError: a missing column or objective.
     """
-    frame = _curves(curves)
+    frame = curves_with_titles(curves)
     kept = with_part(repairs, ("method", "variant", "seed", "epoch"), "repairs")
     kept = kept[kept["epoch"].notna() & ~kept["name"].map(is_last).astype(bool)]
     parts = list(dict.fromkeys(frame["part"]))
-    figure = _panels(parts, columns=3)
+    figure = panels(parts, columns=3)
     for place, part in enumerate(parts, start=1):
         objective = objective_of(part, objectives)
         titles = {
@@ -201,7 +201,7 @@ def repair_curves(curves: pd.DataFrame, repairs: pd.DataFrame, objectives: Objec
         }
         for column, (key, title) in enumerate(titles.items(), start=1):
             own = frame[(frame["part"] == part) & (frame["figure"] == key)]
-            _add_lines(figure, own, place, column)
+            add_lines(figure, own, place, column)
             _add_kept(figure, own, kept, place, column)
             figure.update_xaxes(title_text="epoch", row=place, col=column)
             figure.update_yaxes(title_text=title, row=place, col=column)
@@ -220,12 +220,12 @@ def critic_curves(curves: pd.DataFrame) -> go.Figure:
     Raises:
         InputError: a missing column.
     """
-    frame = _curves(curves)
+    frame = curves_with_titles(curves)
     frame = frame[frame["figure"] == "critic_ratio"]
     parts = list(dict.fromkeys(frame["part"]))
-    figure = _panels(parts)
+    figure = panels(parts)
     for place, part in enumerate(parts, start=1):
-        _add_lines(figure, frame[frame["part"] == part], place, 1)
+        add_lines(figure, frame[frame["part"] == part], place, 1)
         figure.add_hline(
             y=1,
             line={"color": NEUTRAL, "width": 1.2, "dash": "dash"},
@@ -239,7 +239,7 @@ def critic_curves(curves: pd.DataFrame) -> go.Figure:
     return finish(figure, "What the critics learned", _FRAME + _PANEL * max(len(parts), 1))
 
 
-def _panels(parts: list[str], *, columns: int = 1) -> go.Figure:
+def panels(parts: list[str], *, columns: int = 1) -> go.Figure:
     """A row of panels for each part, the part above its first panel."""
     rows = max(len(parts), 1)
     heads = [text(part_title(part)) if column == 0 else "" for part in parts for column in range(columns)]
@@ -297,7 +297,7 @@ def _mark_tolerance(figure: go.Figure, tolerance: float, place: int) -> None:
     )
 
 
-def _curves(curves: pd.DataFrame) -> pd.DataFrame:
+def curves_with_titles(curves: pd.DataFrame) -> pd.DataFrame:
     """Curves with `part, name`, the title and the style of their method, and the size of the bias."""
     frame = with_part(curves, CURVE_KEYS, "repair curves")
     keys = [style_of(name, name) for name in frame["name"]]
@@ -306,7 +306,7 @@ def _curves(curves: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(key=keys, title=titles, value=size)
 
 
-def _add_lines(figure: go.Figure, own: pd.DataFrame, row: int, column: int) -> None:
+def add_lines(figure: go.Figure, own: pd.DataFrame, row: int, column: int) -> None:
     """One line per method over the epochs: the mean over the seeds, with their range as a band."""
     colours = method_colours(method_order(own["key"]))
     seen: dict[str, int] = {}

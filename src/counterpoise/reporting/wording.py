@@ -57,6 +57,15 @@ METHOD_TITLES: Final[Mapping[str, str]] = {
     "prune_guided_by_adversarial_finetuning": "Pruned, guided by AdvFt",
     "prune_guided_by_external_graft": "Pruned, guided by external graft",
     "prune_guided_by_netaug": "Pruned, guided by NetAug",
+    "vanilla": "Vanilla",
+    "ffw": "FFW",
+    "ffw_strong": "FFW, strong γ",
+    "ffw_best_reader": "FFW, against the best reader",
+    "ffw_structured": "FFW, structured",
+    "ffw_without_information": "FFW, γ = 0",
+    "magnitude_mask": "Magnitude mask",
+    "chance_mask": "Random mask",
+    "refit": "Last layer refitted",
 }
 # The methods that have another name within a sentence.
 METHOD_PHRASES: Final[Mapping[str, str]] = {
@@ -92,6 +101,14 @@ METHOD_PHRASES: Final[Mapping[str, str]] = {
     "prune_guided_by_adversarial_finetuning": "pruning guided by AdvFt",
     "prune_guided_by_external_graft": "pruning guided by the external graft",
     "prune_guided_by_netaug": "pruning guided by NetAug",
+    "vanilla": "the vanilla network",
+    "ffw_strong": "FFW with a strong γ",
+    "ffw_best_reader": "FFW against the best reader",
+    "ffw_structured": "structured FFW",
+    "ffw_without_information": "FFW with γ = 0",
+    "magnitude_mask": "a magnitude mask",
+    "chance_mask": "a random mask",
+    "refit": "a refitted last layer",
 }
 # What a method is called on a frontier, where its heads are trained under penalties and ours are all of them.
 FRONTIER_TITLES: Final[Mapping[str, str]] = {

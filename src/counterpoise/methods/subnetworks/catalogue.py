@@ -16,9 +16,9 @@ from counterpoise.fairness import information, leakage_elsewhere
 from counterpoise.methods.altering.finetuning import random_masks
 from counterpoise.methods.altering.objective import scores
 from counterpoise.methods.subnetworks import lastlayer
-from counterpoise.methods.subnetworks.gating import GateSettings, GateTraining, closed_share, decisions, evaluate_gated
+from counterpoise.methods.subnetworks.gating import GateSettings, GateTraining, closed_share, evaluate_gated
 from counterpoise.methods.subnetworks.heads import BiasHeads, HeadSettings
-from counterpoise.methods.subnetworks.problem import Debiasing
+from counterpoise.methods.subnetworks.problem import Debiasing, decisions
 from counterpoise.methods.variants import Variant
 from counterpoise.nn.networks import Networks, Output, State
 
@@ -73,7 +73,7 @@ GATED = ("ffw", "ffw_strong", "ffw_best_reader", "ffw_structured", "ffw_without_
 LIKE = "ffw"
 """The method whose sparsity the controls copy."""
 
-CONTROLS = ("magnitude_mask", "random_mask")
+CONTROLS = ("magnitude_mask", "chance_mask")
 LAST_LAYERS = {"refit": "tl", "win": "win", "leace": "tl"}
 """Methods with a new last layer on the frozen features, and the factors that each begins with."""
 
@@ -101,7 +101,7 @@ def run_methods(problem: Debiasing, names: Sequence[str], settings: Settings) ->
         elif name in CONTROLS:
             opened = made[LIKE].opened
             assert opened is not None
-            control = random_masks(problem, opened) if name == "random_mask" else magnitude_masks(problem, opened)
+            control = random_masks(problem, opened) if name == "chance_mask" else magnitude_masks(problem, opened)
             made[name] = _extracted(problem, name, network, control, settings.head)
         elif name in LAST_LAYERS:
             made[name] = _last_layer(problem, name, whole, settings)
@@ -183,9 +183,9 @@ def _last_layer(problem: Debiasing, name: str, whole: _Whole, settings: Settings
     fitted, select, test = whole.fit.features, whole.select.features, whole.test.features
     if name == "leace":
         fitted, select, test = (lastlayer.erased(problem, z, whole.fit.features) for z in (fitted, select, test))
-    classes = whole.bias.shape[-1]
-    kind = LAST_LAYERS[name]
-    variant = Variant("win", rank=classes, alpha=settings.refit.alpha) if kind == "win" else Variant("tl")
+    variant = Variant("tl")
+    if LAST_LAYERS[name] == "win":  # at full rank
+        variant = Variant("win", rank=min(whole.weight.shape[-2:]), alpha=settings.refit.alpha)
     head = lastlayer.refit(
         problem, torch.cat([fitted, select], dim=1), whole.weight, whole.bias, settings.refit, variant
     )

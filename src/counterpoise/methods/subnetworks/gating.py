@@ -7,7 +7,6 @@ batch and a fit to its plateau before every epoch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,7 +20,7 @@ from counterpoise.methods.altering.objective import task_loss
 from counterpoise.methods.altering.tuning import under
 from counterpoise.methods.subnetworks.heads import BiasHeads, HeadSettings
 from counterpoise.methods.subnetworks.information import readable_share
-from counterpoise.methods.subnetworks.problem import Debiasing
+from counterpoise.methods.subnetworks.problem import Debiasing, decisions
 from counterpoise.methods.subnetworks.schedules import Geometric, Schedule
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.gates import activation_sizes, forward, gate
@@ -241,13 +240,3 @@ def closed_share(opened: dict[str, Bool[Tensor, "R ..."]] | State) -> Float[Tens
     """Return the share of all gates that are closed."""
     flat = torch.cat([own.flatten(1) for own in opened.values()], dim=1)
     return 1 - flat.double().mean(dim=1)
-
-
-def decisions(logits: Float[Tensor, "R n k"]) -> Int[Tensor, "R n"]:
-    """Return the likeliest class of each row; one logit speaks for class 1."""
-    return (logits.squeeze(-1) > 0).long() if logits.shape[-1] == 1 else logits.argmax(dim=-1)
-
-
-def values_of(biases: Sequence[Int[Tensor, "N"]]) -> list[int]:
-    """Return how many values each bias has."""
-    return [int(bias.max()) + 1 for bias in biases]

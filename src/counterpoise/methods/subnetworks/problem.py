@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.fairness import information
+from counterpoise.fairness import aligned_value, information
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.subnetworks.heads import BiasHeads, HeadSettings
-from counterpoise.nn.networks import Networks
+from counterpoise.nn.networks import Networks, evaluate
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,11 +26,12 @@ class Debiasing(Problem):
 
     Attributes:
         biases: the value of each bias in each row; the first is s.
-        values: how many values each has.
+        values: how many values each has. classes: k.
     """
 
     biases: Int[Tensor, "K N"]
     values: tuple[int, ...]
+    classes: int
 
     def __post_init__(self) -> None:
         """Raise InputError unless every bias has at least two values among the rows that gates are learnt on."""
@@ -45,6 +50,21 @@ class Debiasing(Problem):
         """Return the biases of each replicate's rows."""
         return torch.stack([bias.take(rows) for bias in self.biases])
 
+    def conflicting(self, rows: Int[Tensor, "R n"]) -> Bool[Tensor, "K R n"]:
+        """Return whether each bias has another value than the one that goes with the row's class in pretraining."""
+        y, _ = self.labels(rows)
+        seen, _ = self.labels(self.pretrain)
+        found = []
+        for bias, values in zip(self.biases, self.values, strict=True):
+            aligned = torch.stack(
+                [
+                    aligned_value(own, bias.take(members), classes=self.classes, values=values)
+                    for own, members in zip(seen, self.pretrain, strict=True)
+                ]
+            )
+            found.append(bias.take(rows) != aligned.gather(1, y.long()))
+        return torch.stack(found)
+
     def features(self, network: Networks) -> int:
         """Return d, how many features the last layer of a network sees."""
         x, _, _ = self.examples.take(self.pretrain[:, :1])
@@ -60,3 +80,36 @@ class Debiasing(Problem):
         return torch.stack([information(guess, b) for guess, b in zip(guesses, biases[:, :, half:], strict=True)]).mean(
             dim=0
         )
+
+
+def decisions(logits: Float[Tensor, "R n k"]) -> Int[Tensor, "R n"]:
+    """Return the likeliest class of each row; one logit speaks for class 1."""
+    return (logits.squeeze(-1) > 0).long() if logits.shape[-1] == 1 else logits.argmax(dim=-1)
+
+
+def require_learnt(problem: Debiasing, *, accept: bool) -> None:
+    """Raise InputError if a network has learnt nothing but the bias, or nothing at all; log it if it is accepted.
+
+    The evidence are the training rows that conflict with every bias: a network that goes by the bias alone is right
+    about none of them, one that has learnt nothing about one in k. More than that by two standard errors is asked for.
+    """
+    y, _ = problem.labels(problem.pretrain)
+    right = decisions(evaluate(problem.network(), problem.examples, problem.pretrain).logits) == y
+    conflicting = problem.conflicting(problem.pretrain).all(dim=0)
+    chance = 1 / problem.classes
+    for r, seed in enumerate(problem.seeds):
+        rows = int(conflicting[r].sum())
+        if not rows:
+            continue
+        found = float(right[r][conflicting[r]].double().mean())
+        if found > chance + 2 * math.sqrt(chance * (1 - chance) / rows):
+            continue
+        said = (
+            f"pretrained, seed {seed}: is right about {found:.1%} of the {rows:,} training rows that conflict with the "
+            f"bias ({float(right[r].double().mean()):.1%} of all), expected clearly more than {chance:.1%}, which is "
+            "chance: the network has learnt little but the bias, and no part of it can know more (train it for longer, "
+            "or accept it with accept_vanilla: true)"
+        )
+        if not accept:
+            raise InputError(said)
+        LOG.warning("%s", said)

@@ -30,6 +30,7 @@ from counterpoise.reporting import (
     tables,
     tables_frontier,
     tables_parts,
+    tables_subnetworks,
 )
 from counterpoise.reporting import claims as claims_room
 from counterpoise.storage import Checkpoint
@@ -200,6 +201,7 @@ def write_report(
     metrics: pd.DataFrame | None = None,
     repairs: pd.DataFrame | None = None,
     costs: pd.DataFrame | None = None,
+    extractions: pd.DataFrame | None = None,
     **drawn: go.Figure,
 ) -> tuple[str, dict[str, Any], str]:
     """Return the HTML report, the same as JSON, and the model card. What an experiment does not have is left out."""
@@ -220,6 +222,12 @@ def write_report(
     of_repairs: dict[str, Any] = {"tables": further}
     if metrics is not None and repairs is not None and costs is not None:
         of_repairs = repair_context(metrics, repairs, costs, run, evidence, noise_floors)
+    if metrics is not None and extractions is not None:
+        of_repairs = {
+            "tables": tables_subnetworks.extraction_tables(metrics, extractions),
+            "findings": tables_subnetworks.findings(metrics, extractions),
+            "headline_metrics": ("accuracy", *tables_subnetworks.MEASURED),
+        }
     context = ReportContext(
         experiment=run["experiment"],
         title=run["title"],

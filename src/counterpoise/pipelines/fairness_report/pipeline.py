@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kedro.pipeline import Node, Pipeline
 
@@ -19,6 +19,7 @@ from counterpoise.pipelines.fairness_report.nodes import (
     write_report,
 )
 from counterpoise.pipelines.fairness_report.parts import draw_representation, join_parts, project
+from counterpoise.pipelines.fairness_report.subnetworks import draw_subnetworks, measure_subnetworks
 from counterpoise.reporting.figures import learning_curves
 from counterpoise.reporting.figures_parts import ablation, by_part
 
@@ -81,13 +82,7 @@ def create_pipeline(
             )
         )
         inputs += ["example_images"]
-    report = Node(
-        write_report,
-        {name.removeprefix("params:"): name for name in inputs},
-        ["report_html", "report_json", "model_card"],
-        name="write_report",
-    )
-    return Pipeline([*nodes, report])
+    return Pipeline([*nodes, _report(inputs)])
 
 
 STAGES = ("masked", "reconstructed", "baseline")
@@ -121,15 +116,7 @@ def create_altering_pipeline(parts: Mapping[str, str], *, own_data: bool) -> Pip
         Node(measure_repairs, [f"{key}predictions", "params:dataset"], f"{key}metrics", name=f"measure_{key}repairs")
         for key in keys
     ]
-    if parts:
-        kinds = ("metrics", "costs", *GATHERED, *OF_MASKS)
-        nodes += [
-            Node(join_parts, {n: n for n in ["run", *(f"{key}{kind}" for key in keys)]}, kind, name=f"join_{kind}")
-            for kind in kinds
-        ]
-    if own_data:
-        names = {name: name for name in ["run", *(f"{key}data_summary" for key in keys)]}
-        nodes.append(Node(join_data, names, "data_summary", name="join_data"))
+    nodes += _together(parts, ("metrics", "costs", *GATHERED, *OF_MASKS), own_data=own_data)
     drawn = ["metrics", "repairs", "curves", *OF_MASKS, "claims", "run"]
     reported = [
         *("summary", "claims", "predictions", "noise_floors", "data_summary", "metrics", "repairs"),
@@ -139,14 +126,67 @@ def create_altering_pipeline(parts: Mapping[str, str], *, own_data: bool) -> Pip
         Node(summarize, ["metrics", "params:evidence", "params:report"], ["summary", "claims"], name="summarize"),
         Node(floors_of_repairs, ["predictions", "params:dataset", "run"], "noise_floors", name="noise_floors"),
         Node(draw_repairs, {name: name for name in drawn}, ALTERING_FIGURES, name="draw_repairs"),
-        Node(
-            write_report,
-            {name.removeprefix("params:"): name for name in reported},
-            ["report_html", "report_json", "model_card"],
-            name="write_report",
-        ),
+        _report(reported),
     ]
     return Pipeline(nodes)
+
+
+OF_SUBNETWORKS = ("predictions", "extractions", "curves", "closed_layers")
+SUBNETWORK_FIGURES = ["figure_differences", "figure_curves", "figure_closed", "figure_accuracy"]
+
+
+def create_subnetwork_pipeline(parts: Mapping[str, str], *, own_data: bool) -> Pipeline:
+    """Return the stage, with unbound names, of an experiment that looks for unbiased sub-networks.
+
+    Args:
+        parts: name → key of the experiment's parts. own_data: whether each has a data set of its own.
+    """
+    nodes = [
+        Node(
+            measure_subnetworks,
+            [f"{key}predictions", f"{key}extractions", "params:dataset"],
+            f"{key}metrics",
+            name=f"measure_{key}subnetworks",
+        )
+        for key in [f"{key}__" for key in parts.values()] or [""]
+    ]
+    nodes += _together(parts, ("metrics", *OF_SUBNETWORKS), own_data=own_data)
+    drawn = ["claims", "predictions", "curves", "closed_layers", "params:dataset"]
+    reported = [
+        *("summary", "claims", "predictions", "noise_floors", "data_summary", "metrics", "extractions"),
+        *("params:dataset", "params:evidence", "run", *SUBNETWORK_FIGURES),
+    ]
+    nodes += [
+        Node(summarize, ["metrics", "params:evidence", "params:report"], ["summary", "claims"], name="summarize"),
+        Node(floors, ["predictions", "params:dataset"], "noise_floors", name="noise_floors"),
+        Node(draw_subnetworks, drawn, SUBNETWORK_FIGURES, name="draw_subnetworks"),
+        _report(reported),
+    ]
+    return Pipeline(nodes)
+
+
+def _together(parts: Mapping[str, str], kinds: Sequence[str], *, own_data: bool) -> list[Node]:
+    """Put together what each part has measured of each kind, and what it says of its data."""
+    if not parts:
+        return []
+    keys = [f"{key}__" for key in parts.values()]
+    nodes = [
+        Node(join_parts, {n: n for n in ["run", *(f"{key}{kind}" for key in keys)]}, kind, name=f"join_{kind}")
+        for kind in kinds
+    ]
+    if own_data:
+        names = {name: name for name in ["run", *(f"{key}data_summary" for key in keys)]}
+        nodes.append(Node(join_data, names, "data_summary", name="join_data"))
+    return nodes
+
+
+def _report(inputs: Sequence[str]) -> Node:
+    return Node(
+        write_report,
+        {name.removeprefix("params:"): name for name in inputs},
+        ["report_html", "report_json", "model_card"],
+        name="write_report",
+    )
 
 
 Drawn = tuple[list[Node], list[str]]

@@ -1,0 +1,101 @@
+"""Parameters of the third paper's experiments: which sub-networks are looked for, and how.
+
+The defaults are those of the dataclasses in `counterpoise.methods.subnetworks`, to which these blocks are handed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from counterpoise.errors import suggest
+from counterpoise.params_data import Count, Positive, Settings, Share
+
+NotNegative = Annotated[float, Field(ge=0)]
+Inside = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Stalling(Settings):
+    """The temperature is cut when the information stalls; see `counterpoise.methods.subnetworks.schedules`."""
+
+    kind: Literal["stalling"] = "stalling"
+    factor: Inside = 0.1
+    patience: Count = 5
+    end: Positive = 1e-8
+    epochs: Count = 200
+    first: Positive = 1.0
+
+
+class Geometric(Settings):
+    """The temperature is cut after every epoch; see `counterpoise.methods.subnetworks.schedules`."""
+
+    kind: Literal["geometric"] = "geometric"
+    factor: Inside = 0.6
+    end: Positive = 0.004
+    epochs: Count = 11
+    first: Positive = 1.0
+
+
+class StraightThrough(Settings):
+    """Gates are hard from the first step; see `counterpoise.methods.subnetworks.schedules`."""
+
+    kind: Literal["straight_through"] = "straight_through"
+    temperature: Positive = 1.0
+    epochs: Count = 15
+
+
+SCHEDULES: dict[str, type[Settings]] = {
+    "stalling": Stalling,
+    "geometric": Geometric,
+    "straight_through": StraightThrough,
+}
+
+
+def _schedule(value: Any) -> Any:
+    """Read a schedule as the kind it names, so that a mistake is reported for that kind alone."""
+    if not isinstance(value, Mapping):
+        return value
+    kind = value.get("kind", "geometric")
+    if kind not in SCHEDULES:
+        raise ValueError(f"kind is {kind!r}{suggest(str(kind), SCHEDULES)}")
+    return SCHEDULES[kind].model_validate(value)
+
+
+class GateParameters(Settings):
+    """How the gates of one method are learnt; see `counterpoise.methods.subnetworks.gating.GateSettings`."""
+
+    granularity: Literal["weights", "channels"] = "weights"
+    reader: Literal["head", "best"] = "head"
+    alpha: NotNegative = 1.0
+    gamma: NotNegative = 1.0
+    lr: Positive = 0.03
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: NotNegative = 0.0
+    batch_size: Count = 100
+    temperature: Annotated[Stalling | Geometric | StraightThrough, BeforeValidator(_schedule)] = Geometric()
+    initial: NotNegative = 0.0
+    head_rows: Count = 3000
+
+
+class RefitParameters(Settings):
+    """How new last layers are trained; see `counterpoise.methods.subnetworks.lastlayer.RefitSettings`."""
+
+    epochs: Count = 30
+    batch_size: Count = 100
+    lr: Positive = 1e-3
+    alpha: Share = 0.5
+
+
+class Subnetworks(Settings):
+    """Methods and their settings; see `counterpoise.methods.subnetworks.catalogue`.
+
+    gates: settings by the name of the method, of those that learn gates. accept_vanilla: go on with a network that has
+    learnt nothing but the bias.
+    """
+
+    methods: tuple[str, ...] = Field(min_length=1)
+    gates: dict[str, GateParameters] = Field(default={})
+    refit: RefitParameters = RefitParameters()
+    accept_vanilla: bool = False

@@ -1,0 +1,137 @@
+"""Tables on unbiased sub-networks: what they know, what can be told of the bias from them, and what they leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from counterpoise.fairness import paired_difference, summarize
+from counterpoise.reporting._outcomes import with_part
+from counterpoise.reporting.context import Table
+from counterpoise.reporting.wording import (
+    NOT_AVAILABLE,
+    interval,
+    is_missing,
+    method_phrase,
+    method_title,
+    metric_label,
+    number,
+    part_title,
+    plus_minus,
+)
+
+EXTRACTION_KEYS = (
+    *("method", "variant", "seed", "epoch", "epochs", "sparsity"),
+    *("information", "leakage", "conflicting_accuracy", "unbiased_average"),
+)
+MEASURED = ("conflicting_accuracy", "unbiased_average", "information", "leakage")
+"""Figures of the extractions that are metrics too."""
+REFERENCE, VANILLA = "ffw", "vanilla"
+
+
+def extraction_tables(metrics: pd.DataFrame, extractions: pd.DataFrame) -> list[Table]:
+    """One table per part: accuracy, what is left of the bias, and how the sub-network was chosen.
+
+    Args:
+        metrics: long frame as in `tables.summary`.
+        extractions: one row per variant and seed with `EXTRACTION_KEYS`; nulls where a method has no such thing.
+
+    Raises:
+        InputError: a missing column.
+    """
+    frame = with_part(extractions, EXTRACTION_KEYS, "extractions")
+    accuracy = _values(metrics, "accuracy")
+    tables = []
+    for part in dict.fromkeys(frame["part"]):
+        own = frame[frame["part"] == part]
+        rows = [
+            (
+                method_title(found["method"].iloc[0]),
+                _mean(accuracy.loc[variant].to_numpy(np.float64), "accuracy"),
+                *(_mean(found[key].to_numpy(np.float64), key) for key in MEASURED),
+                _mean(found["sparsity"].to_numpy(np.float64), ""),
+                _epochs(found),
+            )
+            for variant, found in own.groupby("variant", sort=False)
+        ]
+        tables.append(
+            Table(
+                title=f"Sub-networks: {part_title(part)}" if part else "Sub-networks",
+                note="Unbiased test split, hard gates: mean ± standard deviation over the seeds. Bias information: "
+                "what a linear head, fitted to its plateau on the rows that gates are learnt on, says of the bias on "
+                "all test rows, over ln C. Leakage: balanced accuracy of a converged logistic probe fitted to the same "
+                "rows; a head that has stopped early can say little of what such a probe reads. Sparsity: share of "
+                "the gates that are closed. Epoch: median, in brackets the range over the seeds.",
+                columns=(
+                    "Method",
+                    metric_label("accuracy"),
+                    *map(metric_label, MEASURED),
+                    "Sparsity",
+                    "Epoch kept",
+                ),
+                rows=rows,
+            )
+        )
+    return tables
+
+
+def findings(metrics: pd.DataFrame, extractions: pd.DataFrame) -> list[str]:
+    """What became of the vanilla network, in words: the sub-network beside it, and beside each of its peers."""
+    frame = with_part(extractions, EXTRACTION_KEYS, "extractions")
+    accuracy = _values(metrics, "accuracy")
+    said = []
+    for part in dict.fromkeys(frame["part"]):
+        own = frame[frame["part"] == part]
+        variants = dict(zip(own["name"], own["variant"], strict=True))
+        if REFERENCE not in variants or VANILLA not in variants:
+            continue
+        where = f"{part_title(part)}: t" if part else "T"
+        reached = {name: accuracy.loc[variant] for name, variant in variants.items()}
+        leaked = own.groupby("name")["leakage"].mean()
+        said.append(
+            f"{where}he vanilla network is right about {_percent(reached[VANILLA])} of the unbiased test images, its "
+            f"sub-network (FFW) about {_percent(reached[REFERENCE])}; a probe still reads the bias from them in "
+            f"{number(leaked[VANILLA])} and {number(leaked[REFERENCE])} of the cases."
+        )
+        others = [name for name in variants if name not in (REFERENCE, VANILLA)]
+        said += [_compared(name, reached[name], reached[REFERENCE]) for name in others]
+    return said
+
+
+def _compared(name: str, own: pd.Series, reference: pd.Series) -> str:
+    found = paired_difference(own.to_numpy(np.float64), reference.loc[own.index].to_numpy(np.float64))
+    spread = interval(found.ci_low, found.ci_high, "accuracy", signed=True)
+    phrase = method_phrase(name)
+    if is_missing(found.ci_low) or found.ci_low <= 0 <= found.ci_high:
+        judged = "not distinguishable from the sub-network"
+    else:
+        judged = "better than the sub-network" if found.difference > 0 else "worse than the sub-network"
+    return (
+        f"{phrase[:1].upper()}{phrase[1:]} is right about {_percent(own)}, {judged} (difference "
+        f"{number(found.difference, 'accuracy', signed=True)}, 95% interval {spread})."
+    )
+
+
+def _values(metrics: pd.DataFrame, metric: str) -> pd.Series:
+    """A metric by variant and seed."""
+    test = metrics[(metrics["split"] == "test") & (metrics["metric"] == metric)]
+    return test.set_index(["variant", "seed"])["value"].sort_index()
+
+
+def _percent(values: pd.Series) -> str:
+    return f"{values.mean():.1%}"
+
+
+def _mean(values: np.ndarray, metric: str) -> str:
+    found = summarize(values)
+    return plus_minus(float(found.mean), float(found.std), metric)
+
+
+def _epochs(found: pd.DataFrame, write: Callable[[float], str] = "{:g}".format) -> str:
+    kept = found["epoch"].dropna()
+    if kept.empty:
+        return NOT_AVAILABLE
+    of = int(found["epochs"].max())
+    return f"{write(float(kept.median()))} of {of} ({kept.min()} to {kept.max()})"
