@@ -121,18 +121,18 @@ HALVES = SHAPES | {
     "groups": ("red", "orange", "gold", "green", "sky", "blue", "magenta", "brown", "slate", "maroon"),
     "group_names": DIGITS,
     "further_sensitive": {"right": RIGHT},
-    "split": {"scheme": "aligned", "rho": {"left": 0.8, "right": 0.7}, "gates": 50, "validation": 50},
+    "split": {"scheme": "aligned", "rho": {"left": 0.8, "right": 0.7}, "gates": 200, "validation": 200},
 }
 
 
 def test_backgrounds_are_what_samples_say(tmp_path: Path) -> None:
     """Wherever there is no ink the halves have the colours of s and of right; a digit is the same in its four rows."""
-    write_mnist(tmp_path / "mnist", train=12, test=2)
+    write_mnist(tmp_path / "mnist", train=100, test=20)
     made = run(tmp_path / "mnist", Dataset(**HALVES), Compute(backend="serial"))
     samples, pixels = made["samples"], made["pixels"].tensors["pixels"]
-    assert pixels.shape == (4 * 140, 3, 28, 28)
-    left = torch.tensor(list(LEFT_PALETTE.values()))[samples["s"].to_numpy()]
-    right = torch.tensor(list(RIGHT_PALETTE.values()))[samples["right"].to_numpy()]
+    assert pixels.shape == (4 * 1200, 3, 28, 28)
+    left = torch.tensor(list(LEFT_PALETTE.values()))[samples["s"].to_numpy(copy=True)]
+    right = torch.tensor(list(RIGHT_PALETTE.values()))[samples["right"].to_numpy(copy=True)]
     assert torch.equal(pixels[:, :, 0, 0], left)
     assert torch.equal(pixels[:, :, 0, 27], right)
     for rows in samples.groupby("image").indices.values():
@@ -140,7 +140,7 @@ def test_backgrounds_are_what_samples_say(tmp_path: Path) -> None:
         assert white[0].any()
         assert (white == white[0]).all()
     for codes in made["splits"].tensors["splits"].numpy():
-        assert np.bincount(codes).tolist() == [20, 50, 50, 20, 420]
+        assert np.bincount(codes).tolist() == [600, 200, 200, 200, 3600]
 
 
 def test_a_bad_image_leaves_with_both_of_its_rows(tmp_path: Path) -> None:

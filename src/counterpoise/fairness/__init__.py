@@ -11,7 +11,6 @@ Plain tensors and arrays in and out, over any leading batch axes:
 from counterpoise.fairness._counts import confusion_counts
 from counterpoise.fairness._registry import METRICS, MetricInfo, UndefinedMetricWarning
 from counterpoise.fairness.association import Association, association
-from counterpoise.fairness.biased import aligned_value, conflicting_accuracy, information, unbiased_average
 from counterpoise.fairness.evaluation import evaluate
 from counterpoise.fairness.frontier import hypervolume, non_dominated
 from counterpoise.fairness.metrics import (
@@ -32,6 +31,7 @@ from counterpoise.fairness.metrics import (
 from counterpoise.fairness.noise import noise_floor, noise_floor_dp, noise_floor_eo
 from counterpoise.fairness.scores import auc, leakage, leakage_elsewhere
 from counterpoise.fairness.selection import choose, counts_within, others_counts, untested
+from counterpoise.fairness.spurious import aligned_value, conflicting_accuracy, information, unbiased_average
 from counterpoise.fairness.statistics import (
     Claimed,
     PairedDifference,

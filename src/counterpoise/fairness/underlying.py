@@ -25,8 +25,8 @@ from counterpoise.fairness import _rates
 from counterpoise.fairness._registry import METRICS, UndefinedMetricWarning
 from counterpoise.fairness.metrics import COUNT_METRICS, PERCENT
 
-CRITERIA: tuple[str, ...] = tuple(name for name, metric in METRICS.items() if metric.perfect is not None)
-"""The metrics with a known ideal: a model can be asked to come within a tolerance of it."""
+CRITERIA: tuple[str, ...] = tuple(name for name in (*COUNT_METRICS, "auc") if METRICS[name].perfect is not None)
+"""The metrics of predictions and groups with a known ideal: a model can be asked to come within a tolerance of it."""
 
 _Gap = tuple[Tensor, Tensor]
 """The differences of two groups' rates [*batch, S, V, P, c], and their sampling variances."""

@@ -141,12 +141,12 @@ def test_a_critic_learns_what_can_be_learned(unfair: Callable[..., Task]) -> Non
     assert made.critic is not None
     features = evaluate(task.network(), task.examples, made.rows)
     y, s = task.labels(made.rows)
-    estimates = torch.stack(
-        [made._estimate(made._held_still(made.rows[:, torch.randperm(32)]).features) for _ in range(5)]
-    )
+    generator = torch.Generator().manual_seed(0)
+    orders = [torch.randperm(32, generator=generator) for _ in range(8)]
+    estimates = torch.stack([made._estimate(made._held_still(made.rows[:, order]).features) for order in orders])
     known = soft_bias("spd", features.logits, y, s)
-    assert (estimates.mean(dim=0) - known).abs().max() < 0.05
-    assert known.abs().max() > 0.1
+    assert known.abs().min() > 0.3
+    assert (estimates.mean(dim=0) - known).abs().max() < 0.08
 
 
 def test_variants_of_a_run(unfair: Callable[..., Task]) -> None:
