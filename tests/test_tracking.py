@@ -72,6 +72,14 @@ def test_one_parent_and_a_child_for_each_method(tracker: Tracker) -> None:
         assert found[method].data.params["method"] == method
 
 
+def test_signs_that_mlflow_does_not_take_in_names_are_replaced(tracker: Tracker) -> None:
+    tracker.start("skewed", [{"settings": {"99.5%": {"rho": 0.995}}, "lineage": LINEAGE}])
+    tracker.log_results(*results({"γ=1 (a|b)": "ffw", "plain": "ffw"}), {"digest": "d1"})
+    found = runs(tracker)
+    assert found["skewed"].data.params["99.5_.rho"] == "0.995"
+    assert found["ffw"].data.metrics["γ_1 _a_b_/err_mean"] == 5.0  # of 7 and 3
+
+
 def test_metrics_of_each_seed_with_the_seed_as_step_and_their_mean_and_deviation(tracker: Tracker) -> None:
     tracker.start("win_adult", [RUN])
     tracker.log_results(*results({"tl": "tl", "win_a": "win", "win_b": "win"}), {"digest": "d1"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -168,8 +169,8 @@ class Tracker:
         from mlflow.entities import Metric, Param
 
         now = int(time.time() * 1000)
-        logged = [Metric(key, float(value), now, int(step)) for key, value, step in metrics]
-        settings = [Param(key, str(value)[:PARAM_LENGTH]) for key, value in (params or {}).items()]
+        logged = [Metric(allowed(key), float(value), now, int(step)) for key, value, step in metrics]
+        settings = [Param(allowed(key), str(value)[:PARAM_LENGTH]) for key, value in (params or {}).items()]
         for start in range(0, max(len(logged), 1), _METRICS_PER_CALL):
             self.client.log_batch(run, metrics=logged[start : start + _METRICS_PER_CALL])
         for start in range(0, len(settings), _PARAMS_PER_CALL):
@@ -177,6 +178,11 @@ class Tracker:
 
 
 _METRICS_PER_CALL, _PARAMS_PER_CALL = 1000, 100  # MLflow's limits on one batch
+
+
+def allowed(key: str) -> str:
+    """Return `key` with `_` for each sign that MLflow does not take in one: of a part that is called '99.5%', say."""
+    return re.sub(r"[^\w\-. :/]", "_", key)
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
