@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from counterpoise.errors import InputError
 from counterpoise.nn.networks import Networks, Output, SingleNetwork
 
-ChannelGates = Sequence[Float[Tensor, "C"]]
+ChannelGates = Sequence[Float[Tensor, "_"]]
 """One factor per channel of each activation, in the order in which they are computed."""
 
 
