@@ -11,14 +11,26 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import torch
+from safetensors.torch import load_file
 
 from counterpoise.experiments import EXPERIMENTS, Experiment
 from counterpoise.reporting import wording
 
 ROOT = Path(__file__).parents[1]
-RUNS, PAGES = ROOT / "data" / "08_reporting", ROOT / "docs" / "results"
+DATA, PAGES = ROOT / "data", ROOT / "docs" / "results"
+RUNS, MODELS = DATA / "08_reporting", DATA / "06_models"
 COPIED = ("claims.csv", "selection.csv", "hypervolume_differences.csv", "importance_effect.csv")
 METRICS = ("err", "delta_eo", "delta_dp")
+TABLES = {
+    "Repairs in the paper's form": "repairs",
+    "Repairs": "how_chosen",
+    "The best epoch beside the last": "best_and_last",
+    "Quality of the critic": "critic",
+    "What pruning saves": "costs",
+}
+"""Tables of reports on repairs, by title; those of a part are `how_chosen_<part>`."""
+BESIDE = ("best_and_last", "critic", "costs", "mask_agreement", "pruned_layers")
 LONGEST = 40
 """Variants that a table of the page shows; a longer one is left to its file."""
 
@@ -51,14 +63,52 @@ def collect(experiment: Experiment) -> None:
         if (source / name).is_file():
             pd.read_csv(source / name).to_csv(target / name, index=False, float_format="%.6g")
     if experiment.altering is not None:
-        tables = json.loads((source / "report.json").read_text())["tables"]
-        for name, table in zip(("repairs", "how_chosen"), tables, strict=False):
-            pd.DataFrame(table["rows"], columns=table["columns"]).to_csv(target / f"{name}.csv", index=False)
+        repairs(source, target)
     if (source / "tolerances.csv").is_file():
         sweep = pd.read_csv(source / "tolerances.csv")
         keys = ["family", "criterion", "tolerance"]
         means = sweep.groupby(keys, sort=False)[["test_err", "test_bias", "meets"]].mean().reset_index()
         means.to_csv(target / "tolerances.csv", index=False, float_format="%.6g")
+
+
+def repairs(source: Path, target: Path) -> None:
+    """Write the tables of a report on repairs, and what its masks prune and share."""
+    for table in json.loads((source / "report.json").read_text())["tables"]:
+        name = TABLES.get(table["title"]) or "how_chosen_" + table["title"].removeprefix("Repairs: ")
+        pd.DataFrame(table["rows"], columns=table["columns"]).to_csv(target / f"{name}.csv", index=False)
+    layers = pd.read_parquet(source / "pruned_layers.parquet").assign(part=lambda rows: rows.get("part", ""))
+    keys = ["part", "mask", "position", "layer"]
+    means = layers.groupby(keys, sort=False)["pruned"].agg(["mean", "std"]).reset_index()
+    means.sort_values(keys[:3]).to_csv(target / "pruned_layers.csv", index=False, float_format="%.6g")
+    pairs = pd.read_parquet(source / "mask_agreement.parquet").assign(part=lambda rows: rows.get("part", ""))
+    pairs = pd.concat([pairs.assign(networks="two"), *(_one_network(source.name, part) for part in set(pairs["part"]))])
+    keys = ["part", "networks", "mask"]
+    shared = pairs.groupby(keys)[["iou", "chance"]].agg(["mean", "min", "max"])
+    shared.columns = ["_".join(name) for name in shared.columns]
+    shared.insert(0, "pairs", pairs.groupby(keys).size())
+    shared.reset_index().to_csv(target / "mask_agreement.csv", index=False, float_format="%.6g")
+
+
+def _one_network(experiment: str, part: str) -> pd.DataFrame:
+    """Return how far two discoveries agree that started from the same network, seed by seed.
+
+    `chance` is what masks would share that prune as many weights of each layer, anywhere in it.
+    """
+    file = MODELS / (f"{experiment}__{part}" if part else experiment) / "masks.safetensors"
+    masks = {name: ~mask.bool() for name, mask in load_file(file).items()}
+    seconds = [name for name in masks if name.startswith("second.")]
+    if not seconds:
+        return pd.DataFrame()
+    both, either, likely, apart = (torch.zeros(len(masks[seconds[0]])).double() for _ in range(4))
+    for name in seconds:
+        one, other = (masks[key].flatten(1).double() for key in (name.replace("second", "first"), name))
+        both += (one * other).sum(dim=1)
+        either += torch.maximum(one, other).sum(dim=1)
+        by_chance = one.sum(dim=1) * other.sum(dim=1) / one.shape[1]
+        likely += by_chance
+        apart += one.sum(dim=1) + other.sum(dim=1) - by_chance
+    agreed = {"iou": (both / either).tolist(), "chance": (likely / apart).tolist()}
+    return pd.DataFrame(agreed).assign(part=part, mask="first and second", networks="one")
 
 
 def section(experiment: Experiment) -> str:
@@ -70,10 +120,13 @@ def section(experiment: Experiment) -> str:
     lines = [f"## `{experiment.name}`", "", experiment.title, ""]
     variants = list(dict.fromkeys(summary["variant"]))
     if experiment.altering is not None:
-        repairs = pd.read_csv(folder / "repairs.csv", dtype=str, keep_default_na=False)
-        lines += ["| " + " | ".join(repairs.columns) + " |", "|" + "---|" * len(repairs.columns)]
-        lines += ["| " + " | ".join(row) + " |" for row in repairs.to_numpy().tolist()]
-        lines += ["", f"How each was chosen: [how_chosen.csv]({experiment.name}/how_chosen.csv)."]
+        table = pd.read_csv(folder / "repairs.csv", dtype=str, keep_default_na=False)
+        escaped = [[cell.replace("|", "\\|") for cell in row] for row in [list(table), *table.to_numpy().tolist()]]
+        lines += ["| " + " | ".join(escaped[0]) + " |", "|" + "---|" * table.shape[1]]
+        lines += ["| " + " | ".join(row) + " |" for row in escaped[1:]]
+        files = [*sorted(folder.glob("how_chosen*.csv")), *(folder / f"{name}.csv" for name in BESIDE)]
+        links = [f"[{file.name}]({experiment.name}/{file.name})" for file in files if file.is_file()]
+        lines += ["", f"How each was chosen, and what else is known of them: {', '.join(links)}."]
     elif len(variants) <= LONGEST:
         lines += ["| variant | " + " | ".join(map(wording.metric_label, METRICS)) + " |", "|---|---|---|---|"]
         for variant in variants:
