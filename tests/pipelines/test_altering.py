@@ -22,8 +22,9 @@ from counterpoise.params import Compute, Dataset, Seeds
 from counterpoise.params_altering import Altering, ObjectiveSettings
 from counterpoise.pipelines import repairs
 from counterpoise.pipelines.arrays import feature_matrix
+from counterpoise.pipelines.mask_discovery.nodes import describe_masks
 from counterpoise.pipelines.reconstruct.nodes import reconstruct
-from counterpoise.storage import Checkpoint, read_checkpoint
+from counterpoise.storage import Checkpoint, SafetensorsDataset, read_checkpoint
 
 # Networks that have seen their images twice need not predict every class.
 pytestmark = pytest.mark.filterwarnings("ignore::counterpoise.fairness.UndefinedMetricWarning")
@@ -252,3 +253,21 @@ def test_results_of_replicates_that_ran_apart_are_put_together(compas: Any) -> N
     apart = [{kind: {n: m[r : r + 1] for n, m in own.items()} for kind, own in found.items()} for r in range(2)]
     again = repairs.write_masks(catalogue.join_weights(apart), Checkpoint({}, checkpoint.header))
     assert all(torch.equal(again.tensors[name], mask) for name, mask in checkpoint.tensors.items())
+
+
+def test_masks_are_described_in_the_networks_order_and_beside_what_each_layer_gives_by_chance(tmp_path: Any) -> None:
+    """Two masks that prune half of the first of eleven weights, one number of it in common."""
+    names = [f"weight{layer}" for layer in range(11)]
+    first = {name: torch.ones(2, 4, 1, dtype=torch.bool) for name in names}
+    first["weight0"][0, :2] = False
+    first["weight0"][1, 1:3] = False
+    SafetensorsDataset(filepath=str(tmp_path / "masks.safetensors")).save(
+        repairs.write_masks({"first": first}, Checkpoint({}, {"seeds": [3, 8], "digests": {"samples": "0"}}))
+    )
+    layers, pairs = describe_masks(read_checkpoint(tmp_path / "masks.safetensors"))
+    assert layers.sort_values("position")["layer"].tolist() == [name for name in names for _ in range(2)]
+    assert layers.set_index(["layer", "seed"])["pruned"].loc["weight0"].tolist() == [0.5, 0.5]
+    (pair,) = pairs.to_dict("records")
+    assert (pair["left"], pair["right"]) == (8, 3)
+    assert pair["iou"] == pytest.approx(1 / 3)
+    assert pair["chance"] == pytest.approx(1 / (2 + 2 - 1))  # of 2 weights in 4 and 2 in 4, one is expected in both

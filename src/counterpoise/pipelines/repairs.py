@@ -182,15 +182,17 @@ def network_of(tensors: Mapping[str, Tensor], variant: str) -> dict[str, Tensor]
 
 
 def write_masks(masks: Mapping[str, Mapping[str, Tensor]], pretrained: Checkpoint) -> Checkpoint:
-    """Store masks as `<discovery>.<weight>`, bool [R, ...]."""
+    """Store masks as `<discovery>.<weight>`, bool [R, ...]; a file sorts its names, the header keeps their order."""
+    layers = list(next(iter(masks.values()), {}))
     tensors = {f"{kind}.{name}": mask.bool() for kind, own in masks.items() for name, mask in own.items()}
-    return Checkpoint(tensors, as_header(architecture="masks", **origin(pretrained)))
+    return Checkpoint(tensors, as_header(architecture="masks", layers=layers, **origin(pretrained)))
 
 
 def read_masks(checkpoint: Checkpoint) -> dict[str, Weights]:
-    """Return the masks of `write_masks` by discovery and weight."""
+    """Return the masks of `write_masks` by discovery and weight, in the order of the network's layers."""
     made: dict[str, dict[str, Tensor]] = {}
     for name, mask in checkpoint.tensors.items():
         kind, _, weight = name.partition(".")
         made.setdefault(kind, {})[weight] = mask
-    return dict(made)
+    order = checkpoint.header.get("layers", [])
+    return {kind: {name: own[name] for name in order if name in own} | own for kind, own in made.items()}

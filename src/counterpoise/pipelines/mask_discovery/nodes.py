@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from counterpoise.methods.altering import catalogue
-from counterpoise.methods.altering.mask_discovery import agreement, pruned_by_layer, pruned_share
+from counterpoise.methods.altering.mask_discovery import agreement, pruned_by_layer
 from counterpoise.nn.networks import Weights
 from counterpoise.params import Compute, Dataset, Seeds
 from counterpoise.params_altering import Altering, ObjectiveSettings
@@ -59,7 +60,7 @@ def describe_masks(masks: Checkpoint) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns:
         `mask, layer, position, seed, pruned`; and `mask, left, right, iou, chance`, where chance is the intersection
-        over union that masks of the same sizes would have if they were drawn independently.
+        over union that masks would have that prune as many weights of each layer, anywhere in it.
     """
     seeds = masks.header["seeds"]
     layers, pairs = [], []
@@ -74,11 +75,13 @@ def describe_masks(masks: Checkpoint) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _pairs(kind: str, masks: Weights, seeds: list[int]) -> list[dict[str, object]]:
-    iou, share = agreement(masks), pruned_share(masks)
+    iou = agreement(masks)
+    sizes = torch.tensor([mask[0].numel() for mask in masks.values()])
+    pruned = torch.stack(list(pruned_by_layer(masks).values())) * sizes.unsqueeze(1)  # [layers, R]
     made = []
     for i, left in enumerate(seeds):
         for j, right in enumerate(seeds[:i]):
-            both = share[i] * share[j]
-            chance = both / (share[i] + share[j] - both)
+            both = (pruned[:, i] * pruned[:, j] / sizes).sum()
+            chance = both / (pruned[:, i].sum() + pruned[:, j].sum() - both)
             made.append({"mask": kind, "left": left, "right": right, "iou": float(iou[i, j]), "chance": float(chance)})
     return made
