@@ -20,7 +20,7 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
 from counterpoise.errors import InputError, suggest
-from counterpoise.methods.altering.objective import decide, scores
+from counterpoise.methods.outputs import decide, scores
 from counterpoise.nn.compact import describe, rebuild
 from counterpoise.storage import Checkpoint, as_header, read_checkpoint
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from counterpoise.methods.altering.objective import Objective, task_loss
+from counterpoise.methods.altering.objective import Objective
 from counterpoise.methods.altering.task import Task, validation_figures
-from counterpoise.methods.altering.tuning import WeightTuning
+from counterpoise.methods.outputs import task_loss
+from counterpoise.methods.tuning import WeightTuning
 from counterpoise.nn import Examples, Optimizer, generators
 from counterpoise.nn.builders import ResNetBuilder, StackedBuilder
 

@@ -21,8 +21,9 @@ from counterpoise.methods.altering.discovery import (
     teacher_pruning,
 )
 from counterpoise.methods.altering.mask_discovery import MaskSettings, pruned_share
-from counterpoise.methods.altering.objective import fairness_loss, task_loss
+from counterpoise.methods.altering.objective import fairness_loss
 from counterpoise.methods.altering.task import Task
+from counterpoise.methods.outputs import task_loss
 from counterpoise.nn.networks import State, evaluate, masked
 
 SETTINGS = MaskSettings(epochs=3, batch_size=64, lr=0.3)

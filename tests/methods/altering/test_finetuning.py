@@ -15,11 +15,11 @@ from counterpoise.methods.altering.finetuning import (
     direct_penalty,
     masked_only,
     pruned_finetuning,
-    random_masks,
 )
 from counterpoise.methods.altering.mask_discovery import MaskSettings, pruned_by_layer
 from counterpoise.methods.altering.objective import fairness_loss, soft_bias
 from counterpoise.methods.altering.task import Repaired, Task
+from counterpoise.methods.masks import random_masks
 from counterpoise.nn import generators
 from counterpoise.nn.networks import Masks, evaluate
 

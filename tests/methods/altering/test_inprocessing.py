@@ -22,9 +22,9 @@ from counterpoise.methods.altering.domains import (
     without_prior,
 )
 from counterpoise.methods.altering.inprocessing import Contested, InProcessing
-from counterpoise.methods.altering.objective import task_loss
 from counterpoise.methods.altering.task import Repaired, Task
 from counterpoise.methods.altering.uniform_confusion import UniformConfusion, confusion, uniform_confusion
+from counterpoise.methods.outputs import task_loss
 from counterpoise.nn.networks import evaluate
 
 SHORT = {"epochs": 3, "batch_size": 50, "lr": 0.01}

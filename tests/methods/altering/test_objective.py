@@ -13,17 +13,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.methods.altering.objective import (
-    THRESHOLDS,
-    Objective,
-    decide,
-    fairness_loss,
-    judge,
-    scores,
-    soft_bias,
-    task_loss,
-)
+from counterpoise.methods.altering.objective import THRESHOLDS, Objective, fairness_loss, judge, soft_bias
 from counterpoise.methods.altering.task import Task
+from counterpoise.methods.outputs import decide, scores, task_loss
 
 R, M, K = 3, 120, 4
 TWO = ["spd", "eod", "aod"]

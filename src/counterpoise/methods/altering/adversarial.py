@@ -15,8 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from counterpoise.methods.altering.objective import Objective, soft_bias, task_loss
-from counterpoise.methods.altering.tuning import WeightTuning, features_of, restore, states_of, under
+from counterpoise.methods.altering.objective import Objective, soft_bias
+from counterpoise.methods.outputs import task_loss
+from counterpoise.methods.tuning import WeightTuning, features_of, restore, states_of, under
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.networks import Masks, Networks, Output, StackedNetwork, State, evaluate
 from counterpoise.nn.optimizers import Optimizer

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from counterpoise.methods.altering.inprocessing import Contest, Contested, train
-from counterpoise.methods.altering.objective import task_loss
 from counterpoise.methods.altering.task import Repaired, Task
+from counterpoise.methods.outputs import task_loss
 from counterpoise.nn.epochs import Figures
 
 ADVERSARY_WIDTH = 32

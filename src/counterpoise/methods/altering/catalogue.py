@@ -21,6 +21,7 @@ from counterpoise.methods.altering.objective import Judged
 from counterpoise.methods.altering.perturbation import Perturbation, random_perturbation
 from counterpoise.methods.altering.task import Repaired, Task, repaired
 from counterpoise.methods.altering.uniform_confusion import uniform_confusion
+from counterpoise.methods.masks import random_masks
 from counterpoise.nn.networks import State, Weights
 
 Stage = Literal["mask_discovery", "reconstruct", "baselines"]
@@ -139,7 +140,7 @@ METHODS: dict[str, Method] = {
     "random_mask": Method(
         "reconstruct",
         lambda task, name, given: finetuning.pruned_finetuning(
-            task, name, given.settings.adversarial, finetuning.random_masks(task, given.masks[FIRST])
+            task, name, given.settings.adversarial, random_masks(task, given.masks[FIRST])
         ),
     ),
     f"{GUIDE}adversarial_finetuning": _guided("prune_adversarial_finetuning"),

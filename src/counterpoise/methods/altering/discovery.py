@@ -17,8 +17,9 @@ from counterpoise.methods.altering.mask_discovery import (
     pruned_share,
     warn_of_empty_layers,
 )
-from counterpoise.methods.altering.objective import binary_cross_entropy, fairness_loss, scores, task_loss
+from counterpoise.methods.altering.objective import fairness_loss
 from counterpoise.methods.altering.task import Repaired, Task, repaired, validation_figures
+from counterpoise.methods.outputs import binary_cross_entropy, scores, task_loss
 from counterpoise.nn.epochs import Figures, Trained
 from counterpoise.nn.networks import Output, State, Weights, evaluate, masked
 

@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from counterpoise.methods.altering.inprocessing import FromScratch, InProcessing, train
-from counterpoise.methods.altering.objective import GROUPS, scores, task_loss
+from counterpoise.methods.altering.objective import GROUPS
 from counterpoise.methods.altering.task import Repaired, Task
 from counterpoise.methods.cells import require_cells
+from counterpoise.methods.outputs import scores, task_loss
 from counterpoise.nn.builders import Builder
 from counterpoise.nn.networks import Networks
 

@@ -6,16 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from jaxtyping import Bool
 from torch import Tensor
 
 from counterpoise.methods.altering.adversarial import Adversarial, AdversarialFinetuning
 from counterpoise.methods.altering.mask_discovery import pruned_share
 from counterpoise.methods.altering.objective import fairness_loss
 from counterpoise.methods.altering.task import Repaired, Task, both_epochs, repaired, validation_figures
-from counterpoise.methods.altering.tuning import WeightTuning
-from counterpoise.methods.problem import Problem
+from counterpoise.methods.tuning import WeightTuning
 from counterpoise.nn.epochs import Trained
 from counterpoise.nn.networks import Masks, State, masked
 from counterpoise.nn.optimizers import Optimizer
@@ -85,18 +82,6 @@ def pruned_finetuning(task: Task, name: str, settings: Adversarial, masks: Masks
     trained = finetune_adversarially(task, name, settings, masks=masks)
     facts = critic_facts(trained) | {"pruned": pruned_share(masks)}
     return both_epochs(task, name, trained, masks=masks, facts=facts)
-
-
-def random_masks(task: Problem, masks: Masks) -> dict[str, Bool[Tensor, "R ..."]]:
-    """Return masks that prune as many weights of each layer as `masks`, chosen by chance."""
-    drawn = task.generators("random mask")
-    made = {}
-    for name, mask in masks.items():
-        flat = mask.flatten(1)
-        order = torch.stack([torch.rand(flat.shape[1], generator=generator) for generator in drawn]).argsort(dim=1)
-        pruned = (flat == 0).sum(dim=1, keepdim=True)
-        made[name] = (order.argsort(dim=1) >= pruned).view(mask.shape)
-    return made
 
 
 def masked_only(task: Task, name: str, masks: Masks, **known: Any) -> Repaired:

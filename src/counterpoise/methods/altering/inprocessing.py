@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from counterpoise.errors import InputError
 from counterpoise.methods.altering.task import Repaired, Task, both_epochs, validation_figures
-from counterpoise.methods.altering.tuning import OutputLoss, WeightTuning, under
+from counterpoise.methods.tuning import OutputLoss, WeightTuning, under
 from counterpoise.nn.networks import StackedNetwork, State
 from counterpoise.nn.optimizers import Optimizer
 

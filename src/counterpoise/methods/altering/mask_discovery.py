@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.methods.altering.tuning import restore, states_of, under
+from counterpoise.methods.tuning import restore, states_of, under
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.linalg import in_whole_blocks
 from counterpoise.nn.networks import Masks, Networks, Output, State, require_maskable

@@ -17,7 +17,7 @@ from counterpoise.methods.altering.adversarial import Adversarial, AdversarialFi
 from counterpoise.methods.altering.finetuning import critic_facts, finetune_adversarially
 from counterpoise.methods.altering.mask_discovery import pruned_share
 from counterpoise.methods.altering.task import Repaired, Task, both_epochs
-from counterpoise.methods.altering.tuning import restore, states_of
+from counterpoise.methods.tuning import restore, states_of
 from counterpoise.nn.networks import Masks, State
 
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from counterpoise.errors import InputError
 from counterpoise.fairness import UndefinedMetricWarning, confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.methods.outputs import task_loss
 from counterpoise.nn.linalg import in_whole_blocks
 
 Bias = Literal["spd", "eod", "aod", "mean_bias"]
@@ -77,18 +76,6 @@ class Judged:
     threshold: Float64[Tensor, "R"]
 
 
-def task_loss(logits: Float[Tensor, "R B k"], y: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
-    """Return the mean cross-entropy of each replicate's batch, in nats."""
-    if logits.shape[-1] == 1:
-        return binary_cross_entropy(logits.squeeze(-1), y.to(logits.dtype)).mean(dim=1)
-    return cross_entropy(logits.transpose(1, 2), y.long(), reduction="none").mean(dim=1)
-
-
-def binary_cross_entropy(logits: Float[Tensor, "R B"], wanted: Float[Tensor, "R B"]) -> Float[Tensor, "R B"]:
-    """Return the cross-entropy of each row to a class or a probability of class 1, in nats."""
-    return in_whole_blocks(partial(binary_cross_entropy_with_logits, reduction="none"), logits, wanted)
-
-
 def soft_bias(
     bias: Bias, logits: Float[Tensor, "R B k"], y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]
 ) -> Float[Tensor, "R"]:
@@ -126,13 +113,6 @@ def fairness_loss(
     return task_loss(logits, y) + weight * excess.clamp(min=0)
 
 
-def scores(logits: Float[Tensor, "R m k"]) -> Float[Tensor, "R m k"]:
-    """Return the probability of class 1, [R, m, 1], or of every class."""
-    if logits.shape[-1] == 1:
-        return in_whole_blocks(torch.sigmoid, logits.squeeze(-1)).unsqueeze(-1)
-    return logits.softmax(dim=-1)
-
-
 def judge(
     objective: Objective,
     score: Float[Tensor, "R m k"],
@@ -164,13 +144,6 @@ def judge(
     chosen = central.expand_as(value).masked_fill(~best, -torch.inf).argmax(dim=1, keepdim=True)
     at = [figure.gather(1, chosen).squeeze(1) for figure in (phi, performance, bias)]
     return Judged(at[0], at[1], at[2], grid[chosen.squeeze(1)])
-
-
-def decide(score: Float[Tensor, "R m k"], threshold: Float64[Tensor, "R"]) -> Int64[Tensor, "R m"]:
-    """Return the predicted classes: score above the threshold, or the likeliest class."""
-    if score.shape[-1] > 1:
-        return score.argmax(dim=-1)
-    return (score.squeeze(-1).double() > threshold.unsqueeze(1)).long()
 
 
 def _counts_at(

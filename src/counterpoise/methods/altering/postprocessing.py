@@ -18,8 +18,9 @@ from torch import Tensor
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.methods.altering.objective import Judged, Objective, decide, judge, scores
+from counterpoise.methods.altering.objective import Judged, Objective, judge
 from counterpoise.methods.altering.task import Repaired, Task
+from counterpoise.methods.outputs import decide, scores
 from counterpoise.nn.networks import evaluate
 
 LOWEST, HIGHEST = 0.01, 0.99

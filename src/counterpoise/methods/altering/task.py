@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from counterpoise.methods.altering.objective import GROUPS, Judged, Objective, decide, judge, scores
+from counterpoise.methods.altering.objective import GROUPS, Judged, Objective, judge
 from counterpoise.methods.cells import require_cells
+from counterpoise.methods.outputs import decide, scores
 from counterpoise.methods.problem import Problem
 from counterpoise.nn.epochs import Figures, Trained
 from counterpoise.nn.networks import Masks, Networks, State, Weights, evaluate

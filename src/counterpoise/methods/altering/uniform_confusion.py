@@ -10,9 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterpoise.methods.altering.inprocessing import Contest, Contested, train
-from counterpoise.methods.altering.objective import GROUPS, task_loss
+from counterpoise.methods.altering.objective import GROUPS
 from counterpoise.methods.altering.task import Repaired, Task
-from counterpoise.methods.altering.tuning import features_of
+from counterpoise.methods.outputs import task_loss
+from counterpoise.methods.tuning import features_of
 
 
 class UniformConfusion(Contest):

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from counterpoise.errors import InputError, suggest
 from counterpoise.fairness import information, leakage_elsewhere
-from counterpoise.methods.altering.finetuning import random_masks
-from counterpoise.methods.altering.objective import scores
+from counterpoise.methods.masks import magnitude_masks, random_masks
+from counterpoise.methods.outputs import decisions, scores
 from counterpoise.methods.subnetworks import lastlayer
 from counterpoise.methods.subnetworks.gating import GateSettings, GateTraining, closed_share, evaluate_gated
 from counterpoise.methods.subnetworks.heads import BiasHeads, HeadSettings
-from counterpoise.methods.subnetworks.problem import Debiasing, decisions
+from counterpoise.methods.subnetworks.problem import Debiasing
 from counterpoise.methods.variants import Variant
 from counterpoise.nn.networks import Networks, Output, State
 
@@ -153,16 +153,6 @@ def _gated(problem: Debiasing, name: str, settings: Settings) -> Extracted:
     )
     known = _extracted(problem, name, trainee.network, trained.best, settings.head)
     return replace(known, epoch=trained.best_epoch, curves=trained.curves)
-
-
-def magnitude_masks(problem: Debiasing, like: Mapping[str, Tensor]) -> Opened:
-    """Return masks that close as many weights of each layer as `like`, the smallest ones."""
-    made: Opened = {}
-    for name, mask in like.items():
-        size = problem.base[name].abs().flatten(1)
-        closed = (~mask.bool()).flatten(1).sum(dim=1, keepdim=True)
-        made[name] = (size.argsort(dim=1).argsort(dim=1) >= closed).view(mask.shape)
-    return made
 
 
 def _extracted(

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from counterpoise.errors import InputError
 from counterpoise.fairness import information
-from counterpoise.methods.altering.objective import task_loss
-from counterpoise.methods.altering.tuning import under
+from counterpoise.methods.outputs import decisions, task_loss
 from counterpoise.methods.subnetworks.heads import BiasHeads, HeadSettings
 from counterpoise.methods.subnetworks.information import readable_share
-from counterpoise.methods.subnetworks.problem import Debiasing, decisions
+from counterpoise.methods.subnetworks.problem import Debiasing
 from counterpoise.methods.subnetworks.schedules import Geometric, Schedule
+from counterpoise.methods.tuning import under
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.gates import activation_sizes, forward, gate
 from counterpoise.nn.networks import EVALUATED_ROWS, Networks, Output, State, require_maskable

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from counterpoise.methods.altering.objective import task_loss
-from counterpoise.methods.altering.tuning import under
+from counterpoise.methods.outputs import task_loss
+from counterpoise.methods.tuning import under
 from counterpoise.nn.linalg import affine
 from counterpoise.nn.networks import State
 from counterpoise.nn.optimizers import Optimizer

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from counterpoise.errors import InputError
 from counterpoise.fairness import aligned_value, information
+from counterpoise.methods.outputs import decisions
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.subnetworks.heads import BiasHeads, HeadSettings
 from counterpoise.nn.networks import Networks, evaluate
@@ -80,11 +81,6 @@ class Debiasing(Problem):
         return torch.stack([information(guess, b) for guess, b in zip(guesses, biases[:, :, half:], strict=True)]).mean(
             dim=0
         )
-
-
-def decisions(logits: Float[Tensor, "R n k"]) -> Int[Tensor, "R n"]:
-    """Return the likeliest class of each row; one logit speaks for class 1."""
-    return (logits.squeeze(-1) > 0).long() if logits.shape[-1] == 1 else logits.argmax(dim=-1)
 
 
 def require_learnt(problem: Debiasing, *, accept: bool) -> None:

@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from counterpoise.methods.altering.objective import task_loss
-from counterpoise.methods.altering.tuning import WeightTuning
+from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.problem import Problem
+from counterpoise.methods.tuning import WeightTuning
 from counterpoise.nn import Optimizer
 from counterpoise.nn.epochs import Figures, Trained
 from counterpoise.nn.networks import Output, evaluate
