@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 
 from counterpoise.experiments import EXPERIMENTS, Experiment
+from counterpoise.pipelines.mask_discovery.nodes import describe_masks
 from counterpoise.reporting import wording
+from counterpoise.storage import Checkpoint, read_checkpoint
 
 ROOT = Path(__file__).parents[1]
 DATA, PAGES = ROOT / "data", ROOT / "docs" / "results"
@@ -76,39 +77,33 @@ def repairs(source: Path, target: Path) -> None:
     for table in json.loads((source / "report.json").read_text())["tables"]:
         name = TABLES.get(table["title"]) or "how_chosen_" + table["title"].removeprefix("Repairs: ")
         pd.DataFrame(table["rows"], columns=table["columns"]).to_csv(target / f"{name}.csv", index=False)
-    layers = pd.read_parquet(source / "pruned_layers.parquet").assign(part=lambda rows: rows.get("part", ""))
+    owners = [path for path in MODELS.glob(f"{source.name}*") if path.name.partition("__")[0] == source.name]
+    found = {path.name.partition("__")[2]: read_checkpoint(path / "masks.safetensors") for path in sorted(owners)}
+    described = {part: describe_masks(masks) for part, masks in found.items()}
+    layers = pd.concat([own.assign(part=part) for part, (own, _) in described.items()])
     keys = ["part", "mask", "position", "layer"]
     means = layers.groupby(keys, sort=False)["pruned"].agg(["mean", "std"]).reset_index()
-    means.sort_values(keys[:3]).to_csv(target / "pruned_layers.csv", index=False, float_format="%.6g")
-    pairs = pd.read_parquet(source / "mask_agreement.parquet").assign(part=lambda rows: rows.get("part", ""))
-    pairs = pd.concat([pairs.assign(networks="two"), *(_one_network(source.name, part) for part in set(pairs["part"]))])
-    keys = ["part", "networks", "mask"]
-    shared = pairs.groupby(keys)[["iou", "chance"]].agg(["mean", "min", "max"])
+    means.to_csv(target / "pruned_layers.csv", index=False, float_format="%.6g")
+    pairs = [own.assign(part=part, networks="two") for part, (_, own) in described.items()]
+    pairs += [one_network(masks).assign(part=part, networks="one") for part, masks in found.items()]
+    by = pd.concat(pairs).groupby(["part", "networks", "mask"])
+    shared = by[["iou", "chance"]].agg(["mean", "min", "max"])
     shared.columns = ["_".join(name) for name in shared.columns]
-    shared.insert(0, "pairs", pairs.groupby(keys).size())
+    shared.insert(0, "pairs", by.size())
     shared.reset_index().to_csv(target / "mask_agreement.csv", index=False, float_format="%.6g")
 
 
-def _one_network(experiment: str, part: str) -> pd.DataFrame:
-    """Return how far two discoveries agree that started from the same network, seed by seed.
-
-    `chance` is what masks would share that prune as many weights of each layer, anywhere in it.
-    """
-    file = MODELS / (f"{experiment}__{part}" if part else experiment) / "masks.safetensors"
-    masks = {name: ~mask.bool() for name, mask in load_file(file).items()}
-    seconds = [name for name in masks if name.startswith("second.")]
-    if not seconds:
-        return pd.DataFrame()
-    both, either, likely, apart = (torch.zeros(len(masks[seconds[0]])).double() for _ in range(4))
-    for name in seconds:
-        one, other = (masks[key].flatten(1).double() for key in (name.replace("second", "first"), name))
-        both += (one * other).sum(dim=1)
-        either += torch.maximum(one, other).sum(dim=1)
-        by_chance = one.sum(dim=1) * other.sum(dim=1) / one.shape[1]
-        likely += by_chance
-        apart += one.sum(dim=1) + other.sum(dim=1) - by_chance
-    agreed = {"iou": (both / either).tolist(), "chance": (likely / apart).tolist()}
-    return pd.DataFrame(agreed).assign(part=part, mask="first and second", networks="one")
+def one_network(masks: Checkpoint) -> pd.DataFrame:
+    """Return how far two discoveries agree that started from the same network: `mask, iou, chance`, a row per seed."""
+    pairs = []
+    for place, seed in enumerate(masks.header["seeds"]):
+        both = {
+            f"both.{name.removeprefix('first.')}": torch.stack([masks.tensors[key][place] for key in (name, other)])
+            for name in masks.tensors
+            if (other := name.replace("first.", "second.")) != name and other in masks.tensors
+        }
+        pairs.append(describe_masks(Checkpoint(both, masks.header | {"seeds": [seed, seed]}))[1])
+    return pd.concat(pairs).assign(mask="first and second")
 
 
 def section(experiment: Experiment) -> str:
