@@ -10,7 +10,7 @@ What that saves: `counterpoise.nn.costs`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -19,8 +19,12 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor, nn
 
-from counterpoise.nn.builders import resnet18
+from counterpoise.nn._convolutions import at_least_one, basic_blocks, keep_channels, places, slim
+from counterpoise.nn.builders import HEAD, PixelPerceptronBuilder, PlainConvBuilder, resnet18
 from counterpoise.nn.networks import Networks, SingleNetwork, StackedNetwork, State, Weights
+
+COLOURS = 3
+"""Channels of an image."""
 
 
 def plain(network: Networks, replicate: int = 0, weights: Weights | None = None) -> nn.Module:
@@ -41,10 +45,10 @@ def plain(network: Networks, replicate: int = 0, weights: Weights | None = None)
 def compact(network: Networks, replicate: int = 0, weights: Weights | None = None) -> nn.Module:
     """Return one of the networks as `plain` does, without the units or filters that can be done without.
 
-    Of perceptrons, hidden units; of residual networks, the channels within torchvision's basic blocks: between blocks
-    all channels are added to others. A constant other than 0 is passed on as a bias by perceptrons; in a convolutional
-    network such a filter stays, since at the edges, where zeros are added, it does not look constant. At least one
-    unit of each layer stays.
+    Of perceptrons, hidden units; of plain convolutional networks, filters; of residual networks, the channels within
+    torchvision's basic blocks: between blocks all channels are added to others. A constant other than 0 is passed on as
+    a bias by perceptrons; in a convolutional network such a filter stays, since at the edges, where zeros are added, it
+    does not look constant. At least one unit of each layer stays.
     """
     own = _own_state(network, replicate, weights)
     if isinstance(network, StackedNetwork):
@@ -52,10 +56,13 @@ def compact(network: Networks, replicate: int = 0, weights: Weights | None = Non
         while _cut(layers):
             pass
         return _perceptron(layers, own)
-    module = _standing_alone(network, own)
-    for block in _basic_blocks(module):
-        _slim(block)
-    return module
+    standardizing, module = _standing_alone(network, own)
+    if not _convolutional(module):
+        module = _without_idle_units(module)
+    else:
+        while any(slim(place) for place in reversed(places(module))):
+            pass
+    return nn.Sequential(standardizing, module).eval()
 
 
 def _own_state(network: Networks, replicate: int, weights: Weights | None) -> State:
@@ -106,15 +113,11 @@ def _cut(layers: list[_Layer]) -> bool:
         read = (following.weight != 0).any(dim=0)
         if idle := bool(layer.weight[~read].any()):  # what the one that must stay reads need not stay
             layer.weight = layer.weight.masked_fill(~read.unsqueeze(1), 0)
-        kept = _at_least_one(read)
+        kept = at_least_one(read)
         layer.keep(kept)
         following.weight = following.weight[:, kept]
         changed = changed or idle or not bool(kept.all())
     return changed
-
-
-def _at_least_one(kept: Bool[Tensor, "units"]) -> Bool[Tensor, "units"]:
-    return kept if kept.any() else torch.arange(len(kept)) == 0
 
 
 def _perceptron(layers: list[_Layer], own: State) -> nn.Module:
@@ -144,7 +147,30 @@ def _chain(widths: Sequence[int], *, standardized: bool, normalized: bool) -> nn
     return nn.Sequential(*parts)
 
 
-def _standing_alone(network: Networks, own: State) -> nn.Module:
+def _convolutional(module: nn.Module) -> bool:
+    return any(isinstance(part, nn.Conv2d) for part in module.modules())
+
+
+def _without_idle_units(module: nn.Module) -> nn.Module:
+    """Cut the hidden units of a perceptron that reads pixels; see `_cut`."""
+    linear = [part for part in module.children() if isinstance(part, nn.Linear)]
+    layers = [_Layer(layer.weight.detach().double(), layer.bias.detach().double(), None) for layer in linear]
+    while _cut(layers):
+        pass
+    small = _reading_pixels(**_sizes(layer.weight for layer in layers))
+    for made, layer in zip((part for part in small.children() if isinstance(part, nn.Linear)), layers, strict=True):
+        made.load_state_dict({"weight": layer.weight, "bias": layer.bias})
+    return small
+
+
+def _sizes(weights: Iterable[Tensor]) -> dict[str, Any]:
+    """Return the arguments of `_reading_pixels` for linear layers [out, in] of these shapes."""
+    shapes = [weight.shape for weight in weights]
+    *widths, outputs = (shape[0] for shape in shapes)
+    return {"inputs": shapes[0][1], "widths": widths, "outputs": outputs}
+
+
+def _standing_alone(network: Networks, own: State) -> nn.Sequential:
     assert isinstance(network, SingleNetwork)
     module = copy.deepcopy(network.module).cpu()
     module.get_submodule(network.head)._forward_pre_hooks.clear()  # of the original, which listens there
@@ -164,72 +190,17 @@ def _say_standardizing(norm: nn.Module, mean: Tensor, scale: Tensor) -> None:
     norm.load_state_dict({"running_mean": mean, "running_var": scale.square()}, strict=False)
 
 
-def _basic_blocks(module: nn.Module) -> Iterator[Any]:
-    from torchvision.models.resnet import BasicBlock  # takes seconds, and tables do without
-
-    return (part for part in module.modules() if isinstance(part, BasicBlock))
-
-
-@torch.no_grad()
-def _slim(block: Any) -> None:
-    """Cut out the inner channels of a block: conv1, bn1, ReLU, conv2."""
-    norm = block.bn1
-    empty = (block.conv1.weight == 0).flatten(1).all(dim=1)
-    said = norm.bias - norm.running_mean / (norm.running_var + norm.eps).sqrt() * norm.weight
-    read = (block.conv2.weight != 0).transpose(0, 1).flatten(1).any(dim=1)
-    kept = _at_least_one(read & ~(empty & (said <= 0)))
-    if not kept.all():
-        _keep_channels(block, kept)
-
-
-@torch.no_grad()
-def _keep_channels(block: Any, kept: Bool[Tensor, "channels"]) -> None:
-    """Do without the other inner channels of a block."""
-    norm = block.bn1
-    block.conv1, block.conv2 = _part(block.conv1, rows=kept), _part(block.conv2, columns=kept)
-    small = nn.BatchNorm2d(int(kept.sum()), eps=norm.eps).train(norm.training)
-    small.load_state_dict({name: tensor[kept] if tensor.ndim else tensor for name, tensor in norm.state_dict().items()})
-    block.bn1 = small
-
-
-def _part(conv: nn.Conv2d, *, rows: Tensor | None = None, columns: Tensor | None = None) -> nn.Conv2d:
-    """Return a convolution with some of the output channels, or of the input channels."""
-    weight = conv.weight
-    weight = weight if rows is None else weight[rows]
-    weight = weight if columns is None else weight[:, columns]
-    made: nn.Conv2d = nn.utils.skip_init(  # nothing drawn: the weights are about to be replaced
-        nn.Conv2d,
-        weight.shape[1],
-        weight.shape[0],
-        kernel_size=conv.kernel_size,
-        stride=conv.stride,
-        padding=conv.padding,
-        dilation=conv.dilation,
-        bias=conv.bias is not None,
-    )
-    made.weight.copy_(weight)
-    if made.bias is not None and conv.bias is not None:
-        made.bias.copy_(conv.bias if rows is None else conv.bias[rows])
-    return made.train(conv.training)
-
-
 def describe(module: nn.Module) -> dict[str, Any]:
     """Return what a module of `plain` or `compact` is made of, in values that JSON can hold.
 
     A perceptron: `kind`, its `widths`, and whether it is `standardized` and `normalized`. A ResNet-18: `kind`,
-    `outputs`, `width`, `pooled` (see `ResNetBuilder`), and the `inner` channels of its blocks, in order.
+    `outputs`, `width`, `pooled` (see `ResNetBuilder`), and the `inner` channels of its blocks, in order. The others:
+    what `PlainConvBuilder` and `PixelPerceptronBuilder` take.
     """
     parts = list(module.children())
     layers = [part for part in parts if isinstance(part, nn.Linear)]
     if not layers:
-        network: Any = parts[-1]
-        return {
-            "kind": "resnet18",
-            "outputs": network.fc.out_features,
-            "width": network.conv1.out_channels,
-            "pooled": not isinstance(network.maxpool, nn.Identity),
-            "inner": [block.conv1.out_channels for block in _basic_blocks(network)],
-        }
+        return _describe_network_of_images(parts[-1])
     return {
         "kind": "perceptron",
         "widths": [layers[0].in_features, *(layer.out_features for layer in layers)],
@@ -238,18 +209,61 @@ def describe(module: nn.Module) -> dict[str, Any]:
     }
 
 
+def _describe_network_of_images(network: Any) -> dict[str, Any]:
+    if not _convolutional(network):
+        linear = (part.weight for part in network.children() if isinstance(part, nn.Linear))
+        return {"kind": "pixel_perceptron", **_sizes(linear)}
+    if isinstance(network, nn.Sequential):
+        convolutions = [part for part in network.children() if isinstance(part, nn.Conv2d)]
+        return {
+            "kind": "plain",
+            "outputs": network.get_submodule(HEAD).out_features,
+            "widths": [conv.out_channels for conv in convolutions],
+            "kernel": convolutions[0].kernel_size[0],
+            "strides": [conv.stride[0] for conv in convolutions],
+        }
+    return {
+        "kind": "resnet18",
+        "outputs": network.fc.out_features,
+        "width": network.conv1.out_channels,
+        "pooled": not isinstance(network.maxpool, nn.Identity),
+        "inner": [block.conv1.out_channels for block in basic_blocks(network)],
+    }
+
+
 def rebuild(description: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
     """Return the module that `describe` has described, with a state of its own, in eval mode."""
     known = dict(description)
     kind = known.pop("kind")
-    module = _chain(**known) if kind == "perceptron" else _narrowed(**known)
+    if kind == "perceptron":
+        module: nn.Module = _chain(**known)
+    else:
+        module = nn.Sequential(_standardizing(nn.BatchNorm2d, COLOURS), _IMAGE_NETWORKS[kind](**known))
     module.load_state_dict(dict(state))
     return module.eval()
 
 
 def _narrowed(outputs: int, width: int, *, pooled: bool, inner: Sequence[int]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # what it draws is about to be replaced
-        network = resnet18(outputs, width, pooled=pooled)
-    for block, channels in zip(_basic_blocks(network), inner, strict=True):
-        _keep_channels(block, torch.arange(block.conv1.out_channels) < channels)
-    return nn.Sequential(_standardizing(nn.BatchNorm2d, network.conv1.in_channels), network)
+        network: nn.Module = resnet18(outputs, width, pooled=pooled)
+    for place, channels in zip(places(network), inner, strict=True):
+        keep_channels(place, torch.arange(place.channels) < channels)
+    return network
+
+
+def _plain_convolutions(outputs: int, widths: Sequence[int], kernel: int, strides: Sequence[int]) -> nn.Module:
+    builder = PlainConvBuilder(outputs=outputs, seeds=(), widths=tuple(widths), kernel=kernel, strides=tuple(strides))
+    with torch.random.fork_rng(devices=[]):
+        return builder.module(outputs)
+
+
+def _reading_pixels(inputs: int, widths: Sequence[int], outputs: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        return PixelPerceptronBuilder(outputs=outputs, seeds=(), inputs=inputs, widths=tuple(widths)).module(outputs)
+
+
+_IMAGE_NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
+    "resnet18": _narrowed,
+    "plain": _plain_convolutions,
+    "pixel_perceptron": _reading_pixels,
+}
