@@ -6,9 +6,9 @@ The defaults are those of the dataclasses in `counterpoise.methods.subnetworks`,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from counterpoise.errors import suggest
 from counterpoise.params_data import Count, Positive, Settings, Share
@@ -17,7 +17,18 @@ NotNegative = Annotated[float, Field(ge=0)]
 Inside = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Stalling(Settings):
+class _Falling(Settings):
+    end: Positive
+    first: Positive = 1.0
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.end >= self.first:
+            raise ValueError(f"end is {self.end:g}, expected less than first, {self.first:g}: it never falls")
+        return self
+
+
+class Stalling(_Falling):
     """The temperature is cut when the information stalls; see `counterpoise.methods.subnetworks.schedules`."""
 
     kind: Literal["stalling"] = "stalling"
@@ -25,17 +36,15 @@ class Stalling(Settings):
     patience: Count = 5
     end: Positive = 1e-8
     epochs: Count = 200
-    first: Positive = 1.0
 
 
-class Geometric(Settings):
+class Geometric(_Falling):
     """The temperature is cut after every epoch; see `counterpoise.methods.subnetworks.schedules`."""
 
     kind: Literal["geometric"] = "geometric"
     factor: Inside = 0.6
     end: Positive = 0.004
     epochs: Count = 11
-    first: Positive = 1.0
 
 
 class StraightThrough(Settings):

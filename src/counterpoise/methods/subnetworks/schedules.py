@@ -50,7 +50,7 @@ class Stalling(Schedule):
     first: float = 1.0
 
     def __post_init__(self) -> None:
-        _require_falling(self.factor, self.first)
+        _require_falling(self.factor, self.first, self.end)
 
     @property
     def start(self) -> float:
@@ -73,7 +73,7 @@ class Geometric(Schedule):
     first: float = 1.0
 
     def __post_init__(self) -> None:
-        _require_falling(self.factor, self.first)
+        _require_falling(self.factor, self.first, self.end)
 
     @property
     def start(self) -> float:
@@ -103,10 +103,14 @@ class StraightThrough(Schedule):
         return temperature
 
 
-def _require_falling(factor: float, first: float) -> None:
+def _require_falling(factor: float, first: float, end: float) -> None:
     if not 0 < factor < 1:
         raise InputError(
             f"gates: the temperature's factor is {factor:g}, expected a number between 0 and 1: it never falls"
         )
     if first <= 0:
         raise InputError(f"gates: the first temperature is {first:g}, expected a number above 0")
+    if end >= first:
+        raise InputError(
+            f"gates: the last temperature is {end:g}, expected less than the first, {first:g}: it never falls"
+        )
