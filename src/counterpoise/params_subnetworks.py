@@ -6,9 +6,10 @@ The defaults are those of the dataclasses in `counterpoise.methods.subnetworks`,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from counterpoise.errors import suggest
 from counterpoise.params_data import Count, Positive, Settings, Share
@@ -97,6 +98,23 @@ class RefitParameters(Settings):
     alpha: Share = 0.5
 
 
+class BankParameters(Settings):
+    """A bank of penalised last layers; see `counterpoise.methods.subnetworks.lastlayer.BankSettings`."""
+
+    strengths: tuple[NotNegative, ...] = Field(default=(0.0, 0.03, 0.1, 0.3, 1.0, 3.0), min_length=1)
+    tolerance: NotNegative = 0.05
+    epochs: Count = 60
+    batch_size: Count = 1000
+    lr: Positive = 1e-2
+
+    @field_validator("strengths")
+    @classmethod
+    def _increasing(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not low < high for low, high in pairwise(value)):
+            raise ValueError(f"strengths are {list(value)}, expected increasing numbers")
+        return value
+
+
 class Subnetworks(Settings):
     """Methods and their settings; see `counterpoise.methods.subnetworks.catalogue`.
 
@@ -107,4 +125,5 @@ class Subnetworks(Settings):
     methods: tuple[str, ...] = Field(min_length=1)
     gates: dict[str, GateParameters] = Field(default={})
     refit: RefitParameters = RefitParameters()
+    bank: BankParameters = BankParameters()
     accept_vanilla: bool = False

@@ -46,6 +46,17 @@ def test_more_groups_are_judged_by_the_largest_gap(generator: torch.Generator) -
     torch.testing.assert_close(penalty(logits, y, s, constraint="dp", groups=4)[0, 0], max(rates) - min(rates))
 
 
+def test_more_classes_are_judged_each_by_its_own_score(generator: torch.Generator) -> None:
+    logits = torch.randn(1, 1, 90, 3, generator=generator, dtype=torch.float64)
+    y, s = torch.randint(3, (1, 90), generator=generator), torch.randint(2, (1, 90), generator=generator)
+    p = logits[0, 0].softmax(-1)
+    parity = sum((p[s[0] == 0, c].mean() - p[s[0] == 1, c].mean()).abs() for c in range(3)) / 2
+    torch.testing.assert_close(penalty(logits, y, s, constraint="dp", groups=2)[0, 0], parity)
+    cells = [[p[(y[0] == c) & (s[0] == group), c].mean() for group in (0, 1)] for c in range(3)]
+    odds = sum((a - b).abs() for a, b in cells)
+    torch.testing.assert_close(penalty(logits, y, s, constraint="eo", groups=2)[0, 0], odds)
+
+
 @pytest.mark.parametrize("constraint", ["dp", "eo"])
 def test_a_missing_group_or_cell_leaves_value_and_gradient_finite(constraint: str, generator: torch.Generator) -> None:
     logits = torch.randn(1, 1, 8, 2, generator=generator, requires_grad=True)

@@ -64,14 +64,18 @@ def penalty(
     """Return |mean p̂(s=1) − mean p̂(s=2)| (dp), or the same within each true class, summed (eo).
 
     p̂ is the softmax score of the positive class, here the second, of the logits times `temperature`. More than two
-    groups: the largest gap between any two. A group or cell that a batch lacks takes no part in it; it is never taken
-    for a rate of 0.
+    groups: the largest gap between any two. More than two classes: half the sum of all classes' gaps (dp); the gap of
+    the true class's score within each true class, summed (eo); where there are two, that is the same. A group or cell
+    that a batch lacks takes no part in it; it is never taken for a rate of 0.
     """
-    probability = functional.softmax(logits * temperature, dim=-1)[..., 1]
+    probability, classes = functional.softmax(logits * temperature, dim=-1), logits.shape[-1]
     if constraint == "dp":
-        return _largest_gap(*soft_rates(probability, s, cells=groups))
-    classes = logits.shape[-1]
-    rates, present = soft_rates(probability, y * groups + s, cells=classes * groups)
+        if classes == 2:
+            return _largest_gap(*soft_rates(probability[..., 1], s, cells=groups))
+        gaps = [_largest_gap(*soft_rates(probability[..., c], s, cells=groups)) for c in range(classes)]
+        return 0.5 * torch.stack(gaps).sum(dim=0)
+    own = y[:, None, :, None].expand(*probability.shape[:3], 1)
+    rates, present = soft_rates(probability.gather(-1, own).squeeze(-1), y * groups + s, cells=classes * groups)
     return _largest_gap(rates.unflatten(-1, (classes, groups)), present.unflatten(-1, (classes, groups))).sum(dim=-1)
 
 

@@ -66,6 +66,7 @@ METHOD_TITLES: Final[Mapping[str, str]] = {
     "magnitude_mask": "Magnitude mask",
     "chance_mask": "Random mask",
     "refit": "Last layer refitted",
+    "frontier": "Chosen from the bank",
 }
 # The methods that have another name within a sentence.
 METHOD_PHRASES: Final[Mapping[str, str]] = {
@@ -109,6 +110,7 @@ METHOD_PHRASES: Final[Mapping[str, str]] = {
     "magnitude_mask": "a magnitude mask",
     "chance_mask": "a random mask",
     "refit": "a refitted last layer",
+    "frontier": "the last layer chosen from the bank",
 }
 # What a method is called on a frontier, where its heads are trained under penalties and ours are all of them.
 FRONTIER_TITLES: Final[Mapping[str, str]] = {

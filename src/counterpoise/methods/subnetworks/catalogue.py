@@ -32,12 +32,13 @@ class Settings:
 
     Attributes:
         gates: by the name of the method, those whose sub-network is learnt.
-        refit: of those with a new last layer.
+        refit: of those with a new last layer. bank: of `frontier`, whose last layer comes from a bank of many.
         head: of the heads that the finished sub-networks are judged by.
     """
 
     gates: Mapping[str, GateSettings]
     refit: lastlayer.RefitSettings = field(default_factory=lastlayer.RefitSettings)
+    bank: lastlayer.BankSettings = field(default_factory=lastlayer.BankSettings)
     head: HeadSettings = field(default_factory=HeadSettings)
 
 
@@ -74,8 +75,8 @@ LIKE = "ffw"
 """The method whose sparsity the controls copy."""
 
 CONTROLS = ("magnitude_mask", "chance_mask")
-LAST_LAYERS = {"refit": "tl", "win": "win", "leace": "tl"}
-"""Methods with a new last layer on the frozen features, and the factors that each begins with."""
+LAST_LAYERS = ("refit", "win", "leace", "frontier")
+"""Methods with a new last layer on the frozen features."""
 
 METHODS = (VANILLA, *GATED, *CONTROLS, *LAST_LAYERS)
 
@@ -173,12 +174,14 @@ def _last_layer(problem: Debiasing, name: str, whole: _Whole, settings: Settings
     fitted, select, test = whole.fit.features, whole.select.features, whole.test.features
     if name == "leace":
         fitted, select, test = (lastlayer.erased(problem, z, whole.fit.features) for z in (fitted, select, test))
-    variant = Variant("tl")
-    if LAST_LAYERS[name] == "win":  # at full rank
-        variant = Variant("win", rank=min(whole.weight.shape[-2:]), alpha=settings.refit.alpha)
-    head = lastlayer.refit(
-        problem, torch.cat([fitted, select], dim=1), whole.weight, whole.bias, settings.refit, variant
-    )
+    z = torch.cat([fitted, select], dim=1)
+    if name == "frontier":
+        head = lastlayer.frontier(problem, z, whole.weight, whole.bias, settings.bank)
+    else:
+        variant = Variant("tl")
+        if name == "win":  # at full rank
+            variant = Variant("win", rank=min(whole.weight.shape[-2:]), alpha=settings.refit.alpha)
+        head = lastlayer.refit(problem, z, whole.weight, whole.bias, settings.refit, variant)
     learnt, told = (Output(lastlayer.logits_of(head, z), z) for z in (fitted, test))
     known = _judged(problem, name, learnt, told, settings.head)
     factors = {"first": head.first, "bias": head.bias} | ({} if head.second is None else {"second": head.second})

@@ -1,6 +1,6 @@
-"""What a new last layer on the frozen features reaches: a plain refit, WIN's factors, and a refit on erased features.
+"""What a new last layer on the frozen features reaches: a plain refit, WIN's factors, a bank of penalised heads, LEACE.
 
-The repairs of the first paper (WIN) and of its peers (LEACE), on the problem of the third.
+The repairs of the first paper (WIN), of its peers (LEACE) and of this project (the bank), on the problem of the third.
 """
 
 from __future__ import annotations
@@ -8,17 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 from torch.nn.functional import pad
 
+from counterpoise.fairness import accuracy, confusion_counts
 from counterpoise.methods.erasure import fit_eraser
 from counterpoise.methods.fisher import group_fisher, importance
-from counterpoise.methods.penalties import cross_entropy
+from counterpoise.methods.penalties import cross_entropy, penalized
 from counterpoise.methods.subnetworks.problem import Debiasing
 from counterpoise.methods.variants import Variant
 from counterpoise.nn import Examples, Factors, HeadBank, Optimizer, fit
 from counterpoise.nn.networks import State
+from counterpoise.nn.training import Loss
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,21 @@ class RefitSettings:
     alpha: float = 0.5
 
 
-@dataclass(frozen=True, eq=False)
-class LastLayer:
-    """z ↦ logits: the features, an eraser's affine map if there is one, and the head."""
+@dataclass(frozen=True)
+class BankSettings:
+    """A bank of last layers with penalties of all strengths, from which the tolerance chooses; METHODS.md part 1.
 
-    head: Factors
-    erased: bool = False
+    Attributes:
+        strengths: λ of equalized odds, one head each. tolerance: of a class's largest gap between two values of the
+            bias in how often it is recognised, on validation rows, the mean over the classes.
+        batch_size: large, since a batch is to have rows of each class with each value.
+    """
+
+    strengths: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
+    tolerance: float = 0.05
+    epochs: int = 60
+    batch_size: int = 1000
+    lr: float = 1e-2
 
 
 def own_layer(problem: Debiasing, state: State, last: str) -> tuple[Float[Tensor, "R d k"], Float[Tensor, "R k"]]:
@@ -54,9 +65,9 @@ def own_layer(problem: Debiasing, state: State, last: str) -> tuple[Float[Tensor
 
 def refit(
     problem: Debiasing,
-    z: Float[Tensor, "R n d"],
-    weight: Float[Tensor, "R d k"],
-    bias: Float[Tensor, "R k"],
+    z: Float[Tensor, "1 n d"],
+    weight: Float[Tensor, "1 d k"],
+    bias: Float[Tensor, "1 k"],
     settings: RefitSettings,
     variant: Variant,
 ) -> Factors:
@@ -67,26 +78,74 @@ def refit(
         weight, bias: of the frozen last layer.
     """
     y, s = problem.labels(problem.validation)
-    (y,), (s,), fitted = y, s, problem.fit.shape[1]
+    fitted = problem.fit.shape[1]
     fisher = group_fisher(
-        z[0, :fitted], weight[0], bias[0], y[:fitted], s[:fitted], groups=problem.values[0]
+        z[0, :fitted], weight[0], bias[0], y[0, :fitted], s[0, :fitted], groups=problem.values[0]
     ).unsqueeze(0)
     bank = HeadBank({variant.name: variant.factors(weight, bias, importance(fisher))})
-    examples, rows = Examples(z, y, s), torch.arange(len(y)).unsqueeze(0)
+    return _trained(problem, bank, z, cross_entropy, settings, variant.name)[variant.name]
+
+
+def frontier(
+    problem: Debiasing,
+    z: Float[Tensor, "1 n d"],
+    weight: Float[Tensor, "1 d k"],
+    bias: Float[Tensor, "1 k"],
+    settings: BankSettings,
+) -> Factors:
+    """Train last layers of one replicate with penalties of all strengths, at once, and choose one on `problem.select`.
+
+    The most accurate of those within the tolerance; where none is, the one that comes nearest. Arguments as in `refit`.
+    """
+    names = [f"{strength:g}" for strength in settings.strengths]
+    bank = HeadBank({name: Factors(first=weight, bias=bias) for name in names})
+    order = [settings.strengths[names.index(name)] for name in bank.names]
+    loss = penalized({"eo": torch.tensor(order)}, groups=problem.values[0])
+    heads = _trained(problem, bank, z, loss, settings, "frontier")
+    y, s = problem.labels(problem.select)
+    said = torch.stack([logits_of(heads[name], z[:, problem.fit.shape[1] :]).argmax(dim=-1)[0] for name in names])
+    counts = confusion_counts(y[0], said, s[0], groups=problem.values[0], classes=problem.classes)
+    gap, right = recognition_gap(counts), accuracy(counts)
+    rank = torch.where(gap <= settings.tolerance, -right, 1 + gap)
+    return heads[names[int(rank.argmin())]]
+
+
+def recognition_gap(counts: Int64[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
+    """Return the mean over the classes of the largest gap between groups in the share that is recognised.
+
+    A cell without rows takes no part in it.
+    """
+    rows = counts.sum(dim=-1)
+    share = counts.diagonal(dim1=-2, dim2=-1) / rows.clamp(min=1)
+    gap = share.masked_fill(rows == 0, 0).amax(dim=-2) - share.masked_fill(rows == 0, 1).amin(dim=-2)
+    return gap.clamp(min=0).mean(dim=-1).double()
+
+
+def _trained(
+    problem: Debiasing,
+    bank: HeadBank,
+    z: Float[Tensor, "1 n d"],
+    loss: Loss,
+    settings: RefitSettings | BankSettings,
+    name: str,
+) -> dict[str, Factors]:
+    """Train a bank on the rows to fit; each head keeps the epoch with its lowest loss on those to choose on."""
+    (y,), (s,) = problem.labels(problem.validation)
+    rows, fitted = torch.arange(len(y)).unsqueeze(0), problem.fit.shape[1]
     fit(
         bank,
-        examples,
+        Examples(z, y, s),
         rows[:, :fitted],
-        loss=cross_entropy,
+        loss=loss,
         optimizer=Optimizer(lr=settings.lr),
         epochs=settings.epochs,
         batch_size=settings.batch_size,
-        generators=problem.generators(f"{variant.name}: batches"),
+        generators=problem.generators(f"{name}: batches"),
         validation=rows[:, fitted:],
-        criterion=cross_entropy,
-        classes=bias.shape[-1],
+        criterion=loss,
+        classes=bank.classes,
     )
-    return bank.heads()[variant.name]
+    return bank.heads()
 
 
 def erased(problem: Debiasing, z: Float[Tensor, "R m d"], fitted: Float[Tensor, "R n d"]) -> Float[Tensor, "R m d"]:

@@ -17,7 +17,7 @@ from counterpoise.methods.problem import Problem
 from counterpoise.methods.subnetworks import catalogue, schedules
 from counterpoise.methods.subnetworks.catalogue import Extracted
 from counterpoise.methods.subnetworks.gating import GateSettings
-from counterpoise.methods.subnetworks.lastlayer import RefitSettings
+from counterpoise.methods.subnetworks.lastlayer import BankSettings, RefitSettings
 from counterpoise.methods.subnetworks.problem import Debiasing, require_learnt
 from counterpoise.params import Compute, Dataset, Seeds
 from counterpoise.params_subnetworks import GateParameters, Subnetworks
@@ -81,6 +81,7 @@ def settings_of(subnetworks: Subnetworks, epochs: int | None) -> catalogue.Setti
     return catalogue.Settings(
         gates={name: _gates(own, shorter) for name, own in subnetworks.gates.items()},
         refit=RefitSettings(**subnetworks.refit.model_dump() | shorter),
+        bank=BankSettings(**subnetworks.bank.model_dump() | shorter),
     )
 
 
