@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -23,7 +23,7 @@ class _Falling(Settings):
     first: Positive = 1.0
 
     @model_validator(mode="after")
-    def _falls(self) -> Self:
+    def _falls(self) -> _Falling:
         if self.end >= self.first:
             raise ValueError(f"end is {self.end:g}, expected less than first, {self.first:g}: it never falls")
         return self
