@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kedro.config import OmegaConfigLoader
 
 from counterpoise.errors import InputError, suggest
-from counterpoise.params import Parameters, Seeds, Variants, check, check_ranks
+from counterpoise.params import Evidence, Parameters, Seeds, Variants, check, check_ranks
 from counterpoise.settings import CONFIG_LOADER_ARGS
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -185,3 +185,21 @@ def test_ranks_reach_the_smaller_side_of_the_head(inputs: int, classes: int, mos
 def test_the_closest_name_is_suggested_and_all_are_listed_if_none_is_close() -> None:
     assert suggest("hepochs", ["seeds", "epochs"]) == " (did you mean 'epochs'?)"
     assert suggest("qqq", ["seeds", "epochs"]) == " (known: seeds, epochs)"
+
+
+def test_claims_of_several_parts_are_said_once() -> None:
+    claim = {
+        "claim": "{Part}: lower",
+        "metric": "err",
+        "left": {"variant": "{part}/a"},
+        "right": {"variant": "{part}/b"},
+    }
+    both = {**claim, "claimed": "lower", "for": ["sex", "race"]}
+    found = Evidence.model_validate({"claims": [both, {**both, "metric": "auc"}]}).claims
+    told = [(made.claim, made.metric, made.left["variant"]) for made in found]
+    assert told == [
+        ("Sex: lower", "err", "sex/a"),
+        ("Sex: lower", "auc", "sex/a"),
+        ("Race: lower", "err", "race/a"),
+        ("Race: lower", "auc", "race/a"),
+    ]

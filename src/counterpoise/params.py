@@ -7,10 +7,19 @@ checked when the session opens (`check`), so that a mistake in what the last sta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from counterpoise.errors import InputError, suggest
 from counterpoise.fairness import CRITERIA
@@ -259,11 +268,35 @@ class Published(Settings):
 
 
 class Evidence(Settings):
-    """What an experiment is held against: claims to test, numbers to print beside the measured ones, remarks."""
+    """What an experiment is held against: claims to test, numbers to print beside the measured ones, remarks.
+
+    A claim or a published number with `for: [a, b]` is one for each of these parts of the experiment, with the part's
+    name in the place of `{part}`, and with a capital in that of `{Part}`. Neighbours with the same parts come part by
+    part.
+    """
 
     claims: tuple[Claim, ...] = ()
     published: tuple[Published, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @field_validator("claims", "published", mode="before")
+    @classmethod
+    def _for_each_part(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        expanded: list[Any] = []
+        for parts, items in groupby(value, key=lambda item: item.get("for") if isinstance(item, dict) else None):
+            own = list(items)
+            expanded += [_of_part(item, part) for part in parts for item in own] if parts else own
+        return expanded
+
+
+def _of_part(value: Any, part: str) -> Any:
+    if isinstance(value, str):
+        return value.replace("{part}", part).replace("{Part}", part[:1].upper() + part[1:])
+    if isinstance(value, dict):
+        return {key: _of_part(item, part) for key, item in value.items() if key != "for"}
+    return value
 
 
 class Report(Settings):
