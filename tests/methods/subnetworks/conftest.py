@@ -110,11 +110,11 @@ def coloured() -> Callable[..., Debiasing]:
     return make_problem
 
 
-HEAD = HeadSettings(most=40)
+HEAD = HeadSettings(most=20)
 """Far from the plateau: what a head reads is not what these tests are about, and each step costs as much as a batch."""
 
-GATES = GateSettings(lr=0.1, batch_size=40, temperature=Geometric(factor=0.5, epochs=6, end=0.02), head=HEAD)
-STRUCTURED = replace(GATES, granularity="channels", temperature=StraightThrough(epochs=6), schedule="cosine")
+GATES = GateSettings(lr=0.15, batch_size=40, temperature=Geometric(factor=0.35, epochs=4, end=0.02), head=HEAD)
+STRUCTURED = replace(GATES, granularity="channels", temperature=StraightThrough(epochs=4), schedule="cosine")
 SETTINGS = Settings(
     gates={
         "ffw": GATES,
@@ -124,7 +124,7 @@ SETTINGS = Settings(
         "ffw_without_information": replace(GATES, gamma=0.0),
     },
     refit=RefitSettings(epochs=8, batch_size=40, lr=0.02),
-    head=HEAD,
+    head=HeadSettings(most=80),
 )
 
 
