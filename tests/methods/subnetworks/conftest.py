@@ -113,7 +113,7 @@ def coloured() -> Callable[..., Debiasing]:
 HEAD = HeadSettings(most=20)
 """Far from the plateau: what a head reads is not what these tests are about, and each step costs as much as a batch."""
 
-GATES = GateSettings(lr=0.15, batch_size=40, temperature=Geometric(factor=0.35, epochs=4, end=0.02), head=HEAD)
+GATES = GateSettings(lr=0.2, batch_size=60, temperature=Geometric(factor=0.35, epochs=4, end=0.02), head=HEAD)
 STRUCTURED = replace(GATES, granularity="channels", temperature=StraightThrough(epochs=4), schedule="cosine")
 SETTINGS = Settings(
     gates={

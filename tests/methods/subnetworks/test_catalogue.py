@@ -43,7 +43,7 @@ def in_a_hurry(gates: GateSettings, epochs: int) -> GateSettings:
     """Settings with few epochs, and heads that have hardly begun."""
     temperature = gates.temperature
     assert isinstance(temperature, Geometric | StraightThrough)
-    return replace(gates, temperature=replace(temperature, epochs=epochs), head=HeadSettings(most=4))
+    return replace(gates, batch_size=20, temperature=replace(temperature, epochs=epochs), head=HeadSettings(most=4))
 
 
 def right(problem: Debiasing, made: Extracted) -> float:
@@ -231,7 +231,7 @@ class TestAKilledRun:
             own = replace(own, temperature=Stalling(patience=0, factor=0.3, epochs=3))
         few = replace(settings, gates={name: own})
         (straight,) = run_methods(problem, [name], few)
-        assert (straight.curves["sparsity"][0].diff() != 0).any()
+        assert (straight.curves["loss"][0].diff() != 0).all(), "something moves"
 
         def dying(training: str, epoch: int, epochs: int) -> None:
             if epoch == 2:
