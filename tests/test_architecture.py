@@ -35,7 +35,10 @@ MAY_IMPORT = {
 }
 SHARED = {"errors"}
 """Root modules that every room may import; `pipelines` may also import the project's own."""
-PROJECT = {"params", "params_altering", "params_data", "storage", "experiments", "serving", "compacted"}
+PROJECT = {
+    *("params", "params_altering", "params_data", "params_subnetworks"),
+    *("storage", "experiments", "serving", "compacted"),
+}
 
 FOREIGN = {
     "nn": {"kedro", "kedro_datasets", "mlflow", "pandas"},
@@ -120,6 +123,8 @@ class TestExperiments:
         heads = ["finetuned_heads.safetensors"] if experiment.frontier is None else FRONTIER_MODELS
         if experiment.altering is not None:
             heads = ALTERED_MODELS
+        if experiment.subnetworks is not None:
+            heads = ["subnetworks.safetensors", "compact_networks.safetensors"]
         tables = REPORTS if experiment.frontier is None else (*REPORTS, *FRONTIER_TABLES)
         assert results >= {
             *(f"data/06_models/{name}/{file}" for name in owners for file in ("pretrained.safetensors", *heads)),

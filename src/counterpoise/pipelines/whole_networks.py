@@ -63,6 +63,21 @@ def builder_of(
     return StackedBuilder(x.shape[1], hidden, outputs, seeds.root, small.dropout, mean, scale)
 
 
+def resting_builder(
+    network: Mapping[str, Any],
+    dataset: Dataset,
+    seeds: Seeds,
+    x: Tensor,
+    mean: Float[Tensor, "R D"] | None = None,
+    scale: Float[Tensor, "R D"] | None = None,
+) -> Builder:
+    """Return what makes the same networks on the processor, for weights that all come from checkpoints."""
+    builder = builder_of(network, dataset, seeds, x, mean, scale)
+    if isinstance(builder, ResNetBuilder):
+        builder = replace(builder, weights=None)
+    return replace(builder, accelerated=False) if isinstance(builder, ImageBuilder) else builder
+
+
 def inputs(samples: pd.DataFrame, pixels: Checkpoint | None) -> Tensor:
     """Return what networks read: the columns of a table, or images."""
     return feature_matrix(samples) if pixels is None else pixels.tensors["pixels"]

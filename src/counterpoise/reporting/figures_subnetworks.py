@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
 from plotly.subplots import make_subplots
 
 from counterpoise.reporting._marks import finish
 from counterpoise.reporting._outcomes import with_part
-from counterpoise.reporting._theme import text
+from counterpoise.reporting._theme import VERMILLION, faded, text
 from counterpoise.reporting.figures_altering import add_lines, curves_with_titles, panels
 from counterpoise.reporting.wording import method_title, part_title
 
@@ -24,6 +30,17 @@ CURVES = {
 """What is drawn over the epochs, on the validation rows."""
 
 _FRAME, _PANEL, _MAP = 160, 230, 330
+
+EXPLAINED = {
+    "grad_cam": "What speaks for the right class in bias-conflicting images (Grad-CAM), each map over its own largest "
+    "value",
+    "input_gradients": "Which pixels move the score of the right class in bias-conflicting images (input gradients, "
+    "since there is no convolution for Grad-CAM), each map over its own largest value",
+}
+"""What heat maps show, by what they are."""
+
+_STRIP, _GAP = 124, 2  # pixels of the page that a strip of images takes; pixels of an image between two of them
+_HEAT = [[0.0, faded(VERMILLION, 0.0)], [1.0, faded(VERMILLION, 0.85)]]
 
 
 def extraction_curves(curves: pd.DataFrame) -> go.Figure:
@@ -123,3 +140,102 @@ def closed_layers(layers: pd.DataFrame) -> go.Figure:
             figure.add_trace(trace, row=place, col=1)
         figure.update_yaxes(title_text="share closed", range=[0, 1], row=place, col=1)
     return finish(figure, "Where the sub-networks are sparse", _FRAME + _PANEL * max(len(parts), 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """Test images, and where networks see the class y in them.
+
+    Attributes:
+        method: what the heat is. images: None where they are not to be shown.
+        heat: by network, of any scale. prediction: what each network takes the images for.
+    """
+
+    method: Literal["grad_cam", "input_gradients"]
+    images: UInt8[np.ndarray, "n H W 3"] | None
+    y: Int[np.ndarray, "n"]
+    s: Int[np.ndarray, "n"]
+    heat: Mapping[str, Float[np.ndarray, "n H W"]]
+    prediction: Mapping[str, Int[np.ndarray, "n"]]
+
+
+def heat_maps(parts: Mapping[str, Explained], classes: Sequence[str], groups: Sequence[str]) -> go.Figure:
+    """Strips of images, and under them the same in grey with what each network looks at.
+
+    Each map is drawn over its own largest value: networks whose scores differ in size can be compared. Under an image
+    stand its class and group, under a map what the network takes the image for, and whether that is right.
+
+    Args:
+        parts: by name of the part; an empty one where there are no parts.
+        classes, groups: names of the codes in y and s.
+    """
+    strips = [(part, name) for part, own in parts.items() for name in (*_pictures(own), *own.heat)]
+    titles = [text(f"{part_title(part)}: {_strip(name)}" if part else _strip(name)) for part, name in strips]
+    rows = len(strips)
+    figure = make_subplots(rows, 1, subplot_titles=titles, vertical_spacing=min(0.1, 52 / (_STRIP * rows)))
+    for row, (part, name) in enumerate(strips, start=1):
+        own = parts[part]
+        if own.images is not None:
+            figure.add_trace(_picture(own.images, grey=name in own.heat), row=row, col=1)
+        if name in own.heat:
+            figure.add_trace(_heat(own.heat[name]), row=row, col=1)
+            said = [
+                f"{'✓' if right else '✗'} {text(classes[label])}"
+                for label, right in zip(own.prediction[name], own.prediction[name] == own.y, strict=True)
+            ]
+        else:
+            said = [f"{text(classes[y])}<br>{text(groups[s])}" for y, s in zip(own.y, own.s, strict=True)]
+        width = next(iter(own.heat.values())).shape[2]
+        centres = np.arange(len(own.y)) * (width + _GAP) + (width - 1) / 2
+        figure.update_xaxes(tickvals=centres, ticktext=said, row=row, col=1)
+    figure.update_xaxes(showgrid=False, zeroline=False, ticks="", tickangle=0, constrain="domain")
+    figure.update_yaxes(visible=False, autorange="reversed", constrain="domain")
+    for row in range(1, rows + 1):
+        figure.update_yaxes(scaleanchor=f"x{row if row > 1 else ''}", row=row, col=1)
+    figure.update_annotations(x=0, xanchor="left", font={"size": 13})
+    title = EXPLAINED[next(iter(parts.values())).method]
+    return finish(figure, title, _FRAME + _STRIP * rows)
+
+
+_IMAGES = "images"
+
+
+def _pictures(own: Explained) -> tuple[str, ...]:
+    return () if own.images is None else (_IMAGES,)
+
+
+def _strip(name: str) -> str:
+    return name if name == _IMAGES else method_title(name)
+
+
+def _picture(images: UInt8[np.ndarray, "n H W 3"], *, grey: bool) -> go.Image:
+    """Images side by side; what is between them is transparent."""
+    shown = images
+    if grey:  # and paler, so that the heat stands out
+        brightness = images.mean(axis=-1, keepdims=True)
+        shown = np.broadcast_to(255 - (255 - brightness) * 0.6, images.shape).astype(np.uint8)
+    opaque = np.concatenate([shown, np.full_like(shown[..., :1], 255)], axis=-1)
+    encoded = BytesIO()
+    Image.fromarray(_side_by_side(opaque)).save(encoded, format="PNG")
+    source = f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode('ascii')}"
+    return go.Image(source=source, hoverinfo="skip")
+
+
+def _heat(maps: Float[np.ndarray, "n H W"]) -> go.Heatmap:
+    """Heat maps side by side in percent, each over its own largest value; one without heat is empty."""
+    largest = maps.max(axis=(1, 2), keepdims=True)
+    shares = np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0)
+    return go.Heatmap(
+        z=_side_by_side(np.round(100 * shares).astype(np.uint8)),
+        colorscale=_HEAT,
+        zmin=0,
+        zmax=100,
+        showscale=False,
+        hovertemplate="%{z}% of the largest<extra></extra>",
+    )
+
+
+def _side_by_side(cells: np.ndarray) -> np.ndarray:
+    """[n, H, W, ...] as one array [H, n·(W + gap) − gap, ...], with zeros between."""
+    padded = np.pad(cells, [(0, 0), (0, 0), (0, _GAP), *[(0, 0)] * (cells.ndim - 3)])
+    return np.concatenate(list(padded), axis=1)[:, :-_GAP]

@@ -66,10 +66,10 @@ def _note(costs: pd.DataFrame) -> str:
     return (
         "Zeros alone save neither time nor memory. What can be cut out with the same outputs is a unit or filter that "
         f"is wholly pruned, or that nobody reads. {_verdict(costs)} Parameters cut out may have been other than zero. "
-        "Mean ± standard deviation over the seeds; numbers of parameters and multiply-adds (for one row) are those "
-        f"before. Latency: a pass of {batch} rows on one thread, before → after, median over the seeds of the median "
-        "of passes that took turns, and the ratio of the two: below 1 is faster; on a busy machine it strays by some "
-        f"percent. Largest difference: between the outputs before and after, on {compared} test rows."
+        "Mean ± standard deviation over the seeds; numbers of parameters and multiply-adds (for one row; two FLOPs "
+        f"each) are those before. Latency: a pass of {batch} rows on one thread, before → after, median over the seeds "
+        "of the median of passes that took turns, and the ratio of the two: below 1 is faster; on a busy machine it "
+        f"strays by some percent. Largest difference: between the outputs before and after, on {compared} test rows."
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from counterpoise.fairness import paired_difference, summarize
 from counterpoise.reporting._outcomes import with_part
 from counterpoise.reporting.context import Table
+from counterpoise.reporting.tables_costs import saving_table
 from counterpoise.reporting.wording import (
     NOT_AVAILABLE,
     interval,
@@ -29,6 +30,12 @@ EXTRACTION_KEYS = (
 MEASURED = ("conflicting_accuracy", "unbiased_average", "information", "leakage")
 """Figures of the extractions that are metrics too."""
 REFERENCE, VANILLA = "ffw", "vanilla"
+
+
+def report_tables(metrics: pd.DataFrame, extractions: pd.DataFrame, costs: pd.DataFrame | None = None) -> list[Table]:
+    """Everything the report tabulates on sub-networks: `extraction_tables`, and what those that leave save."""
+    saving = [saving_table(costs)] if costs is not None and len(costs) else []
+    return [*extraction_tables(metrics, extractions), *saving]
 
 
 def extraction_tables(metrics: pd.DataFrame, extractions: pd.DataFrame) -> list[Table]:

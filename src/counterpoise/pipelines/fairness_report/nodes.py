@@ -224,7 +224,7 @@ def write_report(
         of_repairs = repair_context(metrics, repairs, costs, run, evidence, noise_floors)
     if metrics is not None and extractions is not None:
         of_repairs = {
-            "tables": tables_subnetworks.extraction_tables(metrics, extractions),
+            "tables": tables_subnetworks.report_tables(metrics, extractions, costs),
             "findings": tables_subnetworks.findings(metrics, extractions),
             "headline_metrics": ("accuracy", *tables_subnetworks.MEASURED),
         }

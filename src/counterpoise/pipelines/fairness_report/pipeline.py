@@ -19,7 +19,11 @@ from counterpoise.pipelines.fairness_report.nodes import (
     write_report,
 )
 from counterpoise.pipelines.fairness_report.parts import draw_representation, join_parts, project
-from counterpoise.pipelines.fairness_report.subnetworks import draw_subnetworks, measure_subnetworks
+from counterpoise.pipelines.fairness_report.subnetworks import (
+    draw_explanations,
+    draw_subnetworks,
+    measure_subnetworks,
+)
 from counterpoise.reporting.figures import learning_curves
 from counterpoise.reporting.figures_parts import ablation, by_part
 
@@ -131,8 +135,9 @@ def create_altering_pipeline(parts: Mapping[str, str], *, own_data: bool) -> Pip
     return Pipeline(nodes)
 
 
-OF_SUBNETWORKS = ("predictions", "extractions", "curves", "closed_layers")
+OF_SUBNETWORKS = ("predictions", "extractions", "curves", "closed_layers", "costs")
 SUBNETWORK_FIGURES = ["figure_differences", "figure_curves", "figure_closed", "figure_accuracy"]
+EXPLANATIONS = "figure_explanations"
 
 
 def create_subnetwork_pipeline(parts: Mapping[str, str], *, own_data: bool) -> Pipeline:
@@ -141,6 +146,7 @@ def create_subnetwork_pipeline(parts: Mapping[str, str], *, own_data: bool) -> P
     Args:
         parts: name → key of the experiment's parts. own_data: whether each has a data set of its own.
     """
+    keys = [f"{key}__" for key in parts.values()] or [""]
     nodes = [
         Node(
             measure_subnetworks,
@@ -148,18 +154,25 @@ def create_subnetwork_pipeline(parts: Mapping[str, str], *, own_data: bool) -> P
             f"{key}metrics",
             name=f"measure_{key}subnetworks",
         )
-        for key in [f"{key}__" for key in parts.values()] or [""]
+        for key in keys
     ]
     nodes += _together(parts, ("metrics", *OF_SUBNETWORKS), own_data=own_data)
     drawn = ["claims", "predictions", "curves", "closed_layers", "params:dataset"]
+    explained = ["run", "params:dataset", "params:report", *(f"{key}explanations" for key in keys)]
     reported = [
-        *("summary", "claims", "predictions", "noise_floors", "data_summary", "metrics", "extractions"),
-        *("params:dataset", "params:evidence", "run", *SUBNETWORK_FIGURES),
+        *("summary", "claims", "predictions", "noise_floors", "data_summary", "metrics", "extractions", "costs"),
+        *("params:dataset", "params:evidence", "run", *SUBNETWORK_FIGURES, EXPLANATIONS),
     ]
     nodes += [
         Node(summarize, ["metrics", "params:evidence", "params:report"], ["summary", "claims"], name="summarize"),
         Node(floors, ["predictions", "params:dataset"], "noise_floors", name="noise_floors"),
         Node(draw_subnetworks, drawn, SUBNETWORK_FIGURES, name="draw_subnetworks"),
+        Node(
+            draw_explanations,
+            {name.removeprefix("params:"): name for name in explained},
+            EXPLANATIONS,
+            name="draw_explanations",
+        ),
         _report(reported),
     ]
     return Pipeline(nodes)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
 
-from counterpoise.params import Dataset
+from counterpoise.params import Dataset, Report
 from counterpoise.pipelines.fairness_report.nodes import measure_repairs
 from counterpoise.reporting.figures import paired_differences
-from counterpoise.reporting.figures_subnetworks import accuracy_maps, closed_layers, extraction_curves
+from counterpoise.reporting.figures_subnetworks import (
+    Explained,
+    accuracy_maps,
+    closed_layers,
+    extraction_curves,
+    heat_maps,
+)
 from counterpoise.reporting.tables_subnetworks import MEASURED
+from counterpoise.storage import Checkpoint
 
 SHOWN = ("vanilla", "ffw", "ffw_structured", "refit")
 """Methods whose accuracy is shown by class and value of the bias."""
+
+WITHOUT_PEOPLE = frozenset({"biased_mnist", "corrupted_cifar10", "multicolor_mnist"})
+"""Readers of images that a report shows unasked; for others `report.examples` has to be above 0, see `gallery`."""
 
 
 def measure_subnetworks(predictions: pd.DataFrame, extractions: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
@@ -40,4 +52,29 @@ def draw_subnetworks(
         extraction_curves(curves),
         closed_layers(closed),
         accuracy_maps(predictions, dataset.classes, dataset.group_names, SHOWN),
+    )
+
+
+def draw_explanations(run: dict[str, Any], dataset: Dataset, report: Report, **explanations: Checkpoint) -> go.Figure:
+    """Return what the first seed's networks look at in ten test images, before and after.
+
+    Args:
+        explanations: `explanations`, or `<key>__explanations` of each part.
+    """
+    named = {f"{key}__explanations": name for key, name in run["parts"].items()} or {"explanations": ""}
+    shown = dataset.reader in WITHOUT_PEOPLE or report.examples > 0
+    parts = {name: _explained(explanations[key], images=shown) for key, name in named.items()}
+    return heat_maps(parts, dataset.classes, dataset.group_names)
+
+
+def _explained(stored: Checkpoint, *, images: bool) -> Explained:
+    arrays = {name: tensor.numpy() for name, tensor in stored.tensors.items()}
+    variants = stored.header["variants"]
+    return Explained(
+        method=stored.header["method"],
+        images=arrays["images"].transpose(0, 2, 3, 1) if images else None,
+        y=arrays["y"],
+        s=arrays["s"],
+        heat={name: arrays[f"{name}.heat"] for name in variants},
+        prediction={name: arrays[f"{name}.prediction"] for name in variants},
     )
