@@ -1,0 +1,240 @@
+"""Tables, words and figures on sub-networks: the means they were given, in the order and under the names they have."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from scipy import stats
+
+from counterpoise.errors import InputError
+from counterpoise.reporting import figures_subnetworks as figures
+from counterpoise.reporting import tables_subnetworks as tables
+from counterpoise.reporting.context import Table
+
+SEEDS = 4
+METHODS: dict[str, tuple[float, float, float | None, int | None]] = {  # accuracy, information, sparsity, epoch
+    "vanilla": (0.60, 0.90, None, None),
+    "ffw": (0.95, 0.05, 0.4, 7),
+    "ffw_structured": (0.80, 0.30, 0.2, 3),
+    "refit": (0.95, 0.90, None, None),
+}
+PACE = {"refit": -1.0, "ffw_structured": 0.5}
+"""How the seeds' distances of a method compare with the others', so that differences are not all the same."""
+
+HOSTILE = "<b>ffw"
+
+
+@dataclass(frozen=True)
+class Extracted:
+    metrics: pd.DataFrame
+    extractions: pd.DataFrame
+    curves: pd.DataFrame
+    layers: pd.DataFrame
+    predictions: pd.DataFrame
+
+
+def frames(parts: tuple[str, ...] = ("",), methods: dict[str, Any] | None = None) -> Extracted:
+    """Frames whose seeds lie 0.01 apart around the means in `METHODS`; parts after the first are 0.1 less accurate."""
+    measured, found, curves, layers, said = [], [], [], [], []
+    for number, part in enumerate(parts):
+        for method, (accuracy, information, sparsity, epoch) in (methods or METHODS).items():
+            variant = f"{part}/{method}" if part else method
+            for seed in range(SEEDS):
+                step = 0.01 * (seed - (SEEDS - 1) / 2) * PACE.get(method, 1.0)
+                measured.append((method, variant, seed, "test", "accuracy", accuracy - 0.1 * number + step))
+                measured.append((method, variant, seed, "validation", "accuracy", 0.11))
+                found.append(
+                    {
+                        "method": method,
+                        "variant": variant,
+                        "seed": seed,
+                        "epoch": None if epoch is None else epoch + seed,
+                        "epochs": None if epoch is None else 11,
+                        "sparsity": np.nan if sparsity is None else sparsity + step,
+                        "information": information,
+                        "leakage": information / 2 + 0.1 + step,
+                        "conflicting_accuracy": accuracy - 0.2 + step,
+                        "unbiased_average": accuracy - 0.1 + step,
+                    }
+                )
+                if epoch is not None:
+                    for at in range(1, 12):
+                        known = {"accuracy": 0.5 + at / 100 + step, "sparsity": at / 20, "information": 1 / at}
+                        known |= {"temperature": 0.6**at, "soft_accuracy": 0.99}
+                        curves += [(variant, seed, at, key, value) for key, value in known.items()]
+                    layers += [
+                        (method, f"conv{place}", place, seed, (sparsity or 0) + place / 10 + step, part)
+                        for place in range(3)
+                    ]
+                said += [
+                    (variant, y, s, y if accuracy > 0.9 or y == s else 1 - y)
+                    for y in range(2)
+                    for s in range(3)
+                    if (y, s) != (1, 2)
+                ]
+    keys = ["method", "variant", "seed", "split", "metric", "value"]
+    return Extracted(
+        metrics=pd.DataFrame(measured, columns=keys),
+        extractions=pd.DataFrame(found).astype({"epoch": "Int64", "epochs": "Int64"}),
+        curves=pd.DataFrame(curves, columns=["variant", "seed", "epoch", "figure", "value"]),
+        layers=pd.DataFrame(layers, columns=["mask", "layer", "position", "seed", "pruned", "part"]),
+        predictions=pd.DataFrame(said, columns=["variant", "y", "s", "prediction"]),
+    )
+
+
+def cell(table: Table, row: str, column: str) -> str:
+    (found,) = (cells for cells in table.rows if cells[0] == row)
+    return found[list(table.columns).index(column)]
+
+
+def spread(mean: float) -> str:
+    return f"{mean:.3f} ± {np.std(np.arange(SEEDS) * 0.01, ddof=1):.3f}"
+
+
+class TestTables:
+    def test_a_row_per_method_with_its_means_over_the_seeds(self) -> None:
+        own = frames()
+        (table,) = tables.extraction_tables(own.metrics, own.extractions)
+        assert table.title == "Sub-networks"
+        assert [row[0] for row in table.rows] == ["Vanilla", "FFW", "FFW, structured", "Last layer refitted"]
+        assert list(table.columns) == [
+            *("Method", "Accuracy", "Accuracy, bias-conflicting", "Unbiased average", "Bias information", "Leakage"),
+            *("Sparsity", "Epoch kept"),
+        ]
+        assert cell(table, "FFW", "Accuracy") == spread(0.95)
+        assert cell(table, "FFW", "Accuracy, bias-conflicting") == spread(0.75)
+        assert cell(table, "FFW", "Unbiased average") == spread(0.85)
+        assert cell(table, "FFW", "Bias information") == "0.050 ± 0.000"
+        assert cell(table, "Vanilla", "Leakage") == spread(0.55)
+        assert cell(table, "FFW", "Sparsity") == spread(0.4)
+        assert cell(table, "FFW", "Epoch kept") == "8.5 of 11 (7 to 10)"
+        for row in ("Vanilla", "Last layer refitted"):
+            assert cell(table, row, "Sparsity") == cell(table, row, "Epoch kept") == "n/a"
+
+    def test_each_part_has_a_table_of_its_own(self) -> None:
+        own = frames(("99.0%", "99.5%"))
+        first, second = tables.extraction_tables(own.metrics, own.extractions)
+        assert (first.title, second.title) == ("Sub-networks: 99.0%", "Sub-networks: 99.5%")
+        assert (cell(first, "FFW", "Accuracy"), cell(second, "FFW", "Accuracy")) == (spread(0.95), spread(0.85))
+
+    def test_frames_may_come_in_any_order(self) -> None:
+        own = frames()
+        turned = tables.extraction_tables(own.metrics.sample(frac=1, random_state=1), own.extractions)
+        assert [table.rows for table in turned] == [
+            table.rows for table in tables.extraction_tables(own.metrics, own.extractions)
+        ]
+
+    @pytest.mark.parametrize("column", ["information", "sparsity", "epoch"])
+    def test_a_missing_column_is_named(self, column: str) -> None:
+        own = frames()
+        with pytest.raises(InputError, match=f"extractions: the column '{column}' is missing"):
+            tables.extraction_tables(own.metrics, own.extractions.drop(columns=column))
+
+
+class TestWords:
+    def test_the_sub_network_beside_the_vanilla_network_and_each_peer(self) -> None:
+        own = frames()
+        first, structured, refit = tables.findings(own.metrics, own.extractions)
+        assert first.startswith("The vanilla network is right about 60.0% of the unbiased test images")
+        assert "its sub-network (FFW) about 95.0%" in first
+        assert "in 0.550 and 0.125 of the cases" in first
+        for line, mean, pace in ((structured, -0.15, -0.5), (refit, 0.0, -2.0)):
+            differences = mean + pace * 0.01 * (np.arange(SEEDS) - 1.5)
+            low, high = stats.t.interval(0.95, SEEDS - 1, loc=mean, scale=stats.sem(differences))
+            assert f"95% interval {low:+.3f} to {high:+.3f}).".replace("-", "−") in line
+        assert structured.startswith(
+            "Structured FFW is right about 80.0%, worse than the sub-network (difference −0.150, 95%"
+        )
+        assert "is right about 95.0%, not distinguishable from the sub-network" in refit
+
+    def test_a_better_peer_is_called_so(self) -> None:
+        own = frames(methods=METHODS | {"refit": (0.99, 0.9, None, None), "ffw": (0.90, 0.05, 0.4, 7)})
+        assert "better than the sub-network" in tables.findings(own.metrics, own.extractions)[-1]
+
+    def test_of_each_part_and_of_none_without_a_sub_network(self) -> None:
+        own = frames(("99.0%", "99.5%"))
+        said = tables.findings(own.metrics, own.extractions)
+        assert [line[:10] for line in said if "vanilla" in line] == ["99.0%: the", "99.5%: the"]
+        assert len(said) == 6
+        without = own.extractions[own.extractions["method"] != "ffw"]
+        assert tables.findings(own.metrics, without) == []
+
+
+def on(figure: go.Figure, axis: str, name: str | None = None) -> list[Any]:
+    return [trace for trace in figure.data if trace.xaxis == axis and name in (None, trace.name)]
+
+
+class TestFigures:
+    def test_curves_are_means_over_the_seeds_of_what_is_followed(self) -> None:
+        figure = figures.extraction_curves(frames().curves)
+        titles = [axis.title.text for axis in figure.select_yaxes()]
+        assert titles == ["accuracy, hard gates", "sparsity", "bias information", "temperature"]
+        line = next(trace for trace in on(figure, "x", "FFW") if trace.line.width != 0)
+        assert list(line.x) == list(range(1, 12))
+        assert list(line.y) == pytest.approx([0.5 + at / 100 for at in range(1, 12)])
+        temperature = next(trace for trace in on(figure, "x4", "FFW, structured") if trace.line.width != 0)
+        assert list(temperature.y) == pytest.approx([0.6**at for at in range(1, 12)])
+        assert figure.layout.yaxis4.type == "log"
+        assert figure.layout.yaxis.type != "log"
+        assert not any(0.99 in list(trace.y) for trace in figure.data), "soft gates say nothing"
+        shown = [trace.name for trace in figure.data if trace.showlegend]
+        assert sorted(shown) == ["FFW", "FFW, structured"]
+
+    def test_layers_are_in_the_order_of_the_network(self) -> None:
+        shuffled = frames().layers.sample(frac=1, random_state=0)
+        figure = figures.closed_layers(shuffled.assign(layer=shuffled["layer"].replace({"conv0": "z"})))
+        (line,) = on(figure, "x", "FFW")
+        assert list(line.x) == ["z", "conv1", "conv2"]
+        assert list(line.y) == pytest.approx([0.4, 0.5, 0.6])
+        assert tuple(figure.layout.yaxis.range) == (0, 1)
+
+    def test_maps_hold_the_accuracy_of_each_cell(self) -> None:
+        figure = figures.accuracy_maps(
+            frames().predictions, ("round", "long"), ("red", "green", "blue"), ("vanilla", "ffw", "leace")
+        )
+        assert [note.text for note in figure.layout.annotations] == ["Vanilla", "FFW"]
+        vanilla, ffw = figure.data
+        for drawn, cells in ((vanilla, [[1.0, 0, 0], [0, 1, np.nan]]), (ffw, [[1.0, 1, 1], [1, 1, np.nan]])):
+            np.testing.assert_array_equal(np.array(drawn.z), np.array(cells))
+        assert (list(vanilla.x), list(vanilla.y)) == (["red", "green", "blue"], ["round", "long"])
+        assert figure.layout.yaxis.autorange == "reversed"
+        assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0, 1)
+
+    def test_parts_stand_below_one_another(self) -> None:
+        own = frames(("99.0%", "99.5%"))
+        axes = {trace.xaxis for trace in figures.extraction_curves(own.curves).data}
+        assert axes == {"x", *(f"x{number}" for number in range(2, 9))}
+        closed = figures.closed_layers(own.layers)
+        assert {trace.xaxis for trace in closed.data} == {"x", "x2"}
+        assert len([trace for trace in closed.data if trace.showlegend]) == 2
+        maps = figures.accuracy_maps(own.predictions, ("a", "b"), ("c", "d", "e"), ("vanilla", "ffw"))
+        assert [note.text for note in maps.layout.annotations] == [
+            *("99.0%: Vanilla", "99.0%: FFW", "99.5%: Vanilla", "99.5%: FFW")
+        ]
+
+    def test_names_are_text_not_markup(self) -> None:
+        own = frames(methods={HOSTILE: (0.8, 0.1, 0.3, 5)})
+        for figure in (
+            figures.extraction_curves(own.curves),
+            figures.closed_layers(own.layers),
+            figures.accuracy_maps(own.predictions, ("a", "b"), ("c", "d", "e"), (HOSTILE,)),
+        ):
+            drawn = str(json.loads(figure.to_json())).lower()
+            assert "&lt;b&gt;" in drawn
+            assert HOSTILE not in drawn
+
+    def test_empty_frames_are_empty_figures_and_a_missing_column_a_sentence(self) -> None:
+        own = frames()
+        assert not figures.extraction_curves(own.curves[:0]).data
+        assert not figures.closed_layers(own.layers[:0]).data
+        assert not figures.accuracy_maps(own.predictions[:0], ("a",), ("b",), ("ffw",)).data
+        for draw, frame in ((figures.closed_layers, own.layers), (figures.extraction_curves, own.curves)):
+            column = "pruned" if "pruned" in frame else "value"
+            with pytest.raises(InputError, match=f"the column '{column}' is missing"):
+                draw(frame.drop(columns=column))
