@@ -37,7 +37,8 @@ run: $(VENV)/.run  ## run an experiment: make run, make run PIPELINE=win_adult E
 	$(BIN)/kedro run --env=$(ENV) --pipelines=$(PIPELINE)
 
 test: $(VENV)/.dev  ## all tests
-	$(BIN)/python -m pytest -n 2
+	@# One thread each, or libraries' own threads contend; tests of a file stay together, for they share runs.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .

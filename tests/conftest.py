@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,14 @@ class Project:
     def predictions(self) -> pd.DataFrame:
         return pd.read_parquet(self.file("07_model_output/*/predictions.parquet"))
 
+    def bootstrap(self) -> None:
+        """Tell Kedro of the package, once: it is the same for every copy of the project."""
+        from kedro.framework import project
+        from kedro.framework.startup import bootstrap_project
+
+        if project.PACKAGE_NAME is None:
+            bootstrap_project(self.path)
+
     def run(
         self,
         pipeline: str | None = None,
@@ -74,9 +83,8 @@ class Project:
     ) -> Any:
         """Run a pipeline, not tracked unless `params` say so, in a Kedro session of this process."""
         from kedro.framework.session import KedroSession
-        from kedro.framework.startup import bootstrap_project
 
-        bootstrap_project(self.path)
+        self.bootstrap()
         runtime_params = {"tracking": False} | dict(params or {})
         with KedroSession.create(self.path, env=env, runtime_params=runtime_params) as session:
             return session.run(pipeline_names=[pipeline] if pipeline else None, **options)
@@ -118,6 +126,32 @@ def _quiet() -> Iterator[None]:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _parameters_are_merged_once() -> Iterator[None]:
+    """Sessions with the same files, environment and overrides share what Kedro made of them, in two seconds each."""
+    from kedro.config import OmegaConfigLoader
+
+    known: dict[str, Any] = {}
+    read = OmegaConfigLoader.__getitem__
+
+    def remember(self: OmegaConfigLoader, name: str) -> Any:
+        if name != "parameters" or name in self:
+            return read(self, name)
+        texts = {
+            str(file.relative_to(self.conf_source)): file.read_text()
+            for file in sorted(Path(self.conf_source).rglob("*.yml"))
+            if file.name.startswith(("parameters", "globals"))
+        }
+        key = repr((texts, self.env, self.base_env, self.default_run_env, self.runtime_params))
+        if key not in known:
+            known[key] = read(self, name)
+        return deepcopy(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OmegaConfigLoader, "__getitem__", remember)
         yield
 
 

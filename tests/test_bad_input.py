@@ -26,9 +26,7 @@ Command = Callable[..., Result]
 @pytest.fixture
 def kedro_run(project: Any, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return the command `kedro run` in a project of the test's own, in this process."""
-    from kedro.framework.startup import bootstrap_project
-
-    bootstrap_project(project.path)
+    project.bootstrap()
     monkeypatch.chdir(project.path)
 
     def run(*arguments: str, env: str = "smoke", params: str = "") -> Result:

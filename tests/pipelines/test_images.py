@@ -30,11 +30,26 @@ IMAGES = 160
 TO_SAMPLES = {"to_nodes": ["data_split.encode_samples"]}
 TO_PREDICTIONS = {"to_nodes": ["finetune.predict_test"]}
 FEWER = {"seeds": [0], "epochs": 2, "compute": {"backend": "serial"}}
+# Two epochs teach little.
+pytestmark = pytest.mark.filterwarnings("ignore::counterpoise.fairness.UndefinedMetricWarning")
 
 
-@pytest.mark.filterwarnings("ignore::counterpoise.fairness.UndefinedMetricWarning")  # two epochs teach little
-def test_win_celeba_and_what_a_broken_image_does(project: Any, caplog: pytest.LogCaptureFixture) -> None:
-    project.run("win_celeba", params=FEWER)
+@pytest.fixture(scope="module")
+def finished(project_factory: Any) -> Any:
+    """A run with example images, that tests copy."""
+    made = project_factory("win_celeba")
+    made.run("win_celeba", params=FEWER | {"report": {"examples": 1}})
+    return made
+
+
+@pytest.fixture
+def run_again(finished: Any, tmp_path: Path) -> Any:
+    """The finished run in a project of the test's own."""
+    return type(finished)(Path(shutil.copytree(finished.path, tmp_path / "project")))
+
+
+def test_win_celeba_and_what_a_broken_image_does(run_again: Any, caplog: pytest.LogCaptureFixture) -> None:
+    project = run_again
     predictions = project.predictions
     assert set(predictions["method"]) == {"pretrained", "tl", "svd", "win"}
     summary = pd.read_csv(project.file("08_reporting/win_celeba/summary.csv"))
@@ -71,9 +86,8 @@ def pixels(source: Path | BytesIO, size: tuple[int, int] | None = None) -> Any:
         return np.asarray(image.convert("RGB").resize(size or image.size), dtype=np.float64)
 
 
-@pytest.mark.filterwarnings("ignore::counterpoise.fairness.UndefinedMetricWarning")
-def test_a_report_shows_an_image_of_each_cell_where_asked_and_none_otherwise(project: Any) -> None:
-    project.run("win_celeba", params=FEWER | {"report": {"examples": 1, "leakage": False}})
+def test_a_report_shows_an_image_of_each_cell_where_asked_and_none_otherwise(run_again: Any) -> None:
+    project = run_again
     report = project.file("08_reporting/win_celeba/report.html")
     shown = {cell[:3]: SHOWN.findall(cell[3]) for cell in CELLS.findall(report.read_text())}
 

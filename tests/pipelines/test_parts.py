@@ -15,7 +15,7 @@ from counterpoise.methods.penalties import penalty
 from counterpoise.pipelines.fairness_report.parts import project
 from counterpoise.storage import Checkpoint, read_checkpoint
 
-FEW = {"seeds": 2, "finetune": {"epochs": 2}}
+FEW = {"seeds": 2, "finetune": {"epochs": 2}, "report": {"leakage": False}}
 
 
 def checkpoint(project: Any, path: str) -> Checkpoint:
