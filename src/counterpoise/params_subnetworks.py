@@ -76,7 +76,7 @@ def _schedule(value: Any) -> Any:
 class GateParameters(Settings):
     """How the gates of one method are learnt; see `counterpoise.methods.subnetworks.gating.GateSettings`."""
 
-    granularity: Literal["weights", "channels"] = "weights"
+    granularity: Literal["weights", "channels", "kernels"] = "weights"
     reader: Literal["head", "best"] = "head"
     alpha: NotNegative = 1.0
     gamma: NotNegative = 1.0

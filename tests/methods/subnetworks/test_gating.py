@@ -130,7 +130,7 @@ class TestTheGradient:
 
 
 class TestWhatIsFrozen:
-    @pytest.mark.parametrize("granularity", ["weights", "channels"])
+    @pytest.mark.parametrize("granularity", ["weights", "channels", "kernels"])
     def test_nothing_but_gates_and_heads_moves(self, granularity: Any, coloured: Coloured) -> None:
         """Weights, biases and the statistics of batch norm, to the bit; gradients reach none of them."""
         problem = coloured("plain")

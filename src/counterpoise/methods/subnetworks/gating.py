@@ -33,14 +33,21 @@ Gates = dict[str, Float[Tensor, "R ..."]]
 
 CHANNELS = "channels"
 
+Granularity = Literal["weights", "channels", "kernels"]
+"""What one gate opens or closes; see `GateSettings`."""
+
+CONVOLUTION = 5
+"""Axes of the stacked weights of a convolution, [R, out, in, height, width]."""
+
 
 @dataclass(frozen=True)
 class GateSettings:
     """How gates are learnt; defaults are METHODS.md's `cpu`, unstructured.
 
     Attributes:
-        granularity: one gate per weight of linear and convolutional layers, or one per channel after each activation
-            and, of the last layer, one per weight: it has few, and closing them costs no structure.
+        granularity: `weights`: one gate per weight of linear and convolutional layers. `channels`: one per channel
+            after each activation and, of the last layer, one per weight: it has few, and closing them costs no
+            structure. `kernels`: these, and one per kernel of every convolution: what one channel is told by another.
         reader: what γ is the price of: I of the head that is trained beside the gates, or the share of the bias that
             the best linear reader of a batch explains.
         alpha, gamma: α and γ.
@@ -50,7 +57,7 @@ class GateSettings:
         head_rows: of the rows that gates are learnt on, how many the head is fitted to before every epoch.
     """
 
-    granularity: Literal["weights", "channels"] = "weights"
+    granularity: Granularity = "weights"
     reader: Literal["head", "best"] = "head"
     alpha: float = 1.0
     gamma: float = 1.0
@@ -203,17 +210,18 @@ PROGRESS = 0.05
 """By how much, relatively, the information must fall to count as falling (METHODS.md part 3, 5)."""
 
 
-def gate_shapes(
-    problem: Debiasing, network: Networks, granularity: Literal["weights", "channels"]
-) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a network's gates by name."""
+def gate_shapes(problem: Debiasing, network: Networks, granularity: Granularity) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a network's gates by name; those of kernels broadcast over the weights."""
     weights = {name: tuple(weight.shape) for name, weight in network.weights().items()}
     if granularity == "weights":
         return weights
     x, _, _ = problem.examples.take(problem.pretrain[:, :1])
     sizes = activation_sizes(network, x)
+    shapes: dict[str, tuple[int, ...]] = {f"{CHANNELS}{i}": (network.replicates, size) for i, size in enumerate(sizes)}
+    if granularity == "kernels":
+        shapes |= {name: (*shape[:3], 1, 1) for name, shape in weights.items() if len(shape) == CONVOLUTION}
     last = network.maskable()[-1]
-    return {f"{CHANNELS}{i}": (network.replicates, size) for i, size in enumerate(sizes)} | {last: weights[last]}
+    return shapes | {last: weights[last]}
 
 
 def gated_forward(network: Networks, weights: State, x: Tensor, opened: Gates) -> Output:
