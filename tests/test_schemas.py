@@ -9,7 +9,7 @@ import pytest
 from kedro.validation.exceptions import DataValidationError
 from kedro.validation.pandera_validator import pandera_adapter
 
-from counterpoise import schemas, schemas_altering
+from counterpoise import schemas, schemas_altering, schemas_subnetworks
 from counterpoise.data import SPLITS, adult, encode
 from counterpoise.data.synthetic_adult import write_adult
 
@@ -302,3 +302,56 @@ def test_cutting_out_what_is_pruned_adds_nothing(column: str) -> None:
     pd.testing.assert_frame_equal(validator.validate(costs), costs)
     with pytest.raises(DataValidationError, match="nothing is added by cutting out"):
         validator.validate(costs.assign(**{f"{column}_compact": 91}))
+
+
+def extractions() -> pd.DataFrame:
+    """A model without gates, and one with."""
+    return pd.DataFrame(
+        {
+            "method": ["vanilla", "ffw"],
+            "variant": ["vanilla", "ffw"],
+            "seed": [0, 0],
+            "epoch": pd.array([None, 7], dtype="Int64"),
+            "epochs": pd.array([None, 11], dtype="Int64"),
+            "sparsity": [np.nan, 0.42],
+            "information": [0.9, 0.01],
+            "leakage": [1.0, 0.2],
+            "conflicting_accuracy": [0.3, np.nan],
+            "unbiased_average": [0.4, np.nan],
+        }
+    )
+
+
+def extractions_validator() -> Any:
+    validator = pandera_adapter(schemas_subnetworks.Extractions, {})
+    assert validator is not None
+    return validator
+
+
+def test_extractions_pass_and_come_back_from_disk(tmp_path: Path) -> None:
+    table = extractions()
+    pd.testing.assert_frame_equal(extractions_validator().validate(table), table)
+    table.to_parquet(tmp_path / "a.parquet")
+    pd.testing.assert_frame_equal(extractions_validator().validate(pd.read_parquet(tmp_path / "a.parquet")), table)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"variant": "ffw"},  # twice with one seed
+        {"method": ""},
+        {"seed": -1},
+        {"epoch": 0},
+        {"sparsity": 1.1},
+        {"information": np.nan},
+        {"information": 1.01},
+        {"information": -0.01},
+        {"leakage": -0.1},
+        {"conflicting_accuracy": 93.0},  # in percent
+        {"unbiased_average": np.inf},
+        {"more": 1},
+    ],
+)
+def test_one_mistake_in_extractions_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(DataValidationError):
+        extractions_validator().validate(extractions().assign(**change))
