@@ -152,7 +152,8 @@ class TestWhatIsFrozen:
     def test_before_the_first_step_it_is_the_vanilla_network(self, coloured: Coloured) -> None:
         problem = coloured("plain")
         plain = evaluate(problem.network(), problem.examples, problem.test)
-        for settings in (FEW, replace(FEW, granularity="channels", temperature=StraightThrough())):
+        straight = replace(FEW, granularity="channels", temperature=StraightThrough())
+        for settings in (FEW, straight, replace(FEW, granularity="kernels")):
             trainee = GateTraining(problem, settings, steps=1)
             for hard in (False, True):
                 found = trainee.evaluate(problem.test, hard=hard)
@@ -170,6 +171,12 @@ class TestGates:
         assert not any("bias" in name or "bn" in name for name in own)
         assert gate_shapes(problem, network, "channels") == {
             "channels0": (1, 8),
+            "channels1": (1, 16),
+            "fc.weight": (1, 3, 16),
+        }
+        kernels = gate_shapes(problem, network, "kernels")
+        assert kernels["conv2.weight"] == (1, 16, 8, 1, 1)
+        assert {name: kernels[name] for name in ("channels1", "fc.weight")} == {
             "channels1": (1, 16),
             "fc.weight": (1, 3, 16),
         }

@@ -9,9 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from counterpoise.fairness import leakage, leakage_elsewhere
+from counterpoise.fairness import confusion_counts, leakage, leakage_elsewhere
 from counterpoise.methods.erasure import fit_eraser
-from counterpoise.methods.subnetworks.lastlayer import RefitSettings, erased, logits_of, own_layer, refit
+from counterpoise.methods.subnetworks.lastlayer import (
+    BankSettings,
+    RefitSettings,
+    erased,
+    frontier,
+    logits_of,
+    own_layer,
+    recognition_gap,
+    refit,
+)
 from counterpoise.methods.subnetworks.problem import Debiasing
 from counterpoise.methods.variants import Variant
 from counterpoise.nn import Factors
@@ -132,3 +141,44 @@ def test_probes_of_features_that_know_nothing_of_the_bias_are_at_chance(
         assert abs(found - 1 / values) < 3.5 * deviation
     clear = nothing + 8 * torch.nn.functional.one_hot(b, 4)
     assert leakage(clear, b, seed=0) == leakage_elsewhere(clear[:450], b[:450], clear[450:], b[450:]) == 1
+
+
+class TestBank:
+    SETTINGS = BankSettings(strengths=(0.0, 0.3, 10.0), epochs=20, batch_size=100, lr=0.02)
+
+    @staticmethod
+    def gap(problem: Debiasing, logits: Tensor, part: str) -> float:
+        (y,), (s,) = problem.labels(getattr(problem, part))
+        shares = [
+            [(logits[0].argmax(dim=-1) == y)[(y == c) & (s == value)].double().mean() for value in range(3)]
+            for c in range(problem.classes)
+        ]
+        return float(sum(max(row) - min(row) for row in shares) / len(shares))
+
+    def chosen(self, problem: Debiasing, settings: BankSettings) -> dict[str, float]:
+        weight, bias = own_layer(problem, problem.base, "fc.weight")
+        known = said(problem)
+        head = frontier(problem, known["validation"].features, weight, bias, settings)
+        logits = logits_of(head, known["select"].features)
+        return {"correct": correct(problem, logits, "select"), "gap": self.gap(problem, logits, "select")}
+
+    def test_the_tolerance_chooses(self, coloured: Coloured) -> None:
+        """Where everything is within it the most accurate head, where nothing is the fairest one."""
+        problem = coloured("plain")
+        each = [self.chosen(problem, replace(self.SETTINGS, strengths=(one,))) for one in self.SETTINGS.strengths]
+        careless = self.chosen(problem, replace(self.SETTINGS, tolerance=1.0))
+        careful = self.chosen(problem, replace(self.SETTINGS, tolerance=0.0))
+        assert careless["correct"] == pytest.approx(max(one["correct"] for one in each))
+        assert careful["gap"] == pytest.approx(min(one["gap"] for one in each))
+        assert careful["gap"] < careless["gap"]
+
+    def test_the_gap_is_that_of_the_classes_recognition(self, coloured: Coloured) -> None:
+        problem = coloured("plain")
+        logits = said(problem)["test"].logits
+        y, s = problem.labels(problem.test)
+        counts = confusion_counts(y[0], logits[0].argmax(dim=-1), s[0], groups=3, classes=problem.classes)
+        assert recognition_gap(counts).item() == pytest.approx(self.gap(problem, logits, "test"))
+
+    def test_a_cell_without_rows_takes_no_part(self) -> None:
+        counts = torch.tensor([[[3, 1], [0, 0]], [[2, 2], [1, 3]]])
+        assert recognition_gap(counts).item() == pytest.approx(0.25 / 2)
