@@ -127,7 +127,8 @@ def _reservations(context: ReportContext) -> list[str]:
             f"The numbers come from {seeds} that split the same data anew: the intervals say how much a result moves "
             "from one split to another, not how it would move in another population."
         )
-    floors = _floors(context.noise_floor)
+    tested = set(context.claims["metric"])
+    floors = [(metric, value) for metric, value in _floors(context.noise_floor) if metric in tested or not tested]
     if floors:
         listed = enumerate_words(f"{number(value, metric)} for {metric_symbol(metric)}" for metric, value in floors)
         sentences.append(

@@ -7,6 +7,7 @@ batch and a fit to its plateau before every epoch.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,6 +28,8 @@ from counterpoise.nn.gates import activation_sizes, forward, gate
 from counterpoise.nn.networks import EVALUATED_ROWS, Networks, Output, State, require_maskable
 from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.training import FORWARD_AND_BACKWARD
+
+LOG = logging.getLogger(__name__)
 
 Gates = dict[str, Float[Tensor, "R ..."]]
 """By name: of weights, their own shape; of the channels after activation i, `CHANNELS` + i, [R, C]."""
@@ -49,7 +52,7 @@ class GateSettings:
             after each activation and, of the last layer, one per weight: it has few, and closing them costs no
             structure. `kernels`: these, and one per kernel of every convolution: what one channel is told by another.
         reader: what γ is the price of: I of the head that is trained beside the gates, or the share of the bias that
-            the best linear reader of a batch explains.
+            the best linear reader of a batch explains, which asks for batches of far more rows than features.
         alpha, gamma: α and γ.
         lr, schedule, weight_decay: of Adam on the gates.
         temperature: the schedule of τ.
@@ -96,6 +99,13 @@ class GateTraining:
         )
         self.move = optimizer.build(self.m.values(), steps)
         features = problem.features(self.network)
+        if settings.reader == "best" and settings.batch_size <= features:
+            LOG.warning(
+                "gates: the best reader of a batch of %d rows with %d features can read any bias, so that closing gates "
+                "changes little of it; batch_size should be well above the number of features",
+                settings.batch_size,
+                features,
+            )
         self.heads = BiasHeads(len(problem.seeds), features, problem.values, settings.head, device)
         self.temperature, self.lowest, self.stalled = settings.temperature.start, torch.inf, 0
         self.operations = FORWARD_AND_BACKWARD * settings.batch_size * max(w.numel() for w in self.weights.values())
