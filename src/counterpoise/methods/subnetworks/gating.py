@@ -101,8 +101,8 @@ class GateTraining:
         features = problem.features(self.network)
         if settings.reader == "best" and settings.batch_size <= features:
             LOG.warning(
-                "gates: the best reader of a batch of %d rows with %d features can read any bias, so that closing gates "
-                "changes little of it; batch_size should be well above the number of features",
+                "gates: the best reader of a batch of %d rows with %d features can read any bias, whatever gates are "
+                "closed; batch_size should be well above the number of features",
                 settings.batch_size,
                 features,
             )
