@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -87,17 +89,17 @@ class ImageBuilder(ABC):
     accelerated: bool = True
 
     def __call__(self, outputs: int | None = None) -> Networks:
-        (seed,) = self.seeds
-        with torch.random.fork_rng(devices=[]):
-            # torch's layers draw initial weights from the global generator, whose state is put back afterwards.
-            torch.manual_seed(generator(seed, "initial weights").initial_seed())
-            module = self.module(self.outputs if outputs is None else outputs)
+        module = deepcopy(_initial(self, self.outputs if outputs is None else outputs))
+        self.begin(module)
         network = SingleNetwork(module, head=HEAD, mean=IMAGENET_MEAN, std=IMAGENET_STD)
         return network.to(self.device)
 
     @abstractmethod
     def module(self, outputs: int) -> nn.Module:
         """Return the module, images [B, 3, H, W] to logits [B, k], whose last linear layer is called `HEAD`."""
+
+    def begin(self, module: nn.Module) -> None:  # noqa: B027
+        """Put the weights in that it begins with, where they are not those that were drawn."""
 
     @property
     def device(self) -> torch.device:
@@ -106,6 +108,19 @@ class ImageBuilder(ABC):
 
     def replicate(self, r: int) -> ImageBuilder:
         return replace(self, seeds=self.seeds[r : r + 1])
+
+
+@lru_cache(maxsize=2)
+def _initial(builder: ImageBuilder, outputs: int) -> nn.Module:
+    """Return a builder's module with its initial weights, to be copied.
+
+    Methods build the network that they load their state into anew, and drawing weights takes longer than copying them.
+    """
+    (seed,) = builder.seeds
+    with torch.random.fork_rng(devices=[]):
+        # torch's layers draw initial weights from the global generator, whose state is put back afterwards.
+        torch.manual_seed(generator(seed, "initial weights").initial_seed())
+        return builder.module(outputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +140,11 @@ class ResNetBuilder(ImageBuilder):
 
     def module(self, outputs: int) -> nn.Module:
         made: nn.Module = resnet18(outputs, self.width, pooled=self.pooled)
-        if self.weights is not None:
-            _begin_with(made, Path(self.weights))
         return made
+
+    def begin(self, module: nn.Module) -> None:
+        if self.weights is not None:
+            _begin_with(module, Path(self.weights))
 
 
 @dataclass(frozen=True, kw_only=True)
