@@ -143,6 +143,17 @@ def test_probes_of_features_that_know_nothing_of_the_bias_are_at_chance(
     assert leakage(clear, b, seed=0) == leakage_elsewhere(clear[:450], b[:450], clear[450:], b[450:]) == 1
 
 
+def test_every_bias_is_erased(coloured: Coloured) -> None:
+    """No feature has any covariance with an indicator of either bias left."""
+    problem = coloured("plain", 2)
+    z = said(problem)["fit"].features
+    left = erased(problem, z, z)[0].double()
+    centred = left - left.mean(dim=0)
+    for bias, values in zip(problem.biases_of(problem.fit), problem.values, strict=True):
+        indicators = torch.nn.functional.one_hot(bias[0].long(), values).double()
+        assert (centred.T @ indicators / len(centred)).abs().max() < 1e-4 * z.std()
+
+
 class TestBank:
     SETTINGS = BankSettings(strengths=(0.0, 0.3, 10.0), epochs=20, batch_size=100, lr=0.02)
 

@@ -149,9 +149,14 @@ def _trained(
 
 
 def erased(problem: Debiasing, z: Float[Tensor, "R m d"], fitted: Float[Tensor, "R n d"]) -> Float[Tensor, "R m d"]:
-    """Return features from which the bias can no longer be read linearly (LEACE), fitted to those of `problem.fit`."""
-    _, s = problem.labels(problem.fit)
-    return fit_eraser(fitted, s)(z)
+    """Return features from which no bias can be read linearly any more (LEACE), fitted to those of `problem.fit`.
+
+    One bias after the other: what has no covariance with a bias has none after an affine map either.
+    """
+    for bias in problem.biases_of(problem.fit):
+        eraser = fit_eraser(fitted, bias)
+        z, fitted = eraser(z), eraser(fitted)
+    return z
 
 
 def logits_of(head: Factors, z: Float[Tensor, "R n d"]) -> Float[Tensor, "R n k"]:
