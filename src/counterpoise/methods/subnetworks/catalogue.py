@@ -211,7 +211,7 @@ def _information(problem: Debiasing, fitted: Output, tested: Output, settings: H
     guesses = [logits.softmax(dim=-1) for logits in heads.logits(tested.features)]
     biases = problem.biases_of(problem.test)
     each = [information(guess, b) for guess, b in zip(guesses, biases, strict=True)]
-    return torch.stack(each).mean(dim=0).double()
+    return torch.stack(each).mean(dim=0).double().clamp(min=0)  # rounding may leave less than nothing
 
 
 def _leakage(problem: Debiasing, fitted: Output, tested: Output) -> Float64[Tensor, "R"]:
