@@ -7,9 +7,6 @@ import json
 import logging
 import re
 import shutil
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,14 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-import yaml
 from PIL import Image
-from safetensors.torch import load_file
 
 from counterpoise.errors import InputError
-from counterpoise.methods.extraction import Progress
-from counterpoise.pipelines.extract_features import nodes
 
 IMAGES = 160
 TO_SAMPLES = {"to_nodes": ["data_split.encode_samples"]}
@@ -113,43 +105,3 @@ def test_a_report_shows_an_image_of_each_cell_where_asked_and_none_otherwise(run
     assert "data:image/jpeg" not in report.read_text()
     assert json.loads(report.with_name("example_images.json").read_text()) == {}
     assert "examples" not in json.loads(report.with_suffix(".json").read_text())
-
-
-def test_a_cluster_extracts_the_same_bits_through_a_run_in_which_a_worker_dies(
-    project: Any, cluster: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra 'offline-weights'")
-    catalog = yaml.safe_load((project.path / "conf" / "smoke" / "catalog.yml").read_text())
-    catalog["celeba__raw"]["options"]["images"] = IMAGES
-    project.configure("smoke", "catalog.yml", catalog)
-    backbone = {"name": "efficientnet_lite0", "shard_size": 16, "image_size": 32}  # torchvision is slow to import
-    small = {"backbones": {"probe": backbone}}
-    extraction = {"tags": ["extract_features"]}
-
-    def features() -> torch.Tensor:
-        found: torch.Tensor = load_file(project.file("04_feature/win_celeba/features.safetensors"))["features"]
-        return found
-
-    def forget() -> None:
-        shutil.rmtree(project.data / "04_feature" / "cache")
-        project.file("04_feature/win_celeba/features.safetensors").unlink()
-
-    project.run("win_celeba", params=small | {"compute": {"backend": "serial"}}, **extraction)
-    local = features()
-    assert len(local) == IMAGES
-    forget()
-
-    @contextmanager
-    def kill_one(*_: Any) -> Iterator[Callable[[Progress], None]]:
-        def advance(progress: Progress) -> None:
-            if progress.done and cluster.workers[0].poll() is None:
-                assert progress.done < progress.total
-                cluster.kill(0)
-
-        yield advance
-
-    monkeypatch.setattr(nodes, "throughput_progress", kill_one)
-    project.run("win_celeba", params=small | {"compute": {"backend": "dask", "address": cluster.address}}, **extraction)
-    assert cluster.workers[0].returncode == -signal.SIGKILL
-    assert cluster.workers[1].poll() is None
-    assert torch.equal(features(), local)
