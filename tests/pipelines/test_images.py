@@ -18,7 +18,6 @@ from PIL import Image
 
 from counterpoise.errors import InputError
 
-IMAGES = 160
 TO_SAMPLES = {"to_nodes": ["data_split.encode_samples"]}
 TO_PREDICTIONS = {"to_nodes": ["finetune.predict_test"]}
 FEWER = {"seeds": [0], "epochs": 2, "compute": {"backend": "serial"}}
