@@ -169,7 +169,7 @@ def warn_of_empty_layers(masks: Masks, name: str, seeds: Sequence[int]) -> None:
 def agreement(masks: Masks) -> Float[Tensor, "R R"]:
     """Return the intersection over union of what each two replicates prune; NaN where neither prunes anything.
 
-    What chance would give is pruned share / (2 − pruned share).
+    Two masks that prune a share p of a layer by chance agree on p / (2 − p) of what either prunes there.
     """
     pruned = torch.cat([(~mask.bool()).flatten(1).double() for mask in masks.values()], dim=1)
     both = pruned @ pruned.T
