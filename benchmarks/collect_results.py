@@ -31,16 +31,19 @@ TABLES = {
     "What pruning saves": "costs",
 }
 """Tables of reports on repairs, by title; those of a part are `how_chosen_<part>`."""
+FOUND = "Sub-networks"
+OF_SUBNETWORKS = ("accuracy", "conflicting_accuracy", "unbiased_average", "information")
 BESIDE = ("best_and_last", "critic", "costs", "mask_agreement", "pruned_layers")
 LONGEST = 40
 """Variants that a table of the page shows; a longer one is left to its file."""
 
 INTRODUCTION = """# Results
 
-Measured on real data, ten seeds, mean ± standard deviation on the test part, with what the paper prints in brackets.
+Measured on real data, mean ± standard deviation on the test part, with what the paper prints in brackets: ten seeds, and
+three where whole ResNets were trained (`alter_cifar10s`), at the CPU size of the environment `laptop`.
 The files behind each table lie beside this page, which is written by `benchmarks/collect_results.py`. What follows from
 the numbers is in [Replication](../replication.md), [The frontier](../frontier.md) and
-[Altering the weights](../altering.md).
+[Altering the weights](../altering.md), [Unbiased sub-networks](../subnetworks.md).
 
 The experiments on images ran in the environment `laptop`: the first 10,000 CelebA faces at half size, 13,224 LFW faces,
 features of EfficientNet-Lite0 at 128 pixels in float32; the paper uses ResNet-18 and all of CelebA. The attribute Heavy
@@ -58,18 +61,34 @@ def collect(experiment: Experiment) -> None:
         return
     target.mkdir(parents=True, exist_ok=True)
     summary = pd.read_csv(source / "summary.csv")
-    keep = [*METRICS, "auc", "balanced_accuracy", "leakage"]
+    keep = [*METRICS, "auc", "balanced_accuracy", "leakage", *OF_SUBNETWORKS]
     summary[summary["metric"].isin(keep)].to_csv(target / "summary.csv", index=False, float_format="%.6g")
     for name in COPIED:
         if (source / name).is_file():
             pd.read_csv(source / name).to_csv(target / name, index=False, float_format="%.6g")
     if experiment.altering is not None:
         repairs(source, target)
+    if experiment.subnetworks is not None:
+        subnetworks(source, target)
     if (source / "tolerances.csv").is_file():
         sweep = pd.read_csv(source / "tolerances.csv")
         keys = ["family", "criterion", "tolerance"]
         means = sweep.groupby(keys, sort=False)[["test_err", "test_bias", "meets"]].mean().reset_index()
         means.to_csv(target / "tolerances.csv", index=False, float_format="%.6g")
+
+
+def subnetworks(source: Path, target: Path) -> None:
+    """Write the tables of a report on sub-networks, those of all parts in one."""
+    tables = json.loads((source / "report.json").read_text())["tables"]
+    frames = {table["title"]: pd.DataFrame(table["rows"], columns=table["columns"]) for table in tables}
+    for title, name in TABLES.items():
+        if title in frames:
+            frames[title].to_csv(target / f"{name}.csv", index=False)
+    parts = {title.partition(": ")[2]: frame for title, frame in frames.items() if title.startswith(FOUND)}
+    for part, frame in parts.items():
+        if part:
+            frame.insert(0, "Part", part)
+    pd.concat(parts.values()).to_csv(target / "subnetworks.csv", index=False)
 
 
 def repairs(source: Path, target: Path) -> None:
@@ -114,8 +133,9 @@ def section(experiment: Experiment) -> str:
     summary = pd.read_csv(folder / "summary.csv")
     lines = [f"## `{experiment.name}`", "", experiment.title, ""]
     variants = list(dict.fromkeys(summary["variant"]))
-    if experiment.altering is not None:
-        table = pd.read_csv(folder / "repairs.csv", dtype=str, keep_default_na=False)
+    if experiment.altering is not None or experiment.subnetworks is not None:
+        shown = "repairs.csv" if experiment.subnetworks is None else "subnetworks.csv"
+        table = pd.read_csv(folder / shown, dtype=str, keep_default_na=False)
         escaped = [[cell.replace("|", "\\|") for cell in row] for row in [list(table), *table.to_numpy().tolist()]]
         lines += ["| " + " | ".join(escaped[0]) + " |", "|" + "---|" * table.shape[1]]
         lines += ["| " + " | ".join(row) + " |" for row in escaped[1:]]
