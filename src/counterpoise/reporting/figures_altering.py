@@ -195,7 +195,7 @@ def repair_curves(curves: pd.DataFrame, repairs: pd.DataFrame, objectives: Objec
     for place, part in enumerate(parts, start=1):
         objective = objective_of(part, objectives)
         titles = {
-            "judgement": "Φ",
+            "judgement": "Φ, or how far beyond the bound",
             "bias": gap_label(objective["bias"]),
             "performance": metric_label(objective["performance"]),
         }

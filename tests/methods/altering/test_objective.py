@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.methods.altering.objective import THRESHOLDS, Objective, fairness_loss, judge, soft_bias
+from counterpoise.methods.altering.objective import THRESHOLDS, Judged, Objective, fairness_loss, judge, soft_bias
 from counterpoise.methods.altering.task import Task
 from counterpoise.methods.outputs import decide, scores, task_loss
 
@@ -178,3 +178,14 @@ def test_a_class_that_is_never_predicted_is_within_no_tolerance() -> None:
     assert judged.bias.isnan().all()
     assert judged.phi.tolist() == [0.0]
     assert judged.performance.tolist() == pytest.approx([4 / 6])
+
+
+def test_where_nothing_is_within_the_bound_what_comes_nearest_is_preferred() -> None:
+    """Within it Φ decides alone; a bias that is undefined comes last."""
+    objective = Objective(bias="mean_bias", performance="accuracy", classes=3)
+    bias = torch.tensor([0.02, -0.01, 0.08, -0.3, torch.nan], dtype=torch.float64)
+    performance = torch.tensor([0.6, 0.5, 0.9, 0.95, 0.99], dtype=torch.float64)
+    phi = performance.where(bias.abs() < objective.bound, 0)
+    found = Judged(phi, performance, bias, torch.full_like(bias, torch.nan)).preference(objective)
+    torch.testing.assert_close(found[:4], torch.tensor([0.6, 0.5, -0.05, -0.27], dtype=torch.float64))
+    assert found.argsort(descending=True).tolist() == [0, 1, 2, 3, 4]

@@ -57,7 +57,7 @@ def _train(
     def figures() -> Figures:
         masks = trainee.masks()
         judged = task.judged(trainee.network, task.select, masked(trainee.network.weights(), masks))
-        return {**validation_figures(judged), "pruned": pruned_share(masks)}
+        return {**validation_figures(task.objective, judged), "pruned": pruned_share(masks)}
 
     trained = task.train(
         trainee,

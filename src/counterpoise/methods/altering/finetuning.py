@@ -66,7 +66,9 @@ def finetune_adversarially(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         rows=task.fit,
-        figures=lambda: validation_figures(task.judged(trainee.network, task.select, trainee.effective())),
+        figures=lambda: validation_figures(
+            task.objective, task.judged(trainee.network, task.select, trainee.effective())
+        ),
         whole_batches=True,
     )
 
@@ -108,7 +110,7 @@ def direct_penalty(task: Task, name: str, settings: Penalty) -> list[Repaired]:
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         rows=task.fit,
-        figures=lambda: validation_figures(task.judged(trainee.network, task.select)),
+        figures=lambda: validation_figures(task.objective, task.judged(trainee.network, task.select)),
     )
     return both_epochs(task, name, trained)
 

@@ -119,7 +119,7 @@ def train(task: Task, name: str, settings: InProcessing, trainee: FromScratch) -
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         rows=task.pretrain,
-        figures=lambda: validation_figures(task.judged(trainee.network, task.validation)),
+        figures=lambda: validation_figures(task.objective, task.judged(trainee.network, task.validation)),
         whole_batches=True,
     )
     return both_epochs(task, name, trained, rows=task.validation)

@@ -52,18 +52,18 @@ def layerwise_optimization(task: Task, name: str, settings: Layerwise) -> list[R
     """
     network = task.network()
     best = network.copied()
-    highest = start = task.judged(network, task.validation).phi
+    highest = start = task.judged(network, task.validation).preference(task.objective)
     moved = torch.zeros_like(highest, dtype=torch.int64)
     parameters = [known for known, _ in network.named_parameters()][-settings.tensors :]
     for number, parameter in enumerate(parameters, start=1):
         search = _Search(task, f"{name}: {parameter}", task.base[parameter], settings, start)
         for _ in range(settings.calls if search.is_possible else 0):
             network.load(task.base | {parameter: search.propose()})
-            phi = task.judged(network, task.validation).phi
-            search.learn(phi)
-            better = phi > highest
+            value = task.judged(network, task.validation).preference(task.objective)
+            search.learn(value)
+            better = value > highest
             keep(best, network.state(), better)
-            highest, moved = torch.where(better, phi, highest), torch.where(better, number, moved)
+            highest, moved = torch.where(better, value, highest), torch.where(better, number, moved)
         task.progress(name, number, len(parameters))
     return [repaired(task, name, best, rows=task.validation, facts={"tensor": moved})]
 

@@ -75,6 +75,15 @@ class Judged:
     bias: Float64[Tensor, "R"]
     threshold: Float64[Tensor, "R"]
 
+    def preference(self, objective: Objective) -> Float64[Tensor, "R"]:
+        """Return what of two models is chosen by: Φ and, where it is 0, how far the bias is beyond its bound, below 0.
+
+        With a threshold some model is always within the bound. With many classes there may be none, and the paper does
+        not say what is chosen then; a bias that is undefined, of a class that is never predicted, comes last.
+        """
+        beyond = (self.bias.abs() - objective.bound).nan_to_num(nan=1.0)
+        return torch.where(self.phi > 0, self.phi, -beyond.clamp(min=0))
+
 
 def soft_bias(
     bias: Bias, logits: Float[Tensor, "R B k"], y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]

@@ -47,10 +47,10 @@ def random_perturbation(task: Task, name: str, settings: Perturbation) -> list[R
     chosen = torch.zeros(len(drawn), dtype=torch.int64)
     for trial in range(1, settings.trials + 1):
         network.load(task.base | perturbed(parameters, settings.spread, drawn))
-        phi = task.judged(network, task.validation).phi
-        better = phi > highest
+        value = task.judged(network, task.validation).preference(task.objective)
+        better = value > highest
         keep(best, network.state(), better)
-        highest, chosen = torch.where(better, phi, highest), torch.where(better, trial, chosen)
+        highest, chosen = torch.where(better, value, highest), torch.where(better, trial, chosen)
         task.progress(name, trial, settings.trials)
     return [repaired(task, name, best, rows=task.validation, facts={"trial": chosen})]
 

@@ -52,9 +52,9 @@ class Task(Problem):
         return judge(self.objective, score, *self.labels(rows), **options)
 
 
-def validation_figures(judged: Judged) -> Figures:
-    """Return what is followed over the epochs of a repair; Φ is what an epoch is chosen by."""
-    return {"judgement": judged.phi, "performance": judged.performance, "bias": judged.bias}
+def validation_figures(objective: Objective, judged: Judged) -> Figures:
+    """Return what is followed over the epochs of a repair; an epoch is chosen by Φ."""
+    return {"judgement": judged.preference(objective), "performance": judged.performance, "bias": judged.bias}
 
 
 @dataclass(frozen=True)
