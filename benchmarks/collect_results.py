@@ -39,8 +39,8 @@ LONGEST = 40
 
 INTRODUCTION = """# Results
 
-Measured on real data, mean ± standard deviation on the test part, with what the paper prints in brackets: ten seeds, and
-three where whole ResNets were trained (`alter_cifar10s`), at the CPU size of the environment `laptop`.
+Measured on real data, mean ± standard deviation on the test part, with what the paper prints in brackets: ten seeds,
+and three where whole ResNets were trained (`alter_cifar10s`), at the CPU size of the environment `laptop`.
 The files behind each table lie beside this page, which is written by `benchmarks/collect_results.py`. What follows from
 the numbers is in [Replication](../replication.md), [The frontier](../frontier.md) and
 [Altering the weights](../altering.md), [Unbiased sub-networks](../subnetworks.md).
@@ -61,7 +61,9 @@ def collect(experiment: Experiment) -> None:
         return
     target.mkdir(parents=True, exist_ok=True)
     summary = pd.read_csv(source / "summary.csv")
-    keep = [*METRICS, "auc", "balanced_accuracy", "leakage", *OF_SUBNETWORKS]
+    keep = [*METRICS, "auc", "balanced_accuracy", "leakage"]
+    if experiment.subnetworks is not None:
+        keep += OF_SUBNETWORKS
     summary[summary["metric"].isin(keep)].to_csv(target / "summary.csv", index=False, float_format="%.6g")
     for name in COPIED:
         if (source / name).is_file():
