@@ -62,7 +62,9 @@ def make_task(seeds: Sequence[int] = (0, 1, 5), classes: int = 2, bias: str = "s
         epochs=EPOCHS,
         batch_size=BATCH,
         rows=task.pretrain,
-        figures=lambda: validation_figures(task.objective, task.judged(trainee.network, task.select, aim="performance")),
+        figures=lambda: validation_figures(
+            task.objective, task.judged(trainee.network, task.select, aim="performance")
+        ),
     )
     fields = {field: getattr(task, field) for field in ("build", "examples", "objective", "seeds")}
     return Task(base=trained.last, **rows, **fields)
