@@ -5,13 +5,11 @@ The defaults are those of the dataclasses in `counterpoise.methods.altering`, to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from counterpoise.errors import suggest
-from counterpoise.params_data import Count, Positive, Settings, Share
+from counterpoise.params_data import Count, Positive, Settings, Share, of_kind
 
 NotNegative = Annotated[float, Field(ge=0)]
 Inside = Annotated[float, Field(gt=0, lt=1)]
@@ -57,17 +55,9 @@ ConvNet = ResNet | PlainConvNet | PixelPerceptron
 
 
 def image_network(value: Any) -> Any:
-    """Read a block of `convnets` as the kind that its `architecture` names, a ResNet-18 by default.
-
-    So that a mistake is reported for that kind alone.
-    """
-    if not isinstance(value, Mapping):
-        return value
+    """Read a block of `convnets` as the kind that its `architecture` names, a ResNet-18 by default."""
     kinds: dict[str, type[Settings]] = {"resnet18": ResNet, "plain": PlainConvNet, "perceptron": PixelPerceptron}
-    name = value.get("architecture", "resnet18")
-    if name not in kinds:
-        raise ValueError(f"architecture is {name!r}{suggest(str(name), kinds)}")
-    return kinds[name].model_validate(value)
+    return of_kind(value, "architecture", kinds, default="resnet18")
 
 
 class ObjectiveSettings(Settings):

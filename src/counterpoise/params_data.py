@@ -27,6 +27,16 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
+def of_kind(value: Any, key: str, kinds: Mapping[str, type[Settings]], *, default: str) -> Any:
+    """Read a block as the kind that its `key` names, so that a mistake is reported for that kind alone."""
+    if not isinstance(value, Mapping):
+        return value
+    name = value.get(key, default)
+    if name not in kinds:
+        raise ValueError(f"{key} is {name!r}{suggest(str(name), kinds)}")
+    return kinds[name].model_validate(value)
+
+
 class Split(Settings):
     """How rows are shared out: fractions for pretraining and for the new task, whose parts are given in any unit."""
 
@@ -130,13 +140,7 @@ SCHEMES: dict[str, type[Settings]] = {
 
 
 def _split(value: Any) -> Any:
-    """Read a split as the form that its `scheme` names, so that a mistake is reported for that form alone."""
-    if not isinstance(value, Mapping):
-        return value
-    scheme = value.get("scheme", "shares")
-    if scheme not in SCHEMES:
-        raise ValueError(f"scheme is {scheme!r}{suggest(scheme, SCHEMES)}")
-    return SCHEMES[scheme].model_validate(value)
+    return of_kind(value, "scheme", SCHEMES, default="shares")
 
 
 class Dataset(Settings):

@@ -5,14 +5,12 @@ The defaults are those of the dataclasses in `counterpoise.methods.subnetworks`,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from counterpoise.errors import suggest
-from counterpoise.params_data import Count, Positive, Settings, Share
+from counterpoise.params_data import Count, Positive, Settings, Share, of_kind
 
 NotNegative = Annotated[float, Field(ge=0)]
 Inside = Annotated[float, Field(gt=0, lt=1)]
@@ -64,13 +62,7 @@ SCHEDULES: dict[str, type[Settings]] = {
 
 
 def _schedule(value: Any) -> Any:
-    """Read a schedule as the kind it names, so that a mistake is reported for that kind alone."""
-    if not isinstance(value, Mapping):
-        return value
-    kind = value.get("kind", "geometric")
-    if kind not in SCHEDULES:
-        raise ValueError(f"kind is {kind!r}{suggest(str(kind), SCHEDULES)}")
-    return SCHEDULES[kind].model_validate(value)
+    return of_kind(value, "kind", SCHEDULES, default="geometric")
 
 
 class GateParameters(Settings):
