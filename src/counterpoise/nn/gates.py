@@ -83,11 +83,14 @@ def activation_sizes(network: Networks, x: Shaped[Tensor, "1 B 3 H W"]) -> list[
 
 @contextmanager
 def gated_channels(network: Networks, gates: ChannelGates) -> Iterator[None]:
-    """Multiply the channels of every activation by their gates in all passes inside this context.
+    """Multiply the channels of every activation by their gates, if there are any, in all passes inside this context.
 
     After the activation, not before: in front of a frozen batch norm a closed channel would not be silent but say what
     the norm makes of zeros.
     """
+    if not gates:
+        yield
+        return
     remaining: list[Tensor] = []
 
     def begin(*_: Any) -> None:
@@ -112,7 +115,5 @@ def forward(
     channels: ChannelGates = (),
 ) -> Output:
     """Evaluate a batch with weights in the place of the network's own and, if there are any, gated channels."""
-    if not channels:
-        return network(x, weights)
     with gated_channels(network, channels):
         return network(x, weights)

@@ -14,6 +14,7 @@ from torch.nn.functional import one_hot
 from counterpoise.errors import InputError
 from counterpoise.methods.subnetworks.heads import HeadSettings
 from counterpoise.methods.subnetworks.problem import Debiasing, require_learnt
+from counterpoise.methods.tuning import features_of
 from counterpoise.nn.builders import PixelPerceptronBuilder
 from counterpoise.nn.networks import evaluate
 
@@ -140,5 +141,5 @@ def test_a_bias_with_one_value_is_refused(coloured: Coloured) -> None:
 
 
 def test_features_are_counted_where_the_last_layer_sees_them(coloured: Coloured) -> None:
-    assert coloured("plain").features(coloured("plain").network().eval()) == 16
-    assert goes_by_colour(coloured()).features(goes_by_colour(coloured()).network()) == 3
+    for problem, expected in ((coloured("plain"), 16), (goes_by_colour(coloured()), 3)):
+        assert features_of(problem.network(), problem.examples, problem.pretrain) == expected

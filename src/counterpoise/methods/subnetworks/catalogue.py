@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from counterpoise.errors import InputError, suggest
-from counterpoise.fairness import information, leakage_elsewhere
+from counterpoise.fairness import leakage_elsewhere
 from counterpoise.methods.masks import magnitude_masks, random_masks
 from counterpoise.methods.outputs import decisions, scores
 from counterpoise.methods.subnetworks import lastlayer
@@ -208,10 +208,8 @@ def _information(problem: Debiasing, fitted: Output, tested: Output, settings: H
     """Return I on the test rows of a head that was fitted to its plateau; the mean over the biases."""
     heads = BiasHeads(len(fitted.features), fitted.features.shape[-1], problem.values, settings, torch.device("cpu"))
     heads.fit(fitted.features, problem.biases_of(problem.fit))
-    guesses = [logits.softmax(dim=-1) for logits in heads.logits(tested.features)]
-    biases = problem.biases_of(problem.test)
-    each = [information(guess, b) for guess, b in zip(guesses, biases, strict=True)]
-    return torch.stack(each).mean(dim=0).double().clamp(min=0)  # rounding may leave less than nothing
+    found = heads.information(tested.features, problem.biases_of(problem.test))
+    return found.double().clamp(min=0)  # rounding may leave less than nothing
 
 
 def _leakage(problem: Debiasing, fitted: Output, tested: Output) -> Float64[Tensor, "R"]:

@@ -16,16 +16,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.fairness import information
 from counterpoise.methods.outputs import decisions, task_loss
 from counterpoise.methods.subnetworks.heads import BiasHeads, HeadSettings
 from counterpoise.methods.subnetworks.information import readable_share
 from counterpoise.methods.subnetworks.problem import Debiasing
 from counterpoise.methods.subnetworks.schedules import Geometric, Schedule
-from counterpoise.methods.tuning import under
+from counterpoise.methods.tuning import features_of, under
 from counterpoise.nn.epochs import Figures
-from counterpoise.nn.gates import activation_sizes, forward, gate
-from counterpoise.nn.networks import EVALUATED_ROWS, Networks, Output, State, require_maskable
+from counterpoise.nn.gates import activation_sizes, forward, gate, gated_channels
+from counterpoise.nn.networks import Networks, Output, State, evaluate, require_maskable
 from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.training import FORWARD_AND_BACKWARD
 
@@ -98,7 +97,7 @@ class GateTraining:
             lr=settings.lr, weight_decay=settings.weight_decay, schedule=settings.schedule, fused=True
         )
         self.move = optimizer.build(self.m.values(), steps)
-        features = problem.features(self.network)
+        features = features_of(self.network, problem.examples, problem.pretrain)
         if settings.reader == "best" and settings.batch_size <= features:
             LOG.warning(
                 "gates: the best reader of a batch of %d rows with %d features can read any bias, whatever gates are "
@@ -137,11 +136,9 @@ class GateTraining:
 
     def told(self, z: Float[Tensor, "R B d"], biases: Int[Tensor, "K R B"]) -> Float[Tensor, "R"]:
         """Return what is said of the biases, their mean; gradients reach z."""
-        if self.settings.reader == "best":
-            each = [readable_share(z, b, count) for b, count in zip(biases, self.problem.values, strict=True)]
-        else:
-            guesses = [logits.softmax(dim=-1) for logits in self.heads.logits(z)]
-            each = [information(guess, b) for guess, b in zip(guesses, biases, strict=True)]
+        if self.settings.reader == "head":
+            return self.heads.information(z, biases)
+        each = [readable_share(z, b, count) for b, count in zip(biases, self.problem.values, strict=True)]
         return torch.stack(each).mean(dim=0)
 
     def opened(self, *, hard: bool) -> Gates:
@@ -236,22 +233,22 @@ def gate_shapes(problem: Debiasing, network: Networks, granularity: Granularity)
 
 def gated_forward(network: Networks, weights: State, x: Tensor, opened: Gates) -> Output:
     """Evaluate a batch of a frozen network with gates."""
-    of_weights = {name: weights[name] * own for name, own in opened.items() if not name.startswith(CHANNELS)}
-    of_channels = [own[0] for name, own in opened.items() if name.startswith(CHANNELS)]
-    return forward(network, x, of_weights, of_channels)
+    return forward(network, x, *_gated(weights, opened))
 
 
 @torch.no_grad()
 def evaluate_gated(problem: Debiasing, network: Networks, rows: Int[Tensor, "R n"], opened: Gates | State) -> Output:
     """Return what a gated network says of rows, on the CPU; gates may be bools."""
-    network.eval()
-    weights = network.weights()
     given = {name: own.to(network.device).float() for name, own in opened.items()}
-    parts = [
-        gated_forward(network, weights, problem.examples.take(part)[0].to(network.device), given)
-        for part in rows.split(EVALUATED_ROWS, dim=1)
-    ]
-    return Output(*(torch.cat([part.cpu() for part in each], dim=1) for each in zip(*parts, strict=True)))
+    of_weights, of_channels = _gated(network.weights(), given)
+    with gated_channels(network, of_channels):
+        return evaluate(network, problem.examples, rows, of_weights)
+
+
+def _gated(weights: State, opened: Gates) -> tuple[State, list[Tensor]]:
+    """Return the weights that gates leave, and the gates of the channels."""
+    of_weights = {name: weights[name] * own for name, own in opened.items() if not name.startswith(CHANNELS)}
+    return of_weights, [own[0] for name, own in opened.items() if name.startswith(CHANNELS)]
 
 
 def closed_share(opened: dict[str, Bool[Tensor, "R ..."]] | State) -> Float[Tensor, "R"]:

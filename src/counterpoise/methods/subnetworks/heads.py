@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from counterpoise.fairness import information
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.tuning import under
 from counterpoise.nn.linalg import affine
@@ -62,6 +63,11 @@ class BiasHeads:
         """Return each head's logits; gradients reach z and not the heads."""
         heads = zip(self.weights, self.biases, strict=True)
         return [affine(z, weight.detach(), bias.detach()) for weight, bias in heads]
+
+    def information(self, z: Float[Tensor, "R B d"], biases: Int[Tensor, "K R B"]) -> Float[Tensor, "R"]:
+        """Return what the heads' guesses say of the biases, the mean over them; gradients reach z and not the heads."""
+        guesses = [logits.softmax(dim=-1) for logits in self.logits(z)]
+        return torch.stack([information(guess, b) for guess, b in zip(guesses, biases, strict=True)]).mean(dim=0)
 
     def step(self, z: Float[Tensor, "R B d"], biases: Int[Tensor, "K R B"]) -> Float[Tensor, "R"]:
         """Take one step on a batch and return its cross-entropy, summed over the biases."""

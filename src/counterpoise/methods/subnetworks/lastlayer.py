@@ -12,10 +12,11 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 from torch.nn.functional import pad
 
-from counterpoise.fairness import accuracy, confusion_counts
+from counterpoise.fairness import confusion_counts, err
+from counterpoise.fairness.selection import choose
 from counterpoise.methods.erasure import fit_eraser
 from counterpoise.methods.fisher import group_fisher, importance
-from counterpoise.methods.penalties import cross_entropy, penalized
+from counterpoise.methods.penalties import cross_entropy, largest_gap, penalized
 from counterpoise.methods.subnetworks.problem import Debiasing
 from counterpoise.methods.variants import Variant
 from counterpoise.nn import Examples, Factors, HeadBank, Optimizer, fit
@@ -105,9 +106,8 @@ def frontier(
     y, s = problem.labels(problem.select)
     said = torch.stack([logits_of(heads[name], z[:, problem.fit.shape[1] :]).argmax(dim=-1)[0] for name in names])
     counts = confusion_counts(y[0], said, s[0], groups=problem.values[0], classes=problem.classes)
-    gap, right = recognition_gap(counts), accuracy(counts)
-    rank = torch.where(gap <= settings.tolerance, -right, 1 + gap)
-    return heads[names[int(rank.argmin())]]
+    chosen, _ = choose(err(counts).unsqueeze(0), recognition_gap(counts).unsqueeze(0), settings.tolerance)
+    return heads[names[int(chosen)]]
 
 
 def recognition_gap(counts: Int64[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
@@ -116,9 +116,8 @@ def recognition_gap(counts: Int64[Tensor, "*batch G k k"]) -> Float64[Tensor, "*
     A cell without rows takes no part in it.
     """
     rows = counts.sum(dim=-1)
-    share = counts.diagonal(dim1=-2, dim2=-1) / rows.clamp(min=1)
-    gap = share.masked_fill(rows == 0, 0).amax(dim=-2) - share.masked_fill(rows == 0, 1).amin(dim=-2)
-    return gap.clamp(min=0).mean(dim=-1).double()
+    share = counts.diagonal(dim1=-2, dim2=-1).double() / rows.clamp(min=1)
+    return largest_gap(share.mT, rows.mT > 0).mean(dim=-1)
 
 
 def _trained(

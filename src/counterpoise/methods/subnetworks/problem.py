@@ -12,11 +12,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.fairness import aligned_value, information
+from counterpoise.fairness import aligned_value
 from counterpoise.methods.outputs import decisions
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.subnetworks.heads import BiasHeads, HeadSettings
-from counterpoise.nn.networks import Networks, evaluate
+from counterpoise.nn.networks import evaluate
 
 LOG = logging.getLogger(__name__)
 
@@ -66,21 +66,12 @@ class Debiasing(Problem):
             found.append(bias.take(rows) != aligned.gather(1, y.long()))
         return torch.stack(found)
 
-    def features(self, network: Networks) -> int:
-        """Return d, how many features the last layer of a network sees."""
-        x, _, _ = self.examples.take(self.pretrain[:, :1])
-        with torch.no_grad():
-            return network(x.to(network.device)).features.shape[-1]
-
     def told(self, z: Float[Tensor, "R n d"], rows: Int[Tensor, "R n"], settings: HeadSettings) -> Float[Tensor, "R"]:
         """Return I of a head that is fitted to one half of the rows and read on the other, the mean over the biases."""
         half, biases = z.shape[1] // 2, self.biases_of(rows)
         heads = BiasHeads(len(z), z.shape[-1], self.values, settings, z.device)
         heads.fit(z[:, :half], biases[:, :, :half])
-        guesses = [logits.softmax(dim=-1) for logits in heads.logits(z[:, half:])]
-        return torch.stack([information(guess, b) for guess, b in zip(guesses, biases[:, :, half:], strict=True)]).mean(
-            dim=0
-        )
+        return heads.information(z[:, half:], biases[:, :, half:])
 
 
 def require_learnt(problem: Debiasing, *, accept: bool) -> None:
