@@ -59,3 +59,19 @@ def predictions_of(
     }
     frame = pd.DataFrame(columns).assign(method=method, variant=variant, seed=seed, split="test")
     return frame[list(COLUMNS)]
+
+
+def predictions_of_whole(
+    data: Examples,
+    method: str,
+    variant: str,
+    seeds: Sequence[int],
+    members: Int[Tensor, "R n"],
+    score: Float[Tensor, "R n k"],
+    prediction: Integer[Tensor, "R n"],
+) -> list[pd.DataFrame]:
+    """Return what whole networks have said, seed by seed; of many classes the score is that of the likeliest."""
+    own = score.amax(dim=-1) if score.shape[-1] > 1 else score.squeeze(-1)
+    return [
+        predictions_of(data, method, variant, seed, members[r], own[r], prediction[r]) for r, seed in enumerate(seeds)
+    ]

@@ -25,8 +25,8 @@ from counterpoise.nn.networks import Weights
 from counterpoise.params import Compute, Dataset, Seeds
 from counterpoise.params_altering import Altering, ObjectiveSettings
 from counterpoise.pipelines.arrays import origin
-from counterpoise.pipelines.predictions import predictions_of
-from counterpoise.pipelines.whole_networks import forget, problem_of, run
+from counterpoise.pipelines.predictions import predictions_of_whole
+from counterpoise.pipelines.whole_networks import epochs_of, forget, learning_curves, problem_of, run
 from counterpoise.reporting.wording import LAST
 from counterpoise.storage import Checkpoint, as_header
 
@@ -118,16 +118,13 @@ def node_inputs(*, images: bool, also: Sequence[str] = ()) -> list[str]:
 
 def frames(task: Task, results: Sequence[Repaired]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return the contract's predictions, one row per variant and seed of how it was chosen, and the learning curves."""
-    predictions, choices, curves = [], [], []
+    predictions, choices = [], []
     for result in results:
         method = result.name.removesuffix(LAST)
-        many = result.score.shape[-1] > 1
-        score = result.score.amax(dim=-1) if many else result.score.squeeze(-1)
-        epochs = [figure.shape[1] for figure in result.curves.values()][:1]
+        predictions += predictions_of_whole(
+            task.examples, method, result.name, task.seeds, task.test, result.score, result.prediction
+        )
         for r, seed in enumerate(task.seeds):
-            predictions.append(
-                predictions_of(task.examples, method, result.name, seed, task.test[r], score[r], result.prediction[r])
-            )
             judged = result.judged
             choices.append(
                 {
@@ -136,7 +133,7 @@ def frames(task: Task, results: Sequence[Repaired]) -> tuple[pd.DataFrame, pd.Da
                     "seed": seed,
                     "threshold": float(judged.threshold[r]),
                     "epoch": None if result.epoch is None else int(result.epoch[r]),
-                    "epochs": epochs[0] if epochs else None,
+                    "epochs": epochs_of(result),
                     "phi": float(judged.phi[r]),
                     "performance": float(judged.performance[r]),
                     "bias": float(judged.bias[r]),
@@ -146,16 +143,8 @@ def frames(task: Task, results: Sequence[Repaired]) -> tuple[pd.DataFrame, pd.Da
                     "needs_group": method in NEEDS_GROUP,
                 }
             )
-            curves += [
-                pd.DataFrame({"epoch": range(1, values.shape[1] + 1), "value": values[r].numpy()}).assign(
-                    variant=result.name, seed=seed, figure=figure
-                )
-                for figure, values in result.curves.items()
-            ]
-    columns = ["variant", "seed", "epoch", "figure", "value"]
-    followed = pd.concat(curves, ignore_index=True)[columns] if curves else pd.DataFrame(columns=columns)
     table = pd.DataFrame(choices).astype({"epoch": "Int64", "epochs": "Int64", "threshold": "float64"})
-    return pd.concat(predictions, ignore_index=True), table, followed
+    return pd.concat(predictions, ignore_index=True), table, learning_curves(results, task.seeds)
 
 
 def _fact(result: Repaired, name: str, r: int) -> float | None:
@@ -173,12 +162,6 @@ def networks(results: Sequence[Repaired], pretrained: Checkpoint, **header: Any)
     variants = {result.name: {"method": result.name} for result in kept}
     known = {name: pretrained.header[name] for name in ("architecture", "network")}
     return Checkpoint(tensors, as_header(variants=variants, **known, **origin(pretrained), **header))
-
-
-def network_of(tensors: Mapping[str, Tensor], variant: str) -> dict[str, Tensor]:
-    """Return the parameters [R, ...] of one of the variants that `networks` has put together."""
-    under = f"{variant}."
-    return {name.removeprefix(under): tensor for name, tensor in tensors.items() if name.startswith(under)}
 
 
 def write_masks(masks: Mapping[str, Mapping[str, Tensor]], pretrained: Checkpoint) -> Checkpoint:

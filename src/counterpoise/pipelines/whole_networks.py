@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from counterpoise.methods.problem import Problem
@@ -155,6 +155,38 @@ def _replicate_of(argument: Any, position: int) -> Any:
         kind: {name: tensor[position : position + 1] for name, tensor in masks.items()}
         for kind, masks in argument.items()
     }
+
+
+@runtime_checkable
+class Followed(Protocol):
+    """What a method has made of the networks, as far as its training was followed."""
+
+    @property
+    def name(self) -> str:
+        """The variant's."""
+
+    @property
+    def curves(self) -> Mapping[str, Float64[Tensor, "R E"]]:
+        """Figures of every epoch, by name."""
+
+
+def learning_curves(results: Sequence[Followed], seeds: Sequence[int]) -> pd.DataFrame:
+    """Return `variant, seed, epoch, figure, value` of every epoch of every training."""
+    curves = [
+        pd.DataFrame({"epoch": range(1, values.shape[1] + 1), "value": values[r].numpy()}).assign(
+            variant=result.name, seed=seed, figure=figure
+        )
+        for result in results
+        for r, seed in enumerate(seeds)
+        for figure, values in result.curves.items()
+    ]
+    columns = ["variant", "seed", "epoch", "figure", "value"]
+    return pd.concat(curves, ignore_index=True)[columns] if curves else pd.DataFrame(columns=columns)
+
+
+def epochs_of(result: Followed) -> int | None:
+    """Return how many epochs a training had; None where nothing was trained."""
+    return next((values.shape[1] for values in result.curves.values()), None)
 
 
 def forget(task: Problem) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from counterpoise.methods.tuning import under
 from counterpoise.nn.networks import Networks, require_fitting
 from counterpoise.params import Compute, Dataset, Seeds
 from counterpoise.params_altering import Altering, ObjectiveSettings
@@ -88,7 +89,7 @@ def compact_networks(
     def pruned_of(r: int, single: Networks) -> Iterator[Pruned]:
         known = chosen[chosen["seed"] == seeds.root[r]]
         for method, variant, threshold in zip(known["method"], known["variant"], known["threshold"], strict=True):
-            own = repairs.network_of(tensors, variant)
+            own = under(variant, tensors)
             yield Pruned(method, variant, threshold, {name: tensor[r : r + 1] for name, tensor in own.items()})
 
     return compact_pruned(builder, seeds, x, rows(splits, "test"), pruned_of, dataset, pretrained, columns)

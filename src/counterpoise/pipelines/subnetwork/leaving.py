@@ -15,12 +15,12 @@ from counterpoise.methods.outputs import decisions
 from counterpoise.methods.subnetworks.catalogue import VANILLA
 from counterpoise.methods.subnetworks.merging import merged
 from counterpoise.methods.subnetworks.problem import Debiasing
+from counterpoise.methods.tuning import under
 from counterpoise.nn.gradcam import explained, method_for
 from counterpoise.nn.networks import Networks, SingleNetwork, State, evaluate
 from counterpoise.params import Dataset, Seeds
 from counterpoise.pipelines.arrays import origin, require_seeds, rows
 from counterpoise.pipelines.compacting import Pruned, compact_pruned
-from counterpoise.pipelines.repairs import network_of
 from counterpoise.pipelines.subnetwork.nodes import biased
 from counterpoise.pipelines.whole_networks import inputs, problem_of, resting_builder
 from counterpoise.storage import Checkpoint, as_header
@@ -79,7 +79,7 @@ def state_of(
     if variant == VANILLA:
         return vanilla
     single.load(vanilla)
-    opened = {name: gates[r : r + 1] for name, gates in network_of(subnetworks.tensors, variant).items()}
+    opened = {name: gates[r : r + 1] for name, gates in under(variant, subnetworks.tensors).items()}
     return merged(single, opened, x)
 
 

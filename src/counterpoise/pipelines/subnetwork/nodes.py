@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from counterpoise.methods.subnetworks.problem import Debiasing, require_learnt
 from counterpoise.params import Compute, Dataset, Seeds
 from counterpoise.params_subnetworks import GateParameters, Subnetworks
 from counterpoise.pipelines.arrays import origin
-from counterpoise.pipelines.predictions import predictions_of
-from counterpoise.pipelines.whole_networks import forget, problem_of, run
+from counterpoise.pipelines.predictions import predictions_of_whole
+from counterpoise.pipelines.whole_networks import epochs_of, forget, learning_curves, problem_of, run
 from counterpoise.storage import Checkpoint, as_header
 
 LOG = logging.getLogger(__name__)
@@ -57,12 +58,16 @@ def extract_subnetworks(
     arguments = (subnetworks.methods, settings, subnetworks.accept_vanilla)
     results = catalogue.join(run(own, _of_replicate, arguments, compute, "sub-networks"))
     forget(own)
+    said = [
+        predictions_of_whole(own.examples, found.name, found.name, own.seeds, own.test, found.score, found.prediction)
+        for found in results
+    ]
     return (
         _checkpoint(results, pretrained),
-        _predictions(own, results),
+        pd.concat(chain.from_iterable(said), ignore_index=True),
         _extractions(own, results, len(dataset.classes)),
         _layers(own, results),
-        _curves(own, results),
+        learning_curves(results, own.seeds).dropna(ignore_index=True),  # of epochs that were not needed
     )
 
 
@@ -116,19 +121,6 @@ def _checkpoint(results: Sequence[Extracted], pretrained: Checkpoint) -> Checkpo
     return Checkpoint(tensors, as_header(variants=variants, **known, **origin(pretrained)))
 
 
-def _predictions(problem: Debiasing, results: Sequence[Extracted]) -> pd.DataFrame:
-    frames = []
-    for result in results:
-        score = result.score.amax(dim=-1) if result.score.shape[-1] > 1 else result.score.squeeze(-1)
-        frames += [
-            predictions_of(
-                problem.examples, result.name, result.name, seed, problem.test[r], score[r], result.prediction[r]
-            )
-            for r, seed in enumerate(problem.seeds)
-        ]
-    return pd.concat(frames, ignore_index=True)
-
-
 def _extractions(problem: Debiasing, results: Sequence[Extracted], classes: int) -> pd.DataFrame:
     """Return `method, variant, seed, epoch, epochs, sparsity` and what is left of the bias on the test rows."""
     y, _ = problem.labels(problem.test)
@@ -139,7 +131,6 @@ def _extractions(problem: Debiasing, results: Sequence[Extracted], classes: int)
             "conflicting_accuracy": conflicting_accuracy(y, result.prediction, conflicting.any(dim=0)),
             "unbiased_average": unbiased_average(y, result.prediction, conflicting),
         }
-        epochs = [curve.shape[1] for curve in result.curves.values()][:1]
         for r, seed in enumerate(problem.seeds):
             known = {name: float(figure[r]) for name, figure in (result.figures | right).items()}
             made.append(
@@ -148,7 +139,7 @@ def _extractions(problem: Debiasing, results: Sequence[Extracted], classes: int)
                     "variant": result.name,
                     "seed": seed,
                     "epoch": None if result.epoch is None else int(result.epoch[r]),
-                    "epochs": epochs[0] if epochs else None,
+                    "epochs": epochs_of(result),
                     "sparsity": None,
                 }
                 | known
@@ -164,16 +155,3 @@ def _layers(problem: Debiasing, results: Sequence[Extracted]) -> pd.DataFrame:
         for r, seed in enumerate(problem.seeds)
     ]
     return pd.DataFrame(made, columns=["mask", "layer", "position", "seed", "pruned"])
-
-
-def _curves(problem: Debiasing, results: Sequence[Extracted]) -> pd.DataFrame:
-    made = [
-        pd.DataFrame({"epoch": range(1, values.shape[1] + 1), "value": values[r].numpy()})
-        .dropna()  # of epochs that were not needed
-        .assign(variant=result.name, seed=seed, figure=figure)
-        for result in results
-        for figure, values in result.curves.items()
-        for r, seed in enumerate(problem.seeds)
-    ]
-    columns = ["variant", "seed", "epoch", "figure", "value"]
-    return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)
