@@ -230,7 +230,7 @@ class TestAbsence:
             fairness.delta_dp(torch.tensor([[[3, 0], [1, 0]]]))
 
 
-OTHERS = ("auc", "leakage", "information", "conflicting_accuracy", "unbiased_average")
+OTHERS = ("auc", "leakage", "information", "conflict_gap", "conflicting_accuracy", "unbiased_average")
 
 
 def test_every_metric_explains_itself():

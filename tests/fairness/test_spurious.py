@@ -10,7 +10,7 @@ from sklearn.metrics import mutual_info_score
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from counterpoise.fairness import UndefinedMetricWarning, aligned_value, conflicting_accuracy, information
+from counterpoise.fairness import UndefinedMetricWarning, aligned_value, conflict_gap, conflicting_accuracy, information
 from counterpoise.fairness import unbiased_average as average
 from counterpoise.fairness.spurious import joint
 
@@ -107,6 +107,16 @@ class TestAccuracies:
         assert two.tolist() == pytest.approx([(1 + 1 + 0 + 1 / 2) / 4, (1 / 2 + 1 + 1 + 1) / 4])
         assert average(self.y, self.said, torch.stack([self.second, self.first])).tolist() == pytest.approx(two)
 
+    def test_the_gap_is_the_largest_over_the_biases_whatever_its_direction(self) -> None:
+        """The first model: 1 and 1/3 by the first bias, three of four and one of two by the second."""
+        misled = torch.stack([self.first, self.second])
+        accuracy = [[conflicting_accuracy(self.y, self.said, rows) for rows in (own, ~own)] for own in misled]
+        expected = [max(abs(float(one[m] - other[m])) for one, other in accuracy) for m in range(2)]
+        assert conflict_gap(self.y, self.said, misled).tolist() == pytest.approx(expected)
+        assert conflict_gap(self.y, self.said, ~misled).tolist() == pytest.approx(expected)
+        assert conflict_gap(self.y, self.said, self.first.unsqueeze(0)).tolist() == pytest.approx([2 / 3, 1 / 3])
+        assert conflict_gap(self.y, self.y, misled).tolist() == [0.0, 0.0]
+
     def test_the_cells_count_alike_whatever_their_size(self) -> None:
         """Right in 90 aligned rows, wrong in 10 conflicting ones: a half, not nine tenths."""
         y, conflicting = torch.zeros(100, dtype=torch.int64), torch.arange(100) >= 90
@@ -118,6 +128,8 @@ class TestAccuracies:
             found = conflicting_accuracy(self.y, self.said, none)
         assert found[0].item() == pytest.approx(1 / 3)
         assert found[1].isnan()
+        with pytest.warns(UndefinedMetricWarning, match="conflict_gap.*an aligned and a conflicting sample of each"):
+            assert conflict_gap(self.y, self.said, none.unsqueeze(0)).isnan().tolist() == [False, True]
         with pytest.warns(UndefinedMetricWarning, match="unbiased_average.*a cell of aligned and conflicting samples"):
             found = average(self.y, self.said, none.unsqueeze(0))
         assert found[0].item() == pytest.approx(2 / 3)

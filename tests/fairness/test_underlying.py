@@ -213,6 +213,12 @@ class TestShortfall:
             assert float(shortfall(metric, value)) == pytest.approx(0.0, abs=1e-12), metric
 
     def test_leakage_belongs_to_the_features(self) -> None:
-        assert set(METRICS) - set(CRITERIA) == {"leakage", "information", "conflicting_accuracy", "unbiased_average"}
+        assert set(METRICS) - set(CRITERIA) == {
+            "leakage",
+            "information",
+            "conflict_gap",
+            "conflicting_accuracy",
+            "unbiased_average",
+        }
         with pytest.raises(InputError, match="no metric 'leakage' that has an ideal"):
             shortfall("leakage", torch.tensor(0.6))

@@ -31,7 +31,13 @@ from counterpoise.fairness.metrics import (
 from counterpoise.fairness.noise import noise_floor, noise_floor_dp, noise_floor_eo
 from counterpoise.fairness.scores import auc, leakage, leakage_elsewhere
 from counterpoise.fairness.selection import choose, counts_within, others_counts, untested
-from counterpoise.fairness.spurious import aligned_value, conflicting_accuracy, information, unbiased_average
+from counterpoise.fairness.spurious import (
+    aligned_value,
+    conflict_gap,
+    conflicting_accuracy,
+    information,
+    unbiased_average,
+)
 from counterpoise.fairness.statistics import (
     Claimed,
     PairedDifference,
@@ -63,6 +69,7 @@ __all__ = [
     "auc",
     "balanced_accuracy",
     "choose",
+    "conflict_gap",
     "conflicting_accuracy",
     "confusion_counts",
     "counts_within",

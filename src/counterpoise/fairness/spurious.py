@@ -72,6 +72,32 @@ def conflicting_accuracy(
 
 
 @describe(
+    title="Accuracy gap, aligned to conflicting",
+    perfect=0.0,
+    lower_is_better=True,
+    definition="Difference in accuracy between where a bias agrees with the class and where it misleads; the largest.",
+)
+def conflict_gap(
+    y: Int[Tensor, "*batch n"], prediction: Int[Tensor, "*batch n"], conflicting: Bool[Tensor, "K *batch n"]
+) -> Float64[Tensor, "*batch"]:
+    """max_k |accuracy on samples aligned with bias k − accuracy on those that conflict with it|. Perfect: 0.
+
+    It has two cells for each bias, whatever the number of its values: of ten values in ten classes every pair has a
+    hundredth of the samples, in which differences as large as the tolerances of practice are noise.
+
+    NaN, with a warning, where a bias has no aligned or no conflicting sample.
+    """
+    right = y == prediction
+    shares = [
+        (right & rows).sum(dim=-1).double() / rows.sum(dim=-1) for rows in (~conflicting, conflicting)
+    ]  # [K, ...] each
+    value = (shares[0] - shares[1]).abs().amax(dim=0)
+    if value.isnan().any():
+        warn_undefined("conflict_gap", value, "an aligned and a conflicting sample of each bias")
+    return value
+
+
+@describe(
     title="Unbiased average",
     perfect=1.0,
     lower_is_better=False,

@@ -8,15 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from counterpoise.fairness import confusion_counts, err
+from counterpoise.errors import InputError
+from counterpoise.fairness import conflict_gap
 from counterpoise.fairness.selection import choose
 from counterpoise.methods.erasure import fit_eraser
 from counterpoise.methods.fisher import group_fisher, importance
-from counterpoise.methods.penalties import cross_entropy, largest_gap, penalized
+from counterpoise.methods.penalties import cross_entropy, penalized
 from counterpoise.methods.subnetworks.problem import Debiasing
 from counterpoise.methods.variants import Variant
 from counterpoise.nn import Examples, Factors, HeadBank, Optimizer, fit
@@ -43,8 +44,9 @@ class BankSettings:
     """A bank of last layers with penalties of all strengths, from which the tolerance chooses; METHODS.md part 1.
 
     Attributes:
-        strengths: λ of equalized odds, one head each. tolerance: of a class's largest gap between two values of the
-            bias in how often it is recognised, on validation rows, the mean over the classes.
+        strengths: λ of equalized odds between the values of the first bias, one head each.
+        tolerance: of the gap in accuracy between rows that a bias agrees with and rows that it misleads, on validation
+            rows, the largest over the biases.
         batch_size: large, since a batch is to have rows of each class with each value.
     """
 
@@ -103,21 +105,17 @@ def frontier(
     order = [settings.strengths[names.index(name)] for name in bank.names]
     loss = penalized({"eo": torch.tensor(order)}, groups=problem.values[0])
     heads = _trained(problem, bank, z, loss, settings, "frontier")
-    y, s = problem.labels(problem.select)
-    said = torch.stack([logits_of(heads[name], z[:, problem.fit.shape[1] :]).argmax(dim=-1)[0] for name in names])
-    counts = confusion_counts(y[0], said, s[0], groups=problem.values[0], classes=problem.classes)
-    chosen, _ = choose(err(counts).unsqueeze(0), recognition_gap(counts).unsqueeze(0), settings.tolerance)
+    said = torch.cat([logits_of(heads[name], z[:, problem.fit.shape[1] :]).argmax(dim=-1) for name in names])
+    y, _ = problem.labels(problem.select)
+    wrong = (said != y).double().mean(dim=-1)
+    gap = conflict_gap(y.expand_as(said), said, problem.conflicting(problem.select).expand(-1, *said.shape))
+    chosen, _ = choose(wrong.unsqueeze(0), gap.unsqueeze(0), settings.tolerance)
+    if int(chosen) < 0:
+        raise InputError(
+            "subnetworks.bank: the rows to choose on have none that a bias agrees with, or none that it misleads, "
+            "expected both"
+        )
     return heads[names[int(chosen)]]
-
-
-def recognition_gap(counts: Int64[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
-    """Return the mean over the classes of the largest gap between groups in the share that is recognised.
-
-    A cell without rows takes no part in it.
-    """
-    rows = counts.sum(dim=-1)
-    share = counts.diagonal(dim1=-2, dim2=-1).double() / rows.clamp(min=1)
-    return largest_gap(share.mT, rows.mT > 0).mean(dim=-1)
 
 
 def _trained(
