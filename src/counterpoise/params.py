@@ -7,7 +7,7 @@ checked when the session opens (`check`), so that a mistake in what the last sta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -17,7 +17,6 @@ from pydantic import (
     Field,
     RootModel,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
@@ -270,33 +269,45 @@ class Published(Settings):
 class Evidence(Settings):
     """What an experiment is held against: claims to test, numbers to print beside the measured ones, remarks.
 
-    A claim or a published number with `for: [a, b]` is one for each of these parts of the experiment, with the part's
-    name in the place of `{part}`, and with a capital in that of `{Part}`. Neighbours with the same parts come part by
-    part.
+    An experiment of several `parts` is held against its claims and published numbers part by part: each is one for
+    every part, or for those that it lists under `for`. Its variants are then the part's, its sentence begins with the
+    part's name, and `{part}` in a setting stands for it.
     """
 
+    parts: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
     published: tuple[Published, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @field_validator("claims", "published", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _for_each_part(cls, value: Any) -> Any:
-        if not isinstance(value, list):
+    def _part_by_part(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not value.get("parts"):
             return value
-        expanded: list[Any] = []
-        for parts, items in groupby(value, key=lambda item: item.get("for") if isinstance(item, dict) else None):
-            own = list(items)
-            expanded += [_of_part(item, part) for part in parts for item in own] if parts else own
-        return expanded
+        parts: list[str] = value["parts"]
+        each: dict[str, list[dict[str, Any]]] = {}
+        for kind in ("claims", "published"):
+            items = [item for item in value.get(kind, ()) if isinstance(item, dict)]
+            for item in items:
+                if unknown := [part for part in item.get("for", ()) if part not in parts]:
+                    raise ValueError(f"{kind}: for is {unknown}{suggest(str(unknown[0]), parts)}")
+            each[kind] = [_of_part(item, part) for part in parts for item in items if part in item.get("for", parts)]
+        return value | each
 
 
-def _of_part(value: Any, part: str) -> Any:
-    if isinstance(value, str):
-        return value.replace("{part}", part).replace("{Part}", part[:1].upper() + part[1:])
-    if isinstance(value, dict):
-        return {key: _of_part(item, part) for key, item in value.items() if key != "for"}
-    return value
+def _of_part(item: dict[str, Any], part: str) -> dict[str, Any]:
+    """Return a claim or a published number as that of a part."""
+    own = {name: value for name, value in item.items() if name != "for"}
+    for name in ("left", "right"):
+        if name in own:
+            own[name] = _of_part(own[name], part)
+    if "variant" in own:
+        own["variant"] = f"{part}/{own['variant']}"
+    if "claim" in own:
+        own["claim"] = f"{part[:1].upper()}{part[1:]}: {own['claim']}"
+    if "setting" in own:
+        own["setting"] = own["setting"].replace("{part}", part)
+    return own
 
 
 class Report(Settings):
