@@ -5,6 +5,7 @@
 Random images of MNIST's and CIFAR-10's sizes: what is measured does not depend on what they show. A plain epoch trains
 all weights, batch norm in training mode; a gate epoch is the fit of the bias head to cached features, then a step of
 the gates on each batch, the head following. Judging the gates on validation rows is apart: a training is judged too.
+And, for the networks of digits, whether ten would train faster as one computation (torch.func.vmap) than one by one.
 `--quick` shows in a minute that everything works.
 """
 
@@ -18,13 +19,15 @@ from statistics import median
 import torch
 from timing import in_turn, ratio, show, threads
 from torch import Tensor
+from torch.func import functional_call, grad, stack_module_state, vmap
+from torch.nn.functional import cross_entropy
 
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.subnetworks.gating import GateSettings, GateTraining
 from counterpoise.methods.subnetworks.problem import Debiasing
 from counterpoise.methods.subnetworks.schedules import StraightThrough
 from counterpoise.methods.tuning import WeightTuning
-from counterpoise.nn.builders import ImageBuilder, PlainConvBuilder, ResNetBuilder
+from counterpoise.nn.builders import ImageBuilder, PixelPerceptronBuilder, PlainConvBuilder, ResNetBuilder
 from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.training import Examples
 
@@ -36,8 +39,14 @@ KINDS = {
     "weights": GateSettings(batch_size=BATCH),
     "channels": GateSettings(granularity="channels", temperature=StraightThrough(), batch_size=BATCH),
 }
+DIGIT = 28
+DIGITS: dict[str, Callable[..., ImageBuilder]] = {
+    "convolutions for digits": partial(PlainConvBuilder, kernel=3, strides=(2, 2, 2, 1)),
+    "perceptron for digits": partial(PixelPerceptronBuilder, inputs=3 * DIGIT**2),
+}
+STACKED = 10
 NETWORKS: dict[str, tuple[Callable[..., ImageBuilder], int]] = {
-    "convolutions for digits": (partial(PlainConvBuilder, kernel=3, strides=(2, 2, 2, 1)), 28),
+    "convolutions for digits": (DIGITS["convolutions for digits"], DIGIT),
     "ResNet-18, a quarter of the width": (partial(ResNetBuilder, width=16), 32),
 }
 
@@ -110,6 +119,29 @@ def measured(problem: Debiasing, settings: GateSettings, rounds: int) -> list[st
     ]
 
 
+def stacking(builder: Callable[..., ImageBuilder], rounds: int) -> float:
+    """Return the time of a batch's gradients of ten networks, one by one, over that of all at once."""
+    build = builder(outputs=VALUES, seeds=(SEED,), accelerated=False)
+    modules = [build.module(VALUES).train() for _ in range(STACKED)]
+    weights, statistics = stack_module_state(modules)
+    generator = torch.Generator().manual_seed(SEED)
+    x = torch.randn(STACKED, BATCH, 3, DIGIT, DIGIT, generator=generator)
+    y = torch.randint(VALUES, (STACKED, BATCH), generator=generator)
+
+    def loss(own: dict[str, Tensor], running: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(functional_call(modules[0], (own, running), (images,)), labels)
+
+    def one_by_one() -> None:
+        for module, images, labels in zip(modules, x, y, strict=True):
+            cross_entropy(module(images), labels).backward()
+
+    at_once = vmap(grad(loss))
+    times = in_turn(
+        {"one by one": one_by_one, "at once": lambda: at_once(weights, statistics, x, y)}, rounds=5 * rounds
+    )
+    return ratio(times["one by one"], times["at once"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
@@ -119,13 +151,19 @@ def main() -> None:
     with threads(1):
         for title, (builder, edge) in NETWORKS.items():
             build = builder(outputs=VALUES, seeds=(SEED,), accelerated=False)
-            problem = debiasing(build, edge, images if edge == 28 else images // 4)
+            problem = debiasing(build, edge, images if edge == DIGIT else images // 4)
             rows += [[f"{title}: {kind}", *measured(problem, settings, rounds)] for kind, settings in KINDS.items()]
     show(
         f"a gate epoch over a plain epoch (goals: whole <= {GOAL_EPOCH}, fit of the head <= {GOAL_REFIT:.0%})",
         ["network: gates", "whole", "steps", "features + fit", "fit", "plain epoch, s"],
         rows,
     )
+    with threads(1):
+        show(
+            f"gradients of {STACKED} networks, one by one / stacked",
+            ["network", "ratio"],
+            [[title, f"{stacking(builder, rounds):.2f}"] for title, builder in DIGITS.items()],
+        )
 
 
 if __name__ == "__main__":
