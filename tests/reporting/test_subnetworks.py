@@ -113,7 +113,7 @@ class TestTables:
         assert cell(table, "FFW", "Bias information") == "0.050 ± 0.000"
         assert cell(table, "Vanilla", "Leakage") == spread(0.55)
         assert cell(table, "FFW", "Sparsity") == spread(0.4)
-        assert cell(table, "FFW", "Epoch kept") == "8.5 of 11 (7 to 10)"
+        assert cell(table, "FFW", "Epoch kept") == "8.5 (7 to 10) of 11"
         for row in ("Vanilla", "Last layer refitted"):
             assert cell(table, row, "Sparsity") == cell(table, row, "Epoch kept") == "n/a"
 

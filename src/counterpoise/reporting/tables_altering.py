@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -24,10 +24,12 @@ from counterpoise.reporting.context import Table
 from counterpoise.reporting.published import PublishedResult
 from counterpoise.reporting.wording import (
     NOT_AVAILABLE,
+    epoch_kept,
     gap_label,
     gap_symbol,
     interval,
     is_missing,
+    median_and_range,
     metric_label,
     metric_symbol,
     number,
@@ -169,8 +171,8 @@ def repair_tables(
                     _remarks(str(reached["method"].iloc[0]), selected),
                     _mean(selected["performance"], performance),
                     _mean(selected["bias"].abs(), bias),
-                    _epoch(selected),
-                    _range(selected["threshold"], number),
+                    epoch_kept(selected["epoch"], selected["epochs"]),
+                    median_and_range(selected["threshold"]),
                     _mean(selected["pruned"], PRUNED),
                 )
             )
@@ -223,7 +225,7 @@ def last_epoch_table(metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: O
             (
                 str(best["title"].iloc[0]),
                 *([_head(best["part"].iloc[0])] if with_parts else []),
-                _epoch(selected),
+                epoch_kept(selected["epoch"], selected["epochs"]),
                 _count(selected["epoch"] <= 1, selected["epoch"].notna()),
                 *_both(best["performance"], last["performance"], objective["performance"]),
                 *_both(best["bias"], last["bias"], objective["bias"]),
@@ -274,7 +276,7 @@ def critic_table(repairs: pd.DataFrame) -> Table:
             (
                 title_of(split_part(variant)[1], own["method"].iloc[0]),
                 *([_head(own["part"].iloc[0])] if with_parts else []),
-                _range(own["critic_ratio"], number),
+                median_and_range(own["critic_ratio"]),
                 _reading(float(own["critic_ratio"].median())),
             )
         )
@@ -330,22 +332,6 @@ def _share(within: pd.Series) -> str:
 
 def _count(hits: pd.Series, known: pd.Series) -> str:
     return f"{int(hits[known].sum())} of {int(known.sum())}" if known.any() else NOT_AVAILABLE
-
-
-def _range(values: pd.Series, write: Callable[[float], str]) -> str:
-    """The median, and in brackets the range, of what is there."""
-    there = values.dropna().to_numpy(np.float64)
-    if not len(there):
-        return NOT_AVAILABLE
-    low, middle, high = (write(float(value)) for value in (there.min(), np.median(there), there.max()))
-    return middle if low == high else f"{middle} ({low} to {high})"
-
-
-def _epoch(selected: pd.DataFrame) -> str:
-    """`12 (3 to 40) of 90`."""
-    kept = _range(selected["epoch"], lambda value: f"{value:g}")
-    lengths = selected["epochs"].dropna()
-    return kept if kept == NOT_AVAILABLE or lengths.empty else f"{kept} of {int(lengths.max())}"
 
 
 def _both(best: pd.Series, last: pd.Series, metric: str) -> tuple[str, str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
@@ -12,7 +10,7 @@ from counterpoise.reporting._outcomes import with_part
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.tables_costs import saving_table
 from counterpoise.reporting.wording import (
-    NOT_AVAILABLE,
+    epoch_kept,
     interval,
     is_missing,
     method_phrase,
@@ -59,7 +57,7 @@ def extraction_tables(metrics: pd.DataFrame, extractions: pd.DataFrame) -> list[
                 _mean(accuracy.loc[variant].to_numpy(np.float64), "accuracy"),
                 *(_mean(found[key].to_numpy(np.float64), key) for key in MEASURED),
                 _mean(found["sparsity"].to_numpy(np.float64), ""),
-                _epochs(found),
+                epoch_kept(found["epoch"], found["epochs"]),
             )
             for variant, found in own.groupby("variant", sort=False)
         ]
@@ -134,11 +132,3 @@ def _percent(values: pd.Series) -> str:
 def _mean(values: np.ndarray, metric: str) -> str:
     found = summarize(values)
     return plus_minus(float(found.mean), float(found.std), metric)
-
-
-def _epochs(found: pd.DataFrame, write: Callable[[float], str] = "{:g}".format) -> str:
-    kept = found["epoch"].dropna()
-    if kept.empty:
-        return NOT_AVAILABLE
-    of = int(found["epochs"].max())
-    return f"{write(float(kept.median()))} of {of} ({kept.min()} to {kept.max()})"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
+from statistics import median
 from typing import Any, Final
 
 from counterpoise.fairness import METRICS
@@ -270,6 +271,21 @@ def interval(low: Any, high: Any, metric: str = "", *, signed: bool = False) -> 
     if is_missing(low) or is_missing(high):
         return NOT_AVAILABLE
     return f"{number(low, metric, signed=signed)} to {number(high, metric, signed=signed)}"
+
+
+def median_and_range(values: Iterable[Any], write: Callable[[float], str] = number) -> str:
+    """Write the median of what is there, and in brackets the range where there is one: `12 (3 to 40)`."""
+    there = [float(value) for value in values if not is_missing(value)]
+    if not there:
+        return NOT_AVAILABLE
+    low, middle, high = (write(value) for value in (min(there), median(there), max(there)))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def epoch_kept(epochs: Iterable[Any], lengths: Iterable[Any]) -> str:
+    """Write which epochs were kept, of how many: `12 (3 to 40) of 90`."""
+    kept, of = median_and_range(epochs, "{:g}".format), [value for value in lengths if not is_missing(value)]
+    return f"{kept} of {max(of):g}" if of and kept != NOT_AVAILABLE else kept
 
 
 def p_value(p: Any, *, named: bool = False) -> str:
