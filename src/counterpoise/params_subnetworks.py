@@ -84,20 +84,20 @@ class GateParameters(Settings):
 class RefitParameters(Settings):
     """How new last layers are trained; see `counterpoise.methods.subnetworks.lastlayer.RefitSettings`."""
 
-    epochs: Count = 30
-    batch_size: Count = 100
-    lr: Positive = 1e-3
+    epochs: Count = 200
+    batch_size: Count = 1000
+    lr: Positive = 0.03
     alpha: Share = 0.5
 
 
 class BankParameters(Settings):
     """A bank of penalised last layers; see `counterpoise.methods.subnetworks.lastlayer.BankSettings`."""
 
-    strengths: tuple[NotNegative, ...] = Field(default=(0.0, 0.03, 0.1, 0.3, 1.0, 3.0), min_length=1)
+    strengths: tuple[NotNegative, ...] = Field(default=(0.0, 0.01, 0.03, 0.1, 0.3, 1.0), min_length=1)
     tolerance: NotNegative = 0.05
-    epochs: Count = 60
+    epochs: Count = 200
     batch_size: Count = 1000
-    lr: Positive = 1e-2
+    lr: Positive = 0.03
 
     @field_validator("strengths")
     @classmethod

@@ -53,7 +53,7 @@ class Extracted:
         opened: the gates, where the method has some. epoch: that they were taken at, counted from 1.
         layers: share of each layer's gates that is closed.
         curves: figures of every epoch.
-        head: the new last layer's factors, `first` [R, d, c], `bias` and maybe `second`.
+        head: the new last layer's factors on the frozen features, `first` [R, d, c], `bias` and maybe `second`.
     """
 
     name: str
@@ -75,7 +75,7 @@ LIKE = "ffw"
 """The method whose sparsity the controls copy."""
 
 CONTROLS = ("magnitude_mask", "chance_mask")
-LAST_LAYERS = ("refit", "win", "leace", "frontier")
+LAST_LAYERS = ("refit", "svd", "win", "leace", "frontier")
 """Methods with a new last layer on the frozen features."""
 
 METHODS = (VANILLA, *GATED, *CONTROLS, *LAST_LAYERS)
@@ -171,21 +171,26 @@ def _extracted(
 
 
 def _last_layer(problem: Debiasing, name: str, whole: _Whole, settings: Settings) -> Extracted:
-    fitted, select, test = whole.fit.features, whole.select.features, whole.test.features
-    if name == "leace":
-        fitted, select, test = (lastlayer.erased(problem, z, whole.fit.features) for z in (fitted, select, test))
-    z = torch.cat([fitted, select], dim=1)
+    fitted, test = whole.fit.features, whole.test.features
+    z = torch.cat([fitted, whole.select.features], dim=1)
+    erase = lastlayer.fit_erasers(problem, fitted) if name in ("leace", "frontier") else None
     if name == "frontier":
-        head = lastlayer.frontier(problem, z, whole.weight, whole.bias, settings.bank)
+        assert erase is not None
+        head, erases = lastlayer.frontier(problem, z, erase(z), whole.weight, whole.bias, settings.bank)
+        erase = erase if erases else None
     else:
-        variant = Variant("tl")
-        if name == "win":  # at full rank
-            variant = Variant("win", rank=min(whole.weight.shape[-2:]), alpha=settings.refit.alpha)
-        head = lastlayer.refit(problem, z, whole.weight, whole.bias, settings.refit, variant)
-    learnt, told = (Output(lastlayer.logits_of(head, z), z) for z in (fitted, test))
-    known = _judged(problem, name, learnt, told, settings.head)
+        rank = min(whole.weight.shape[-2:])
+        factored = {"svd": Variant("svd", rank=rank), "win": Variant("win", rank=rank, alpha=settings.refit.alpha)}
+        variant = factored.get(name, Variant("tl"))
+        known = z if erase is None else erase(z)
+        head = lastlayer.refit(problem, known, whole.weight, whole.bias, settings.refit, variant)
+    if erase is not None:
+        fitted, test = erase(fitted), erase(test)
+    learnt, told = (Output(lastlayer.logits_of(head, features), features) for features in (fitted, test))
+    if erase is not None:
+        head = lastlayer.folded(head, erase)
     factors = {"first": head.first, "bias": head.bias} | ({} if head.second is None else {"second": head.second})
-    return replace(known, head=factors)
+    return replace(_judged(problem, name, learnt, told, settings.head), head=factors)
 
 
 def _judged(problem: Debiasing, name: str, fitted: Output, tested: Output, head: HeadSettings) -> Extracted:
