@@ -24,6 +24,7 @@ from counterpoise.nn.builders import (
     StackedBuilder,
 )
 from counterpoise.nn.compute import replicate
+from counterpoise.nn.epochs import digest
 from counterpoise.params import Compute, Dataset, Network, Seeds
 from counterpoise.params_altering import PixelPerceptron, PlainConvNet, ResNet, image_network
 from counterpoise.pipelines.arrays import examples, feature_matrix, input_statistics, require_seeds, rows
@@ -35,6 +36,8 @@ IMAGE_BUILDERS: Mapping[type[Any], Callable[..., ImageBuilder]] = {
     PlainConvNet: PlainConvBuilder,
     PixelPerceptron: PixelPerceptronBuilder,
 }
+
+PARTS = ("pretrain", "train", "validation", "test")
 
 
 def builder_of(
@@ -104,22 +107,25 @@ def problem_of(
         InputError: the checkpoints are of other seeds.
     """
     require_seeds(seeds, splits=splits, **({} if pretrained is None else {"pretrained": pretrained}))
-    x, members = inputs(samples, pixels), rows(splits, "pretrain")
+    x, parts = inputs(samples, pixels), [rows(splits, part) for part in PARTS]
+    pretrain, fit, select, test = parts
     base = {} if pretrained is None else pretrained.tensors
     mean, scale = base.get("mean"), base.get("scale")
     if pretrained is None and pixels is None:
-        mean, scale = input_statistics(x, members)
+        mean, scale = input_statistics(x, pretrain)
     builder = builder_of(network, dataset, seeds, x, mean, scale)
+    # Parts of an experiment may share their samples and differ in the rows alone, and run side by side.
+    known = digest(splits.header["digests"]["samples"], *(part[:1] for part in parts))
     return Problem(
         build=builder,
         base=base,
         examples=examples(samples, x),
-        pretrain=members,
-        fit=rows(splits, "train"),
-        select=rows(splits, "validation"),
-        test=rows(splits, "test"),
+        pretrain=pretrain,
+        fit=fit,
+        select=select,
+        test=test,
         seeds=seeds.root,
-        folder=training_states / f"{stage}-{splits.header['digests']['samples'][:16]}",
+        folder=training_states / f"{stage}-{known}",
         device=builder.device if isinstance(builder, ImageBuilder) else torch.device("cpu"),
     )
 

@@ -15,7 +15,8 @@ import torch
 
 from counterpoise import schemas
 from counterpoise.errors import InputError
-from counterpoise.params import Claim, Evidence, Report, Selection
+from counterpoise.params import Evidence, Report, Selection
+from counterpoise.params_evidence import Claim
 from counterpoise.pipelines.arrays import rows
 from counterpoise.pipelines.fairness_report.nodes import draw_frontier, measure, summarize
 from counterpoise.pipelines.select.candidates import neighbours
