@@ -33,6 +33,7 @@ from counterpoise.fairness.scores import auc, leakage, leakage_elsewhere
 from counterpoise.fairness.selection import choose, counts_within, others_counts, untested
 from counterpoise.fairness.spurious import (
     aligned_value,
+    alignment_cells,
     conflict_gap,
     conflicting_accuracy,
     information,
@@ -64,6 +65,7 @@ __all__ = [
     "Verdict",
     "accuracy",
     "aligned_value",
+    "alignment_cells",
     "aod",
     "association",
     "auc",

@@ -54,6 +54,17 @@ def aligned_value(y: Int[Tensor, "n"], b: Int[Tensor, "n"], *, classes: int, val
     return (counts / expected.clamp(min=torch.finfo(torch.float64).tiny)).argmax(dim=1)
 
 
+def alignment_cells(conflicting: Bool[Tensor, "K *batch n"]) -> Int64[Tensor, "*batch n"]:
+    """Return the cell of each sample among 2^K: bit k says whether it conflicts with bias k."""
+    bits = torch.arange(len(conflicting)).view(-1, *[1] * (conflicting.ndim - 1))
+    return (conflicting.long() << bits).sum(dim=0)
+
+
+def _accuracy(right: Bool[Tensor, "*#batch n"], rows: Bool[Tensor, "*#batch n"]) -> Float64[Tensor, "..."]:
+    """Return the share of `rows` that is right; NaN where there are none."""
+    return (right & rows).sum(dim=-1).double() / rows.sum(dim=-1)
+
+
 @describe(
     title="Accuracy, bias-conflicting",
     perfect=1.0,
@@ -64,8 +75,7 @@ def conflicting_accuracy(
     y: Int[Tensor, "*batch n"], prediction: Int[Tensor, "*batch n"], conflicting: Bool[Tensor, "*batch n"]
 ) -> Float64[Tensor, "*batch"]:
     """Accuracy where the bias misleads. Perfect: 1. NaN, with a warning, where no sample is conflicting."""
-    rows = conflicting.sum(dim=-1)
-    value = ((y == prediction) & conflicting).sum(dim=-1).double() / rows
+    value = _accuracy(y == prediction, conflicting)
     if value.isnan().any():
         warn_undefined("conflicting_accuracy", value, "a bias-conflicting sample")
     return value
@@ -88,10 +98,7 @@ def conflict_gap(
     NaN, with a warning, where a bias has no aligned or no conflicting sample.
     """
     right = y == prediction
-    shares = [
-        (right & rows).sum(dim=-1).double() / rows.sum(dim=-1) for rows in (~conflicting, conflicting)
-    ]  # [K, ...] each
-    value = (shares[0] - shares[1]).abs().amax(dim=0)
+    value = (_accuracy(right, ~conflicting) - _accuracy(right, conflicting)).abs().amax(dim=0)
     if value.isnan().any():
         warn_undefined("conflict_gap", value, "an aligned and a conflicting sample of each bias")
     return value
@@ -110,9 +117,7 @@ def unbiased_average(
 
     NaN, with a warning, where a cell has no sample.
     """
-    bits = torch.arange(len(conflicting)).view(-1, *[1] * (conflicting.ndim - 1))
-    cell = (conflicting.long() << bits).sum(dim=0)
-    member = one_hot(cell, 2 ** len(conflicting)).double()
+    member = one_hot(alignment_cells(conflicting), 2 ** len(conflicting)).double()
     right = ((y == prediction).unsqueeze(-1) * member).sum(dim=-2)
     value = (right / member.sum(dim=-2)).mean(dim=-1)
     if value.isnan().any():

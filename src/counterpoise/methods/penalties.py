@@ -45,7 +45,7 @@ def soft_rates(
     return torch.bmm(probability, member) / rows.clamp(min=1), rows > 0
 
 
-def largest_gap(rates: Float[Tensor, "*batch G"], present: Bool[Tensor, "*#batch G"]) -> Float[Tensor, "*batch"]:
+def _largest_gap(rates: Float[Tensor, "*batch G"], present: Bool[Tensor, "*#batch G"]) -> Float[Tensor, "*batch"]:
     """Return the largest gap between any two groups that are present, 0 if fewer than two are."""
     high = rates.masked_fill(~present, 0.0).amax(dim=-1)  # rates are probabilities: 0 and 1 never win against one
     low = rates.masked_fill(~present, 1.0).amin(dim=-1)
@@ -71,12 +71,12 @@ def penalty(
     probability, classes = functional.softmax(logits * temperature, dim=-1), logits.shape[-1]
     if constraint == "dp":
         if classes == 2:
-            return largest_gap(*soft_rates(probability[..., 1], s, cells=groups))
-        gaps = [largest_gap(*soft_rates(probability[..., c], s, cells=groups)) for c in range(classes)]
+            return _largest_gap(*soft_rates(probability[..., 1], s, cells=groups))
+        gaps = [_largest_gap(*soft_rates(probability[..., c], s, cells=groups)) for c in range(classes)]
         return 0.5 * torch.stack(gaps).sum(dim=0)
     own = y[:, None, :, None].expand(*probability.shape[:3], 1)
     rates, present = soft_rates(probability.gather(-1, own).squeeze(-1), y * groups + s, cells=classes * groups)
-    return largest_gap(rates.unflatten(-1, (classes, groups)), present.unflatten(-1, (classes, groups))).sum(dim=-1)
+    return _largest_gap(rates.unflatten(-1, (classes, groups)), present.unflatten(-1, (classes, groups))).sum(dim=-1)
 
 
 def penalized(

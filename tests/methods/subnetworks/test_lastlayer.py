@@ -40,7 +40,7 @@ def said(problem: Debiasing) -> dict[str, Output]:
 
 
 def refitted(problem: Debiasing, settings: RefitSettings, variant: Variant = Variant("tl")) -> Factors:  # noqa: B008
-    weight, bias = own_layer(problem, problem.base, "fc.weight")
+    weight, bias = own_layer(problem.base, "fc.weight")
     return refit(problem, said(problem)["validation"].features, weight, bias, settings, variant)
 
 
@@ -51,7 +51,7 @@ def correct(problem: Debiasing, logits: Tensor, part: str) -> float:
 
 def test_the_own_layer_is_the_network_s(coloured: Coloured) -> None:
     problem = coloured("plain")
-    weight, bias = own_layer(problem, problem.base, "fc.weight")
+    weight, bias = own_layer(problem.base, "fc.weight")
     test = said(problem)["test"]
     torch.testing.assert_close(test.features @ weight + bias.unsqueeze(1), test.logits, rtol=1e-4, atol=1e-4)
 
@@ -62,7 +62,7 @@ def test_one_logit_becomes_two_with_the_same_softmax(coloured: Coloured, generat
         "fc.bias": torch.randn(1, 1, generator=generator),
     }
     z = torch.randn(1, 7, 5, generator=generator)
-    weight, bias = own_layer(coloured(), state, "fc.weight")
+    weight, bias = own_layer(state, "fc.weight")
     two = (z @ weight + bias.unsqueeze(1)).softmax(dim=-1)[..., 1]
     torch.testing.assert_close(two, (z @ state["fc.weight"].mT + state["fc.bias"].unsqueeze(1)).sigmoid()[..., 0])
 
@@ -169,7 +169,7 @@ class TestBank:
         return abs(float(right[~misled].mean() - right[misled].mean()))
 
     def chosen(self, problem: Debiasing, settings: BankSettings) -> dict[str, float]:
-        weight, bias = own_layer(problem, problem.base, "fc.weight")
+        weight, bias = own_layer(problem.base, "fc.weight")
         known = said(problem)
         z, erase = known["validation"].features, fit_erasers(problem, known["fit"].features)
         head, erases = frontier(problem, z, erase(z), weight, bias, settings)

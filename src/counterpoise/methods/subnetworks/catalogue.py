@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -135,7 +136,12 @@ class _Whole:
         self.fit, self.select, self.test = (
             evaluate_gated(problem, network, rows, {}) for rows in (problem.fit, problem.select, problem.test)
         )
-        self.weight, self.bias = lastlayer.own_layer(problem, problem.base, network.maskable()[-1])
+        self.problem = problem
+        self.weight, self.bias = lastlayer.own_layer(problem.base, network.maskable()[-1])
+
+    @cached_property
+    def erase(self) -> lastlayer.Erase:
+        return lastlayer.fit_erasers(self.problem, self.fit.features)
 
 
 def _gated(problem: Debiasing, name: str, settings: Settings) -> Extracted:
@@ -173,22 +179,20 @@ def _extracted(
 def _last_layer(problem: Debiasing, name: str, whole: _Whole, settings: Settings) -> Extracted:
     fitted, test = whole.fit.features, whole.test.features
     z = torch.cat([fitted, whole.select.features], dim=1)
-    erase = lastlayer.fit_erasers(problem, fitted) if name in ("leace", "frontier") else None
+    erases = name == "leace"
     if name == "frontier":
-        assert erase is not None
-        head, erases = lastlayer.frontier(problem, z, erase(z), whole.weight, whole.bias, settings.bank)
-        erase = erase if erases else None
+        head, erases = lastlayer.frontier(problem, z, whole.erase(z), whole.weight, whole.bias, settings.bank)
     else:
         rank = min(whole.weight.shape[-2:])
         factored = {"svd": Variant("svd", rank=rank), "win": Variant("win", rank=rank, alpha=settings.refit.alpha)}
         variant = factored.get(name, Variant("tl"))
-        known = z if erase is None else erase(z)
+        known = whole.erase(z) if erases else z
         head = lastlayer.refit(problem, known, whole.weight, whole.bias, settings.refit, variant)
-    if erase is not None:
-        fitted, test = erase(fitted), erase(test)
+    if erases:
+        fitted, test = whole.erase(fitted), whole.erase(test)
     learnt, told = (Output(lastlayer.logits_of(head, features), features) for features in (fitted, test))
-    if erase is not None:
-        head = lastlayer.folded(head, erase)
+    if erases:
+        head = lastlayer.folded(head, whole.erase)
     factors = {"first": head.first, "bias": head.bias} | ({} if head.second is None else {"second": head.second})
     return replace(_judged(problem, name, learnt, told, settings.head), head=factors)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from counterpoise.errors import InputError
-from counterpoise.fairness import conflict_gap
+from counterpoise.fairness import alignment_cells, conflict_gap
 from counterpoise.fairness.selection import choose
 from counterpoise.methods.erasure import fit_eraser
 from counterpoise.methods.fisher import group_fisher, importance
@@ -64,7 +64,7 @@ class BankSettings:
     lr: float = 0.03
 
 
-def own_layer(problem: Debiasing, state: State, last: str) -> tuple[Float[Tensor, "R d k"], Float[Tensor, "R k"]]:
+def own_layer(state: State, last: str) -> tuple[Float[Tensor, "R d k"], Float[Tensor, "R k"]]:
     """Return the last layer of networks as W [R, d, k] and b, with one column per class.
 
     A network for two classes has one logit, that of class 1; its softmax with a logit of 0 for class 0 is the same.
@@ -117,21 +117,19 @@ def frontier(
     Raises:
         InputError: a bias agrees with all rows to choose on, or with none.
     """
-    y, misled = problem.labels(problem.select)[0], problem.conflicting(problem.select)
-    bits = torch.arange(len(misled)).view(-1, 1, 1)
-    cells = (problem.conflicting(problem.validation).long() << bits).sum(dim=0)
+    fitted, conflicting = problem.fit.shape[1], problem.conflicting(problem.validation)
+    y, misled = problem.labels(problem.select)[0], conflicting[..., fitted:]
+    cells = alignment_cells(conflicting)
     names = [f"{strength:g}" for strength in settings.strengths]
     heads: list[Factors] = []
     said = []
     for features in (z, without):
         bank = HeadBank({name: Factors(first=weight, bias=bias) for name in names})
         strengths = torch.tensor([settings.strengths[names.index(name)] for name in bank.names])
-        trained = _trained(
-            problem, bank, features, between_alignments(strengths, len(misled)), settings, "frontier", cells
-        )
+        loss = between_alignments(strengths, len(misled))
+        trained = _trained(problem, bank, features, loss, settings, "frontier", cells)
         heads += [trained[name] for name in names]
-        chosen_on = features[:, problem.fit.shape[1] :]
-        said += [logits_of(trained[name], chosen_on).argmax(dim=-1) for name in names]
+        said += [logits_of(trained[name], features[:, fitted:]).argmax(dim=-1) for name in names]
     decided = torch.cat(said)
     wrong = (decided != y).double().mean(dim=-1)
     gap = conflict_gap(y.expand_as(decided), decided, misled.expand(-1, *decided.shape))
@@ -174,11 +172,11 @@ def _trained(
 
     `s` is what the loss takes for the groups, by default the groups.
     """
-    (y,), (s,) = problem.labels(problem.validation) if s is None else (problem.labels(problem.validation)[0], s)
+    (y,), (groups,) = problem.labels(problem.validation)
     rows, fitted = torch.arange(len(y)).unsqueeze(0), problem.fit.shape[1]
     fit(
         bank,
-        Examples(z, y, s),
+        Examples(z, y, groups if s is None else s[0]),
         rows[:, :fitted],
         loss=loss,
         optimizer=Optimizer(lr=settings.lr),
