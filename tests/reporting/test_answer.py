@@ -75,6 +75,25 @@ def test_metrics_of_one_pair_share_a_sentence(context: ReportContext) -> None:
     assert said.comparisons[0].endswith("on error, ΔEO and ΔDP.")
 
 
+def test_of_many_pairs_those_that_contradict_are_said(context: ReportContext) -> None:
+    row = ("a claim", "err", -0.5, -0.75, -0.25, 0.001, 0.001)
+    each = ["supported", "contradicted", "not distinguishable"] * 4
+    context = replace(
+        context,
+        claims=pd.DataFrame([(*row, verdict) for verdict in each], columns=list(claims.CLAIM_COLUMNS)),
+        claim_specs=[{"left": {"method": "win", "rank": rank}, "right": {"method": "tl"}} for rank in range(12)],
+    )
+    assert len(answer(context).comparisons) == 12
+    context = replace(
+        context,
+        claims=pd.concat([context.claims, context.claims.iloc[:1]]),
+        claim_specs=[*context.claim_specs, {"left": {"method": "win", "rank": 12}, "right": {"method": "tl"}}],
+    )
+    *said, rest = answer(context).comparisons
+    assert [line[:13].rstrip(" )") for line in said] == [f"WIN (rank {rank}" for rank in (1, 4, 7, 10)]
+    assert rest == "All comparisons, of 13 pairs, are in the table of claims."
+
+
 def test_reservations_name_the_seeds_and_the_floor(context: ReportContext) -> None:
     seeds, floor = answer(context).reservations
     assert "10 seeds" in seeds

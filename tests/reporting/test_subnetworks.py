@@ -104,8 +104,8 @@ class TestTables:
         assert table.title == "Sub-networks"
         assert [row[0] for row in table.rows] == ["Vanilla", "FFW", "FFW, structured", "Last layer refitted"]
         assert list(table.columns) == [
-            *("Method", "Accuracy", "Accuracy, bias-conflicting", "Unbiased average", "Bias information", "Leakage"),
-            *("Sparsity", "Epoch kept"),
+            *("Method", "Accuracy", "Beside FFW", "Accuracy, bias-conflicting", "Unbiased average"),
+            *("Bias information", "Leakage", "Sparsity", "Epoch kept"),
         ]
         assert cell(table, "FFW", "Accuracy") == spread(0.95)
         assert cell(table, "FFW", "Accuracy, bias-conflicting") == spread(0.75)
@@ -116,6 +116,17 @@ class TestTables:
         assert cell(table, "FFW", "Epoch kept") == "8.5 (7 to 10) of 11"
         for row in ("Vanilla", "Last layer refitted"):
             assert cell(table, row, "Sparsity") == cell(table, row, "Epoch kept") == "n/a"
+
+    def test_the_difference_to_the_sub_network_is_paired_by_seed(self) -> None:
+        own = frames()
+        (table,) = tables.extraction_tables(own.metrics, own.extractions)
+        assert cell(table, "FFW", "Beside FFW") == ""
+        for row, mean, pace in (("FFW, structured", -0.15, -0.5), ("Last layer refitted", 0.0, -2.0)):
+            differences = mean + pace * 0.01 * (np.arange(SEEDS) - 1.5)
+            low, high = stats.t.interval(0.95, SEEDS - 1, loc=mean, scale=stats.sem(differences))
+            shown = cell(table, row, "Beside FFW").replace("−", "-")
+            assert shown.endswith(f"({low:+.3f} to {high:+.3f})")
+            assert float(shown.split()[0]) == pytest.approx(mean, abs=5e-4)
 
     def test_each_part_has_a_table_of_its_own(self) -> None:
         own = frames(("99.0%", "99.5%"))
@@ -138,32 +149,29 @@ class TestTables:
 
 
 class TestWords:
-    def test_the_sub_network_beside_the_vanilla_network_and_each_peer(self) -> None:
+    def test_the_sub_network_beside_the_vanilla_network_and_its_peers(self) -> None:
         own = frames()
-        first, structured, refit = tables.findings(own.metrics, own.extractions)
-        assert first.startswith("The vanilla network is right about 60.0% of the unbiased test images")
-        assert "its sub-network (FFW) about 95.0%" in first
-        assert "in 0.550 and 0.125 of the cases" in first
-        for line, mean, pace in ((structured, -0.15, -0.5), (refit, 0.0, -2.0)):
-            differences = mean + pace * 0.01 * (np.arange(SEEDS) - 1.5)
-            low, high = stats.t.interval(0.95, SEEDS - 1, loc=mean, scale=stats.sem(differences))
-            assert f"95% interval {low:+.3f} to {high:+.3f}).".replace("-", "−") in line
-        assert structured.startswith(
-            "Structured FFW is right about 80.0%, worse than the sub-network (difference −0.150, 95%"
+        (said,) = tables.findings(own.metrics, own.extractions)
+        assert said.startswith("The vanilla network is right about 60.0% of the unbiased test images")
+        assert "its sub-network (FFW) about 95.0%" in said
+        assert "in 0.550 and 0.125 of the cases" in said
+        assert said.endswith(
+            " Not distinguishable from it: a refitted last layer (95.0%). Worse: structured FFW (80.0%)."
         )
-        assert "is right about 95.0%, not distinguishable from the sub-network" in refit
 
     def test_a_better_peer_is_called_so(self) -> None:
         own = frames(methods=METHODS | {"refit": (0.99, 0.9, None, None), "ffw": (0.90, 0.05, 0.4, 7)})
-        assert "better than the sub-network" in tables.findings(own.metrics, own.extractions)[-1]
+        (said,) = tables.findings(own.metrics, own.extractions)
+        assert "Better than the sub-network: a refitted last layer (99.0%). Worse: structured FFW (80.0%)." in said
 
     def test_of_each_part_and_of_none_without_a_sub_network(self) -> None:
         own = frames(("99.0%", "99.5%"))
         said = tables.findings(own.metrics, own.extractions)
-        assert [line[:10] for line in said if "vanilla" in line] == ["99.0%: the", "99.5%: the"]
-        assert len(said) == 6
+        assert [line[:10] for line in said] == ["99.0%: the", "99.5%: the"]
         without = own.extractions[own.extractions["method"] != "ffw"]
         assert tables.findings(own.metrics, without) == []
+        (table, _) = tables.extraction_tables(own.metrics, without)
+        assert all(row[list(table.columns).index("Beside FFW")] == "" for row in table.rows)
 
 
 def on(figure: go.Figure, axis: str, name: str | None = None) -> list[Any]:

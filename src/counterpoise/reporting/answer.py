@@ -29,6 +29,8 @@ from counterpoise.reporting.wording import (
 SUPPORTED: Final = "supported"
 CONTRADICTED: Final = "contradicted"
 NOT_DISTINGUISHABLE: Final = "not distinguishable"
+AT_A_GLANCE: Final = 12
+"""As many comparisons are said in words; of more, those that contradict, and the table of claims tells the rest."""
 VERDICTS: Final = (SUPPORTED, CONTRADICTED, NOT_DISTINGUISHABLE)
 
 
@@ -72,11 +74,19 @@ def _predicate(name: str) -> str:
 
 
 def _comparisons(claims: pd.DataFrame, specs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One sentence for each pair of sides, over all the metrics on which they were compared."""
+    """One sentence for each pair of sides, over all the metrics on which they were compared; see `AT_A_GLANCE`."""
     pairs: dict[tuple[str, str], list[Any]] = {}
     for row, spec in zip(rows_of(claims), specs, strict=True):
         pairs.setdefault((_side(spec["left"]), _side(spec["right"])), []).append(row)
-    return [_compare(left, right, rows) for (left, right), rows in pairs.items()]
+    if len(pairs) <= AT_A_GLANCE:
+        return [_compare(left, right, rows) for (left, right), rows in pairs.items()]
+    against = {
+        sides: contradicting
+        for sides, rows in pairs.items()
+        if (contradicting := [row for row in rows if row.verdict == CONTRADICTED])
+    }
+    said = [_compare(left, right, rows) for (left, right), rows in against.items()]
+    return [*said, f"All comparisons, of {len(pairs)} pairs, are in the table of claims."]
 
 
 def _compare(left: str, right: str, rows: Sequence[Any]) -> str:
