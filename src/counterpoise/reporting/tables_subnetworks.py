@@ -69,12 +69,13 @@ def extraction_tables(metrics: pd.DataFrame, extractions: pd.DataFrame) -> list[
         tables.append(
             Table(
                 title=f"Sub-networks: {part_title(part)}" if part else "Sub-networks",
-                note="Unbiased test split, hard gates: mean ± standard deviation over the seeds. Beside FFW: difference in "
-                "accuracy, paired by seed, with the 95% interval of this one comparison. Bias information: what a "
-                "linear head, fitted to its plateau on the rows that gates are learnt on, says of the bias on all "
-                "test rows, over ln C. Leakage: balanced accuracy of a converged logistic probe fitted to the same "
-                "rows; a head that has stopped early can say little of what such a probe reads. Sparsity: share of "
-                "the gates that are closed. Epoch: median, in brackets the range over the seeds.",
+                note="Unbiased test split, hard gates: mean ± standard deviation over the seeds. Beside FFW: "
+                "difference in accuracy, paired by seed, with the 95% interval of this one comparison. Bias "
+                "information: what a linear head, fitted to its plateau on the rows that gates are learnt on, "
+                "says of the bias on all test rows, over ln C. Leakage: balanced accuracy of a converged "
+                "logistic probe fitted to the same rows; a head that has stopped early can say little of what "
+                "such a probe reads. Sparsity: share of the gates that are closed. Epoch: median, in brackets "
+                "the range over the seeds.",
                 columns=(
                     "Method",
                     metric_label("accuracy"),
