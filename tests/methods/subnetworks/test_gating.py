@@ -175,6 +175,7 @@ class TestGates:
             "fc.weight": (1, 3, 16),
         }
         kernels = gate_shapes(problem, network, "kernels")
+        assert kernels["conv1.weight"] == tuple(network.weights()["conv1.weight"].shape)
         assert kernels["conv2.weight"] == (1, 16, 8, 1, 1)
         assert {name: kernels[name] for name in ("channels1", "fc.weight")} == {
             "channels1": (1, 16),

@@ -49,7 +49,8 @@ class GateSettings:
     Attributes:
         granularity: `weights`: one gate per weight of linear and convolutional layers. `channels`: one per channel
             after each activation and, of the last layer, one per weight: it has few, and closing them costs no
-            structure. `kernels`: these, and one per kernel of every convolution: what one channel is told by another.
+            structure. `kernels`: these, one per kernel of every convolution (what one channel is told by another), and
+            of the first convolution, which has few as well and decides what of a colour gets in, one per weight.
         reader: what γ is the price of: I of the head that is trained beside the gates, or the share of the bias that
             the best linear reader of a batch explains, which asks for batches of far more rows than features.
         alpha, gamma: α and γ.
@@ -225,10 +226,12 @@ def gate_shapes(problem: Debiasing, network: Networks, granularity: Granularity)
     x, _, _ = problem.examples.take(problem.pretrain[:, :1])
     sizes = activation_sizes(network, x)
     shapes: dict[str, tuple[int, ...]] = {f"{CHANNELS}{i}": (network.replicates, size) for i, size in enumerate(sizes)}
+    whole = [network.maskable()[-1]]
     if granularity == "kernels":
-        shapes |= {name: (*shape[:3], 1, 1) for name, shape in weights.items() if len(shape) == CONVOLUTION}
-    last = network.maskable()[-1]
-    return shapes | {last: weights[last]}
+        convolutions = [name for name in network.maskable() if len(weights[name]) == CONVOLUTION]
+        shapes |= {name: (*weights[name][:3], 1, 1) for name in convolutions}
+        whole += convolutions[:1]
+    return shapes | {name: weights[name] for name in whole}
 
 
 def gated_forward(network: Networks, weights: State, x: Tensor, opened: Gates) -> Output:
