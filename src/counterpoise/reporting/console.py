@@ -19,10 +19,9 @@ from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting.answer import CONTRADICTED, NOT_DISTINGUISHABLE, SUPPORTED, headline
 from counterpoise.reporting.wording import (
     HEADLINE_METRICS,
-    interval,
+    difference,
     is_missing,
     metric_label,
-    number,
     p_value,
     plus_minus,
     reported,
@@ -80,9 +79,7 @@ def _published(row: pd.Series | None, metric: str) -> str:
 
 def _verdict(row: Any) -> tuple[Text, Text]:
     mark, style = _MARKS[row.verdict]
-    difference = number(row.difference, row.metric, signed=True)
-    spread = interval(row.ci_low, row.ci_high, row.metric, signed=True)
-    said = f"{row.claim}: {difference} ({spread}), {p_value(row.p_holm, named=True)}"
+    said = f"{row.claim}: {difference(row, row.metric)}, {p_value(row.p_holm, named=True)}"
     return Text(f"{mark} {row.verdict}", style=style, no_wrap=True), Text(said)
 
 

@@ -24,10 +24,10 @@ from counterpoise.reporting.context import Table
 from counterpoise.reporting.published import PublishedResult
 from counterpoise.reporting.wording import (
     NOT_AVAILABLE,
+    difference,
     epoch_kept,
     gap_label,
     gap_symbol,
-    interval,
     is_missing,
     median_and_range,
     metric_label,
@@ -337,9 +337,7 @@ def _count(hits: pd.Series, known: pd.Series) -> str:
 def _both(best: pd.Series, last: pd.Series, metric: str) -> tuple[str, str, str]:
     """Best, last, and their difference paired by seed, with its interval."""
     found = paired_difference(best.to_numpy(np.float64), last.to_numpy(np.float64))
-    spread = interval(found.ci_low, found.ci_high, metric, signed=True)
-    difference = f"{number(found.difference, metric, signed=True)} ({spread})"
-    return _mean(best, metric), _mean(last, metric), difference
+    return _mean(best, metric), _mean(last, metric), difference(found, metric)
 
 
 def _remarks(method: str, selected: pd.DataFrame) -> str:

@@ -12,6 +12,7 @@ from counterpoise.fairness import summarize
 from counterpoise.reporting._frames import require_columns, rows_of
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.wording import (
+    difference,
     frontier_title,
     gap_symbol,
     interval,
@@ -135,8 +136,7 @@ def importance_table(effect: pd.DataFrame) -> Table:
             f"{frontier_title(row.left)} − {frontier_title(row.right)}",
             str(row.rank),
             metric_symbol(row.metric),
-            f"{number(row.difference, row.metric, signed=True)} "
-            f"({interval(row.ci_low, row.ci_high, row.metric, signed=True)})",
+            difference(row, row.metric),
             p_value(row.p_holm),
             row.verdict,
         )

@@ -12,9 +12,9 @@ from counterpoise.reporting._outcomes import with_part
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.tables_costs import saving_table
 from counterpoise.reporting.wording import (
+    difference,
     enumerate_words,
     epoch_kept,
-    interval,
     is_missing,
     method_phrase,
     method_title,
@@ -59,7 +59,9 @@ def extraction_tables(metrics: pd.DataFrame, extractions: pd.DataFrame) -> list[
             (
                 method_title(found["method"].iloc[0]),
                 _mean(accuracy.loc[variant].to_numpy(np.float64), "accuracy"),
-                "" if reference in (None, variant) else _difference(accuracy.loc[variant], accuracy.loc[reference]),
+                ""
+                if reference in (None, variant)
+                else difference(_beside(accuracy.loc[variant], accuracy.loc[reference]), "accuracy"),
                 *(_mean(found[key].to_numpy(np.float64), key) for key in MEASURED),
                 _mean(found["sparsity"].to_numpy(np.float64), ""),
                 epoch_kept(found["epoch"], found["epochs"]),
@@ -130,13 +132,6 @@ def _peers(reached: Mapping[str, pd.Series]) -> str:
 
 def _beside(own: pd.Series, reference: pd.Series) -> PairedDifference:
     return paired_difference(own.to_numpy(np.float64), reference.loc[own.index].to_numpy(np.float64))
-
-
-def _difference(own: pd.Series, reference: pd.Series) -> str:
-    """`−0.019 (−0.021 to −0.017)`."""
-    found = _beside(own, reference)
-    spread = interval(found.ci_low, found.ci_high, "accuracy", signed=True)
-    return f"{number(found.difference, 'accuracy', signed=True)} ({spread})"
 
 
 def _values(metrics: pd.DataFrame, metric: str) -> pd.Series:

@@ -273,6 +273,12 @@ def interval(low: Any, high: Any, metric: str = "", *, signed: bool = False) -> 
     return f"{number(low, metric, signed=signed)} to {number(high, metric, signed=signed)}"
 
 
+def difference(found: Any, metric: str = "") -> str:
+    """Write what has `difference, ci_low, ci_high`, such as a `PairedDifference`: `−0.019 (−0.021 to −0.017)`."""
+    spread = interval(found.ci_low, found.ci_high, metric, signed=True)
+    return f"{number(found.difference, metric, signed=True)} ({spread})"
+
+
 def median_and_range(values: Iterable[Any], write: Callable[[float], str] = number) -> str:
     """Write the median of what is there, and in brackets the range where there is one: `12 (3 to 40)`."""
     there = [float(value) for value in values if not is_missing(value)]

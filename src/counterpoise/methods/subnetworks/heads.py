@@ -83,7 +83,13 @@ class BiasHeads:
         return total.detach()
 
     def fit(self, z: Float[Tensor, "R n d"], biases: Int[Tensor, "K R n"]) -> int:
-        """Take steps on all rows at once until the loss has reached a plateau; return how many."""
+        """Take steps on all rows at once until the loss, its mean over the replicates, has reached a plateau.
+
+        Replicates that must not depend on one another are fitted one at a time, as the pipelines do.
+
+        Returns:
+            How many steps were taken.
+        """
         lowest, since = math.inf, 0
         count = 0
         for _ in range(self.settings.most):
