@@ -222,6 +222,7 @@ class TestFigures:
         assert {trace.xaxis for trace in closed.data} == {"x", "x2"}
         assert len([trace for trace in closed.data if trace.showlegend]) == 2
         maps = figures.accuracy_maps(own.predictions, ("a", "b"), ("c", "d", "e"), ("vanilla", "ffw"))
+        assert [axis.showticklabels for axis in maps.select_yaxes()] == [True, False] * 2
         assert [note.text for note in maps.layout.annotations] == [
             *("99.0%: Vanilla", "99.0%: FFW", "99.5%: Vanilla", "99.5%: FFW")
         ]

@@ -102,7 +102,9 @@ def accuracy_maps(
             hoverongaps=False,
             hovertemplate="%{y} in %{x}: %{z:.3f}<extra></extra>",
         )
-        figure.add_trace(heat, row=place // columns + 1, col=place % columns + 1)
+        row, column = divmod(place, columns)
+        figure.add_trace(heat, row=row + 1, col=column + 1)
+        figure.update_yaxes(showticklabels=column == 0, row=row + 1, col=column + 1)  # long names reach the next map
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
     figure.update_xaxes(type="category", showgrid=False)
     bar = {"title": {"text": "accuracy"}, "thickness": 14}
