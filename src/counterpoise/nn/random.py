@@ -43,11 +43,11 @@ def coarse_normals(generators: Sequence[torch.Generator], count: int, device: to
     words = torch.empty(len(generators), -(-count // DRAWS_PER_WORD), dtype=torch.int64)
     for own, generator in zip(words, generators, strict=True):
         own.random_(-(2**63), None, generator=generator)
-    index = words.view(torch.int16).to(device).to(torch.int32).add_(QUANTILES // 2)
+    index = words.view(torch.uint16).to(device).to(torch.int32)
     return _quantiles(device).index_select(0, index.flatten()).view(index.shape)[:, :count]
 
 
 @functools.cache
 def _quantiles(device: torch.device) -> Float[Tensor, "q"]:
     middles = (torch.arange(QUANTILES, dtype=torch.float64) + 0.5) / QUANTILES
-    return torch.special.ndtri(middles).float().to(device)
+    return torch.special.ndtri(middles).float().roll(QUANTILES // 2).to(device)  # word 0 is the middle one

@@ -94,6 +94,8 @@ class MaskDiscovery:
         self.shapes = {name: weight.shape for name, weight in known.items()}
         self.sizes = [math.prod(shape[1:]) for shape in self.shapes.values()]
         self.weights = torch.cat([weight.flatten(1) for weight in known.values()], dim=1)  # R, P
+        self.kept = torch.empty_like(self.weights)  # W ⊙ M of the step under way
+        self.leaves = {name: part.requires_grad_() for name, part in self._split(self.kept).items()}
         self.m = torch.full_like(self.weights, settings.initial).requires_grad_()
         self.move = Optimizer(lr=settings.lr, fused=True).build([self.m], steps)
         self.operations = FORWARD_AND_BACKWARD * settings.batch_size * max(weight.numel() for weight in known.values())
@@ -103,17 +105,17 @@ class MaskDiscovery:
 
     def step(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"], rows: Int[Tensor, "R B"]) -> Figures:
         m = self.m.detach()
-        kept = self._undecided(m).ge_(0)
-        leaves = {name: part.requires_grad_() for name, part in self._split(self.weights * kept).items()}
-        value = self.loss(self.network(x, leaves), y, s, rows)
-        gradients = torch.autograd.grad(value.sum(), list(leaves.values()))
+        mask = self._undecided(m).ge_(0)
+        pruned = 1 - mask.mean(dim=1)
+        torch.mul(self.weights, mask, out=self.kept)
+        value = self.loss(self.network(x, self.leaves), y, s, rows)
+        gradients = torch.autograd.grad(value.sum(), list(self.leaves.values()))
         gradient = torch.cat([part.flatten(1) for part in gradients], dim=1)
-        pruned = 1 - kept.mean(dim=1)
         if self.settings.prunable is None:
             gradient.mul_(self.weights)
         else:
             slope = sparsity_gradient(pruned, self.settings.prunable, m.shape[1]) * self.settings.sparsity_weight
-            gradient = torch.addcmul(slope.unsqueeze(1), gradient, self.weights)
+            torch.addcmul(slope.unsqueeze(1), gradient, self.weights, out=gradient)
         sigma = in_whole_blocks(torch.sigmoid, m)
         torch.ops.aten.sigmoid_backward.grad_input(gradient, sigma, grad_input=self.m.grad)  # · σ (1 − σ)
         self.move()
