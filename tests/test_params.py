@@ -211,7 +211,12 @@ def test_evidence_of_several_parts_is_said_once() -> None:
     printed = {"variant": "a", "paper": "win", "table": "T1", "method": "tl", "setting": "protected={part}"}
     known = {
         "parts": ["sex", "race"],
-        "claims": [claim, {**claim, "metric": "auc", "for": ["race"]}, {**claim, "metric": "f1"}],
+        "claims": [
+            {**claim, "claim": "of both", "left": {"variant": "sex/a"}, "right": {"variant": "race/a"}},
+            claim,
+            {**claim, "metric": "auc", "for": ["race"]},
+            {**claim, "metric": "f1"},
+        ],
         "published": [printed],
     }
     found = Evidence.model_validate(known)
@@ -221,6 +226,7 @@ def test_evidence_of_several_parts_is_said_once() -> None:
         ("Race: lower", "err", "race/a", "race/b"),
         ("Race: lower", "auc", "race/a", "race/b"),
         ("Race: lower", "f1", "race/a", "race/b"),
+        ("of both", "err", "sex/a", "race/a"),
     ]
     assert [(made.variant, made.setting) for made in found.published] == [
         ("sex/a", "protected=sex"),

@@ -41,7 +41,8 @@ class Evidence(Settings):
 
     An experiment of several `parts` is held against its claims and published numbers part by part: each is one for
     every part, or for those that it lists under `for`. Its variants are then the part's, its sentence begins with the
-    part's name, and `{part}` in a setting stands for it.
+    part's name, and `{part}` in a setting stands for it. A claim whose variants say of which part they are
+    (`{variant: part/method}`) compares parts, and is one.
     """
 
     parts: tuple[str, ...] = ()
@@ -61,8 +62,16 @@ class Evidence(Settings):
             for item in items:
                 if unknown := [part for part in item.get("for", ()) if part not in parts]:
                     raise ValueError(f"{kind}: for is {unknown}{suggest(str(unknown[0]), parts)}")
-            each[kind] = [_of_part(item, part) for part in parts for item in items if part in item.get("for", parts)]
+            within = [item for item in items if not _compares(item, parts)]
+            each[kind] = [_of_part(item, part) for part in parts for item in within if part in item.get("for", parts)]
+            each[kind] += [item for item in items if _compares(item, parts)]
         return value | each
+
+
+def _compares(item: dict[str, Any], parts: list[str]) -> bool:
+    """Whether a claim's variants name parts themselves."""
+    sides = [item[name].get("variant", "") for name in ("left", "right") if isinstance(item.get(name), dict)]
+    return any(str(side).startswith(f"{part}/") for side in sides for part in parts)
 
 
 def _of_part(item: dict[str, Any], part: str) -> dict[str, Any]:

