@@ -110,6 +110,23 @@ def test_the_closed_gradient_ignores_what_a_batch_lacks(
         torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 6, 39])
+def test_any_number_of_rows_has_the_mean_loss(
+    batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], rows: int
+) -> None:
+    logits, y, s = batch[0][:, :, :rows], batch[1][:, :rows], batch[2][:, :rows]
+    torch.testing.assert_close(penalized({}, groups=2)(logits, y, s), cross_entropy(logits, y))
+
+
+def test_rows_that_are_hopelessly_wrong_have_a_finite_loss_and_their_gradient() -> None:
+    margins = torch.tensor([-300.0, -90.0, -1.0, 2.0, 250.0, -300.0, 0.0]).view(1, 1, -1, 1).requires_grad_()
+    y = torch.ones(1, 7, dtype=torch.int64)
+    value = penalized({}, groups=2)(margins, y, y)
+    assert value.isfinite().all()
+    (gradient,) = torch.autograd.grad(value.sum(), margins)
+    torch.testing.assert_close(gradient, (margins.detach().sigmoid() - 1) / 7)
+
+
 def test_more_groups_and_classes_take_the_general_way(generator: torch.Generator) -> None:
     logits = torch.randn(R, V, B, 3, generator=generator)
     y, s = torch.randint(0, 3, (R, B), generator=generator), torch.randint(0, 3, (R, B), generator=generator)

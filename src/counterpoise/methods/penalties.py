@@ -103,8 +103,7 @@ def penalized(
             own = [
                 torch.as_tensor(strengths.get(name, 0.0)).to(logits).expand(logits.shape[1]) for name in ("dp", "eo")
             ]
-            weights = _row_weights(y, class_weights, logits.dtype)
-            return _BinaryPenalized.apply(margins.mT, y, s, *own, temperature, weights)
+            return _BinaryPenalized.apply(margins.mT, y, s, *own, temperature, class_weights)
         if logits.shape[-1] == 1:
             logits = torch.cat([torch.zeros_like(logits), logits], dim=-1)
         value = cross_entropy(logits, y, class_weights=class_weights)
@@ -123,6 +122,32 @@ def _row_weights(y: Int[Tensor, "R B"], class_weights: Tensor | None, dtype: tor
     return weights / weights.sum(dim=-1, keepdim=True)
 
 
+ROWS_PER_LOGARITHM = 4
+
+
+def _mean_loss(
+    true: Float[Tensor, "R B V"], weights: Float[Tensor, "R B"], class_weights: Tensor | None
+) -> Float[Tensor, "R V"]:
+    """Return the weighted mean of −log of the true classes' probabilities.
+
+    A logarithm costs as much as two sigmoids, so that it is taken of products of four where rows weigh the same. It
+    differs only where a number is too small to be one: where four rows' losses come to more than 87 together.
+    """
+    if class_weights is not None:
+        return product(-weights.unsqueeze(1), _logarithm(true)).squeeze(1)
+    rows = true.shape[1]
+    quarter = rows // ROWS_PER_LOGARITHM
+    first, second, third, fourth, rest = true.split([*[quarter] * ROWS_PER_LOGARITHM, rows % ROWS_PER_LOGARITHM], dim=1)
+    products = _logarithm((first * second).mul_(third * fourth)), _logarithm(rest)
+    each = -weights[:, None, :1]  # R, 1, 1
+    sums = [product(each.expand(-1, 1, part.shape[1]), part) for part in products]
+    return (sums[0] + sums[1]).squeeze(1)
+
+
+def _logarithm(probability: Tensor) -> Tensor:
+    return probability.clamp(min=torch.finfo(probability.dtype).tiny).log_()
+
+
 class _BinaryPenalized(torch.autograd.Function):
     """`penalized` for two classes and two groups, from the margins z₁ − z₀ [R, B, V], with its gradient in closed form.
 
@@ -132,19 +157,26 @@ class _BinaryPenalized(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, margins: Tensor, y: Tensor, s: Tensor, dp: Tensor, eo: Tensor, temperature: float, weights: Tensor
+        ctx: Any,
+        margins: Tensor,
+        y: Tensor,
+        s: Tensor,
+        dp: Tensor,
+        eo: Tensor,
+        temperature: float,
+        class_weights: Tensor | None,
     ) -> Tensor:
         variants = margins.shape[-1]
         # Padded once, since products would pad it several times (counterpoise.nn.linalg).
-        z = functional.pad(margins, (0, -variants % COLUMN_BLOCK))
+        surplus = (0, -variants % COLUMN_BLOCK)
+        z = functional.pad(margins, surplus) if surplus[1] else margins
         sign = (2 * y - 1).to(z.dtype).unsqueeze(-1)
+        weights = _row_weights(y, class_weights, z.dtype)
         true = (z * sign).sigmoid_()  # probability of the true class
-        # Its logarithm costs a third of a softplus, which differs only where it is too small for a number.
-        losses = true.clamp(min=torch.finfo(z.dtype).tiny).log_().neg_()
-        value = product(weights.unsqueeze(1), losses).squeeze(1)[:, :variants]
+        value = _mean_loss(true, weights, class_weights)
         gradient = true.sub_(1).mul_(sign * weights.unsqueeze(-1))
 
-        soft = torch.mul(z, temperature, out=losses).sigmoid_()
+        soft = (z * temperature).sigmoid_()
         # Rows of two groups within class 0, within class 1, and of both classes together: the gaps are their contrasts.
         member = torch.stack([(y == 0), (y == 1), torch.ones_like(y, dtype=torch.bool)], dim=1)  # R, 3, B
         member = torch.stack([member & (s == group).unsqueeze(1) for group in (0, 1)]).to(z.dtype)  # G, R, 3, B
@@ -152,16 +184,17 @@ class _BinaryPenalized(torch.autograd.Function):
         first, second = member / rows.clamp(min=1) * (rows > 0).all(dim=0)
         contrast = first - second
         gaps = product(contrast, soft)  # R, 3, V
-        strengths = functional.pad(torch.stack([eo, eo, dp]), (0, z.shape[-1] - variants))
-        value = value + (strengths * gaps.abs()).sum(dim=1)[:, :variants]
+        strengths = functional.pad(torch.stack([eo, eo, dp]), surplus)
+        value = value + (strengths * gaps.abs()).sum(dim=1)
 
-        pull = product(contrast.mT, strengths * gaps.sign())  # R, B, V
-        pull.mul_(temperature).mul_(soft)
-        gradient.addcmul_(pull, soft.neg_().add_(1))
+        pull = product(contrast.mT, strengths * gaps.sign() * temperature)  # R, B, V
+        gradient.add_(torch.ops.aten.sigmoid_backward.grad_input(pull, soft, grad_input=pull))  # · soft (1 − soft)
         ctx.save_for_backward(gradient[..., :variants])
-        return value
+        return value[:, :variants]
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * upstream[0].unsqueeze(1), None, None, None, None, None, None
+        if not bool((upstream[0] == 1).all()):  # all ones where the losses are summed up
+            gradient = gradient * upstream[0].unsqueeze(1)
+        return gradient, None, None, None, None, None, None

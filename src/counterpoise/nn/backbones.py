@@ -152,7 +152,7 @@ class _EfficientNetLite:
             raise InputError(
                 f"weights: {self.name} has none named {weights!r}, expected {DEFAULT!r}, a file or {RANDOM!r}"
             )
-        # TensorFlow's efficientnet/lite/efficientnet_lite_builder.py: pixels are (x - 127) / 128, and main.py: bilinear;
+        # TensorFlow's efficientnet/lite/efficientnet_lite_builder.py: pixels are (x - 127) / 128; main.py: bilinear;
         # efficientnet/preprocessing.py: the crop of edge c is c / (c + 32) of the shorter edge.
         return Preprocessing(resize=self._edge + 32, crop=self._edge, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 

@@ -51,7 +51,7 @@ def affine(x: Float[Tensor, "b n d"], w: Float[Tensor, "b d c"], bias: Float[Ten
     columns = w.shape[-1]
     surplus = (0, -columns % COLUMN_BLOCK)
     spread = torch.bmm(x.new_ones(*x.shape[:2], 1), pad(bias.unsqueeze(1), surplus))
-    return torch.baddbmm(spread, x, pad(w, surplus))[..., :columns]
+    return spread.baddbmm_(x, pad(w, surplus))[..., :columns]
 
 
 def weighted(
