@@ -49,7 +49,8 @@ the numbers is in [Replication](../replication.md), [The frontier](../frontier.m
 The experiments on images ran in the environment `laptop`: the first 10,000 CelebA faces at half size, 13,224 LFW faces,
 features of EfficientNet-Lite0 at 128 pixels in float32; the paper uses ResNet-18 and all of CelebA. The attribute Heavy
 Makeup of this LFW sample is a stand-in, the score of a linear classifier. `architectures_celeba` and
-`architectures_lfwa` need weights that torchvision downloads and have not been run.
+`architectures_lfwa` need weights that torchvision downloads and have not been run; `architectures_celeba_lite` and
+`architectures_lfwa_lite` ask the same of three networks whose weights are packages.
 """
 
 
