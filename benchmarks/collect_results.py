@@ -40,7 +40,8 @@ LONGEST = 40
 INTRODUCTION = """# Results
 
 Measured on real data, mean ± standard deviation on the test part, with what the paper prints in brackets: ten seeds,
-and three where whole ResNets were trained (`alter_cifar10s`, `alter_celeba`, `ffw_celeba`, `ffw_corrupted_cifar10`);
+and three where whole ResNets were trained (`alter_cifar10s`, `alter_cifar10s_skew`, `alter_celeba`, `ffw_celeba`,
+`ffw_corrupted_cifar10`);
 these, `ffw_biased_mnist` and `ffw_multicolor_mnist` at the CPU size of the environment `laptop`.
 The files behind each table lie beside this page, which is written by `benchmarks/collect_results.py`. What follows from
 the numbers is in [Replication](../replication.md), [The frontier](../frontier.md) and
@@ -98,7 +99,7 @@ def subnetworks(source: Path, target: Path) -> None:
 def repairs(source: Path, target: Path) -> None:
     """Write the tables of a report on repairs, and what its masks prune and share."""
     for table in json.loads((source / "report.json").read_text())["tables"]:
-        name = TABLES.get(table["title"]) or "how_chosen_" + table["title"].removeprefix("Repairs: ")
+        name = TABLES.get(table["title"]) or "how_chosen_" + table["title"].removeprefix("Repairs: ").strip("%")
         pd.DataFrame(table["rows"], columns=table["columns"]).to_csv(target / f"{name}.csv", index=False)
     owners = [path for path in MODELS.glob(f"{source.name}*") if path.name.partition("__")[0] == source.name]
     found = {path.name.partition("__")[2]: read_checkpoint(path / "masks.safetensors") for path in sorted(owners)}
