@@ -73,7 +73,11 @@ PARAMETERS = {
     "datasets.adult.split.task.test=0": ["datasets.adult.split.task.test", "is 0", "greater than 0"],
     "report.level=1": ["'report.level' is 1", "less than 1"],
     "selection.criterion=delta_oe": ["criterion is 'delta_oe'", "did you mean 'delta_eo'"],
-    "selection.criterion=leakage": ["criterion is 'leakage'", "frozen features that all heads share", "delta_eo"],
+    "selection.criterion=leakage": [
+        "parameter 'selection': criterion is 'leakage'",
+        "frozen features that all heads share",
+        "delta_eo",
+    ],
     "selection.smoothing=-1": ["'selection.smoothing' is -1", "greater than or equal to 0"],
     "frontiers.tables.folds=1": ["folds is 1", "expected 0 or at least 2"],
     "selection.tolerance=0": ["'selection.tolerance' is 0", "greater than 0"],

@@ -302,12 +302,12 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"conf: parameter {key!r} is missing"
     found = first["input"]
-    shown = f"{found!r}" if isinstance(found, str | int | float | bool | list | tuple | None) else "the block"
+    shown = f" is {found!r}" if isinstance(found, str | int | float | bool | list | tuple | None) else ""
     if first["type"] == "literal_error" and isinstance(found, str):
         expected = [option.strip(" '") for option in str(first["ctx"]["expected"]).replace(" or ", ", ").split(",")]
-        return f"conf: parameter {key!r} is {shown}{suggest(found, expected)}"
+        return f"conf: parameter {key!r}{shown}{suggest(found, expected)}"
     reason = first["msg"].removeprefix("Value error, ")
-    return f"conf: parameter {key!r} is {shown}: {reason[0].lower()}{reason[1:]}"
+    return f"conf: parameter {key!r}{shown}: {reason[0].lower()}{reason[1:]}"
 
 
 def _fields(location: list[str]) -> list[str]:
