@@ -126,26 +126,31 @@ def stacked_against_apart(rounds: int) -> list[list[str]]:
 
 
 class Plain:
-    """Steps of a masked network whose mask does not move: the gradient of W ⊙ M and, with `update`, Adam on W."""
+    """Steps of a masked network whose mask does not move: the gradient of W ⊙ M."""
 
-    def __init__(self, network: Networks, loss: Callable[..., Tensor], masks: Masks, *, update: bool) -> None:
+    def __init__(self, network: Networks, loss: Callable[..., Tensor], masks: Masks) -> None:
         self.network, self.loss, self.masks = network.eval(), loss, masks
-        own = dict(network.named_parameters())
-        self.moving = [own[name] for name in network.maskable()] if update else []
-        self.move = Optimizer(fused=True).build(self.moving, 10**6) if update else None
 
     def step(self, x: Tensor, y: Tensor, s: Tensor, rows: Tensor) -> None:
-        if self.move is None:
-            weights = masked(self.network.weights(), self.masks)
-            leaves = [weight.requires_grad_() for weight in weights.values()]
-        else:
-            weights, leaves = masked(self.network.differentiable(), self.masks), self.moving
-        value = self.loss(self.network(x, weights), y, s, rows)
-        gradients = torch.autograd.grad(value.sum(), leaves)
-        if self.move is not None:
-            for parameter, gradient in zip(self.moving, gradients, strict=True):
-                parameter.grad.copy_(gradient)
-            self.move()
+        weights = masked(self.network.weights(), self.masks)
+        leaves = {name: weight.requires_grad_() for name, weight in weights.items()}
+        value = self.loss(self.network(x, leaves), y, s, rows)
+        torch.autograd.grad(value.sum(), list(leaves.values()))
+
+
+class Updating(Plain):
+    """The same, and Adam on W."""
+
+    def __init__(self, network: Networks, loss: Callable[..., Tensor], masks: Masks) -> None:
+        super().__init__(network, loss, masks)
+        own = dict(network.named_parameters())
+        self.moving = [own[name] for name in network.maskable()]
+        self.move = Optimizer(fused=True).build(self.moving, 10**6)
+
+    def step(self, x: Tensor, y: Tensor, s: Tensor, rows: Tensor) -> None:
+        value = self.loss(self.network(x, masked(self.network.differentiable(), self.masks)), y, s, rows)
+        value.sum().backward(inputs=self.moving)
+        self.move()
 
 
 def overhead(
@@ -168,8 +173,8 @@ def overhead(
 
     times = in_turn(
         {
-            "gradient": repeat(Plain(network(), loss, masks, update=False).step),
-            "training": repeat(Plain(network(), loss, masks, update=True).step),
+            "gradient": repeat(Plain(network(), loss, masks).step),
+            "training": repeat(Updating(network(), loss, masks).step),
             "discovery": repeat(discovery.step),
         },
         rounds=rounds,

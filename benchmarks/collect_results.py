@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from counterpoise.experiments import EXPERIMENTS, Experiment
+from counterpoise.experiments import EXPERIMENTS, Experiment, Part
 from counterpoise.pipelines.mask_discovery.nodes import describe_masks
 from counterpoise.reporting import wording
 from counterpoise.storage import Checkpoint, read_checkpoint
@@ -99,7 +99,7 @@ def subnetworks(source: Path, target: Path) -> None:
 def repairs(source: Path, target: Path) -> None:
     """Write the tables of a report on repairs, and what its masks prune and share."""
     for table in json.loads((source / "report.json").read_text())["tables"]:
-        name = TABLES.get(table["title"]) or "how_chosen_" + table["title"].removeprefix("Repairs: ").strip("%")
+        name = TABLES.get(table["title"]) or f"how_chosen_{Part(table['title'].removeprefix('Repairs: ')).key}"
         pd.DataFrame(table["rows"], columns=table["columns"]).to_csv(target / f"{name}.csv", index=False)
     owners = [path for path in MODELS.glob(f"{source.name}*") if path.name.partition("__")[0] == source.name]
     found = {path.name.partition("__")[2]: read_checkpoint(path / "masks.safetensors") for path in sorted(owners)}

@@ -65,6 +65,12 @@ class Experiment:
     view: Literal["parts", "ablation", "representation"] | None = None
 
 
+TABLE_4 = tuple(Part(name, backbone=name) for name in ("resnet18", "resnet50", "densenet121"))
+"""The backbones of the WIN paper's Table 4, whose weights are downloads."""
+
+LITES = tuple(Part(name, backbone=name) for name in ("lite0", "lite1", "lite2"))
+"""Three backbones whose weights are packages."""
+
 EXPERIMENTS = (
     Experiment(
         name="win_adult",
@@ -177,7 +183,7 @@ EXPERIMENTS = (
         backbone="probe",
         variants="win",
         evidence="architectures_celeba",
-        parts=tuple(Part(name, backbone=name) for name in ("resnet18", "resnet50", "densenet121")),
+        parts=TABLE_4,
         view="parts",
     ),
     Experiment(
@@ -187,7 +193,7 @@ EXPERIMENTS = (
         backbone="probe",
         variants="win",
         evidence="architectures_lfwa",
-        parts=tuple(Part(name, backbone=name) for name in ("resnet18", "resnet50", "densenet121")),
+        parts=TABLE_4,
         view="parts",
     ),
     Experiment(
@@ -197,7 +203,7 @@ EXPERIMENTS = (
         backbone="probe",
         variants="win",
         evidence="architectures_lite",
-        parts=tuple(Part(name, backbone=name) for name in ("lite0", "lite1", "lite2")),
+        parts=LITES,
         view="parts",
     ),
     Experiment(
@@ -207,7 +213,7 @@ EXPERIMENTS = (
         backbone="probe",
         variants="win",
         evidence="architectures_lite",
-        parts=tuple(Part(name, backbone=name) for name in ("lite0", "lite1", "lite2")),
+        parts=LITES,
         view="parts",
     ),
     Experiment(

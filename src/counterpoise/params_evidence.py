@@ -62,9 +62,10 @@ class Evidence(Settings):
             for item in items:
                 if unknown := [part for part in item.get("for", ()) if part not in parts]:
                     raise ValueError(f"{kind}: for is {unknown}{suggest(str(unknown[0]), parts)}")
-            within = [item for item in items if not _compares(item, parts)]
+            between = [item for item in items if _compares(item, parts)]
+            within = [item for item in items if item not in between]
             each[kind] = [_of_part(item, part) for part in parts for item in within if part in item.get("for", parts)]
-            each[kind] += [item for item in items if _compares(item, parts)]
+            each[kind] += between
         return value | each
 
 

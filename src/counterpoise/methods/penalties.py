@@ -122,22 +122,16 @@ def _row_weights(y: Int[Tensor, "R B"], class_weights: Tensor | None, dtype: tor
     return weights / weights.sum(dim=-1, keepdim=True)
 
 
-ROWS_PER_LOGARITHM = 4
-
-
-def _mean_loss(
-    true: Float[Tensor, "R B V"], weights: Float[Tensor, "R B"], class_weights: Tensor | None
-) -> Float[Tensor, "R V"]:
-    """Return the weighted mean of −log of the true classes' probabilities.
+def _mean_loss(true: Float[Tensor, "R B V"], weights: Float[Tensor, "R B"], *, alike: bool) -> Float[Tensor, "R V"]:
+    """Return the weighted mean of −log of the true classes' probabilities; `alike`: all rows weigh the same.
 
     A logarithm costs as much as two sigmoids, so that it is taken of products of four where rows weigh the same. It
     differs only where a number is too small to be one: where four rows' losses come to more than 87 together.
     """
-    if class_weights is not None:
+    if not alike:
         return product(-weights.unsqueeze(1), _logarithm(true)).squeeze(1)
-    rows = true.shape[1]
-    quarter = rows // ROWS_PER_LOGARITHM
-    first, second, third, fourth, rest = true.split([*[quarter] * ROWS_PER_LOGARITHM, rows % ROWS_PER_LOGARITHM], dim=1)
+    quarter, left = divmod(true.shape[1], 4)
+    first, second, third, fourth, rest = true.split([quarter, quarter, quarter, quarter, left], dim=1)
     products = _logarithm((first * second).mul_(third * fourth)), _logarithm(rest)
     each = -weights[:, None, :1]  # R, 1, 1
     sums = [product(each.expand(-1, 1, part.shape[1]), part) for part in products]
@@ -173,7 +167,7 @@ class _BinaryPenalized(torch.autograd.Function):
         sign = (2 * y - 1).to(z.dtype).unsqueeze(-1)
         weights = _row_weights(y, class_weights, z.dtype)
         true = (z * sign).sigmoid_()  # probability of the true class
-        value = _mean_loss(true, weights, class_weights)
+        value = _mean_loss(true, weights, alike=class_weights is None)
         gradient = true.sub_(1).mul_(sign * weights.unsqueeze(-1))
 
         soft = (z * temperature).sigmoid_()
