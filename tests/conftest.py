@@ -170,7 +170,7 @@ def preflight() -> Callable[..., None]:
     from kedro.config import OmegaConfigLoader
 
     from counterpoise.experiments import EXPERIMENTS
-    from counterpoise.hooks import check_experiment
+    from counterpoise.preflight import check_experiment
     from counterpoise.params import check
     from counterpoise.settings import CONFIG_LOADER_ARGS
 

@@ -1,0 +1,157 @@
+"""What is checked before a run's first node, and what is noted about where its results come from.
+
+None of this is a stage: the graph stays the method.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from copy import deepcopy
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline
+
+from counterpoise.errors import InputError, suggest
+from counterpoise.experiments import EXPERIMENTS, Experiment
+from counterpoise.params import Parameters, check, check_ranks
+from counterpoise.params_subnetworks import Subnetworks
+from counterpoise.pipelines.assemble import CHOSEN_BLOCKS, artifact, blocks, parameter
+from counterpoise.pipelines.evidence import applicable
+from counterpoise.pipelines.heads import grid, settings_of
+from counterpoise.storage import path_of, require_writable
+from counterpoise.tracking import flat
+
+IMAGENET_CLASSES = 1000
+LIBRARIES = ("counterpoise", "kedro", "mlflow", "numpy", "pandas", "scikit-learn", "torch")
+
+
+def experiments_in(pipeline: Pipeline) -> list[Experiment]:
+    """Return the experiments whose nodes are in a pipeline; each node carries its experiment's name as a tag."""
+    tags = {tag for node in pipeline.nodes for tag in node.tags}
+    return [experiment for experiment in EXPERIMENTS if experiment.name in tags]
+
+
+def parameters_of(context: KedroContext) -> dict[str, Any]:
+    """Return what the files under conf/ say, read once: Kedro parses and merges them whenever they are asked for."""
+    loader = context.config_loader
+    if "parameters" not in loader:
+        loader["parameters"] = loader["parameters"]
+    return deepcopy(loader["parameters"])  # Kedro works on the loader's own
+
+
+class Preflight:
+    """Ends a run before its first node if its parameters or its output folders are unusable; records its origin."""
+
+    def __init__(self) -> None:
+        self.parameters: Parameters | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        self.raw = parameters_of(context)
+        self.parameters = check(self.raw)
+        self.project, self.environment = Path(context.project_path), context.env or "base"
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        assert self.parameters is not None
+        for experiment in experiments_in(pipeline):
+            check_experiment(self.parameters, experiment)
+            settings = blocks(self.raw, experiment)
+            catalog[artifact(experiment.name, "run")] = MemoryDataset(
+                {
+                    "experiment": experiment.name,
+                    "title": experiment.title,
+                    "settings": settings,
+                    "parts": {part.key: part.name for part in experiment.parts},
+                    "lineage": self._lineage(experiment, run_params.get("runtime_params") or {}),
+                },
+                copy_mode="assign",
+            )
+        for name in sorted(pipeline.all_outputs()):
+            if (path := path_of(catalog.get(name))) is not None:
+                require_writable(path)
+
+    def _lineage(self, experiment: Experiment, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        assert self.parameters is not None
+        environment = [] if self.environment in {"base", "local"} else [f"-e {self.environment}"]
+        params = ",".join(f"{key}={value}" for key, value in flat(overrides))
+        overridden = [f'--params "{params}"'] if params else []
+        return {
+            "git_commit": git_commit(self.project),
+            "environment": self.environment,
+            "seeds": list(self.parameters.seeds.root),
+            "command": " ".join(["kedro run", *environment, f"--pipeline={experiment.name}", *overridden]),
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        }
+
+
+def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
+    """Raise InputError unless the blocks that an experiment, or a part of it, combines are there and fit together."""
+    if experiment.altering in parameters.alterings:
+        _check_repairs(parameters, experiment)
+    if experiment.subnetworks in parameters.subnetworks:
+        _check_subnetworks(parameters.subnetworks[experiment.subnetworks])
+    for part in experiment.parts or (None,):
+        for kind in (*CHOSEN_BLOCKS, "evidence"):
+            path = parameter(kind, experiment, part)
+            block, _, wanted = path.partition(".")
+            if wanted and wanted not in (known := getattr(parameters, block)):
+                raise InputError(
+                    f"conf: {block} has no block {wanted!r}, which {experiment.name} reads{suggest(wanted, known)}"
+                )
+        if experiment.variants is None:
+            continue
+        network, backbone = (getattr(part, kind, None) or getattr(experiment, kind) for kind in ("network", "backbone"))
+        inputs, classes = sys.maxsize, len(parameters.datasets[experiment.dataset].classes)
+        if network is not None:
+            inputs = parameters.networks[network].width
+        elif backbone is not None and parameters.backbones[backbone].head == "imagenet":
+            classes = IMAGENET_CLASSES
+        check_ranks(parameters.variants[experiment.variants], inputs=inputs, classes=classes)
+    # Others name their variants so that there is one of each.
+    if experiment.variants and experiment.frontier is None and not experiment.parts:
+        run = {variant.name: settings_of(variant) for variant in grid(parameters.variants[experiment.variants])}
+        applicable(parameters.evidence[experiment.evidence], run)
+
+
+def _check_repairs(parameters: Parameters, experiment: Experiment) -> None:
+    """Raise InputError unless the methods are known and each part's objective is one for as many classes as it has."""
+    from counterpoise.methods.altering.catalogue import require_methods  # other experiments do without
+    from counterpoise.methods.altering.objective import Objective
+
+    assert experiment.altering is not None
+    require_methods(parameters.alterings[experiment.altering].methods)
+    for part in experiment.parts or (None,):
+        chosen, data = (parameter(kind, experiment, part).partition(".")[2] for kind in ("objective", "dataset"))
+        if chosen in parameters.objectives and data in parameters.datasets:  # `check_experiment` says what is missing
+            Objective(**parameters.objectives[chosen].model_dump(), classes=len(parameters.datasets[data].classes))
+
+
+def _check_subnetworks(chosen: Subnetworks) -> None:
+    """Raise InputError unless the methods are known and have the settings they need."""
+    from counterpoise.methods.subnetworks.catalogue import require_methods  # other experiments do without
+
+    require_methods(chosen.methods, chosen.gates)
+
+
+def git_commit(project: Path) -> str:
+    """Return the commit of the working tree, marked if it has uncommitted changes."""
+    try:
+        run = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty= with uncommitted changes", "--exclude=*"],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown: not a git checkout"
+    return run.stdout.strip()
