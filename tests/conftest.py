@@ -54,7 +54,8 @@ class Project:
 
     @property
     def data(self) -> Path:
-        return self.path / "data"
+        """Where runs of the environment smoke write."""
+        return self.path / "data" / "smoke"
 
     def file(self, pattern: str) -> Path:
         """Return the one file under data/ that the pattern fits."""

@@ -54,7 +54,7 @@ def test_the_report_says_where_its_numbers_come_from(smoke: Any) -> None:
     lineage = document["lineage"]
     assert lineage["seeds"] == [0, 1, 2]
     assert lineage["environment"] == "smoke"
-    assert lineage["command"] == 'kedro run -e smoke --pipeline=win_adult --params "tracking=True"'
+    assert lineage["command"] == "kedro run --env=smoke --pipelines=win_adult --params=tracking=true"
     summary = json.loads(smoke.file("05_model_input/*/data_summary.json").read_text())
     assert lineage["data_digest"] == summary["digest"]
     assert {"python", "torch", "kedro", "counterpoise"} <= set(lineage["versions"])
@@ -85,6 +85,6 @@ def test_the_end_of_a_run_shows_results_and_where_to_look_next(
     for variant in ("pretrained", "tl", "win_r2_a0.5"):
         mean, std = summary.loc[(variant, "err"), ["mean", "std"]]
         assert re.search(rf"{re.escape(variant)} +{mean:.2f} ± {std:.2f}", shown)
-    assert "data/08_reporting/win_adult/report.html" in shown
+    assert "data/smoke/08_reporting/win_adult/report.html" in shown
     assert "kedro viz run --pipeline=win_adult" in shown
     assert "not tracked (tracking: off)" in shown

@@ -16,6 +16,7 @@ import scipy.stats
 import sklearn.metrics as sk
 from mlflow.tracking import MlflowClient
 
+from counterpoise.artifacts.lineage import FOLDER
 from counterpoise.storage import read_checkpoint
 
 VARIANTS = {
@@ -40,19 +41,19 @@ def root(smoke: Any) -> Path:
 
 @pytest.fixture
 def predictions(root: Path) -> pd.DataFrame:
-    return pd.read_parquet(root / "data/07_model_output/win_adult/predictions.parquet")
+    return pd.read_parquet(root / "data/smoke/07_model_output/win_adult/predictions.parquet")
 
 
 @pytest.fixture
 def metrics(root: Path) -> pd.DataFrame:
-    return pd.read_parquet(root / "data/08_reporting/win_adult/metrics.parquet")
+    return pd.read_parquet(root / "data/smoke/08_reporting/win_adult/metrics.parquet")
 
 
 def test_predictions_are_the_test_rows_of_every_seed(root: Path, predictions: pd.DataFrame) -> None:
     assert list(predictions) == PREDICTIONS
     assert dict(predictions[["variant", "method"]].drop_duplicates().to_numpy()) == VARIANTS
-    samples = pd.read_parquet(root / "data/05_model_input/win_adult/samples.parquet")
-    splits = read_checkpoint(root / "data/05_model_input/win_adult/splits.safetensors")
+    samples = pd.read_parquet(root / "data/smoke/05_model_input/win_adult/samples.parquet")
+    splits = read_checkpoint(root / "data/smoke/05_model_input/win_adult/splits.safetensors")
     assert set(predictions["split"]) == {"test"}
     for (_, seed), own in predictions.groupby(["variant", "seed"]):
         expected = np.flatnonzero(splits.tensors["splits"][splits.header["seeds"].index(seed)].numpy() == 3)
@@ -106,7 +107,7 @@ def test_settings_stand_beside_each_metric(metrics: pd.DataFrame) -> None:
 
 
 def test_summary_is_mean_deviation_and_t_interval(root: Path, metrics: pd.DataFrame) -> None:
-    summary = pd.read_csv(root / "data/08_reporting/win_adult/summary.csv")
+    summary = pd.read_csv(root / "data/smoke/08_reporting/win_adult/summary.csv")
     assert list(summary) == [
         *("method", "variant", "metric", "mean", "std", "ci_low", "ci_high", "n", "reported", "reported_std")
     ]
@@ -117,7 +118,7 @@ def test_summary_is_mean_deviation_and_t_interval(root: Path, metrics: pd.DataFr
 
 
 def test_claims_are_paired_tests(root: Path, metrics: pd.DataFrame) -> None:
-    claims = pd.read_csv(root / "data/08_reporting/win_adult/claims.csv")
+    claims = pd.read_csv(root / "data/smoke/08_reporting/win_adult/claims.csv")
     assert list(claims) == ["claim", "metric", "difference", "ci_low", "ci_high", "p", "p_holm", "verdict"]
     first = claims.iloc[0]
     assert first["claim"] == "WIN has a lower error than TL (Section 4.2)"
@@ -129,7 +130,7 @@ def test_claims_are_paired_tests(root: Path, metrics: pd.DataFrame) -> None:
 
 
 def test_reports_open_without_a_network(root: Path) -> None:
-    folder = root / "data/08_reporting/win_adult"
+    folder = root / "data/smoke/08_reporting/win_adult"
     html = (folder / "report.html").read_text()
     assert not re.search(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=[\"'](?:https?:)?//", html)
     assert json.loads((folder / "report.json").read_text())["experiment"] == "win_adult"
@@ -140,9 +141,10 @@ def test_reports_open_without_a_network(root: Path) -> None:
 
 
 def test_models_are_safetensors_that_say_what_they_are(root: Path) -> None:
-    folder = root / "data/06_models/win_adult"
+    folder = root / "data/smoke/06_models/win_adult"
     names = {path.name for path in folder.iterdir()}
-    assert names == {f"{name}.safetensors" for name in ("pretrained", "importance", "head_bank", "finetuned_heads")}
+    saved = {f"{name}.safetensors" for name in ("pretrained", "importance", "head_bank", "finetuned_heads")}
+    assert names == {FOLDER, *saved}
     heads = read_checkpoint(folder / "finetuned_heads.safetensors")
     assert heads.header["seeds"] == [0, 1, 2]
     assert heads.header["architecture"] == "heads"
@@ -192,7 +194,7 @@ def test_another_run_gives_the_same_bytes(root: Path, project: Any) -> None:
         "07_model_output/win_adult/predictions.parquet",
         "06_models/win_adult/finetuned_heads.safetensors",
     ):
-        assert (project.data / name).read_bytes() == (root / "data" / name).read_bytes(), name
+        assert (project.data / name).read_bytes() == (root / "data/smoke" / name).read_bytes(), name
     assert not (project.path / "mlflow.db").exists(), "tracking was off"
 
 

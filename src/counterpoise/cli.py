@@ -54,6 +54,8 @@ def _run(**options: Any) -> Any:
             raise click.ClickException(f"there is no pipeline {name!r}{suggest(name, PIPELINES)}")
     if len(names) > 1:  # the same stage, and so the same names of nodes, would be in the graph more than once
         raise click.ClickException(f"there are {len(names)} pipelines ({', '.join(names)}), expected one for each run")
+    if dict(options["params"] or {}).get("reuse") is True:  # Kedro's own option, made safe by the lineage
+        options["only_missing_outputs"] = True
     try:
         return run(**options)
     except Exception as error:

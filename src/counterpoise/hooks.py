@@ -18,6 +18,7 @@ from rich.console import Console
 from counterpoise.params import check
 from counterpoise.pipelines.assemble import artifact
 from counterpoise.preflight import Preflight, experiments_in, parameters_of
+from counterpoise.provenance import Provenance
 from counterpoise.reporting import summary_panel
 from counterpoise.reporting.wording import LAST
 from counterpoise.storage import path_of
@@ -109,4 +110,4 @@ def _shown(path: Path) -> str:
 
 
 _TRACKING = Tracking()
-HOOKS = (Preflight(), _TRACKING, Conclusion(_TRACKING))
+HOOKS = (Preflight(), Provenance(), _TRACKING, Conclusion(_TRACKING))

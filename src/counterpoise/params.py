@@ -255,6 +255,7 @@ class Parameters(Settings):
     seeds: Seeds
     epochs: Count | None = None
     tracking: bool = True
+    reuse: bool = False
     datasets: dict[str, Dataset]
     networks: dict[str, Network]
     convnets: dict[str, Annotated[ConvNet, BeforeValidator(image_network)]] = Field(default={})

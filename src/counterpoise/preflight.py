@@ -1,36 +1,32 @@
-"""What is checked before a run's first node, and what is noted about where its results come from.
+"""What is checked before a run's first node.
 
 None of this is a stage: the graph stays the method.
 """
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
-from collections.abc import Mapping
 from copy import deepcopy
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog, MemoryDataset
+from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
+from omegaconf import OmegaConf
 
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import EXPERIMENTS, Experiment
 from counterpoise.params import Parameters, check, check_ranks
 from counterpoise.params_subnetworks import Subnetworks
-from counterpoise.pipelines.assemble import CHOSEN_BLOCKS, artifact, blocks, parameter
+from counterpoise.pipelines.assemble import CHOSEN_BLOCKS, parameter
 from counterpoise.pipelines.evidence import applicable
 from counterpoise.pipelines.heads import grid, settings_of
 from counterpoise.storage import path_of, require_writable
-from counterpoise.tracking import flat
 
 IMAGENET_CLASSES = 1000
-LIBRARIES = ("counterpoise", "kedro", "mlflow", "numpy", "pandas", "scikit-learn", "torch")
 
 
 def experiments_in(pipeline: Pipeline) -> list[Experiment]:
@@ -47,50 +43,39 @@ def parameters_of(context: KedroContext) -> dict[str, Any]:
     return deepcopy(loader["parameters"])  # Kedro works on the loader's own
 
 
+def require_own_place(context: KedroContext) -> None:
+    """Raise InputError if an environment's results would replace those of base."""
+    loader, environment = context.config_loader, context.env or "base"
+    if environment in {"base", "local"}:
+        return
+    files = sorted((Path(loader.conf_source) / "base").glob("globals*.yml"))
+    roots = [OmegaConf.select(OmegaConf.load(file), "root") for file in files]
+    if (root := loader["globals"].get("root")) in roots:
+        raise InputError(
+            f"conf/{environment}/globals.yml: has no 'root' of its own, so that results of {environment!r} would "
+            f"replace those of base in {root!r}, expected another folder, such as `root: data/{environment}`"
+        )
+
+
 class Preflight:
-    """Ends a run before its first node if its parameters or its output folders are unusable; records its origin."""
+    """Ends a run before its first node if its parameters or its output folders are unusable."""
 
     def __init__(self) -> None:
         self.parameters: Parameters | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        self.raw = parameters_of(context)
-        self.parameters = check(self.raw)
-        self.project, self.environment = Path(context.project_path), context.env or "base"
+        self.parameters = check(parameters_of(context))
+        require_own_place(context)
 
-    @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         assert self.parameters is not None
         for experiment in experiments_in(pipeline):
             check_experiment(self.parameters, experiment)
-            settings = blocks(self.raw, experiment)
-            catalog[artifact(experiment.name, "run")] = MemoryDataset(
-                {
-                    "experiment": experiment.name,
-                    "title": experiment.title,
-                    "settings": settings,
-                    "parts": {part.key: part.name for part in experiment.parts},
-                    "lineage": self._lineage(experiment, run_params.get("runtime_params") or {}),
-                },
-                copy_mode="assign",
-            )
         for name in sorted(pipeline.all_outputs()):
             if (path := path_of(catalog.get(name))) is not None:
                 require_writable(path)
-
-    def _lineage(self, experiment: Experiment, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        assert self.parameters is not None
-        environment = [] if self.environment in {"base", "local"} else [f"-e {self.environment}"]
-        params = ",".join(f"{key}={value}" for key, value in flat(overrides))
-        overridden = [f'--params "{params}"'] if params else []
-        return {
-            "git_commit": git_commit(self.project),
-            "environment": self.environment,
-            "seeds": list(self.parameters.seeds.root),
-            "command": " ".join(["kedro run", *environment, f"--pipeline={experiment.name}", *overridden]),
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
-        }
 
 
 def check_experiment(parameters: Parameters, experiment: Experiment) -> None:

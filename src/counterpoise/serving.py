@@ -11,19 +11,20 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 import torch
 from jaxtyping import Float
-from kedro.io import AbstractDataset
+from kedro.io import AbstractVersionedDataset, Version
 from torch import Tensor
 
+from counterpoise.artifacts.artifact import Artifact
 from counterpoise.errors import InputError
 from counterpoise.nn import Factors
-from counterpoise.storage import Checkpoint, SafetensorsDataset, WriteAside, read_checkpoint
+from counterpoise.storage import Checkpoint, SafetensorsDataset, local_path, read_checkpoint
 
 ARCHITECTURE = "exported"
 CODE = Path(__file__).with_name("exported.py")
@@ -108,25 +109,27 @@ def servable(
     )
 
 
-class _ServableFolder(AbstractDataset[Servable, Servable]):
-    def __init__(self, filepath: str, metadata: Mapping[str, Any] | None = None) -> None:
-        self._filepath = PurePosixPath(filepath)
+class _ServableFolder(AbstractVersionedDataset[Servable, Servable]):
+    def __init__(
+        self, filepath: str, version: Version | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(local_path(filepath), version)
         self.metadata = metadata
 
     def save(self, data: Servable) -> None:
-        _save(data, Path(self._filepath))
+        _save(data, Path(self._get_save_path()))
 
     def load(self) -> Servable:
-        return read_servable(Path(self._filepath))
+        return read_servable(Path(self._get_load_path()))
 
     def _exists(self) -> bool:
-        return (Path(self._filepath) / "MLmodel").is_file()
+        return (Path(self._get_load_path()) / "MLmodel").is_file()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}
+        return {"filepath": self._filepath, "version": self._version}
 
 
-class ServableDataset(WriteAside, _ServableFolder):
+class ServableDataset(Artifact, _ServableFolder):
     """A `Servable` in an MLflow model folder of its own; a save replaces the whole folder."""
 
 

@@ -1,131 +1,60 @@
-"""The catalog's own dataset classes: files that are written whole or not at all.
+"""The catalog's own dataset classes: files that are written whole or not at all, and know what they were made from.
 
 Everything a run leaves is first written beside its place under another name, then renamed. A run that is killed, or a
-disk that is full, leaves the file that was there before, or none; never half of one.
+disk that is full, leaves the file that was there before, or none; never half of one. What a file was made from, and
+the SHA-256 of its contents, stand in a record beside it (`counterpoise.artifacts.lineage`).
 """
 
 from __future__ import annotations
 
-import glob
+import hashlib
 import json
 import os
 import pickle
-import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import fsspec
 import torch
-from kedro.io import AbstractDataset
+from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
+from kedro.io.core import get_protocol_and_path
 from kedro.utils import load_obj
 from kedro_datasets import json as kedro_json
 from kedro_datasets import pandas as kedro_pandas
 from kedro_datasets import plotly as kedro_plotly
 from kedro_datasets import text as kedro_text
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
 from safetensors.torch import save_file
 from torch import Tensor
 
+from counterpoise.artifacts.artifact import Artifact
 from counterpoise.errors import InputError
 
 HEADER = "counterpoise"
 """The key of the safetensors metadata under which the JSON header stands."""
 
 
-class WriteAside:
-    """Makes `save` of a file or folder atomic: write `.<name>.<process>.part`, then rename."""
-
-    _filepath: PurePosixPath
-
-    def save(self, data: Any) -> None:
-        final = self._filepath
-        aside = final.with_name(f".{final.name}.{os.getpid()}.part")
-        self._filepath = aside
-        try:
-            Path(final.parent).mkdir(parents=True, exist_ok=True)
-            _clear(Path(final))
-            super().save(data)  # type: ignore[misc]
-            _put(Path(aside), Path(final))
-        except Exception as error:
-            if cause := _os_error(error):
-                reason = cause.strerror or str(cause)
-                raise InputError(
-                    f"{final}: cannot be written ({reason}), expected space and a writable folder"
-                ) from error
-            raise
-        finally:
-            self._filepath = final
-            with suppress(OSError):
-                _remove(Path(aside))
-
-
-def _put(aside: Path, final: Path) -> None:
-    """Rename `aside` to `final`; a folder that is there steps aside first, because folders do not replace folders."""
-    if not (aside.is_dir() and final.is_dir()):
-        aside.replace(final)
-        return
-    before = final.with_name(f".{final.name}.before.{os.getpid()}.part")
-    final.rename(before)
-    try:
-        aside.rename(final)
-    except OSError:
-        before.rename(final)
-        raise
-    _remove(before)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _clear(final: Path) -> None:
-    """Remove what killed runs have left half-written beside `final`."""
-    for aside in final.parent.glob(f".{glob.escape(final.name)}.*.part"):
-        writer = aside.suffixes[-2].removeprefix(".")
-        if writer.isdecimal() and not _is_running(int(writer)):
-            _remove(aside)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # signal 0 only asks whether it could be sent
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _os_error(error: BaseException | None) -> OSError | None:
-    """Return the operating system's own error behind an exception, if there is one."""
-    while error is not None and not isinstance(error, OSError):
-        error = error.__cause__ or error.__context__
-    return error
-
-
-class ParquetDataset(WriteAside, kedro_pandas.ParquetDataset):
+class ParquetDataset(Artifact, kedro_pandas.ParquetDataset):
     """A pandas frame in one Parquet file."""
 
 
-class CSVDataset(WriteAside, kedro_pandas.CSVDataset):
+class CSVDataset(Artifact, kedro_pandas.CSVDataset):
     """A pandas frame in one CSV file."""
 
 
-class JSONDataset(WriteAside, kedro_json.JSONDataset):
+class JSONDataset(Artifact, kedro_json.JSONDataset):
     """A JSON document."""
 
 
-class TextDataset(WriteAside, kedro_text.TextDataset):
+class TextDataset(Artifact, kedro_text.TextDataset):
     """A text file: HTML, Markdown."""
 
 
-class FigureDataset(WriteAside, kedro_plotly.JSONDataset):
+class FigureDataset(Artifact, kedro_plotly.JSONDataset):
     """A plotly figure as JSON; Kedro-Viz shows it."""
 
 
@@ -137,26 +66,48 @@ class Checkpoint:
     header: dict[str, Any] = field(default_factory=dict)
 
 
-class _SafetensorsFile(AbstractDataset[Checkpoint, Checkpoint]):
-    def __init__(self, filepath: str, metadata: Mapping[str, Any] | None = None) -> None:
-        self._filepath = PurePosixPath(filepath)
+class _SafetensorsFile(AbstractVersionedDataset[Checkpoint, Checkpoint]):
+    """One safetensors file, on any file system of fsspec."""
+
+    def __init__(
+        self,
+        filepath: str,
+        version: Version | None = None,
+        credentials: Mapping[str, Any] | None = None,
+        fs_args: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._protocol, path = get_protocol_and_path(filepath, version)
+        self._fs = fsspec.filesystem(self._protocol, **{**(credentials or {}), **(fs_args or {})})
+        super().__init__(PurePosixPath(path), version, exists_function=self._fs.exists, glob_function=self._fs.glob)
         self.metadata = metadata
 
     def save(self, data: Checkpoint) -> None:
-        header = {**data.header, "shapes": _shapes(data.tensors)}
+        tensors, path = _apart(data.tensors), self._get_save_path()
+        header = {**data.header, "shapes": _shapes(tensors), "sha256": _digests(tensors)}
+        metadata = {HEADER: json.dumps(header, sort_keys=True)}
         try:
-            save_file(_apart(data.tensors), self._filepath, metadata={HEADER: json.dumps(header, sort_keys=True)})
+            if self._protocol == "file":
+                save_file(tensors, path, metadata=metadata)
+            else:
+                self._fs.pipe_file(str(path), serialize(tensors, metadata=metadata))
         except SafetensorError as error:  # its writer has no other error for what the operating system refuses
             raise OSError(str(error)) from error
 
     def load(self) -> Checkpoint:
-        return read_checkpoint(Path(self._filepath))
+        path = self._get_load_path()
+        if self._protocol == "file":
+            return read_checkpoint(Path(path))
+        with TemporaryDirectory(prefix="counterpoise-") as folder:  # the format is read by its place in the file
+            copy = Path(folder) / path.name
+            copy.write_bytes(self._fs.cat_file(str(path)))
+            return read_checkpoint(copy)
 
     def _exists(self) -> bool:
-        return Path(self._filepath).exists()
+        return bool(self._fs.exists(str(self._get_load_path())))
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}
+        return {"filepath": self._filepath, "protocol": self._protocol, "version": self._version}
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -170,7 +121,7 @@ def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return made
 
 
-class SafetensorsDataset(WriteAside, _SafetensorsFile):
+class SafetensorsDataset(Artifact, _SafetensorsFile):
     """A `Checkpoint` in one safetensors file with a JSON header in its metadata; never a pickle."""
 
 
@@ -178,12 +129,23 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in tensors.items()}
 
 
+def _digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return the SHA-256 of each tensor's type and values."""
+    return {name: _digest(tensor) for name, tensor in tensors.items()}
+
+
+def _digest(tensor: Tensor) -> str:
+    digest = hashlib.sha256(str(tensor.dtype).encode())
+    digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def read_checkpoint(path: Path, *, under: str = "") -> Checkpoint:
     """Read a checkpoint, or only the tensors whose names begin with `under`.
 
     Raises:
         InputError: the file is missing, is a pickle or otherwise no safetensors file, has no header of ours, or holds
-            other tensors or shapes than its header says.
+            other tensors, shapes, types or values than its header says.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a safetensors checkpoint")
@@ -196,7 +158,7 @@ def read_checkpoint(path: Path, *, under: str = "") -> Checkpoint:
         raise InputError(f"{path}: is {found}, expected a safetensors checkpoint; pickles are never loaded") from None
     if header is None:
         raise InputError(f"{path}: has no {HEADER!r} header in its metadata, expected a checkpoint of this project")
-    described = json.loads(header)
+    described = _described(header, path)
     expected = {name: shape for name, shape in described.get("shapes", {}).items() if name.startswith(under)}
     found_shapes = _shapes(tensors)
     for name in sorted({*expected, *found_shapes}):
@@ -205,7 +167,25 @@ def read_checkpoint(path: Path, *, under: str = "") -> Checkpoint:
                 f"{path}: tensor {name!r} has shape {found_shapes.get(name, 'none')}, expected "
                 f"{expected.get(name, 'none')}, as the file's header says"
             )
+    digests = described.pop("sha256", {})
+    for name, tensor in tensors.items():
+        if name in digests and digests[name] != _digest(tensor):
+            raise InputError(
+                f"{path}: tensor {name!r} is damaged or was altered, its values are not those that the file's header "
+                "was written for"
+            )
     return Checkpoint(tensors, described)
+
+
+def _described(header: str, path: Path) -> dict[str, Any]:
+    """Return what a checkpoint's header says."""
+    try:
+        described = json.loads(header)
+    except ValueError:
+        described = None
+    if not isinstance(described, dict) or not isinstance(described.get("shapes", {}), dict):
+        raise InputError(f"{path}: has a damaged {HEADER!r} header in its metadata, expected JSON of this project")
+    return described
 
 
 def _is_pickle(path: Path) -> bool:
@@ -216,14 +196,19 @@ def _is_pickle(path: Path) -> bool:
 
 
 class RawFolder(AbstractDataset[Path, Path]):
-    """The folder of a data set's raw files, as it came; read, never written."""
+    """A local folder that a run reads or keeps its caches in: raw files as they came, finished shards."""
 
     def __init__(self, filepath: str, metadata: Mapping[str, Any] | None = None) -> None:
-        self._filepath = PurePosixPath(filepath)
+        self._filepath = local_path(filepath)
         self.metadata = metadata
 
     def load(self) -> Path:
         return Path(self._filepath)
+
+    def identity(self, digest: Callable[[Path], str]) -> str | None:
+        """Return the digest of what the folder holds, None if it is not there."""
+        folder = Path(self._filepath)
+        return digest(folder) if folder.is_dir() else None
 
     def save(self, data: Path) -> None:
         raise InputError(f"{self._filepath}: raw data are never written by a run")
@@ -257,11 +242,35 @@ class GeneratedFolder(RawFolder):
         load_obj(self._generator)(folder, **self._options)
         return folder
 
+    def identity(self, digest: Callable[[Path], str]) -> str | None:
+        """Return what the folder will hold: the generator and its options decide it."""
+        named = json.dumps([self._generator, self._options], sort_keys=True)
+        return hashlib.sha256(named.encode()).hexdigest()
+
+
+def local_path(filepath: str) -> PurePosixPath:
+    """Return the path of a folder of this machine.
+
+    Raises:
+        InputError: it is on another file system.
+    """
+    protocol, path = get_protocol_and_path(filepath)
+    if protocol != "file":
+        raise InputError(f"{filepath}: is a folder on {protocol!r}, expected one on a local disk")
+    return PurePosixPath(path)
+
 
 def path_of(dataset: object) -> Path | None:
-    """Return the file or folder behind a catalog entry, None for data in memory."""
+    """Return the local file or folder behind a catalog entry, None for data in memory or elsewhere."""
     filepath = getattr(dataset, "_filepath", None)
-    return None if filepath is None else Path(filepath)
+    if filepath is None or getattr(dataset, "_protocol", "file") != "file":
+        return None
+    if getattr(dataset, "_version", None) is not None:
+        try:
+            return Path(dataset._get_load_path())  # type: ignore[attr-defined]
+        except DatasetError:  # no version is there yet
+            return Path(filepath)
+    return Path(filepath)
 
 
 def require_writable(path: Path) -> None:

@@ -176,21 +176,18 @@ def parameter(name: str, experiment: Experiment, part: Part | None = None) -> st
     return f"{PLURALS.get(name, f'{name}s')}.{chosen}"
 
 
-def blocks(parameters: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
-    """Return the parameters that an experiment reads, under the names its stages use; a part's own under its name."""
-    own = [name for name in CHOSEN_BLOCKS if getattr(experiment, name)]
-    settings = {name: _descend(parameters, parameter(name, experiment)) for name in sorted({*SHARED, *own})}
+def blocks(read: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
+    """Return the blocks of parameters that were read, under the names the stages use; a part's own under its name.
+
+    Args:
+        read: path of a block (`parameter`) → its value.
+    """
+    named = {name: parameter(name, experiment) for name in sorted({*SHARED, *CHOSEN_BLOCKS})}
+    settings = {name: read[path] for name, path in named.items() if path in read}
     for part in experiment.parts:
-        chosen = [name for name in CHOSEN_BLOCKS if getattr(part, name, None)]
-        settings[part.name] = {name: _descend(parameters, parameter(name, experiment, part)) for name in chosen}
+        chosen = {name: parameter(name, experiment, part) for name in CHOSEN_BLOCKS if getattr(part, name, None)}
+        settings[part.name] = {name: read[path] for name, path in chosen.items() if path in read}
     return settings
-
-
-def _descend(parameters: Mapping[str, Any], path: str) -> Any:
-    value: Any = parameters
-    for part in path.split("."):
-        value = value[part]
-    return value
 
 
 def _bind(stage: str, template: Pipeline, experiment: Experiment, part: Part | None = None) -> Pipeline:

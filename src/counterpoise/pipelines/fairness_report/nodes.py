@@ -260,11 +260,28 @@ def _claims(evidence: Evidence) -> list[dict[str, Any]]:
 def _stack(predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Tensor]]:
     """Return the (method, variant, seed) of every head, and y, s, prediction and score as [heads, n].
 
-    All heads have equally many test rows, so the long table is a matrix that was laid flat.
+    All heads have equally many test rows; in which order the table lists them does not matter.
+
+    Raises:
+        InputError: a head has fewer rows than another, or one of them twice.
     """
-    keys = predictions[["method", "variant", "seed"]].drop_duplicates(ignore_index=True)
+    names = ["method", "variant", "seed"]
+    keys = predictions[names].drop_duplicates(ignore_index=True)
+    heads = predictions.groupby(names, sort=False).ngroup().to_numpy()
+    rows_ = predictions["row"].to_numpy()
+    order = np.lexsort((rows_, heads))
+    counts = np.bincount(heads)
+    twice = np.flatnonzero((np.diff(heads[order]) == 0) & (np.diff(rows_[order]) == 0))
+    if len(twice) or (counts != counts[0]).any():
+        head = int(heads[order][twice[0]] if len(twice) else (counts != counts[0]).argmax())
+        row = f"row {rows_[order][twice[0]]} twice" if len(twice) else f"{counts[head]:,} rows"
+        raise InputError(
+            f"predictions: variant {keys['variant'][head]!r} of seed {keys['seed'][head]} has {row}, expected "
+            f"{counts[0]:,} different test rows, as many as every other"
+        )
+    ordered = predictions.iloc[order]
     arrays = {
-        name: torch.tensor(predictions[name].to_numpy().reshape(len(keys), -1))
+        name: torch.tensor(ordered[name].to_numpy().reshape(len(keys), -1))
         for name in ("y", "s", "prediction", "score")
     }
     return keys, arrays

@@ -1,0 +1,223 @@
+"""What every dataset of the catalog that writes files has: they are whole or absent, and known by their origin."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kedro.io import DatasetError
+
+from counterpoise.artifacts.lineage import Record, parse_record, record_path, sha256_of
+from counterpoise.artifacts.recorder import Recorder
+from counterpoise.errors import InputError
+
+
+class Artifact:
+    """Makes a dataset's files whole or absent, and known by their origin.
+
+    `save` writes `.<name>.<process>.part` and renames it, where the file system can rename; an object store has a file
+    only when all of it is there. Beside the file stands the record of what it was made from (`artifacts.lineage`);
+    `load` compares the file with it. Within a run, the file must also have been made as the run's parameters imply.
+    """
+
+    _filepath: PurePosixPath
+    _aside: PurePosixPath | None = None
+    _protocol = "file"
+    _fs: Any = None
+    _name = ""
+    _recorder: Recorder | None = None
+
+    def follow(self, name: str, recorder: Recorder) -> None:
+        """Take part in a run: as the artifact `name` of the lineage that the recorder knows."""
+        self._name, self._recorder = name, recorder
+
+    def save(self, data: Any) -> None:
+        final = self._get_save_path()
+        write = super().save  # type: ignore[misc]
+        if not self.is_local:
+            write(data)
+            self._record(final, final)
+            return
+        aside = final.with_name(f".{final.name}.{os.getpid()}.part")
+        try:
+            Path(final.parent).mkdir(parents=True, exist_ok=True)
+            _clear(Path(final))
+            self._aside = aside
+            # Kedro's own wrapper would look for the new version of a versioned file before it has its name.
+            write.__wrapped__(self, data)
+            self._record(aside, final)
+            _put(Path(aside), Path(final))
+        except Exception as error:
+            if cause := _os_error(error):
+                reason = cause.strerror or str(cause)
+                raise InputError(
+                    f"{final}: cannot be written ({reason}), expected space and a writable folder"
+                ) from error
+            raise
+        finally:
+            self._aside = None
+            with suppress(OSError):
+                _remove(Path(aside))
+
+    def load(self) -> Any:
+        self.verify()
+        return super().load()  # type: ignore[misc]
+
+    def place(self) -> PurePosixPath:
+        """Return the path of the file that would be read; of a versioned one that has no version, its folder's."""
+        try:
+            path: PurePosixPath = self._get_load_path()  # type: ignore[attr-defined]
+        except DatasetError:
+            return self._filepath
+        return path
+
+    def is_there(self) -> bool:
+        """Whether there is a file, whatever it was made from."""
+        try:
+            return bool(super()._exists())  # type: ignore[misc]
+        except DatasetError:
+            return False
+
+    def verify(self) -> None:
+        """Check that the file is the one that its record speaks of; within a run, also that it fits the run.
+
+        Raises:
+            InputError: it is not, or it was made from something else than the run would make it from.
+        """
+        path = self._get_load_path()  # type: ignore[attr-defined]
+        try:
+            contents = self._contents(path)
+        except OSError:
+            return  # what cannot be read is for `load` to say
+        if self._recorder is not None:
+            self._recorder.require(self._name, path, contents)
+        elif (record := self.record()) is not None and record.sha256 != contents:
+            raise InputError(
+                f"{path}: is damaged or was altered, its contents are not those that were recorded when it was made"
+            )
+
+    def record(self) -> Record | None:
+        """Return the record of what the file was made from, None if there is none.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        path = record_path(self._get_load_path())  # type: ignore[attr-defined]
+        try:
+            text = self._read(path).decode("utf-8", errors="replace")
+        except OSError:
+            return None
+        return parse_record(text, path)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the file is one of this machine's file system."""
+        return self._protocol == "file"
+
+    def _exists(self) -> bool:
+        """Whether the file is there; within a run, whether it is the one that the run would make."""
+        if not self.is_there() or self._recorder is None:
+            return self.is_there()
+        return self._recorder.is_current(self._name, self._contents(self._get_load_path()))  # type: ignore[attr-defined]
+
+    def _get_save_path(self) -> PurePosixPath:
+        if self._aside is not None:
+            return self._aside
+        path: PurePosixPath = super()._get_save_path()  # type: ignore[misc]
+        return path
+
+    def _record(self, written: PurePosixPath, final: PurePosixPath) -> None:
+        """Write the record of a file that is written, and goes to `final`."""
+        if self._recorder is None:
+            return
+        record = self._recorder.record(self._name, self._contents(written))
+        if record is not None:
+            self._write(record_path(final), record.text().encode())
+
+    def _contents(self, path: PurePosixPath) -> str:
+        """Return the SHA-256 of the file's or folder's contents."""
+        if self.is_local:
+            return sha256_of(Path(path))
+        with self._fs.open(str(path), "rb") as stream:
+            total = hashlib.sha256()
+            while block := stream.read(_BLOCK):
+                total.update(block)
+            return total.hexdigest()
+
+    def _read(self, path: PurePosixPath) -> bytes:
+        if self.is_local:
+            return Path(path).read_bytes()
+        content: bytes = self._fs.cat_file(str(path))
+        return content
+
+    def _write(self, path: PurePosixPath, content: bytes) -> None:
+        if self.is_local:
+            write_aside(Path(path), content)
+        else:
+            self._fs.pipe_file(str(path), content)
+
+
+_BLOCK = 1 << 20
+
+
+def write_aside(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all; one that already holds the content is left alone."""
+    if path.is_file() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside.write_bytes(content)
+    aside.replace(path)
+
+
+def _put(aside: Path, final: Path) -> None:
+    """Rename `aside` to `final`; a folder that is there steps aside first, because folders do not replace folders."""
+    if not (aside.is_dir() and final.is_dir()):
+        aside.replace(final)
+        return
+    before = final.with_name(f".{final.name}.before.{os.getpid()}.part")
+    final.rename(before)
+    try:
+        aside.rename(final)
+    except OSError:
+        before.rename(final)
+        raise
+    _remove(before)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _clear(final: Path) -> None:
+    """Remove what killed runs have left half-written beside `final`."""
+    for aside in final.parent.glob(f".{glob.escape(final.name)}.*.part"):
+        writer = aside.suffixes[-2].removeprefix(".")
+        if writer.isdecimal() and not _is_running(int(writer)):
+            _remove(aside)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 only asks whether it could be sent
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """Return the operating system's own error behind an exception, if there is one."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -1,0 +1,71 @@
+"""The command that starts a run, as one would type it: from Kedro's description of the run, whoever started it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from counterpoise.tracking import flat
+
+SLICES = {
+    "tags": "--tags",
+    "from_nodes": "--from-nodes",
+    "to_nodes": "--to-nodes",
+    "node_names": "--nodes",
+    "from_inputs": "--from-inputs",
+    "to_outputs": "--to-outputs",
+    "namespaces": "--namespaces",
+}
+"""What makes a run a partial one: its name in Kedro's description of a run, and on the command line."""
+
+
+class Command:
+    """The command that starts a run, as one would type it."""
+
+    def __init__(self, run_params: Mapping[str, Any], environment: str, experiments: Iterable[str]) -> None:
+        self.names = list(run_params.get("pipeline_names") or []) or list(experiments)
+        self.environment = environment
+        self.overrides = dict(run_params.get("runtime_params") or {})
+        self.missing_only = bool(run_params.get("only_missing_outputs"))
+        self.versions = dict(run_params.get("load_versions") or {})
+        self.slices = {name: list(run_params.get(name) or []) for name in SLICES}
+        runner = re.findall(r"\w*Runner", str(run_params.get("runner") or ""))
+        self.runner = runner[-1] if runner else "SequentialRunner"
+
+    @property
+    def partial(self) -> bool:
+        """Whether the run may leave out nodes of its pipelines."""
+        return self.missing_only or any(self.slices.values())
+
+    def whole(self) -> list[str]:
+        """Return the words of a run of all nodes with the same parameters."""
+        words = ["kedro", "run"]
+        if self.environment not in {"base", "local"}:
+            words.append(f"--env={self.environment}")
+        words.append(f"--pipelines={','.join(self.names)}")
+        if params := ",".join(f"{key}={_written(value)}" for key, value in flat(self.overrides)):
+            words.append(f"--params={params}")
+        return words
+
+    def from_nodes(self, nodes: Iterable[str]) -> str:
+        """Return the command that runs these nodes and all after them."""
+        chosen = ",".join(nodes)
+        return shlex.join([*self.whole(), *([f"--from-nodes={chosen}"] if chosen else [])])
+
+    def __str__(self) -> str:
+        words = self.whole()
+        words += [f"{option}={','.join(self.slices[name])}" for name, option in SLICES.items() if self.slices[name]]
+        if self.versions:
+            words.append("--load-versions=" + ",".join(f"{name}:{of}" for name, of in self.versions.items()))
+        if self.runner != "SequentialRunner":
+            words.append(f"--runner={self.runner}")
+        if self.missing_only and not self.overrides.get("reuse"):
+            words.append("--only-missing-outputs")
+        return shlex.join(words)
+
+
+def _written(value: Any) -> str:
+    """Return a value as it is given to --params."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
