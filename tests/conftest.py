@@ -57,10 +57,10 @@ class Project:
         """Where runs of the environment smoke write."""
         return self.path / "data" / "smoke"
 
-    def file(self, pattern: str) -> Path:
-        """Return the one file under data/ that the pattern fits."""
-        (found,) = self.data.glob(pattern)
-        return found
+    def file(self, pattern: str, env: str = "smoke") -> Path:
+        """Return the one file that the pattern fits among an environment's results."""
+        (path,) = (self.path / "data" / env).glob(pattern)
+        return path
 
     @property
     def predictions(self) -> pd.DataFrame:

@@ -192,7 +192,7 @@ def own_table(project: Any) -> Any:
 def test_a_table_of_ones_own_runs(own_table: Any, kedro_run: Command) -> None:
     result = kedro_run("--to-nodes=finetune.train_heads", env="own")
     assert result.exit_code == 0, result.output
-    assert own_table.file("06_models/*/finetuned_heads.safetensors").exists()
+    assert own_table.file("06_models/*/finetuned_heads.safetensors", "own").exists()
 
 
 def put(column: str, value: Any, rows: Any = 5) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -239,7 +239,7 @@ def test_a_missing_file(own_table: Any, kedro_run: Command) -> None:
 @pytest.fixture
 def adult(project: Any) -> Path:
     """The folder of the real Adult files in a project of the test's own."""
-    return Path(shutil.copytree(REPOSITORY / "data" / "01_raw" / "adult", project.data / "01_raw" / "adult"))
+    return Path(shutil.copytree(REPOSITORY / "data" / "01_raw" / "adult", project.path / "data" / "01_raw" / "adult"))
 
 
 def test_a_truncated_adult_file(adult: Path, kedro_run: Command, project: Any) -> None:
@@ -271,7 +271,7 @@ def test_a_table_that_the_schema_refuses(kedro_run: Command, project: Any) -> No
 
 
 def test_an_output_folder_that_cannot_be_written(kedro_run: Command, project: Any) -> None:
-    project.data.mkdir()
+    project.data.mkdir(parents=True)
     (project.data / "06_models").write_text("a file where the folder should be")
     refused(kedro_run(), "06_models", "cannot be written", "expected a writable folder")
     assert list(project.data.glob("0[1-5]_*/**/*.*")) == []
@@ -296,7 +296,7 @@ def test_a_checkpoint_that_is_a_pickle(finished: Any, kedro_run: Command, tmp_pa
 
     path = finished.file("06_models/*/pretrained.safetensors")
     path.write_bytes(pickle.dumps(Opened()))
-    refused(kedro_run(*LAST_STAGES), "pretrained.safetensors", "is a pickle", "expected a safetensors checkpoint")
+    refused(kedro_run(*LAST_STAGES), "pretrained.safetensors", "is damaged or was altered", "run `kedro run")
     assert not (tmp_path / "executed").exists()
 
 
@@ -305,13 +305,13 @@ def test_a_checkpoint_of_other_shapes(finished: Any, kedro_run: Command) -> None
     assert kedro_run("--to-nodes=pretrain.train_networks", params="networks.mlp2.width=12").exit_code == 0
     before = finished.file("06_models/*/importance.safetensors").read_bytes()
     result = kedro_run("--from-nodes=group_fisher.compute_importance", params="networks.mlp2.width=12")
-    refused(result, "pretrained.safetensors", "12 features", "expected 20")
+    refused(result, "features.safetensors", "networks.mlp2.width = 20, the parameters now say 12")
     assert finished.file("06_models/*/importance.safetensors").read_bytes() == before
 
 
 def test_checkpoints_of_other_seeds(finished: Any, kedro_run: Command) -> None:
     result = kedro_run("--from-nodes=finetune.train_heads", params="seeds=2")
-    refused(result, "splits.safetensors", "[0, 1, 2]", "expected [0, 1]")
+    refused(result, "seeds = [0, 1, 2], the parameters now say [0, 1]", "--from-nodes=data_split.split_samples")
 
 
 def test_a_claim_that_fits_several_variants(project: Any) -> None:

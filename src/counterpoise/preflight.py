@@ -15,7 +15,6 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
-from omegaconf import OmegaConf
 
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import EXPERIMENTS, Experiment
@@ -43,20 +42,6 @@ def parameters_of(context: KedroContext) -> dict[str, Any]:
     return deepcopy(loader["parameters"])  # Kedro works on the loader's own
 
 
-def require_own_place(context: KedroContext) -> None:
-    """Raise InputError if an environment's results would replace those of base."""
-    loader, environment = context.config_loader, context.env or "base"
-    if environment in {"base", "local"}:
-        return
-    files = sorted((Path(loader.conf_source) / "base").glob("globals*.yml"))
-    roots = [OmegaConf.select(OmegaConf.load(file), "root") for file in files]
-    if (root := loader["globals"].get("root")) in roots:
-        raise InputError(
-            f"conf/{environment}/globals.yml: has no 'root' of its own, so that results of {environment!r} would "
-            f"replace those of base in {root!r}, expected another folder, such as `root: data/{environment}`"
-        )
-
-
 class Preflight:
     """Ends a run before its first node if its parameters or its output folders are unusable."""
 
@@ -66,7 +51,6 @@ class Preflight:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         self.parameters = check(parameters_of(context))
-        require_own_place(context)
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:

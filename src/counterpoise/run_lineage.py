@@ -7,7 +7,7 @@ import json
 import platform
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,7 @@ class Lineage:
             "command": str(command),
             "environment": command.environment,
             "git_commit": commit,
-            "code": source_digest(Path(__file__).parent),
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+            **_software(),
         }
         self.artifacts = {
             name: dataset for name in sorted(pipeline.datasets()) if isinstance(dataset := _of(catalog, name), Artifact)
@@ -248,6 +247,13 @@ def _records_in(folder: Path, artifacts: Mapping[str, Artifact]) -> Iterator[Rec
             continue
         if record is not None:
             yield record
+
+
+@cache
+def _software() -> dict[str, Any]:
+    """Return the digest of this package's source and the versions of what it stands on; a process runs one of each."""
+    versions = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+    return {"code": source_digest(Path(__file__).parent), "versions": versions}
 
 
 def _of(catalog: DataCatalog, name: str) -> Any:

@@ -1,8 +1,10 @@
 """Kedro's project settings: https://docs.kedro.org/en/stable/kedro_project_setup/settings.html"""
 
+from counterpoise.environments import ConfigLoader
 from counterpoise.hooks import HOOKS
 
 HOOKS = HOOKS
+CONFIG_LOADER_CLASS = ConfigLoader
 
 # `soft` merges nested blocks, so that an environment overrides one key and keeps the rest.
 CONFIG_LOADER_ARGS = {

@@ -37,8 +37,9 @@ def test_for_one_run(for_one_run: Any) -> None:
 
 def test_by_an_environment_gives_the_same_bytes(for_one_run: Any, tmp_path: Any) -> None:
     other = type(for_one_run).create(tmp_path / "other")
-    for file in ("parameters.yml", "catalog.yml", "globals.yml"):
-        (other.path / "conf" / "own").mkdir(exist_ok=True)
+    (other.path / "conf" / "own").mkdir()
+    (other.path / "conf" / "own" / "globals.yml").write_text("root: data/smoke")
+    for file in ("parameters.yml", "catalog.yml"):
         (other.path / "conf" / "own" / file).write_text((other.path / "conf" / "smoke" / file).read_text())
     other.override("own", OVERRIDES)
     other.run(env="own", **TO_PREDICTIONS)
