@@ -1,0 +1,181 @@
+"""The catalog's files on any file system, versioned or not, as Kedro documents them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+import torch
+from kedro.io import DataCatalog, DatasetError
+
+from counterpoise.artifacts.artifact import write_aside
+from counterpoise.artifacts.lineage import FOLDER, Origin, parse_record
+from counterpoise.artifacts.recorder import Recorder
+from counterpoise.cli import sentence
+from counterpoise.storage import Checkpoint, path_of
+
+KINDS: dict[str, tuple[str, Any, Any]] = {
+    "parquet": ("ParquetDataset", lambda n: pd.DataFrame({"x": range(n)}), lambda frame: len(frame)),
+    "csv": ("CSVDataset", lambda n: pd.DataFrame({"x": range(n)}), lambda frame: len(frame)),
+    "json": ("JSONDataset", lambda n: {"n": n}, lambda document: document["n"]),
+    "txt": ("TextDataset", lambda n: "x" * n, len),
+    "figure.json": ("FigureDataset", lambda n: go.Figure(go.Scatter(y=[0.0] * n)), lambda f: len(f.data[0].y)),
+    "safetensors": (
+        "SafetensorsDataset",
+        lambda n: Checkpoint({"x": torch.zeros(n)}),
+        lambda checkpoint: len(checkpoint.tensors["x"]),
+    ),
+}
+
+
+def catalog(kind: str, filepath: str, **entry: Any) -> DataCatalog:
+    config = {"type": f"counterpoise.storage.{KINDS[kind][0]}", "filepath": filepath, **entry}
+    return DataCatalog.from_config({"file": config}, credentials={"mine": {"skip_instance_cache": True}})
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(autouse=True)
+def _empty_memory() -> None:
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_in_memory(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object store; nothing is written here, not even into a folder called `memory:`."""
+    monkeypatch.chdir(tmp_path)
+    _, make, size = KINDS[kind]
+    files = catalog(kind, f"memory://bucket/folder/file.{kind}", credentials="mine")
+    assert not files.exists("file")
+    files.save("file", make(3))
+    assert files.exists("file")
+    assert size(files.load("file")) == 3
+    assert [path for path in fsspec.filesystem("memory").store if path.endswith(f"/folder/file.{kind}")]
+    assert list(tmp_path.iterdir()) == []
+    assert path_of(files.get("file")) is None
+
+
+def test_a_local_file_with_its_protocol(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, make, size = KINDS[kind]
+    files = catalog(kind, f"file://{tmp_path}/folder/file.{kind}")
+    files.save("file", make(3))
+    assert size(files.load("file")) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert path_of(files.get("file")) == tmp_path / "folder" / f"file.{kind}"
+
+
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_versions(kind: str, place: str, tmp_path: Path) -> None:
+    """Each save is a version of its own; the latest is loaded unless another one is asked for."""
+    _, make, size = KINDS[kind]
+    root = str(tmp_path) if place == "local" else "memory://bucket"
+    config = {
+        "file": {"type": f"counterpoise.storage.{KINDS[kind][0]}", "filepath": f"{root}/file.{kind}", "versioned": True}
+    }
+    for version, length in (("2026-01-01T00.00.00.000Z", 2), ("2026-01-02T00.00.00.000Z", 5)):
+        DataCatalog.from_config(config, save_version=version).save("file", make(length))
+    assert size(DataCatalog.from_config(config).load("file")) == 5
+    earlier = DataCatalog.from_config(config, load_versions={"file": "2026-01-01T00.00.00.000Z"})
+    assert size(earlier.load("file")) == 2
+    if place == "local":
+        assert sorted(path.name for path in (tmp_path / f"file.{kind}").iterdir()) == [
+            "2026-01-01T00.00.00.000Z",
+            "2026-01-02T00.00.00.000Z",
+        ]
+
+
+def test_a_file_system_that_is_not_installed_is_one_sentence(kind: str) -> None:
+    with pytest.raises(DatasetError) as caught:
+        catalog(kind, f"nosuch://bucket/file.{kind}").get("file")
+    assert "\n" not in (sentence(caught.value) or "\n")
+
+
+@pytest.mark.parametrize("entry", ["RawFolder", "GeneratedFolder"])
+def test_a_folder_is_on_a_local_disk(entry: str) -> None:
+    config = {"type": f"counterpoise.storage.{entry}", "filepath": "s3://bucket/raw"}
+    if entry == "GeneratedFolder":
+        config["generator"] = "counterpoise.data.synthetic_adult.write_adult"
+    with pytest.raises(DatasetError) as caught:
+        DataCatalog.from_config({"raw": config}).get("raw")
+    assert sentence(caught.value) == "s3://bucket/raw: is a folder on 's3', expected one on a local disk"
+
+
+def recorder(files: DataCatalog) -> Recorder:
+    """A run in which a node without inputs makes `file`."""
+    run = {"command": "kedro run", "code": "c0de", "versions": {}}
+    dataset: Any = files.get("file")
+    started = Recorder(
+        run=run,
+        values=lambda path: {"seeds": 3}[path],
+        raw=lambda name: None,
+        record_of=lambda name: dataset.record(),
+        origins={"file": Origin("node", {"seeds": 3}, {})},
+        inputs={"file": ()},
+        remedy=lambda name, cause: "kedro run",
+    )
+    dataset.follow("file", started)
+    return started
+
+
+@pytest.mark.parametrize("root", ["local", "memory://bucket"])
+def test_a_record_is_written_and_compared_on_any_file_system(kind: str, root: str, tmp_path: Path) -> None:
+    _, make, size = KINDS[kind]
+    filepath = f"{tmp_path if root == 'local' else root}/file.{kind}"
+    files = catalog(kind, filepath)
+    recorder(files)
+    files.save("file", make(3))
+    assert size(files.load("file")) == 3
+    again = catalog(kind, filepath)
+    recorder(again)
+    assert again.exists("file")
+    assert size(again.load("file")) == 3
+    dataset: Any = again.get("file")
+    path = dataset.place()
+    content = bytearray(dataset._fs.cat_file(str(path)))
+    content[-1] ^= 1
+    dataset._fs.pipe_file(str(path), bytes(content))
+    for reader in (again, catalog(kind, filepath)):  # in a run, and without one
+        with pytest.raises(DatasetError) as caught:
+            reader.load("file")
+        assert "is damaged or was altered" in (sentence(caught.value) or "")
+    assert not again.exists("file")
+
+
+def test_what_changes_while_a_run_goes_on_is_noticed(tmp_path: Path) -> None:
+    files = catalog("txt", f"{tmp_path}/file.txt")
+    recorder(files)
+    files.save("file", "mine")
+    (tmp_path / "file.txt").write_text("somebody else's")
+    with pytest.raises(DatasetError) as caught:
+        files.load("file")
+    assert "was changed by somebody else while this run was going on" in (sentence(caught.value) or "")
+
+
+def test_a_record_is_json_that_others_can_read(tmp_path: Path) -> None:
+    files = catalog("txt", f"{tmp_path}/file.txt")
+    recorder(files)
+    files.save("file", "text")
+    path = tmp_path / FOLDER / "file.txt.json"
+    stored = json.loads(path.read_text())
+    assert stored["parameters"] == {"seeds": 3}
+    assert parse_record(path.read_text(), path).digest == stored["digest"]
+
+
+def test_a_small_file_is_replaced_whole_and_left_alone_if_it_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "x.js"
+    write_aside(path, b"1")
+    first = path.stat().st_mtime_ns
+    write_aside(path, b"1")
+    assert path.stat().st_mtime_ns == first
+    write_aside(path, b"2")
+    assert path.read_bytes() == b"2"
+    assert [entry.name for entry in path.parent.iterdir()] == ["x.js"]
