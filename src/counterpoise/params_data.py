@@ -161,6 +161,8 @@ class Dataset(Settings):
     keep_sensitive: whether the network also sees the sensitive column of a table.
     image_size: edge in pixels of the images that a network is trained from; null takes them as they are. Backbones have
         a size of their own.
+    image_range: the values that are black and white in grey images of more than 8 bits; null takes 0 and 65,535 of
+        whole numbers, 0 and 1 of floating-point ones. See `counterpoise.data.image_modes.decode`.
     """
 
     title: str
@@ -179,6 +181,7 @@ class Dataset(Settings):
     origin: str
     split: Annotated[Split | DomainSplit | AlignedSplit | BalancedSplit, BeforeValidator(_split)]
     image_size: Annotated[int, Field(ge=8)] | None = None
+    image_range: tuple[float, float] | None = None
     max_bad_fraction: Share = 0.001
     limits: Limits = Limits()
 
@@ -190,6 +193,14 @@ class Dataset(Settings):
             raise ValueError(f"{len(self.classes)} classes with 'positive', expected 2")
         if twice := {name for name in self.classes if self.classes.count(name) > 1}:
             raise ValueError(f"class {min(twice)!r} is given more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _darker_first(self) -> Dataset:
+        if self.image_range is not None and not self.image_range[0] < self.image_range[1]:
+            raise ValueError(
+                f"image_range is {list(self.image_range)}, expected the value of black below that of white"
+            )
         return self
 
     @model_validator(mode="after")

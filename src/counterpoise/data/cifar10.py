@@ -27,6 +27,7 @@ from counterpoise.data.class_folders import (
     open_from,
 )
 from counterpoise.data.images import ImageFiles
+from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.errors import InputError
 
 BATCHES = "cifar-10-batches-py"
@@ -60,9 +61,11 @@ def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.Data
     return list_tree(folder, source=how_to_get(folder)) if is_tree(folder, BATCHES) else _batches(folder).images
 
 
-def open_images(folder: Path, names: Iterable[str], transform: Transform | None = None) -> ImageFiles | ArrayImages:
+def open_images(
+    folder: Path, names: Iterable[str], transform: Transform | None = None, *, limits: Limits = LIMITS
+) -> ImageFiles | ArrayImages:
     """Return the images `names` of the table, each decoded when asked for."""
-    return open_from(folder, names, transform, archive=BATCHES, load=_batches)
+    return open_from(folder, names, transform, archive=BATCHES, load=_batches, limits=limits)
 
 
 def _batches(folder: Path) -> Arrays:

@@ -18,7 +18,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from counterpoise.data.encode import OFFICIAL_PART
+from counterpoise.data.files import require_inside
 from counterpoise.data.images import IMAGE, Decoded, ImageFiles, list_images, require_folder
+from counterpoise.data.limits import Limits
 from counterpoise.errors import InputError
 
 LABEL = "label"
@@ -67,7 +69,8 @@ def list_tree(folder: Path, *, source: str) -> pd.DataFrame:
         `image` (path relative to `folder`), `label` (the class), `official_part`; by part, class and name.
 
     Raises:
-        InputError: a part has no folder or no class, or a class is missing or empty in one of them.
+        InputError: a part has no folder or no class, or a class is missing or empty in one of them, or a link leads
+            out of `folder`.
     """
     for part in PARTS:
         require_folder(folder / part, source=source)
@@ -83,6 +86,7 @@ def list_tree(folder: Path, *, source: str) -> pd.DataFrame:
             names = list_images(folder, f"{part}/{label}")
             if not names:
                 raise InputError(f"{there}: holds no image, expected at least one of the class {label!r}")
+            require_inside(folder, names)
             listed.append(pd.DataFrame({IMAGE: names, LABEL: label, OFFICIAL_PART: part}))
     return pd.concat(listed, ignore_index=True)[[IMAGE, LABEL, OFFICIAL_PART]]
 
@@ -110,11 +114,17 @@ def from_arrays(labels: Sequence[Sequence[str]], pixels: Sequence[UInt8[np.ndarr
 
 
 def open_from(
-    folder: Path, names: Iterable[str], transform: Transform | None, *, archive: str, load: Callable[[Path], Arrays]
+    folder: Path,
+    names: Iterable[str],
+    transform: Transform | None,
+    *,
+    archive: str,
+    load: Callable[[Path], Arrays],
+    limits: Limits,
 ) -> ImageFiles | ArrayImages:
     """Return the images `names`: from the folders of classes if `is_tree`, else from the arrays that `load` reads."""
     if is_tree(folder, archive):
-        return ImageFiles(folder, names, transform)
+        return ImageFiles(folder, names, transform, max_pixels=limits.image_pixels)
     return ArrayImages(folder, names, load(folder), transform)
 
 

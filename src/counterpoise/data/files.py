@@ -70,8 +70,8 @@ def _require_inside(folder: Path, name: str, source: str) -> None:
     """Check the name alone, without the disk."""
     if problem := _problem(name):
         raise InputError(
-            f"{source or folder}: names {reprlib.repr(name)}, which {problem}, expected a path inside {folder}, '/' "
-            "between its parts"
+            f"{source or folder}: names {reprlib.repr(name)}, which {problem}, expected a path inside the folder of "
+            "the data, '/' between its parts"
         )
 
 

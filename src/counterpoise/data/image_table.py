@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import normpath
 
 import pandas as pd
 
 from counterpoise.data import table
+from counterpoise.data.files import require_inside
 from counterpoise.data.images import IMAGE
 from counterpoise.errors import InputError, suggest
 
@@ -41,16 +43,7 @@ def read(
             f"{path}: no column {IMAGE!r}{suggest(IMAGE, rows.columns)}, expected one with the images' paths"
         )
     names = rows[IMAGE].astype(str)
-    for name in names:
-        _require_inside(name, path)
-    if names.duplicated().any():
-        raise InputError(f"{path}: names {names[names.duplicated()].iloc[0]!r} twice, expected one row for each image")
+    require_inside(folder, names, source=str(path))
+    if (twice := names.map(normpath).duplicated()).any():
+        raise InputError(f"{path}: names {names[twice].iloc[0]!r} twice, expected one row for each image")
     return rows.assign(**{IMAGE: names})[[IMAGE, *rows.columns.drop(IMAGE)]]
-
-
-def _require_inside(name: str, path: Path) -> None:
-    parts = PurePosixPath(name)
-    if parts.is_absolute() or ".." in parts.parts or "\\" in name:
-        raise InputError(
-            f"{path}: names the image {name!r}, expected a path inside {path.parent}, '/' between its parts"
-        )

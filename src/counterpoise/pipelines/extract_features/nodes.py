@@ -36,7 +36,7 @@ def extract(
     network = load_backbone(
         backbone.name, weights=backbone.weights, size=backbone.image_size, download=backbone.download
     )
-    images = ImageFiles(raw, present[IMAGE])
+    images = ImageFiles(raw, present[IMAGE], max_pixels=dataset.limits.image_pixels, value_range=dataset.image_range)
     with throughput_progress("features", len(images)) as advance:
         file = extract_features(
             images,
