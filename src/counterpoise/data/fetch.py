@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import logging
+import re
 import tempfile
 import urllib.error
 import urllib.request
@@ -171,7 +172,12 @@ def download(remote: Remote, folder: Path, *, trust_first_use: bool = False, sou
 
 def _recorded(record: Path) -> str | None:
     """Read the checksum of an earlier download, from a file as `sha256sum` writes it."""
-    return f"sha256:{record.read_text(encoding='utf-8').split()[0]}" if record.is_file() else None
+    if not record.is_file():
+        return None
+    found = re.match(rb"[0-9a-f]{64}\b", record.read_bytes())
+    if found is None:
+        raise InputError(f"{record}: holds no SHA-256, expected 64 hexadecimal digits (or no such file, to start anew)")
+    return f"sha256:{found.group().decode()}"
 
 
 def _resume(part: Path, url: str, output: str, _: object) -> None:
