@@ -48,6 +48,7 @@ def extract(
             workers=compute.workers,
             backend=compute.backend,
             address=compute.address,
+            verify=backbone.verify,
             on_progress=advance,
         )
     readable, report = drop_bad(table, {**missing, **file.bad}, dataset.max_bad_fraction)
