@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
+from counterpoise.data.limits import LIMITS
 from counterpoise.errors import suggest
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -143,6 +144,15 @@ def _split(value: Any) -> Any:
     return of_kind(value, "scheme", SCHEMES, default="shares")
 
 
+class Limits(Settings):
+    """How large the raw files may be; see `counterpoise.data.limits.Limits`, to which this block is handed on."""
+
+    file_bytes: Count = LIMITS.file_bytes
+    unpacked_bytes: Count = LIMITS.unpacked_bytes
+    image_pixels: Count = LIMITS.image_pixels
+    columns: Count = LIMITS.columns
+
+
 class Dataset(Settings):
     """A data set: which reader, which column is predicted, which one is sensitive, and how rows are split.
 
@@ -170,6 +180,7 @@ class Dataset(Settings):
     split: Annotated[Split | DomainSplit | AlignedSplit | BalancedSplit, BeforeValidator(_split)]
     image_size: Annotated[int, Field(ge=8)] | None = None
     max_bad_fraction: Share = 0.001
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _named(self) -> Dataset:

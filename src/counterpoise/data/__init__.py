@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from counterpoise.data.boundary import decoding
 from counterpoise.data.encode import encode
+from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.data.splits import SPLITS, UNUSED, UNUSED_NAME, draw_splits
 from counterpoise.errors import InputError, suggest
 
-__all__ = ["READERS", "SPLITS", "UNUSED", "UNUSED_NAME", "draw_splits", "encode", "read"]
+__all__ = ["LIMITS", "READERS", "SPLITS", "UNUSED", "UNUSED_NAME", "Limits", "draw_splits", "encode", "read"]
 
 #: Reader name → where its function is. Loaded on use, so that a table never waits for an image library.
 READERS: dict[str, str] = {
@@ -33,12 +35,13 @@ READERS: dict[str, str] = {
 }
 
 
-def read(reader: str, folder: Path, **options: object) -> pd.DataFrame:
+def read(reader: str, folder: Path, *, limits: Limits = LIMITS, **options: object) -> pd.DataFrame:
     """Read a data set with the reader of that name.
 
     Args:
         reader: a key of `READERS`.
         folder: where the raw files are.
+        limits: how large they may be; readers with an argument `limits` get it.
         options: what that reader takes, such as `checksums` or `files`.
 
     Returns:
@@ -51,14 +54,18 @@ def read(reader: str, folder: Path, **options: object) -> pd.DataFrame:
     if reader not in READERS:
         raise InputError(f"reader: {reader!r} is unknown{suggest(reader, READERS)}, expected the name of a reader")
     function = _load(reader)
-    known = {name: option for name, option in signature(function).parameters.items() if name != "folder"}
+    known = dict(signature(function).parameters)
+    if "limits" in known:
+        options = {**options, "limits": limits}
+    del known["folder"]
     for name in options:
         if name not in known:
             raise InputError(f"reader {reader!r}: the option {name!r} is unknown{suggest(name, known)}")
     for name, option in known.items():
         if option.default is Parameter.empty and name not in options:
             raise InputError(f"reader {reader!r}: the option {name!r} is missing, expected {option.annotation}")
-    return function(folder, **options)
+    with decoding(folder, f"files that the reader {reader!r} can read"):
+        return function(folder, **options)
 
 
 def _load(reader: str) -> Callable[..., pd.DataFrame]:

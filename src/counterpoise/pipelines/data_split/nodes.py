@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from jaxtyping import UInt8
 
-from counterpoise.data import SPLITS, UNUSED, UNUSED_NAME, encode, read
+from counterpoise.data import SPLITS, UNUSED, UNUSED_NAME, Limits, encode, read
 from counterpoise.data.encode import IMAGE, OFFICIAL_PART
 from counterpoise.params import AlignedSplit, Dataset, DomainSplit, Seeds
 from counterpoise.pipelines.data_split.schemes import associations, draw, warn_about_association
@@ -21,7 +21,7 @@ from counterpoise.storage import Checkpoint, as_header
 def read_table(raw: Path, dataset: Dataset) -> pd.DataFrame:
     """Read the raw files: one row per complete sample, columns as the source names them."""
     given = {"checksums": dataset.checksums} if dataset.checksums else {}
-    return read(dataset.reader, raw, **given, **dataset.options)
+    return read(dataset.reader, raw, limits=Limits(**dataset.limits.model_dump()), **given, **dataset.options)
 
 
 def encode_samples(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
