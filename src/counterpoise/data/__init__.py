@@ -18,21 +18,37 @@ from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.data.splits import SPLITS, UNUSED, UNUSED_NAME, draw_splits
 from counterpoise.errors import InputError, suggest
 
-__all__ = ["LIMITS", "READERS", "SPLITS", "UNUSED", "UNUSED_NAME", "Limits", "draw_splits", "encode", "read"]
+__all__ = [
+    "IMAGES",
+    "LIMITS",
+    "READERS",
+    "SPLITS",
+    "TABLES",
+    "UNUSED",
+    "UNUSED_NAME",
+    "Limits",
+    "draw_splits",
+    "encode",
+    "read",
+]
 
-#: Reader name → where its function is. Loaded on use, so that a table never waits for an image library.
-READERS: dict[str, str] = {
+#: Readers of tables by name: where each function is. Loaded on use, so that a table never waits for an image library.
+TABLES: dict[str, str] = {
     "adult": "counterpoise.data.adult:read",
+    "compas": "counterpoise.data.compas:read",
+    "table": "counterpoise.data.table:read",
+}
+#: Readers of images. Their tables have a column `image`, the path, in place of features.
+IMAGES: dict[str, str] = {
     "biased_mnist": "counterpoise.data.biased_mnist:read",
     "celeba": "counterpoise.data.celeba:read",
     "cifar10s": "counterpoise.data.cifar10s:read",
-    "compas": "counterpoise.data.compas:read",
     "corrupted_cifar10": "counterpoise.data.corrupted_cifar10:read",
     "image_table": "counterpoise.data.image_table:read",
     "lfwa": "counterpoise.data.lfw:read",
     "multicolor_mnist": "counterpoise.data.multicolor_mnist:read",
-    "table": "counterpoise.data.table:read",
 }
+READERS = TABLES | IMAGES
 
 
 def read(reader: str, folder: Path, *, limits: Limits = LIMITS, **options: object) -> pd.DataFrame:

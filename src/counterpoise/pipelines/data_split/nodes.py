@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from jaxtyping import UInt8
 
-from counterpoise.data import SPLITS, UNUSED, UNUSED_NAME, Limits, encode, read
+from counterpoise.data import IMAGES, SPLITS, UNUSED, UNUSED_NAME, Limits, encode, read
 from counterpoise.data.encode import IMAGE, OFFICIAL_PART
 from counterpoise.params import AlignedSplit, Dataset, DomainSplit, Seeds
 from counterpoise.pipelines.data_split.schemes import associations, draw, warn_about_association
@@ -21,7 +21,11 @@ from counterpoise.storage import Checkpoint, as_header
 def read_table(raw: Path, dataset: Dataset) -> pd.DataFrame:
     """Read the raw files: one row per complete sample, columns as the source names them."""
     given = {"checksums": dataset.checksums} if dataset.checksums else {}
-    return read(dataset.reader, raw, limits=Limits(**dataset.limits.model_dump()), **given, **dataset.options)
+    return read(dataset.reader, raw, limits=_limits(dataset), **given, **dataset.options)
+
+
+def _limits(dataset: Dataset) -> Limits:
+    return Limits(**dataset.limits.model_dump())
 
 
 def encode_samples(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
@@ -32,9 +36,15 @@ def encode_samples(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
         label=dataset.label,
         positive=dataset.positive,
         classes=dataset.classes if dataset.positive is None else None,
+        class_names=dataset.classes,
         sensitive=dataset.sensitive,
         groups=dataset.groups,
+        bands=dataset.bands,
         drop=dataset.drop,
+        categories=dataset.categories,
+        dates=dataset.dates,
+        limits=_limits(dataset),
+        images=dataset.reader in IMAGES,
         keep_sensitive=dataset.keep_sensitive,
         keep=[OFFICIAL_PART] if isinstance(dataset.split, DomainSplit | AlignedSplit) else [],
         further=dataset.further_sensitive,
