@@ -76,6 +76,7 @@ def run(pipeline: Pipeline, data: dict[str, Any], parameters: dict[str, Any] | N
     return data | {name: catalog.load(name) for name in pipeline.all_outputs()}
 
 
+NONE_LEFT_OUT: dict[str, Any] = {"rows": 0, "columns": {}, "cells": []}
 SPLIT = data_split.create_pipeline(images=False).only_nodes("split_samples", "describe_data")
 NETWORK = pretrain.create_pipeline(images=False) + group_fisher.create_pipeline()
 HEADS = weighted_svd.create_pipeline() + finetune.create_pipeline()
@@ -83,7 +84,7 @@ HEADS = weighted_svd.create_pipeline() + finetune.create_pipeline()
 
 @pytest.fixture(scope="module")
 def before_heads(samples: pd.DataFrame) -> dict[str, Any]:
-    return run(SPLIT + NETWORK, {"samples": samples})
+    return run(SPLIT + NETWORK, {"samples": samples, "left_out": NONE_LEFT_OUT})
 
 
 @pytest.fixture(scope="module")

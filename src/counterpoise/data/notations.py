@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from counterpoise.data.values import MISSING
 from counterpoise.errors import quoted
 
@@ -13,6 +15,7 @@ MAX_NUMERIC_CATEGORIES = 10
 MOST = 0.5
 """The share of different values that decides what a column was meant to be."""
 
+_SAFE_DIGITS = 18  # of a whole number, with its sign: it fits into 64 bits
 NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _SPACES = "\u0020\u00a0\u202f\u2009"
@@ -51,6 +54,44 @@ _DATE = re.compile(
 )
 
 
+def are_numbers(texts: pd.Series, *, decimal: str = ".", thousands: str | None = None) -> pd.Series:
+    """Tell which texts, none of them missing, are numbers with these signs, infinity among them."""
+    groups = rf"|[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+" if thousands else ""
+    point = re.escape(decimal)
+    number = rf"[+-]?(?:(?:[0-9]+{groups})(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    return texts.str.strip().str.fullmatch(rf"(?:{number}|[+-]?(?i:inf(?:inity)?))").astype("bool")
+
+
+def as_numbers(column: pd.Series, *, decimal: str = ".", thousands: str | None = None) -> pd.Series:
+    """Return a column of texts as int64 or float64 if every one that is not missing is a number, else as it is.
+
+    Whole numbers beyond 64 bits stay texts. Where values are missing, whole numbers are Int64.
+    """
+    texts = column.dropna()
+    if not are_numbers(texts, decimal=decimal, thousands=thousands).all():
+        return column
+    texts = texts.str.strip()
+    if thousands:
+        texts = texts.str.replace(thousands, "", regex=False)
+    if decimal != ".":
+        texts = texts.str.replace(decimal, ".", regex=False)
+    if not texts.str.fullmatch(r"[+-]?[0-9]+").all():
+        return pd.to_numeric(texts).astype("float64").reindex(column.index)
+    if (texts.str.len() > _SAFE_DIGITS).any():
+        if not all(map(_fits, texts)):
+            return column
+        whole = texts.map(int).astype("int64")
+    else:
+        whole = pd.to_numeric(texts).astype("int64")
+    return whole if len(whole) == len(column) else whole.astype("Int64").reindex(column.index)
+
+
+def _fits(text: str) -> bool:
+    """Whether a whole number fits into 64 bits; a text of thousands of digits is not even converted."""
+    digits = text.lstrip("+-").lstrip("0")
+    return len(digits) <= _SAFE_DIGITS + 1 and -(2**63) <= int(f"{'-' * text.startswith('-')}{digits or '0'}") < 2**63
+
+
 def looks_like_dates(values: Sequence[object]) -> bool:
     """Whether most of these different values are dates or times of day, and more than a few."""
     return _are_most([_DATE.fullmatch(value.strip()) for value in values if isinstance(value, str)], len(values))
@@ -76,7 +117,7 @@ def foreign_numbers(rows: Mapping[str, int]) -> str | None:
         found, advice = "holds numbers", ""
     else:
         longest = max(numbers, key=len)
-        beyond = " (beyond 64 bits)" if _INTEGER.fullmatch(longest) and abs(int(longest[:1000])) >= 2**63 else ""
+        beyond = " (beyond 64 bits)" if _INTEGER.fullmatch(longest) and not _fits(longest) else ""
         return (
             f"holds numbers as texts, such as {quoted(longest)}{beyond}, expected numbers or categories (leave it out "
             "with 'drop', or name it in 'categories')"

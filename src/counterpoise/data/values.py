@@ -38,6 +38,13 @@ def distinct(column: pd.Series) -> list[object]:
     return list(column.drop_duplicates().tolist())
 
 
+def settled(table: pd.DataFrame) -> pd.DataFrame:
+    """Return `table` with numpy's types in the columns of whole numbers and truth values that miss nothing."""
+    plain = {"Int64": "int64", "boolean": "bool"}
+    full = [str(name) for name in table.columns[table.notna().all()] if str(table[name].dtype) in plain]
+    return table.astype({name: plain[str(table[name].dtype)] for name in full})
+
+
 def listed(values: Sequence[object]) -> str:
     """Return the first few values as a sentence shows them."""
     return ", ".join(map(quoted, values[:_SHOWN])) + (", …" if len(values) > _SHOWN else "")
