@@ -65,10 +65,13 @@ class Kept(MemoryDataset):
     def _release(self) -> None:
         pass
 
+NONE_LEFT_OUT: dict[str, Any] = {"rows": 0, "columns": {}, "cells": []}
+
+
 
 def run(pipeline: Pipeline, data: dict[str, Any], parameters: dict[str, Any] | None = None) -> dict[str, Any]:
     """Run a pipeline on data in memory; return the data with all that it made."""
-    given = data | {f"params:{name}": value for name, value in (PARAMETERS | (parameters or {})).items()}
+    given = {"left_out": NONE_LEFT_OUT} | data | {f"params:{name}": value for name, value in (PARAMETERS | (parameters or {})).items()}
     catalog = DataCatalog({name: Kept(given[name]) for name in pipeline.inputs()})
     for name in pipeline.all_outputs():
         catalog[name] = Kept()
@@ -76,7 +79,6 @@ def run(pipeline: Pipeline, data: dict[str, Any], parameters: dict[str, Any] | N
     return data | {name: catalog.load(name) for name in pipeline.all_outputs()}
 
 
-NONE_LEFT_OUT: dict[str, Any] = {"rows": 0, "columns": {}, "cells": []}
 SPLIT = data_split.create_pipeline(images=False).only_nodes("split_samples", "describe_data")
 NETWORK = pretrain.create_pipeline(images=False) + group_fisher.create_pipeline()
 HEADS = weighted_svd.create_pipeline() + finetune.create_pipeline()
@@ -84,7 +86,7 @@ HEADS = weighted_svd.create_pipeline() + finetune.create_pipeline()
 
 @pytest.fixture(scope="module")
 def before_heads(samples: pd.DataFrame) -> dict[str, Any]:
-    return run(SPLIT + NETWORK, {"samples": samples, "left_out": NONE_LEFT_OUT})
+    return run(SPLIT + NETWORK, {"samples": samples})
 
 
 @pytest.fixture(scope="module")
