@@ -84,18 +84,18 @@ def test_number_labels_and_groups_work() -> None:
 
 
 def test_image_tables_keep_the_path_only() -> None:
-    samples = encode(people().assign(image=[f"{i}.png" for i in range(8)]), **CHOICE)
+    samples = encode(people().assign(image=[f"{i}.png" for i in range(8)]), **CHOICE, images=True)
     assert samples.columns.tolist() == ["image", "y", "s"]
     assert samples["image"].tolist()[:2] == ["0.png", "1.png"]
 
 
 def test_further_sensitive_columns_of_images_stay_as_codes() -> None:
     table = people().assign(image=[f"{i}.png" for i in range(8)], side=list("abbabaab"))
-    samples = encode(table, **CHOICE, further={"side": ["b", "a"]})
+    samples = encode(table, **CHOICE, further={"side": ["b", "a"]}, images=True)
     assert samples.columns.tolist() == ["image", "side", "y", "s"]
     assert samples["side"].tolist() == [1, 0, 0, 1, 0, 1, 1, 0]
     with pytest.raises(InputError, match=r"sensitive column 'side' is 'b' in 4 rows"):
-        encode(table, **CHOICE, further={"side": ["a", "c"]})
+        encode(table, **CHOICE, further={"side": ["a", "c"]}, images=True)
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,10 @@ def test_a_wrong_choice_is_refused(change: dict[str, Any], sentence: str) -> Non
         ({"job": ["cook", None] * 4}, r"column 'job' misses 4 values, the first in row 1"),
         ({"age": [7] * 8}, r"column 'age' is 7 in every row, expected different values \(leave it out with 'drop'\)"),
         ({"job": ["cook"] * 8}, r"column 'job' is 'cook' in every row"),
-        ({"y": range(8)}, r"column 'y' has a name that is reserved"),
-        ({"s": range(8)}, r"column 's' has a name that is reserved"),
         ({"job=cook": range(8)}, r"column 'job=cook' occurs twice"),
         (
             {"born": pd.date_range("2000-01-01", periods=8)},
-            r"column 'born' holds datetime64.*, expected numbers or categories",
+            r"column 'born' holds dates such as .*, expected numbers or categories",
         ),
     ],
 )

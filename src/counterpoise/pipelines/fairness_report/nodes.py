@@ -239,6 +239,7 @@ def write_report(
         claim_specs=[claim for claim in _claims(evidence) if (claim["claim"], claim["metric"]) in tested],
         figures={name.removeprefix("figure_"): figure for name, figure in drawn.items()},
         splits=pd.DataFrame(data_summary["cells"]),
+        left_out=data_summary["left_out"],
         settings=run["settings"],
         noise_floor=noise_floors,
         lineage={**run["lineage"], "data_digest": data_summary["digest"]},
