@@ -36,13 +36,21 @@ class Arrays(NamedTuple):
 
 
 class ArrayImages(Dataset[Decoded]):
-    """The images `names` of arrays, with the interface of `ImageFiles`; `folder` is where they come from."""
+    """The images `names` of arrays, with the interface of `ImageFiles`; `folder` is where they come from.
+
+    Raises:
+        InputError: the arrays have no image of a name.
+    """
 
     def __init__(self, folder: Path, names: Iterable[str], arrays: Arrays, transform: Transform | None = None) -> None:
         position = dict(zip(arrays.images[IMAGE], arrays.images.index, strict=True))
         self.folder = folder
         self.names = np.asarray(list(names), dtype=np.str_)
         self.transform = transform
+        if absent := [name for name in self.names.tolist() if name not in position]:
+            raise InputError(
+                f"{folder}: holds no image {absent[0]!r}, expected the files that the table was made of, unchanged"
+            )
         self._pixels = torch.from_numpy(arrays.pixels[[position[name] for name in self.names]])
 
     def __len__(self) -> int:
