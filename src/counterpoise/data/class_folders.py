@@ -19,8 +19,7 @@ from torch.utils.data import Dataset
 
 from counterpoise.data.encode import OFFICIAL_PART
 from counterpoise.data.files import require_inside
-from counterpoise.data.images import IMAGE, Decoded, ImageFiles, list_images, require_folder
-from counterpoise.data.limits import Limits
+from counterpoise.data.images import IMAGE, Decoded, list_images, require_folder
 from counterpoise.errors import InputError
 
 LABEL = "label"
@@ -119,21 +118,6 @@ def from_arrays(labels: Sequence[Sequence[str]], pixels: Sequence[UInt8[np.ndarr
     by_part = images[OFFICIAL_PART].map(PARTS.index)
     order = np.lexsort((images[IMAGE], images[LABEL], by_part))
     return Arrays(images.iloc[order][[IMAGE, LABEL, OFFICIAL_PART]], np.concatenate(list(pixels)))
-
-
-def open_from(
-    folder: Path,
-    names: Iterable[str],
-    transform: Transform | None,
-    *,
-    archive: str,
-    load: Callable[[Path], Arrays],
-    limits: Limits,
-) -> ImageFiles | ArrayImages:
-    """Return the images `names`: from the folders of classes if `is_tree`, else from the arrays that `load` reads."""
-    if is_tree(folder, archive):
-        return ImageFiles(folder, names, transform, max_pixels=limits.image_pixels)
-    return ArrayImages(folder, names, load(folder), transform)
 
 
 def require_classes(table: pd.DataFrame, classes: Sequence[str], folder: Path) -> None:

@@ -23,6 +23,7 @@ import pooch
 from counterpoise.data import celeba, compas, lfw
 from counterpoise.data.archives import extract
 from counterpoise.data.files import sha256
+from counterpoise.data.limits import LIMITS
 from counterpoise.errors import InputError, suggest
 
 ATTEMPTS = 4
@@ -74,6 +75,7 @@ def fetch_lfwa(
     urls: Mapping[str, str] | None = None,
     checksums: Mapping[str, str] | None = None,
     trust_first_use: bool = False,
+    unpacked_bytes: int = LIMITS.unpacked_bytes,
 ) -> None:
     """Fetch LFW deep-funneled and its attributes, and unpack the images. What is there already is not fetched again.
 
@@ -82,6 +84,7 @@ def fetch_lfwa(
         urls: file name → address, for files that are not to come from their official one.
         checksums: file name → `"sha256:…"` or `"md5:…"`, for files without a published checksum.
         trust_first_use: as in `download`.
+        unpacked_bytes: what the archive may unpack to.
 
     Raises:
         InputError: `urls` or `checksums` names another file; or as `download` and `archives.extract`.
@@ -99,7 +102,8 @@ def fetch_lfwa(
     if (folder / lfw.IMAGES).is_dir():
         _log.info("%s is there already", folder / lfw.IMAGES)
         return
-    extract(download(archive, folder, trust_first_use=trust_first_use, source=source), folder)
+    fetched = download(archive, folder, trust_first_use=trust_first_use, source=source)
+    extract(fetched, folder, limits=replace(LIMITS, unpacked_bytes=unpacked_bytes))
 
 
 def fetch_celeba(folder: Path, *, accept_terms: bool = False) -> None:

@@ -10,6 +10,7 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from counterpoise.data.boundary import decoding
 from counterpoise.errors import InputError
 
 _SHORT = 12  # hexadecimal digits of a checksum that a sentence shows
@@ -51,7 +52,7 @@ def require_inside(folder: Path, names: Iterable[str], *, source: str = "") -> N
         _require_not_linked_out(folder, there, source)
         if not there.is_dir():
             continue
-        with os.scandir(there) as listed:
+        with decoding(there, "a folder that can be read"), os.scandir(there) as listed:
             links = [entry.name for entry in listed if entry.is_symlink() and entry.name in entries]
         for link in links:
             _require_not_linked_out(folder, there / link, source)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +26,9 @@ from counterpoise.data.class_folders import (
     from_arrays,
     is_tree,
     list_tree,
-    open_from,
     require_classes,
 )
+from counterpoise.data.image_modes import Range
 from counterpoise.data.images import ImageFiles
 from counterpoise.data.limits import LIMITS, Limits, require_at_most, require_size
 from counterpoise.errors import InputError
@@ -74,10 +73,17 @@ def read(folder: Path, *, checksums: Mapping[str, str] | None = None, limits: Li
 
 
 def open_images(
-    folder: Path, names: Iterable[str], transform: Transform | None = None, *, limits: Limits = LIMITS
+    folder: Path,
+    names: Iterable[str],
+    transform: Transform | None = None,
+    *,
+    limits: Limits = LIMITS,
+    value_range: Range | None = None,
 ) -> ImageFiles | ArrayImages:
     """Return the images `names` of the table, each decoded when asked for: white on black in three equal channels."""
-    return open_from(folder, names, transform, archive=RAW, load=partial(_arrays, limits=limits), limits=limits)
+    if is_tree(folder, RAW):
+        return ImageFiles(folder, names, transform, max_pixels=limits.image_pixels, value_range=value_range)
+    return ArrayImages(folder, names, _arrays(folder, limits=limits), transform)
 
 
 def on_background(digits: UInt8[Tensor, "n 3 H W"], colours: UInt8[Tensor, "n 3 #H #W"]) -> UInt8[Tensor, "n 3 H W"]:

@@ -76,7 +76,7 @@ def open_images(
     """
     with decoding(folder, f"files that the reader {reader!r} can read"):
         if reader in _OPENERS:
-            return _OPENERS[reader](folder, names, transform, limits=limits)
+            return _OPENERS[reader](folder, names, transform, limits=limits, value_range=value_range)
         return ImageFiles(folder, names, transform, max_pixels=limits.image_pixels, value_range=value_range)
 
 
