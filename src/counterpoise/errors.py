@@ -45,7 +45,7 @@ def quoted(value: object) -> str:
 def reason(error: BaseException) -> str:
     """Return what an exception of a library says, in a few words: the start of its first line, or its kind."""
     first, *_ = [*str(error).strip().splitlines(), ""]
-    return shorten(first.rstrip(".")) or type(error).__name__
+    return shorten(first.rstrip("."), 2 * _LONGEST_VALUE) or type(error).__name__
 
 
 def suggest(name: object, known: Iterable[object]) -> str:

@@ -57,7 +57,7 @@ class Notation:
         if self.decimal == self.thousands:
             raise InputError(f"decimal and thousands are both {quoted(self.decimal)}, expected two different signs")
         try:
-            b"".decode(self.encoding)
+            "a".encode(self.encoding)  # of nothing at all Python does not even look the name up
         except (LookupError, ValueError):
             raise InputError(
                 f"encoding is {quoted(self.encoding)}, expected the name of one, such as utf-8, latin-1 or cp1252"

@@ -39,7 +39,7 @@ def encode(
     class_names: Sequence[str] = (),
     drop: Sequence[str] = (),
     keep_sensitive: bool = False,
-    bands: Sequence[float] = (),
+    bands: Sequence[float | int] = (),
     categories: Collection[str] = (),
     dates: Dates = "refuse",
     limits: Limits = LIMITS,
@@ -122,7 +122,9 @@ def class_codes(column: pd.Series, positive: Value | None, classes: Sequence[Val
     return column.map(codes).fillna(-1).to_numpy(dtype=np.int64)
 
 
-def group_codes(column: pd.Series, groups: Sequence[Group], bands: Sequence[float] = ()) -> Int64[np.ndarray, "N"]:
+def group_codes(
+    column: pd.Series, groups: Sequence[Group], bands: Sequence[float | int] = ()
+) -> Int64[np.ndarray, "N"]:
     """Return each value's group as `encode` numbers it, −1 where it is missing or in none."""
     if bands:
         numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
@@ -187,7 +189,7 @@ def _as_written(column: pd.Series, classes: Sequence[Value]) -> list[Value]:
 
 
 def _groups(
-    column: pd.Series, source: str, groups: Sequence[Group], bands: Sequence[float] = ()
+    column: pd.Series, source: str, groups: Sequence[Group], bands: Sequence[float | int] = ()
 ) -> Int64[np.ndarray, "N"]:
     where = f"{source}: the sensitive column {quoted(column.name)}"
     require_complete(column, where)

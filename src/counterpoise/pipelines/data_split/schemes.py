@@ -84,10 +84,11 @@ def _require_groups_in_task(codes: UInt8[np.ndarray, "N"], s: Int64[np.ndarray, 
     smallest = min((codes == part).sum() for part in task)
     for group, name in enumerate(dataset.group_names):
         if absent := [SPLITS[part] for part in task if not (codes[s == group] == part).any()]:
+            enough = math.ceil(len(s) / smallest)
             raise InputError(
                 f"{dataset.title}: the group {quoted(name)} has {(s == group).sum():,} rows, none of them in the part "
-                f"{' or '.join(absent)}, expected at least one in train, validation and test, which "
-                f"{math.ceil(len(s) / smallest):,} rows of one class suffice for (or take it together with another group)"
+                f"{' or '.join(absent)}, expected at least one in train, validation and test, for which {enough:,} "
+                "rows of one class suffice (or take it together with another group)"
             )
 
 
