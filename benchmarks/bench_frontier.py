@@ -47,7 +47,7 @@ IMAGE_FEATURES, IMAGE_ROWS = 1280, 4440
 def adult(parameters: dict[str, Any], seeds: Seeds) -> dict[str, Any]:
     """Return what the stages before the frontier leave."""
     dataset = Dataset.model_validate(parameters["datasets"]["adult"])
-    table = data_split.read_table(ROOT / "data/01_raw/adult", dataset)
+    table, _ = data_split.read_table(ROOT / "data/01_raw/adult", dataset)
     samples = data_split.encode_samples(table, dataset)
     splits = data_split.split_samples(samples, dataset, seeds)
     network, training = (

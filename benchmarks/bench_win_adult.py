@@ -141,7 +141,7 @@ def bank(parameters: dict, seeds: list[int]) -> dict[tuple[str, int], Tensor]:
     """The same by the stages' own functions; metrics included."""
     dataset = Dataset.model_validate(parameters["datasets"]["adult"])
     drawn = Seeds.model_validate(seeds)
-    table = data_split.read_table(ROOT / "data/01_raw/adult", dataset)
+    table, _ = data_split.read_table(ROOT / "data/01_raw/adult", dataset)
     samples = data_split.encode_samples(table, dataset)
     splits = data_split.split_samples(samples, dataset, drawn)
     network = Network.model_validate(parameters["networks"]["mlp2"])

@@ -72,6 +72,8 @@ class Backbone(Settings):
     weights: a published name (torchvision's enum, or DEFAULT), the path of a local file, or `random`.
     download: whether published weights that are not here may be fetched.
     batch_size: None leaves it to the device.
+    verify: read every image to see whether it is the one that the cached features are of; otherwise size and time of
+        last change decide.
     head: `probe` fits a linear head on the pretraining rows; `imagenet` keeps the network's own.
     """
 
@@ -83,6 +85,7 @@ class Backbone(Settings):
     batch_size: Count | None = None
     shard_size: Count = 256
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    verify: bool = False
 
 
 class Compute(Settings):

@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
+from counterpoise.data.limits import LIMITS
+from counterpoise.data.values import Value, name_of
 from counterpoise.errors import suggest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Value = str | int | float | bool
-
 TOLERANCE = 1e-6
 """How far the sum of fractions may be from one: they are written as decimals."""
 
@@ -143,14 +143,44 @@ def _split(value: Any) -> Any:
     return of_kind(value, "scheme", SCHEMES, default="shares")
 
 
+def _names(value: Any) -> Any:
+    """Read classes as texts: numbers and truth values name themselves."""
+    if not isinstance(value, list | tuple) or not all(isinstance(name, Value) for name in value):
+        return value
+    return tuple(map(name_of, value))
+
+
+def _one_column(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        raise ValueError(  # noqa: TRY004
+            "expected one column: crossed groups are not supported yet, so add a column that joins these values"
+        )
+    return value
+
+
+class Limits(Settings):
+    """How large the raw files may be; see `counterpoise.data.limits.Limits`, to which this block is handed on."""
+
+    file_bytes: Count = LIMITS.file_bytes
+    unpacked_bytes: Count = LIMITS.unpacked_bytes
+    image_pixels: Count = LIMITS.image_pixels
+    columns: Count = LIMITS.columns
+
+
 class Dataset(Settings):
     """A data set: which reader, which column is predicted, which one is sensitive, and how rows are split.
 
     positive: the label of class 1; null if the labels are the names of the classes, of which there may be many.
+    classes: the labels, or names of the classes, that of the positive one second; labels may stand in any order.
+    bands: of a sensitive column of numbers, where each group but the first begins; `groups` are then names for them.
+    categories: columns of a table that are categories though their values look like numbers or dates.
+    dates: what becomes of columns of dates: `refuse`, or `days` since 1970-01-01.
     further_sensitive: of images with several biases, the other columns and their groups; they stay in `samples`.
     keep_sensitive: whether the network also sees the sensitive column of a table.
     image_size: edge in pixels of the images that a network is trained from; null takes them as they are. Backbones have
         a size of their own.
+    image_range: the values that are black and white in grey images of more than 8 bits; null takes 0 and 65,535 of
+        whole numbers, 0 and 1 of floating-point ones. See `counterpoise.data.image_modes.decode`.
     """
 
     title: str
@@ -158,18 +188,23 @@ class Dataset(Settings):
     options: dict[str, Any] = {}
     label: str
     positive: Value | None
-    classes: tuple[str, ...] = Field(min_length=2)
-    sensitive: str
+    classes: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(min_length=2)
+    sensitive: Annotated[str, BeforeValidator(_one_column)]
     groups: tuple[Value | tuple[Value, ...], ...] = Field(min_length=2)
     group_names: tuple[str, ...] = Field(min_length=2)
     further_sensitive: dict[str, tuple[Value, ...]] = {}
+    bands: tuple[float, ...] = ()
     drop: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    dates: Literal["refuse", "days"] = "refuse"
     keep_sensitive: bool = False
     checksums: dict[str, str] | None = None
     origin: str
     split: Annotated[Split | DomainSplit | AlignedSplit | BalancedSplit, BeforeValidator(_split)]
     image_size: Annotated[int, Field(ge=8)] | None = None
+    image_range: tuple[float, float] | None = None
     max_bad_fraction: Share = 0.001
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _named(self) -> Dataset:
@@ -179,6 +214,45 @@ class Dataset(Settings):
             raise ValueError(f"{len(self.classes)} classes with 'positive', expected 2")
         if twice := {name for name in self.classes if self.classes.count(name) > 1}:
             raise ValueError(f"class {min(twice)!r} is given more than once")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _positive_second(cls, block: Any) -> Any:
+        """Put the class that `positive` names second, wherever it stands: class 1 has its name everywhere."""
+        if not isinstance(block, Mapping) or (positive := block.get("positive")) is None:
+            return block
+        classes = _names(block.get("classes"))
+        if not isinstance(classes, tuple) or len(classes) != 2:
+            return block
+        exact = [name == name_of(positive) for name in classes]
+        alike = [name.casefold() == name_of(positive).casefold() for name in classes]
+        first_is_positive = exact[0] or (alike[0] and not any(alike[1:]))
+        return {**block, "classes": classes[::-1] if first_is_positive else classes}
+
+    @model_validator(mode="after")
+    def _groups_and_options(self) -> Dataset:
+        if self.bands:
+            if list(self.bands) != sorted(set(self.bands)):
+                raise ValueError(f"bands are {list(self.bands)}, expected increasing numbers")
+            if len(self.bands) + 1 != len(self.groups):
+                raise ValueError(
+                    f"{len(self.bands)} bands begin after the first one, expected {len(self.bands) + 1} groups"
+                )
+        for position, (group, name) in enumerate(zip(self.groups, self.group_names, strict=True)):
+            others = [value for value in (*self.groups[:position], *self.groups[position + 1 :]) if value != group]
+            if name != group and name in others:
+                raise ValueError(f"group_names calls {group!r} {name!r}, which is the value of another group")
+        if reserved := {"checksums", "folder", "limits", "left_out", "reader"} & set(self.options):
+            raise ValueError(f"options has {min(reserved)!r}, expected what the reader takes beside it")
+        return self
+
+    @model_validator(mode="after")
+    def _darker_first(self) -> Dataset:
+        if self.image_range is not None and not self.image_range[0] < self.image_range[1]:
+            raise ValueError(
+                f"image_range is {list(self.image_range)}, expected the value of black below that of white"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,13 +1,31 @@
 """Encoding against pandas' own, and every input that must be refused, by its sentence."""
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from counterpoise.data import encode
+from counterpoise.data.values import name_of
 from counterpoise.errors import InputError
+from counterpoise.params import Dataset
+from counterpoise.pipelines.data_split.nodes import encode_samples
+
+DATASET: dict[str, Any] = {
+    "title": "people",
+    "reader": "table",
+    "origin": "made up",
+    "label": "income",
+    "positive": "high",
+    "classes": ["low", "high"],
+    "sensitive": "sex",
+    "groups": ["Female", "Male"],
+    "group_names": ["Female", "Male"],
+    "split": {"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 1, "validation": 1, "test": 1}},
+}
 
 CHOICE: dict[str, Any] = {
     "source": "people.csv",
@@ -84,18 +102,18 @@ def test_number_labels_and_groups_work() -> None:
 
 
 def test_image_tables_keep_the_path_only() -> None:
-    samples = encode(people().assign(image=[f"{i}.png" for i in range(8)]), **CHOICE)
+    samples = encode(people().assign(image=[f"{i}.png" for i in range(8)]), **CHOICE, images=True)
     assert samples.columns.tolist() == ["image", "y", "s"]
     assert samples["image"].tolist()[:2] == ["0.png", "1.png"]
 
 
 def test_further_sensitive_columns_of_images_stay_as_codes() -> None:
     table = people().assign(image=[f"{i}.png" for i in range(8)], side=list("abbabaab"))
-    samples = encode(table, **CHOICE, further={"side": ["b", "a"]})
+    samples = encode(table, **CHOICE, further={"side": ["b", "a"]}, images=True)
     assert samples.columns.tolist() == ["image", "side", "y", "s"]
     assert samples["side"].tolist() == [1, 0, 0, 1, 0, 1, 1, 0]
     with pytest.raises(InputError, match=r"sensitive column 'side' is 'b' in 4 rows"):
-        encode(table, **CHOICE, further={"side": ["a", "c"]})
+        encode(table, **CHOICE, further={"side": ["a", "c"]}, images=True)
 
 
 @pytest.mark.parametrize(
@@ -153,12 +171,10 @@ def test_a_wrong_choice_is_refused(change: dict[str, Any], sentence: str) -> Non
         ({"job": ["cook", None] * 4}, r"column 'job' misses 4 values, the first in row 1"),
         ({"age": [7] * 8}, r"column 'age' is 7 in every row, expected different values \(leave it out with 'drop'\)"),
         ({"job": ["cook"] * 8}, r"column 'job' is 'cook' in every row"),
-        ({"y": range(8)}, r"column 'y' has a name that is reserved"),
-        ({"s": range(8)}, r"column 's' has a name that is reserved"),
         ({"job=cook": range(8)}, r"column 'job=cook' occurs twice"),
         (
             {"born": pd.date_range("2000-01-01", periods=8)},
-            r"column 'born' holds datetime64.*, expected numbers or categories",
+            r"column 'born' holds dates such as .*, expected numbers or categories",
         ),
     ],
 )
@@ -179,3 +195,95 @@ def test_free_text_is_not_a_category() -> None:
     table = pd.concat([people()] * 150, ignore_index=True)
     with pytest.raises(InputError, match=r"column 'job' has 1,200 different values that are not numbers"):
         encode(table.assign(job=[f"person {i}" for i in range(1200)]), **CHOICE)
+
+
+ORDERS = [(first, second) for first, second in itertools.permutations([0, 1])]
+LABELS: dict[str, tuple[Any, Any]] = {
+    "texts": ("no", "yes"),
+    "whole numbers": (0, 1),
+    "other numbers": (2, 1),
+    "floats": (0.0, 1.0),
+    "truth values": (False, True),
+    "halves": (0.5, 1.5),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("positive", [0, 1])
+def test_class_one_has_the_name_of_the_positive_label(kind: str, order: tuple[int, int], positive: int) -> None:
+    """Whatever the order and type of `classes`: the name at position y is the label of the file."""
+    labels = LABELS[kind]
+    column = pd.Series([labels[0], labels[1], labels[1], labels[0]] * 2)
+    classes = [labels[position] for position in order]
+    dataset = Dataset.model_validate(DATASET | {"classes": classes, "positive": labels[positive]})
+    samples = encode_samples(people().assign(income=column), dataset)
+    assert [dataset.classes[y] for y in samples["y"]] == [name_of(label) for label in column]
+    assert (samples["y"] == 1).tolist() == (column == labels[positive]).tolist()
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("written", ["as texts", "as values"])
+def test_classes_without_a_positive_one_may_be_of_any_type(kind: str, order: tuple[int, int], written: str) -> None:
+    labels = LABELS[kind]
+    column = pd.Series([labels[0], labels[1], labels[1], labels[0]] * 2)
+    classes = [labels[position] for position in order]
+    given = [name_of(label) for label in classes] if written == "as texts" else classes
+    dataset = Dataset.model_validate(DATASET | {"classes": given, "positive": None})
+    samples = encode_samples(people().assign(income=column), dataset)
+    assert [dataset.classes[y] for y in samples["y"]] == [name_of(label) for label in column]
+
+
+def test_a_name_of_the_other_class_is_not_given_to_the_positive_one() -> None:
+    with pytest.raises(InputError, match=r"'classes' calls the positive class 'Low', which is the other label"):
+        encode(people(), **CHOICE, class_names=["rich", "Low"])
+    assert encode(people(), **CHOICE, class_names=["poor", "rich"])["y"].sum() == 4
+
+
+TYPES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "text for a number": ({"groups": ["1", "2"]}, {"sex": [1, 2] * 4}, r"is 1 .*a number, while '1' is a text"),
+    "number for a text": ({"groups": [1, 2]}, {"sex": ["1", "2"] * 4}, r"is '1' .*a text, while 1 is a number"),
+    "yes without quotes": (
+        {"groups": [True, False]},
+        {"sex": ["yes", "no"] * 4},
+        r"is 'yes' .*while True is a truth value: YAML reads yes so",
+    ),
+    "positive text": ({"positive": "1"}, {"income": [1, 1, 0, 0] * 2}, r"never is '1' .*a text, while 1 is a number"),
+    "NA": ({"groups": ["NA", "Male"]}, {"sex": ["Male"] * 8}, r"never is 'NA' \('NA' is read as a missing value"),
+    "numbers": ({"groups": ["low", "high"]}, {"sex": range(8)}, r"holds 8 different numbers, .*'bands' makes groups"),
+    "lists": ({}, {"sex": [["a"], ["b"]] * 4}, r"holds list values"),
+    "dates": ({}, {"sex": pd.date_range("2024-01-01", periods=8)}, r"holds Timestamp values"),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_sentence_names_the_types(kind: str) -> None:
+    change, columns, sentence = TYPES[kind]
+    with pytest.raises(InputError, match=sentence):
+        encode(people().assign(**columns), **{**CHOICE, **change})
+
+
+def test_bands_make_groups_of_numbers() -> None:
+    table = people().assign(born=[17, 18, 39, 40, 64, 65, 90, 1])
+    table["income"] = ["high", "low", "high", "low", "high", "high", "low", "low"]
+    choice = {**CHOICE, "sensitive": "born", "groups": ["young", "middle", "old"]}
+    assert encode(table, **choice, bands=[18, 65])["s"].tolist() == [0, 1, 1, 1, 1, 2, 2, 0]
+    with pytest.raises(InputError, match="holds texts such as 'smith', expected numbers for its 'bands'"):
+        encode(table, **{**choice, "sensitive": "job"}, bands=[18, 65])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"group_names": ["Male", "Female"]}, "group_names calls 'Female' 'Male', which is the value of another group"),
+        ({"bands": [5, 3], "groups": ["a", "b", "c"], "group_names": ["a", "b", "c"]}, "expected increasing numbers"),
+        ({"bands": [5], "groups": ["a", "b", "c"], "group_names": ["a", "b", "c"]}, "expected 2 groups"),
+        ({"sensitive": ["sex", "job"]}, "crossed groups are not supported yet"),
+        ({"options": {"folder": "x"}}, "options has 'folder'"),
+        ({"limits": {"columns": 0}}, "greater than or equal to 1"),
+    ],
+)
+def test_a_data_set_that_contradicts_itself_is_refused(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        Dataset.model_validate(DATASET | change)

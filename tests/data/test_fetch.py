@@ -192,6 +192,8 @@ def test_lfwa_is_fetched_unpacked_and_readable(server: Server, tmp_path: Path) -
     server.files = dict(zip([f"/{name}" for name in names], [archive(), ATTRIBUTES], strict=True))
     urls = {name: f"{server.url}/{name}" for name in names}
     checksums = {name: hashlib.sha256(server.files[f"/{name}"]).hexdigest() for name in names}
+    with pytest.raises(InputError, match=r"unpacks to .* expected at most 10 \(limits\.unpacked_bytes"):
+        fetch.fetch("lfwa", tmp_path, urls=urls, checksums=checksums, unpacked_bytes=10)
     for _ in range(2):
         fetch.fetch("lfwa", tmp_path, urls=urls, checksums=checksums)
     assert sorted(path for path, _ in server.requests) == sorted(server.files)
@@ -268,3 +270,10 @@ def test_a_failed_fetch_of_celeba_says_how_to_get_it(tmp_path: Path, monkeypatch
     with pytest.raises(InputError, match=r"quota exceeded.*download img_align_celeba"):
         fetch.fetch_celeba(tmp_path, accept_terms=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_recorded_checksum_that_is_none_is_a_sentence(tmp_path: Path) -> None:
+    for content in (b"", b"\xff\xfe", b"abc  file\n"):
+        (tmp_path / "a.txt.sha256").write_bytes(content)
+        with pytest.raises(InputError, match=r"a\.txt\.sha256: holds no SHA-256"):
+            fetch.download(fetch.Remote("a.txt", "https://nowhere.invalid/a.txt", None), tmp_path)

@@ -53,3 +53,76 @@ def test_writing_leaves_no_partial_file_and_does_not_touch_what_is_there(tmp_pat
     files.write_bytes(path, b"second")
     assert path.read_bytes() == b"second"
     assert [entry.name for entry in path.parent.iterdir()] == ["a.bin"]
+
+
+OUTSIDE = {
+    "": "is empty",
+    ".": "is empty",
+    "/etc/passwd": "leads out of the folder",
+    "../a": "leads out of the folder",
+    "a/../../b": "leads out of the folder",
+    "a/..": "leads out of the folder",
+    "..\\a": "leads out of the folder",
+    "C:/a": "leads out of the folder",
+    "C:a": "leads out of the folder",
+    "a\0b": "holds a null byte",
+    "a\ud800": "is not valid text",
+    "x" * 256: "has a part of 256 bytes",
+    "é" * 128: "has a part of 256 bytes",
+    "d/" * 2000 + "x": "is 4,001 bytes long",
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE, ids=[str(number) for number in range(len(OUTSIDE))])
+def test_a_name_that_is_no_path_inside_is_refused_alone_and_among_others(tmp_path: Path, name: str) -> None:
+    for refuse in (
+        lambda: files.inside(tmp_path, name, source="list.txt"),
+        lambda: files.require_inside(tmp_path, ["a.png", name], source="list.txt"),
+    ):
+        with pytest.raises(InputError, match=OUTSIDE[name]) as caught:
+            refuse()
+        sentence = str(caught.value)
+        assert sentence.startswith("list.txt: names ")
+        assert len(sentence.splitlines()) == 1
+        assert len(sentence) < 300
+
+
+@pytest.mark.parametrize("name", ["a", "a/b.png", "..a/b..", "a b/ü.png", "x" * 255, "./a", "a//b"])
+def test_a_name_inside_is_a_path_whether_or_not_anything_is_there(tmp_path: Path, name: str) -> None:
+    assert files.inside(tmp_path, name) == tmp_path / name
+    files.require_inside(tmp_path, [name])
+
+
+@pytest.mark.parametrize("name", ["file.png", "sub/file.png", "linked/file.png", "broken.png"])
+def test_a_link_that_leads_out_is_refused_alone_and_among_others(tmp_path: Path, name: str) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "data"
+    outside.mkdir()
+    (folder / "sub").mkdir(parents=True)
+    (outside / "file.png").touch()
+    (folder / "file.png").symlink_to(outside / "file.png")
+    (folder / "sub" / "file.png").symlink_to("../../outside/file.png")
+    (folder / "linked").symlink_to(outside)
+    (folder / "broken.png").symlink_to(outside / "nothing")
+    with pytest.raises(InputError, match=r"leads out of .* through a link"):
+        files.inside(folder, name)
+    with pytest.raises(InputError, match=r"leads out of .* through a link"):
+        files.require_inside(folder, ["good.png", name])
+    with pytest.raises(InputError, match=r"leads out of .* through a link"):
+        files.verify(folder, {name: None})
+
+
+def test_a_link_to_itself_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    files.require_inside(tmp_path, ["loop", "loop/1.png"])
+    assert not files.inside(tmp_path, "loop/1.png").is_file()
+
+
+def test_the_folder_itself_and_links_that_stay_inside_may_be_links(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "images").mkdir(parents=True)
+    (tmp_path / "disk" / "images" / "1.png").touch()
+    (tmp_path / "disk" / "also").symlink_to("images")
+    (tmp_path / "disk" / "first.png").symlink_to("images/1.png")
+    (tmp_path / "data").symlink_to(tmp_path / "disk")
+    names = ["images/1.png", "also/1.png", "first.png"]
+    files.require_inside(tmp_path / "data", names)
+    assert all(files.inside(tmp_path / "data", name).is_file() for name in names)

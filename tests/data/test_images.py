@@ -194,8 +194,12 @@ class TestImageTable:
         [
             ("images,sex\n1.jpg,f\n", r"no column 'image' \(did you mean 'images'\?\)"),
             ("image,sex\n1.jpg,f\n1.jpg,m\n", r"names '1\.jpg' twice"),
-            ("image,sex\n../1.jpg,f\n", r"names the image '\.\./1\.jpg', expected a path inside"),
-            ("image,sex\n/etc/1.jpg,f\n", "names the image '/etc/1.jpg', expected a path inside"),
+            ("image,sex\n../1.jpg,f\n", r"names '\.\./1\.jpg', which leads out of the folder, expected a path inside"),
+            (
+                "image,sex\n/etc/1.jpg,f\n",
+                r"names '/etc/1\.jpg', which leads out of the folder, expected a path inside",
+            ),
+            ("image,sex\na/1.jpg,f\na/./1.jpg,m\n", r"names 'a/\./1\.jpg' twice"),
         ],
     )
     def test_a_table_that_cannot_be_used(self, tmp_path: Path, content: str, sentence: str) -> None:

@@ -62,7 +62,7 @@ def test_packed_files_are_read_too(files: Path) -> None:
     path.unlink()
     pd.testing.assert_frame_equal(table, mnist.read(files))
     path.with_name(f"{path.name}.gz").write_bytes(b"damaged")
-    with pytest.raises(InputError, match=r"images-idx3-ubyte\.gz: cannot be unpacked \(.*\), expected the published"):
+    with pytest.raises(InputError, match=r"images-idx3-ubyte\.gz: cannot be read \(.*\), expected the published"):
         mnist.read(files)
 
 

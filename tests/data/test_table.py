@@ -1,11 +1,18 @@
 """A user's own CSV and Parquet files: what is read, and what is refused."""
 
+import gzip
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
-from counterpoise.data import table
+from counterpoise import data
+from counterpoise.data import Limits, table
 from counterpoise.errors import InputError
 
 ROWS = pd.DataFrame({"age": [30, 41], "job": ["baker", "None"], "paid": [True, False]})
@@ -85,5 +92,202 @@ def test_no_file_a_missing_file_and_another_kind_are_refused(tmp_path: Path) -> 
         table.read(tmp_path, files=[])
     with pytest.raises(InputError, match=r"b\.csv: no such file"):
         table.read(tmp_path, files=["b.csv"])
-    with pytest.raises(InputError, match=r"a file ending in '\.xlsx' cannot be read, expected \.csv or \.parquet"):
+    with pytest.raises(InputError, match=r"a file ending in '\.xlsx' cannot be read, expected \.csv, .* or \.parquet"):
         table.read(tmp_path, files=["a.xlsx"])
+
+
+def write(folder: Path, text: str, encoding: str = "utf-8") -> None:
+    (folder / "a.csv").write_bytes(text.encode(encoding))
+
+
+def read(folder: Path, **options: Any) -> dict[str, list[Any]]:
+    rows: dict[str, list[Any]] = table.read(folder, files="a.csv", **options).to_dict("list")
+    return rows
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_the_separator_is_found(tmp_path: Path, separator: str) -> None:
+    write(tmp_path, separator.join(["age", "pay"]) + "\n" + separator.join(["30", '"1,5 or 2"']) + "\n")
+    assert read(tmp_path) == {"age": [30], "pay": ["1,5 or 2"]}
+
+
+def test_an_option_names_any_separator(tmp_path: Path) -> None:
+    write(tmp_path, "age:pay\n30:2\n")
+    assert read(tmp_path, separator=":") == {"age": [30], "pay": [2]}
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize(
+    ("text", "options", "value"),
+    [
+        ("1016,95", {"decimal": ","}, 1016.95),
+        ("1.016,95", {"decimal": ",", "thousands": "."}, 1016.95),
+        ("1,017", {"thousands": ","}, 1017),
+        ("1,017", {"decimal": ","}, 1.017),
+        ("1.017", {"decimal": ",", "thousands": "."}, 1017),
+        ("1 234 567", {"thousands": " "}, 1234567),
+        ("-1’016.5", {"thousands": "’"}, -1016.5),
+        ("1,5e3", {"decimal": ","}, 1500.0),
+        ("1.5e3", {}, 1500.0),
+    ],
+)
+def test_numbers_are_read_in_the_notation_that_was_said(
+    tmp_path: Path, separator: str, text: str, options: dict[str, Any], value: float
+) -> None:
+    write(tmp_path, f'n{separator}m\n"{text}"{separator}1\n')
+    assert read(tmp_path, **options)["n"] == [value]
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("1101,95", {"decimal": ".", "thousands": ","}),
+        ("1101.95", {"decimal": ",", "thousands": "."}),
+        ("1,2,3", {"thousands": ","}),
+        ("12,34", {"thousands": ","}),
+        ("1016.95", {"decimal": ","}),
+        ("1,5", {}),
+    ],
+)
+def test_what_is_no_number_in_that_notation_stays_a_text(tmp_path: Path, text: str, options: dict[str, Any]) -> None:
+    write(tmp_path, f'n;m\n"{text}";1\n')
+    assert read(tmp_path, **options)["n"] == [text]
+
+
+def test_whole_numbers_stay_exact(tmp_path: Path) -> None:
+    largest = 2**63 - 1
+    write(tmp_path, f"n,m\n{largest},1\n{-largest - 1},\n7,?\n5,2\n")
+    assert read(tmp_path) == {"n": [largest, 5], "m": [1, 2]}
+    assert table.read(tmp_path, files="a.csv")["m"].dtype == np.int64
+    write(tmp_path, f"n\n{largest + 1}\n1\n")
+    assert read(tmp_path) == {"n": [str(largest + 1), "1"]}
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-8"])
+def test_an_encoding_is_read_if_it_is_said(tmp_path: Path, encoding: str) -> None:
+    write(tmp_path, "name,n\nBär,1\nBör,2\n", encoding)
+    assert read(tmp_path, encoding=encoding)["name"] == ["Bär", "Bör"]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "sentence"),
+    [
+        ("name,n\nBar,1\nBör,2\n", "latin-1", r"a\.csv: is not UTF-8, the first other byte is in line 3; .* encoding"),
+        ("name,n\nBar,1\n", "utf-16", r"a\.csv: is not UTF-8, .* line 1"),
+        ("name,n\nBar,1\n", "utf-16-le", r"a\.csv: line 1 has a NUL character"),
+    ],
+)
+def test_another_encoding_is_named_by_its_line(tmp_path: Path, text: str, encoding: str, sentence: str) -> None:
+    write(tmp_path, text, encoding)
+    with pytest.raises(InputError, match=sentence):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ('a,b\n1,"x\n2,y\n', r"line 2 cannot be read \(a quote is not closed\)"),
+        ('a,b\n1,"x"y\n', r"line 2 cannot be read"),
+        ("a" * 140_000 + ",b\n1,2\n", r"line 1 cannot be read \(field larger than field limit"),
+        (
+            ",".join(f"c{n}" for n in range(30)) + "\n",
+            r"the table has 30 columns, expected at most 20 \(limits\.columns",
+        ),
+    ],
+)
+def test_text_that_is_not_a_table_is_refused(tmp_path: Path, content: str, sentence: str) -> None:
+    write(tmp_path, content)
+    with pytest.raises(InputError, match=sentence) as raised:
+        read(tmp_path, limits=Limits(columns=20))
+    assert len(str(raised.value)) < 500
+
+
+def test_a_packed_file_is_read_within_its_limit(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"age,job\n" + b"30,baker\n" * 1000))
+    assert len(table.read(tmp_path, files="a.csv.gz")) == 1000
+    with pytest.raises(InputError, match=r"a\.csv\.gz: unpacks to at least .* at most 5,000 \(limits\.unpacked_bytes"):
+        table.read(tmp_path, files="a.csv.gz", limits=Limits(unpacked_bytes=5000))
+    with pytest.raises(InputError, match=r"a\.csv\.gz: the file has .* at most 20 \(limits\.file_bytes"):
+        table.read(tmp_path, files="a.csv.gz", limits=Limits(file_bytes=20))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"decimal": "x"}, r"decimal is 'x', expected one sign"),
+        ({"thousands": "''"}, "thousands is"),
+        ({"separator": "\n"}, "separator is"),
+        ({"decimal": ",", "thousands": ","}, r"decimal and thousands are both ','"),
+        ({"encoding": "latin-one"}, r"encoding is 'latin-one', expected the name of one"),
+        ({"encoding": "hex"}, r"encoding is 'hex'"),
+        ({"missing": {"a": 1}}, r"option 'missing' is \{'a': 1\}"),
+        ({"decimal": 5}, r"option 'decimal' is 5, expected str"),
+        ({"files": 5}, r"option 'files' is 5"),
+        ({"files": ["../a.csv"]}, "leads out of the folder"),
+        ({"files": "/etc/hostname"}, "leads out of the folder"),
+        ({"missing_category": "baker"}, r"missing_category: 'baker' is a value of column 'job'"),
+    ],
+)
+def test_wrong_options_are_refused(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:
+    write(tmp_path, "age,job\n30,baker\n31,?\n")
+    with pytest.raises(InputError, match=sentence):
+        data.read("table", tmp_path, **{"files": "a.csv", **options})
+
+
+def test_one_marker_and_numbers_as_markers(tmp_path: Path) -> None:
+    write(tmp_path, "age,job\n30,baker\nNULL,smith\n-999,cook\n")
+    assert read(tmp_path, missing=["NULL", -999]) == {"age": [30], "job": ["baker"]}
+    pd.DataFrame({"age": [30, -999], "job": ["baker", "cook"]}).to_parquet(tmp_path / "b.parquet")
+    assert table.read(tmp_path, files="b.parquet", missing=-999)["age"].tolist() == [30]
+
+
+def test_missing_texts_may_be_a_category(tmp_path: Path) -> None:
+    write(tmp_path, "age,job\n30,NA\n31,cook\nNA,cook\n")
+    rows: list[pd.DataFrame] = []
+    assert read(tmp_path, missing_category="unknown", left_out=rows) == {"age": [30, 31], "job": ["unknown", "cook"]}
+    assert [len(frame) for frame in rows] == [1]
+
+
+def test_numbers_in_one_file_and_a_text_among_them_in_another(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("age,zip\n30,12345\n31,23456\n")
+    (tmp_path / "b.csv").write_text("age,zip\n40,A1\n41,B2\nunknown,C3\n")
+    with pytest.raises(
+        InputError, match=r"b\.csv: column 'age' has 'unknown' in 1 rows, expected numbers as in .*a\.csv"
+    ):
+        table.read(tmp_path, files=["a.csv", "b.csv"])
+    both = table.read(tmp_path, files=["a.csv", "b.csv"], missing=["unknown"])
+    assert both["age"].tolist() == [30, 31, 40, 41]
+    assert both["zip"].tolist() == ["12345", "23456", "A1", "B2"], "codes that are numbers in one file only"
+
+
+def test_decimals_and_dictionaries_of_parquet_become_numbers_and_texts(tmp_path: Path) -> None:
+    columns = pa.table(
+        {
+            "price": pa.array([Decimal("1.5"), Decimal("2.5")]),
+            "job": pa.array(["baker", "cook"]).dictionary_encode(),
+            "age": pa.array([30, 31], pa.int8()),
+        }
+    )
+    parquet.write_table(columns, tmp_path / "a.parquet")
+    rows = table.read(tmp_path, files="a.parquet")
+    assert rows["price"].dtype == np.float64
+    assert rows.to_dict("list") == {"price": [1.5, 2.5], "job": ["baker", "cook"], "age": [30, 31]}
+
+
+def test_whole_numbers_of_parquet_stay_exact_beside_missing_ones(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"n": [2**62 + 1, None, 3]}), tmp_path / "a.parquet")
+    assert table.read(tmp_path, files="a.parquet")["n"].tolist() == [2**62 + 1, 3]
+
+
+def test_damaged_text_in_parquet_is_refused(tmp_path: Path) -> None:
+    invalid = pa.array([b"ok", b"\xff\xfe"], pa.binary()).view(pa.string())
+    parquet.write_table(pa.table({"job": invalid}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet: cannot be read \(.*UTF8.*\), expected a complete Parquet file"):
+        table.read(tmp_path, files="a.parquet")
+
+
+def test_a_parquet_file_that_unpacks_to_too_much_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"n": pa.array(np.zeros(100_000, dtype=np.int8))}), tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").stat().st_size < 2000
+    with pytest.raises(InputError, match=r"unpacks to about 800,000 bytes, expected at most 10,000"):
+        table.read(tmp_path, files="a.parquet", limits=Limits(unpacked_bytes=10_000))

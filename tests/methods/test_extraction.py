@@ -115,6 +115,7 @@ def test_whatever_shapes_the_features_is_in_their_digest(images: ImageFiles, cac
         "batches": digest(batch_size=16),
         "shards": digest(shard_size=32),
         "network": digest(backbone=replace(network, digest="another")),
+        "decoding": digest(ImageFiles(images.folder, images.names, value_range=(0.0, 4095.0))),
         "order": digest(ImageFiles(images.folder, images.names[::-1])),
         "fewer": digest(ImageFiles(images.folder, images.names[1:])),
     }

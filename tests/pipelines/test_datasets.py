@@ -52,10 +52,10 @@ def load(environment: str, path: Path = REPOSITORY) -> Configured:
 
 def prepare(dataset: Dataset, raw: Path) -> tuple[pd.DataFrame, pd.DataFrame, Checkpoint, dict[str, Any]]:
     """Return what the stage data_split makes of a table."""
-    table = read_table(raw, dataset)
+    table, left_out = read_table(raw, dataset)
     samples = encode_samples(table, dataset)
     splits = split_samples(samples, dataset, SEEDS)
-    return table, samples, splits, describe_data(samples, splits, dataset)
+    return table, samples, splits, describe_data(samples, splits, left_out, dataset)
 
 
 @pytest.mark.parametrize("name", ["adult_sex", "adult_race"])
@@ -214,7 +214,7 @@ def test_a_part_that_should_be_unbiased_and_is_not_is_warned_about(generated: Co
     """Of a third of its images the class can be told from the colour; pretraining may be as biased as it likes."""
     parameters, catalog = generated
     dataset = parameters.datasets["biased_mnist"]
-    samples = encode_samples(read_table(catalog.load("biased_mnist__raw"), dataset), dataset)
+    samples = encode_samples(read_table(catalog.load("biased_mnist__raw"), dataset)[0], dataset)
     splits = split_samples(samples, dataset, SEEDS).tensors["splits"].numpy()
     aligned = (samples["s"] == samples["y"]).to_numpy()
     wrong = np.where((splits == 0) & aligned & (np.arange(len(samples)) % 10 == 0), 1, splits).astype(np.uint8)

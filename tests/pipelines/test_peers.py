@@ -40,7 +40,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the stage reads: two replicates, each with features of its own, some of them dead units."""
     folder = tmp_path_factory.mktemp("adult")
     write_adult(folder, rows=1500, seed=0)
-    samples = encode_samples(read_table(folder, ADULT), ADULT)
+    samples = encode_samples(read_table(folder, ADULT)[0], ADULT)
     x = feature_matrix(samples)
     weights = torch.randn(2, x.shape[1], 8, generator=torch.Generator().manual_seed(0))
     features = torch.relu((x - x.mean(dim=0)) / x.std(dim=0).clamp(min=1e-3) @ weights)

@@ -164,6 +164,19 @@ def test_too_many_bad_images_end_the_run(tmp_path: Path) -> None:
         run(tmp_path / "raw", Dataset(**SHAPES), Compute(backend="serial"))
 
 
+def test_deep_images_are_shown_in_the_range_that_is_said(faces: Path) -> None:
+    values = np.linspace(0, 4095, 12 * 12).reshape(12, 12).astype(np.uint16)
+    for image in (faces / "img_align_celeba").iterdir():
+        Image.fromarray(values).save(image, "png")
+    for settings, brightest in (({}, 16), ({"image_range": [0, 4095]}, 255)):
+        pixels = run(faces, Dataset(**FACES, **settings), Compute(backend="serial"))["pixels"].tensors["pixels"]
+        assert (int(pixels.min()), int(pixels.max())) == (0, brightest)
+    with pytest.raises(InputError, match=r"holds values from 0 to 4095, expected 0 to 100 \(image_range"):
+        run(faces, Dataset(**FACES, image_range=(0, 100)), Compute(backend="serial"))
+    with pytest.raises(InputError, match=r"12 x 12 are 144 pixels, expected at most 100 \(limits\.image_pixels"):
+        run(faces, Dataset(**FACES, limits={"image_pixels": 100}), Compute(backend="serial"))
+
+
 def test_faces_are_resized_to_their_shorter_side_and_cut_in_the_middle(faces: Path) -> None:
     dataset = Dataset(**FACES, image_size=24)
     made = run(faces, dataset, Compute(backend="serial"))

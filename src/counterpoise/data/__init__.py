@@ -9,36 +9,65 @@ from collections.abc import Callable
 from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
+from counterpoise.data.boundary import decoding
 from counterpoise.data.encode import encode
+from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.data.splits import SPLITS, UNUSED, UNUSED_NAME, draw_splits
-from counterpoise.errors import InputError, suggest
+from counterpoise.errors import InputError, quoted, suggest
 
-__all__ = ["READERS", "SPLITS", "UNUSED", "UNUSED_NAME", "draw_splits", "encode", "read"]
+__all__ = [
+    "IMAGES",
+    "LIMITS",
+    "READERS",
+    "SPLITS",
+    "TABLES",
+    "UNUSED",
+    "UNUSED_NAME",
+    "Limits",
+    "draw_splits",
+    "encode",
+    "read",
+]
 
-#: Reader name → where its function is. Loaded on use, so that a table never waits for an image library.
-READERS: dict[str, str] = {
+#: Readers of tables by name: where each function is. Loaded on use, so that a table never waits for an image library.
+TABLES: dict[str, str] = {
     "adult": "counterpoise.data.adult:read",
+    "compas": "counterpoise.data.compas:read",
+    "table": "counterpoise.data.table:read",
+}
+#: Readers of images. Their tables have a column `image`, the path, in place of features.
+IMAGES: dict[str, str] = {
     "biased_mnist": "counterpoise.data.biased_mnist:read",
     "celeba": "counterpoise.data.celeba:read",
     "cifar10s": "counterpoise.data.cifar10s:read",
-    "compas": "counterpoise.data.compas:read",
     "corrupted_cifar10": "counterpoise.data.corrupted_cifar10:read",
     "image_table": "counterpoise.data.image_table:read",
     "lfwa": "counterpoise.data.lfw:read",
     "multicolor_mnist": "counterpoise.data.multicolor_mnist:read",
-    "table": "counterpoise.data.table:read",
 }
+READERS = TABLES | IMAGES
 
 
-def read(reader: str, folder: Path, **options: object) -> pd.DataFrame:
+def read(
+    reader: str,
+    folder: Path,
+    *,
+    limits: Limits = LIMITS,
+    left_out: list[pd.DataFrame] | None = None,
+    **options: object,
+) -> pd.DataFrame:
     """Read a data set with the reader of that name.
 
     Args:
         reader: a key of `READERS`.
         folder: where the raw files are.
+        limits: how large they may be; readers with an argument `limits` get it.
+        left_out: gets the rows that miss a value, from readers that leave such rows out; columns as in the result.
         options: what that reader takes, such as `checksums` or `files`.
 
     Returns:
@@ -46,19 +75,35 @@ def read(reader: str, folder: Path, **options: object) -> pd.DataFrame:
         relative to `folder`.
 
     Raises:
-        InputError: the reader or an option is unknown, an option is left out, or the files are not what was expected.
+        InputError: the reader or an option is unknown, an option is left out or of another type, or the files are not
+            what was expected.
     """
     if reader not in READERS:
         raise InputError(f"reader: {reader!r} is unknown{suggest(reader, READERS)}, expected the name of a reader")
     function = _load(reader)
-    known = {name: option for name, option in signature(function).parameters.items() if name != "folder"}
+    parameters = dict(signature(function).parameters)
+    context = {"limits": limits, "left_out": left_out}
+    known = {name: option for name, option in parameters.items() if name not in {"folder", *context}}
     for name in options:
         if name not in known:
             raise InputError(f"reader {reader!r}: the option {name!r} is unknown{suggest(name, known)}")
     for name, option in known.items():
         if option.default is Parameter.empty and name not in options:
             raise InputError(f"reader {reader!r}: the option {name!r} is missing, expected {option.annotation}")
-    return function(folder, **options)
+    checked = {name: _checked(reader, function, name, value) for name, value in options.items()}
+    with decoding(folder, f"files that the reader {reader!r} can read"):
+        return function(folder, **checked, **{name: value for name, value in context.items() if name in parameters})
+
+
+def _checked(reader: str, function: Callable[..., pd.DataFrame], name: str, value: object) -> Any:
+    """Return an option's value as the type that the reader says."""
+    try:
+        return TypeAdapter(get_type_hints(function)[name]).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise InputError(
+            f"reader {reader!r}: the option {name!r} is {quoted(value)}, expected "
+            f"{signature(function).parameters[name].annotation}"
+        ) from error
 
 
 def _load(reader: str) -> Callable[..., pd.DataFrame]:

@@ -47,12 +47,15 @@ SOURCE = (
 )
 
 
-def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.DataFrame:
+def read(
+    folder: Path, *, checksums: Mapping[str, str] | None = None, left_out: list[pd.DataFrame] | None = None
+) -> pd.DataFrame:
     """Read the complete persons of `adult.data`, then of `adult.test`.
 
     Args:
         folder: holds the two raw files.
         checksums: file name → SHA-256, for instance `CHECKSUMS`; None asks only that the files exist.
+        left_out: gets the rows that miss a value, if it is given.
 
     Returns:
         One row per person, `COLUMNS` as columns (int64 where `CONTINUOUS`, else str); `income` is one of `INCOMES`.
@@ -61,17 +64,18 @@ def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.Data
         InputError: a file is missing, truncated or altered.
     """
     verify(folder, {**dict.fromkeys(CHECKSUMS), **(checksums or {})}, source=SOURCE)
-    return pd.concat([_read_file(folder / name) for name in CHECKSUMS], ignore_index=True)
+    return pd.concat([_read_file(folder / name, left_out) for name in CHECKSUMS], ignore_index=True)
 
 
-def _read_file(path: Path) -> pd.DataFrame:
-    raw = read_delimited(path, COLUMNS, missing=["?"], has_header=False, comment="|")
-    table = require_numbers(complete_rows(raw, str(path)), CONTINUOUS, str(path))
-    income = table["income"].astype("str").str.removesuffix(".")  # only the test file's labels end in a dot
+def _read_file(path: Path, left_out: list[pd.DataFrame] | None) -> pd.DataFrame:
+    raw = read_delimited(path, COLUMNS, missing=["?"], comment="|")
+    raw["income"] = raw["income"].astype("str").str.removesuffix(".")  # only the test file's labels end in a dot
+    table = require_numbers(complete_rows(raw, str(path), left_out), CONTINUOUS, str(path))
+    income = table["income"]
     unknown = income[~income.isin(INCOMES)]
     if not unknown.empty:
         raise InputError(
             f"{path}: column 'income' has {unknown.iloc[0]!r} in {len(unknown):,} rows, "
             f"expected {' or '.join(map(repr, INCOMES))}"
         )
-    return table.assign(income=income)
+    return table

@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from counterpoise.data import biases, mnist
+from counterpoise.data.limits import LIMITS, Limits
 
 COLOUR = "colour"
 PALETTE: Mapping[str, tuple[int, int, int]] = {
@@ -32,12 +33,13 @@ PALETTE: Mapping[str, tuple[int, int, int]] = {
 }
 
 
-def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.DataFrame:
+def read(folder: Path, *, checksums: Mapping[str, str] | None = None, limits: Limits = LIMITS) -> pd.DataFrame:
     """Read which images there are, and offer each in its class's colour and in one other.
 
     Args:
         folder: as `mnist.read` takes it.
         checksums: file name → SHA-256.
+        limits: how large the files may be.
 
     Returns:
         `image`, `label` ("0" to "9"), `colour` (a key of `PALETTE`), `official_part`; rows as `biases.offer` has them.
@@ -45,7 +47,7 @@ def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.Data
     Raises:
         InputError: as `mnist.read`.
     """
-    return biases.offer(mnist.read(folder, checksums=checksums), {COLOUR: tuple(PALETTE)}, mnist.DIGITS)
+    return biases.offer(mnist.read(folder, checksums=checksums, limits=limits), {COLOUR: tuple(PALETTE)}, mnist.DIGITS)
 
 
 def render(pixels: UInt8[Tensor, "n 3 H W"], rows: pd.DataFrame) -> UInt8[Tensor, "n 3 H W"]:

@@ -14,7 +14,8 @@ import pandas as pd
 
 from counterpoise.data import files
 from counterpoise.data.images import IMAGE, MAX_BAD_FRACTION, check_unlabelled, read_lines, require_folder
-from counterpoise.errors import InputError, suggest
+from counterpoise.data.limits import LIMITS, Limits
+from counterpoise.errors import InputError, quoted, shorten, suggest
 
 IMAGES = "img_align_celeba"
 ATTRIBUTES = "list_attr_celeba.txt"
@@ -36,6 +37,7 @@ def read(
     checksums: Mapping[str, str] | None = None,
     partition: str | None = None,
     max_bad_fraction: float = MAX_BAD_FRACTION,
+    limits: Limits = LIMITS,
 ) -> pd.DataFrame:
     """Read the attributes: one row per line of the attribute file, in its order.
 
@@ -44,6 +46,7 @@ def read(
         checksums: file name → SHA-256.
         partition: train, validation or test keeps the rows of that official part; None keeps all, without that file.
         max_bad_fraction: the share of the images that may have no row; those are left out, with a line in the log.
+        limits: how large the text files may be.
 
     Returns:
         `image` (path relative to `folder`) and every attribute as 0 or 1 (int8). Rows whose image is absent are kept:
@@ -55,20 +58,21 @@ def read(
     source = how_to_get(folder)
     if checksums:
         files.verify(folder, checksums, source=source)
-    table = _attributes(folder / ATTRIBUTES, source)
+    table = _attributes(folder / ATTRIBUTES, source, limits)
     require_folder(folder / IMAGES, source=source)
     check_unlabelled(table, folder, IMAGES, rows=ATTRIBUTES, max_fraction=max_bad_fraction)
     if partition is None:
         return table
-    parts = _partition(folder / PARTITION, source)
+    parts = _partition(folder / PARTITION, source, limits)
     return table[_in_part(table, parts, partition, folder / PARTITION)].reset_index(drop=True)
 
 
-def _attributes(path: Path, source: str) -> pd.DataFrame:
+def _attributes(path: Path, source: str, limits: Limits) -> pd.DataFrame:
     """Parse line 1, the number of images, line 2, the attributes' names, and then a name and ±1 for each of them."""
-    lines = read_lines(path, source=source)
+    lines = read_lines(path, source=source, limits=limits)
     if len(lines) < 2 or not lines[0].strip().isdecimal():
         raise InputError(f"{path} must begin with the number of images, and the attributes' names on line 2")
+    number_of_images = lines[0].strip().lstrip("0")  # a text: Python reads no number of thousands of digits
     columns = lines[1].split()
     if len(set(columns)) < len(columns):
         raise InputError(f"{path}, line 2: names an attribute twice, expected distinct names")
@@ -82,25 +86,31 @@ def _attributes(path: Path, source: str) -> pd.DataFrame:
             )
         if not {"1", "-1"}.issuperset(values):
             wrong = next(value for value in values if value not in {"1", "-1"})
-            raise InputError(f"{path}, line {number}: holds {wrong!r}, expected 1 or -1")
+            raise InputError(f"{path}, line {number}: holds {quoted(wrong)}, expected 1 or -1")
         if name in names:
-            raise InputError(f"{path}, line {number}: names {name} a second time, expected one row for each image")
+            raise InputError(
+                f"{path}, line {number}: names {shorten(name)} a second time, expected one row for each image"
+            )
         names[name] = None
         flags += bytes(map("1".__eq__, values))
-    if len(names) != int(lines[0]):
-        raise InputError(f"{path}: holds {len(names)} rows, expected {int(lines[0])}, the number on its first line")
+    if str(len(names)) != number_of_images:
+        raise InputError(
+            f"{path}: holds {len(names)} rows, expected {shorten(number_of_images)}, the number on its first line"
+        )
     table = pd.DataFrame(np.frombuffer(flags, dtype=np.int8).reshape(len(names), len(columns)), columns=columns)
     table.insert(0, IMAGE, [f"{IMAGES}/{name}" for name in names])
     return table
 
 
-def _partition(path: Path, source: str) -> dict[str, str]:
+def _partition(path: Path, source: str, limits: Limits) -> dict[str, str]:
     """Parse lines of an image's name and 0, 1 or 2."""
     parts: dict[str, str] = {}
-    for number, line in enumerate(read_lines(path, source=source), start=1):
+    for number, line in enumerate(read_lines(path, source=source, limits=limits), start=1):
         name, *code = line.split() or [""]
         if len(code) != 1 or code[0] not in PARTITIONS.values():
-            raise InputError(f"{path}, line {number}: reads {line.strip()!r}, expected an image's name and 0, 1 or 2")
+            raise InputError(
+                f"{path}, line {number}: reads {quoted(line.strip())}, expected an image's name and 0, 1 or 2"
+            )
         parts[f"{IMAGES}/{name}"] = code[0]
     return parts
 

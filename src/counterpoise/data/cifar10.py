@@ -24,9 +24,10 @@ from counterpoise.data.class_folders import (
     from_arrays,
     is_tree,
     list_tree,
-    open_from,
 )
+from counterpoise.data.image_modes import Range
 from counterpoise.data.images import ImageFiles
+from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.errors import InputError
 
 BATCHES = "cifar-10-batches-py"
@@ -60,9 +61,18 @@ def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.Data
     return list_tree(folder, source=how_to_get(folder)) if is_tree(folder, BATCHES) else _batches(folder).images
 
 
-def open_images(folder: Path, names: Iterable[str], transform: Transform | None = None) -> ImageFiles | ArrayImages:
+def open_images(
+    folder: Path,
+    names: Iterable[str],
+    transform: Transform | None = None,
+    *,
+    limits: Limits = LIMITS,
+    value_range: Range | None = None,
+) -> ImageFiles | ArrayImages:
     """Return the images `names` of the table, each decoded when asked for."""
-    return open_from(folder, names, transform, archive=BATCHES, load=_batches)
+    if is_tree(folder, BATCHES):
+        return ImageFiles(folder, names, transform, max_pixels=limits.image_pixels, value_range=value_range)
+    return ArrayImages(folder, names, _batches(folder), transform)
 
 
 def _batches(folder: Path) -> Arrays:

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from counterpoise.data.encode import OFFICIAL_PART
-from counterpoise.data.images import IMAGE, Decoded, ImageFiles, list_images, require_folder
+from counterpoise.data.files import require_inside
+from counterpoise.data.images import IMAGE, Decoded, list_images, require_folder
 from counterpoise.errors import InputError
 
 LABEL = "label"
@@ -34,13 +35,21 @@ class Arrays(NamedTuple):
 
 
 class ArrayImages(Dataset[Decoded]):
-    """The images `names` of arrays, with the interface of `ImageFiles`; `folder` is where they come from."""
+    """The images `names` of arrays, with the interface of `ImageFiles`; `folder` is where they come from.
+
+    Raises:
+        InputError: the arrays have no image of a name.
+    """
 
     def __init__(self, folder: Path, names: Iterable[str], arrays: Arrays, transform: Transform | None = None) -> None:
         position = dict(zip(arrays.images[IMAGE], arrays.images.index, strict=True))
         self.folder = folder
         self.names = np.asarray(list(names), dtype=np.str_)
         self.transform = transform
+        if absent := [name for name in self.names.tolist() if name not in position]:
+            raise InputError(
+                f"{folder}: holds no image {absent[0]!r}, expected the files that the table was made of, unchanged"
+            )
         self._pixels = torch.from_numpy(arrays.pixels[[position[name] for name in self.names]])
 
     def __len__(self) -> int:
@@ -67,7 +76,8 @@ def list_tree(folder: Path, *, source: str) -> pd.DataFrame:
         `image` (path relative to `folder`), `label` (the class), `official_part`; by part, class and name.
 
     Raises:
-        InputError: a part has no folder or no class, or a class is missing or empty in one of them.
+        InputError: a part has no folder or no class, or a class is missing or empty in one of them, or a link leads
+            out of `folder`.
     """
     for part in PARTS:
         require_folder(folder / part, source=source)
@@ -83,6 +93,7 @@ def list_tree(folder: Path, *, source: str) -> pd.DataFrame:
             names = list_images(folder, f"{part}/{label}")
             if not names:
                 raise InputError(f"{there}: holds no image, expected at least one of the class {label!r}")
+            require_inside(folder, names)
             listed.append(pd.DataFrame({IMAGE: names, LABEL: label, OFFICIAL_PART: part}))
     return pd.concat(listed, ignore_index=True)[[IMAGE, LABEL, OFFICIAL_PART]]
 
@@ -107,15 +118,6 @@ def from_arrays(labels: Sequence[Sequence[str]], pixels: Sequence[UInt8[np.ndarr
     by_part = images[OFFICIAL_PART].map(PARTS.index)
     order = np.lexsort((images[IMAGE], images[LABEL], by_part))
     return Arrays(images.iloc[order][[IMAGE, LABEL, OFFICIAL_PART]], np.concatenate(list(pixels)))
-
-
-def open_from(
-    folder: Path, names: Iterable[str], transform: Transform | None, *, archive: str, load: Callable[[Path], Arrays]
-) -> ImageFiles | ArrayImages:
-    """Return the images `names`: from the folders of classes if `is_tree`, else from the arrays that `load` reads."""
-    if is_tree(folder, archive):
-        return ImageFiles(folder, names, transform)
-    return ArrayImages(folder, names, load(folder), transform)
 
 
 def require_classes(table: pd.DataFrame, classes: Sequence[str], folder: Path) -> None:

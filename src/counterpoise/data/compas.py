@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from counterpoise.data.delimited import complete_rows, header, read_delimited, require_numbers
+from counterpoise.data.delimited import complete_rows, read_delimited, require_numbers
 from counterpoise.data.files import verify
 from counterpoise.errors import InputError, suggest
 
@@ -52,12 +52,15 @@ _TWICE = ("decile_score", "priors_count")  # columns that the file holds two tim
 _log = logging.getLogger(__name__)
 
 
-def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.DataFrame:
+def read(
+    folder: Path, *, checksums: Mapping[str, str] | None = None, left_out: list[pd.DataFrame] | None = None
+) -> pd.DataFrame:
     """Read the defendants that ProPublica's analysis keeps, in the file's order.
 
     Args:
         folder: holds the raw file.
         checksums: file name → SHA-256, for instance `CHECKSUMS`; None asks only that the file exists.
+        left_out: gets the rows that miss a value, if it is given.
 
     Returns:
         One row per defendant, `FEATURES` and `LABEL` as columns (int64 where `COUNTS`, else str).
@@ -68,13 +71,12 @@ def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.Data
     """
     path = folder / FILE
     verify(folder, {FILE: None, **(checksums or {})}, source=SOURCE)
-    columns = header(path, repeated=_TWICE)
+    everybody = read_delimited(path, missing=[""], repeated=_TWICE)
     for name in (*FEATURES, LABEL, *_FILTERED_BY):
-        if name not in columns:
-            raise InputError(f"{path}: the column {name!r} is missing or renamed{suggest(name, columns)}")
-    everybody = read_delimited(path, columns, missing=[""], has_header=True)
+        if name not in everybody:
+            raise InputError(f"{path}: the column {name!r} is missing or renamed{suggest(name, everybody.columns)}")
     kept = _screened_for_this_charge(everybody, path)
-    table = require_numbers(complete_rows(kept[[*FEATURES, LABEL]], str(path)), COUNTS, str(path))
+    table = require_numbers(complete_rows(kept[[*FEATURES, LABEL]], str(path), left_out), COUNTS, str(path))
     unknown = table.loc[~table[LABEL].isin([0, 1]), LABEL]
     if not unknown.empty:
         raise InputError(f"{path}: column {LABEL!r} has {unknown.iloc[0]} in {len(unknown):,} rows, expected 0 or 1")

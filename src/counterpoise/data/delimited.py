@@ -1,36 +1,218 @@
-"""Comma-separated text, read strictly: a short, a long or a non-numeric line is an error, never a missing value."""
+"""Delimited text, read strictly: a short line, an open quote or a byte of another encoding is an error, never a gap.
+
+All fields are read as texts; a column becomes numbers only if every one of its values is a number in the notation that
+was said. pandas alone would fill short lines, replace bytes, and read "1.017" as 1.017 where it is 1017.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import gzip
+import io
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from counterpoise.errors import InputError
+from counterpoise.data.boundary import decoding
+from counterpoise.data.limits import LIMITS, Limits, require_at_most, require_size
+from counterpoise.data.notations import as_numbers
+from counterpoise.data.values import settled
+from counterpoise.errors import InputError, quoted
 
 _log = logging.getLogger(__name__)
 
+#: What separates fields, tried in this order where a file does not say.
+SEPARATORS = (",", ";", "\t", "|")
 
-def header(path: Path, *, repeated: Sequence[str] = ()) -> list[str]:
-    """Return the column names in the first line of `path`.
+_UTF8 = "utf-8-sig"  # with or without a byte order mark
+_LINES_COMPARED = 20
+_TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How a delimited file is written.
+
+    Attributes:
+        separator: between two fields; None takes the one of `SEPARATORS` that gives every line equally many fields.
+        decimal: the sign before decimals.
+        thousands: the sign between groups of three digits, if there is one.
+        encoding: of the text.
+    """
+
+    separator: str | None = ","
+    decimal: str = "."
+    thousands: str | None = None
+    encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        for name in ("separator", "decimal", "thousands"):
+            sign = getattr(self, name)
+            if sign is not None and (len(sign) != 1 or sign.isalnum() or sign in '"\r\n'):
+                raise InputError(f"{name} is {quoted(sign)}, expected one sign that is neither a letter nor a digit")
+        if self.decimal == self.thousands:
+            raise InputError(f"decimal and thousands are both {quoted(self.decimal)}, expected two different signs")
+        try:
+            "a".encode(self.encoding)  # of nothing at all Python does not even look the name up
+        except (LookupError, ValueError):
+            raise InputError(
+                f"encoding is {quoted(self.encoding)}, expected the name of one, such as utf-8, latin-1 or cp1252"
+            ) from None
+
+
+COMMAS = Notation()
+
+
+def read_delimited(
+    path: Path,
+    names: Sequence[str] | None = None,
+    *,
+    missing: Sequence[str],
+    comment: str | None = None,
+    repeated: Sequence[str] = (),
+    notation: Notation = COMMAS,
+    limits: Limits = LIMITS,
+) -> pd.DataFrame:
+    """Read one delimited file, one row per line that is neither blank nor a comment.
 
     Args:
-        path: the file, UTF-8.
-        repeated: names that may occur again; the later ones become `name.1`, `name.2`, as pandas calls them.
+        path: the file; of a name that ends in `.gz`, what it unpacks to.
+        names: the columns, in order; None takes them from the first line.
+        missing: what stands for a missing value; nothing else does ("None" and "NA" may be categories).
+        comment: lines that begin with this character are skipped.
+        repeated: names that the first line may have again; the later ones become `name.1`, `name.2`.
+        notation: how fields and numbers are written.
+        limits: bounds the file's size, packed and unpacked, and the number of columns.
+
+    Returns:
+        int64, float64 and bool columns, Int64 and boolean ones where values are missing; else str. A whole number
+        beyond 64 bits makes its column one of texts.
 
     Raises:
-        InputError: the file is empty, or a name is empty or occurs twice.
+        InputError: a line has too many or too few fields (the sentence gives its number), a quote is not closed, the
+            text has another encoding, the header names a column twice, a limit is passed, or there is no row.
     """
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        names = next(csv.reader(stream, skipinitialspace=True), [])
+    text = _read_text(path, notation.encoding, limits)
+    separator = notation.separator or _find_separator(text)
+    has_header = names is None
+    if names is None:
+        names = _header(path, text, separator, repeated)
+    require_at_most(len(names), limits.columns, f"{path}: the table has", "columns", "columns")
+    lines, comments = _scan(path, text, len(names), separator, comment)
+    if lines - has_header < 1:
+        raise InputError(f"{path}: found no row, expected at least one")
+    with decoding(path, "delimited text"):
+        fields = pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            names=list(names),
+            header=0 if has_header else None,
+            index_col=False,
+            skiprows=comments,
+            dtype="str",
+            na_values=list(missing),
+            keep_default_na=False,
+            skipinitialspace=True,
+        )
+    if len(fields) != lines - has_header:
+        raise InputError(
+            f"{path}: has {lines - has_header:,} lines of fields, of which {len(fields):,} could be read, expected no "
+            "line that is blank or empty in quotes"
+        )
+    return fields.apply(lambda column: _typed(column, notation))
+
+
+def complete_rows(table: pd.DataFrame, source: str, left_out: list[pd.DataFrame] | None = None) -> pd.DataFrame:
+    """Return the rows without a missing value, numbered from 0, and log how many were left out.
+
+    Args:
+        table: columns of any types.
+        source: what to call the table in a sentence.
+        left_out: gets the other rows, if it is given.
+
+    Raises:
+        InputError: no row is complete; the sentence names the column with the most missing values.
+    """
+    is_complete = table.notna().all(axis=1)
+    complete = table[is_complete].reset_index(drop=True)
+    if complete.empty:
+        gaps = table.isna().sum()
+        raise InputError(
+            f"{source}: none of {len(table):,} rows is complete, expected at least one; column {quoted(gaps.idxmax())} "
+            f"alone misses {gaps.max():,} values"
+        )
+    _log.info("%s: %d of %d rows are complete", source, len(complete), len(table))
+    if left_out is not None:
+        left_out.append(table[~is_complete])
+    return settled(complete)
+
+
+def require_numbers(table: pd.DataFrame, columns: Sequence[str], source: str) -> pd.DataFrame:
+    """Return `table` with `columns` as int64, for complete rows.
+
+    Raises:
+        InputError: a value is not a whole number of 64 bits; the sentence names the column, the row and the value.
+    """
+    converted = {}
+    for name in columns:
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        wrong = ~((numbers % 1 == 0) & (numbers.abs() < 2**63))  # NaN and infinities are not whole either
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            raise InputError(
+                f"{source}: column {name!r} has {quoted(table[name].iloc[row])} in row {row} (of the complete rows, "
+                "from 0), expected a whole number"
+            )
+        converted[name] = numbers.astype("int64")
+    return table.assign(**converted)
+
+
+def _read_text(path: Path, encoding: str, limits: Limits) -> str:
+    """Return the file's text.
+
+    Raises:
+        InputError: it has another encoding, holds binary data, or is too large.
+    """
+    require_size(path, limits)
+    with decoding(path, "a complete file"):
+        if path.suffix.lower() == ".gz":
+            with gzip.open(path) as stream:
+                content = stream.read(limits.unpacked_bytes + 1)
+            require_at_most(
+                len(content), limits.unpacked_bytes, f"{path}: unpacks to at least", "bytes", "unpacked_bytes"
+            )
+        else:
+            content = path.read_bytes()
+    is_utf8 = codecs.lookup(encoding).name == "utf-8"
+    try:
+        text = content.decode(_UTF8 if is_utf8 else encoding)
+    except UnicodeError as error:
+        position = error.start if isinstance(error, UnicodeDecodeError) else 0
+        line = content[:position].count(b"\n") + 1
+        raise InputError(
+            f"{path}: is not {encoding.upper()}, the first other byte is in line {line}; set the reader's option "
+            "encoding (latin-1 or cp1252 are frequent ones)"
+        ) from None
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise InputError(f"{path}: line {line} has a NUL character, expected text (is it of another encoding?)")
+    return text
+
+
+def _header(path: Path, text: str, separator: str, repeated: Sequence[str]) -> list[str]:
+    try:
+        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True), [])
+    except csv.Error as error:
+        raise InputError(f"{path}: line 1 cannot be read ({error}), expected column names") from error
     if not names:
         raise InputError(f"{path}: the file is empty, expected a header line with column names")
     twice = sorted({name for name in names if names.count(name) > 1 and name not in repeated})
     if twice:
-        raise InputError(f"{path}: the header names {twice[0]!r} more than once, expected distinct column names")
+        raise InputError(f"{path}: the header names {quoted(twice[0])} more than once, expected distinct column names")
     if "" in names:
         raise InputError(
             f"{path}: column {names.index('') + 1} of the header has no name, expected one for each column"
@@ -39,96 +221,61 @@ def header(path: Path, *, repeated: Sequence[str] = ()) -> list[str]:
     return [f"{name}.{times}" if times else name for name, times in zip(names, earlier, strict=True)]
 
 
-def read_delimited(
-    path: Path, names: Sequence[str], *, missing: Sequence[str], has_header: bool, comment: str | None = None
-) -> pd.DataFrame:
-    """Read one comma-separated file, one row per line that is neither blank nor a comment.
-
-    Args:
-        path: the file, UTF-8.
-        names: the columns, in order.
-        missing: what stands for a missing value; nothing else does ("None" and "NA" may be categories).
-        has_header: whether the first line repeats `names`.
-        comment: lines that begin with this character are skipped.
-
-    Raises:
-        InputError: a line does not have `len(names)` fields (the sentence gives its number), or there is no row.
-    """
-    lines, comments = _scan(path, len(names), comment)
-    if lines - has_header < 1:
-        raise InputError(f"{path}: found no row, expected at least one")
-    return pd.read_csv(
-        path,
-        names=list(names),
-        header=0 if has_header else None,
-        skiprows=comments,
-        na_values=list(missing),
-        keep_default_na=False,
-        skipinitialspace=True,
-        encoding="utf-8-sig",
-        encoding_errors="replace",
-        low_memory=False,  # one type per column, whatever the file's size
-    )
+def _find_separator(text: str) -> str:
+    """Return the first separator that gives the first lines equally many fields, more than one; else a comma."""
+    widths = {separator: _widths(text, separator) for separator in SEPARATORS}
+    same = [separator for separator, found in widths.items() if len(set(found)) == 1 and found[0] > 1]
+    several = [separator for separator, found in widths.items() if found and found[0] > 1]
+    return (same or several or [","])[0]
 
 
-def complete_rows(table: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return the rows without a missing value, numbered from 0, and log how many were left out.
-
-    Raises:
-        InputError: no row is complete; the sentence names the column with the most missing values.
-    """
-    complete = table.dropna(ignore_index=True)
-    if complete.empty:
-        gaps = table.isna().sum()
-        raise InputError(
-            f"{source}: none of {len(table):,} rows is complete, expected at least one; column {gaps.idxmax()!r} alone "
-            f"misses {gaps.max():,} values"
-        )
-    _log.info("%s: %d of %d rows are complete", source, len(complete), len(table))
-    return complete
+def _widths(text: str, separator: str) -> list[int]:
+    """Return the numbers of fields of the first lines."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    widths: list[int] = []
+    try:
+        while len(widths) < _LINES_COMPARED and (fields := next(reader, None)) is not None:
+            widths += [len(fields)] if fields else []
+    except csv.Error:
+        return []
+    return widths
 
 
-def require_numbers(table: pd.DataFrame, columns: Sequence[str], source: str) -> pd.DataFrame:
-    """Return `table` with `columns` as int64, for complete rows.
-
-    Raises:
-        InputError: a value is not a whole number; the sentence names the column, the row and the value.
-    """
-    converted = {}
-    for name in columns:
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        wrong = ~(numbers % 1 == 0)  # NaN and infinities are not whole either
-        if wrong.any():
-            row = int(wrong.to_numpy().argmax())
-            raise InputError(
-                f"{source}: column {name!r} has {table[name].iloc[row]!r} in row {row} (of the complete rows, from 0), "
-                "expected a whole number"
-            )
-        converted[name] = numbers.astype("int64")
-    return table.assign(**converted)
-
-
-def _scan(path: Path, expected: int, comment: str | None) -> tuple[int, list[int]]:
+def _scan(path: Path, text: str, expected: int, separator: str, comment: str | None) -> tuple[int, list[int]]:
     """Count the lines that hold data and list those (from 0) that hold a comment.
 
     This pass exists because pandas fills a short line with missing values and says nothing.
     """
     lines, comments = 0, []
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        reader = csv.reader(stream, skipinitialspace=True)
-        try:
-            for fields in reader:
-                if fields in ([], [""]):
-                    continue
-                if comment is not None and fields[0].startswith(comment):
-                    comments.append(reader.line_num - 1)
-                    continue
-                if len(fields) != expected:
-                    raise InputError(
-                        f"{path}: line {reader.line_num} has {len(fields)} fields, expected {expected}; "
-                        "the file is truncated or altered"
-                    )
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    begin = 1
+    try:
+        for fields in reader:
+            if fields in ([], [""]):
+                pass
+            elif comment is not None and fields[0].startswith(comment):
+                comments.append(reader.line_num - 1)
+            elif len(fields) != expected:
+                others = [sign for sign in SEPARATORS if sign != separator and fields[0].count(sign)]
+                hint = f"; fields may be separated by {others[0]!r}" if others and len(fields) == 1 else ""
+                raise InputError(
+                    f"{path}: line {reader.line_num} has {len(fields)} fields, expected {expected}; "
+                    f"the file is truncated or altered{hint}"
+                )
+            else:
                 lines += 1
-        except csv.Error as error:
-            raise InputError(f"{path}: line {reader.line_num} cannot be read ({error}), expected CSV") from error
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        what = "a quote is not closed" if "unexpected end" in str(error) else str(error)
+        raise InputError(f"{path}: line {begin} cannot be read ({what}), expected CSV") from error
     return lines, comments
+
+
+def _typed(column: pd.Series, notation: Notation) -> pd.Series:
+    """Return a column of texts as numbers or truth values if all of them are such, else as it is."""
+    texts = column.dropna()
+    if texts.empty:
+        return column
+    if texts.iloc[0] in _TRUTH and texts.isin(list(_TRUTH)).all():
+        return column.map(_TRUTH).astype("bool" if len(texts) == len(column) else "boolean")
+    return as_numbers(column, decimal=notation.decimal, thousands=notation.thousands)

@@ -6,15 +6,18 @@ group that is empty or has one class only, a feature that is missing, infinite o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64
+from pandas.api import types
 
-from counterpoise.errors import InputError, suggest
+from counterpoise.data.features import Dates, features_of, require_complete
+from counterpoise.data.limits import LIMITS, Limits
+from counterpoise.data.values import MISSING, Value, distinct, listed, mismatch, name_of, type_hint
+from counterpoise.errors import InputError, quoted, suggest
 
-Value = str | int | float | bool
 #: A group is one value of the sensitive column, or several taken together ("Black", "Other", …).
 Group = Value | Sequence[Value]
 
@@ -22,10 +25,6 @@ Group = Value | Sequence[Value]
 IMAGE, CLASS, GROUP = "image", "y", "s"
 #: The column of a table of images that says, where its source does, which part it is of: "train" or "test".
 OFFICIAL_PART = "official_part"
-
-#: More categories than this are names or free text, not categories; one-hot columns would only learn them by heart.
-MAX_CATEGORIES = 1000
-_SHOWN = 5  # values listed in a sentence
 
 
 def encode(
@@ -37,16 +36,23 @@ def encode(
     groups: Sequence[Group],
     positive: Value | None = None,
     classes: Sequence[Value] | None = None,
+    class_names: Sequence[str] = (),
     drop: Sequence[str] = (),
     keep_sensitive: bool = False,
+    bands: Sequence[float | int] = (),
+    categories: Collection[str] = (),
+    dates: Dates = "refuse",
+    limits: Limits = LIMITS,
+    images: bool = False,
     keep: Sequence[str] = (),
     further: Mapping[str, Sequence[Group]] | None = None,
 ) -> pd.DataFrame:
     """Encode a complete table as `samples`, one row per row.
 
     Numbers stay as they are (standardising needs a split, so it happens later); every other column becomes one column
-    per category, named `column=category`, categories sorted. If the table has a column `image`, only that, what `keep`
-    names, y and s remain.
+    per category, named `column=category`, categories sorted. Of a table of images only the column `image`, what `keep`
+    names, y and s remain. A number whose column is called `image`, `y`, `s` or `official_part` becomes the feature
+    `<name>_feature`.
 
     Args:
         table: one row per sample, no missing values.
@@ -55,9 +61,16 @@ def encode(
         sensitive: the column whose groups are compared.
         groups: its values; s is the position in this list.
         positive: the label that is y = 1. Unless `classes` are given, exactly one other label may occur.
-        classes: all labels. Without `positive`, y is the position in this list; with it, y is still 0 or 1.
+        classes: all labels. Without `positive`, y is the position in this list; with it, y is still 0 or 1. A text
+            names a number or a truth value that is written so: class "0" is the label 0.
+        class_names: what classes 0 and 1 are called, with `positive`: the other label cannot be the name of class 1.
         drop: columns that are not features.
         keep_sensitive: whether the sensitive column is also a feature (as in the altering paper's Adult).
+        bands: of a sensitive column of numbers, where each group but the first begins; `groups` are then names.
+        categories: columns that are categories though their values look like numbers or dates.
+        dates: what becomes of columns of dates: `refuse`, or `days` since 1970-01-01.
+        limits: bounds the number of features, and their memory.
+        images: whether the table is one of images.
         keep: columns of a table of images that stay beside the paths.
         further: sensitive columns of a table of images beside `sensitive`, with their groups: they stay, coded as s is.
 
@@ -75,83 +88,178 @@ def encode(
             f"{source}: {label!r} is both the label and the sensitive column, expected two different columns"
         )
     further = further or {}
-    _require_columns(table, [label, sensitive, *drop, *keep, *further], source)
+    named = [label, sensitive, *drop, *keep, *further, *categories, *([IMAGE] if images else [])]
+    _require_columns(table, named, source)
 
     y = _classes(table[label], source, positive, classes)
-    s = _groups(table[sensitive], source, groups)
+    _require_names(table[label], source, positive, class_names)
+    s = _groups(table[sensitive], source, groups, bands)
     _require_populated(y, s, source, label, sensitive, groups)
 
-    if IMAGE in table:
+    if images:
         features: dict[str, object] = {name: _texts(table[name], source) for name in (IMAGE, *keep)}
         features |= {name: _groups(table[name], source, values) for name, values in further.items()}
     else:
         left_out = {label, *drop} if keep_sensitive else {label, sensitive, *drop}
-        features = dict(_features(table.drop(columns=list(left_out)), source))
+        features = dict(
+            features_of(
+                table.drop(columns=list(left_out)),
+                source,
+                reserved=(IMAGE, CLASS, GROUP, OFFICIAL_PART),
+                categories=categories,
+                dates=dates,
+                limits=limits,
+            )
+        )
     return pd.DataFrame({**features, CLASS: y, GROUP: s})
+
+
+def class_codes(column: pd.Series, positive: Value | None, classes: Sequence[Value]) -> Int64[np.ndarray, "N"]:
+    """Return each label's class as `encode` numbers it, −1 where it is missing or none of the classes."""
+    if positive is not None:
+        return np.where(column.isna(), -1, (column == positive).to_numpy(dtype=bool, na_value=False).astype(np.int64))
+    codes = _positions([[name] for name in _as_written(column, classes)])
+    return column.map(codes).fillna(-1).to_numpy(dtype=np.int64)
+
+
+def group_codes(
+    column: pd.Series, groups: Sequence[Group], bands: Sequence[float | int] = ()
+) -> Int64[np.ndarray, "N"]:
+    """Return each value's group as `encode` numbers it, −1 where it is missing or in none."""
+    if bands:
+        numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.where(np.isnan(numbers), -1, np.digitize(numbers, bands))
+    codes = _positions([_members(group) for group in groups])
+    return column.map(codes).fillna(-1).to_numpy(dtype=np.int64)
 
 
 def _classes(
     column: pd.Series, source: str, positive: Value | None, classes: Sequence[Value] | None
 ) -> Int64[np.ndarray, "N"]:
-    where = f"{source}: the label column {column.name!r}"
-    _require_complete(column, where)
+    where = f"{source}: the label column {quoted(column.name)}"
+    require_complete(column, where)
+    labels = _labels(column, where)
     if classes is None:
         if positive is None:
             raise InputError(f"{where} has neither 'positive' nor 'classes', expected one of them")
-        found = _distinct(column)
-        if positive not in found:
+        if positive not in labels:
             raise InputError(
-                f"{where} never is {positive!r}{suggest(positive, found)}, expected it as the positive class"
+                f"{where} never is {quoted(positive)}{_why_not(positive, labels) or suggest(positive, labels)}, "
+                "expected it as the positive class"
             )
-        if len(found) != 2:
+        if len(labels) != 2:
             raise InputError(
-                f"{where} has the {len(found)} values {_listed(found)}, expected {positive!r} and one other "
+                f"{where} has the {len(labels)} values {listed(labels)}, expected {quoted(positive)} and one other "
                 "(name all of them in 'classes' if this is meant)"
             )
     else:
+        classes = _as_written(column, classes)
         codes = _codes(column, where, [[name] for name in classes], "classes")
         for name, count in zip(classes, np.bincount(codes, minlength=len(classes)), strict=True):
             if count == 0:
-                raise InputError(f"{where} never is {name!r}, expected every one of 'classes' to occur")
+                raise InputError(
+                    f"{where} never is {quoted(name)}{_why_not(name, labels)}, expected every one of 'classes' to occur"
+                )
         if positive is None:
             return codes
         if positive not in classes:
-            raise InputError(f"positive: {positive!r} is not one of 'classes'{suggest(positive, classes)}")
+            raise InputError(f"positive: {quoted(positive)} is not one of 'classes'{mismatch(positive, classes)}")
     return (column == positive).to_numpy(dtype=np.int64)
 
 
-def _groups(column: pd.Series, source: str, groups: Sequence[Group]) -> Int64[np.ndarray, "N"]:
-    where = f"{source}: the sensitive column {column.name!r}"
-    _require_complete(column, where)
+def _require_names(column: pd.Series, source: str, positive: Value | None, class_names: Sequence[str]) -> None:
+    """Raise InputError if the labels of the file are names of classes, in the other order."""
+    if positive is None or len(class_names) != 2:
+        return
+    others = {name_of(label).casefold() for label in distinct(column) if label != positive}
+    if class_names[1].casefold() in others or class_names[0].casefold() == name_of(positive).casefold():
+        raise InputError(
+            f"{source}: 'classes' calls the positive class {quoted(class_names[1])}, which is the other label of "
+            f"{quoted(column.name)}, expected {quoted(name_of(positive))} (the labels, or a name for the other class, "
+            "then one for the positive class)"
+        )
+
+
+def _as_written(column: pd.Series, classes: Sequence[Value]) -> list[Value]:
+    """Return the classes as values of the column, where they are texts and the values are not."""
+    values: dict[str, object] = {}
+    if not any(isinstance(value, str) for value in distinct(column)):
+        values = {name_of(value): value for value in distinct(column.dropna())}
+    return [values.get(name, name) if isinstance(name, str) else name for name in classes]  # type: ignore[misc]
+
+
+def _groups(
+    column: pd.Series, source: str, groups: Sequence[Group], bands: Sequence[float | int] = ()
+) -> Int64[np.ndarray, "N"]:
+    where = f"{source}: the sensitive column {quoted(column.name)}"
+    require_complete(column, where)
+    values = _labels(column, where)
     members = [_members(group) for group in groups]
-    codes = _codes(column, where, members, "groups")
-    for values, count in zip(members, np.bincount(codes, minlength=len(groups)), strict=True):
+    if bands:
+        if not types.is_numeric_dtype(column):
+            raise InputError(f"{where} holds texts such as {quoted(values[0])}, expected numbers for its 'bands'")
+        codes = group_codes(column, groups, bands)
+    else:
+        codes = _codes(column, where, members, "groups")
+    for group, count in zip(members, np.bincount(codes, minlength=len(groups)), strict=True):
         if count == 0:
             raise InputError(
-                f"{where} never is {_listed(values)}, expected every one of 'groups' to occur "
-                f"(found {_listed(_distinct(column))})"
+                f"{where} never is {listed(group)}{_why_not(group[0], values) if len(group) == 1 else ''}, expected "
+                f"every one of 'groups' to occur (found {listed(values)})"
             )
     return codes
+
+
+def _labels(column: pd.Series, where: str) -> list[object]:
+    """The values of a column of labels or groups, which have to be texts, numbers or truth values."""
+    try:
+        values = distinct(column)
+    except TypeError:  # lists cannot be compared
+        values = [column.iloc[0]]
+    for value in values:
+        if not isinstance(value, str | int | float | bool):
+            raise InputError(
+                f"{where} holds {type(value).__name__} values such as {quoted(value)}, expected texts, whole numbers "
+                "or truth values"
+            )
+    return values
+
+
+def _why_not(value: Value, values: Sequence[object]) -> str:
+    """Say why a value that the parameters name is not among those of a column."""
+    if value in MISSING:
+        return f" ({quoted(value)} is read as a missing value, unless the reader's option missing says otherwise)"
+    return type_hint(value, values)
 
 
 def _members(group: Group) -> list[Value]:
     return [group] if isinstance(group, Value) else list(group)
 
 
+def _positions(members: Sequence[Sequence[Value]]) -> dict[Value, int]:
+    return {value: position for position, values in enumerate(members) for value in values}
+
+
 def _codes(column: pd.Series, where: str, members: Sequence[Sequence[Value]], key: str) -> Int64[np.ndarray, "N"]:
     """The position in `members` of the list that holds each value."""
-    code = {value: position for position, values in enumerate(members) for value in values}
+    code = _positions(members)
     if len(members) < 2:
         raise InputError(f"{key}: found {len(members)}, expected at least two")
     if len(code) != sum(map(len, members)):
         raise InputError(
-            f"{key}: {_listed([v for values in members for v in values])} name a value twice, expected distinct ones"
+            f"{key}: {listed([v for values in members for v in values])} name a value twice, expected distinct ones"
         )
-    for value in _distinct(column):
+    values = distinct(column)
+    if types.is_numeric_dtype(column) and not {name_of(value) for value in values} & {name_of(name) for name in code}:
+        raise InputError(
+            f"{where} holds {len(values):,} different numbers, none of {key!r}, expected {listed(list(code))}"
+            + (" ('bands' makes groups of numbers)" if key == "groups" else "")
+        )
+    for value in values:
         if value not in code:
             raise InputError(
-                f"{where} is {value!r} in {int((column == value).sum()):,} rows{suggest(value, code)}, "
-                f"expected one of {_listed(list(code))}"
+                f"{where} is {quoted(value)} in {int((column == value).sum()):,} rows{mismatch(value, code)}, "
+                f"expected one of {listed(list(code))}"
             )
     return column.map(code).to_numpy(dtype=np.int64)
 
@@ -168,98 +276,20 @@ def _require_populated(
         if len(np.unique(y[s == code])) < 2:
             rows = int((s == code).sum())
             raise InputError(
-                f"{source}: the {rows:,} rows whose {sensitive!r} is {_listed(_members(group))} have one class of "
+                f"{source}: the {rows:,} rows whose {sensitive!r} is {listed(_members(group))} have one class of "
                 f"{label!r} only, expected at least two in every group"
             )
 
 
 def _texts(column: pd.Series, source: str) -> pd.Series:
-    _require_complete(column, f"{source}: column {column.name!r}")
+    require_complete(column, f"{source}: column {quoted(column.name)}")
     return column.astype("str").reset_index(drop=True)
-
-
-def _features(table: pd.DataFrame, source: str) -> dict[str, Float32[np.ndarray, "N"]]:
-    if not len(table.columns):
-        raise InputError(
-            f"{source}: no feature column is left, expected at least one beside the label, the groups and 'drop'"
-        )
-    features: dict[str, Float32[np.ndarray, "N"]] = {}
-    for name in table.columns:
-        for feature, values in _column(table[name], f"{source}: column {name!r}").items():
-            if feature in (CLASS, GROUP, OFFICIAL_PART):
-                raise InputError(
-                    f"{source}: column {feature!r} has a name that is reserved for the class (y), the group (s) or the "
-                    "source's division of images (official_part), expected another name"
-                )
-            if feature in features:
-                raise InputError(
-                    f"{source}: column {feature!r} occurs twice once categories have columns, expected distinct names"
-                )
-            features[feature] = values
-    return features
-
-
-def _column(column: pd.Series, where: str) -> dict[str, Float32[np.ndarray, "N"]]:
-    """One column of the table as one feature (numbers) or one per category (anything else)."""
-    if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_complex_dtype(column):
-        raise InputError(f"{where} holds {column.dtype}, expected numbers or categories")
-    if not pd.api.types.is_numeric_dtype(column):
-        _require_complete(column, where)
-    distinct = _distinct(column)
-    if pd.api.types.is_numeric_dtype(column):
-        features = {str(column.name): _numbers(column, where)}
-    elif len(distinct) > MAX_CATEGORIES:
-        raise InputError(
-            f"{where} has {len(distinct):,} different values that are not numbers, expected at most {MAX_CATEGORIES:,} "
-            "categories (leave it out with 'drop')"
-        )
-    else:
-        features = {
-            f"{column.name}={category}": (column == category).to_numpy(dtype=np.float32)
-            for category in sorted(distinct, key=str)
-        }
-    if len(distinct) == 1:
-        raise InputError(
-            f"{where} is {distinct[0]!r} in every row, expected different values (leave it out with 'drop')"
-        )
-    return features
-
-
-def _numbers(column: pd.Series, where: str) -> Float32[np.ndarray, "N"]:
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is reported as such
-        values = column.to_numpy(dtype=np.float32, na_value=np.nan)
-    wrong = ~np.isfinite(values)
-    if wrong.any():
-        first = int(wrong.argmax())
-        raise InputError(
-            f"{where} has {int(wrong.sum()):,} values that are missing or infinite, the first ({column.iloc[first]}) "
-            f"in row {first}, expected finite numbers"
-        )
-    return values
 
 
 def _require_columns(table: pd.DataFrame, names: Sequence[str], source: str) -> None:
     for name in names:
         if name not in table:
-            raise InputError(f"{source}: the column {name!r} is missing or renamed{suggest(name, table.columns)}")
+            raise InputError(f"{source}: the column {quoted(name)} is missing or renamed{suggest(name, table.columns)}")
     if not table.columns.is_unique:
         repeated = table.columns[table.columns.duplicated()][0]
-        raise InputError(f"{source}: the column {repeated!r} occurs more than once, expected distinct names")
-
-
-def _require_complete(column: pd.Series, where: str) -> None:
-    missing = column.isna().to_numpy()
-    if missing.any():
-        raise InputError(
-            f"{where} misses {int(missing.sum()):,} values, the first in row {int(missing.argmax())}, "
-            "expected none missing"
-        )
-
-
-def _distinct(column: pd.Series) -> list[object]:
-    """The values of `column` as plain Python objects, in order of appearance."""
-    return list(column.drop_duplicates().tolist())
-
-
-def _listed(values: Sequence[object]) -> str:
-    return ", ".join(map(repr, values[:_SHOWN])) + (", …" if len(values) > _SHOWN else "")
+        raise InputError(f"{source}: the column {quoted(repeated)} occurs more than once, expected distinct names")

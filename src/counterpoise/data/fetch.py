@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import logging
+import re
 import tempfile
 import urllib.error
 import urllib.request
@@ -22,6 +23,7 @@ import pooch
 from counterpoise.data import celeba, compas, lfw
 from counterpoise.data.archives import extract
 from counterpoise.data.files import sha256
+from counterpoise.data.limits import LIMITS
 from counterpoise.errors import InputError, suggest
 
 ATTEMPTS = 4
@@ -73,6 +75,7 @@ def fetch_lfwa(
     urls: Mapping[str, str] | None = None,
     checksums: Mapping[str, str] | None = None,
     trust_first_use: bool = False,
+    unpacked_bytes: int = LIMITS.unpacked_bytes,
 ) -> None:
     """Fetch LFW deep-funneled and its attributes, and unpack the images. What is there already is not fetched again.
 
@@ -81,6 +84,7 @@ def fetch_lfwa(
         urls: file name → address, for files that are not to come from their official one.
         checksums: file name → `"sha256:…"` or `"md5:…"`, for files without a published checksum.
         trust_first_use: as in `download`.
+        unpacked_bytes: what the archive may unpack to.
 
     Raises:
         InputError: `urls` or `checksums` names another file; or as `download` and `archives.extract`.
@@ -98,7 +102,8 @@ def fetch_lfwa(
     if (folder / lfw.IMAGES).is_dir():
         _log.info("%s is there already", folder / lfw.IMAGES)
         return
-    extract(download(archive, folder, trust_first_use=trust_first_use, source=source), folder)
+    fetched = download(archive, folder, trust_first_use=trust_first_use, source=source)
+    extract(fetched, folder, limits=replace(LIMITS, unpacked_bytes=unpacked_bytes))
 
 
 def fetch_celeba(folder: Path, *, accept_terms: bool = False) -> None:
@@ -171,7 +176,12 @@ def download(remote: Remote, folder: Path, *, trust_first_use: bool = False, sou
 
 def _recorded(record: Path) -> str | None:
     """Read the checksum of an earlier download, from a file as `sha256sum` writes it."""
-    return f"sha256:{record.read_text(encoding='utf-8').split()[0]}" if record.is_file() else None
+    if not record.is_file():
+        return None
+    found = re.match(rb"[0-9a-f]{64}\b", record.read_bytes())
+    if found is None:
+        raise InputError(f"{record}: holds no SHA-256, expected 64 hexadecimal digits (or no such file, to start anew)")
+    return f"sha256:{found.group().decode()}"
 
 
 def _resume(part: Path, url: str, output: str, _: object) -> None:

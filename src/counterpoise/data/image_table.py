@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import normpath
 
 import pandas as pd
 
 from counterpoise.data import table
+from counterpoise.data.files import require_inside
 from counterpoise.data.images import IMAGE
+from counterpoise.data.limits import LIMITS, Limits
+from counterpoise.data.values import MISSING, Value
 from counterpoise.errors import InputError, suggest
 
 
@@ -17,7 +21,14 @@ def read(
     *,
     file: str = "images.csv",
     checksums: Mapping[str, str] | None = None,
-    missing: Sequence[str] = table.MISSING,
+    missing: Value | Sequence[Value] = MISSING,
+    missing_category: str | None = None,
+    separator: str | None = None,
+    decimal: str = ".",
+    thousands: str | None = None,
+    encoding: str = "utf-8",
+    limits: Limits = LIMITS,
+    left_out: list[pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Read `folder/file` (CSV or Parquet): one row for each image, in the file's order, without incomplete rows.
 
@@ -25,7 +36,7 @@ def read(
         folder: holds the table and the images.
         file: the table's name in `folder`.
         checksums: file name → SHA-256.
-        missing: the texts that stand for a missing value.
+        missing, missing_category, separator, decimal, thousands, encoding, limits, left_out: as `table.read`.
 
     Returns:
         `image` (path relative to `folder`, "/" between its parts), then the attributes as they are written: what the
@@ -34,23 +45,26 @@ def read(
     Raises:
         InputError: as `table.read`; or no column `image`, an image named twice, or one outside `folder`.
     """
-    rows = table.read(folder, files=[file], checksums=checksums, missing=missing)
+    rows = table.read(
+        folder,
+        files=[file],
+        checksums=checksums,
+        missing=missing,
+        missing_category=missing_category,
+        separator=separator,
+        decimal=decimal,
+        thousands=thousands,
+        encoding=encoding,
+        limits=limits,
+        left_out=left_out,
+    )
     path = folder / file
     if IMAGE not in rows.columns:
         raise InputError(
             f"{path}: no column {IMAGE!r}{suggest(IMAGE, rows.columns)}, expected one with the images' paths"
         )
     names = rows[IMAGE].astype(str)
-    for name in names:
-        _require_inside(name, path)
-    if names.duplicated().any():
-        raise InputError(f"{path}: names {names[names.duplicated()].iloc[0]!r} twice, expected one row for each image")
+    require_inside(folder, names, source=str(path))
+    if (twice := names.map(normpath).duplicated()).any():
+        raise InputError(f"{path}: names {names[twice].iloc[0]!r} twice, expected one row for each image")
     return rows.assign(**{IMAGE: names})[[IMAGE, *rows.columns.drop(IMAGE)]]
-
-
-def _require_inside(name: str, path: Path) -> None:
-    parts = PurePosixPath(name)
-    if parts.is_absolute() or ".." in parts.parts or "\\" in name:
-        raise InputError(
-            f"{path}: names the image {name!r}, expected a path inside {path.parent}, '/' between its parts"
-        )

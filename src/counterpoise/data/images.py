@@ -10,18 +10,23 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int64, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Int64
+from PIL import UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from counterpoise.data.files import require_inside
+from counterpoise.data.image_modes import VERSION, Range, decode
+from counterpoise.data.limits import LIMITS, Limits, require_size
 from counterpoise.errors import InputError
+from counterpoise.errors import reason as first_words
 
 IMAGE = "image"
 MAX_BAD_FRACTION = 0.001
@@ -56,16 +61,35 @@ class Batch(NamedTuple):
 class ImageFiles(Dataset[Decoded]):
     """The images `names` under `folder`, decoded to uint8 RGB when asked for.
 
-    `transform` (resize, crop, normalise) runs on [3, H, W] in the worker process. An image that cannot be decoded is an
-    item without pixels, never an exception, so that one bad file does not end a run of hours: give `collate` to the
-    DataLoader, which counts them. An error in `transform` is a mistake in the program and is raised.
+    `transform` (resize, crop, normalise) runs on [3, H, W] in the worker process; `max_pixels` and `value_range` are as
+    `decode` takes them. An image that cannot be decoded is an item without pixels, never an exception, so that one bad
+    file does not end a run of hours: give `collate` to the DataLoader, which counts them. An error in `transform` is a
+    mistake in the program and is raised.
+
+    Raises:
+        InputError: a name leads out of the folder.
     """
 
-    def __init__(self, folder: Path, names: Iterable[str], transform: Callable[[Tensor], Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        names: Iterable[str],
+        transform: Callable[[Tensor], Tensor] | None = None,
+        *,
+        max_pixels: int = LIMITS.image_pixels,
+        value_range: Range | None = None,
+    ) -> None:
         self.folder = folder
         # One array instead of a list of str: worker processes share its pages instead of copying them object by object.
         self.names = np.asarray(list(names), dtype=np.str_)
         self.transform = transform
+        self._decode = partial(decode, max_pixels=max_pixels, value_range=value_range)
+        require_inside(folder, self.names.tolist())
+
+    @property
+    def decoding(self) -> str:
+        """What the pixels depend on beside the files: part of the key under which anything computed of them is kept."""
+        return f"{VERSION} {self._decode.keywords}"
 
     def __len__(self) -> int:
         return len(self.names)
@@ -73,26 +97,21 @@ class ImageFiles(Dataset[Decoded]):
     def __getitem__(self, row: int) -> Decoded:
         name = str(self.names[row])
         try:
-            pixels = decode(self.folder / name)
+            pixels = self._decode(self.folder / name)
         except Exception as error:  # decoders of damaged files raise nearly anything: OSError, SyntaxError, ValueError
             return Decoded(row, name, None, reason(error))
         return Decoded(row, name, self.transform(pixels) if self.transform else pixels, "")
 
 
-def decode(path: Path) -> UInt8[Tensor, "3 H W"]:
-    """Read an image file, of any colour mode, as RGB, turned upright if its EXIF data ask for it."""
-    with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(image) if "exif" in image.info else image
-        return torch.from_numpy(np.array(upright.convert("RGB"))).permute(2, 0, 1)
-
-
 def reason(error: Exception) -> str:
     """Say in a few words why decoding failed; without the path, which the report names already."""
+    if isinstance(error, InputError):
+        return str(error)
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return first_words(error)
 
 
 def collate(items: Sequence[Decoded]) -> Batch:
@@ -146,8 +165,9 @@ def check_unlabelled(
     """Name the image files in `folder/under` that have no row in `table`, which is all of them that can be told.
 
     `rows` is the file the rows come from, for the messages. A few are left out with a line in the log.
-    Raises InputError when they are more than `max_fraction` of the image files.
+    Raises InputError when they are more than `max_fraction` of the image files, or a row's image lies outside `folder`.
     """
+    require_inside(folder, table[IMAGE], source=rows)
     images = list_images(folder, under)
     unlabelled = sorted(set(images).difference(table[IMAGE]))
     if unlabelled:
@@ -201,10 +221,14 @@ def require_varied(table: pd.DataFrame, columns: Iterable[str], *, source: str) 
             raise InputError(f"{source}: column {column!r} is {value} in all {len(table)} rows, expected it to vary")
 
 
-def read_lines(path: Path, *, source: str) -> list[str]:
-    """Read the lines of an attribute file. `source` says how to get it, for the error when it is absent."""
+def read_lines(path: Path, *, source: str, limits: Limits = LIMITS) -> list[str]:
+    """Read the lines of an attribute file. `source` says how to get it, for the error when it is absent.
+
+    Raises InputError if it is absent, larger than `limits.file_bytes`, or not text in UTF-8.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file; {source}")
+    require_size(path, limits)
     try:
         return path.read_text(encoding="utf-8").rstrip("\n").splitlines()
     except UnicodeDecodeError as error:

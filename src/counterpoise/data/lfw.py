@@ -15,12 +15,14 @@ import pandas as pd
 
 from counterpoise.data import files
 from counterpoise.data.images import IMAGE, MAX_BAD_FRACTION, check_unlabelled, read_lines, require_folder
-from counterpoise.errors import InputError
+from counterpoise.data.limits import LIMITS, Limits
+from counterpoise.errors import InputError, quoted, reason, shorten
 
 IMAGES = "lfw-deepfunneled"
 ATTRIBUTES = "lfw_attributes.txt"
 KEY = ["person", "imagenum"]
 COMMENT = "#"
+_DIGITS = 9  # of an image's number: nobody has a milliard
 
 
 def how_to_get(folder: Path) -> str:
@@ -37,6 +39,7 @@ def read(
     *,
     checksums: Mapping[str, str] | None = None,
     max_bad_fraction: float = MAX_BAD_FRACTION,
+    limits: Limits = LIMITS,
 ) -> pd.DataFrame:
     """Read the attributes: one row per line of the attribute file, in its order.
 
@@ -44,6 +47,7 @@ def read(
         folder: holds the official files.
         checksums: file name → SHA-256.
         max_bad_fraction: the share of the images that may have no row; those are left out, with a line in the log.
+        limits: how large the text files may be.
 
     Returns:
         `image` (path relative to `folder`) and every attribute as int8: 1 where its score is above zero, else 0. Rows
@@ -55,7 +59,7 @@ def read(
     source = how_to_get(folder)
     if checksums:
         files.verify(folder, checksums, source=source)
-    table = _attributes(folder / ATTRIBUTES, source)
+    table = _attributes(folder / ATTRIBUTES, source, limits)
     require_folder(folder / IMAGES, source=source)
     check_unlabelled(table, folder, IMAGES, rows=ATTRIBUTES, max_fraction=max_bad_fraction)
     return table
@@ -67,9 +71,9 @@ def image_path(person: str, number: int) -> str:
     return f"{IMAGES}/{name}/{name}_{number:04d}.jpg"
 
 
-def _attributes(path: Path, source: str) -> pd.DataFrame:
+def _attributes(path: Path, source: str, limits: Limits) -> pd.DataFrame:
     """Parse tab-separated lines of a person, the image's number, and a score for each attribute the comment names."""
-    lines = read_lines(path, source=source)
+    lines = read_lines(path, source=source, limits=limits)
     columns = _columns(lines, path)
     names: dict[str, None] = {}
     scores: list[list[float]] = []
@@ -78,15 +82,15 @@ def _attributes(path: Path, source: str) -> pd.DataFrame:
             continue
         person, _, rest = line.partition("\t")
         image, *values = rest.split("\t")
-        if not image.isdecimal() or len(values) != len(columns):
+        if not image.isdecimal() or len(image) > _DIGITS or len(values) != len(columns):
             raise InputError(
-                f"{path}, line {number}: has {len(values)} scores after {person!r} and {image!r}, expected a person, "
-                f"the image's number and {len(columns)} scores, separated by tabs"
+                f"{path}, line {number}: has {len(values)} scores after {quoted(person)} and {quoted(image)}, expected "
+                f"a person, the image's number and {len(columns)} scores, separated by tabs"
             )
         name = image_path(person, int(image))
         if name in names:
             raise InputError(
-                f"{path}, line {number}: names image {image} of {person} a second time, expected one row each"
+                f"{path}, line {number}: names image {image} of {shorten(person)} a second time, expected one row each"
             )
         names[name] = None
         scores.append(_numbers(values, f"{path}, line {number}"))
@@ -114,7 +118,9 @@ def _numbers(values: Sequence[str], where: str) -> list[float]:
     try:
         numbers = [float(value) for value in values]
     except ValueError as error:
-        raise InputError(f"{where}: holds a score that is not a number ({error}), expected one as 1.9279") from error
+        raise InputError(
+            f"{where}: holds a score that is not a number ({reason(error)}), expected one as 1.9279"
+        ) from error
     if not all(map(math.isfinite, numbers)):
         raise InputError(f"{where}: holds a score that is not finite, expected one as 1.9279")
     return numbers

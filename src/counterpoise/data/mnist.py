@@ -7,7 +7,7 @@ their classes, `train/<digit>/*` and `test/<digit>/*`. Both give the same table.
 from __future__ import annotations
 
 import gzip
-import zlib
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from counterpoise.data import files
+from counterpoise.data.boundary import decoding
 from counterpoise.data.class_folders import (
     PARTS,
     ArrayImages,
@@ -25,16 +26,18 @@ from counterpoise.data.class_folders import (
     from_arrays,
     is_tree,
     list_tree,
-    open_from,
     require_classes,
 )
+from counterpoise.data.image_modes import Range
 from counterpoise.data.images import ImageFiles
+from counterpoise.data.limits import LIMITS, Limits, require_at_most, require_size
 from counterpoise.errors import InputError
 
 DIGITS = tuple("0123456789")
 RAW = "MNIST/raw"
 STEMS = {"train": "train", "test": "t10k"}
 _BYTES = 8  # IDX's code for unsigned bytes
+_MOST_AXES = 3
 _WHITE = 255
 
 
@@ -46,30 +49,41 @@ def how_to_get(folder: Path) -> str:
     )
 
 
-def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.DataFrame:
+def read(folder: Path, *, checksums: Mapping[str, str] | None = None, limits: Limits = LIMITS) -> pd.DataFrame:
     """Read which images there are, each once.
 
     Args:
         folder: holds `train` and `test`, or `MNIST/raw`; the folders count if it has both.
         checksums: file name → SHA-256.
+        limits: how large IDX files may be.
 
     Returns:
         `image` (path relative to `folder`; IDX files name image n of a digit as if it were the file
         `<part>/<digit>/000n.png`), `label` ("0" to "9"), `official_part` (train or test); by part, digit and name.
 
     Raises:
-        InputError: neither layout is there, a file is missing, truncated or altered, or a digit is missing.
+        InputError: neither layout is there, a file is missing, truncated, altered or too large, or a digit is missing.
     """
     if checksums:
         files.verify(folder, checksums, source=how_to_get(folder))
-    table = list_tree(folder, source=how_to_get(folder)) if is_tree(folder, RAW) else _arrays(folder).images
+    tree = is_tree(folder, RAW)
+    table = list_tree(folder, source=how_to_get(folder)) if tree else _arrays(folder, limits=limits).images
     require_classes(table, DIGITS, folder)
     return table.reset_index(drop=True)
 
 
-def open_images(folder: Path, names: Iterable[str], transform: Transform | None = None) -> ImageFiles | ArrayImages:
+def open_images(
+    folder: Path,
+    names: Iterable[str],
+    transform: Transform | None = None,
+    *,
+    limits: Limits = LIMITS,
+    value_range: Range | None = None,
+) -> ImageFiles | ArrayImages:
     """Return the images `names` of the table, each decoded when asked for: white on black in three equal channels."""
-    return open_from(folder, names, transform, archive=RAW, load=_arrays)
+    if is_tree(folder, RAW):
+        return ImageFiles(folder, names, transform, max_pixels=limits.image_pixels, value_range=value_range)
+    return ArrayImages(folder, names, _arrays(folder, limits=limits), transform)
 
 
 def on_background(digits: UInt8[Tensor, "n 3 H W"], colours: UInt8[Tensor, "n 3 #H #W"]) -> UInt8[Tensor, "n 3 H W"]:
@@ -78,13 +92,13 @@ def on_background(digits: UInt8[Tensor, "n 3 H W"], colours: UInt8[Tensor, "n 3 
     return paper.to(digits.dtype) + digits
 
 
-def _arrays(folder: Path) -> Arrays:
+def _arrays(folder: Path, *, limits: Limits) -> Arrays:
     labels, pixels = [], []
     for part in PARTS:
         stem = folder / RAW / STEMS[part]
         digits, images = (
-            _idx(Path(f"{stem}-labels-idx1-ubyte"), folder),
-            _idx(Path(f"{stem}-images-idx3-ubyte"), folder),
+            _idx(Path(f"{stem}-labels-idx1-ubyte"), folder, limits),
+            _idx(Path(f"{stem}-images-idx3-ubyte"), folder, limits),
         )
         if digits.ndim != 1 or images.ndim != 3 or len(digits) != len(images):
             raise InputError(
@@ -101,20 +115,31 @@ def _arrays(folder: Path) -> Arrays:
     return from_arrays(labels, pixels)
 
 
-def _idx(path: Path, folder: Path) -> UInt8[np.ndarray, "..."]:
+def _idx(path: Path, folder: Path, limits: Limits) -> UInt8[np.ndarray, "..."]:
     """Read a file in IDX: two zero bytes, the type, the number of axes, their lengths (4 bytes each), the values."""
     packed = path.with_name(f"{path.name}.gz")
     if not path.is_file() and not packed.is_file():
         raise InputError(f"{path}: no such file; {how_to_get(folder)}")
-    try:
-        content = path.read_bytes() if path.is_file() else gzip.decompress(packed.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{packed}: cannot be unpacked ({error}), expected the published file") from error
+    content = _bytes(path, limits) if path.is_file() else _unpacked(packed, limits)
     if len(content) < 4 or content[:3] != bytes([0, 0, _BYTES]):
         raise InputError(f"{path}: begins with {content[:4].hex() or 'nothing'}, expected 000008, an IDX file of bytes")
     axes = content[3]
-    shape = np.frombuffer(content, dtype=">u4", offset=4, count=min(axes, (len(content) - 4) // 4)).astype(int)
+    shape = np.frombuffer(content, dtype=">u4", offset=4, count=min(axes, (len(content) - 4) // 4)).tolist()
     values = content[4 + 4 * axes :]
-    if len(shape) < axes or len(values) != shape.prod():
-        raise InputError(f"{path}: holds {len(values):,} values for the shape {shape.tolist()}: truncated or altered")
+    if len(shape) < axes or len(values) != math.prod(shape) or axes > _MOST_AXES:
+        raise InputError(f"{path}: holds {len(values):,} values for the shape {shape}: truncated or altered")
     return np.frombuffer(values, dtype=np.uint8).reshape(shape)
+
+
+def _bytes(path: Path, limits: Limits) -> bytes:
+    require_size(path, limits)
+    return path.read_bytes()
+
+
+def _unpacked(path: Path, limits: Limits) -> bytes:
+    """Unpack a gzip file, no further than its bound."""
+    require_size(path, limits)
+    with decoding(path, "the published file"), gzip.open(path) as stream:
+        content = stream.read(limits.unpacked_bytes + 1)
+    require_at_most(len(content), limits.unpacked_bytes, f"{path}: unpacks to", "bytes or more", "unpacked_bytes")
+    return content

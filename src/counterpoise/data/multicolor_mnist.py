@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from counterpoise.data import biased_mnist, biases, mnist
+from counterpoise.data.limits import LIMITS, Limits
 
 LEFT, RIGHT = "left", "right"
 LEFT_PALETTE = biased_mnist.PALETTE
@@ -32,12 +33,13 @@ RIGHT_PALETTE: Mapping[str, tuple[int, int, int]] = {
 }
 
 
-def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.DataFrame:
+def read(folder: Path, *, checksums: Mapping[str, str] | None = None, limits: Limits = LIMITS) -> pd.DataFrame:
     """Read which images there are, and offer each in four renderings: either half aligned or conflicting.
 
     Args:
         folder: as `mnist.read` takes it.
         checksums: file name → SHA-256.
+        limits: how large the files may be.
 
     Returns:
         `image`, `label` ("0" to "9"), `left` and `right` (keys of their palettes), `official_part`; rows as
@@ -47,7 +49,7 @@ def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.Data
         InputError: as `mnist.read`.
     """
     halves = {LEFT: tuple(LEFT_PALETTE), RIGHT: tuple(RIGHT_PALETTE)}
-    return biases.offer(mnist.read(folder, checksums=checksums), halves, mnist.DIGITS)
+    return biases.offer(mnist.read(folder, checksums=checksums, limits=limits), halves, mnist.DIGITS)
 
 
 def render(pixels: UInt8[Tensor, "n 3 H W"], rows: pd.DataFrame) -> UInt8[Tensor, "n 3 H W"]:

@@ -17,8 +17,11 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from counterpoise.data import biased_mnist, cifar10, cifar10s, corrupted_cifar10, mnist, multicolor_mnist
+from counterpoise.data.boundary import decoding
 from counterpoise.data.class_folders import ArrayImages
+from counterpoise.data.image_modes import Range
 from counterpoise.data.images import Batch, ImageFiles, collate
+from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.errors import InputError
 
 CHUNK = 512
@@ -50,10 +53,31 @@ class Pixels(NamedTuple):
 
 
 def open_images(
-    reader: str, folder: Path, names: Iterable[str], transform: Callable[[Tensor], Tensor] | None = None
+    reader: str,
+    folder: Path,
+    names: Iterable[str],
+    transform: Callable[[Tensor], Tensor] | None = None,
+    *,
+    limits: Limits = LIMITS,
+    value_range: Range | None = None,
 ) -> Images:
-    """Return the images that a reader's table names, each decoded when asked for."""
-    return _OPENERS.get(reader, ImageFiles)(folder, names, transform)
+    """Return the images that a reader's table names, each decoded when asked for.
+
+    Args:
+        reader: whose table.
+        folder: where the raw files are.
+        names: of the images.
+        transform: runs on each.
+        limits: how large the files may be.
+        value_range: of deep images, as `image_modes.decode` takes it.
+
+    Raises:
+        InputError: as the reader, of files that hold many images.
+    """
+    with decoding(folder, f"files that the reader {reader!r} can read"):
+        if reader in _OPENERS:
+            return _OPENERS[reader](folder, names, transform, limits=limits, value_range=value_range)
+        return ImageFiles(folder, names, transform, max_pixels=limits.image_pixels, value_range=value_range)
 
 
 def chunks(images: Images) -> list[range]:

@@ -6,72 +6,157 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from pyarrow import ArrowException
+from pandas.api import types
 
-from counterpoise.data.delimited import complete_rows, header, read_delimited
+from counterpoise.data.delimited import Notation, complete_rows, read_delimited
 from counterpoise.data.files import verify
-from counterpoise.errors import InputError, suggest
+from counterpoise.data.limits import LIMITS, Limits, require_size
+from counterpoise.data.notations import MOST, are_numbers
+from counterpoise.data.parquet import read_parquet
+from counterpoise.data.values import MISSING, Value, distinct, name_of
+from counterpoise.errors import InputError, quoted, shorten, suggest
 
-#: What a CSV file usually writes for a missing value. A category may well be called "None": it is not in here.
-MISSING = ("", "?", "NA", "N/A", "NaN", "nan")
-
-_CSV, _PARQUET = ".csv", ".parquet"
+_DELIMITED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+_PARQUET = ".parquet"
 
 
 def read(
     folder: Path,
     *,
-    files: Sequence[str],
+    files: str | Sequence[str],
     checksums: Mapping[str, str] | None = None,
-    missing: Sequence[str] = MISSING,
+    missing: Value | Sequence[Value] = MISSING,
+    missing_category: str | None = None,
+    separator: str | None = None,
+    decimal: str = ".",
+    thousands: str | None = None,
+    encoding: str = "utf-8",
+    limits: Limits = LIMITS,
+    left_out: list[pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Read the complete rows of `files`, one below the other, in the order given.
 
     Args:
         folder: holds the files.
-        files: names relative to `folder`, ending in `.csv` (with a header line) or `.parquet`.
+        files: names relative to `folder`, ending in `.csv`, `.tsv` (with a header line; also packed, `.gz`) or
+            `.parquet`.
         checksums: file name → SHA-256; None, or a file left out, asks only that it exists.
-        missing: the texts that stand for a missing value, beside the empty values of Parquet.
+        missing: the values that stand for a missing one, beside the empty values of Parquet.
+        missing_category: the category that a missing value becomes where a column's others are texts; None leaves such
+            rows out.
+        separator: between the fields of a line; None finds it.
+        decimal: the sign before decimals.
+        thousands: the sign between groups of three digits.
+        encoding: of the text.
+        limits: bounds files, columns, and what compressed files unpack to.
+        left_out: gets the rows that are not complete, if it is given.
 
     Returns:
         One row per sample, the files' columns in the first file's order, index 0 to N−1.
 
     Raises:
         InputError: no file is named, one is missing, altered, unreadable or of another kind, the columns of two files
-            differ, or no row is complete.
+            differ in name or kind, or no row is complete.
     """
-    if not files:
+    names = [files] if isinstance(files, str) else list(files)
+    markers = [name_of(value) for value in ([missing] if isinstance(missing, Value) else missing)]
+    notation = Notation(separator=separator, decimal=decimal, thousands=thousands, encoding=encoding)
+    if not names:
         raise InputError("files: found none, expected the name of at least one CSV or Parquet file")
-    verify(folder, {**dict.fromkeys(files), **(checksums or {})})
-    tables = [_read_file(folder / name, missing) for name in files]
-    first, *others = tables
-    for name, other in zip(files[1:], others, strict=True):
-        _require_same_columns(first, other, str(folder / files[0]), str(folder / name))
-    return complete_rows(pd.concat(tables, ignore_index=True), ", ".join(str(folder / name) for name in files))
+    verify(folder, {**dict.fromkeys(names), **(checksums or {})})
+    tables = {str(folder / name): _read_file(folder / name, markers, notation, limits) for name in names}
+    (first_name, first), *others = tables.items()
+    for name, other in others:
+        _require_same_columns(first, other, first_name, name)
+    for column in first.columns:
+        _require_same_kind(column, {name: table[column] for name, table in tables.items()}, notation)
+    rows = pd.concat(_alike(list(tables.values())), ignore_index=True)
+    if missing_category is not None:
+        rows = _with_category(rows, missing_category)
+    return complete_rows(rows, shorten(", ".join(tables), 300), left_out)
 
 
-def _read_file(path: Path, missing: Sequence[str]) -> pd.DataFrame:
-    suffix = path.suffix.lower()
-    if suffix == _CSV:
-        return read_delimited(path, header(path), missing=missing, has_header=True)
-    if suffix != _PARQUET:
-        raise InputError(f"{path}: a file ending in {suffix!r} cannot be read, expected {_CSV} or {_PARQUET}")
-    try:
-        table = pd.read_parquet(path)
-    except (ArrowException, OSError) as error:
-        raise InputError(f"{path}: cannot be read ({error}), expected a complete Parquet file") from error
-    texts = table.select_dtypes(["object", "str", "category"]).columns
-    return table.assign(**{str(name): table[name].mask(table[name].isin(list(missing))) for name in texts})
+def _read_file(path: Path, missing: Sequence[str], notation: Notation, limits: Limits) -> pd.DataFrame:
+    name = path.name.lower()
+    if name.endswith(_DELIMITED):
+        return read_delimited(path, missing=missing, notation=notation, limits=limits)
+    if not name.endswith(_PARQUET):
+        raise InputError(
+            f"{path}: a file ending in {quoted(path.suffix)} cannot be read, expected {', '.join(_DELIMITED)} or "
+            f"{_PARQUET}"
+        )
+    require_size(path, limits)
+    table = read_parquet(path, limits)
+    return table.apply(lambda column: _without(column, missing))
+
+
+def _without(column: pd.Series, missing: Sequence[str]) -> pd.Series:
+    """Return a column whose values that stand for missing ones are missing."""
+    if types.is_bool_dtype(column) or not (types.is_numeric_dtype(column) or _holds_texts(column)):
+        return column
+    markers: list[object] = list(missing)
+    if types.is_numeric_dtype(column):
+        markers = list(pd.to_numeric(pd.Series(missing, dtype="str"), errors="coerce").dropna())
+    return column.mask(column.isin(markers))
+
+
+def _holds_texts(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.StringDtype | pd.CategoricalDtype) or (
+        column.dtype == object and types.infer_dtype(column, skipna=True) == "string"
+    )
+
+
+def _with_category(rows: pd.DataFrame, category: str) -> pd.DataFrame:
+    filled = {}
+    for name in rows.columns[rows.isna().any()]:
+        column = rows[name]
+        if not _holds_texts(column):
+            continue
+        if category in distinct(column):
+            raise InputError(
+                f"missing_category: {quoted(category)} is a value of column {quoted(name)}, expected a new one"
+            )
+        filled[name] = column.astype("str").fillna(category)
+    return rows.assign(**filled)
+
+
+def _alike(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Return tables whose columns have one kind: one that is texts in any of them is texts in all."""
+    mixed = [
+        name
+        for name in tables[0].columns
+        if any(_holds_texts(table[name]) for table in tables) and not all(_holds_texts(table[name]) for table in tables)
+    ]
+    return [
+        table.assign(**{name: table[name].map(name_of, na_action="ignore").astype("str") for name in mixed})
+        for table in tables
+    ]
+
+
+def _require_same_kind(name: str, columns: Mapping[str, pd.Series], notation: Notation) -> None:
+    """Raise InputError if a column is numbers in one file, and in another one numbers with a few texts among them."""
+    numeric = [file for file, column in columns.items() if types.is_numeric_dtype(column)]
+    for file, column in columns.items():
+        if not numeric or not _holds_texts(column):
+            continue
+        texts = column.dropna().astype("str")
+        numbers = are_numbers(texts, decimal=notation.decimal, thousands=notation.thousands)
+        if len(texts) and numbers.mean() >= MOST and not numbers.all():
+            others = texts[~numbers].value_counts()
+            raise InputError(
+                f"{file}: column {quoted(name)} has {quoted(others.index[0])} in {others.iloc[0]:,} rows, expected "
+                f"numbers as in {numeric[0]} (name it in the reader's option missing, if it stands for a missing value)"
+            )
 
 
 def _require_same_columns(first: pd.DataFrame, other: pd.DataFrame, first_name: str, other_name: str) -> None:
     for column in first.columns.difference(other.columns, sort=False):
         raise InputError(
-            f"{other_name}: column {column!r} of {first_name} is not there{suggest(column, other.columns)}, "
+            f"{other_name}: column {quoted(column)} of {first_name} is not there{suggest(column, other.columns)}, "
             "expected the same columns in every file"
         )
     for column in other.columns.difference(first.columns, sort=False):
         raise InputError(
-            f"{other_name}: column {column!r} is not in {first_name}{suggest(column, first.columns)}, "
+            f"{other_name}: column {quoted(column)} is not in {first_name}{suggest(column, first.columns)}, "
             "expected the same columns in every file"
         )

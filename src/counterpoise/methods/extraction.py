@@ -55,13 +55,16 @@ class Decoded(Protocol):
 class Images(Protocol):
     """Images on disk, decoded when asked for (`counterpoise.data.ImageFiles`).
 
-    `names` are paths relative to `folder`. Images come as they are: the backbone's preprocessing is applied here.
+    `names` are paths relative to `folder`; `decoding` says by which rules files become pixels. Images come as they are:
+    the backbone's preprocessing is applied here.
     """
 
     folder: Path
 
     @property
     def names(self) -> Iterable[str]: ...
+    @property
+    def decoding(self) -> str: ...
     def __len__(self) -> int: ...
     def __getitem__(self, row: int, /) -> Decoded: ...
 
@@ -92,6 +95,7 @@ def extract_features(
     workers: int | None = None,
     backend: str = "processes",
     address: str | None = None,
+    verify: bool = False,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> FeatureFile:
     """Return the features of all images, [N, d], from the cache if nothing that shapes them has changed.
@@ -106,6 +110,7 @@ def extract_features(
         device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
         workers: processes, on the CPU for whole shards, for a GPU to decode; by default one per core.
         backend, address: see `counterpoise.nn.compute.replicate`; on a cluster each worker needs to reach the files.
+        verify: read all images to see whether they are those of the cache, not only those whose size or time changed.
         on_progress: called at the start and after each finished shard.
 
     Raises:
@@ -123,6 +128,7 @@ def extract_features(
         batch_size=batch_size,
         shard_size=shard_size,
         cache=cache,
+        verify=verify,
     )
     folder = cache / digest
     if found := find_features(folder):
@@ -148,19 +154,20 @@ def features_digest(
     batch_size: int,
     shard_size: int,
     cache: Path,
+    verify: bool = False,
 ) -> str:
     """Return the SHA-256 under which features are kept.
 
-    It covers names, order, sizes and bytes of the images, the backbone's weights and preprocessing, the precision
-    (`float32` or `bfloat16`), and what decides the last bits: the type of device (`cpu` or `cuda`) and how rows are cut
-    into shards and batches, since kernels add up in another order for a batch of another size. Thus the same settings
-    give the same features whatever was computed before. Libraries and the model of the processor are not in it: a cache
-    belongs to one machine.
+    It covers names, order, sizes and bytes of the images, how they are decoded, the backbone's weights and
+    preprocessing, the precision (`float32` or `bfloat16`), and what decides the last bits: the type of device (`cpu` or
+    `cuda`) and how rows are cut into shards and batches, since kernels add up in another order for a batch of another
+    size. Thus the same settings give the same features whatever was computed before. Libraries and the model of the
+    processor are not in it: a cache belongs to one machine.
 
-    `cache` remembers the digests of files that were read.
+    `cache` remembers the digests of files that were read; `verify` reads them all the same.
     """
-    contents = contents_digest(dataset.folder, dataset.names, cache)
-    parts = (contents, backbone.digest, precision, device, str(batch_size), str(shard_size))
+    contents = contents_digest(dataset.folder, dataset.names, cache, verify=verify)
+    parts = (contents, dataset.decoding, backbone.digest, precision, device, str(batch_size), str(shard_size))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -3,11 +3,17 @@
 <cache>/<digest>/shard-00012.safetensors   rows 12 * shard_size and following, until all are there
 <cache>/<digest>/features.npy              [N, d] float32
 <cache>/<digest>/features.json             what they are; written last, so that its presence means complete
+
+Shards and the array carry a SHA-256 of all that they say, which is checked when they are read: what a disk, a copy or
+a hand has changed is computed again.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -28,6 +34,8 @@ from counterpoise.errors import InputError
 _ARRAY = "features.npy"
 _HEADER = "features.json"
 _SHARD = "counterpoise"  # key of the shard's metadata
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,31 +110,60 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
 
 def save_shard(path: Path, shard: Shard) -> None:
     """Write a finished shard."""
-    header = json.dumps({"start": shard.start, "bad": shard.bad})
-    tensors = {"features": shard.features.contiguous()}
-    write_aside(path, lambda aside: save_file(tensors, aside, metadata={_SHARD: header}))
+    features = shard.features.contiguous()
+    header = json.dumps({"start": shard.start, "bad": shard.bad, "sha256": _shard_digest(path, shard)})
+    write_aside(path, lambda aside: save_file({"features": features}, aside, metadata={_SHARD: header}))
 
 
 def load_shard(path: Path, rows: range, d: int) -> Shard | None:
-    """Read a shard; None if it is absent, damaged, or of other rows than `rows`."""
+    """Read a shard; None if it is absent, damaged, or not the one of `rows` under this path."""
+    if not path.exists():
+        return None
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_SHARD])
             shard = Shard(header["start"], file.get_tensor("features"), header["bad"])
-    except (OSError, SafetensorError, KeyError, ValueError):
+        intact = header["sha256"] == _shard_digest(path, shard)
+    except Exception:  # whatever stands in a damaged file
+        intact = False
+    if not intact or shard.start != rows.start or shard.features.shape != (len(rows), d):
+        _log.warning("%s: damaged or of other rows, computed again", path)
         return None
-    complete = shard.start == rows.start and shard.features.shape == (len(rows), d)
-    return shard if complete else None
+    return shard
+
+
+def _shard_digest(path: Path, shard: Shard) -> str:
+    """Return the SHA-256 of a shard's place and of all that it says."""
+    values = shard.features.contiguous()
+    digest = hashlib.sha256(values.numpy().tobytes())
+    described = [path.parent.name, path.name, shard.start, shard.bad, str(values.dtype), list(values.shape)]
+    digest.update(json.dumps(described, sort_keys=True).encode())
+    return digest.hexdigest()
 
 
 def find_features(folder: Path) -> FeatureFile | None:
-    """Return the finished features in `folder`, if they are there."""
+    """Return the finished features in `folder`, if they are there and undamaged."""
+    if not (folder / _HEADER).exists():
+        return None
     try:
         header = json.loads((folder / _HEADER).read_text(encoding="utf-8"))
+        sha256 = header.pop("sha256")
         found = FeatureFile(path=folder / _ARRAY, **header)
-        return found if found.array().shape == (found.rows, found.d) else None
-    except (OSError, ValueError, TypeError):
+        with found.path.open("rb") as file:
+            intact = _file_digest(hashlib.file_digest(file, "sha256"), header) == sha256
+        intact = intact and found.digest == folder.name and found.array().shape == (found.rows, found.d)
+    except Exception:  # whatever stands in a damaged file
+        intact = False
+    if not intact:
+        _log.warning("%s: damaged, computed again", folder / _ARRAY)
         return None
+    return found
+
+
+def _file_digest(array: hashlib._Hash, header: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the array's file, which `array` has read, and of the header beside it."""
+    array.update(json.dumps(header, sort_keys=True).encode())
+    return array.hexdigest()
 
 
 def join_shards(
@@ -160,20 +197,27 @@ def _joined(
     """Write the array, and then its header."""
     bad: dict[str, str] = {}
     rows = sum(map(len, shards.values()))
+    array = hashlib.sha256()
 
     def write(aside: Path) -> None:
         with aside.open("wb") as file:
             dtype = np.lib.format.dtype_to_descr(np.dtype(np.float32))
-            np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": (rows, d)})
+            start = io.BytesIO()
+            np.lib.format.write_array_header_1_0(start, {"descr": dtype, "fortran_order": False, "shape": (rows, d)})
+            array.update(start.getvalue())
+            file.write(start.getvalue())
             for path, span in shards.items():
                 shard = load_shard(path, span, d)
                 if shard is None:
                     raise _ShardGoneError(path)
                 bad.update(shard.bad)
-                file.write(shard.features.numpy().tobytes())
+                content = shard.features.numpy().tobytes()
+                array.update(content)
+                file.write(content)
 
     write_aside(folder / _ARRAY, write)
     joined = FeatureFile(folder / _ARRAY, digest, rows, d, backbone, precision, bad)
-    text = json.dumps({key: value for key, value in asdict(joined).items() if key != "path"}, indent=1)
+    header = {key: value for key, value in asdict(joined).items() if key != "path"}
+    text = json.dumps({**header, "sha256": _file_digest(array, header)}, indent=1)
     write_aside(folder / _HEADER, lambda aside: aside.write_text(text, encoding="utf-8"))
     return joined

@@ -7,6 +7,8 @@ long trainings have in common is here.
 from __future__ import annotations
 
 import hashlib
+import io
+import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +20,16 @@ import torch
 from jaxtyping import Bool, Float64, Int, Int64, Shaped
 from torch import Tensor
 
+from counterpoise.errors import InputError
 from counterpoise.nn.memory import keep_freed_memory
 from counterpoise.nn.networks import State, keep
+from counterpoise.nn.pickles import load_pickle
 from counterpoise.nn.threads import threads_for
 from counterpoise.nn.training import Examples, shuffled
+
+_SEAL = "sha256"
+
+_log = logging.getLogger(__name__)
 
 Figures = Mapping[str, Shaped[Tensor, "R"]]
 """What is known of each replicate after an epoch, by name."""
@@ -78,15 +86,36 @@ class Resumable:
     path: Path
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write whole or not at all."""
+        """Write whole or not at all, with the digest of what is written at the end."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         torch.save(dict(state), aside)
+        with aside.open("rb+") as file:
+            seal = hashlib.file_digest(file, _SEAL).digest()  # leaves the file at its end
+            file.write(seal)
         aside.replace(self.path)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the last state, None if there is none."""
-        return torch.load(self.path, weights_only=True) if self.path.is_file() else None
+        """Return the last state, None if there is none.
+
+        One that is damaged, or was written by a version of before, is as good as none: a line in the log says so.
+        """
+        if not self.path.is_file():
+            return None
+        try:
+            state = self._sealed()
+        except (InputError, OSError) as error:
+            _log.warning("%s; the state is discarded, the training starts anew", error)
+            return None
+        return state
+
+    def _sealed(self) -> dict[str, Any]:
+        content = self.path.read_bytes()
+        size = hashlib.new(_SEAL).digest_size
+        if hashlib.new(_SEAL, content[:-size]).digest() != content[-size:]:
+            raise InputError(f"{self.path}: its checksum differs, expected the state of a training as it was written")
+        state: dict[str, Any] = load_pickle(io.BytesIO(content[:-size]), str(self.path))
+        return state
 
 
 def digest(*parts: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.hub import download_url_to_file, get_dir
 
-from counterpoise.errors import InputError
+from counterpoise.errors import InputError, quoted, reason
+from counterpoise.nn.pickles import load_pickle
 
 SAFETENSORS = ".safetensors"
 PICKLES = (".pth", ".pt")
@@ -39,16 +39,12 @@ def read_state(path: Path) -> State:
         raise InputError(
             f"{path}: no such file, expected weights (a {SAFETENSORS} file or a state dict in a .pth file)"
         )
+    if path.suffix != SAFETENSORS:
+        return _checked_state(path, load_pickle(path, str(path)))
     try:
-        state = load_file(path) if path.suffix == SAFETENSORS else torch.load(path, "cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{path}: is damaged, or a pickle that would run code when loaded, expected a state dict of tensors alone "
-            "(save model.state_dict(), or use safetensors)"
-        ) from None
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as weights ({_first_line(error)}), expected a state dict") from None
-    return _checked_state(path, state)
+        return _checked_state(path, load_file(path))
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as weights ({reason(error)}), expected a state dict") from None
 
 
 def published_state(url: str, *, wanted: str, download: bool) -> State:
@@ -77,7 +73,7 @@ def _download(url: str, path: Path, wanted: str) -> None:
         download_url_to_file(url, str(path), hash_prefix=published_hash.group(1), progress=False)
     except (OSError, RuntimeError) as error:
         raise InputError(
-            f"{wanted}: cannot be fetched from {url} ({_first_line(error)}), expected a connection, or `weights` "
+            f"{wanted}: cannot be fetched from {url} ({reason(error)}), expected a connection, or `weights` "
             "naming a local file"
         ) from None
 
@@ -124,7 +120,7 @@ def _checked_state(path: Path, state: Any) -> State:
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise InputError(
-                f"{path}: entry {name!r} is a {type(value).__name__}, expected a state dict of tensors alone"
+                f"{path}: entry {quoted(name)} is a {type(value).__name__}, expected a state dict of tensors alone"
             )
     return dict(state)
 
@@ -132,7 +128,3 @@ def _checked_state(path: Path, state: Any) -> State:
 def _modern(name: str) -> str:
     """Rename DenseNet's tensors as published (`norm.1`, no attribute of a module today) to what they are now."""
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

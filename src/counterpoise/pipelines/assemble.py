@@ -41,7 +41,7 @@ PLURALS = {"variants": "variants", "evidence": "evidence", "penalty": "penalties
 OF_THE_EXPERIMENT = frozenset({"samples", "splits", "data_summary"})
 """Artifacts that the parts of an experiment share, unless they have data sets of their own."""
 
-OF_THE_DATASET = frozenset({"raw", "table"})
+OF_THE_DATASET = frozenset({"raw", "table", "left_out"})
 """Artifacts that experiments on the same data share."""
 
 

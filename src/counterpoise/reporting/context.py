@@ -46,6 +46,7 @@ class ReportContext:
         claims: `claims.evaluate`; `claim_specs` are the mappings it was given, in the same order.
         figures: name → figure; the names become anchors and files, the figures' titles become headings.
         splits: frame with `split, group, label, rows`; `group` and `label` are codes into `group_names`, `class_names`.
+        left_out: rows that miss a value and are not used: `rows`, `of`, further counts, and a `sentence` that says so.
         settings: parameters of the run, nested or flat.
         noise_floor: variant → metric → what a perfectly fair model with the same cell counts would measure.
         group_rates: `tables.group_rates`, or None where there are no predictions to count.
@@ -74,6 +75,7 @@ class ReportContext:
     sensitive: str
     target: str
     notes: Sequence[str] = ()
+    left_out: Mapping[str, Any] = field(default_factory=dict)
     group_rates: pd.DataFrame | None = field(default=None)
     tables: Sequence[Table] = ()
     examples: Mapping[str, Any] = field(default_factory=dict)

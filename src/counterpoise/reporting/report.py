@@ -161,6 +161,7 @@ def _content(context: ReportContext) -> dict[str, Any]:
             "group_rates": [] if rates is None else rates.to_dict("records"),
             **({"examples": gallery.without_pixels(context.examples)} if context.examples else {}),
             "splits": context.splits.to_dict("records"),
+            "left_out": context.left_out,
             "settings": context.settings,
             "figures": list(context.figures),
             "tables": [asdict(table) for table in context.tables],

@@ -11,17 +11,30 @@ import pandas as pd
 import torch
 from jaxtyping import UInt8
 
-from counterpoise.data import SPLITS, UNUSED, UNUSED_NAME, encode, read
+from counterpoise.data import IMAGES, SPLITS, UNUSED, UNUSED_NAME, Limits, encode, read
 from counterpoise.data.encode import IMAGE, OFFICIAL_PART
 from counterpoise.params import AlignedSplit, Dataset, DomainSplit, Seeds
+from counterpoise.pipelines.data_split.left_out import count_left_out, describe_left_out, warn_about_left_out
 from counterpoise.pipelines.data_split.schemes import associations, draw, warn_about_association
 from counterpoise.storage import Checkpoint, as_header
 
 
-def read_table(raw: Path, dataset: Dataset) -> pd.DataFrame:
-    """Read the raw files: one row per complete sample, columns as the source names them."""
-    given = {"checksums": dataset.checksums} if dataset.checksums else {}
-    return read(dataset.reader, raw, **given, **dataset.options)
+def read_table(raw: Path, dataset: Dataset) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read the raw files.
+
+    Returns:
+        One row per complete sample, columns as the source names them; and how many rows were left out because they miss
+        a value (see `count_left_out`).
+    """
+    incomplete: list[pd.DataFrame] = []
+    checksums: dict[str, Any] = {"checksums": dataset.checksums} if dataset.checksums else {}
+    options = checksums | dataset.options
+    table = read(dataset.reader, raw, limits=_limits(dataset), left_out=incomplete, **options)
+    return table, count_left_out(incomplete, dataset)
+
+
+def _limits(dataset: Dataset) -> Limits:
+    return Limits(**dataset.limits.model_dump())
 
 
 def encode_samples(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
@@ -32,9 +45,15 @@ def encode_samples(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
         label=dataset.label,
         positive=dataset.positive,
         classes=dataset.classes if dataset.positive is None else None,
+        class_names=dataset.classes,
         sensitive=dataset.sensitive,
         groups=dataset.groups,
+        bands=dataset.bands,
         drop=dataset.drop,
+        categories=dataset.categories,
+        dates=dataset.dates,
+        limits=_limits(dataset),
+        images=dataset.reader in IMAGES,
         keep_sensitive=dataset.keep_sensitive,
         keep=[OFFICIAL_PART] if isinstance(dataset.split, DomainSplit | AlignedSplit) else [],
         further=dataset.further_sensitive,
@@ -59,10 +78,16 @@ def _parts(splits: UInt8[np.ndarray, "R N"]) -> list[str]:
     return [*SPLITS, *([UNUSED_NAME] if (splits == UNUSED).any() else [])]
 
 
-def describe_data(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset) -> dict[str, Any]:
-    """Return what reports and tracking say about the data: a digest, the rows per part, group and class, and how much
-    class and group say about each other in each part.
+def describe_data(
+    samples: pd.DataFrame, splits: Checkpoint, left_out: dict[str, Any], dataset: Dataset
+) -> dict[str, Any]:
+    """Return what reports and tracking say about the data: a digest, the rows per part, group and class, how many rows
+    of each were left out, and how much class and group say about each other in each part.
+
+    Warns if rows that were left out have changed the shares of the groups, or are most of all rows.
     """
+    described = describe_left_out(left_out, samples, dataset)
+    warn_about_left_out(described, dataset)
     codes = splits.tensors["splits"][:1].numpy()  # cell counts are the same in every replicate
     parts = _parts(codes)
     cells = samples[["y", "s"]].assign(split=np.array(parts)[codes[0]])
@@ -80,5 +105,6 @@ def describe_data(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset) -
             for group in range(len(dataset.groups))
             for label in range(len(dataset.classes))
         ],
+        "left_out": described,
         "associations": associations(samples, codes[0], dataset),
     }

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Int64, Shaped, UInt8
 
 from counterpoise.data import SPLITS, draw_splits
 from counterpoise.data.aligned import Alignment, draw_aligned_splits
 from counterpoise.data.balanced import draw_balanced_splits
 from counterpoise.data.domains import Skew, draw_domain_splits
 from counterpoise.data.encode import CLASS, GROUP, IMAGE, OFFICIAL_PART
+from counterpoise.errors import InputError, quoted
 from counterpoise.fairness import association
 from counterpoise.params import AlignedSplit, BalancedSplit, Dataset, DomainSplit, Split
 
@@ -61,13 +63,33 @@ def _sensitive(samples: pd.DataFrame, dataset: Dataset) -> dict[str, Shaped[np.n
 
 
 def _stratified(samples: pd.DataFrame, dataset: Dataset, split: Split, seeds: Sequence[int]) -> Codes:
-    return draw_splits(
+    s = samples[GROUP].to_numpy()
+    splits = draw_splits(
         samples[CLASS].to_numpy(),
-        samples[GROUP].to_numpy(),
+        s,
         fractions=dict(split.fractions.items()),
         task=dict(split.task.items()),
         seeds=seeds,
     )
+    _require_groups_in_task(splits[0], s, dataset)
+    return splits
+
+
+def _require_groups_in_task(codes: UInt8[np.ndarray, "N"], s: Int64[np.ndarray, "N"], dataset: Dataset) -> None:
+    """Raise InputError if a group has no row to train on, to choose on or to test on: nothing can be said of it.
+
+    One replicate is enough to look at: all have the same counts.
+    """
+    task = range(1, len(SPLITS))
+    smallest = min((codes == part).sum() for part in task)
+    for group, name in enumerate(dataset.group_names):
+        if absent := [SPLITS[part] for part in task if not (codes[s == group] == part).any()]:
+            enough = math.ceil(len(s) / smallest)
+            raise InputError(
+                f"{dataset.title}: the group {quoted(name)} has {(s == group).sum():,} rows, none of them in the part "
+                f"{' or '.join(absent)}, expected at least one in train, validation and test, for which {enough:,} "
+                "rows of one class suffice (or take it together with another group)"
+            )
 
 
 def _domains(samples: pd.DataFrame, dataset: Dataset, split: DomainSplit, seeds: Sequence[int]) -> Codes:

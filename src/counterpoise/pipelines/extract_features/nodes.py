@@ -36,7 +36,7 @@ def extract(
     network = load_backbone(
         backbone.name, weights=backbone.weights, size=backbone.image_size, download=backbone.download
     )
-    images = ImageFiles(raw, present[IMAGE])
+    images = ImageFiles(raw, present[IMAGE], max_pixels=dataset.limits.image_pixels, value_range=dataset.image_range)
     with throughput_progress("features", len(images)) as advance:
         file = extract_features(
             images,
@@ -48,6 +48,7 @@ def extract(
             workers=compute.workers,
             backend=compute.backend,
             address=compute.address,
+            verify=backbone.verify,
             on_progress=advance,
         )
     readable, report = drop_bad(table, {**missing, **file.bad}, dataset.max_bad_fraction)

@@ -15,7 +15,7 @@ def create_pipeline() -> Pipeline:
 
 def read_pipeline() -> Pipeline:
     """Return the part that several backbones share: which images there are."""
-    return Pipeline([Node(read_table, ["raw", "params:dataset"], "table", name="read_table")])
+    return Pipeline([Node(read_table, ["raw", "params:dataset"], ["table", "left_out"], name="read_table")])
 
 
 def extract_pipeline() -> Pipeline:

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from counterpoise.params import Evidence
 from counterpoise.params_altering import ObjectiveSettings
+from counterpoise.pipelines.data_split.left_out import join_left_out
 from counterpoise.reporting import figures_altering
 from counterpoise.reporting.answer_altering import findings
 from counterpoise.reporting.figures import paired_differences
@@ -33,7 +34,8 @@ def join_data(run: dict[str, Any], **summaries: dict[str, Any]) -> dict[str, Any
     first = next(iter(described.values()))
     digest = hashlib.sha256("".join(own["digest"] for own in described.values()).encode()).hexdigest()
     cells = [cell | {"split": f"{name}: {cell['split']}"} for name, own in described.items() for cell in own["cells"]]
-    return first | {"digest": digest, "cells": cells}
+    left_out = join_left_out({name: own["left_out"] for name, own in described.items()})
+    return first | {"digest": digest, "cells": cells, "left_out": left_out}
 
 
 def objectives_of(run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

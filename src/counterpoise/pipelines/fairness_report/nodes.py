@@ -161,7 +161,9 @@ def draw_frontier(
     return (*planes, figures_frontier.hypervolumes(areas))
 
 
-def pick_examples(predictions: pd.DataFrame, samples: pd.DataFrame, raw: Path, report: Report) -> dict[str, Any]:
+def pick_examples(
+    predictions: pd.DataFrame, samples: pd.DataFrame, raw: Path, dataset: Dataset, report: Report
+) -> dict[str, Any]:
     """Return `gallery.examples`, `report.examples` images per cell; an empty mapping where that is 0.
 
     Raises:
@@ -169,7 +171,7 @@ def pick_examples(predictions: pd.DataFrame, samples: pd.DataFrame, raw: Path, r
     """
     if not report.examples:
         return {}
-    images = ImageFiles(raw, samples[IMAGE])
+    images = ImageFiles(raw, samples[IMAGE], max_pixels=dataset.limits.image_pixels, value_range=dataset.image_range)
 
     def load(row: int) -> np.ndarray:
         image = images[row]
@@ -237,6 +239,7 @@ def write_report(
         claim_specs=[claim for claim in _claims(evidence) if (claim["claim"], claim["metric"]) in tested],
         figures={name.removeprefix("figure_"): figure for name, figure in drawn.items()},
         splits=pd.DataFrame(data_summary["cells"]),
+        left_out=data_summary["left_out"],
         settings=run["settings"],
         noise_floor=noise_floors,
         lineage={**run["lineage"], "data_digest": data_summary["digest"]},

@@ -80,7 +80,7 @@ def create_pipeline(
         nodes.append(
             Node(
                 pick_examples,
-                ["predictions", "samples", "raw", "params:report"],
+                ["predictions", "samples", "raw", "params:dataset", "params:report"],
                 "example_images",
                 name="pick_examples",
             )

@@ -29,6 +29,7 @@ def decode_images(
             `image_size`, or the label or group is constant.
     """
     # Imported here: torch and PIL take their time, and every pipeline is assembled at every start.
+    from counterpoise.data import Limits
     from counterpoise.data.images import IMAGE, drop_bad, require_varied
     from counterpoise.data.pixels import gather, open_images, render
     from counterpoise.nn.preprocessing import Preprocessing
@@ -37,7 +38,8 @@ def decode_images(
     size = dataset.image_size
     framed = None if size is None else Preprocessing(size, size, mean=(0.0,) * 3, std=(1.0,) * 3).frame
     names = pd.Index(table[IMAGE].unique())
-    images = open_images(dataset.reader, raw, names, framed)
+    limits = Limits(**dataset.limits.model_dump())
+    images = open_images(dataset.reader, raw, names, framed, limits=limits, value_range=dataset.image_range)
     decoded, bad = gather(_decoded(images, compute), images)
     readable, report = drop_bad(table, bad, dataset.max_bad_fraction)
     pixels = render(dataset.reader, decoded, names.get_indexer(readable[IMAGE]), readable)

@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
     """Return the stage with unbound names."""
     return Pipeline(
         [
-            Node(read_table, ["raw", "params:dataset"], "table", name="read_table"),
+            Node(read_table, ["raw", "params:dataset"], ["table", "left_out"], name="read_table"),
             Node(
                 decode_images,
                 ["raw", "table", "params:dataset", "params:compute"],

@@ -1,0 +1,194 @@
+"""Columns of a table to features: numbers as they are, one feature for each category of anything else.
+
+What would become other numbers than the file holds is refused: numbers and dates that are written in a way that makes
+every one of them a category, types that are neither numbers nor categories, values that float32 cannot keep apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float32
+from pandas.api import types
+
+from counterpoise.data.limits import LIMITS, Limits, require_at_most
+from counterpoise.data.notations import foreign_numbers, looks_like_dates
+from counterpoise.data.values import distinct, name_of
+from counterpoise.errors import InputError, quoted
+
+Feature = Float32[np.ndarray, "N"]
+Dates = Literal["refuse", "days"]
+
+#: More categories than this are names or free text, not categories; one-hot columns would only learn them by heart.
+MAX_CATEGORIES = 1000
+#: The largest error of rounding to float32, in standard deviations of the column: beyond, rows become the same.
+MAX_ROUNDING = 1e-4
+
+_BYTES = np.dtype(np.float32).itemsize
+_NEITHER = {
+    "bytes": "bytes",
+    "date": "dates",
+    "datetime": "dates with times",
+    "decimal": "decimal numbers",
+    "period": "periods",
+    "time": "times of day",
+    "timedelta": "durations",
+    "mixed": "lists, structures or values of several types",
+    "mixed-integer": "texts and numbers",
+}
+"""What pandas calls a column of Python objects, and what a sentence calls it."""
+
+
+def features_of(
+    table: pd.DataFrame,
+    source: str,
+    *,
+    reserved: Collection[str],
+    categories: Collection[str] = (),
+    dates: Dates = "refuse",
+    limits: Limits = LIMITS,
+) -> dict[str, Feature]:
+    """Return the features of a table by name, in the order of its columns; categories are sorted.
+
+    Args:
+        table: the columns that are features, no missing values.
+        source: what to call the table in a sentence.
+        reserved: names that a feature cannot have: a column of that name becomes `<name>_feature`.
+        categories: columns whose values are categories, though they look like numbers or dates.
+        dates: what becomes of columns of dates: refused, or days since 1970-01-01.
+        limits: bounds the number of features, and their memory.
+
+    Raises:
+        InputError: there is no column, or one is constant, missing, infinite or neither numbers nor categories.
+    """
+    if not len(table.columns):
+        raise InputError(
+            f"{source}: no feature column is left, expected at least one beside the label, the groups and 'drop'"
+        )
+    features: dict[str, Feature] = {}
+    for name in table.columns:
+        where = f"{source}: column {quoted(str(name))}"
+        for feature, values in _column(table[name], where, name in categories, dates).items():
+            key = f"{feature}_feature" if feature in reserved else feature
+            if key in features:
+                raise InputError(
+                    f"{source}: column {quoted(key)} occurs twice once categories have columns, expected distinct names"
+                )
+            features[key] = values
+        require_at_most(len(features), limits.columns, f"{source}: with {where} there are", "features", "columns")
+        require_at_most(
+            len(features) * len(table) * _BYTES,
+            limits.unpacked_bytes,
+            f"{source}: up to {where} the features take",
+            "bytes",
+            "unpacked_bytes",
+        )
+    return features
+
+
+def require_complete(column: pd.Series, where: str) -> None:
+    """Raise InputError if a value is missing."""
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise InputError(
+            f"{where} misses {int(missing.sum()):,} values, the first in row {int(missing.argmax())}, "
+            "expected none missing"
+        )
+
+
+def _column(column: pd.Series, where: str, is_category: bool, dates: Dates) -> dict[str, Feature]:
+    """One column of the table as one feature (numbers) or one per category (anything else)."""
+    column = _plain(column, where)
+    if dates == "days" and not is_category:
+        column = _days(column, where)
+    if types.is_numeric_dtype(column) and not is_category:
+        return {str(column.name): _numbers(column, where)}
+    require_complete(column, where)
+    names = column if isinstance(column.dtype, pd.StringDtype) else column.map(name_of)
+    if not is_category:
+        _require_categories(column, where)
+    _require_varied(column, where)
+    values = sorted(distinct(names), key=str)
+    if len(values) > MAX_CATEGORIES:
+        raise InputError(
+            f"{where} has {len(values):,} different values that are not numbers, expected at most "
+            f"{MAX_CATEGORIES:,} categories (leave it out with 'drop')"
+        )
+    return {f"{column.name}={category}": (names == category).to_numpy(dtype=np.float32) for category in values}
+
+
+def _plain(column: pd.Series, where: str) -> pd.Series:
+    """Return a column of numbers, texts, truth values or dates, refuse every other kind."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if types.is_complex_dtype(column) or types.is_timedelta64_dtype(column) or isinstance(column.dtype, pd.PeriodDtype):
+        raise InputError(f"{where} holds {column.dtype}, expected numbers or categories (leave it out with 'drop')")
+    if column.dtype != object:
+        return column
+    kind = types.infer_dtype(column, skipna=True)
+    if kind in {"date", "datetime"}:
+        return pd.to_datetime(column)
+    if kind in _NEITHER:
+        raise InputError(f"{where} holds {_NEITHER[kind]}, expected numbers or categories (leave it out with 'drop')")
+    return column
+
+
+def _days(column: pd.Series, where: str) -> pd.Series:
+    """Return a column of dates as days since 1970-01-01, UTC; any other as it is."""
+    if not types.is_datetime64_any_dtype(column):
+        if types.is_numeric_dtype(column) or not looks_like_dates(distinct(column)):
+            return column
+        require_complete(column, where)
+        try:
+            column = pd.to_datetime(column.astype("str"), format="ISO8601", utc=True)
+        except ValueError:
+            raise InputError(
+                f"{where} holds dates such as {quoted(column.iloc[0])}, expected all of them as year-month-day "
+                "(2024-12-31) to turn them into days"
+            ) from None
+    utc = pd.to_datetime(column, utc=True)
+    return pd.Series((utc - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1), name=column.name)
+
+
+def _require_categories(column: pd.Series, where: str) -> None:
+    """Raise InputError if what would be categories are dates, or numbers in another notation."""
+    if types.is_datetime64_any_dtype(column) or looks_like_dates(distinct(column)):
+        raise InputError(
+            f"{where} holds dates such as {quoted(str(column.iloc[0]))}, expected numbers or categories (set 'dates: "
+            "days', leave it out with 'drop', or name it in 'categories')"
+        )
+    rows = {name_of(value): int(number) for value, number in column.value_counts().items()}
+    if sentence := foreign_numbers(rows):
+        raise InputError(f"{where} {sentence}")
+
+
+def _require_varied(column: pd.Series, where: str) -> None:
+    values = distinct(column.head(1)) if column.nunique(dropna=False) == 1 else []
+    if values:
+        raise InputError(
+            f"{where} is {quoted(values[0])} in every row, expected different values (leave it out with 'drop')"
+        )
+
+
+def _numbers(column: pd.Series, where: str) -> Feature:
+    exact = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is reported as such
+        values = exact.astype(np.float32)
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise InputError(
+            f"{where} has {int(wrong.sum()):,} values that are missing or infinite, the first ({column.iloc[first]}) "
+            f"in row {first}, expected finite numbers"
+        )
+    _require_varied(column, where)
+    if np.abs(exact - values).max() >= MAX_ROUNDING * exact.std():  # both are 0 where float64 has made all the same
+        raise InputError(
+            f"{where} has {len(np.unique(exact)):,} different numbers between {exact.min():.17g} and "
+            f"{exact.max():.17g}, which single precision keeps apart as {len(np.unique(values)):,}; expected numbers "
+            "that differ more from one another, for their size (subtract the smallest)"
+        )
+    return values

@@ -1,0 +1,141 @@
+"""Texts that are numbers or dates in some notation: as categories, each would be a feature of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from counterpoise.data.values import MISSING
+from counterpoise.errors import quoted
+
+#: A column with more different numbers than this, among at least as many other texts, was meant to be numbers.
+MAX_NUMERIC_CATEGORIES = 10
+MOST = 0.5
+"""The share of different values that decides what a column was meant to be."""
+
+_SAFE_DIGITS = 18  # of a whole number, with its sign: it fits into 64 bits
+NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_SPACES = "\u0020\u00a0\u202f\u2009"
+#: Notation → its pattern, and what to set. Where several fit, the first counts.
+_NOTATIONS: dict[str, tuple[str, str]] = {
+    "numbers in full": (NUMBER, ""),
+    "numbers with ',' before groups of three digits or decimals": (
+        r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+",
+        "set the reader's option thousands: ',' or decimal: ','",
+    ),
+    "numbers with ',' between thousands": (
+        r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]+",
+        "set the reader's option thousands: ','",
+    ),
+    "numbers with a decimal ','": (
+        rf"[+-]?(?:[0-9]+|[0-9]{{1,3}}(?:[.'’{_SPACES}][0-9]{{3}})+),[0-9]+(?:[eE][+-]?[0-9]+)?",
+        "set the reader's options decimal: ',' and, if need be, thousands",
+    ),
+    "numbers with signs between thousands": (
+        rf"[+-]?[0-9]{{1,3}}(?:([.'’_{_SPACES}])[0-9]{{3}})(?:\1[0-9]{{3}})*(?:[.,][0-9]+)?",
+        "set the reader's option thousands",
+    ),
+    "numbers with a unit": (
+        rf"(?:[$€£¥]\s?{NUMBER}|{NUMBER}\s?[%‰$€£¥])",
+        "write the numbers alone",
+    ),
+}
+_PATTERNS = {name: re.compile(pattern) for name, (pattern, _) in _NOTATIONS.items()}
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DATE = re.compile(
+    r"(?:[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}([-/.])[0-9]{1,2}\1[0-9]{2,4}"
+    rf"|[0-9]{{1,2}}\.?[ -]{_MONTH}[ ,-]+[0-9]{{2,4}}|{_MONTH} [0-9]{{1,2}},? [0-9]{{2,4}}"
+    r"|[0-9]{1,2}:[0-9]{2}(?::[0-9.]+)?|[0-9]{4}-[0-9]{2})"
+    r"(?:[T ,]+[0-9]{1,2}:[0-9]{2}.*)?",
+    re.IGNORECASE,
+)
+
+
+def are_numbers(texts: pd.Series, *, decimal: str = ".", thousands: str | None = None) -> pd.Series:
+    """Tell which texts, none of them missing, are numbers with these signs, infinity among them."""
+    groups = rf"|[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+" if thousands else ""
+    point = re.escape(decimal)
+    number = rf"[+-]?(?:(?:[0-9]+{groups})(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    return texts.str.strip().str.fullmatch(rf"(?:{number}|[+-]?(?i:inf(?:inity)?))").astype("bool")
+
+
+def as_numbers(column: pd.Series, *, decimal: str = ".", thousands: str | None = None) -> pd.Series:
+    """Return a column of texts as int64 or float64 if every one that is not missing is a number, else as it is.
+
+    Whole numbers beyond 64 bits stay texts. Where values are missing, whole numbers are Int64.
+    """
+    texts = column.dropna()
+    if not are_numbers(texts, decimal=decimal, thousands=thousands).all():
+        return column
+    texts = texts.str.strip()
+    if thousands:
+        texts = texts.str.replace(thousands, "", regex=False)
+    if decimal != ".":
+        texts = texts.str.replace(decimal, ".", regex=False)
+    if not texts.str.fullmatch(r"[+-]?[0-9]+").all():
+        return pd.to_numeric(texts).astype("float64").reindex(column.index)
+    if (texts.str.len() > _SAFE_DIGITS).any():
+        if not all(map(_fits, texts)):
+            return column
+        whole = texts.map(int).astype("int64")
+    else:
+        whole = pd.to_numeric(texts).astype("int64")
+    return whole if len(whole) == len(column) else whole.astype("Int64").reindex(column.index)
+
+
+def _fits(text: str) -> bool:
+    """Whether a whole number fits into 64 bits; a text of thousands of digits is not even converted."""
+    digits = text.lstrip("+-").lstrip("0")
+    return len(digits) <= _SAFE_DIGITS + 1 and -(2**63) <= int(f"{'-' * text.startswith('-')}{digits or '0'}") < 2**63
+
+
+def looks_like_dates(values: Sequence[object]) -> bool:
+    """Whether most of these different values are dates or times of day, and more than a few."""
+    return _are_most([_DATE.fullmatch(value.strip()) for value in values if isinstance(value, str)], len(values))
+
+
+def foreign_numbers(rows: Mapping[str, int]) -> str | None:
+    """Return what a sentence says of a column whose different texts are mostly numbers, or None.
+
+    Args:
+        rows: text → how many rows have it.
+    """
+    notation = {value: _notation(value.strip()) for value in rows}
+    numbers = [value for value, name in notation.items() if name]
+    if not _are_most(numbers, len(rows)):
+        return None
+    plain = "numbers in full"
+    foreign = [value for value in numbers if notation[value] != plain]
+    others = [value for value, name in notation.items() if name is None]
+    if foreign:
+        name = str(notation[foreign[0]])
+        found, advice = f"holds {name} such as {quoted(foreign[0])}", _NOTATIONS[name][1]
+    elif others:
+        found, advice = "holds numbers", ""
+    else:
+        longest = max(numbers, key=len)
+        beyond = " (beyond 64 bits)" if _INTEGER.fullmatch(longest) and not _fits(longest) else ""
+        return (
+            f"holds numbers as texts, such as {quoted(longest)}{beyond}, expected numbers or categories (leave it out "
+            "with 'drop', or name it in 'categories')"
+        )
+    if others:
+        most = max(others, key=rows.__getitem__)
+        found += f", and {quoted(most)} in {rows[most]:,} rows"
+        marker = f"name {quoted(most)} in the reader's option missing" + (
+            f", beside {', '.join(map(repr, MISSING[1:4]))}" if most not in MISSING else ""
+        )
+        advice = f"{advice}; {marker}" if advice else marker
+    return f"{found}, expected numbers as in 1016.95 ({advice}; or name the column in 'categories')"
+
+
+def _notation(text: str) -> str | None:
+    return next((name for name, pattern in _PATTERNS.items() if pattern.fullmatch(text)), None)
+
+
+def _are_most(matches: Sequence[object], values: int) -> bool:
+    number = sum(match is not None for match in matches)
+    return number > MAX_NUMERIC_CATEGORIES and number >= MOST * values

@@ -1,0 +1,132 @@
+"""Rows that miss a value are not used: how many they are in each group and class, and whether that changes the data."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from counterpoise.data.encode import CLASS, GROUP, class_codes, group_codes
+from counterpoise.params import Dataset
+
+MOST_SHIFT = 0.05
+"""How far the share of a group among the rows may change by leaving out before a run warns."""
+MOST_LEFT_OUT = 0.5
+"""The share of all rows that may be left out before a run warns."""
+_SHOWN = 5  # columns that a sentence names
+
+
+def count_left_out(incomplete: Sequence[pd.DataFrame], dataset: Dataset) -> dict[str, Any]:
+    """Return how many rows were left out: in all, by the columns that miss a value, by group and class.
+
+    Args:
+        incomplete: the rows, columns as the source names them.
+        dataset: says what group and class they are of.
+
+    Returns:
+        `rows`; `columns`, name → rows in which it is missing; `cells`, a list of `group, label, rows`, where a group or
+        label that is missing, or none of the data set's, is null.
+    """
+    rows = pd.concat(incomplete, ignore_index=True) if incomplete else pd.DataFrame()
+    if rows.empty or dataset.label not in rows or dataset.sensitive not in rows:
+        return {"rows": len(rows), "columns": _missing(rows), "cells": []}
+    codes = pd.DataFrame(
+        {
+            "group": group_codes(rows[dataset.sensitive], dataset.groups, dataset.bands),
+            "label": class_codes(rows[dataset.label], dataset.positive, dataset.classes),
+        }
+    )
+    counts = codes.value_counts(sort=False).sort_index()
+    cells = [
+        {"group": None if group < 0 else group, "label": None if label < 0 else label, "rows": int(count)}
+        for (group, label), count in zip(counts.index.tolist(), counts, strict=True)
+    ]
+    return {"rows": len(rows), "columns": _missing(rows), "cells": cells}
+
+
+def describe_left_out(left_out: dict[str, Any], samples: pd.DataFrame, dataset: Dataset) -> dict[str, Any]:
+    """Return the counts beside those of the rows that are used, group by group and class by class.
+
+    Returns:
+        `rows`; `of`, all rows of the source; `columns`; `cells`, a list of `group, label, rows, of`; and the same as a
+        `sentence`, which is empty if no row was left out.
+    """
+    sizes = samples[[GROUP, CLASS]].value_counts(sort=False)
+    used = {(int(s), int(y)): int(rows) for (s, y), rows in zip(sizes.index.tolist(), sizes, strict=True)}
+    out = {(cell["group"], cell["label"]): cell["rows"] for cell in left_out["cells"]}
+    named = sorted(set(used) | {key for key in out if None not in key})
+    cells = [
+        {"group": key[0], "label": key[1], "rows": out.get(key, 0), "of": out.get(key, 0) + used.get(key, 0)}
+        for key in (*named, *(key for key in out if None in key))
+    ]
+    described = {
+        "rows": left_out["rows"],
+        "of": left_out["rows"] + len(samples),
+        "columns": left_out["columns"],
+        "cells": cells,
+    }
+    return described | {"sentence": _sentence(described, dataset)}
+
+
+def join_left_out(parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return one description for parts that have data of their own."""
+    sentences = [f"{name}: {part['sentence']}" for name, part in parts.items() if part["sentence"]]
+    return {
+        "rows": sum(part["rows"] for part in parts.values()),
+        "of": sum(part["of"] for part in parts.values()),
+        "parts": dict(parts),
+        "sentence": " ".join(sentences),
+    }
+
+
+def warn_about_left_out(described: dict[str, Any], dataset: Dataset) -> None:
+    """Warn if a group's share of the rows is another one without those left out, or if these are most rows."""
+    rows, total = described["rows"], described["of"]
+    shares = [] if not rows else _shares(described, len(dataset.groups))
+    shifted = [
+        f"the group {name!r} is {before:.0%} of all rows and {after:.0%} of those used"
+        for name, (before, after) in zip(dataset.group_names, shares, strict=False)
+        if abs(after - before) > MOST_SHIFT
+    ]
+    if shifted or rows > MOST_LEFT_OUT * total:
+        warnings.warn(
+            f"{dataset.title}: {described['sentence']} {'; '.join(shifted)}{'. ' if shifted else ''}"
+            "The options missing and missing_category of the reader 'table' say what a missing value is",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _shares(described: dict[str, Any], groups: int) -> list[tuple[float, float]]:
+    """Return each group's share of all rows of a group, and of those that are used."""
+    cells = [cell for cell in described["cells"] if cell["group"] is not None]
+    everybody, used = sum(cell["of"] for cell in cells), sum(cell["of"] - cell["rows"] for cell in cells)
+    sums = [[cell for cell in cells if cell["group"] == group] for group in range(groups)]
+    return [
+        (sum(cell["of"] for cell in own) / everybody, sum(cell["of"] - cell["rows"] for cell in own) / used)
+        for own in sums
+    ]
+
+
+def _sentence(described: dict[str, Any], dataset: Dataset) -> str:
+    if not described["rows"]:
+        return ""
+    columns = [f"{name} ({rows:,})" for name, rows in described["columns"].items()]
+    more = ", …" if len(columns) > _SHOWN else ""
+    cells = [
+        f"{dataset.group_names[cell['group']]}, {dataset.classes[cell['label']]}: {cell['rows']:,} of {cell['of']:,}"
+        for cell in described["cells"]
+        if cell["group"] is not None and cell["label"] is not None
+    ]
+    return (
+        f"{described['rows']:,} of {described['of']:,} rows miss a value and are left out. Missing in: "
+        f"{', '.join(columns[:_SHOWN])}{more}. Left out of each group and class: {'; '.join(cells)}."
+    )
+
+
+def _missing(rows: pd.DataFrame) -> dict[str, int]:
+    """Return the columns that miss values, those that miss most first."""
+    gaps = rows.isna().sum().sort_values(ascending=False, kind="stable")
+    return {str(name): int(count) for name, count in gaps.items() if count}

@@ -1,0 +1,130 @@
+"""Rows that miss a value: how many of which group and class, and when a run warns."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from counterpoise.errors import InputError
+from counterpoise.params import Dataset, Seeds
+from counterpoise.pipelines.data_split.left_out import describe_left_out, join_left_out, warn_about_left_out
+from counterpoise.pipelines.data_split.nodes import describe_data, encode_samples, read_table, split_samples
+
+ROWS = 800
+
+
+def dataset(**changes: Any) -> Dataset:
+    block = {
+        "title": "loans",
+        "reader": "table",
+        "options": {"files": "t.csv"},
+        "origin": "made up",
+        "label": "repaid",
+        "positive": "yes",
+        "classes": ["no", "yes"],
+        "sensitive": "sex",
+        "groups": ["f", "m"],
+        "group_names": ["women", "men"],
+        "split": {"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 2, "validation": 1, "test": 1}},
+    }
+    return Dataset.model_validate(block | changes)
+
+
+def loans(folder: Path, share_of_women: float, share_of_men: float) -> pd.DataFrame:
+    """Write a table in which these shares of women and men miss their pool; return it."""
+    random = np.random.default_rng(4)
+    table = pd.DataFrame(
+        {
+            "amount": random.normal(size=ROWS).round(3),
+            "pool": random.choice(["good", "poor"], ROWS),
+            "sex": np.arange(ROWS) % 2,
+            "repaid": random.choice(["no", "yes"], ROWS),
+        }
+    )
+    missing = random.random(ROWS) < np.where(table["sex"] == 0, share_of_women, share_of_men)
+    table["sex"] = table["sex"].map({0: "f", 1: "m"})
+    table.loc[missing, "pool"] = "NA"
+    table.to_csv(folder / "t.csv", index=False)
+    return table
+
+
+def described(folder: Path, block: Dataset) -> dict[str, Any]:
+    table, left_out = read_table(folder, block)
+    samples = encode_samples(table, block)
+    summary = describe_data(samples, split_samples(samples, block, Seeds((0,))), left_out, block)
+    result: dict[str, Any] = summary["left_out"]
+    return result
+
+
+def test_every_group_and_class_is_counted(tmp_path: Path) -> None:
+    table = loans(tmp_path, 0.2, 0.2)
+    result = described(tmp_path, dataset())
+    gone = table["pool"] == "NA"
+    assert (result["rows"], result["of"], result["columns"]) == (gone.sum(), ROWS, {"pool": gone.sum()})
+    assert [(cell["rows"], cell["of"]) for cell in result["cells"]] == [
+        ((gone & own).sum(), own.sum())
+        for group in ("f", "m")
+        for label in ("no", "yes")
+        for own in [(table["sex"] == group) & (table["repaid"] == label)]
+    ]
+    assert f"{gone.sum()} of {ROWS} rows miss a value and are left out" in result["sentence"]
+    assert "women, yes: " in result["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("women", "men", "words"),
+    [(0.9, 0.2, r"group 'women' is 50% of all rows and 1\d% of those used"), (0.7, 0.7, r"\d+ of 800 rows miss")],
+)
+def test_a_run_warns_if_leaving_out_changes_the_data(tmp_path: Path, women: float, men: float, words: str) -> None:
+    loans(tmp_path, women, men)
+    with pytest.warns(UserWarning, match=words):
+        described(tmp_path, dataset())
+
+
+@pytest.mark.parametrize("options", [{"missing": []}, {"missing_category": "no pool"}])
+def test_a_missing_value_is_a_category_by_choice(tmp_path: Path, options: dict[str, Any]) -> None:
+    loans(tmp_path, 0.9, 0.2)
+    result = described(tmp_path, dataset(options={"files": "t.csv", **options}))
+    assert (result["rows"], result["of"], result["sentence"]) == (0, ROWS, "")
+
+
+def test_rows_without_a_group_or_a_class_are_counted_apart(tmp_path: Path) -> None:
+    table = loans(tmp_path, 0, 0)
+    table.loc[:9, "sex"] = None
+    table.loc[5:14, "repaid"] = None
+    table.to_csv(tmp_path / "t.csv", index=False)
+    result = described(tmp_path, dataset())
+    assert result["rows"] == 15
+    unknown = [cell for cell in result["cells"] if None in (cell["group"], cell["label"])]
+    assert sum(cell["rows"] for cell in unknown) == 15
+
+
+def test_parts_with_data_of_their_own_are_named() -> None:
+    block = dataset()
+    samples = pd.DataFrame({"y": [0, 1, 0, 1], "s": [0, 0, 1, 1]})
+    none = {"rows": 0, "columns": {}, "cells": []}
+    one = {"rows": 1, "columns": {"pool": 1}, "cells": [{"group": 0, "label": 1, "rows": 1}]}
+    parts = {"a": describe_left_out(none, samples, block), "b": describe_left_out(one, samples, block)}
+    joined = join_left_out(parts)
+    assert (joined["rows"], joined["of"]) == (1, 9)
+    assert joined["sentence"].startswith("b: 1 of 5 rows")
+    with warnings.catch_warnings(action="error"):
+        warn_about_left_out(parts["a"], block)
+
+
+def test_a_group_without_a_row_in_a_part_is_refused_before_training() -> None:
+    block = dataset(groups=["f", "m", "d"], group_names=["women", "men", "diverse"])
+    samples = pd.DataFrame({"x": np.arange(203, dtype=np.float32)})
+    samples = samples.assign(y=[0, 1] * 100 + [0, 0, 1], s=[0, 0, 1, 1] * 50 + [2, 2, 2])
+    with (
+        pytest.warns(UserWarning, match="too few to reach every part"),
+        pytest.raises(
+            InputError, match=r"loans: the group 'diverse' has 3 rows, none of them in the part .*, expected"
+        ),
+    ):
+        split_samples(samples, block, Seeds((0, 1)))
