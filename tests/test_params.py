@@ -115,7 +115,11 @@ def changed(base: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("datasets.adult.classes", ["a", "a"], r"class 'a' is given more than once"),
         ("datasets.adult.split.scheme", "domain", r"scheme is 'domain' \(did you mean 'domains'\?\)"),
         ("datasets.celeba.image_range", [1, 1], r"image_range is \[1.0, 1.0\], expected"),
-        ("datasets.celeba.limits", {"image_pixels": 0}, r"image_pixels' is 0: input should be greater than or equal to 1"),
+        (
+            "datasets.celeba.limits",
+            {"image_pixels": 0},
+            r"image_pixels' is 0: input should be greater than or equal to 1",
+        ),
         ("datasets.cifar10s.split.skew", 1, r"'datasets.cifar10s.split.skew' is 1: input should be less than 1"),
         ("datasets.cifar10s.split.skew", 0.49, r"split.skew' is 0.49: input should be greater than or equal to 0.5"),
         ("datasets.cifar10s.split.skw", 1, r"'skw' in 'datasets.cifar10s.split' \(did you mean 'skew'\?\)"),

@@ -110,7 +110,13 @@ ALTERATIONS: dict[str, Callable[[Path], None]] = {
     "zeroed half": _half,
     "truncated": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "empty": lambda path: path.write_bytes(b""),
-    "a NaN, or rows in another order": _tensors(lambda t: torch.where(torch.arange(t.numel()).reshape(t.shape) == 0, torch.nan, t.float()).to(t.dtype) if t.is_floating_point() else t.flip(0)),
+    "a NaN, or rows in another order": _tensors(
+        lambda t: (
+            torch.where(torch.arange(t.numel()).reshape(t.shape) == 0, torch.nan, t.float()).to(t.dtype)
+            if t.is_floating_point()
+            else t.flip(0)
+        )
+    ),
     "replicates in another order, or rows": _tensors(lambda t: t.flip(0)),
     "another type": _tensors(lambda t: t.to(torch.float16 if t.is_floating_point() else torch.int32)),
     "no record": lambda path: (path.parent / FOLDER / f"{path.name}.json").unlink(),

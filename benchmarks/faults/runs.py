@@ -73,7 +73,9 @@ def together() -> Kind:
             both = [place.start(f"--pipelines={name}") for name in ("win_adult", "inprocessing_adult")]
             outputs = [process.communicate(timeout=PATIENCE)[0] for process in both]
             right = [process.returncode for process in both] == [0, 0] and not _still_running(place)
-            kind.count(right, "two experiments on one data set, both first runs: " + outputs[0][-200:] + outputs[1][-200:])
+            kind.count(
+                right, "two experiments on one data set, both first runs: " + outputs[0][-200:] + outputs[1][-200:]
+            )
     return kind
 
 
@@ -106,7 +108,9 @@ def full_disk() -> Kind:
             output, _ = process.communicate(timeout=PATIENCE)
             sentences = [line for line in output.splitlines() if line.startswith("Error: ")]
             refused = process.returncode == 1 and len(sentences) == 1 and "cannot be written" in output
-            kind.count((refused or process.returncode == 0) and not place.unreadable(), f"{kilobytes} kB: {output[-300:]}")
+            kind.count(
+                (refused or process.returncode == 0) and not place.unreadable(), f"{kilobytes} kB: {output[-300:]}"
+            )
         kind.count(place.run(UNTRACKED).status == 0 and place.results_of() == before, "afterwards")
     return kind
 

@@ -65,13 +65,17 @@ class Kept(MemoryDataset):
     def _release(self) -> None:
         pass
 
-NONE_LEFT_OUT: dict[str, Any] = {"rows": 0, "columns": {}, "cells": []}
 
+NONE_LEFT_OUT: dict[str, Any] = {"rows": 0, "columns": {}, "cells": []}
 
 
 def run(pipeline: Pipeline, data: dict[str, Any], parameters: dict[str, Any] | None = None) -> dict[str, Any]:
     """Run a pipeline on data in memory; return the data with all that it made."""
-    given = {"left_out": NONE_LEFT_OUT} | data | {f"params:{name}": value for name, value in (PARAMETERS | (parameters or {})).items()}
+    given = (
+        {"left_out": NONE_LEFT_OUT}
+        | data
+        | {f"params:{name}": value for name, value in (PARAMETERS | (parameters or {})).items()}
+    )
     catalog = DataCatalog({name: Kept(given[name]) for name in pipeline.inputs()})
     for name in pipeline.all_outputs():
         catalog[name] = Kept()
