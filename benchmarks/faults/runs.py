@@ -103,7 +103,7 @@ def full_disk() -> Kind:
         place.run(UNTRACKED)
         before = place.results_of()
         for kilobytes in (1, 8, 32, 128, 256, 512):
-            process = place.start(UNTRACKED, COUNTERPOISE_FULL=str(kilobytes))
+            process = place.start(UNTRACKED)
             _limit(process.pid, kilobytes * 1024)
             output, _ = process.communicate(timeout=PATIENCE)
             sentences = [line for line in output.splitlines() if line.startswith("Error: ")]
