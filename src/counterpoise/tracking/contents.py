@@ -130,6 +130,8 @@ def description(runs: Sequence[Mapping[str, Any]], results: Sequence[Results] = 
         lines += [_results_table(result)] if result.leading else []
         if data := result.data_summary.get("title"):
             lines.append(f"Data: {data}, {result.data_summary['rows']:,} rows.")
+    if seeds := lineage.get("seeds"):
+        lines.append(f"Seeds: {len(seeds)}. Environment: {lineage['environment']}.")
     commands = lineage.get("commands") or [lineage["command"]]
     said = commands.values() if isinstance(commands, Mapping) else commands
     lines.append("\n".join(["```bash", *dict.fromkeys(map(str, said)), "```"]))

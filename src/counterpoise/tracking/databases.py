@@ -42,8 +42,8 @@ def require_database(path: Path, artifacts: str) -> None:
         _check(path)
     except OSError as error:
         raise InputError(
-            f"MLflow at {sqlite_uri(path)} cannot be reached ({error.strerror or error}): expected a file that can be read and "
-            f"written, or a folder where it can be made; {REMEDY}"
+            f"MLflow at {sqlite_uri(path)} cannot be reached ({error.strerror or error}): "
+            f"expected a file that can be read and written, or a folder where it can be made; {REMEDY}"
         ) from None
 
 
@@ -123,21 +123,20 @@ def _check(path: Path) -> None:
         raise InputError(
             f"MLflow at {sqlite_uri(path)}: the database has the tables {_some(tables)}, not MLflow's; {REMEDY}"
         )
-    newer = revisions - _migrations()
-    if newer:
+    if newer := revisions - _migrations():
         raise InputError(
-            f"MLflow at {sqlite_uri(path)}: the database was made by a newer MLflow (its revision {_some(newer)} is not one of "
-            f"this version's): use that MLflow; {REMEDY}"
+            f"MLflow at {sqlite_uri(path)}: the database was made by a newer MLflow (its revision "
+            f"{_some(newer)} is not one of this version's): use that MLflow; {REMEDY}"
         )
     if not revisions or not experiments:
         raise InputError(
-            f"MLflow at {sqlite_uri(path)}: the database is half-made, by a run that was stopped or one that is making it now: "
-            "if nothing else runs, remove the file, which holds no runs, and the next run makes a new one"
+            f"MLflow at {sqlite_uri(path)}: the database is half-made, by a run that was stopped or one that is "
+            "making it now: if nothing else runs, remove the file, which holds no runs, and the next run makes a new one"
         )
-    if _expected_tables() - tables:
+    if missing := _expected_tables() - tables:
         raise InputError(
-            f"MLflow at {sqlite_uri(path)}: the database lacks the tables {_some(_expected_tables() - tables)}, so it is of an "
-            f"older MLflow: keep a copy and run `mlflow db upgrade {sqlite_uri(path)}`; {REMEDY}"
+            f"MLflow at {sqlite_uri(path)}: the database lacks the tables {_some(missing)}, so it is of an older "
+            f"MLflow: keep a copy and run `mlflow db upgrade {sqlite_uri(path)}`; {REMEDY}"
         )
 
 
