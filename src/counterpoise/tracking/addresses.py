@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote
 
 from counterpoise.errors import InputError
 
@@ -120,15 +120,14 @@ def without_credentials(uri: str) -> str:
     if not separator or scheme.startswith("sqlite"):
         return uri
     rest = rest.partition("?")[0]
-    credentials = _credentials(uri)
-    return f"{scheme}://{rest.removeprefix(f'{credentials}@') if credentials is not None else rest}"
+    longest = next(iter(_credentials(uri)), None)
+    return f"{scheme}://{rest if longest is None else rest.removeprefix(f'{longest}@')}"
 
 
 def secrets_of(uri: str) -> set[str]:
     """Return what an address and the environment hold that must not be seen, as it stands there and decoded."""
     secrets = {value for name in SECRET_VARIABLES if (value := os.environ.get(name))}
-    credentials = _credentials(uri)
-    if credentials is not None:
+    for credentials in _credentials(uri):
         user, separator, password = credentials.partition(":")
         secrets.add(password if separator else user)
         secrets.add(base64.b64encode(unquote(credentials).encode()).decode())
@@ -139,17 +138,18 @@ def secrets_of(uri: str) -> set[str]:
     return {form for secret in secrets for form in (secret, unquote(secret), quote(secret, safe="")) if form}
 
 
-def _credentials(uri: str) -> str | None:
-    """Return `user:password` of an address, also where a password holds `/` or `@` that were not escaped."""
+def _credentials(uri: str) -> list[str]:
+    """Return what `user:password` of an address may be, longest first.
+
+    An unescaped `/` or `@` may belong to a password, which then ends at the last `@`, or to a path behind the host.
+    """
     rest = uri.partition("://")[2].partition("?")[0]
-    try:
-        host = urlsplit(uri).netloc
-    except ValueError:  # of a bracket without its other
-        host = rest
+    host = rest.partition("/")[0]
+    longest = rest.rpartition("@")[0]
+    possible = [longest] if ":" in longest or "@" in host else []
     if "@" in host:
-        return host.rpartition("@")[0]
-    before, at, _ = rest.rpartition("@")
-    return before if at and ":" in before else None
+        possible.append(host.rpartition("@")[0])
+    return possible
 
 
 def _odbc(value: str) -> Iterator[tuple[str, str]]:

@@ -131,7 +131,7 @@ def _check(path: Path) -> None:
     if not revisions or not experiments:
         raise InputError(
             f"MLflow at {sqlite_uri(path)}: the database is half-made, by a run that was stopped or one that is "
-            "making it now: if nothing else runs, remove the file, which holds no runs, and the next run makes a new one"
+            "making it now: if nothing else runs, remove the file, which holds no runs; the next run makes a new one"
         )
     if missing := _expected_tables() - tables:
         raise InputError(

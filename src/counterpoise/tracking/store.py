@@ -44,6 +44,7 @@ class Store:
             InputError: the server or database cannot be used.
         """
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it would print the password of the address
         from mlflow.tracking import MlflowClient
 
         self.settings, self.ids = settings, dict[str, str]()
