@@ -8,13 +8,14 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-HOST, PROCESS, STARTED, BOOT, NAMESPACE = (
-    f"counterpoise.{name}" for name in ("host", "process", "started", "boot", "namespace")
-)
-"""Tags of a run. A process number is used again after a while: the time when the process started tells them apart."""
+HOST, PROCESS = "counterpoise.host", "counterpoise.process"
+"""Tags of a run. The second has the process's number, when it started, and which numbering that is (boot, container):
+a number is used again after a while."""
 
 STATE, START_TIME = 0, 19
 """Fields of /proc/<process>/stat after the name (proc(5) numbers them 3 and 22)."""
+
+UNKNOWN = "?"
 
 DEAD = "ZX"
 """States of a process that has ended and whose parent has not asked how."""
@@ -23,13 +24,7 @@ DEAD = "ZX"
 def this_process() -> dict[str, str]:
     """Return the tags by which the process is known."""
     process = os.getpid()
-    return {
-        HOST: host(),
-        PROCESS: str(process),
-        STARTED: start_of(process) or "",
-        BOOT: _read("/proc/sys/kernel/random/boot_id"),
-        NAMESPACE: _namespace(),
-    }
+    return {HOST: host(), PROCESS: " ".join([str(process), start_of(process) or UNKNOWN, _boot(), _namespace()])}
 
 
 def host() -> str:
@@ -45,13 +40,15 @@ def has_ended(tags: Mapping[str, str], *, local: bool) -> bool:
         tags: of a run.
         local: whether the store is a file, so that who shares the host's name shares the machine.
     """
-    if tags.get(HOST) != host() or not tags.get(PROCESS, "").isdecimal():
+    process, _, known = tags.get(PROCESS, "").partition(" ")
+    if tags.get(HOST) != host() or not process.isdecimal() or known.count(" ") < 2:
         return False
-    if tags.get(BOOT, "") != _read("/proc/sys/kernel/random/boot_id"):
+    started, boot, namespace = known.rsplit(" ", 2)
+    if boot != _boot():
         return local or "/" in host()  # the machine was started anew, unless another one has its name
-    if tags.get(NAMESPACE, "") != _namespace():
+    if namespace != _namespace():
         return False  # another container's numbers
-    return start_of(int(tags[PROCESS])) != tags.get(STARTED)
+    return start_of(int(process)) != started
 
 
 def start_of(process: int) -> str | None:
@@ -66,11 +63,15 @@ def start_of(process: int) -> str | None:
     return started.strip() if started and state[:1] not in DEAD else None
 
 
+def _boot() -> str:
+    return _read("/proc/sys/kernel/random/boot_id") or UNKNOWN
+
+
 def _namespace() -> str:
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
-        return ""
+        return UNKNOWN
 
 
 def _read(path: str) -> str:
