@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from counterpoise.errors import InputError
 from counterpoise.tracking import faults, processes
 from counterpoise.tracking.addresses import TrackingSettings
-from counterpoise.tracking.databases import require_database
+from counterpoise.tracking.databases import has_running, require_database
 
 T = TypeVar("T")
 Entry = dict[str, Any]
@@ -214,6 +214,8 @@ class Store:
 
     def end_abandoned(self) -> int:
         """Mark as KILLED what processes of this machine that no longer live have left RUNNING; return how many."""
+        if self.settings.database is not None and not has_running(self.settings.database):
+            return 0
         condition = f"attributes.status = 'RUNNING' AND tags.`{processes.HOST}` = '{processes.host()}'"
         abandoned, token = [], None
         while True:
