@@ -151,6 +151,10 @@ def test_an_exported_model_is_attached_as_the_folder_it_is(tracker: Tracker, tmp
     assert run.status == "FINISHED"
     logged = {artifact.path for artifact in tracker.client.list_artifacts(run.run_id, "model")}
     assert logged == {f"model/{path.name}" for path in folder.iterdir()}
+    (output,) = runs(tracker)["frontier_adult"].outputs.model_outputs
+    registered = tracker.client.get_logged_model(output.model_id)
+    assert (registered.name, registered.status, registered.source_run_id) == ("frontier_adult", "READY", run.run_id)
+    assert mlflow.pyfunc.load_model(registered.artifact_location).metadata.model_id == output.model_id
     served = mlflow.pyfunc.load_model(f"{run.artifact_uri}/model")
     assert served.predict(pd.DataFrame([[9.0, 1.0], [1.0, 9.0]], columns=columns))["prediction"].tolist() == [
         "yes",
