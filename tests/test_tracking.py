@@ -249,3 +249,15 @@ def test_the_environment_variable_is_honoured_and_a_failed_run_is_marked(
     assert experiment is not None
     status = [run.info.status for run in client.search_runs([experiment.experiment_id])]
     assert sorted(status) == ["FAILED", *["FINISHED"] * 5]
+
+
+def test_a_slice_that_makes_metrics_but_no_summary_is_logged(project: Any, smoke: Any) -> None:
+
+    shutil.copy(smoke.path / "mlflow.db", project.path)
+    project.run(params={"tracking": True}, to_outputs=["win_adult__metrics"])
+    client = MlflowClient(f"sqlite:///{project.path}/mlflow.db")
+    experiment = client.get_experiment_by_name("counterpoise")
+    assert experiment is not None
+    logged = client.search_runs([experiment.experiment_id], order_by=["start_time DESC"], max_results=5)
+    assert {run.info.status for run in logged} == {"FINISHED"}
+    assert all("err_mean" in run.data.metrics for run in logged)
