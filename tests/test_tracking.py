@@ -151,6 +151,10 @@ def test_an_exported_model_is_attached_as_the_folder_it_is(tracker: Tracker, tmp
     assert run.status == "FINISHED"
     logged = {artifact.path for artifact in tracker.client.list_artifacts(run.run_id, "model")}
     assert logged == {f"model/{path.name}" for path in folder.iterdir()}
+    (output,) = runs(tracker)["frontier_adult"].outputs.model_outputs
+    registered = tracker.client.get_logged_model(output.model_id)
+    assert (registered.name, registered.status, registered.source_run_id) == ("frontier_adult", "READY", run.run_id)
+    assert mlflow.pyfunc.load_model(registered.artifact_location).metadata.model_id == output.model_id
     served = mlflow.pyfunc.load_model(f"{run.artifact_uri}/model")
     assert served.predict(pd.DataFrame([[9.0, 1.0], [1.0, 9.0]], columns=columns))["prediction"].tolist() == [
         "yes",
@@ -245,3 +249,15 @@ def test_the_environment_variable_is_honoured_and_a_failed_run_is_marked(
     assert experiment is not None
     status = [run.info.status for run in client.search_runs([experiment.experiment_id])]
     assert sorted(status) == ["FAILED", *["FINISHED"] * 5]
+
+
+def test_a_slice_that_makes_metrics_but_no_summary_is_logged(project: Any, smoke: Any) -> None:
+
+    shutil.copy(smoke.path / "mlflow.db", project.path)
+    project.run(params={"tracking": True}, to_outputs=["win_adult__metrics"])
+    client = MlflowClient(f"sqlite:///{project.path}/mlflow.db")
+    experiment = client.get_experiment_by_name("counterpoise")
+    assert experiment is not None
+    logged = client.search_runs([experiment.experiment_id], order_by=["start_time DESC"], max_results=5)
+    assert {run.info.status for run in logged} == {"FINISHED"}
+    assert all("err_mean" in run.data.metrics for run in logged)

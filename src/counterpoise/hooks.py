@@ -6,23 +6,29 @@ None of this is a stage: the graph stays the method, and a run without tracking 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any, TypeGuard
 
+import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from rich.console import Console
 
+from counterpoise.errors import InputError
+from counterpoise.experiments import Experiment
 from counterpoise.params import check
-from counterpoise.pipelines.assemble import artifact
+from counterpoise.params_evidence import Claim
+from counterpoise.pipelines.assemble import artifact, own_data, owner
 from counterpoise.preflight import Preflight, experiments_in, parameters_of
 from counterpoise.provenance import Provenance
 from counterpoise.reporting import summary_panel
-from counterpoise.reporting.wording import LAST
+from counterpoise.reporting.wording import HEADLINE_METRICS, LAST
 from counterpoise.storage import path_of
-from counterpoise.tracking import SQLITE, Tracker, TrackingSettings
+from counterpoise.tracking import Tracker, TrackingSettings, dataset, release, sqlite_uri, watch
 
 
 class Tracking:
@@ -30,48 +36,130 @@ class Tracking:
 
     def __init__(self) -> None:
         self.tracker: Tracker | None = None
+        self.failure: InputError | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        self.enabled = check(parameters_of(context)).tracking
-        self.settings = TrackingSettings.read(context.config_loader["mlflow"], Path(context.project_path))
+        self.parameters = check(parameters_of(context))
+        self.project = Path(context.project_path)
+        self.settings = TrackingSettings.read(context.config_loader["mlflow"], self.project)
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        self.tracker = None  # a process may run more than once
+        self._end("KILLED")  # a process may run more than once, and Kedro does not say that a run was interrupted
+        self.failure = None
         experiments = experiments_in(pipeline)
-        if self.enabled and experiments:
+        if self.parameters.tracking and experiments:
             name = "+".join(experiment.name for experiment in experiments)
             runs = [catalog.load(artifact(experiment.name, "run")) for experiment in experiments]
             self.tracker = Tracker(self.settings)
+            watch(self.tracker)
             self.tracker.start(name, runs)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        if self.tracker is None:
-            return
-        made, results, files = pipeline.all_outputs(), [], []
-        for experiment in experiments_in(pipeline):
-            if artifact(experiment.name, "metrics") in made:
-                names = ("metrics", "summary", "data_summary")
-                results.append({name: catalog.load(artifact(experiment.name, name)) for name in names})
-            own = [name for name in sorted(made) if name.startswith(artifact(experiment.name, ""))]
-            files += [path for name in own if _is_result(path := path_of(catalog.get(name)))]
-        self.tracker.log(results, files)
-
-    def where(self) -> str:
-        """Say how to look at the tracked runs."""
-        if not self.enabled:
-            return "not tracked (tracking: off)"
-        uri = self.settings.uri
-        if not uri.startswith(SQLITE):
-            return uri
-        return f"mlflow ui --backend-store-uri {SQLITE}{_shown(Path(uri.removeprefix(SQLITE)))}"
+        """Log what was made; if a server does not take it, `Conclusion` shows the results before it says so."""
+        if self.tracker is not None:
+            try:
+                self._log(self.tracker, pipeline, catalog)
+            except InputError as error:
+                self.failure = error
+            finally:
+                self._end("FAILED")
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
+        self._end("FAILED")
+
+    def where(self) -> str:
+        """Say how to look at the tracked runs."""
+        if not self.parameters.tracking:
+            return "not tracked (tracking: off)"
+        if self.failure is not None:
+            return "not complete in MLflow: see below"
+        database = self.settings.database
+        if database is None:
+            return self.settings.shown
+        return f"mlflow ui --backend-store-uri {quote(sqlite_uri(Path(_shown(database))))}"
+
+    def _end(self, status: str) -> None:
+        """Close the run, if there is one that is open."""
         if self.tracker is not None:
-            self.tracker.give_up()
+            self.tracker.give_up(status)
+            release()
+            self.tracker = None
+
+    def _log(self, tracker: Tracker, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        made, results, files = pipeline.all_outputs(), [], []
+        experiments = experiments_in(pipeline)
+        for experiment in experiments:
+            if artifact(experiment.name, "metrics") in made:
+                prefix = f"{experiment.name}/" if len(experiments) > 1 else ""
+                results.append(self._results(experiment, pipeline, catalog) | {"prefix": prefix})
+            own = [name for name in sorted(made) if name.startswith(artifact(experiment.name, ""))]
+            files += [path for name in own if _is_result(path := path_of(catalog.get(name)))]
+        tracker.log(results, files)
+
+    def _results(self, experiment: Experiment, pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Any]:
+        """Return the arguments of `Tracker.log_results`; what a slice of the pipeline does not make is left out."""
+        used = pipeline.all_outputs() | pipeline.inputs()
+
+        def load(name: str) -> Any:
+            return catalog.load(name) if name in used else None
+
+        name = experiment.name
+        metrics, report = load(artifact(name, "metrics")), load(artifact(name, "report_json"))
+        measured = set(metrics["metric"])
+        wanted = report["headline_metrics"] if report else [*HEADLINE_METRICS, *metrics["metric"].unique()]
+        leading = [metric for metric in wanted if metric in measured]
+        subject, headline = headline_variants(metrics, self.parameters.evidence[experiment.evidence].claims)
+        return {
+            "metrics": metrics,
+            "summary": load(artifact(name, "summary")),
+            "data_summary": load(artifact(name, "data_summary")),
+            "datasets": self._datasets(experiment, load, catalog),
+            "leading": leading[: len(HEADLINE_METRICS)],
+            "subject": subject,
+            "headline": headline,
+            "answer": report["answer"]["headline"] if report else None,
+        }
+
+    def _datasets(
+        self, experiment: Experiment, load: Callable[[str], Any], catalog: DataCatalog
+    ) -> list[dict[str, str]]:
+        """Describe the data of an experiment, or of each of its parts that has data of its own."""
+        owners = {experiment.name: experiment.dataset}
+        if own_data(experiment):
+            owners = {owner(experiment, part): part.dataset or experiment.dataset for part in experiment.parts}
+        described = []
+        for name, data in owners.items():
+            if (summary := load(artifact(name, "data_summary"))) is not None:
+                raw, samples = (
+                    path_of(catalog.get(full)) for full in (artifact(data, "raw"), artifact(name, "samples"))
+                )
+                if raw is not None and raw.is_relative_to(self.project):
+                    raw = raw.relative_to(self.project)
+                described.append(dataset(data, summary, raw, samples))
+        return described
+
+
+def headline_variants(metrics: pd.DataFrame, claims: Sequence[Claim]) -> tuple[str | None, dict[str, str]]:
+    """Return the variant that an experiment is about, and the one that stands for each method of several.
+
+    Nothing measured has a say in it: the first claim that names a variant of a method decides, else the first variant.
+    """
+    rows = metrics.drop_duplicates("variant")
+    headline: dict[str, str] = {}
+    for claim in claims:
+        for side in (claim.left, claim.right):
+            fit = rows
+            for column, value in side.items():
+                fit = fit[fit[column] == value] if column in fit else fit[:0]
+            if len(fit) == 1:
+                headline.setdefault(fit["method"].iloc[0], fit["variant"].iloc[0])
+    subject = next(iter(headline.values()), None)
+    first = dict(zip(rows["method"][::-1], rows["variant"][::-1], strict=True))
+    return subject, first | headline
 
 
 def _is_result(path: Path | None) -> TypeGuard[Path]:
@@ -80,7 +168,7 @@ def _is_result(path: Path | None) -> TypeGuard[Path]:
 
 
 class Conclusion:
-    """Prints the table of results and where to look next."""
+    """Prints the table of results and where to look next; then ends the run with what went wrong in tracking it."""
 
     def __init__(self, tracking: Tracking) -> None:
         self.tracking = tracking
@@ -102,6 +190,8 @@ class Conclusion:
                 leading = catalog.load(artifact(name, "report_json"))["headline_metrics"]
                 panel = summary_panel(shown, claims, where_next, metrics=leading, title=experiment.title)
                 Console(file=sys.stdout).print(panel)
+        if self.tracking.failure is not None:
+            raise self.tracking.failure
 
 
 def _shown(path: Path) -> str:
