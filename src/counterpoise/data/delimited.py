@@ -273,9 +273,9 @@ def _scan(path: Path, text: str, expected: int, separator: str, comment: str | N
 
 def _typed(column: pd.Series, notation: Notation) -> pd.Series:
     """Return a column of texts as numbers or truth values if all of them are such, else as it is."""
-    texts = column.dropna()
-    if texts.empty:
+    is_there = column.notna().to_numpy()
+    if not is_there.any():
         return column
-    if texts.iloc[0] in _TRUTH and texts.isin(list(_TRUTH)).all():
-        return column.map(_TRUTH).astype("bool" if len(texts) == len(column) else "boolean")
+    if column.iloc[int(is_there.argmax())] in _TRUTH and column.dropna().isin(list(_TRUTH)).all():
+        return column.map(_TRUTH).astype("boolean" if not is_there.all() else "bool")
     return as_numbers(column, decimal=notation.decimal, thousands=notation.thousands)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from counterpoise.data.values import MISSING
@@ -67,8 +68,10 @@ def as_numbers(column: pd.Series, *, decimal: str = ".", thousands: str | None =
 
     Whole numbers beyond 64 bits stay texts. Where values are missing, whole numbers are Int64.
     """
-    texts = column.dropna()
-    if not are_numbers(texts, decimal=decimal, thousands=thousands).all():
+    codes, found = pd.factorize(column)  # a value that occurs often is looked at once
+    texts = pd.Series(found, dtype="str")
+    parts = (texts.head(1), texts)  # most columns of texts are told by their first value
+    if not all(are_numbers(part, decimal=decimal, thousands=thousands).all() for part in parts):
         return column
     texts = texts.str.strip()
     if thousands:
@@ -76,14 +79,12 @@ def as_numbers(column: pd.Series, *, decimal: str = ".", thousands: str | None =
     if decimal != ".":
         texts = texts.str.replace(decimal, ".", regex=False)
     if not texts.str.fullmatch(r"[+-]?[0-9]+").all():
-        return pd.to_numeric(texts).astype("float64").reindex(column.index)
-    if (texts.str.len() > _SAFE_DIGITS).any():
-        if not all(map(_fits, texts)):
-            return column
-        whole = texts.map(int).astype("int64")
-    else:
-        whole = pd.to_numeric(texts).astype("int64")
-    return whole if len(whole) == len(column) else whole.astype("Int64").reindex(column.index)
+        values = [*pd.to_numeric(texts).astype("float64"), float("nan")]  # the last one is that of a missing text
+        return pd.Series(np.array(values)[codes], index=column.index, name=column.name)
+    if (texts.str.len() > _SAFE_DIGITS).any() and not all(map(_fits, texts)):
+        return column
+    whole = pd.Series(np.array([*map(int, texts), 0], dtype=np.int64)[codes], index=column.index, name=column.name)
+    return whole if (codes >= 0).all() else whole.astype("Int64").mask(codes < 0)
 
 
 def _fits(text: str) -> bool:
