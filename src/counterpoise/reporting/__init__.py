@@ -19,7 +19,7 @@ from counterpoise.reporting import (
     tables_subnetworks,
 )
 from counterpoise.reporting.answer_altering import findings
-from counterpoise.reporting.console import TrainingProgress, summary_panel
+from counterpoise.reporting.console import TrainingProgress, print_conclusion, summary_panel
 from counterpoise.reporting.context import ReportContext, Table
 from counterpoise.reporting.model_card import model_card
 from counterpoise.reporting.overview import overview
@@ -38,6 +38,7 @@ __all__ = [
     "findings",
     "model_card",
     "overview",
+    "print_conclusion",
     "published",
     "summary_panel",
     "tables",

@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.errors import InputError, suggest
-from counterpoise.fairness import paired_difference, verdicts
+from counterpoise.fairness import LEVEL, paired_difference, verdicts
 from counterpoise.reporting.tables import METRICS_KEYS, test_rows
 from counterpoise.reporting.wording import is_signed
 
 CLAIM_COLUMNS: Final = ("claim", "metric", "difference", "ci_low", "ci_high", "p", "p_holm", "verdict")
 CLAIM_KEYS: Final = ("claim", "metric", "left", "right", "claimed")
 DIRECTIONS: Final = ("lower", "higher", "equal")
-LEVEL: Final = 0.95
 
 
 def evaluate(

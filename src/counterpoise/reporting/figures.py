@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
+from counterpoise.fairness import LEVEL
 from counterpoise.reporting._marks import (
     MARGINS,
     ROW,
@@ -44,10 +45,11 @@ def performance(
     *,
     panels: Sequence[str] = HEADLINE_METRICS,
     noise_floor: Mapping[str, Mapping[str, float]] | None = None,
+    level: float = LEVEL,
 ) -> go.Figure:
     """Error and bias of every variant on the test split: Figure 4 of the WIN paper, with its uncertainty.
 
-    One panel per metric, one row per variant: the mean over the seeds with its 95% interval, each seed as a small
+    One panel per metric, one row per variant: the mean over the seeds with its interval (`level`), each seed as a small
     point, the paper's value as an open diamond where it prints one, and the noise floor as a tick where it is given.
     """
     test = test_rows(metrics)
@@ -62,7 +64,7 @@ def performance(
         traces = [
             seed_points(seeds, seeds["variant"].map(rows), row="variant", colours=colours),
             *(
-                mean_points(own, places[own.index], row="variant", colour=colours[own["method"].iloc[0]])
+                mean_points(own, places[own.index], row="variant", colour=colours[own["method"].iloc[0]], level=level)
                 for _, own in means.groupby("method")
             ),
             go.Scatter(
@@ -94,7 +96,7 @@ def performance(
 
 
 def paired_differences(claims: pd.DataFrame) -> go.Figure:
-    """Forest plot of the claims: each difference (left − right, paired by seed) with its 95% interval, by verdict.
+    """Forest plot of the claims: each difference (left − right, paired by seed) with its interval, by verdict.
 
     One panel per metric, because their units differ. An interval is of the one comparison; the verdict's colour also
     counts how many comparisons were made (Holm), so that an interval beside zero may still be grey.

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from counterpoise.fairness import summarize
+from counterpoise.fairness import LEVEL, summarize
 from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting._marks import ONE_SEED, banded_line, finish, is_new
 from counterpoise.reporting._outcomes import is_last, objective_of, outcomes, style_of, title_of, with_part
@@ -42,15 +42,16 @@ _HOVER: Final = (
 Objectives = Mapping[str, Mapping[str, Any]]
 
 
-def repair_plane(metrics: pd.DataFrame, objectives: Objectives) -> go.Figure:
+def repair_plane(metrics: pd.DataFrame, objectives: Objectives, *, level: float = LEVEL) -> go.Figure:
     """Every repair's performance against the size of its bias on test: up is better, and left.
 
-    One panel per part. Large marks are means over the seeds with both 95% intervals, small ones the seeds; the band
-    reaches up to the tolerance. The models of the last epochs are left out.
+    One panel per part. Large marks are means over the seeds with both intervals, small ones the seeds; the band reaches
+    up to the tolerance. The models of the last epochs are left out.
 
     Args:
         metrics: long frame as in `tables.summary`; see `_outcomes.outcomes`.
         objectives: part → `bias, performance, tolerance, margin`.
+        level: of the intervals.
 
     Raises:
         InputError: a missing column, objective or metric.
@@ -66,7 +67,7 @@ def repair_plane(metrics: pd.DataFrame, objectives: Objectives) -> go.Figure:
         symbols = (gap_symbol(objective["bias"]), metric_symbol(objective["performance"]))
         for variant, own in found[found["part"] == part].groupby("variant", sort=False):
             key = keys[variant]
-            for trace in _repair(own, colours[key], METHOD_SYMBOLS.get(key, "circle"), symbols):
+            for trace in _repair(own, colours[key], METHOD_SYMBOLS.get(key, "circle"), symbols, level):
                 trace.update(showlegend=bool(trace.showlegend) and is_new(figure, trace.name))
                 figure.add_trace(trace, row=place, col=1)
         _mark_tolerance(figure, objective["tolerance"], place)
@@ -249,9 +250,9 @@ def panels(parts: list[str], *, columns: int = 1) -> go.Figure:
     )
 
 
-def _repair(own: pd.DataFrame, colour: str, symbol: str, symbols: tuple[str, str]) -> list[go.Scatter]:
+def _repair(own: pd.DataFrame, colour: str, symbol: str, symbols: tuple[str, str], level: float) -> list[go.Scatter]:
     """A repair's seeds, and above them its mean with a cross of both intervals."""
-    bias, performance = (summarize(own[key].to_numpy(np.float64)) for key in ("bias", "performance"))
+    bias, performance = (summarize(own[key].to_numpy(np.float64), level=level) for key in ("bias", "performance"))
     title = text(own["title"].iloc[0])
     within = own["within"].dropna()
     hover = _HOVER.replace("BIAS", symbols[0]).replace("PERFORMANCE", symbols[1])

@@ -155,6 +155,8 @@ def _content(context: ReportContext) -> dict[str, Any]:
                 "reservations": said.reservations,
             },
             "summary": context.summary.to_dict("records"),
+            "exported_model": context.exported.document() if context.exported else None,
+            "level": context.level,
             "headline_metrics": context.headline_metrics,
             "claims": context.claims.to_dict("records"),
             "noise_floor": context.noise_floor,
