@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from counterpoise.reporting import ReportContext, claims, figures, tables
+from counterpoise.reporting import ReportContext, claims, figures, figures_fisher, tables
 
 SEEDS = 10
 GROUPS = ("Female", "Male")
@@ -216,7 +216,7 @@ def context(
         figures={
             "performance": figures.performance(metrics, summary, noise_floor=floor),
             "paired-differences": figures.paired_differences(verdicts),
-            "fisher-diagonal": figures.fisher_diagonal(fisher, GROUPS, CLASSES),
+            "fisher-diagonal": figures_fisher.fisher_diagonal(fisher, GROUPS, CLASSES),
             "learning-curves": figures.learning_curves(history),
         },
         splits=pd.DataFrame(splits, columns=["split", "group", "label", "rows"]),

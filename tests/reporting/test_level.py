@@ -139,7 +139,7 @@ def test_report_card_document_and_terminal_name_the_level(
     console.print(summary_panel(own.summary, own.claims, level=level))
     terminal = console.file.getvalue()  # type: ignore[attr-defined]
     page = read_page(html)
-    figures_ = [script for script in page.scripts if script.startswith("{")]
+    figures_ = [script for script in page.scripts if script.startswith('{"data"')]
     assert len(figures_) == 2
     for text in (page.text, json.dumps(content), model_card(own), terminal, *figures_, overview([content])):
         assert USUAL not in text

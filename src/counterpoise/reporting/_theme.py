@@ -73,6 +73,9 @@ METHOD_SYMBOLS: Final = {
 _FURTHER_COLOURS: Final = (PURPLE, SKY, VERMILLION, YELLOW)
 VERDICT_COLOURS: Final = {SUPPORTED: GREEN, CONTRADICTED: VERMILLION, NOT_DISTINGUISHABLE: NEUTRAL}
 GROUP_COLOURS: Final = (ORANGE, BLUE, GREEN, PURPLE, VERMILLION, SKY, YELLOW)
+GROUP_SYMBOLS: Final = (
+    *("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "pentagon", "hexagram"),
+)
 
 FONT: Final = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 _AXIS: Final = {
@@ -106,6 +109,12 @@ def method_colours(methods: Iterable[str]) -> dict[str, str]:
     unknown = [method for method in dict.fromkeys(methods) if method not in METHOD_COLOURS]
     further = {method: _FURTHER_COLOURS[i % len(_FURTHER_COLOURS)] for i, method in enumerate(unknown)}
     return {method: METHOD_COLOURS.get(method) or further[method] for method in methods}
+
+
+def group_marker(place: int) -> dict[str, str]:
+    """Colour and symbol of a group, by its place: groups of one colour differ by their symbols."""
+    symbol = GROUP_SYMBOLS[place // len(GROUP_COLOURS) % len(GROUP_SYMBOLS)]
+    return {"color": GROUP_COLOURS[place % len(GROUP_COLOURS)], "symbol": symbol}
 
 
 def faded(colour: str, opacity: float) -> str:

@@ -21,6 +21,7 @@ from counterpoise.reporting.wording import (
     frontier_title,
     gap_symbol,
     interval_title,
+    is_missing,
     method_order,
     method_title,
     metric_label,
@@ -236,6 +237,8 @@ def _chosen_means(chosen: pd.DataFrame | None, bias: str, level: float) -> pd.Da
     for method in method_order(chosen["method"]):
         own = chosen[chosen["method"] == method]
         variants = own["variant"].value_counts()
+        if variants.empty:  # no model of the family could be chosen in any seed
+            continue
         most = text(str(variants.index[0]))
         record: dict[str, Any] = {
             "method": method,
@@ -250,7 +253,7 @@ def _chosen_means(chosen: pd.DataFrame | None, bias: str, level: float) -> pd.Da
 
 
 def _mark_limits(figure: go.Figure, tolerance: float | None, noise_floor: float | None) -> None:
-    if noise_floor is not None:
+    if not is_missing(noise_floor):
         figure.add_vrect(
             x0=0,
             x1=noise_floor,
@@ -278,6 +281,8 @@ def _set_view(
     figure: go.Figure, points: pd.DataFrame, drawn: int, picks: pd.DataFrame, tolerance: float | None
 ) -> None:
     """Begin where the frontiers are: a constant predictor is fair too, and its error would press all else flat."""
+    if points.empty:
+        return
     best_of_each = points.groupby("method")["err"].min()
     top = max([points["err"].quantile(_SHOWN), *best_of_each, *picks["err_high"].fillna(picks["err"])])
     right = max([points["bias"].max(), tolerance or 0.0, *picks["bias_high"].fillna(picks["bias"])])

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from counterpoise.fairness import LEVEL
 from counterpoise.reporting._frames import require_columns
 from counterpoise.reporting._marks import finish, interval_hover, is_new, whiskers
-from counterpoise.reporting._theme import GROUP_COLOURS, NEUTRAL, method_colours, text
+from counterpoise.reporting._theme import GROUP_COLOURS, NEUTRAL, group_marker, method_colours, text
 from counterpoise.reporting.tables import intervals, test_rows, variant_order
 from counterpoise.reporting.wording import (
     HEADLINE_METRICS,
@@ -198,7 +198,7 @@ def representation(
                 x=own["x"],
                 y=own["y"],
                 mode="markers",
-                marker={"size": 4, "color": GROUP_COLOURS[code % len(GROUP_COLOURS)], "opacity": 0.5},
+                marker={"size": 4, "opacity": 0.5, **group_marker(code)},
                 legendgroup=str(code),
                 hoverinfo="skip",
             )
@@ -207,6 +207,8 @@ def representation(
         figure.update_xaxes(title_text=_component(1, first), **at)
         figure.update_yaxes(title_text=_component(2, second), **at)
     figure.update_layout(legend_itemsizing="constant")
+    if len(group_names) > len(GROUP_COLOURS):  # more than fit below the panels
+        figure.update_layout(legend=_ASIDE, margin_b=_BELOW)
     return finish(figure, "What the head sees of the samples predicted positive", height=_FRAME + 300 * rows)
 
 

@@ -29,7 +29,7 @@ CURVES = {
 }
 """What is drawn over the epochs, on the validation rows."""
 
-_FRAME, _PANEL, _MAP = 160, 230, 330
+_FRAME, _PANEL, _MAP, _CELL = 160, 230, 330, 18  # pixels; a cell is a row of a map
 
 EXPLAINED = {
     "grad_cam": "What speaks for the right class in bias-conflicting images (Grad-CAM), each map over its own largest "
@@ -109,7 +109,8 @@ def accuracy_maps(
     figure.update_xaxes(type="category", showgrid=False)
     bar = {"title": {"text": "accuracy"}, "thickness": 14}
     figure.update_layout(coloraxis={"colorscale": "Cividis", "cmin": 0, "cmax": 1, "colorbar": bar})
-    return finish(figure, "Who is right about which class in which value of the bias", _FRAME + _MAP * rows)
+    height = max(_MAP, _CELL * len(classes))
+    return finish(figure, "Who is right about which class in which value of the bias", _FRAME + height * rows)
 
 
 def closed_layers(layers: pd.DataFrame) -> go.Figure:

@@ -12,6 +12,7 @@ from counterpoise.reporting._outcomes import with_part
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.tables_costs import saving_table
 from counterpoise.reporting.wording import (
+    NOT_AVAILABLE,
     difference,
     enumerate_words,
     epoch_kept,
@@ -144,7 +145,8 @@ def _values(metrics: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def _percent(values: pd.Series) -> str:
-    return f"{values.mean():.1%}"
+    mean = values.mean()
+    return NOT_AVAILABLE if is_missing(mean) else f"{mean:.1%}"
 
 
 def _mean(values: np.ndarray, metric: str) -> str:

@@ -25,6 +25,7 @@ from counterpoise.reporting import (
     ReportContext,
     build,
     figures,
+    figures_fisher,
     figures_frontier,
     gallery,
     model_card,
@@ -142,7 +143,7 @@ def draw_figures(
     return (
         figures.performance(metrics, summary, noise_floor=noise_floors, level=report.level),
         figures.paired_differences(claims),
-        figures.fisher_diagonal(importance.tensors["fisher"].double().numpy(), dataset.group_names),
+        figures_fisher.fisher_diagonal(importance.tensors["fisher"].double().numpy(), dataset.group_names),
     )
 
 
