@@ -43,7 +43,7 @@ def _changed(frame: pd.DataFrame, change: Any) -> pd.DataFrame:
     for place, kind in enumerate(frame.dtypes):
         column = made.iloc[:, place]
         if isinstance(kind, pd.CategoricalDtype):
-            made.isetitem(place, column.cat.rename_categories(of))
+            made.isetitem(place, column.cat.rename_categories(of).array)
         elif not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_datetime64_any_dtype(kind)):
-            made.isetitem(place, column.map(of).astype(kind))
+            made.isetitem(place, pd.Series([of(value) for value in column], index=made.index, dtype=kind).array)
     return made.rename(columns=of, index=of)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from counterpoise.fairness import LEVEL, summarize
 from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting._marks import ONE_SEED, banded_line, finish, is_new
 from counterpoise.reporting._outcomes import is_last, objective_of, outcomes, style_of, title_of, with_part
-from counterpoise.reporting._theme import GROUP_COLOURS, METHOD_SYMBOLS, NEUTRAL, faded, method_colours, text
+from counterpoise.reporting._theme import METHOD_SYMBOLS, NEUTRAL, faded, method_colours, text
 from counterpoise.reporting.wording import (
     METHOD_TITLES,
     gap_label,
@@ -89,7 +89,7 @@ def pruned_layers(layers: pd.DataFrame) -> go.Figure:
     """
     frame = with_part(layers, LAYER_KEYS, "pruned layers")
     parts = list(dict.fromkeys(frame["part"]))
-    colours = _mask_colours(frame["mask"])
+    colours = method_colours(frame["mask"])
     figure = panels(parts)
     for place, part in enumerate(parts, start=1):
         own = frame[frame["part"] == part]
@@ -360,8 +360,3 @@ def _symmetric(own: pd.DataFrame, key: str, seeds: list[Any]) -> np.ndarray:
 
 def _mask_title(mask: str) -> str:
     return text(_MASKS.get(mask) or METHOD_TITLES.get(mask, mask.replace("_", " ")))
-
-
-def _mask_colours(masks: Iterable[str]) -> dict[str, str]:
-    names = dict.fromkeys(masks)
-    return {str(mask): GROUP_COLOURS[place % len(GROUP_COLOURS)] for place, mask in enumerate(names)}
