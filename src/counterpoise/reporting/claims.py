@@ -97,8 +97,6 @@ def _select(rows: pd.DataFrame, selector: Mapping[str, Any], where: str) -> pd.S
     variants = sorted(rows.loc[chosen, "variant"].unique())
     if len(variants) != 1:
         found = shortened(", ".join(variants), _SHOWN) or "none"
-        raise InputError(
-            f"{where}: the selector {shortened(str(dict(selector)), _SHOWN)} leaves {len(variants)} variants ({found}), "
-            "expected one."
-        )
+        chosen_by = shortened(str(dict(selector)), _SHOWN)
+        raise InputError(f"{where}: the selector {chosen_by} leaves {len(variants)} variants ({found}), expected one.")
     return rows[chosen].set_index("seed")["value"].sort_index()
