@@ -311,6 +311,8 @@ def extractions() -> pd.DataFrame:
             "method": ["vanilla", "ffw"],
             "variant": ["vanilla", "ffw"],
             "seed": [0, 0],
+            "alpha": [np.nan, 0.5],
+            "rank": pd.array([None, 3], dtype="Int64"),
             "epoch": pd.array([None, 7], dtype="Int64"),
             "epochs": pd.array([None, 11], dtype="Int64"),
             "sparsity": [np.nan, 0.42],

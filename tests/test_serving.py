@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickletools
 import shutil
@@ -140,6 +141,63 @@ class TestPredictions:
         frame.iloc[2, 1] = value
         with pytest.raises(MlflowException, match=rf"'{model.columns[1]}': found {value} in row 2, expected a finite"):
             loaded(folder).predict(frame)
+
+    @pytest.mark.parametrize("value", [1e308, -1e308, 1.7e308])
+    @pytest.mark.parametrize("everywhere", [False, True])
+    def test_a_number_that_overflows_is_an_error_and_not_nan(
+        self, value: float, everywhere: bool, model: Servable, tmp_path: Path
+    ) -> None:
+        from mlflow.exceptions import MlflowException
+
+        folder = tmp_path / "model"  # weights of both signs, so that infinities of both signs meet
+        layers = ((torch.tensor([[9.0, -9.0]] * len(model.columns)), torch.zeros(2)),)
+        ServableDataset(str(folder)).save(replace(model, layers=layers))
+        frame = model.example_frame()
+        frame.iloc[2, slice(None) if everywhere else 1] = value
+        with pytest.raises(MlflowException, match=r"^row 2: its numbers are too large .* in the column '.+', expected"):
+            loaded(folder).predict(frame)
+        answers = loaded(folder).predict(frame.drop(index=2))
+        assert answers.notna().all(axis=None)
+
+    def test_every_answer_is_finite_or_an_error(self, model: Servable, folder: Path) -> None:
+        from mlflow.exceptions import MlflowException
+
+        served, refusals = loaded(folder), list[str]()
+        for exponent in range(-308, 309, 28):
+            frame = model.example_frame().head(1) * 0 + 10.0**exponent
+            try:
+                numbers = served.predict(frame).drop(columns="prediction")
+            except MlflowException as error:
+                refusals.append(str(error))
+            else:
+                assert numbers.map(math.isfinite).all(axis=None)
+        assert all("too large for the model" in said and "\n" not in said for said in refusals)
+
+    def test_no_rows_have_no_answers(self, model: Servable, folder: Path) -> None:
+        assert len(loaded(folder).predict(model.example_frame().head(0))) == 0
+
+    @pytest.mark.parametrize("value", ["red", "1e999", "=1+1", [1.0], "x" * 500, 10**400, "two\nlines"])
+    def test_what_is_no_number_is_refused_in_one_short_sentence(
+        self, value: Any, model: Servable, folder: Path
+    ) -> None:
+        """By the code itself, whatever has been checked before it."""
+        from mlflow.exceptions import MlflowException
+
+        frame = model.example_frame().astype(object)
+        frame.iat[2, 1] = value
+        code = loaded(folder).unwrap_python_model()
+        with pytest.raises(MlflowException, match=rf"^column '{model.columns[1]}': found .* in row 2") as raised:
+            code.predict(None, frame)
+        assert "\n" not in str(raised.value)
+        assert len(str(raised.value)) < 200
+
+    def test_a_column_that_is_there_twice_or_not_at_all_is_named(self, model: Servable, folder: Path) -> None:
+        from mlflow.exceptions import MlflowException
+
+        code, frame, first = loaded(folder).unwrap_python_model(), model.example_frame(), model.columns[0]
+        for rows, found in ((pd.concat([frame, frame[[first]]], axis=1), 2), (frame.drop(columns=first), 0)):
+            with pytest.raises(MlflowException, match=rf"^column '{first}': found {found} of this name, expected one"):
+                code.predict(None, rows)
 
 
 def test_mlflow_predicts_without_this_package_and_without_torch(model: Servable, folder: Path, tmp_path: Path) -> None:

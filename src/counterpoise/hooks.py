@@ -25,7 +25,7 @@ from counterpoise.params_evidence import Claim
 from counterpoise.pipelines.assemble import artifact, own_data, owner
 from counterpoise.preflight import Preflight, experiments_in, parameters_of
 from counterpoise.provenance import Provenance
-from counterpoise.reporting import summary_panel
+from counterpoise.reporting import print_conclusion, summary_panel
 from counterpoise.reporting.wording import HEADLINE_METRICS, LAST
 from counterpoise.storage import path_of
 from counterpoise.tracking import Tracker, TrackingSettings, dataset, release, sqlite_uri, watch
@@ -181,15 +181,25 @@ class Conclusion:
             if artifact(name, "report_html") in made:
                 report = path_of(catalog.get(artifact(name, "report_html")))
                 where_next = [
-                    f"report   {_shown(report)}" if report else "report   kept in memory",
-                    f"runs     {self.tracking.where()}",
-                    f"lineage  kedro viz run --pipeline={name}",
+                    ("report", _shown(report) if report else "kept in memory"),
+                    ("runs", self.tracking.where()),
+                    ("lineage", f"kedro viz run --pipeline={name}"),
                 ]
                 summary, claims = (catalog.load(artifact(name, table)) for table in ("summary", "claims"))
                 shown = summary[~summary["variant"].str.endswith(LAST)] if experiment.altering else summary
-                leading = catalog.load(artifact(name, "report_json"))["headline_metrics"]
-                panel = summary_panel(shown, claims, where_next, metrics=leading, title=experiment.title)
-                Console(file=sys.stdout).print(panel)
+                document = catalog.load(artifact(name, "report_json"))
+                panel = summary_panel(
+                    shown,
+                    claims,
+                    metrics=document["headline_metrics"],
+                    title=experiment.title,
+                    level=document["level"],
+                )
+                exported = document["exported_model"]
+                if exported:
+                    where_next += [("model", sentence) for sentence in exported["sentences"]]
+                    where_next += [("predict", exported["command"])] if exported["command"] else []
+                print_conclusion(Console(file=sys.stdout), panel, where_next)
         if self.tracking.failure is not None:
             raise self.tracking.failure
 

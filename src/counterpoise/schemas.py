@@ -146,7 +146,7 @@ class Predictions(pa.DataFrameModel):
 
 
 class Summary(pa.DataFrameModel):
-    """`summary.csv`: mean, standard deviation and 95% interval over `n` seeds, and what the paper reports."""
+    """`summary.csv`: mean, standard deviation and interval over `n` seeds, and what the paper reports."""
 
     method: Series[str] = text()
     variant: Series[str] = text()

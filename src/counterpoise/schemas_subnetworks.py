@@ -20,6 +20,8 @@ class Extractions(pa.DataFrameModel):
     method: Series[str] = pa.Field(str_length={"min_value": 1}, coerce=True)
     variant: Series[str] = pa.Field(str_length={"min_value": 1}, coerce=True)
     seed: Series[np.int64] = pa.Field(ge=0)
+    alpha: Series[float] = pa.Field(nullable=True, coerce=True)
+    rank: Series[pd.Int64Dtype] = pa.Field(nullable=True, coerce=True, ge=1)
     epoch: Series[pd.Int64Dtype] = pa.Field(nullable=True, coerce=True, ge=1)
     epochs: Series[pd.Int64Dtype] = pa.Field(nullable=True, coerce=True, ge=1)
     sparsity: Series[float] = _share()

@@ -47,6 +47,7 @@ class Servable:
         example: a few rows of real input, not standardised.
         mean, scale: subtracted from the input, and what it is then divided by; None takes it as it is.
         metadata: how the model was chosen; plain values that JSON can hold.
+        folder: where it was read from; None for a model that was not read.
     """
 
     columns: tuple[str, ...]
@@ -58,6 +59,7 @@ class Servable:
     mean: Float[Tensor, "D"] | None = None
     scale: Float[Tensor, "D"] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
 
     def checkpoint(self) -> Checkpoint:
         """Return weights and header as they are stored; the example is not part of them."""
@@ -189,4 +191,5 @@ def read_servable(folder: Path) -> Servable:
         mean=tensors.get("mean"),
         scale=tensors.get("scale"),
         metadata=header["metadata"],
+        folder=folder,
     )

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterpoise.methods import neutralize
+from counterpoise.methods.neutralize import Neutralizer
 
 
 @pytest.fixture
@@ -54,3 +55,17 @@ def test_more_than_two_groups_weigh_the_same(generator: torch.Generator) -> None
 def test_dead_units_are_raised_to_the_floor() -> None:
     groups = torch.tensor([[[2.0, 0.0], [4.0, 0.0]]], dtype=torch.float64)
     assert neutralize(groups, floor=1e-3).tolist() == [[3.0, 3e-3]]
+
+
+@pytest.mark.parametrize("neutralizer", ["mean", "harmonic", "minimum"])
+@pytest.mark.parametrize("groups", [2, 3, 27])
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_a_group_without_rows_is_left_out(
+    generator: torch.Generator, neutralizer: Neutralizer, groups: int, alpha: float
+) -> None:
+    importances = torch.rand(2, groups, 5, generator=generator, dtype=torch.float64) + 0.1
+    importances[0, -1] = torch.nan
+    found = neutralize(importances, alpha=alpha, neutralizer=neutralizer)
+    others = neutralize(importances[0, :-1], neutralizer=neutralizer)
+    torch.testing.assert_close(found[0], others)
+    torch.testing.assert_close(found[1], neutralize(importances[1], alpha=alpha, neutralizer=neutralizer))

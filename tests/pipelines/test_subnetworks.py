@@ -33,7 +33,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::counterpoise.fairness.Undefined
 
 NAME, SEEDS = "ffw_multicolor_mnist", [0, 1]
 GATED = ["ffw", "ffw_structured"]
-METHODS = ["vanilla", *GATED, "magnitude_mask", "refit", "leace"]
+FACTORED = ("svd", "win")
+"""Methods whose last layer starts from factors of the frozen one."""
+
+METHODS = ["vanilla", *GATED, "magnitude_mask", "refit", *FACTORED, "leace"]
 FEW = {"seeds": 2, "subnetworks": {"digits": {"methods": METHODS}}}
 
 
@@ -87,14 +90,16 @@ class TestWhatItLeaves:
             network = builder.replicate(r)()
             network.load({name: own[r : r + 1] for name, own in left["pretrained"].tensors.items()})
             network.eval()
-            for variant in ("vanilla", *GATED, "magnitude_mask", "refit"):
+            for variant in ("vanilla", *GATED, "magnitude_mask", "refit", *FACTORED):
                 said = left["said"].set_index(["variant", "seed"]).loc[(variant, seed)]
                 images = x[said["row"].tolist()].unsqueeze(0)
                 found = under(tensors, variant, r)
                 with torch.no_grad():
-                    if variant == "refit":
-                        features = network(images).features
-                        logits = features @ found["head.first"] + found["head.bias"].unsqueeze(1)
+                    if variant in ("refit", *FACTORED):
+                        hidden = network(images).features @ found["head.first"]
+                        if variant in FACTORED:
+                            hidden = hidden @ found["head.second"]
+                        logits = hidden + found["head.bias"].unsqueeze(1)
                     else:
                         opened = {name: own.float() for name, own in found.items()}
                         logits = gated_forward(network, network.weights(), images, opened)[0]
@@ -140,6 +145,20 @@ class TestWhatItLeaves:
         for row in left["extractions"].itertuples():
             for name in ("information", "leakage", "conflicting_accuracy", "unbiased_average"):
                 assert values[row.variant, row.seed, name] == pytest.approx(getattr(row, name), nan_ok=True)
+
+    def test_settings_stand_beside_each_metric(self, left: dict[str, Any]) -> None:
+        metrics = left["metrics"]
+        refitted = {
+            name: metrics.loc[metrics["variant"] == name, ["alpha", "rank"]].drop_duplicates() for name in FACTORED
+        }
+        assert {name: len(own) for name, own in refitted.items()} == dict.fromkeys(FACTORED, 1)
+        ranks = {name: int(own["rank"].item()) for name, own in refitted.items()}
+        assert ranks == dict.fromkeys(FACTORED, 10)  # a last layer of ten classes is not truncated
+        assert refitted["win"]["alpha"].item() == left["settings"]["subnetworks"]["refit"]["alpha"]
+        assert refitted["svd"]["alpha"].isna().all()
+        others = metrics[~metrics["variant"].isin(FACTORED)]
+        assert len(others)
+        assert others[["alpha", "rank"]].isna().all(axis=None)
 
     def test_the_temperature_falls_on_the_curves(self, left: dict[str, Any]) -> None:
         curves = left["curves"].set_index(["variant", "seed", "figure", "epoch"])["value"].sort_index()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from counterpoise.reporting import ReportContext, claims, figures, tables
+from counterpoise.reporting import ReportContext, claims, figures, figures_fisher, tables
 
 SEEDS = 10
 GROUPS = ("Female", "Male")
@@ -215,7 +216,7 @@ def context(
         figures={
             "performance": figures.performance(metrics, summary, noise_floor=floor),
             "paired-differences": figures.paired_differences(verdicts),
-            "fisher-diagonal": figures.fisher_diagonal(fisher, GROUPS, CLASSES),
+            "fisher-diagonal": figures_fisher.fisher_diagonal(fisher, GROUPS, CLASSES),
             "learning-curves": figures.learning_curves(history),
         },
         splits=pd.DataFrame(splits, columns=["split", "group", "label", "rows"]),
@@ -322,4 +323,69 @@ def repaired_frames(parts: dict[str, float], *, seeds: int, repairs: dict[str, t
             }
             for part in parts
         },
+    )
+
+
+@pytest.fixture(scope="session")
+def make_frontier() -> Any:
+    return frontier_frames
+
+
+def frontier_frames(*, seeds: int, heads: tuple[str, ...] = ("tl", "svd", "win")) -> SimpleNamespace:
+    """Frames in which each method has two heads, and chooses the one that is fairer and has the higher error."""
+    rng = np.random.default_rng(4)
+    grid, chosen, areas = [], [], []
+    for place, method in enumerate(heads):
+        for seed in range(seeds):
+            for head, err, gap in (("a", 15.0 + place, 0.2), ("b", 16.0 + place, 0.1)):
+                values = {"err": err + rng.normal(0, 0.1), "delta_eo": gap + rng.normal(0, 0.01)}
+                grid += [(method, f"{method}_{head}", seed, "test", key, value, 0.25) for key, value in values.items()]
+            chosen.append((seed, f"chosen_{method}", f"{method}_b", values["err"], values["delta_eo"]))
+            areas.append((method, seed, "delta_eo", 1.0 + place + rng.normal(0, 0.1)))
+    picks = pd.DataFrame(chosen, columns=["seed", "method", "variant", "err", "delta_eo"])
+    names = {"method": "family", "err": "test_err", "delta_eo": "test_bias"}
+    limits = {"criterion": "delta_eo", "tolerance": 0.1, "meets": True, "needs_group": False}
+    columns = ["method", "variant", "seed", "split", "metric", "value", "strength"]
+    return SimpleNamespace(
+        grid=pd.DataFrame(grid, columns=columns),
+        chosen=picks,
+        selection=picks.rename(columns=names).assign(**limits),
+        areas=pd.DataFrame(areas, columns=["method", "seed", "bias", "hypervolume"]),
+    )
+
+
+@pytest.fixture(scope="session")
+def make_extracted() -> Any:
+    return extracted_frames
+
+
+def extracted_frames(*, seeds: int, methods: tuple[str, ...] = ("vanilla", "ffw", "refit")) -> SimpleNamespace:
+    """Frames of sub-networks, of which the first method has no gates."""
+    rng = np.random.default_rng(5)
+    measured, found, curves, layers, said = [], [], [], [], []
+    for place, method in enumerate(methods):
+        for seed in range(seeds):
+            accuracy, gates = 0.6 + 0.1 * place + rng.normal(0, 0.01), place > 0
+            measured.append((method, method, seed, "test", "accuracy", accuracy))
+            epoch, sparsity = (7, 0.4) if gates else (pd.NA, np.nan)
+            left = {"information": 0.5, "leakage": 0.4, "conflicting_accuracy": accuracy, "unbiased_average": accuracy}
+            found.append((method, method, seed, epoch, 11 if gates else pd.NA, sparsity, *left.values()))
+            if gates:
+                curves += [
+                    (method, seed, at, key, at / 10)
+                    for at in range(1, 11)
+                    for key in ("accuracy", "sparsity", "information", "temperature")
+                ]
+                layers += [(method, f"conv{at}", at, seed, 0.1 * at) for at in range(3)]
+            said += [(method, method, seed, y, s, rng.integers(2)) for y in range(2) for s in range(2)]
+    left_of_bias = ("information", "leakage", "conflicting_accuracy", "unbiased_average")
+    keys = ["method", "variant", "seed"]
+    return SimpleNamespace(
+        metrics=pd.DataFrame(measured, columns=[*keys, "split", "metric", "value"]),
+        extractions=pd.DataFrame(found, columns=[*keys, "epoch", "epochs", "sparsity", *left_of_bias]).astype(
+            {"epoch": "Int64", "epochs": "Int64"}
+        ),
+        curves=pd.DataFrame(curves, columns=["variant", "seed", "epoch", "figure", "value"]),
+        layers=pd.DataFrame(layers, columns=["mask", "layer", "position", "seed", "pruned"]),
+        predictions=pd.DataFrame(said, columns=[*keys, "y", "s", "prediction"]),
     )

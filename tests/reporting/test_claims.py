@@ -127,3 +127,17 @@ def test_sides_with_different_seeds_are_refused(make_metrics: Any) -> None:
     lost = metrics[~((metrics["variant"] == "tl") & (metrics["seed"] == 4))]
     with pytest.raises(InputError, match="the sides have different seeds"):
         claims.evaluate(lost, [LOWER_ERROR])
+
+
+def test_messages_stay_short_and_on_one_line(metrics: pd.DataFrame) -> None:
+    """Whatever the names that users have given: thousands of characters, line breaks, many variants."""
+    long = {"claim": "a\nclaim " * 500, "metric": "err", "left": {"alpha": None}, "right": {"method": "tl"}}
+    many = [
+        metrics[(metrics["variant"] == "tl") & (metrics["metric"] == "err")].assign(variant=f"{'v' * 50}\n{number}")
+        for number in range(50)
+    ]
+    with pytest.raises(InputError) as raised:
+        claims.evaluate(pd.concat(many), [{**long, "claimed": "lower"}])
+    assert "leaves 50 variants" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 1000

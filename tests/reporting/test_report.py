@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 from counterpoise.fairness import METRICS
 from counterpoise.reporting import ReportContext, build, figures, model_card, tables
-from counterpoise.reporting._templates import numeric_columns, unbroken
+from counterpoise.reporting._templates import numeric_columns, resource, unbroken
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.report import flatten
 
@@ -43,7 +45,7 @@ def test_nothing_is_loaded_from_the_network(page: Any, built: tuple[str, dict[st
     loads = [
         value for tag, attributes in page.tags for key, value in attributes.items() if key in ("src", "srcset", "data")
     ]
-    assert loads == []
+    assert loads == ["status.js"]  # beside the report, where it is there
     assert not [tag for tag, _ in page.tags if tag in ("link", "iframe", "object", "img")]
     stylesheet = built[0].partition("<style>")[2].partition("</style>")[0]
     assert "url(" not in stylesheet
@@ -55,7 +57,7 @@ def test_nothing_is_loaded_from_the_network(page: Any, built: tuple[str, dict[st
 
 def test_plotly_is_embedded_once_and_every_figure_is_there(page: Any, context: ReportContext) -> None:
     assert sum(len(script) > 1_000_000 for script in page.scripts) == 1
-    stored = [script for script in page.scripts if script.startswith("{")]
+    stored = [script for script in page.scripts if script.startswith('{"data"')]
     assert len(stored) == len(context.figures)
     for script, figure in zip(stored, context.figures.values(), strict=True):
         assert len(json.loads(script)["data"]) == len(figure.data)
@@ -207,3 +209,70 @@ def test_model_card_follows_mitchell(context: ReportContext) -> None:
     assert "15.829 ± 0.340" in card
     assert "| tl | Female | true positive rate |" in card
     assert "split the same data anew" in card
+
+
+COMMANDS = ["kedro run --pipelines=win_adult", 'kedro run --from-nodes=a.b --params "seeds=3"']
+
+
+def test_all_commands_stand_under_reproduce(context: ReportContext, read_page: Any) -> None:
+    lineage = {**context.lineage, "commands": COMMANDS, "command": COMMANDS[-1], "partial": True, "run_id": "0f3a"}
+    own = replace(context, lineage=lineage, figures={})
+    html, content = build(own)
+    page = read_page(html)
+    assert " ".join(COMMANDS) in page.text
+    assert "This was a partial run" in page.text
+    assert "Run 0f3a" in page.text
+    card = model_card(own).replace("\\", "")
+    assert [line for line in card.splitlines() if "kedro run" in line] == [
+        f"- Reproduce with: {COMMANDS[0]}",
+        f"- then: {COMMANDS[1]}",
+    ]
+    assert "Partial run" in card
+    assert "- Run: 0f3a" in card
+    assert content["lineage"]["commands"] == COMMANDS
+
+
+def test_a_whole_run_and_one_of_before_are_not_called_partial(context: ReportContext, read_page: Any) -> None:
+    for lineage in (context.lineage, {**context.lineage, "commands": COMMANDS[:1], "partial": False}):
+        own = replace(context, lineage=lineage, figures={})
+        assert "partial run" not in read_page(build(own)[0]).text.lower()
+        assert "artial run" not in model_card(own)
+
+
+def test_the_report_knows_what_it_was_made_of(context: ReportContext, read_page: Any) -> None:
+    artifacts = {"metrics": "12ab", "</script><b>": "34cd"}
+    html, _ = build(replace(context, lineage={**context.lineage, "artifacts": artifacts}, figures={}))
+    page = read_page(html)
+    assert page.open == []
+    (stored,) = [script for script in page.scripts if script.startswith("{") and "counterpoiseStatus" not in script]
+    assert json.loads(stored) == artifacts
+    names = [tuple(attributes.get(key) for key in ("id", "src")) for tag, attributes in page.tags if tag == "script"]
+    assert names.index(("artifacts", None)) < names.index((None, "status.js")) < len(names) - 1
+    banner = next(attributes for _, attributes in page.tags if attributes.get("id") == "strangers")
+    assert "hidden" in banner
+    assert "12ab" not in page.text
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+@pytest.mark.parametrize(
+    ("status", "strangers"),
+    [
+        ("", None),
+        ("window.counterpoiseStatus = null", None),
+        ("window.counterpoiseStatus = {}", None),
+        ('window.counterpoiseStatus = {"metrics": "12ab", "other": "1"}', None),
+        ('window.counterpoiseStatus = {"metrics": "ffff", "summary": "34cd"}', "metrics"),
+        ('window.counterpoiseStatus = {"metrics": "ffff", "summary": "ffff"}', "metrics, summary"),
+    ],
+)
+def test_files_of_another_run_are_named(status: str, strangers: str | None) -> None:
+    page = """
+        const window = {}, banner = {hidden: true, textContent: ""};
+        const texts = {artifacts: {textContent: '{"metrics": "12ab", "summary": "34cd"}'}, strangers: banner};
+        const document = {getElementById: (name) => texts[name]};
+    """
+    script = f"{page}\n{status}\n{resource('status_check.js')}\nconsole.log(JSON.stringify(banner))"
+    run = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
+    banner = json.loads(run.stdout)
+    assert banner["hidden"] == (strangers is None)
+    assert banner["textContent"].endswith(f"do not belong to it: {strangers}." if strangers else "")

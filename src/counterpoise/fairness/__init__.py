@@ -40,6 +40,7 @@ from counterpoise.fairness.spurious import (
     unbiased_average,
 )
 from counterpoise.fairness.statistics import (
+    LEVEL,
     Claimed,
     PairedDifference,
     Summary,
@@ -54,6 +55,7 @@ from counterpoise.fairness.underlying import CRITERIA, Neighbours, mean_shortfal
 
 __all__ = [
     "CRITERIA",
+    "LEVEL",
     "METRICS",
     "Association",
     "Claimed",

@@ -9,6 +9,7 @@ from counterpoise.reporting import (
     claims,
     figures,
     figures_altering,
+    figures_fisher,
     figures_frontier,
     figures_parts,
     published,
@@ -19,7 +20,7 @@ from counterpoise.reporting import (
     tables_subnetworks,
 )
 from counterpoise.reporting.answer_altering import findings
-from counterpoise.reporting.console import TrainingProgress, summary_panel
+from counterpoise.reporting.console import TrainingProgress, print_conclusion, summary_panel
 from counterpoise.reporting.context import ReportContext, Table
 from counterpoise.reporting.model_card import model_card
 from counterpoise.reporting.overview import overview
@@ -33,11 +34,13 @@ __all__ = [
     "claims",
     "figures",
     "figures_altering",
+    "figures_fisher",
     "figures_frontier",
     "figures_parts",
     "findings",
     "model_card",
     "overview",
+    "print_conclusion",
     "published",
     "summary_panel",
     "tables",

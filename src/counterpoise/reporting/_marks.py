@@ -9,11 +9,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from counterpoise.reporting._theme import TEMPLATE, faded, text
+from counterpoise.reporting.wording import interval_title
 
 ROW: Final = 44  # pixels a row of a panel takes
 MARGINS: Final = 200  # pixels above and below the panels together
 SPREAD: Final = 0.16  # how far the seeds of one row lie apart, in rows
-MEANS: Final = "mean, 95% interval"
 ONE_SEED: Final = "one seed"
 _BAND_OPACITY: Final = 0.16
 
@@ -21,6 +21,14 @@ _BAND_OPACITY: Final = 0.16
 def finish(figure: go.Figure, title: str, height: int) -> go.Figure:
     """Dress a figure: the template, the title that becomes the heading in a report, the height in pixels."""
     return figure.update_layout(template=TEMPLATE, title={"text": title}, height=height)
+
+
+def interval_hover(level: float) -> str:
+    """The end of a hover box over a mean whose `customdata` are the ends of its interval and the number of seeds."""
+    return (
+        f"<br>{interval_title(level)} %{{customdata[0]:.4g}} to %{{customdata[1]:.4g}}<br>%{{customdata[2]}} seeds"
+        "<extra></extra>"
+    )
 
 
 def is_new(figure: go.Figure, name: str) -> bool:
@@ -54,11 +62,11 @@ def seed_points(seeds: pd.DataFrame, places: pd.Series, *, row: str, colours: di
     )
 
 
-def mean_points(rows: pd.DataFrame, places: pd.Series, *, row: str, colour: str) -> go.Scatter:
-    """Means of one method with their intervals: an error bar takes one colour per trace."""
+def mean_points(rows: pd.DataFrame, places: pd.Series, *, row: str, colour: str, level: float) -> go.Scatter:
+    """Means of one method with their intervals, of this level: an error bar takes one colour per trace."""
     measured = rows["mean"].to_numpy(np.float64)
     return go.Scatter(
-        name=MEANS,
+        name=f"mean, {interval_title(level)}",
         x=measured,
         y=places,
         mode="markers",
@@ -66,8 +74,7 @@ def mean_points(rows: pd.DataFrame, places: pd.Series, *, row: str, colour: str)
         marker={"size": 11, "color": colour},
         text=[text(name) for name in rows[row]],
         customdata=rows[["ci_low", "ci_high", "n"]],
-        hovertemplate="%{text}: %{x:.4g}<br>95% interval %{customdata[0]:.4g} to %{customdata[1]:.4g}"
-        "<br>%{customdata[2]} seeds<extra></extra>",
+        hovertemplate=f"%{{text}}: %{{x:.4g}}{interval_hover(level)}",
     )
 
 

@@ -66,6 +66,8 @@ def _environment(*, autoescape: bool) -> Environment:
         "plus_minus": wording.plus_minus,
         "reported": wording.reported,
         "interval": wording.interval,
+        "interval_title": wording.interval_title,
+        "level_title": wording.level_title,
         "is_missing": wording.is_missing,
         "numeric_columns": numeric_columns,
     }

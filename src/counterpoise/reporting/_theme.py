@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 from typing import Final
+from zlib import crc32
 
 import plotly.graph_objects as go
 
@@ -38,9 +39,18 @@ METHOD_COLOURS: Final = {
     **dict.fromkeys(("mask_only", "mask_only_paper", "prune_adversarial_finetuning"), GREEN),
     **dict.fromkeys(("noise_graft", "internal_graft", "external_graft", "netaug"), BLUE),
     **dict.fromkeys(("random_mask", "direct_penalty"), VERMILLION),
-    "prune_guided_by_adversarial_finetuning": ORANGE,
-    "prune_guided_by_external_graft": BLUE,
-    "prune_guided_by_netaug": GREEN,
+    "teacher_pruning": YELLOW,
+    "prune_guided_by_adversarial_finetuning": YELLOW,
+    "prune_guided_by_external_graft": YELLOW,
+    "prune_guided_by_netaug": YELLOW,
+    **dict.fromkeys(("vanilla", "magnitude_mask", "chance_mask"), NEUTRAL),
+    "ffw": VERMILLION,
+    "ffw_strong": ORANGE,
+    "ffw_best_reader": PURPLE,
+    "ffw_structured": SKY,
+    "ffw_without_information": YELLOW,
+    "refit": BLUE,
+    "frontier": GREEN,
 }
 METHOD_SYMBOLS: Final = {
     "pretrained": "x",
@@ -67,12 +77,27 @@ METHOD_SYMBOLS: Final = {
     "external_graft": "square",
     "netaug": "star",
     "direct_penalty": "diamond",
+    "prune_guided_by_adversarial_finetuning": "diamond",
     "prune_guided_by_external_graft": "square",
     "prune_guided_by_netaug": "star",
+    "vanilla": "x",
+    "magnitude_mask": "square",
+    "chance_mask": "diamond",
+    "ffw_strong": "diamond",
+    "ffw_best_reader": "square",
+    "ffw_structured": "triangle-down",
+    "ffw_without_information": "cross",
+    "refit": "square",
+    "frontier": "star",
 }
+MASK_COLOURS: Final = {"first": GREEN, "second": ORANGE, "paper": PURPLE}
+"""Of masks that carry no method's name: see `methods.altering.catalogue`."""
 _FURTHER_COLOURS: Final = (PURPLE, SKY, VERMILLION, YELLOW)
 VERDICT_COLOURS: Final = {SUPPORTED: GREEN, CONTRADICTED: VERMILLION, NOT_DISTINGUISHABLE: NEUTRAL}
 GROUP_COLOURS: Final = (ORANGE, BLUE, GREEN, PURPLE, VERMILLION, SKY, YELLOW)
+GROUP_SYMBOLS: Final = (
+    *("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "pentagon", "hexagram"),
+)
 
 FONT: Final = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 _AXIS: Final = {
@@ -102,10 +127,19 @@ TEMPLATE: Final = go.layout.Template(
 
 
 def method_colours(methods: Iterable[str]) -> dict[str, str]:
-    """A colour for every method: its own for those the papers compare, the next free one for the others."""
-    unknown = [method for method in dict.fromkeys(methods) if method not in METHOD_COLOURS]
-    further = {method: _FURTHER_COLOURS[i % len(_FURTHER_COLOURS)] for i, method in enumerate(unknown)}
-    return {method: METHOD_COLOURS.get(method) or further[method] for method in methods}
+    """A colour for every method, or mask: the same in every figure, whatever else is drawn there."""
+    return {method: METHOD_COLOURS.get(method) or MASK_COLOURS.get(method) or _further(method) for method in methods}
+
+
+def _further(name: str) -> str:
+    """A colour that a name of no catalogue has for good."""
+    return _FURTHER_COLOURS[crc32(name.encode()) % len(_FURTHER_COLOURS)]
+
+
+def group_marker(place: int) -> dict[str, str]:
+    """Colour and symbol of a group, by its place: groups of one colour differ by their symbols."""
+    symbol = GROUP_SYMBOLS[place // len(GROUP_COLOURS) % len(GROUP_SYMBOLS)]
+    return {"color": GROUP_COLOURS[place % len(GROUP_COLOURS)], "symbol": symbol}
 
 
 def faded(colour: str, opacity: float) -> str:

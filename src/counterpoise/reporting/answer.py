@@ -15,6 +15,7 @@ from counterpoise.reporting.wording import (
     enumerate_words,
     gap_symbol,
     interval,
+    interval_title,
     is_missing,
     method_phrase,
     metric_order,
@@ -49,7 +50,7 @@ def answer(context: ReportContext) -> Answer:
     return Answer(
         headline=headline(context.claims),
         findings=tuple(context.findings),
-        comparisons=tuple(_comparisons(context.claims, context.claim_specs)),
+        comparisons=tuple(_comparisons(context.claims, context.claim_specs, context.level)),
         reservations=tuple(_reservations(context)),
     )
 
@@ -73,31 +74,31 @@ def _predicate(name: str) -> str:
     return "not distinguishable from no difference" if name == NOT_DISTINGUISHABLE else name
 
 
-def _comparisons(claims: pd.DataFrame, specs: Sequence[Mapping[str, Any]]) -> list[str]:
+def _comparisons(claims: pd.DataFrame, specs: Sequence[Mapping[str, Any]], level: float) -> list[str]:
     """One sentence for each pair of sides, over all the metrics on which they were compared; see `AT_A_GLANCE`."""
     pairs: dict[tuple[str, str], list[Any]] = {}
     for row, spec in zip(rows_of(claims), specs, strict=True):
         pairs.setdefault((_side(spec["left"]), _side(spec["right"])), []).append(row)
     if len(pairs) <= AT_A_GLANCE:
-        return [_compare(left, right, rows) for (left, right), rows in pairs.items()]
+        return [_compare(left, right, rows, level) for (left, right), rows in pairs.items()]
     against = {
         sides: contradicting
         for sides, rows in pairs.items()
         if (contradicting := [row for row in rows if row.verdict == CONTRADICTED])
     }
-    said = [_compare(left, right, rows) for (left, right), rows in against.items()]
+    said = [_compare(left, right, rows, level) for (left, right), rows in against.items()]
     return [*said, f"All comparisons, of {len(pairs)} pairs, are in the table of claims."]
 
 
-def _compare(left: str, right: str, rows: Sequence[Any]) -> str:
+def _compare(left: str, right: str, rows: Sequence[Any], level: float) -> str:
     undecided = [gap_symbol(row.metric) for row in rows if row.verdict == NOT_DISTINGUISHABLE]
-    clauses = [_difference(row, right) for row in rows if row.verdict != NOT_DISTINGUISHABLE]
+    clauses = [_difference(row, right, level) for row in rows if row.verdict != NOT_DISTINGUISHABLE]
     if undecided:
         clauses.append(f"is not distinguishable from {right} on {enumerate_words(undecided)}")
     return f"{left[:1].upper()}{left[1:]} {'; it '.join(clauses)}."
 
 
-def _difference(row: Any, right: str) -> str:
+def _difference(row: Any, right: str, level: float) -> str:
     """`has a lower error than f+SVD (better: −0.42 points, 95% interval −0.61 to −0.23)`, merit where defined."""
     lower = row.difference < 0
     info = METRICS.get(row.metric)
@@ -107,7 +108,7 @@ def _difference(row: Any, right: str) -> str:
     unit = " points" if metric_unit(row.metric) == "%" else ""
     return (
         f"has a {'lower' if lower else 'higher'} {gap_symbol(row.metric)} than {right} "
-        f"({merit}{number(row.difference, row.metric, signed=True)}{unit}, 95% interval "
+        f"({merit}{number(row.difference, row.metric, signed=True)}{unit}, {interval_title(level)} "
         f"{interval(row.ci_low, row.ci_high, row.metric, signed=True)})"
     )
 

@@ -8,12 +8,13 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from counterpoise.fairness import paired_difference
+from counterpoise.fairness import LEVEL, paired_difference
 from counterpoise.reporting._outcomes import REPAIR_KEYS, objective_of, outcomes, with_part
 from counterpoise.reporting.wording import (
     enumerate_words,
     gap_symbol,
     interval,
+    interval_title,
     is_missing,
     method_phrase,
     metric_symbol,
@@ -28,7 +29,11 @@ HELD_AGAINST_IT: Final = ("random_mask", "direct_penalty")
 
 
 def findings(
-    metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: Mapping[str, Mapping[str, Any]]
+    metrics: pd.DataFrame,
+    repairs: pd.DataFrame,
+    objectives: Mapping[str, Mapping[str, Any]],
+    *,
+    level: float = LEVEL,
 ) -> tuple[str, ...]:
     """Sentences for the top of a report: for each part, what is best within the tolerance on test, and the controls.
 
@@ -39,6 +44,7 @@ def findings(
         metrics: long frame as in `tables.summary`; see `_outcomes.outcomes`.
         repairs: frame with `REPAIR_KEYS`, for what needs the group.
         objectives: part → `bias, performance, tolerance, margin`.
+        level: of the intervals.
 
     Raises:
         InputError: a missing column, objective or metric.
@@ -49,7 +55,7 @@ def findings(
     group = set(chosen.loc[chosen["needs_group"].astype(bool), "variant"])
     sentences = []
     for part in dict.fromkeys(found["part"]):
-        of_part = _Part(found[found["part"] == part], objective_of(part, objectives), group)
+        of_part = _Part(found[found["part"] == part], objective_of(part, objectives), group, level)
         head = f"{_capital(part_title(part))}: " if part else ""
         sentences += [f"{head}{sentence}" for sentence in of_part.sentences()]
     return tuple(sentences)
@@ -58,8 +64,8 @@ def findings(
 class _Part:
     """The repairs of one part by name, with their means."""
 
-    def __init__(self, found: pd.DataFrame, objective: Mapping[str, Any], group: set[str]) -> None:
-        self.objective = objective
+    def __init__(self, found: pd.DataFrame, objective: Mapping[str, Any], group: set[str], level: float) -> None:
+        self.objective, self.level = objective, level
         self.seeds = {str(name): own.set_index("seed").sort_index() for name, own in found.groupby("name", sort=False)}
         self.phrases = {name: method_phrase(name) for name in self.seeds}
         self.needs_group = {name for name, own in self.seeds.items() if own["variant"].iloc[0] in group}
@@ -121,9 +127,10 @@ class _Part:
         clauses = []
         for key in ("performance", "bias"):
             metric = self.objective[key]
-            found = paired_difference(own[key].to_numpy(np.float64), other[key].to_numpy(np.float64))
+            found = paired_difference(own[key].to_numpy(np.float64), other[key].to_numpy(np.float64), level=self.level)
             spread = interval(found.ci_low, found.ci_high, metric, signed=True)
-            shown = f"{gap_symbol(metric)} {number(found.difference, metric, signed=True)}, 95% interval {spread}"
+            size = f"{gap_symbol(metric)} {number(found.difference, metric, signed=True)}"
+            shown = f"{size}, {interval_title(self.level)} {spread}"
             clauses.append(f"{_judged(found.ci_low, found.ci_high, lower_is_better=key == 'bias')} ({shown})")
         return f"beside {self.phrases[right]} ({self.pair(right)}) it is {enumerate_words(clauses)}"
 

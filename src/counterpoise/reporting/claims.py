@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.errors import InputError, suggest
-from counterpoise.fairness import paired_difference, verdicts
+from counterpoise.fairness import LEVEL, paired_difference, verdicts
 from counterpoise.reporting.tables import METRICS_KEYS, test_rows
-from counterpoise.reporting.wording import is_signed
+from counterpoise.reporting.wording import is_signed, shortened
 
 CLAIM_COLUMNS: Final = ("claim", "metric", "difference", "ci_low", "ci_high", "p", "p_holm", "verdict")
 CLAIM_KEYS: Final = ("claim", "metric", "left", "right", "claimed")
+_SHOWN: Final = 160  # characters of a claim, a selector or a list that a message shows
 DIRECTIONS: Final = ("lower", "higher", "equal")
-LEVEL: Final = 0.95
 
 
 def evaluate(
@@ -63,7 +63,7 @@ def paired_values(test: pd.DataFrame, claim: Mapping[str, Any]) -> tuple[np.ndar
 
     See `evaluate` for what is refused.
     """
-    where = f"claim {claim.get('claim', dict(claim))!r}"
+    where = f"claim {shortened(str(claim.get('claim', dict(claim))), _SHOWN)!r}"
     for key in CLAIM_KEYS:
         if key not in claim:
             raise InputError(f"{where}: the key {key!r} is missing (expected: {', '.join(CLAIM_KEYS)}).")
@@ -78,7 +78,8 @@ def paired_values(test: pd.DataFrame, claim: Mapping[str, Any]) -> tuple[np.ndar
     left, right = (_select(rows, claim[side], f"{where}, {side} side") for side in ("left", "right"))
     if set(left.index) != set(right.index):
         raise InputError(
-            f"{where}: the sides have different seeds (left {sorted(left.index)}, right {sorted(right.index)}), "
+            f"{where}: the sides have different seeds (left {shortened(str(sorted(left.index)), _SHOWN)}, "
+            f"right {shortened(str(sorted(right.index)), _SHOWN)}), "
             "expected the same seeds to pair."
         )
     return left.to_numpy(np.float64), right.loc[left.index].to_numpy(np.float64)
@@ -95,8 +96,7 @@ def _select(rows: pd.DataFrame, selector: Mapping[str, Any], where: str) -> pd.S
         chosen &= matches.to_numpy(dtype=bool)
     variants = sorted(rows.loc[chosen, "variant"].unique())
     if len(variants) != 1:
-        found = ", ".join(variants) or "none"
-        raise InputError(
-            f"{where}: the selector {dict(selector)} leaves {len(variants)} variants ({found}), expected one."
-        )
+        found = shortened(", ".join(variants), _SHOWN) or "none"
+        chosen_by = shortened(str(dict(selector)), _SHOWN)
+        raise InputError(f"{where}: the selector {chosen_by} leaves {len(variants)} variants ({found}), expected one.")
     return rows[chosen].set_index("seed")["value"].sort_index()

@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from counterpoise.fairness import LEVEL
+from counterpoise.reporting.exported_model import ExportedModel
 from counterpoise.reporting.wording import HEADLINE_METRICS
 
 
@@ -56,6 +58,8 @@ class ReportContext:
         notes: further remarks on the method or the data, one paragraph each.
         tables: further tables, in order; they follow the results.
         findings: sentences that come before those on the claims, such as `answer_altering.findings`.
+        exported: the model that leaves the experiment, where one does.
+        level: of all intervals; claims are decided at 1 − level.
         headline_metrics: the metrics of the table of results, in order; those that were not measured are left out.
     """
 
@@ -80,6 +84,8 @@ class ReportContext:
     tables: Sequence[Table] = ()
     examples: Mapping[str, Any] = field(default_factory=dict)
     findings: Sequence[str] = ()
+    exported: ExportedModel | None = None
+    level: float = LEVEL
     headline_metrics: Sequence[str] = HEADLINE_METRICS
 
     @property

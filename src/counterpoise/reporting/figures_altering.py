@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -10,11 +10,11 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from counterpoise.fairness import summarize
+from counterpoise.fairness import LEVEL, summarize
 from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting._marks import ONE_SEED, banded_line, finish, is_new
 from counterpoise.reporting._outcomes import is_last, objective_of, outcomes, style_of, title_of, with_part
-from counterpoise.reporting._theme import GROUP_COLOURS, METHOD_SYMBOLS, NEUTRAL, faded, method_colours, text
+from counterpoise.reporting._theme import METHOD_SYMBOLS, NEUTRAL, faded, method_colours, text
 from counterpoise.reporting.wording import (
     METHOD_TITLES,
     gap_label,
@@ -42,15 +42,16 @@ _HOVER: Final = (
 Objectives = Mapping[str, Mapping[str, Any]]
 
 
-def repair_plane(metrics: pd.DataFrame, objectives: Objectives) -> go.Figure:
+def repair_plane(metrics: pd.DataFrame, objectives: Objectives, *, level: float = LEVEL) -> go.Figure:
     """Every repair's performance against the size of its bias on test: up is better, and left.
 
-    One panel per part. Large marks are means over the seeds with both 95% intervals, small ones the seeds; the band
-    reaches up to the tolerance. The models of the last epochs are left out.
+    One panel per part. Large marks are means over the seeds with both intervals, small ones the seeds; the band reaches
+    up to the tolerance. The models of the last epochs are left out.
 
     Args:
         metrics: long frame as in `tables.summary`; see `_outcomes.outcomes`.
         objectives: part → `bias, performance, tolerance, margin`.
+        level: of the intervals.
 
     Raises:
         InputError: a missing column, objective or metric.
@@ -66,7 +67,7 @@ def repair_plane(metrics: pd.DataFrame, objectives: Objectives) -> go.Figure:
         symbols = (gap_symbol(objective["bias"]), metric_symbol(objective["performance"]))
         for variant, own in found[found["part"] == part].groupby("variant", sort=False):
             key = keys[variant]
-            for trace in _repair(own, colours[key], METHOD_SYMBOLS.get(key, "circle"), symbols):
+            for trace in _repair(own, colours[key], METHOD_SYMBOLS.get(key, "circle"), symbols, level):
                 trace.update(showlegend=bool(trace.showlegend) and is_new(figure, trace.name))
                 figure.add_trace(trace, row=place, col=1)
         _mark_tolerance(figure, objective["tolerance"], place)
@@ -88,7 +89,7 @@ def pruned_layers(layers: pd.DataFrame) -> go.Figure:
     """
     frame = with_part(layers, LAYER_KEYS, "pruned layers")
     parts = list(dict.fromkeys(frame["part"]))
-    colours = _mask_colours(frame["mask"])
+    colours = method_colours(frame["mask"])
     figure = panels(parts)
     for place, part in enumerate(parts, start=1):
         own = frame[frame["part"] == part]
@@ -249,9 +250,9 @@ def panels(parts: list[str], *, columns: int = 1) -> go.Figure:
     )
 
 
-def _repair(own: pd.DataFrame, colour: str, symbol: str, symbols: tuple[str, str]) -> list[go.Scatter]:
+def _repair(own: pd.DataFrame, colour: str, symbol: str, symbols: tuple[str, str], level: float) -> list[go.Scatter]:
     """A repair's seeds, and above them its mean with a cross of both intervals."""
-    bias, performance = (summarize(own[key].to_numpy(np.float64)) for key in ("bias", "performance"))
+    bias, performance = (summarize(own[key].to_numpy(np.float64), level=level) for key in ("bias", "performance"))
     title = text(own["title"].iloc[0])
     within = own["within"].dropna()
     hover = _HOVER.replace("BIAS", symbols[0]).replace("PERFORMANCE", symbols[1])
@@ -359,8 +360,3 @@ def _symmetric(own: pd.DataFrame, key: str, seeds: list[Any]) -> np.ndarray:
 
 def _mask_title(mask: str) -> str:
     return text(_MASKS.get(mask) or METHOD_TITLES.get(mask, mask.replace("_", " ")))
-
-
-def _mask_colours(masks: Iterable[str]) -> dict[str, str]:
-    names = dict.fromkeys(masks)
-    return {str(mask): GROUP_COLOURS[place % len(GROUP_COLOURS)] for place, mask in enumerate(names)}

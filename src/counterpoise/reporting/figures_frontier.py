@@ -12,7 +12,7 @@ import torch
 from plotly.subplots import make_subplots
 
 from counterpoise.errors import InputError
-from counterpoise.fairness import non_dominated, summarize
+from counterpoise.fairness import LEVEL, non_dominated, summarize
 from counterpoise.reporting._frames import require_columns, rows_of
 from counterpoise.reporting._marks import MARGINS, ROW, finish, is_new, mean_points, seed_points, whiskers
 from counterpoise.reporting._theme import METHOD_SYMBOLS, NEUTRAL, faded, method_colours, text
@@ -20,6 +20,8 @@ from counterpoise.reporting.tables import METRICS_KEYS, intervals, test_rows, va
 from counterpoise.reporting.wording import (
     frontier_title,
     gap_symbol,
+    interval_title,
+    is_missing,
     method_order,
     method_title,
     metric_label,
@@ -47,6 +49,7 @@ def frontier_plane(
     bias: str,
     tolerance: float | None = None,
     noise_floor: float | None = None,
+    level: float = LEVEL,
 ) -> go.Figure:
     """Draw every variant's mean error against its mean bias on the test split, and each method's frontier.
 
@@ -58,17 +61,18 @@ def frontier_plane(
         grid: long frame as in `tables.summary`, with the metrics `err` and `bias`; other rows are ignored. Columns
             beyond those of every metrics frame are taken for settings and shown in the hover box.
         chosen: frame with `seed, method, variant, err` and a column named like `bias`: what was chosen for each seed,
-            measured on the test split. Drawn as the mean over the seeds with both 95% intervals, one mark per method.
+            measured on the test split. Drawn as the mean over the seeds with both intervals, one mark per method.
         bias: metric of the horizontal axis, such as `delta_eo`; of a signed one, such as `spd`, the absolute value.
         tolerance: bias that the choice was to stay below.
         noise_floor: bias that a perfectly fair model would measure.
+        level: of the intervals.
 
     Raises:
         InputError: a column or one of the two metrics is missing, or a seed occurs twice.
     """
     points = variant_means(grid, bias)
     drawn = _thinned(points)
-    picks = _chosen_means(chosen, bias)
+    picks = _chosen_means(chosen, bias, level)
     methods = method_order([*points["method"], *picks["method"]])
     colours = method_colours(methods)
     hover = _HOVER.replace("SYMBOL", gap_symbol(bias))
@@ -105,7 +109,7 @@ def frontier_plane(
             )
         )
     for row in rows_of(picks):
-        pick = _pick(row, colours[row.method], hover)
+        pick = _pick(row, colours[row.method], hover, level)
         figure.add_trace(pick.update(showlegend=is_new(figure, pick.name)))
     figure.update_xaxes(title_text=gap_symbol(bias))
     figure.update_yaxes(title_text=metric_label(ERROR))
@@ -157,13 +161,14 @@ def variant_means(grid: pd.DataFrame, bias: str) -> pd.DataFrame:
     return frame.assign(efficient=efficient)
 
 
-def hypervolumes(frame: pd.DataFrame) -> go.Figure:
+def hypervolumes(frame: pd.DataFrame, *, level: float = LEVEL) -> go.Figure:
     """Draw the area that each method's frontier covers: one panel per bias, one row per method; more is better.
 
     Args:
         frame: `method, seed, bias, hypervolume`, one row per method, seed and bias. Drawn as the mean over the seeds
-            with its 95% interval, and each seed as a small point. The intervals are of each method alone: whether two
+            with its interval, and each seed as a small point. The intervals are of each method alone: whether two
             differ is for a paired comparison to say.
+        level: of the intervals.
 
     Raises:
         InputError: a missing column.
@@ -176,12 +181,13 @@ def hypervolumes(frame: pd.DataFrame) -> go.Figure:
     figure = make_subplots(1, max(len(biases), 1), shared_yaxes=True, horizontal_spacing=0.06)
     for column, bias in enumerate(biases, start=1):
         seeds = frame[frame["bias"] == bias].rename(columns={"hypervolume": "value"}).sort_values(["method", "seed"])
-        means = intervals(seeds, ["method"], "value").assign(title=lambda rows: rows["method"].map(frontier_title))
+        means = intervals(seeds, ["method"], "value", level=level)
+        means = means.assign(title=means["method"].map(frontier_title))
         places = means["method"].map(rows)
         traces = [
             seed_points(seeds, seeds["method"].map(rows), row="method", colours=colours),
             *(
-                mean_points(own, places[own.index], row="title", colour=colours[str(method)])
+                mean_points(own, places[own.index], row="title", colour=colours[str(method)], level=level)
                 for method, own in means.groupby("method")
             ),
         ]
@@ -196,7 +202,7 @@ def hypervolumes(frame: pd.DataFrame) -> go.Figure:
     return finish(figure, "How much each method's frontier covers", height=MARGINS + ROW * len(rows))
 
 
-def _pick(row: Any, colour: str, hover: str) -> go.Scatter:
+def _pick(row: Any, colour: str, hover: str, level: float) -> go.Scatter:
     """The mean of what was chosen, as a large mark with a cross of both intervals."""
     along, across = (
         whiskers(pd.DataFrame({"ci_low": [low], "ci_high": [high]}), np.array([centre]), thickness=1.5)
@@ -216,12 +222,12 @@ def _pick(row: Any, colour: str, hover: str) -> go.Scatter:
             "line": {"width": 1, "color": NEUTRAL},
         },
         customdata=[[text(method_title(row.method)), row.settings, row.err_std, row.bias_std, row.n]],
-        hovertemplate=f"{hover}<br>crosses: 95% intervals of the mean<extra></extra>",
+        hovertemplate=f"{hover}<br>crosses: {interval_title(level)}s of the mean<extra></extra>",
         legendgroup=row.method,
     )
 
 
-def _chosen_means(chosen: pd.DataFrame | None, bias: str) -> pd.DataFrame:
+def _chosen_means(chosen: pd.DataFrame | None, bias: str, level: float) -> pd.DataFrame:
     """Mean, deviation and interval of both coordinates of what each method chose; `settings` counts the variants."""
     columns = ("seed", "method", "variant", ERROR, bias)
     if chosen is None:
@@ -231,13 +237,15 @@ def _chosen_means(chosen: pd.DataFrame | None, bias: str) -> pd.DataFrame:
     for method in method_order(chosen["method"]):
         own = chosen[chosen["method"] == method]
         variants = own["variant"].value_counts()
+        if variants.empty:  # no model of the family could be chosen in any seed
+            continue
         most = text(str(variants.index[0]))
         record: dict[str, Any] = {
             "method": method,
             "settings": f"<br>{most} in {variants.iloc[0]} of {len(own)} seeds",
         }
         for name, column in (("err", ERROR), ("bias", bias)):
-            found = summarize(np.abs(own[column].to_numpy(np.float64)))
+            found = summarize(np.abs(own[column].to_numpy(np.float64)), level=level)
             record |= {name: float(found.mean), f"{name}_std": float(found.std), "n": int(found.n)}
             record |= {f"{name}_low": float(found.ci_low), f"{name}_high": float(found.ci_high)}
         records.append(record)
@@ -245,7 +253,7 @@ def _chosen_means(chosen: pd.DataFrame | None, bias: str) -> pd.DataFrame:
 
 
 def _mark_limits(figure: go.Figure, tolerance: float | None, noise_floor: float | None) -> None:
-    if noise_floor is not None:
+    if not is_missing(noise_floor):
         figure.add_vrect(
             x0=0,
             x1=noise_floor,
@@ -273,6 +281,8 @@ def _set_view(
     figure: go.Figure, points: pd.DataFrame, drawn: int, picks: pd.DataFrame, tolerance: float | None
 ) -> None:
     """Begin where the frontiers are: a constant predictor is fair too, and its error would press all else flat."""
+    if points.empty:
+        return
     best_of_each = points.groupby("method")["err"].min()
     top = max([points["err"].quantile(_SHOWN), *best_of_each, *picks["err_high"].fillna(picks["err"])])
     right = max([points["bias"].max(), tolerance or 0.0, *picks["bias_high"].fillna(picks["bias"])])

@@ -10,9 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from counterpoise.fairness import LEVEL
 from counterpoise.reporting._frames import require_columns
-from counterpoise.reporting._marks import finish, is_new, whiskers
-from counterpoise.reporting._theme import GROUP_COLOURS, NEUTRAL, method_colours, text
+from counterpoise.reporting._marks import finish, interval_hover, is_new, whiskers
+from counterpoise.reporting._theme import GROUP_COLOURS, NEUTRAL, group_marker, method_colours, text
 from counterpoise.reporting.tables import intervals, test_rows, variant_order
 from counterpoise.reporting.wording import (
     HEADLINE_METRICS,
@@ -34,22 +35,24 @@ _MOST_COLUMNS: Final = 4
 _LEVEL: Final = 0.3  # steps of α between the ends of two level lines
 _BELOW: Final = 56  # pixels below the panels where the legend stands aside
 _ASIDE: Final = {"orientation": "v", "x": 1.02, "yref": "paper", "y": 1}
-_HOVER: Final = (
-    "%{text}: %{y:.4g}<br>95% interval %{customdata[0]:.4g} to %{customdata[1]:.4g}<br>%{customdata[2]} seeds"
-    "<extra></extra>"
-)
 
 
-def by_part(metrics: pd.DataFrame, summary: pd.DataFrame, *, panels: Sequence[str] = HEADLINE_METRICS) -> go.Figure:
+def by_part(
+    metrics: pd.DataFrame,
+    summary: pd.DataFrame,
+    *,
+    panels: Sequence[str] = HEADLINE_METRICS,
+    level: float = LEVEL,
+) -> go.Figure:
     """Error and bias part by part: Tables 2 and 4 of the WIN paper as a figure.
 
     One panel per metric, the parts side by side in the order of `metrics`, one line per method: the mean over the
-    seeds with its 95% interval, and the paper's value as an open diamond where it prints one.
+    seeds with its interval, and the paper's value as an open diamond where it prints one.
 
     Args:
         metrics: long frame as in `tables.summary`, with the column `part`.
         summary: `tables.summary` of it.
-        panels: metrics to draw.
+        panels: metrics to draw. level: that of the intervals of `summary`.
 
     Raises:
         InputError: `metrics` has no column `part`.
@@ -71,7 +74,12 @@ def by_part(metrics: pd.DataFrame, summary: pd.DataFrame, *, panels: Sequence[st
             if line.empty:
                 continue
             trace = _interval_line(
-                line, line["place"] + shift[name], title=titles[name], colour=colours[method], dash=styles[name]
+                line,
+                line["place"] + shift[name],
+                title=titles[name],
+                colour=colours[method],
+                dash=styles[name],
+                level=level,
             )
             trace.update(text=[f"{text(titles[name])}, {text(part_title(part))}" for part in line["part"]])
             figure.add_trace(trace.update(showlegend=is_new(figure, trace.name)), row=panel, col=1)
@@ -97,16 +105,16 @@ def by_part(metrics: pd.DataFrame, summary: pd.DataFrame, *, panels: Sequence[st
     return finish(figure, "Error and bias, part by part", height=_FRAME + _PANEL * len(panels))
 
 
-def ablation(metrics: pd.DataFrame, *, panels: Sequence[str] = HEADLINE_METRICS) -> go.Figure:
+def ablation(metrics: pd.DataFrame, *, panels: Sequence[str] = HEADLINE_METRICS, level: float = LEVEL) -> go.Figure:
     """What α does: Figure 5 of the WIN paper.
 
     One panel per metric over α, one line per method, rank and part (dashed by part, marked by rank): means over the
-    seeds with 95% intervals. Variants without an α, such as TL and f+SVD, are level lines whose interval stands at
+    seeds with intervals. Variants without an α, such as TL and f+SVD, are level lines whose interval stands at
     their right end.
 
     Args:
         metrics: long frame as in `tables.summary`, with `alpha`, `rank` and, where there are parts, `part`.
-        panels: metrics to draw.
+        panels: metrics to draw. level: of the intervals.
 
     Raises:
         InputError: a missing column.
@@ -114,7 +122,8 @@ def ablation(metrics: pd.DataFrame, *, panels: Sequence[str] = HEADLINE_METRICS)
     require_columns(metrics, ["alpha", "rank"], "metrics")
     test = test_rows(metrics)
     lines = _ablation_lines(test)
-    means = intervals(test[test["metric"].isin(panels)], ["variant", "metric"], "value").merge(lines, on="variant")
+    shown = test[test["metric"].isin(panels)]
+    means = intervals(shown, ["variant", "metric"], "value", level=level).merge(lines, on="variant")
     alphas = sorted(lines["alpha"].dropna().unique())
     step = min(np.diff(alphas), default=0.1)
     curves, levels = (list(dict.fromkeys(lines.loc[there, "line"])) for there in _split(lines["alpha"].notna()))
@@ -131,9 +140,14 @@ def ablation(metrics: pd.DataFrame, *, panels: Sequence[str] = HEADLINE_METRICS)
             if own.empty:
                 continue
             first = own.iloc[0]
-            style = {"title": title, "colour": colours[first["method"]], "dash": dashes[first["part"]]}
+            style: dict[str, Any] = {
+                "title": title,
+                "colour": colours[first["method"]],
+                "dash": dashes[first["part"]],
+                "level": level,
+            }
             if title in ends:
-                trace = _level(own, left, ends[title], **style)
+                trace = _horizontal(own, left, ends[title], **style)
             else:
                 trace = _interval_line(own, own["alpha"].to_numpy(np.float64) + shifts[title], **style)
                 trace.update(text=[f"{text(title)}, α {alpha:g}" for alpha in own["alpha"]])
@@ -184,7 +198,7 @@ def representation(
                 x=own["x"],
                 y=own["y"],
                 mode="markers",
-                marker={"size": 4, "color": GROUP_COLOURS[code % len(GROUP_COLOURS)], "opacity": 0.5},
+                marker={"size": 4, "opacity": 0.5, **group_marker(code)},
                 legendgroup=str(code),
                 hoverinfo="skip",
             )
@@ -193,10 +207,12 @@ def representation(
         figure.update_xaxes(title_text=_component(1, first), **at)
         figure.update_yaxes(title_text=_component(2, second), **at)
     figure.update_layout(legend_itemsizing="constant")
+    if len(group_names) > len(GROUP_COLOURS):  # more than fit below the panels
+        figure.update_layout(legend=_ASIDE, margin_b=_BELOW)
     return finish(figure, "What the head sees of the samples predicted positive", height=_FRAME + 300 * rows)
 
 
-def _interval_line(rows: pd.DataFrame, x: Any, *, title: str, colour: str, dash: str) -> go.Scatter:
+def _interval_line(rows: pd.DataFrame, x: Any, *, title: str, colour: str, dash: str, level: float) -> go.Scatter:
     """Means joined by a line, with their intervals; the caller gives the words of the hover boxes."""
     means = rows["mean"].to_numpy(np.float64)
     return go.Scatter(
@@ -208,14 +224,15 @@ def _interval_line(rows: pd.DataFrame, x: Any, *, title: str, colour: str, dash:
         line={"color": colour, "width": 1.5, "dash": dash},
         marker={"size": 8, "color": colour},
         customdata=rows[["ci_low", "ci_high", "n"]],
-        hovertemplate=_HOVER,
+        hovertemplate=f"%{{text}}: %{{y:.4g}}{interval_hover(level)}",
         legendgroup=title,
     )
 
 
-def _level(rows: pd.DataFrame, left: float, right: float, *, title: str, colour: str, dash: str) -> go.Scatter:
-    """A level line of one variant; mark and interval stand at its right end alone."""
-    trace = _interval_line(rows.iloc[[0, 0]], np.array([left, right]), title=title, colour=colour, dash=dash)
+def _horizontal(rows: pd.DataFrame, left: float, right: float, **style: Any) -> go.Scatter:
+    """A horizontal line of one variant, styled as `_interval_line`; mark and interval stand at its right end alone."""
+    title = style["title"]
+    trace = _interval_line(rows.iloc[[0, 0]], np.array([left, right]), **style)
     (length, below), unseen = (trace.error_y.array[1], trace.error_y.arrayminus[1]), np.nan
     trace.update(error_y={"array": [unseen, length], "arrayminus": [unseen, below]}, marker_size=[0, 8])
     return trace.update(text=[text(title)] * 2)

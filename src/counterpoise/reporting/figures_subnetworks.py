@@ -17,7 +17,7 @@ from plotly.subplots import make_subplots
 
 from counterpoise.reporting._marks import finish
 from counterpoise.reporting._outcomes import with_part
-from counterpoise.reporting._theme import VERMILLION, faded, text
+from counterpoise.reporting._theme import METHOD_SYMBOLS, VERMILLION, faded, method_colours, text
 from counterpoise.reporting.figures_altering import add_lines, curves_with_titles, panels
 from counterpoise.reporting.wording import method_title, part_title
 
@@ -29,7 +29,7 @@ CURVES = {
 }
 """What is drawn over the epochs, on the validation rows."""
 
-_FRAME, _PANEL, _MAP = 160, 230, 330
+_FRAME, _PANEL, _MAP, _CELL = 160, 230, 330, 18  # pixels; a cell is a row of a map
 
 EXPLAINED = {
     "grad_cam": "What speaks for the right class in bias-conflicting images (Grad-CAM), each map over its own largest "
@@ -109,7 +109,8 @@ def accuracy_maps(
     figure.update_xaxes(type="category", showgrid=False)
     bar = {"title": {"text": "accuracy"}, "thickness": 14}
     figure.update_layout(coloraxis={"colorscale": "Cividis", "cmin": 0, "cmax": 1, "colorbar": bar})
-    return finish(figure, "Who is right about which class in which value of the bias", _FRAME + _MAP * rows)
+    height = max(_MAP, _CELL * len(classes))
+    return finish(figure, "Who is right about which class in which value of the bias", _FRAME + height * rows)
 
 
 def closed_layers(layers: pd.DataFrame) -> go.Figure:
@@ -124,6 +125,7 @@ def closed_layers(layers: pd.DataFrame) -> go.Figure:
     keys = ("mask", "layer", "position", "seed", "pruned")
     frame = with_part(layers, keys, "closed layers")
     parts = list(dict.fromkeys(frame["part"]))
+    colours = method_colours(frame["mask"])
     figure = panels(parts)
     for place, part in enumerate(parts, start=1):
         own = frame[frame["part"] == part]
@@ -135,6 +137,8 @@ def closed_layers(layers: pd.DataFrame) -> go.Figure:
                 x=means["layer"],
                 y=means["pruned"],
                 mode="lines+markers",
+                line={"color": colours[str(mask)]},
+                marker={"color": colours[str(mask)], "symbol": METHOD_SYMBOLS.get(str(mask), "circle"), "size": 8},
                 legendgroup=name,
                 showlegend=all(known.name != name for known in figure.data),
                 hovertemplate="%{x}: %{y:.3f}<extra></extra>",

@@ -10,7 +10,7 @@ from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting._templates import render
 from counterpoise.reporting.answer import answer
 from counterpoise.reporting.context import ReportContext
-from counterpoise.reporting.report import flatten, lineage_rows, split_table
+from counterpoise.reporting.report import commands, flatten, lineage_rows, split_table
 
 _TEMPLATE: Final = "model_card.md.j2"
 
@@ -22,6 +22,7 @@ def model_card(context: ReportContext) -> str:
         context=context,
         answer=answer(context),
         lineage=lineage_rows(context.lineage),
+        commands=commands(context.lineage),
         settings=list(flatten(context.settings).items()),
         splits=split_table(context),
         summary=list(rows_of(context.summary)),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from counterpoise.errors import InputError
+from counterpoise.fairness import LEVEL
 from counterpoise.reporting._templates import render, resource
 from counterpoise.reporting.answer import VERDICTS
 from counterpoise.reporting.report import headline_metrics, result_cells
@@ -47,6 +48,7 @@ def _view(document: Mapping[str, Any]) -> dict[str, Any]:
     found = Counter(claim["verdict"] for claim in content["claims"])
     return {
         **content,
+        "level": document.get("level", LEVEL),
         "variants": {row["variant"]: row["method"] for row in content["summary"]},
         "metrics": headline_metrics(
             (row["metric"] for row in content["summary"]), document.get("headline_metrics", HEADLINE_METRICS)

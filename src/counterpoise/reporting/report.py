@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -35,6 +36,9 @@ def build(context: ReportContext) -> tuple[str, dict[str, Any]]:
         context=context,
         answer=answer(context),
         lineage=lineage_rows(context.lineage),
+        commands=commands(context.lineage),
+        artifacts=json.dumps(dict(context.lineage.get("artifacts", {}))).replace("<", "\\u003c"),
+        status=resource("status_check.js"),
         headline_metrics=headline_metrics(context.summary["metric"], context.headline_metrics),
         cells=result_cells(context.summary.to_dict("records"), context.noise_floor),
         claims=list(rows_of(context.claims)),
@@ -56,14 +60,21 @@ def build(context: ReportContext) -> tuple[str, dict[str, Any]]:
 def lineage_rows(lineage: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the numbers came from, as (title, value) rows: known keys first, unknown ones under their own names."""
     titles = {
+        "run_id": "Run",
         "seeds": "Seeds",
         "git_commit": "Git commit",
         "data_digest": "Data digest",
         "environment": "Environment",
         "versions": "Versions",
     }
-    keys = [key for key in titles if key in lineage] + [key for key in lineage if key not in (*titles, "command")]
+    apart = ("command", "commands", "partial", "artifacts")
+    keys = [key for key in titles if key in lineage] + [key for key in lineage if key not in (*titles, *apart)]
     return [(titles.get(key, key.replace("_", " ").capitalize()), _written(lineage[key])) for key in keys]
+
+
+def commands(lineage: Mapping[str, Any]) -> list[str]:
+    """All commands that made what the report shows, in order; of a lineage without them the last alone."""
+    return list(lineage.get("commands") or [command for command in [lineage.get("command")] if command])
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -78,17 +89,18 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def split_table(context: ReportContext) -> dict[str, Any]:
-    """Rows per split (down) and group × class (across), with totals: `columns`, `rows` of (split, counts, total)."""
-    cells = [(group, label) for group in range(len(context.group_names)) for label in range(len(context.class_names))]
+    """Rows per group × class (down) and split (across): `splits`, `rows` of (group, class, counts), and their `total`.
+
+    There may be dozens of groups and of classes, but there are only a few splits.
+    """
+    splits = list(context.splits["split"].unique())
     counts = context.splits.groupby(["split", "group", "label"])["rows"].sum().to_dict()
-    rows = []
-    for split in context.splits["split"].unique():
-        numbers = [int(counts.get((split, *cell), 0)) for cell in cells]
-        rows.append((split, numbers, sum(numbers)))
-    return {
-        "columns": [(context.group_names[group], context.class_names[label]) for group, label in cells],
-        "rows": rows,
-    }
+    rows = [
+        (name, title, [int(counts.get((split, group, label), 0)) for split in splits])
+        for group, name in enumerate(context.group_names)
+        for label, title in enumerate(context.class_names)
+    ]
+    return {"splits": splits, "rows": rows, "total": [sum(own) for own in zip(*(row[2] for row in rows), strict=True)]}
 
 
 def group_rate_table(context: ReportContext) -> dict[str, Any] | None:
@@ -103,7 +115,7 @@ def group_rate_table(context: ReportContext) -> dict[str, Any] | None:
     return {
         "columns": [(rate, "" if label is None else context.class_names[label]) for rate, label in columns],
         "rows": [
-            (variant, context.group_names[group], [cells[variant, group, *column] for column in columns])
+            (variant, context.group_names[group], [cells.get((variant, group, *column)) for column in columns])
             for variant, group in rows
         ],
     }
@@ -155,6 +167,8 @@ def _content(context: ReportContext) -> dict[str, Any]:
                 "reservations": said.reservations,
             },
             "summary": context.summary.to_dict("records"),
+            "exported_model": context.exported.document() if context.exported else None,
+            "level": context.level,
             "headline_metrics": context.headline_metrics,
             "claims": context.claims.to_dict("records"),
             "noise_floor": context.noise_floor,

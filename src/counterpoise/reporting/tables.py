@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.errors import InputError, suggest
-from counterpoise.fairness import summarize
+from counterpoise.fairness import LEVEL, summarize
 from counterpoise.reporting import published
 from counterpoise.reporting._frames import require_columns, rows_of
 from counterpoise.reporting.wording import METHOD_TITLES, metric_order
@@ -24,13 +24,18 @@ _POSITIVE: Final = 1
 
 
 def summary(
-    metrics: pd.DataFrame, published_rows: Sequence[Mapping[str, Any]] = (), *, correction: float | None = None
+    metrics: pd.DataFrame,
+    published_rows: Sequence[Mapping[str, Any]] = (),
+    *,
+    level: float = LEVEL,
+    correction: float | None = None,
 ) -> pd.DataFrame:
     """Summarize the test metrics of every variant over the seeds, with the paper's number beside ours.
 
     Args:
         metrics: long frame with `METRICS_KEYS` and any of `SETTINGS` (null where a variant has none).
         published_rows: selectors of `published.select`, one per variant that the paper reports.
+        level: of the intervals `ci_low` to `ci_high`.
         correction: n_test / n_train, to widen the intervals by Nadeau and Bengio (2003); none by default.
 
     Returns:
@@ -54,18 +59,20 @@ def summary(
     records = []
     for variant, method in variants.items():
         for metric in metric_order(metric for name, metric in values if name == variant):
-            numbers = _interval(values[variant, metric], correction)
+            numbers = _interval(values[variant, metric], level, correction)
             records.append((method, variant, metric, *numbers, *paper.get((variant, metric), (np.nan, np.nan))))
     return pd.DataFrame(records, columns=list(SUMMARY_COLUMNS))
 
 
-def group_rates(predictions: pd.DataFrame, *, classes: int, correction: float | None = None) -> pd.DataFrame:
+def group_rates(
+    predictions: pd.DataFrame, *, classes: int, level: float = LEVEL, correction: float | None = None
+) -> pd.DataFrame:
     """What each group receives from each variant on the test split: the table behind every gap.
 
     Args:
         predictions: frame with `method, variant, seed, split, y, s, prediction` (integer codes for the last three).
         classes: k; with two classes the rates are those of class 1, else of each class against the rest.
-        correction: as in `summary`.
+        level, correction: as in `summary`.
 
     Returns:
         Frame with columns `GROUP_RATE_COLUMNS`; `rate` is `accuracy` (label null), `selection_rate` P(ŷ=c),
@@ -90,7 +97,7 @@ def group_rates(predictions: pd.DataFrame, *, classes: int, correction: float | 
     for (rate, label), indicator in indicators.items():
         per_seed = test[keys].assign(value=indicator).groupby(keys, sort=True)["value"].mean()
         for key, replicates in per_seed.groupby(level=keys[:-1]):
-            numbers = _interval(replicates.to_numpy(np.float64), correction)
+            numbers = _interval(replicates.to_numpy(np.float64), level, correction)
             records.append((*cast(tuple[str, str, int], key), label, rate, *numbers))
     frame = pd.DataFrame(records, columns=list(GROUP_RATE_COLUMNS)).astype({"label": "Int64"})
     place = frame["variant"].map(order)
@@ -101,14 +108,16 @@ def group_rates(predictions: pd.DataFrame, *, classes: int, correction: float | 
     )
 
 
-def intervals(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.DataFrame:
-    """Mean, deviation and 95% interval of a column over the rows that agree in `keys`, in order of appearance.
+def intervals(frame: pd.DataFrame, keys: Sequence[str], column: str, *, level: float) -> pd.DataFrame:
+    """Mean, deviation and interval of a column over the rows that agree in `keys`, in order of appearance.
 
     Returns:
         Frame with `keys`, then `mean, std, ci_low, ci_high, n`.
     """
     groups = frame.groupby(list(keys), sort=False, dropna=False)[column]
-    records = [(*cast(tuple[Any, ...], key), *_interval(rows.to_numpy(np.float64), None)) for key, rows in groups]
+    records = [
+        (*cast(tuple[Any, ...], key), *_interval(rows.to_numpy(np.float64), level, None)) for key, rows in groups
+    ]
     return pd.DataFrame(records, columns=[*keys, *_INTERVAL_COLUMNS])
 
 
@@ -161,6 +170,6 @@ def variant_order(frame: pd.DataFrame) -> dict[str, str]:
     return methods
 
 
-def _interval(replicates: np.ndarray, correction: float | None) -> tuple[float, float, float, float, int]:
-    result = summarize(replicates, correction=correction)
+def _interval(replicates: np.ndarray, level: float, correction: float | None) -> tuple[float, float, float, float, int]:
+    result = summarize(replicates, level=level, correction=correction)
     return float(result.mean), float(result.std), float(result.ci_low), float(result.ci_high), int(result.n)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from counterpoise.fairness import paired_difference, summarize
+from counterpoise.fairness import LEVEL, paired_difference, summarize
 from counterpoise.reporting import published
 from counterpoise.reporting._outcomes import (
     ACCURACIES,
@@ -28,6 +28,7 @@ from counterpoise.reporting.wording import (
     epoch_kept,
     gap_label,
     gap_symbol,
+    interval_title,
     is_missing,
     median_and_range,
     metric_label,
@@ -56,12 +57,13 @@ def altering_tables(
     *,
     published_rows: Selectors = (),
     noise_floors: Mapping[str, Mapping[str, float]] | None = None,
+    level: float = LEVEL,
 ) -> list[Table]:
     """All tables of an experiment on repairs, without those that would be empty (arguments: those of the others)."""
     made = [
         paper_table(metrics, objectives, repairs=repairs, published_rows=published_rows),
         *repair_tables(metrics, repairs, objectives, noise_floors=noise_floors),
-        last_epoch_table(metrics, repairs, objectives),
+        last_epoch_table(metrics, repairs, objectives, level=level),
         critic_table(repairs),
     ]
     return [table for table in made if table.rows]
@@ -205,10 +207,13 @@ def repair_tables(
     return tables
 
 
-def last_epoch_table(metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: Objectives) -> Table:
+def last_epoch_table(
+    metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: Objectives, *, level: float = LEVEL
+) -> Table:
     """What choosing the epoch is worth: the model of the best epoch beside that of the last, on test, paired by seed.
 
-    Arguments and errors as in `repair_tables`; methods without a variant `<method>_last` are left out.
+    Arguments and errors as in `repair_tables`, `level` is that of the intervals; methods without a variant
+    `<method>_last` are left out.
     """
     found = outcomes(metrics, objectives)
     chosen = with_part(repairs, REPAIR_KEYS, "repairs")
@@ -227,8 +232,8 @@ def last_epoch_table(metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: O
                 *([_head(best["part"].iloc[0])] if with_parts else []),
                 epoch_kept(selected["epoch"], selected["epochs"]),
                 _count(selected["epoch"] <= 1, selected["epoch"].notna()),
-                *_both(best["performance"], last["performance"], objective["performance"]),
-                *_both(best["bias"], last["bias"], objective["bias"]),
+                *_both(best["performance"], last["performance"], objective["performance"], level),
+                *_both(best["bias"], last["bias"], objective["bias"], level),
                 _share(best["within"]),
                 _share(last["within"]),
             )
@@ -237,7 +242,7 @@ def last_epoch_table(metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: O
         title="The best epoch beside the last",
         note="The epoch with the best Φ is kept; where that is the first one, little was fine-tuned, and of a pruned "
         "network the mask is nearly all that is new. Differences are best − last on test, paired by seed, with their "
-        "95% intervals; performance and bias are those of the tables above.",
+        f"{interval_title(level)}s; performance and bias are those of the tables above.",
         columns=(
             "Method",
             *(["Part"] if with_parts else []),
@@ -334,9 +339,9 @@ def _count(hits: pd.Series, known: pd.Series) -> str:
     return f"{int(hits[known].sum())} of {int(known.sum())}" if known.any() else NOT_AVAILABLE
 
 
-def _both(best: pd.Series, last: pd.Series, metric: str) -> tuple[str, str, str]:
+def _both(best: pd.Series, last: pd.Series, metric: str, level: float) -> tuple[str, str, str]:
     """Best, last, and their difference paired by seed, with its interval."""
-    found = paired_difference(best.to_numpy(np.float64), last.to_numpy(np.float64))
+    found = paired_difference(best.to_numpy(np.float64), last.to_numpy(np.float64), level=level)
     return _mean(best, metric), _mean(last, metric), difference(found, metric)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.errors import InputError
-from counterpoise.fairness import summarize
+from counterpoise.fairness import LEVEL, summarize
 from counterpoise.reporting._frames import require_columns, rows_of
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.wording import (
@@ -16,6 +16,7 @@ from counterpoise.reporting.wording import (
     frontier_title,
     gap_symbol,
     interval,
+    interval_title,
     method_order,
     method_title,
     metric_label,
@@ -40,7 +41,7 @@ IMPORTANCE_KEYS: Final = ("left", "right", "rank", "metric", "difference", "ci_l
 DIFFERENCE_KEYS: Final = ("bias", "left", "right", "difference", "ci_low", "ci_high", "p", "p_holm")
 
 
-def selection_table(selection: pd.DataFrame) -> Table:
+def selection_table(selection: pd.DataFrame, *, level: float = LEVEL) -> Table:
     """What each family chose on validation under the tolerance, measured on test.
 
     Args:
@@ -62,10 +63,10 @@ def selection_table(selection: pd.DataFrame) -> Table:
         (
             method_title(family),
             _chosen_most(own),
-            _mean(own["test_err"], "err"),
-            _mean(own["test_bias"].abs()),
+            _mean(own["test_err"], level, "err"),
+            _mean(own["test_bias"].abs(), level),
             f"{int(own['meets'].sum())} of {len(own)}",
-            _share(own, tolerance),
+            "{} of {}".format(*held(own, tolerance)),
             _answer(own["needs_group"]),
         )
         for family, own in families
@@ -73,8 +74,9 @@ def selection_table(selection: pd.DataFrame) -> Table:
     return Table(
         title=f"Chosen on validation under {shortfall_symbol(criterion)} ≤ {tolerance:g}, measured on test",
         note="For each seed, the variant with the lowest error on validation among those within the tolerance there; "
-        "where none is, the one that comes nearest. Error and bias are measured on test: mean over the seeds, 95% "
-        "interval in brackets. A tolerance that holds on validation need not hold on test: seeds are counted. "
+        "where none is, the one that comes nearest. Error and bias are measured on test: mean over the seeds, "
+        f"{interval_title(level)} in brackets. A tolerance that holds on validation need not hold on test: seeds are "
+        "counted. "
         "The last column says whether a prediction needs the group.",
         columns=(
             "Family",
@@ -89,7 +91,7 @@ def selection_table(selection: pd.DataFrame) -> Table:
     )
 
 
-def hypervolume_table(differences: pd.DataFrame) -> Table:
+def hypervolume_table(differences: pd.DataFrame, *, level: float = LEVEL) -> Table:
     """Does one method's frontier cover more than another's? Differences of hypervolume, paired by seed.
 
     Args:
@@ -115,12 +117,12 @@ def hypervolume_table(differences: pd.DataFrame) -> Table:
         title="Hypervolume of the frontiers, compared",
         note="The area that a frontier covers below the reference point: above zero, the first method's frontier is "
         "the better one. Paired by seed; the p-values are corrected for the number of comparisons (Holm).",
-        columns=("Comparison", "Over", "Difference", "95% interval", "p", "p (Holm)"),
+        columns=("Comparison", "Over", "Difference", interval_title(level), "p", "p (Holm)"),
         rows=rows,
     )
 
 
-def importance_table(effect: pd.DataFrame) -> Table:
+def importance_table(effect: pd.DataFrame, *, level: float = LEVEL) -> Table:
     """Does importance help? WIN's heads against the others' at equal rank and penalty, on test, paired by seed.
 
     Args:
@@ -145,11 +147,17 @@ def importance_table(effect: pd.DataFrame) -> Table:
     return Table(
         title="Does importance help under a penalty?",
         note="Heads of equal rank under the same penalty, without a threshold: the difference on the test split, "
-        "averaged over all penalties, paired by seed, with its 95% interval. The claim tested is that WIN's is lower; "
-        "p after Holm's correction for all rows.",
+        f"averaged over all penalties, paired by seed, with its {interval_title(level)}. The claim tested is that "
+        "WIN's is lower; p after Holm's correction for all rows.",
         columns=("Comparison", "Rank", "Metric", "Difference", "p", "Verdict"),
         rows=rows,
     )
+
+
+def held(selection: pd.DataFrame, tolerance: float) -> tuple[int, int]:
+    """In how many seeds of a family the tolerance holds on test, of those whose bias is known there."""
+    known = selection["test_bias"].dropna()
+    return int((known.abs() <= tolerance).sum()), len(known)
 
 
 def _chosen_most(own: pd.DataFrame) -> str:
@@ -159,15 +167,9 @@ def _chosen_most(own: pd.DataFrame) -> str:
     return f"{counts.index[0]} ({counts.iloc[0]} of {len(own)})"
 
 
-def _mean(values: pd.Series, metric: str = "") -> str:
-    found = summarize(values.to_numpy("float64"))
+def _mean(values: pd.Series, level: float, metric: str = "") -> str:
+    found = summarize(values.to_numpy("float64"), level=level)
     return f"{number(float(found.mean), metric)} ({interval(float(found.ci_low), float(found.ci_high), metric)})"
-
-
-def _share(own: pd.DataFrame, tolerance: float) -> str:
-    """The share of the seeds in which the tolerance holds on test; a seed whose bias is unknown does not count."""
-    known = own["test_bias"].dropna()
-    return f"{int((known.abs() <= tolerance).sum())} of {len(known)}"
 
 
 def _answer(needed: Any) -> str:

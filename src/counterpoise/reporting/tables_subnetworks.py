@@ -7,14 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from counterpoise.fairness import PairedDifference, paired_difference, summarize
+from counterpoise.fairness import LEVEL, PairedDifference, paired_difference, summarize
 from counterpoise.reporting._outcomes import with_part
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.tables_costs import saving_table
 from counterpoise.reporting.wording import (
+    NOT_AVAILABLE,
     difference,
     enumerate_words,
     epoch_kept,
+    interval_title,
     is_missing,
     method_phrase,
     method_title,
@@ -33,13 +35,15 @@ MEASURED = ("conflicting_accuracy", "unbiased_average", "information", "leakage"
 REFERENCE, VANILLA = "ffw", "vanilla"
 
 
-def report_tables(metrics: pd.DataFrame, extractions: pd.DataFrame, costs: pd.DataFrame | None = None) -> list[Table]:
+def report_tables(
+    metrics: pd.DataFrame, extractions: pd.DataFrame, costs: pd.DataFrame | None = None, *, level: float = LEVEL
+) -> list[Table]:
     """Everything the report tabulates on sub-networks: `extraction_tables`, and what those that leave save."""
     saving = [saving_table(costs)] if costs is not None and len(costs) else []
-    return [*extraction_tables(metrics, extractions), *saving]
+    return [*extraction_tables(metrics, extractions, level=level), *saving]
 
 
-def extraction_tables(metrics: pd.DataFrame, extractions: pd.DataFrame) -> list[Table]:
+def extraction_tables(metrics: pd.DataFrame, extractions: pd.DataFrame, *, level: float = LEVEL) -> list[Table]:
     """One table per part: accuracy, what is left of the bias, and how the sub-network was chosen.
 
     Args:
@@ -61,7 +65,7 @@ def extraction_tables(metrics: pd.DataFrame, extractions: pd.DataFrame) -> list[
                 _mean(accuracy.loc[variant].to_numpy(np.float64), "accuracy"),
                 ""
                 if reference in (None, variant)
-                else difference(_beside(accuracy.loc[variant], accuracy.loc[reference]), "accuracy"),
+                else difference(_beside(accuracy.loc[variant], accuracy.loc[reference], level), "accuracy"),
                 *(_mean(found[key].to_numpy(np.float64), key) for key in MEASURED),
                 _mean(found["sparsity"].to_numpy(np.float64), ""),
                 epoch_kept(found["epoch"], found["epochs"]),
@@ -72,8 +76,8 @@ def extraction_tables(metrics: pd.DataFrame, extractions: pd.DataFrame) -> list[
             Table(
                 title=f"Sub-networks: {part_title(part)}" if part else "Sub-networks",
                 note="Unbiased test split, hard gates: mean ± standard deviation over the seeds. Beside FFW: "
-                "difference in accuracy, paired by seed, with the 95% interval of this one comparison. Bias "
-                "information: what a linear head, fitted to its plateau on the rows that gates are learnt on, "
+                f"difference in accuracy, paired by seed, with the {interval_title(level)} of this one comparison. "
+                "Bias information: what a linear head, fitted to its plateau on the rows that gates are learnt on, "
                 "says of the bias on all test rows, over ln C. Leakage: balanced accuracy of a converged "
                 "logistic probe fitted to the same rows; a head that has stopped early can say little of what "
                 "such a probe reads. Sparsity: share of the gates that are closed. Epoch: median, in brackets "
@@ -92,7 +96,7 @@ def extraction_tables(metrics: pd.DataFrame, extractions: pd.DataFrame) -> list[
     return tables
 
 
-def findings(metrics: pd.DataFrame, extractions: pd.DataFrame) -> list[str]:
+def findings(metrics: pd.DataFrame, extractions: pd.DataFrame, *, level: float = LEVEL) -> list[str]:
     """What became of the vanilla network, in words: for each part the sub-network beside it, and beside its peers.
 
     What is better or worse than the sub-network is so by its own interval; the intervals are in `extraction_tables`.
@@ -111,18 +115,18 @@ def findings(metrics: pd.DataFrame, extractions: pd.DataFrame) -> list[str]:
         said.append(
             f"{where}he vanilla network is right about {_percent(reached[VANILLA])} of the unbiased test images, its "
             f"sub-network (FFW) about {_percent(reached[REFERENCE])}; a probe still reads the bias from them in "
-            f"{number(leaked[VANILLA])} and {number(leaked[REFERENCE])} of the cases.{_peers(reached)}"
+            f"{number(leaked[VANILLA])} and {number(leaked[REFERENCE])} of the cases.{_peers(reached, level)}"
         )
     return said
 
 
-def _peers(reached: Mapping[str, pd.Series]) -> str:
+def _peers(reached: Mapping[str, pd.Series], level: float) -> str:
     """The peers by what becomes of them beside the sub-network: ` Better than it: a (96.1%). Worse: b (93.6%).`"""
     groups: dict[str, list[str]] = {"Better than the sub-network": [], "Not distinguishable from it": [], "Worse": []}
     for name, own in reached.items():
         if name in (REFERENCE, VANILLA):
             continue
-        found = _beside(own, reached[REFERENCE])
+        found = _beside(own, reached[REFERENCE], level)
         undecided = is_missing(found.ci_low) or found.ci_low <= 0 <= found.ci_high
         better, same, worse = groups.values()
         group = same if undecided else better if found.difference > 0 else worse
@@ -130,8 +134,8 @@ def _peers(reached: Mapping[str, pd.Series]) -> str:
     return "".join(f" {group}: {enumerate_words(names)}." for group, names in groups.items() if names)
 
 
-def _beside(own: pd.Series, reference: pd.Series) -> PairedDifference:
-    return paired_difference(own.to_numpy(np.float64), reference.loc[own.index].to_numpy(np.float64))
+def _beside(own: pd.Series, reference: pd.Series, level: float) -> PairedDifference:
+    return paired_difference(own.to_numpy(np.float64), reference.loc[own.index].to_numpy(np.float64), level=level)
 
 
 def _values(metrics: pd.DataFrame, metric: str) -> pd.Series:
@@ -141,7 +145,8 @@ def _values(metrics: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def _percent(values: pd.Series) -> str:
-    return f"{values.mean():.1%}"
+    mean = values.mean()
+    return NOT_AVAILABLE if is_missing(mean) else f"{mean:.1%}"
 
 
 def _mean(values: np.ndarray, metric: str) -> str:

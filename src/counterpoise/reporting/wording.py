@@ -139,6 +139,7 @@ NOT_AVAILABLE: Final = "n/a"
 _PERCENT_DECIMALS: Final = 2
 _FRACTION_DECIMALS: Final = 3
 _SMALLEST_P: Final = 0.001
+_LEVEL_DIGITS: Final = 12  # of a level in percent; more are rounding
 
 
 def metric_title(metric: str) -> str:
@@ -266,6 +267,16 @@ def reported(value: Any, std: Any, metric: str = "") -> str:
     return _with_deviation(value, std, max(_decimals(metric), *printed, 0))
 
 
+def level_title(level: float) -> str:
+    """Write a confidence level: 0.95 → 95%, 0.999 → 99.9%."""
+    return f"{100 * level:.{_LEVEL_DIGITS}g}%"
+
+
+def interval_title(level: float) -> str:
+    """The name of an interval in a sentence, a table's head or a legend: 0.95 → 95% interval."""
+    return f"{level_title(level)} interval"
+
+
 def interval(low: Any, high: Any, metric: str = "", *, signed: bool = False) -> str:
     """Write a confidence interval."""
     if is_missing(low) or is_missing(high):
@@ -301,6 +312,15 @@ def p_value(p: Any, *, named: bool = False) -> str:
     if p < _SMALLEST_P:
         return f"p < {_SMALLEST_P}" if named else f"< {_SMALLEST_P}"
     return f"p = {p:.3f}" if named else f"{p:.3f}"
+
+
+def shortened(text: str, width: int) -> str:
+    """Text of at most `width` characters on one line: of what is longer the middle is left out, both ends stay."""
+    line = " ".join(text.split())
+    if len(line) <= width:
+        return line
+    tail = max(width - 1, 0) // 2
+    return f"{line[: max(width - 1, 0) - tail]}…{line[len(line) - tail :]}"
 
 
 def enumerate_words(words: Iterable[str], conjunction: str = "and") -> str:

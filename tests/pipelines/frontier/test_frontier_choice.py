@@ -291,7 +291,7 @@ class TestDivergence:
         assert summary.set_index(["variant", "metric"]).loc[("tl", "err"), "n"] == 2
         assert claims["difference"].notna().all()
         floors_ = {"chosen": {"delta_eo": 0.03, "delta_dp": 0.01}}
-        assert len(draw_frontier(grid, chosen, left["hypervolumes"], floors_, Selection())) == 3
+        assert len(draw_frontier(grid, chosen, left["hypervolumes"], floors_, Selection(), Report())) == 3
         assert selection_table(chosen).rows
 
     def test_nothing_of_ours_is_left_in_a_seed(self, inputs: dict[str, Any]) -> None:

@@ -55,6 +55,7 @@ class Extracted:
         layers: share of each layer's gates that is closed.
         curves: figures of every epoch.
         head: the new last layer's factors on the frozen features, `first` [R, d, c], `bias` and maybe `second`.
+        alpha, rank: of the factors that the new last layer starts from, where it starts from factors.
     """
 
     name: str
@@ -66,6 +67,8 @@ class Extracted:
     layers: dict[str, Float64[Tensor, "R"]] = field(default_factory=dict)
     curves: dict[str, Float64[Tensor, "R E"]] = field(default_factory=dict)
     head: dict[str, Tensor] | None = None
+    alpha: float | None = None
+    rank: int | None = None
 
 
 VANILLA = "vanilla"
@@ -179,13 +182,13 @@ def _extracted(
 def _last_layer(problem: Debiasing, name: str, whole: _Whole, settings: Settings) -> Extracted:
     fitted, test = whole.fit.features, whole.test.features
     z = torch.cat([fitted, whole.select.features], dim=1)
-    erases = name == "leace"
+    erases, variant = name == "leace", Variant("tl")
     if name == "frontier":
         head, erases = lastlayer.frontier(problem, z, whole.erase(z), whole.weight, whole.bias, settings.bank)
     else:
         rank = min(whole.weight.shape[-2:])
         factored = {"svd": Variant("svd", rank=rank), "win": Variant("win", rank=rank, alpha=settings.refit.alpha)}
-        variant = factored.get(name, Variant("tl"))
+        variant = factored.get(name, variant)
         known = whole.erase(z) if erases else z
         head = lastlayer.refit(problem, known, whole.weight, whole.bias, settings.refit, variant)
     if erases:
@@ -194,7 +197,8 @@ def _last_layer(problem: Debiasing, name: str, whole: _Whole, settings: Settings
     if erases:
         head = lastlayer.folded(head, whole.erase)
     factors = {"first": head.first, "bias": head.bias} | ({} if head.second is None else {"second": head.second})
-    return replace(_judged(problem, name, learnt, told, settings.head), head=factors)
+    judged = _judged(problem, name, learnt, told, settings.head)
+    return replace(judged, head=factors, alpha=variant.alpha, rank=variant.rank)
 
 
 def _judged(problem: Debiasing, name: str, fitted: Output, tested: Output, head: HeadSettings) -> Extracted:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from counterpoise.params import Evidence
+from counterpoise.params import Evidence, Report
 from counterpoise.params_altering import ObjectiveSettings
 from counterpoise.pipelines.data_split.left_out import join_left_out
 from counterpoise.reporting import figures_altering
@@ -60,11 +60,12 @@ def draw_repairs(
     mask_agreement: pd.DataFrame,
     claims: pd.DataFrame,
     run: dict[str, Any],
+    report: Report,
 ) -> tuple[go.Figure, ...]:
     """Return the plane of performance and bias, the paired differences, what is pruned, and how it was learnt."""
     objectives = objectives_of(run)
     return (
-        figures_altering.repair_plane(metrics, objectives),
+        figures_altering.repair_plane(metrics, objectives, level=report.level),
         paired_differences(claims),
         figures_altering.pruned_layers(pruned_layers),
         figures_altering.mask_agreement(mask_agreement),
@@ -80,6 +81,8 @@ def repair_context(
     run: Mapping[str, Any],
     evidence: Evidence,
     noise_floors: Mapping[str, Mapping[str, float]],
+    *,
+    level: float,
 ) -> dict[str, Any]:
     """Return what the report of repairs says beside its claims, as fields of `ReportContext`.
 
@@ -89,9 +92,9 @@ def repair_context(
     objectives, known = objectives_of(run), set(metrics["variant"])
     rows = [row.model_dump(exclude_none=True) for row in evidence.published if row.variant in known]
     judged_by = [objective[kind] for kind in ("performance", "bias") for objective in objectives.values()]
-    tables = altering_tables(metrics, repairs, objectives, published_rows=rows, noise_floors=noise_floors)
+    tables = altering_tables(metrics, repairs, objectives, published_rows=rows, noise_floors=noise_floors, level=level)
     return {
         "tables": [*tables, *([saving_table(costs)] if len(costs) else [])],
-        "findings": findings(metrics, repairs, objectives),
+        "findings": findings(metrics, repairs, objectives, level=level),
         "headline_metrics": tuple(dict.fromkeys([*judged_by, "accuracy"])),
     }

@@ -19,11 +19,13 @@ from counterpoise.params import Dataset, Evidence, Report, Selection
 from counterpoise.pipelines.arrays import examples, rows
 from counterpoise.pipelines.evidence import applicable
 from counterpoise.pipelines.fairness_report.altering import biases, repair_context
+from counterpoise.pipelines.fairness_report.exported import exported_model
 from counterpoise.pipelines.heads import CHOSEN, trainable_parameters
 from counterpoise.reporting import (
     ReportContext,
     build,
     figures,
+    figures_fisher,
     figures_frontier,
     gallery,
     model_card,
@@ -33,6 +35,8 @@ from counterpoise.reporting import (
     tables_subnetworks,
 )
 from counterpoise.reporting import claims as claims_room
+from counterpoise.reporting.exported_model import ExportedModel
+from counterpoise.serving import Servable
 from counterpoise.storage import Checkpoint
 
 SETTINGS = ("alpha", "rank", "constraint", "strength")
@@ -69,8 +73,15 @@ def measure(
 
 def measure_repairs(predictions: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     """Return the contract's `metrics` of whole networks, which have none of the settings of heads."""
+    return measure_models(predictions, dataset, {})
+
+
+def measure_models(
+    predictions: pd.DataFrame, dataset: Dataset, settings: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """Return the contract's `metrics` of what predictions say, with the settings of each variant that has some."""
     keys, arrays = _stack(predictions)
-    return _long(keys, evaluate(**arrays, groups=len(dataset.groups), classes=len(dataset.classes)), {})
+    return _long(keys, evaluate(**arrays, groups=len(dataset.groups), classes=len(dataset.classes)), settings)
 
 
 def _long(keys: pd.DataFrame, values: Mapping[str, Tensor], known: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -93,7 +104,8 @@ def summarize(metrics: pd.DataFrame, evidence: Evidence, report: Report) -> tupl
     known = {str(variant): {str(name): value for name, value in own.items()} for variant, own in rows_.items()}
     tested = applicable(evidence, known)
     published = [row.model_dump(exclude_none=True) for row in tested.published]
-    return tables.summary(metrics, published), claims_room.evaluate(metrics, _claims(tested), level=report.level)
+    summary = tables.summary(metrics, published, level=report.level)
+    return summary, claims_room.evaluate(metrics, _claims(tested), level=report.level)
 
 
 def floors(predictions: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, float]]:
@@ -125,12 +137,13 @@ def draw_figures(
     noise_floors: dict[str, dict[str, float]],
     importance: Checkpoint,
     dataset: Dataset,
+    report: Report,
 ) -> tuple[go.Figure, go.Figure, go.Figure]:
     """Return Figure 4, the paired differences, and Figure 3."""
     return (
-        figures.performance(metrics, summary, noise_floor=noise_floors),
+        figures.performance(metrics, summary, noise_floor=noise_floors, level=report.level),
         figures.paired_differences(claims),
-        figures.fisher_diagonal(importance.tensors["fisher"].double().numpy(), dataset.group_names),
+        figures_fisher.fisher_diagonal(importance.tensors["fisher"].double().numpy(), dataset.group_names),
     )
 
 
@@ -140,6 +153,7 @@ def draw_frontier(
     areas: pd.DataFrame,
     noise_floors: dict[str, dict[str, float]],
     settings: Selection,
+    report: Report,
 ) -> tuple[go.Figure, go.Figure, go.Figure]:
     """Return the plane of error and ΔEO, that of error and ΔDP, and the hypervolumes."""
     values = frontier[frontier["split"] == "test"].set_index(["seed", "variant", "metric"])["value"]
@@ -156,9 +170,10 @@ def draw_frontier(
                 bias=bias,
                 tolerance=settings.tolerance if bias == settings.criterion else None,
                 noise_floor=noise_floors[CHOSEN].get(bias),
+                level=report.level,
             )
         )
-    return (*planes, figures_frontier.hypervolumes(areas))
+    return (*planes, figures_frontier.hypervolumes(areas, level=report.level))
 
 
 def pick_examples(
@@ -192,6 +207,7 @@ def write_report(
     data_summary: dict[str, Any],
     dataset: Dataset,
     evidence: Evidence,
+    report: Report,
     run: dict[str, Any],
     *,
     example_images: Mapping[str, Any] | None = None,
@@ -204,12 +220,13 @@ def write_report(
     repairs: pd.DataFrame | None = None,
     costs: pd.DataFrame | None = None,
     extractions: pd.DataFrame | None = None,
+    model: Servable | None = None,
     **drawn: go.Figure,
 ) -> tuple[str, dict[str, Any], str]:
     """Return the HTML report, the same as JSON, and the model card. What an experiment does not have is left out."""
     tested = set(zip(claims["claim"], claims["metric"], strict=True))
     further = [
-        make(frame)
+        make(frame, level=report.level)
         for make, frame in (
             (tables_frontier.selection_table, selection),
             (tables_frontier.hypervolume_table, hypervolume_differences),
@@ -223,11 +240,11 @@ def write_report(
         further.append(tables_parts.before_after(summary, parts=list(run["parts"].values())))
     of_repairs: dict[str, Any] = {"tables": further}
     if metrics is not None and repairs is not None and costs is not None:
-        of_repairs = repair_context(metrics, repairs, costs, run, evidence, noise_floors)
+        of_repairs = repair_context(metrics, repairs, costs, run, evidence, noise_floors, level=report.level)
     if metrics is not None and extractions is not None:
         of_repairs = {
-            "tables": tables_subnetworks.report_tables(metrics, extractions, costs),
-            "findings": tables_subnetworks.findings(metrics, extractions),
+            "tables": tables_subnetworks.report_tables(metrics, extractions, costs, level=report.level),
+            "findings": tables_subnetworks.findings(metrics, extractions, level=report.level),
             "headline_metrics": ("accuracy", *tables_subnetworks.MEASURED),
         }
     context = ReportContext(
@@ -248,12 +265,20 @@ def write_report(
         sensitive=dataset.sensitive,
         target=dataset.label,
         notes=evidence.notes,
-        group_rates=tables.group_rates(predictions, classes=len(dataset.classes)),
+        group_rates=tables.group_rates(predictions, classes=len(dataset.classes), level=report.level),
+        level=report.level,
         **of_repairs,
         examples=example_images or {},
+        exported=_exported(model, selection, images=example_images is not None),
     )
     html, document = build(context)
     return html, document, model_card(context)
+
+
+def _exported(model: Servable | None, selection: pd.DataFrame | None, *, images: bool) -> ExportedModel | None:
+    if model is None or selection is None:
+        return None
+    return exported_model(model, selection, of_features=images)
 
 
 def _claims(evidence: Evidence) -> list[dict[str, Any]]:

@@ -8,10 +8,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import torch
 
-from counterpoise.params import Dataset
+from counterpoise.params import Dataset, Report
 from counterpoise.pipelines.arrays import examples, rows
 from counterpoise.pipelines.heads import pretrained_head
-from counterpoise.reporting.figures_parts import representation
+from counterpoise.reporting.figures_parts import ablation, by_part, representation
 from counterpoise.reporting.wording import join_part
 from counterpoise.storage import Checkpoint
 
@@ -32,6 +32,16 @@ def join_parts(run: dict[str, Any], **frames: pd.DataFrame) -> pd.DataFrame:
             joined = frame.assign(variant=[join_part(name, variant) for variant in frame["variant"]])
         parts.append(joined.assign(part=name) if {"metric", "mask"} & set(frame) else joined)
     return pd.concat(parts, ignore_index=True)
+
+
+def draw_parts(metrics: pd.DataFrame, summary: pd.DataFrame, report: Report) -> go.Figure:
+    """Return error and bias of all parts side by side (Tables 2 and 4)."""
+    return by_part(metrics, summary, level=report.level)
+
+
+def draw_ablation(metrics: pd.DataFrame, report: Report) -> go.Figure:
+    """Return what α does in every part (Figure 5)."""
+    return ablation(metrics, level=report.level)
 
 
 def project(pretrained: Checkpoint, features: Checkpoint, samples: pd.DataFrame, splits: Checkpoint) -> pd.DataFrame:

@@ -18,14 +18,19 @@ from counterpoise.pipelines.fairness_report.nodes import (
     summarize,
     write_report,
 )
-from counterpoise.pipelines.fairness_report.parts import draw_representation, join_parts, project
+from counterpoise.pipelines.fairness_report.parts import (
+    draw_ablation,
+    draw_parts,
+    draw_representation,
+    join_parts,
+    project,
+)
 from counterpoise.pipelines.fairness_report.subnetworks import (
     draw_explanations,
     draw_subnetworks,
     measure_subnetworks,
 )
 from counterpoise.reporting.figures import learning_curves
-from counterpoise.reporting.figures_parts import ablation, by_part
 
 FIGURES = ["figure_performance", "figure_differences", "figure_fisher"]
 FRONTIER_FIGURES = ["figure_frontier_eo", "figure_frontier_dp", "figure_hypervolumes"]
@@ -59,21 +64,21 @@ def create_pipeline(
         Node(floors, ["predictions", "params:dataset"], "noise_floors", name="noise_floors"),
         Node(
             draw_figures,
-            ["metrics", "summary", "claims", "noise_floors", importance, "params:dataset"],
+            ["metrics", "summary", "claims", "noise_floors", importance, "params:dataset", "params:report"],
             FIGURES,
             name="draw_figures",
         ),
     ]
     inputs = [
         *("summary", "claims", "predictions", "noise_floors", "data_summary"),
-        *("params:dataset", "params:evidence", "run"),
+        *("params:dataset", "params:evidence", "params:report", "run"),
     ]
     for made, drawn in (_frontier(frontier), _view(view, keys), _curves(frontier)):
         nodes += made
         inputs += drawn
     inputs += FIGURES
     if frontier:
-        inputs += ["selection", "hypervolume_differences", "importance_effect"]
+        inputs += ["selection", "hypervolume_differences", "importance_effect", "model"]
     if retrain:
         inputs += ["finetuned_heads", "retrained"]
     if images:
@@ -121,15 +126,20 @@ def create_altering_pipeline(parts: Mapping[str, str], *, own_data: bool) -> Pip
         for key in keys
     ]
     nodes += _together(parts, ("metrics", "costs", *GATHERED, *OF_MASKS), own_data=own_data)
-    drawn = ["metrics", "repairs", "curves", *OF_MASKS, "claims", "run"]
+    drawn = ["metrics", "repairs", "curves", *OF_MASKS, "claims", "run", "params:report"]
     reported = [
         *("summary", "claims", "predictions", "noise_floors", "data_summary", "metrics", "repairs"),
-        *("costs", "params:dataset", "params:evidence", "run", *ALTERING_FIGURES),
+        *("costs", "params:dataset", "params:evidence", "params:report", "run", *ALTERING_FIGURES),
     ]
     nodes += [
         Node(summarize, ["metrics", "params:evidence", "params:report"], ["summary", "claims"], name="summarize"),
         Node(floors_of_repairs, ["predictions", "params:dataset", "run"], "noise_floors", name="noise_floors"),
-        Node(draw_repairs, {name: name for name in drawn}, ALTERING_FIGURES, name="draw_repairs"),
+        Node(
+            draw_repairs,
+            {name.removeprefix("params:"): name for name in drawn},
+            ALTERING_FIGURES,
+            name="draw_repairs",
+        ),
         _report(reported),
     ]
     return Pipeline(nodes)
@@ -161,7 +171,7 @@ def create_subnetwork_pipeline(parts: Mapping[str, str], *, own_data: bool) -> P
     explained = ["run", "params:dataset", "params:report", *(f"{key}explanations" for key in keys)]
     reported = [
         *("summary", "claims", "predictions", "noise_floors", "data_summary", "metrics", "extractions", "costs"),
-        *("params:dataset", "params:evidence", "run", *SUBNETWORK_FIGURES, EXPLANATIONS),
+        *("params:dataset", "params:evidence", "params:report", "run", *SUBNETWORK_FIGURES, EXPLANATIONS),
     ]
     nodes += [
         Node(summarize, ["metrics", "params:evidence", "params:report"], ["summary", "claims"], name="summarize"),
@@ -245,7 +255,7 @@ def _joined(keys: list[str], heads: str, *, own_features: bool) -> list[Node]:
 def _frontier(frontier: bool) -> Drawn:
     if not frontier:
         return [], []
-    inputs = ["frontier", "selection", "hypervolumes", "noise_floors", "params:selection"]
+    inputs = ["frontier", "selection", "hypervolumes", "noise_floors", "params:selection", "params:report"]
     return [Node(draw_frontier, inputs, FRONTIER_FIGURES, name="draw_frontier")], FRONTIER_FIGURES
 
 
@@ -257,9 +267,11 @@ def _curves(frontier: bool) -> Drawn:
 
 def _view(view: str | None, keys: list[str]) -> Drawn:
     if view == "parts":
-        return [Node(by_part, ["metrics", "summary"], "figure_parts", name="draw_parts")], ["figure_parts"]
+        inputs = ["metrics", "summary", "params:report"]
+        return [Node(draw_parts, inputs, "figure_parts", name="draw_parts")], ["figure_parts"]
     if view == "ablation":
-        return [Node(ablation, "metrics", "figure_ablation", name="draw_ablation")], ["figure_ablation"]
+        inputs = ["metrics", "params:report"]
+        return [Node(draw_ablation, inputs, "figure_ablation", name="draw_ablation")], ["figure_ablation"]
     if view != "representation":
         return [], []
     projected = [

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from counterpoise.params import Dataset, Report
-from counterpoise.pipelines.fairness_report.nodes import measure_repairs
+from counterpoise.pipelines.fairness_report.nodes import measure_models
 from counterpoise.reporting.figures import paired_differences
 from counterpoise.reporting.figures_subnetworks import (
     Explained,
@@ -29,7 +29,10 @@ WITHOUT_PEOPLE = frozenset({"biased_mnist", "corrupted_cifar10", "multicolor_mni
 
 def measure_subnetworks(predictions: pd.DataFrame, extractions: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     """Return the contract's `metrics`: those of predictions, and those of what is left of the bias."""
-    of_predictions = measure_repairs(predictions, dataset)
+    names = extractions.drop_duplicates("variant").set_index("variant")[["alpha", "rank"]].astype(object)
+    known = names.where(names.notna(), None).to_dict("index")
+    by_variant = {str(variant): {str(name): value for name, value in own.items()} for variant, own in known.items()}
+    of_predictions = measure_models(predictions, dataset, by_variant)
     settings = of_predictions.drop_duplicates(["variant", "seed"]).drop(columns=["metric", "value"])
     keys = ["method", "variant", "seed"]
     further = [

@@ -122,7 +122,7 @@ def _checkpoint(results: Sequence[Extracted], pretrained: Checkpoint) -> Checkpo
 
 
 def _extractions(problem: Debiasing, results: Sequence[Extracted], classes: int) -> pd.DataFrame:
-    """Return `method, variant, seed, epoch, epochs, sparsity` and what is left of the bias on the test rows."""
+    """Return one row per variant and seed: how it was found, and what is left of the bias on the test rows."""
     y, _ = problem.labels(problem.test)
     conflicting = problem.conflicting(problem.test)
     made = []
@@ -138,13 +138,17 @@ def _extractions(problem: Debiasing, results: Sequence[Extracted], classes: int)
                     "method": result.name,
                     "variant": result.name,
                     "seed": seed,
+                    "alpha": result.alpha,
+                    "rank": result.rank,
                     "epoch": None if result.epoch is None else int(result.epoch[r]),
                     "epochs": epochs_of(result),
                     "sparsity": None,
                 }
                 | known
             )
-    return pd.DataFrame(made).astype({"epoch": "Int64", "epochs": "Int64", "sparsity": "float64"})
+    return pd.DataFrame(made).astype(
+        {"alpha": "float64", "rank": "Int64", "epoch": "Int64", "epochs": "Int64", "sparsity": "float64"}
+    )
 
 
 def _layers(problem: Debiasing, results: Sequence[Extracted]) -> pd.DataFrame:

@@ -1,0 +1,66 @@
+"""What is said of an exported model: which it is, what it keeps, where it lies, and the command that works."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from counterpoise.reporting import ReportContext, build, model_card
+from counterpoise.reporting.exported_model import ExportedModel
+
+MODEL = ExportedModel(
+    variant="win_r2_a0.5_eo_0.1_t-0.4",
+    seed=7,
+    criterion="delta_eo",
+    tolerance=0.05,
+    met=True,
+    validation_bias=0.031,
+    test_bias=0.062,
+    held=6,
+    seeds=10,
+    folder="data/06_models/frontier_adult/model",
+    columns=("age", "hours"),
+    of_features=False,
+)
+
+
+def test_report_document_and_card_say_the_same(context: ReportContext, read_page: Any) -> None:
+    own = replace(context, exported=MODEL, figures={})
+    html, content = build(own)
+    page, card = read_page(html).text, model_card(own).replace("\\", "")
+    for text in (page, card, " ".join(MODEL.sentences())):
+        assert "win_r2_a0.5_eo_0.1_t-0.4 of seed 7, chosen under ΔEO ≤ 0.05: met on validation (0.031)" in text
+        assert "holds on test in 6 of 10 seeds" in text
+        assert "It lies in data/06_models/frontier_adult/model" in text
+    assert MODEL.command is not None
+    assert MODEL.command in page
+    assert f"    {MODEL.command}\n" in card
+    assert content["exported_model"]["command"] == MODEL.command
+    assert content["exported_model"]["sentences"] == list(MODEL.sentences())
+    assert build(replace(context, figures={}))[1]["exported_model"] is None
+
+
+def test_a_tolerance_that_is_not_met_or_not_measured_says_so() -> None:
+    said = " ".join(replace(MODEL, met=False, test_bias=float("nan"), held=0, seeds=0).sentences())
+    assert "not met on validation (0.031)" in said
+    assert "cannot be measured on test" in said
+    assert "nan" not in said
+
+
+@pytest.mark.parametrize("folder", ["data/a model", "data/it's", "data/$HOME", "data/made%20here"])
+def test_the_command_reaches_any_folder(folder: str) -> None:
+    command = replace(MODEL, folder=folder).command
+    assert command is not None
+    words = shlex.split(command)
+    assert words[words.index("-m") + 1] == folder
+    assert words[:3] == ["mlflow", "models", "predict"]
+
+
+def test_a_model_in_memory_has_no_place_and_no_command(context: ReportContext) -> None:
+    own = replace(MODEL, folder=None)
+    assert own.command is None
+    assert "lies in" not in " ".join(own.sentences())
+    assert "mlflow models" not in build(replace(context, exported=own, figures={}))[0]
