@@ -170,8 +170,8 @@ def preflight() -> Callable[..., None]:
     from kedro.config import OmegaConfigLoader
 
     from counterpoise.experiments import EXPERIMENTS
-    from counterpoise.preflight import check_experiment
     from counterpoise.params import check
+    from counterpoise.preflight import check_experiment
     from counterpoise.settings import CONFIG_LOADER_ARGS
 
     smoke = OmegaConfigLoader(str(REPOSITORY / "conf"), env="smoke", **CONFIG_LOADER_ARGS)["parameters"]

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from kedro.pipeline import Pipeline
 
-from counterpoise.preflight import experiments_in, git_commit
 from counterpoise.pipeline_registry import register_pipelines
+from counterpoise.preflight import experiments_in, git_commit
 
 FIRST_STAGE = {"to_nodes": ["data_split.encode_samples"]}
 
