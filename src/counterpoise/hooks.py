@@ -20,6 +20,7 @@ from counterpoise.pipelines.assemble import artifact
 from counterpoise.preflight import Preflight, experiments_in, parameters_of
 from counterpoise.reporting import summary_panel
 from counterpoise.reporting.wording import LAST
+from counterpoise.slices import Inputs
 from counterpoise.storage import path_of
 from counterpoise.tracking import SQLITE, Tracker, TrackingSettings
 
@@ -109,4 +110,5 @@ def _shown(path: Path) -> str:
 
 
 _TRACKING = Tracking()
-HOOKS = (Preflight(), _TRACKING, Conclusion(_TRACKING))
+# Kedro calls them from the last to the first, except those marked `trylast`.
+HOOKS = (Inputs(), Preflight(), _TRACKING, Conclusion(_TRACKING))

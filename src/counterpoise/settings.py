@@ -1,8 +1,12 @@
 """Kedro's project settings: https://docs.kedro.org/en/stable/kedro_project_setup/settings.html"""
 
+from counterpoise.configuration import ConfigLoader
 from counterpoise.hooks import HOOKS
 
 HOOKS = HOOKS
+
+# Names the file and the line of what is wrong in it.
+CONFIG_LOADER_CLASS = ConfigLoader
 
 # `soft` merges nested blocks, so that an environment overrides one key and keeps the rest.
 CONFIG_LOADER_ARGS = {
