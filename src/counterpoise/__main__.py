@@ -6,10 +6,14 @@ https://docs.kedro.org/en/stable/deploy/package_a_project/
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from counterpoise.errors import one_line
 
 HELP = ("-h", "--help")
 
@@ -22,12 +26,30 @@ def main(arguments: Sequence[str] | None = None, **options: Any) -> Any:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0].startswith("-") and words[0] not in HELP:
         words.insert(0, "run")
-    from kedro.framework.project import configure_project
-
+    with _logging_of_kedro():
+        from kedro.framework.project import configure_project
     configure_project(Path(__file__).parent.name)
     from counterpoise.cli import cli
 
     return cli(words, prog_name="counterpoise", **options)
+
+
+@contextmanager
+def _logging_of_kedro() -> Iterator[None]:
+    """End in a sentence if the configuration of logging is wrong, which Kedro reads when it is imported."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:
+        path = Path(os.environ.get("KEDRO_LOGGING_CONFIG") or "conf/logging.yml")
+        if not path.is_file():
+            raise
+        from counterpoise.configuration import fault_of
+
+        fault = fault_of(path.read_bytes())
+        reason = f", {fault}" if fault else f": {one_line(str(error))}, expected what logging.config.dictConfig reads"
+        sys.exit(f"Error: {path}{reason}")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ class Seeds(RootModel[tuple[int, ...]]):
             raise ValueError(f"{len(value):,} seeds, expected at most {MOST_SEEDS:,}")
         for seed in value:
             if not _is_whole(seed) or not 0 <= seed < SEED_BOUND:
-                raise ValueError(f"the seed {shown(seed)} is none, expected a whole number from 0 to 2³² − 1")
+                raise ValueError(f"it has {shown(seed)}, expected whole numbers from 0 to {SEED_BOUND - 1:,}")
         if twice := {seed for seed in value if value.count(seed) > 1}:
             raise ValueError(f"seed {min(twice)} is given more than once")
         return value
