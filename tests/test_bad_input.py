@@ -95,7 +95,7 @@ PARAMETERS = {
 
 OF_AN_ENVIRONMENT: list[tuple[dict[str, Any], list[str]]] = [
     ({"seeds": [4, 7, 4]}, ["'seeds'", "seed 4 is given more than once"]),
-    ({"seeds": []}, ["'seeds'", "from 1 to 1,000"]),
+    ({"seeds": []}, ["'seeds'", "at least one seed"]),
     ({"seeds": [1, -1]}, ["seeds", "it has -1", "expected whole numbers from 0 to"]),
     ({"frontiers": {"tables": {"strengths": [0, 0.2, 0.1]}}}, ["strengths are [0.0, 0.2, 0.1]", "increasing"]),
     ({"frontiers": {"tables": {"strengths": [0, 0.2, 0.2]}}}, ["strengths are [0.0, 0.2, 0.2]", "increasing"]),
@@ -144,7 +144,7 @@ def test_an_unknown_pipeline_gets_the_closest_name(kedro_run: Command) -> None:
 
 
 def test_two_experiments_in_one_run(kedro_run: Command) -> None:
-    refused(kedro_run("--pipelines=win_adult,win_celeba"), "cannot run together", "win_adult, win_celeba", "expected one")
+    refused(kedro_run("--pipelines=win_adult,win_celeba"), "cannot run together", "win_adult, win_celeba")
 
 
 def test_an_unknown_reader_gets_the_closest_name(kedro_run: Command, project: Any) -> None:
