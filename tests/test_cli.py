@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import re
+import shlex
 import signal
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
+from kedro import KedroDeprecationWarning
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import find_run_command
+from kedro.framework.project import pipelines
 from kedro.io import DatasetError
+from kedro.pipeline import Node, Pipeline
 from kedro.validation.exceptions import CheckFailure, DataValidationError
 
-from counterpoise.cli import PIPELINES, cli, sentence
+from counterpoise import pipeline_registry
+from counterpoise.cli import cli, run
 from counterpoise.errors import InputError
-from counterpoise.pipeline_registry import register_pipelines
+from counterpoise.sentences import sentence
 
 PATIENCE = 120
 """Seconds after which a command of these tests is stuck."""
@@ -48,11 +58,209 @@ def test_a_defect_of_ours_keeps_its_traceback(error: Exception) -> None:
 
 
 def test_the_command_takes_what_kedro_run_takes() -> None:
-    assert cli.commands["run"].params == kedro_run.params
+    def said(options: list[Any]) -> list[tuple[Any, ...]]:
+        return [(option.name, option.opts, option.help, option.type, option.default) for option in options]
+
+    assert said(run.params) == said(kedro_run.params)
 
 
-def test_the_names_that_are_suggested_are_those_that_are_registered() -> None:
-    assert set(PIPELINES) == set(register_pipelines())
+def test_kedro_finds_the_command_of_a_package() -> None:
+    assert find_run_command("counterpoise") is cli.commands["run"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(PermissionError(errno.EACCES, "Permission denied", "data/x"), id="permission"),
+        pytest.param(OSError(errno.ENOSPC, "No space left on device", "data/x"), id="disk full"),
+        pytest.param(OSError(errno.EROFS, "Read-only file system", "data/x"), id="read-only"),
+        pytest.param(OSError(errno.ENAMETOOLONG, "File name too long", "data/x"), id="long name"),
+    ],
+)
+def test_what_the_operating_system_refuses(error: OSError) -> None:
+    assert str(sentence(chained(RuntimeError("a"), error))).startswith(f"data/x: {error.strerror}, expected a place")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_no_memory_is_no_defect(error: Exception) -> None:
+    assert str(sentence(error)).startswith("there is not enough memory (")
+
+
+def test_a_defect_in_a_data_set_keeps_its_traceback() -> None:
+    assert sentence(chained(DatasetError("Failed while saving"), AttributeError("ours"))) is None
+
+
+def test_credentials_that_nobody_has_given() -> None:
+    error = KeyError("Unable to find credentials 'bucket': check your data catalog")
+    assert sentence(error) == (
+        "Unable to find credentials 'bucket', which the catalog names, in conf/*/credentials.yml"
+    )
+
+
+@pytest.fixture
+def invoke(project: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run `counterpoise run` with options in a project, in this process."""
+    project.bootstrap()
+    monkeypatch.chdir(project.path)
+
+    def call(*options: str, env: str = "smoke") -> Result:
+        return CliRunner().invoke(cli, ["run", f"--env={env}", *options])
+
+    return call
+
+
+def said(result: Result) -> str:
+    """Return the sentence that a command has ended with."""
+    assert result.exit_code != 0
+    assert isinstance(result.exception, SystemExit), result.exception
+    (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    assert result.output.endswith(f"{line}\n")
+    return line.removeprefix("Error: ")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--pipelines=win_adlt", r"there is no pipeline 'win_adlt' \(did you mean 'win_adult'\?\)"),
+        ("--pipelines=win_adult,qqqq", r"there is no pipeline 'qqqq' \(known: win_adult, .*report_all, __default__\)"),
+        ("--pipelines=" + "x" * 5000, r"there is no pipeline 'xxx.*…x+' \(known"),
+        (
+            "--pipelines=win_adult,frontier_adult",
+            r"cannot run together \(they share the node 'data_split\.describe_data' and \d+ more\), expected one",
+        ),
+        ("--pipelines=win_adult,report_all", r"\(report_all reads what win_adult writes\), .* win_adult first"),
+        (
+            "--pipelines=win_celeba,fetch_celeba",
+            r"\(win_celeba reads what fetch_celeba writes\), .* fetch_celeba first",
+        ),
+        ("--from-nodes=finetune.train_head", r"--from-nodes: .* no node .* \(did you mean 'finetune\.train_heads'\?\)"),
+        ("--to-nodes=train_heads", r"--to-nodes: .* no node 'train_heads' \(did you mean 'finetune\.train_heads'\?\)"),
+        ("--nodes=a,b", r"--nodes: the pipeline has no node 'a' \(known: data_split\.read_table, "),
+        ("--tags=finetun", r"--tags: the pipeline has no tag 'finetun' \(did you mean 'finetune'\?\)"),
+        ("--namespaces=fintune", r"--namespaces: .* no namespace 'fintune' \(did you mean 'finetune'\?\)"),
+        ("--from-inputs=win_adult__split", r"--from-inputs: .* no data set .* \(did you mean 'win_adult__splits'\?\)"),
+        ("--to-outputs=metrics", r"--to-outputs: .* no data set 'metrics' \(did you mean 'win_adult__metrics'\?\)"),
+        ("--runner=Sequential", r"--runner: there is no runner 'Sequential' \(did you mean 'SequentialRunner'\?\)"),
+        ("--runner=no.such.Class", r"--runner: there is no runner 'no\.such\.Class' \(known: SequentialRunner, "),
+        ("--runner=.", r"--runner: there is no runner '\.'"),
+        ("--runner=os.system", r"--runner: 'os\.system' is no runner of Kedro's"),
+        (
+            "--runner-params=max_workers=2",
+            r"--runner-params: SequentialRunner takes no 'max_workers' \(known: is_async",
+        ),
+        ("--runner-params=is_async=perhaps", r"--runner-params: is_async is 'perhaps', expected true or false"),
+        ("--runner-params=x=[1", r"--runner-params: 'x=\[1' cannot be read \(expected ',' or '\]'"),
+        ("--conf-source=nowhere", "Invalid value for '--conf-source': Path 'nowhere' does not exist"),
+        ("--load-versions=nothing", r"Expected the form of 'load_versions' to be .*found nothing instead"),
+        ("--load-versions=x:../y", r"Version string '\.\./y' is not allowed"),
+        ("--params=seeds=[1", r"--params: 'seeds=\[1' cannot be read \(expected ',' or '\]', .*expected key=value"),
+        ("--params=seeds", r"Item `seeds` must contain a key and a value"),
+        ("--params==3", "cannot be an empty string"),
+        ("--params=seeds={a", r"--params: 'seeds=\{a' cannot be read"),
+        ("--params=seeds='1", r"--params: \"seeds='1\" cannot be read"),
+        ("--params=seeds=${x}", r"--params: the value of 'seeds' refers with \$\{…\} to what is not there"),
+        (
+            "--params=seeds=20240101",
+            r"'seeds' is 20240101: expected a number of seeds .* seeds=\[20240101\] for this one",
+        ),
+        ("--params=" + "x" * 5000 + "=3", r"unknown parameter 'xxx.*…x+'"),
+        ("--config=nowhere.yml", r"Invalid value for '--config'.*nowhere\.yml' does not exist"),
+        ("--async=3", "does not take a value"),
+        ("--nothing", "No such option"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(invoke: Callable[..., Result], option: str, message: str) -> None:
+    assert re.search(message, said(invoke(option)))
+
+
+def test_options_that_leave_no_node(invoke: Callable[..., Result]) -> None:
+    assert "leave no node to run" in said(invoke("--tags=data_split", "--nodes=finetune.train_heads"))
+    assert "takes no 'workers' (did you mean 'max_workers'?)" in said(
+        invoke("--runner=ThreadRunner", "--runner-params=workers=2")
+    )
+    assert "max_workers is 0, expected a number of at least 1" in said(
+        invoke("--runner=ThreadRunner", "--runner-params=max_workers=0")
+    )
+
+
+def test_an_environment_that_does_not_exist(invoke: Callable[..., Result]) -> None:
+    assert re.search(r"no environment 'prod' in .*conf \(known: base, laptop, local, smoke\)", said(invoke(env="prod")))
+
+
+@pytest.mark.parametrize("file", ["parameters.yml", "catalog.yml", "globals.yml", "mlflow.yml", "credentials.yml"])
+@pytest.mark.parametrize("environment", ["base", "smoke"])
+def test_a_broken_file_is_one_sentence(
+    invoke: Callable[..., Result], project: Any, environment: str, file: str
+) -> None:
+    (project.path / "conf" / environment / file).write_text("a: 1\n\tb: 2\n")
+    assert said(invoke()).startswith(f"conf/{environment}/{file}, line 2: is no YAML (")
+
+
+def test_a_file_of_options(invoke: Callable[..., Result], project: Any) -> None:
+    options = project.path / "options.yml"
+    options.write_text("run:\n\ttags: x\n")
+    assert "options.yml, line 2: is no YAML" in said(invoke(f"--config={options}"))
+    options.write_text("run:\n  tags: finetun\n")
+    assert "no tag 'finetun'" in said(invoke(f"--config={options}"))
+
+
+def test_what_no_run_has_made_yet_is_named_with_the_command_that_makes_it(
+    invoke: Callable[..., Result], project: Any
+) -> None:
+    options = ("--from-nodes=pretrain.train_networks", "--pipelines=win_adult", "--params=tracking=false,seeds=1")
+    sentence, command = said(invoke(*options)).split("; run ")
+    rows = project.data / "05_model_input" / "win_adult" / "data_summary.json"
+    assert sentence == f"{rows}: is not there yet, expected what the node 'data_split.describe_data' makes"
+    kedro, run, environment, *further = shlex.split(command)
+    assert (kedro, run, environment) == ("kedro", "run", "--env=smoke")
+    assert further == [
+        "--pipelines=win_adult",
+        "--to-outputs=win_adult__data_summary,win_adult__samples,win_adult__splits",
+        "--params=tracking=False,seeds=1",
+    ]
+    assert invoke(*further).exception is None
+    assert rows.exists()
+    assert invoke("--to-nodes=pretrain.train_networks", *options).exception is None
+
+
+def test_a_pipeline_of_the_user_can_be_run(
+    invoke: Callable[..., Result], project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered = pipeline_registry.register_pipelines()
+    added = {
+        "mine": Pipeline([Node(lambda settings: len(settings), "params:report", "counted", name="count")]),
+        "others": Pipeline([Node(lambda settings: len(settings), "params:compute", "number", name="number")]),
+        "late": Pipeline([Node(lambda counted: counted, "counted", "copied", name="copy")]),
+        "lost": Pipeline([Node(lambda table: table, "nothing", "something", name="look")]),
+    }
+    monkeypatch.setattr(pipeline_registry, "register_pipelines", lambda: registered | added)
+    pipelines.configure("counterpoise.pipeline_registry")
+    try:
+        for names in ("mine", "mine,others"):
+            assert invoke(f"--pipelines={names}", "--params=tracking=false").exception is None
+        assert "no pipeline 'min' (did you mean 'mine'?)" in said(invoke("--pipelines=min"))
+        assert said(invoke("--pipelines=late")) == (
+            "counted: is not kept in a file, expected what the node 'count' makes; "
+            "run kedro run --env=smoke --pipelines=mine"
+        )
+        assert said(invoke("--pipelines=lost")).startswith("'nothing' is in no catalog file, and no pipeline makes it")
+    finally:
+        pipelines.configure("counterpoise.pipeline_registry")
+
+
+def test_the_deprecated_option_goes_on_working(invoke: Callable[..., Result]) -> None:
+    with pytest.warns(KedroDeprecationWarning, match="use '--pipelines' instead"):
+        result = invoke("--pipeline=win_adult", "--params=sedes=3")
+    assert "unknown parameter 'sedes'" in said(result)
+    assert "no pipeline 'win_adlt'" in said(invoke("--pipeline=win_adlt"))
+
+
+def test_a_defect_is_a_traceback(invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr("counterpoise.slices.chosen", fail)
+    assert isinstance(invoke().exception, KeyError)
 
 
 def test_a_mistake_ends_the_command_with_one_sentence(project: Any) -> None:

@@ -105,7 +105,36 @@ def changed(base: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("pretrain.epoch", 1, r"conf: unknown parameter 'epoch' in 'pretrain' \(did you mean 'epochs'\?\)"),
         ("networks.mlp2.wdith", 1, r"unknown parameter 'wdith' in 'networks.mlp2' \(did you mean 'width'\?\)"),
         ("seeds", True, r"'seeds' is True: expected a number of seeds or a list of seeds"),
-        ("seeds", [2**32], r"'seeds.0' is 4294967296: input should be less than 4294967296"),
+        ("seeds", [2**32], r"'seeds' is \[4294967296\]: it has 4294967296, expected .* from 0 to 4,294,967,295"),
+        ("seeds", [0, -1], r"it has -1, expected whole numbers from 0 to"),
+        ("seeds", [0, 1.5], r"it has 1\.5, expected whole numbers"),
+        ("seeds", [0, "1"], r"it has '1', expected whole numbers"),
+        ("seeds", [0, True], r"it has True, expected whole numbers"),
+        ("seeds", [[0]], r"it has \[0\], expected whole numbers"),
+        ("seeds", [None], r"it has None, expected whole numbers"),
+        ("seeds", [3, 1, 3], "seed 3 is given more than once"),
+        ("seeds", [], "at least one seed is needed"),
+        ("seeds", list(range(1001)), "1,001 seeds, expected at most 1,000"),
+        ("seeds", list(range(10**6)), "1,000,000 seeds, expected at most 1,000"),
+        ("seeds", 1001, r"is 1001: .* from 1 to 1,000, or a list of seeds: seeds=\[1001\] for this one seed"),
+        ("seeds", 20240101, r"is 20240101: .* from 1 to 1,000, .*: seeds=\[20240101\] for this one seed"),
+        ("seeds", 10**9, r"seeds=\[1000000000\] for this one seed"),
+        ("seeds", 2**32, r"is 4294967296: .* from 1 to 1,000, .*: seeds=\[0\] for one seed"),
+        pytest.param("seeds", 10**5000, r"too long to show.* from 1 to 1,000, .*: seeds=\[0\] for one seed", id="huge"),
+        ("seeds", 0, r"is 0: .* from 1 to 1,000, .*: seeds=\[0\] for this one seed"),
+        ("seeds", -3, r"is -3: .* from 1 to 1,000, .*: seeds=\[0\] for one seed"),
+        ("seeds", 3.0, r"is 3\.0: expected a number of seeds or a list"),
+        ("seeds", float("nan"), r"is nan: expected a number of seeds or a list"),
+        ("seeds", "3", r"is '3': expected a number of seeds or a list"),
+        ("seeds", "x" * 10**6, r"is 'x+…x+': expected a number of seeds or a list"),
+        ("seeds", None, r"is None: expected a number of seeds or a list"),
+        ("seeds", {"a": 1}, "'seeds': expected a number of seeds or a list"),
+        ("networks.mlp2.width", 10**12, r"width' is 1000000000000: input should be less than or equal to 100000"),
+        ("networks.mlp2.layers", 10**9, r"layers' is 1000000000: input should be less than or equal to 1000"),
+        ("report.examples", 10**9, r"examples' is 1000000000: input should be less than or equal to 1000"),
+        ("selection.criterion", "delta" * 10**5, r"criterion is 'delta.*…"),
+        ("frontiers.tables.strengths", list(range(10**4, 0, -1)), r"strengths are \[.*…\], expected increasing"),
+        ("x\ny", 3, r"unknown parameter 'x\\ny'"),
         ("networks.mlp2.layers", 1, r"'networks.mlp2.layers' is 1: input should be greater than or equal to 2"),
         ("datasets.adult.split.fractions", {"pretrain": 1.0}, r"fractions lacks task"),
         ("datasets.adult.split.fractions.task", 0.5, r"the fractions sum to 1.1, expected 1"),
@@ -187,7 +216,8 @@ def changed(base: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 def test_a_mistake_is_one_sentence(base: dict[str, Any], path: str, value: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         check(changed(base, path, value))
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
 
 
 def test_fractions_may_be_rounded(base: dict[str, Any]) -> None:

@@ -1,69 +1,123 @@
-"""`kedro run` as everywhere, except that a mistake of the user's ends in one sentence and not in a traceback."""
+"""`kedro run` as everywhere, except that a mistake of the user's ends in one sentence and not in a traceback.
+
+`kedro run`, `counterpoise run` and `python -m counterpoise run` are this one command.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
+from pathlib import Path
 from typing import Any
 
 import click
+import yaml
+from kedro import runner as runners
 from kedro.framework.cli.project import run as kedro_run
-from kedro.io import DatasetError
-from kedro.validation.exceptions import DataValidationError
+from kedro.framework.cli.utils import KedroCliError
+from kedro.utils import load_obj
+from omegaconf.errors import OmegaConfBaseException
 
-from counterpoise.errors import InputError, suggest
-from counterpoise.experiments import EXPERIMENTS, FETCHABLE
+from counterpoise.configuration import read_run_options
+from counterpoise.errors import InputError, one_line, shown, suggest
+from counterpoise.sentences import sentence
 
-PIPELINES = (
-    "__default__",
-    *(experiment.name for experiment in EXPERIMENTS),
-    *(f"fetch_{dataset}" for dataset in FETCHABLE),
-    "report_all",
-)
+RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
+DEFAULT_RUNNER = RUNNERS[0]
 
 
-@click.group(name="counterpoise")
-def cli() -> None:
-    """Commands of this project."""
-
-
-def sentence(error: BaseException) -> str | None:
-    """Return what to tell the user about an error that is theirs to mend, or None for a defect of ours."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, InputError):
-            return str(cause)
-        cause = cause.__cause__
-    if isinstance(error, DataValidationError) and error.failures:
-        failure = error.failures[0]
-        column = f"column {failure.column!r}: " if failure.column else ""
-        examples = ", ".join(map(repr, failure.failure_examples)) or "a table"
-        return (
-            f"{error.dataset_name}: {column}found {examples} ({failure.failure_count:,} rows), "
-            f"expected {failure.check or failure.message} ({error.validator})"
-        )
-    if isinstance(error, DatasetError):
-        return " ".join(str(error).split())
-    return None
-
-
-def _run(**options: Any) -> Any:
-    run = kedro_run.callback
-    assert run is not None
-    names = [name for name in [options["pipeline"], *(options["pipelines"] or [])] if name]
-    for name in names:
-        if name not in PIPELINES:
-            raise click.ClickException(f"there is no pipeline {name!r}{suggest(name, PIPELINES)}")
-    if len(names) > 1:  # the same stage, and so the same names of nodes, would be in the graph more than once
-        raise click.ClickException(f"there are {len(names)} pipelines ({', '.join(names)}), expected one for each run")
-    if dict(options["params"] or {}).get("reuse") is True:  # Kedro's own option, made safe by the lineage
-        options["only_missing_outputs"] = True
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Turn errors that are the user's to mend into what click prints without a traceback."""
     try:
-        return run(**options)
+        yield
+    except KedroCliError as error:  # prints the name of its class, and how to see the traceback
+        raise click.ClickException(one_line(error.message)) from error
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
     except Exception as error:
-        if told := sentence(error):
-            raise click.ClickException(told) from error
+        if text := sentence(error):
+            raise click.ClickException(text) from error
         raise
 
 
-cli.add_command(
-    click.Command("run", callback=_run, params=kedro_run.params, help=kedro_run.help, short_help=kedro_run.short_help)
+class Command(click.Command):
+    """A command whose options and work alike end in one sentence on a mistake of the user's."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _sentences():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _sentences():
+            return super().invoke(ctx)
+
+
+@click.group(name="counterpoise", context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Repair the fairness of trained classifiers: run experiments on the data of this project."""
+
+
+def _run(**options: Any) -> Any:
+    from counterpoise.slices import chosen, combined  # imports torch: `--help` does without
+
+    names = [name for name in [options["pipeline"], *(options["pipelines"] or [])] if name]
+    chosen(combined(names), options)
+    require_runner(options["runner"], options["runner_params"] or {})
+    if dict(options["params"] or {}).get("reuse") is True:  # Kedro's own option, made safe by the lineage
+        options["only_missing_outputs"] = True
+    run = kedro_run.callback
+    assert run is not None
+    return run(**options)
+
+
+def require_runner(name: str | None, arguments: Mapping[str, Any]) -> None:
+    """Raise InputError unless there is a runner of this name that takes these arguments."""
+    try:
+        runner = load_obj(name or DEFAULT_RUNNER, runners.__name__)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise InputError(f"--runner: there is no runner {shown(name)}{suggest(name, RUNNERS)}") from error
+    if not (isinstance(runner, type) and issubclass(runner, runners.AbstractRunner)):
+        raise InputError(f"--runner: {shown(name)} is no runner of Kedro's{suggest(None, RUNNERS)}")
+    accepted = list(inspect.signature(runner).parameters)
+    for key, value in arguments.items():
+        if key not in accepted:
+            raise InputError(f"--runner-params: {name or DEFAULT_RUNNER} takes no {shown(key)}{suggest(key, accepted)}")
+        if key == "max_workers" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise InputError(f"--runner-params: max_workers is {shown(value)}, expected a number of at least 1")
+        if key == "is_async" and not isinstance(value, bool):
+            raise InputError(f"--runner-params: is_async is {shown(value)}, expected true or false")
+
+
+def _checked(option: click.Parameter) -> click.Parameter:
+    """Return an option of Kedro's; of those that are YAML, one that says what is wrong in it."""
+    parse = option.callback
+    if parse is None or option.name not in {"params", "runner_params", "config"}:
+        return option
+
+    def callback(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        if parameter.name == "config" and value:
+            read_run_options(Path(value))
+        try:
+            return parse(ctx, parameter, value)
+        except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+            reason = one_line(getattr(error, "problem", None) or str(error).split("\n")[0])
+            raise InputError(
+                f"{parameter.opts[-1]}: {shown(value)} cannot be read ({reason}), expected key=value,key=value"
+            ) from error
+
+    checked = copy(option)
+    checked.callback = callback
+    return checked
+
+
+run = Command(
+    "run",
+    callback=_run,
+    params=[_checked(option) for option in kedro_run.params],
+    help="Run a pipeline: an experiment, what fetches its data, or the overview of all reports.",
+    short_help="Run a pipeline.",
 )
+cli.add_command(run)

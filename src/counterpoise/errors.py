@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
 
-_LONGEST_SENTENCE = 800  # characters
-_LONGEST_VALUE = 60
-_SUGGESTED = 10  # names that a sentence lists
+LONGEST_SENTENCE = 800
+"""Characters of a sentence."""
+
+LONGEST = 80
+"""Characters that a value of the user's may take in a sentence."""
+
+CANDIDATES = 20
+"""Names that a sentence lists; of more, it gives their number."""
+
 _COMPARED = 1000  # names among which the closest one is looked for
+_ELLIPSIS = "…"
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = LONGEST
+_short.maxlist = _short.maxtuple = _short.maxset = _short.maxfrozenset = _short.maxdict = 20
+_short.fillvalue = _ELLIPSIS
 
 
 class InputError(ValueError):
@@ -21,38 +34,49 @@ class InputError(ValueError):
     """
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(shorten(one_line(sentence), _LONGEST_SENTENCE))
+        super().__init__(one_line(sentence, LONGEST_SENTENCE))
 
 
-def one_line(text: str) -> str:
-    """Return `text` with every run of white space as one blank, and other unprintable characters as `�`."""
-    return "".join(letter if letter.isprintable() else "�" for letter in " ".join(text.split()))
+def shown(value: object) -> str:
+    """Return a value as a sentence shows it: `repr`, on one line, at most `LONGEST` characters, whatever the value.
+
+    Long collections are not written out in full before they are shortened.
+    """
+    try:
+        text = _short.repr(value)
+    except ValueError:  # Python writes no whole number of thousands of digits
+        text = f"a value that is too long to show, of type {type(value).__name__}"
+    return one_line(text, LONGEST)
 
 
-def shorten(text: str, limit: int = _LONGEST_VALUE) -> str:
-    """Return `text` with its middle left out where it is longer than `limit` characters."""
-    if len(text) <= limit:
+def one_line(text: str, longest: int = 300) -> str:
+    """Return a text without line breaks or characters that cannot be printed, its middle left out if it is too long."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return shorten(" ".join(printable.split()), longest)
+
+
+def shorten(text: str, longest: int = LONGEST) -> str:
+    """Return a text with its middle left out where it is longer than so many characters."""
+    if len(text) <= longest:
         return text
-    half = (limit - 1) // 2
-    return f"{text[:half]}…{text[-half:]}"
-
-
-def quoted(value: object) -> str:
-    """Return `repr(value)`, shortened, as a sentence shows a value that came from outside."""
-    return shorten(repr(shorten(value, 2 * _LONGEST_VALUE) if isinstance(value, str) else value))
+    tail = longest // 3
+    return text[: longest - tail - len(_ELLIPSIS)] + _ELLIPSIS + text[-tail:]
 
 
 def reason(error: BaseException) -> str:
     """Return what an exception of a library says, in a few words: the start of its first line, or its kind."""
     first, *_ = [*str(error).strip().splitlines(), ""]
-    return shorten(first.rstrip("."), 2 * _LONGEST_VALUE) or type(error).__name__
+    return shorten(first.rstrip("."), 2 * LONGEST) or type(error).__name__
 
 
-def suggest(name: object, known: Iterable[object]) -> str:
-    """Return `" (did you mean 'x'?)"` for the closest of `known`, or the first of what is known if none is close."""
-    options = [shorten(str(option)) for option in islice(known, _COMPARED)]
-    close = get_close_matches(shorten(str(name)), options, n=1, cutoff=0.5)
+def suggest(name: object, candidates: Iterable[object]) -> str:
+    """Return `" (did you mean 'x'?)"` for the closest of the candidates, or the list of all if none is close."""
+    options = [str(option) for option in candidates]
+    compared = [shorten(option) for option in islice(options, _COMPARED)]
+    close = get_close_matches(shorten(str(name)), compared, n=1, cutoff=0.5)
     if close:
-        return f" (did you mean {close[0]!r}?)"
-    more = ", …" if len(options) > _SUGGESTED else ""
-    return f" (known: {', '.join(options[:_SUGGESTED])}{more})"
+        return f" (did you mean {shown(close[0])}?)"
+    if not options:
+        return " (there are none)"
+    further = f" and {len(options) - CANDIDATES} more" if len(options) > CANDIDATES else ""
+    return f" (known: {', '.join(one_line(option, LONGEST) for option in options[:CANDIDATES])}{further})"

@@ -1,4 +1,4 @@
-"""The named experiments: one row each, `kedro run --pipeline=<name>`.
+"""The named experiments: one row each, `kedro run --pipelines=<name>`.
 
 A row only says which blocks of conf/base/parameters*.yml an experiment reads. To add one: write the row, and the blocks
 that are not there yet (docs/adding-an-experiment.md).

@@ -27,6 +27,7 @@ from counterpoise.preflight import Preflight, experiments_in, parameters_of
 from counterpoise.provenance import Provenance
 from counterpoise.reporting import print_conclusion, summary_panel
 from counterpoise.reporting.wording import HEADLINE_METRICS, LAST
+from counterpoise.slices import Inputs
 from counterpoise.storage import path_of
 from counterpoise.tracking import Tracker, TrackingSettings, dataset, release, sqlite_uri, watch
 
@@ -210,4 +211,5 @@ def _shown(path: Path) -> str:
 
 
 _TRACKING = Tracking()
-HOOKS = (Preflight(), Provenance(), _TRACKING, Conclusion(_TRACKING))
+# Kedro calls them from the last to the first, except those marked `tryfirst` or `trylast`.
+HOOKS = (Inputs(), Preflight(), Provenance(), _TRACKING, Conclusion(_TRACKING))

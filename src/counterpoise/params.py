@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from counterpoise.errors import InputError, suggest
+from counterpoise.errors import LONGEST, InputError, one_line, shown, suggest
 from counterpoise.fairness import CRITERIA
 from counterpoise.params_altering import Altering, ConvNet, ObjectiveSettings, image_network
 from counterpoise.params_data import AlignedSplit as AlignedSplit
@@ -32,8 +32,14 @@ from counterpoise.params_data import Split as Split
 from counterpoise.params_evidence import Evidence as Evidence
 from counterpoise.params_subnetworks import Subnetworks
 
+MOST_SEEDS = 1000
+"""Replicates of one run; their heads are trained together, and a larger number is a seed mistaken for a count."""
 
-class Seeds(RootModel[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...]]):
+SEED_BOUND = 2**32
+"""The first number that NumPy refuses as a seed."""
+
+
+class Seeds(RootModel[tuple[int, ...]]):
     """The replicates: a list of distinct seeds, or a number n for the seeds 0 … n − 1."""
 
     model_config = ConfigDict(frozen=True)
@@ -41,18 +47,27 @@ class Seeds(RootModel[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...]]):
     @model_validator(mode="before")
     @classmethod
     def _count(cls, value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int | list | tuple):
+        if _is_whole(value):
+            if not 1 <= value <= MOST_SEEDS:
+                one = f"seeds=[{value}] for this one seed" if 0 <= value < SEED_BOUND else "seeds=[0] for one seed"
+                raise ValueError(f"expected a number of seeds from 1 to {MOST_SEEDS:,}, or a list of seeds: {one}")
+            return tuple(range(value))
+        if not isinstance(value, list | tuple):
             raise ValueError("expected a number of seeds or a list of seeds")  # noqa: TRY004 - pydantic's protocol
-        return list(range(value)) if isinstance(value, int) else value
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Seeds:
-        if not self.root:
+        if not value:
             raise ValueError("at least one seed is needed")
-        twice = sorted({seed for seed in self.root if self.root.count(seed) > 1})
-        if twice:
-            raise ValueError(f"seed {twice[0]} is given more than once")
-        return self
+        if len(value) > MOST_SEEDS:
+            raise ValueError(f"{len(value):,} seeds, expected at most {MOST_SEEDS:,}")
+        for seed in value:
+            if not _is_whole(seed) or not 0 <= seed < SEED_BOUND:
+                raise ValueError(f"it has {shown(seed)}, expected whole numbers from 0 to {SEED_BOUND - 1:,}")
+        if twice := {seed for seed in value if value.count(seed) > 1}:
+            raise ValueError(f"seed {min(twice)} is given more than once")
+        return value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 class Network(Settings):
@@ -61,8 +76,8 @@ class Network(Settings):
     dropout: of whole networks that are repaired, whose hidden layers also have batch norm.
     """
 
-    layers: Annotated[int, Field(ge=2)]
-    width: Count
+    layers: Annotated[int, Field(ge=2, le=1_000)]
+    width: Annotated[int, Field(ge=1, le=100_000)]
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
@@ -80,7 +95,7 @@ class Backbone(Settings):
     name: str
     weights: str
     head: Literal["probe", "imagenet"]
-    image_size: Annotated[int, Field(ge=16)] | None = None
+    image_size: Annotated[int, Field(ge=16, le=4_096)] | None = None
     download: bool = False
     batch_size: Count | None = None
     shard_size: Count = 256
@@ -167,7 +182,7 @@ class Peers(Settings):
     def _ordered(self) -> Peers:
         for name, values in (("tolerances", self.tolerances), ("C", self.C)):
             if any(left >= right for left, right in pairwise(values)):
-                raise ValueError(f"{name} is {list(values)}, expected increasing numbers")
+                raise ValueError(f"{name} is {shown(list(values))}, expected increasing numbers")
         if twice := {method for method in self.methods if self.methods.count(method) > 1}:
             raise ValueError(f"method {min(twice)} is given more than once")
         return self
@@ -205,10 +220,10 @@ class Frontier(Settings):
         for name in ("strengths", "weight_decays", "thresholds"):
             values = getattr(self, name)
             if any(left >= right for left, right in pairwise(values)):
-                raise ValueError(f"{name} are {list(values)}, expected increasing numbers")
+                raise ValueError(f"{name} are {shown(list(values))}, expected increasing numbers")
         for name in ("strengths", "thresholds"):
             if 0 not in (values := getattr(self, name)):
-                raise ValueError(f"{name} are {list(values)}, expected 0 among them, to compare the others with")
+                raise ValueError(f"{name} are {shown(list(values))}, expected 0 among them, to compare the others with")
         if self.folds == 1:
             raise ValueError("folds is 1, expected 0 or at least 2, since one fold is all rows")
         return self
@@ -240,7 +255,7 @@ class Selection(Settings):
                 f"metric that differs between heads{suggest(None, CRITERIA)}"
             )
         if self.criterion not in CRITERIA:
-            raise ValueError(f"criterion is {self.criterion!r}{suggest(self.criterion, CRITERIA)}")
+            raise ValueError(f"criterion is {shown(self.criterion)}{suggest(self.criterion, CRITERIA)}")
         return self
 
 
@@ -249,7 +264,7 @@ class Report(Settings):
 
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     leakage: bool = True
-    examples: Annotated[int, Field(ge=0)] = 0
+    examples: Annotated[int, Field(ge=0, le=1_000)] = 0
 
 
 class Parameters(Settings):
@@ -298,20 +313,20 @@ def _sentence(error: ValidationError) -> str:
     """Say the first mistake of a validation in one sentence."""
     first = error.errors(include_url=False)[0]
     location = [str(part) for part in first["loc"]]
-    key = ".".join(location)
+    key = one_line(".".join(location), LONGEST)
     if first["type"] == "extra_forbidden":
         parent = ".".join(location[:-1])
         inside = f" in {parent!r}" if parent else ""
-        return f"conf: unknown parameter {location[-1]!r}{inside}{suggest(location[-1], _fields(location[:-1]))}"
+        return f"conf: unknown parameter {shown(location[-1])}{inside}{suggest(location[-1], _fields(location[:-1]))}"
     if first["type"] == "missing":
         return f"conf: parameter {key!r} is missing"
     found = first["input"]
-    shown = f" is {found!r}" if isinstance(found, str | int | float | bool | list | tuple | None) else ""
+    value = f" is {shown(found)}" if isinstance(found, str | int | float | bool | list | tuple | None) else ""
     if first["type"] == "literal_error" and isinstance(found, str):
         expected = [option.strip(" '") for option in str(first["ctx"]["expected"]).replace(" or ", ", ").split(",")]
-        return f"conf: parameter {key!r}{shown}{suggest(found, expected)}"
-    reason = first["msg"].removeprefix("Value error, ")
-    return f"conf: parameter {key!r}{shown}: {reason[0].lower()}{reason[1:]}"
+        return f"conf: parameter {key!r}{value}{suggest(found, expected)}"
+    reason = one_line(first["msg"].removeprefix("Value error, "))
+    return f"conf: parameter {key!r}{value}: {reason[0].lower()}{reason[1:]}"
 
 
 def _fields(location: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from counterpoise.errors import shown
 from counterpoise.params_data import Count, Positive, Settings, Share, of_kind
 
 NotNegative = Annotated[float, Field(ge=0)]
@@ -103,7 +104,7 @@ class BankParameters(Settings):
     @classmethod
     def _increasing(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if any(not low < high for low, high in pairwise(value)):
-            raise ValueError(f"strengths are {list(value)}, expected increasing numbers")
+            raise ValueError(f"strengths are {shown(list(value))}, expected increasing numbers")
         return value
 
 

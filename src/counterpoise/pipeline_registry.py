@@ -9,9 +9,14 @@ from kedro.pipeline import Pipeline
 from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE
 from counterpoise.pipelines import assemble, fetch, report_all
 
+OVERVIEW = "report_all"
+
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return all pipelines by name; `kedro run` alone runs the default experiment."""
+    """Return all pipelines by name; `kedro run` alone runs the default experiment.
+
+    Add yours here: `return dict(_assembled()) | {"name": Pipeline([...])}`.
+    """
     return dict(_assembled())
 
 
@@ -19,5 +24,19 @@ def register_pipelines() -> dict[str, Pipeline]:
 def _assembled() -> dict[str, Pipeline]:
     """Put the pipelines together once: Kedro asks for them before every run of a process, and none is ever changed."""
     pipelines = {experiment.name: assemble(experiment) for experiment in EXPERIMENTS}
-    fetching = {f"fetch_{dataset}": fetch.create_pipeline(dataset) for dataset in FETCHABLE}
-    return {**pipelines, **fetching, "report_all": report_all.create_pipeline(), "__default__": pipelines[DEFAULT]}
+    fetching = {_fetching(dataset): fetch.create_pipeline(dataset) for dataset in FETCHABLE}
+    return {**pipelines, **fetching, OVERVIEW: report_all.create_pipeline(), "__default__": pipelines[DEFAULT]}
+
+
+def _fetching(dataset: str) -> str:
+    return f"fetch_{dataset}"
+
+
+def turn(name: str) -> int:
+    """Return when a pipeline runs: 0 fetches raw files, 1 works on them, 2 reads what all others have written.
+
+    Kedro orders nodes by the artifacts that they share, and knows of no order between these.
+    """
+    if name in {_fetching(dataset) for dataset in FETCHABLE}:
+        return 0
+    return 2 if name == OVERVIEW else 1

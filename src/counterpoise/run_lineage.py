@@ -33,9 +33,6 @@ PARAMS = "params:"
 RAW = "__raw"
 """How the names of folders of raw files end; other folders are caches, addressed by what they hold."""
 
-MISSING = "missing"
-"""The cause of a remedy: an earlier stage has not run."""
-
 STATUS = "status.js"
 """The file beside a report that says of which lineage the results in its folder are now."""
 
@@ -129,32 +126,26 @@ class Lineage:
         return self._records[name]
 
     def require_inputs(self) -> None:
-        """Raise InputError unless all that earlier runs must have left is there, and was made as this run would."""
-        free = self.pipeline.inputs()
-        for name in sorted(free & self.artifacts.keys()):
-            dataset = self.artifacts[name]
-            if not dataset.is_there():
-                raise InputError(
-                    f"{dataset.place()}: is not there yet; the stage {self._maker(name)!r} makes it: run "
-                    f"`{self.remedy(name, MISSING)}`"
-                )
-            dataset.verify()
+        """Raise InputError unless what earlier runs have left was made as this run would make it.
+
+        What is not there is not for the lineage to say: see `counterpoise.slices`.
+        """
+        for name in sorted(self.pipeline.inputs() & self.artifacts.keys()):
+            if self.artifacts[name].is_there():
+                self.artifacts[name].verify()
 
     def remedy(self, name: str, cause: str | None) -> str:
         """Return the command that makes an artifact anew.
 
         Args:
             cause: the block of parameters or the raw files that changed, whose readers are the first nodes to run;
-                `MISSING` for the nodes whose outputs are missing; None for the node that makes the artifact.
+                None for the node that makes the artifact.
         """
         graph = self._graph
         ancestors = graph.to_outputs(name) if name in graph.all_outputs() else Pipeline([])
-        if cause == MISSING:
-            first = [node for node in ancestors.nodes if not all(map(self._is_there, node.outputs))]
-        else:
-            wanted = {f"{PARAMS}{cause}", cause}
-            readers = [node for node in ancestors.nodes if wanted & set(node.inputs)] if cause else []
-            first = readers or [node for node in ancestors.nodes if name in node.outputs]
+        wanted = {f"{PARAMS}{cause}", cause}
+        readers = [node for node in ancestors.nodes if wanted & set(node.inputs)] if cause else []
+        first = readers or [node for node in ancestors.nodes if name in node.outputs]
         after: set[str] = set()
         chosen = []
         for node in first:  # what runs after another of them runs anyway
@@ -163,14 +154,6 @@ class Lineage:
                 after |= {other.name for other in graph.from_nodes(node.name).nodes}
         everything = {node.name for node in graph.nodes} <= after
         return self.command.from_nodes([] if everything else chosen)
-
-    def _is_there(self, name: str) -> bool:
-        dataset = self.artifacts.get(name) or _of(self.catalog, name)
-        return isinstance(dataset, Artifact) and dataset.is_there()
-
-    def _maker(self, name: str) -> str:
-        makers = [node.namespace or node.name for node in self._graph.nodes if name in node.outputs]
-        return makers[0] if makers else "of another pipeline"
 
     @cached_property
     def _graph(self) -> Pipeline:

@@ -1,9 +1,11 @@
 """Kedro's project settings: https://docs.kedro.org/en/stable/kedro_project_setup/settings.html"""
 
-from counterpoise.environments import ConfigLoader
+from counterpoise.configuration import ConfigLoader
 from counterpoise.hooks import HOOKS
 
 HOOKS = HOOKS
+
+# Names the file and the line of what is wrong in it; gives every environment a place of its own.
 CONFIG_LOADER_CLASS = ConfigLoader
 
 # `soft` merges nested blocks, so that an environment overrides one key and keeps the rest.

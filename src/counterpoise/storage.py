@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import fsspec
+import pandas as pd
 import torch
 from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
 from kedro.io.core import get_protocol_and_path
@@ -33,6 +34,7 @@ from torch import Tensor
 
 from counterpoise.artifacts.artifact import Artifact
 from counterpoise.errors import InputError
+from counterpoise.formulas import with_formulas, without_formulas
 
 HEADER = "counterpoise"
 """The key of the safetensors metadata under which the JSON header stands."""
@@ -42,7 +44,17 @@ class ParquetDataset(Artifact, kedro_pandas.ParquetDataset):
     """A pandas frame in one Parquet file."""
 
 
-class CSVDataset(Artifact, kedro_pandas.CSVDataset):
+class _InertCSV(kedro_pandas.CSVDataset):
+    """A CSV file in which a spreadsheet finds no formula, whatever the names in it are; read as it was given."""
+
+    def save(self, data: pd.DataFrame) -> None:
+        super().save.__wrapped__(self, without_formulas(data))
+
+    def load(self) -> pd.DataFrame:
+        return with_formulas(super().load())
+
+
+class CSVDataset(Artifact, _InertCSV):
     """A pandas frame in one CSV file."""
 
 

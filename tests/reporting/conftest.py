@@ -230,7 +230,7 @@ def context(
             "data_digest": "sha256:9f86d081884c7d65",
             "environment": "Linux, 2 cores, CPU",
             "seeds": list(range(SEEDS)),
-            "command": "kedro run --pipeline=win_adult",
+            "command": "kedro run --pipelines=win_adult",
             "versions": {"torch": "2.15.0", "kedro": "1.7.0"},
         },
         group_names=GROUPS,

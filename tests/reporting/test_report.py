@@ -80,7 +80,7 @@ def test_the_numbers_are_on_the_page(page: Any, context: ReportContext) -> None:
     assert page.text.count("supported") >= (context.claims["verdict"] == "supported").sum()
     for value in context.lineage["versions"].values():
         assert value in page.text
-    assert "kedro run --pipeline=win_adult" in page.text
+    assert "kedro run --pipelines=win_adult" in page.text
     assert "3,569" in page.text  # men below 50K in the test split
     for metric in ("err", "delta_eo"):
         assert METRICS[metric].definition in page.text

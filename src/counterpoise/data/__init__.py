@@ -18,7 +18,7 @@ from counterpoise.data.boundary import decoding
 from counterpoise.data.encode import encode
 from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.data.splits import SPLITS, UNUSED, UNUSED_NAME, draw_splits
-from counterpoise.errors import InputError, quoted, suggest
+from counterpoise.errors import InputError, shown, suggest
 
 __all__ = [
     "IMAGES",
@@ -101,7 +101,7 @@ def _checked(reader: str, function: Callable[..., pd.DataFrame], name: str, valu
         return TypeAdapter(get_type_hints(function)[name]).validate_python(value, strict=True)
     except ValidationError as error:
         raise InputError(
-            f"reader {reader!r}: the option {name!r} is {quoted(value)}, expected "
+            f"reader {reader!r}: the option {name!r} is {shown(value)}, expected "
             f"{signature(function).parameters[name].annotation}"
         ) from error
 

@@ -18,7 +18,7 @@ from typing import IO, Protocol, cast, runtime_checkable
 from counterpoise.data.boundary import decoding
 from counterpoise.data.files import inside
 from counterpoise.data.limits import LIMITS, Limits, require_at_most, require_size
-from counterpoise.errors import InputError, quoted
+from counterpoise.errors import InputError, shown
 
 _ENCRYPTED = 0x1  # bit 0 of a zip entry's flags (APPNOTE 4.4.4)
 _CHUNK = 1 << 16
@@ -84,7 +84,7 @@ def _zip_entries(archive: Path) -> Iterator[tuple[str, _Readable | None]]:
             kind = stat.S_IFMT(entry.external_attr >> 16)  # the high half is the Unix mode, 0 if packed elsewhere
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or entry.flag_bits & _ENCRYPTED:
                 raise InputError(
-                    f"{archive}: entry {quoted(entry.filename)} is a link, a device or encrypted, expected a file"
+                    f"{archive}: entry {shown(entry.filename)} is a link, a device or encrypted, expected a file"
                 )
             # orig_filename: what the archive says, before zipfile cuts it at a null byte.
             if entry.is_dir():
@@ -99,7 +99,7 @@ def _tar_entries(archive: Path) -> Iterator[tuple[str, _Readable | None]]:
         for entry in opened:
             if not (entry.isreg() or entry.isdir()):
                 raise InputError(
-                    f"{archive}: entry {quoted(entry.name)} is a link or a device, expected files and folders"
+                    f"{archive}: entry {shown(entry.name)} is a link or a device, expected files and folders"
                 )
             yield entry.name, opened.extractfile(entry)
         _require_end(stream, opened.offset, archive)
@@ -167,7 +167,7 @@ def _written(aside: Path, name: str, content: _Readable | None, archive: Path) -
                 _write(stream, piece, aside.parent)
                 yield len(piece)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise InputError(f"{archive}: entry {quoted(name)} occurs twice, expected every path once") from error
+        raise InputError(f"{archive}: entry {shown(name)} occurs twice, expected every path once") from error
 
 
 def _write(stream: io.BufferedIOBase, piece: bytes, folder: Path) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 from counterpoise.data import files
 from counterpoise.data.images import IMAGE, MAX_BAD_FRACTION, check_unlabelled, read_lines, require_folder
 from counterpoise.data.limits import LIMITS, Limits
-from counterpoise.errors import InputError, quoted, shorten, suggest
+from counterpoise.errors import InputError, shorten, shown, suggest
 
 IMAGES = "img_align_celeba"
 ATTRIBUTES = "list_attr_celeba.txt"
@@ -86,7 +86,7 @@ def _attributes(path: Path, source: str, limits: Limits) -> pd.DataFrame:
             )
         if not {"1", "-1"}.issuperset(values):
             wrong = next(value for value in values if value not in {"1", "-1"})
-            raise InputError(f"{path}, line {number}: holds {quoted(wrong)}, expected 1 or -1")
+            raise InputError(f"{path}, line {number}: holds {shown(wrong)}, expected 1 or -1")
         if name in names:
             raise InputError(
                 f"{path}, line {number}: names {shorten(name)} a second time, expected one row for each image"
@@ -109,7 +109,7 @@ def _partition(path: Path, source: str, limits: Limits) -> dict[str, str]:
         name, *code = line.split() or [""]
         if len(code) != 1 or code[0] not in PARTITIONS.values():
             raise InputError(
-                f"{path}, line {number}: reads {quoted(line.strip())}, expected an image's name and 0, 1 or 2"
+                f"{path}, line {number}: reads {shown(line.strip())}, expected an image's name and 0, 1 or 2"
             )
         parts[f"{IMAGES}/{name}"] = code[0]
     return parts

@@ -21,7 +21,7 @@ from counterpoise.data.boundary import decoding
 from counterpoise.data.limits import LIMITS, Limits, require_at_most, require_size
 from counterpoise.data.notations import as_numbers
 from counterpoise.data.values import settled
-from counterpoise.errors import InputError, quoted
+from counterpoise.errors import InputError, shown
 
 _log = logging.getLogger(__name__)
 
@@ -53,14 +53,14 @@ class Notation:
         for name in ("separator", "decimal", "thousands"):
             sign = getattr(self, name)
             if sign is not None and (len(sign) != 1 or sign.isalnum() or sign in '"\r\n'):
-                raise InputError(f"{name} is {quoted(sign)}, expected one sign that is neither a letter nor a digit")
+                raise InputError(f"{name} is {shown(sign)}, expected one sign that is neither a letter nor a digit")
         if self.decimal == self.thousands:
-            raise InputError(f"decimal and thousands are both {quoted(self.decimal)}, expected two different signs")
+            raise InputError(f"decimal and thousands are both {shown(self.decimal)}, expected two different signs")
         try:
             "a".encode(self.encoding)  # of nothing at all Python does not even look the name up
         except (LookupError, ValueError):
             raise InputError(
-                f"encoding is {quoted(self.encoding)}, expected the name of one, such as utf-8, latin-1 or cp1252"
+                f"encoding is {shown(self.encoding)}, expected the name of one, such as utf-8, latin-1 or cp1252"
             ) from None
 
 
@@ -142,7 +142,7 @@ def complete_rows(table: pd.DataFrame, source: str, left_out: list[pd.DataFrame]
     if complete.empty:
         gaps = table.isna().sum()
         raise InputError(
-            f"{source}: none of {len(table):,} rows is complete, expected at least one; column {quoted(gaps.idxmax())} "
+            f"{source}: none of {len(table):,} rows is complete, expected at least one; column {shown(gaps.idxmax())} "
             f"alone misses {gaps.max():,} values"
         )
     _log.info("%s: %d of %d rows are complete", source, len(complete), len(table))
@@ -164,7 +164,7 @@ def require_numbers(table: pd.DataFrame, columns: Sequence[str], source: str) ->
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
             raise InputError(
-                f"{source}: column {name!r} has {quoted(table[name].iloc[row])} in row {row} (of the complete rows, "
+                f"{source}: column {name!r} has {shown(table[name].iloc[row])} in row {row} (of the complete rows, "
                 "from 0), expected a whole number"
             )
         converted[name] = numbers.astype("int64")
@@ -212,7 +212,7 @@ def _header(path: Path, text: str, separator: str, repeated: Sequence[str]) -> l
         raise InputError(f"{path}: the file is empty, expected a header line with column names")
     twice = sorted({name for name in names if names.count(name) > 1 and name not in repeated})
     if twice:
-        raise InputError(f"{path}: the header names {quoted(twice[0])} more than once, expected distinct column names")
+        raise InputError(f"{path}: the header names {shown(twice[0])} more than once, expected distinct column names")
     if "" in names:
         raise InputError(
             f"{path}: column {names.index('') + 1} of the header has no name, expected one for each column"

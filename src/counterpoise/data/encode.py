@@ -16,7 +16,7 @@ from pandas.api import types
 from counterpoise.data.features import Dates, features_of, require_complete
 from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.data.values import MISSING, Value, distinct, listed, mismatch, name_of, type_hint
-from counterpoise.errors import InputError, quoted, suggest
+from counterpoise.errors import InputError, shown, suggest
 
 #: A group is one value of the sensitive column, or several taken together ("Black", "Other", …).
 Group = Value | Sequence[Value]
@@ -136,7 +136,7 @@ def group_codes(
 def _classes(
     column: pd.Series, source: str, positive: Value | None, classes: Sequence[Value] | None
 ) -> Int64[np.ndarray, "N"]:
-    where = f"{source}: the label column {quoted(column.name)}"
+    where = f"{source}: the label column {shown(column.name)}"
     require_complete(column, where)
     labels = _labels(column, where)
     if classes is None:
@@ -144,12 +144,12 @@ def _classes(
             raise InputError(f"{where} has neither 'positive' nor 'classes', expected one of them")
         if positive not in labels:
             raise InputError(
-                f"{where} never is {quoted(positive)}{_why_not(positive, labels) or suggest(positive, labels)}, "
+                f"{where} never is {shown(positive)}{_why_not(positive, labels) or suggest(positive, labels)}, "
                 "expected it as the positive class"
             )
         if len(labels) != 2:
             raise InputError(
-                f"{where} has the {len(labels)} values {listed(labels)}, expected {quoted(positive)} and one other "
+                f"{where} has the {len(labels)} values {listed(labels)}, expected {shown(positive)} and one other "
                 "(name all of them in 'classes' if this is meant)"
             )
     else:
@@ -158,12 +158,12 @@ def _classes(
         for name, count in zip(classes, np.bincount(codes, minlength=len(classes)), strict=True):
             if count == 0:
                 raise InputError(
-                    f"{where} never is {quoted(name)}{_why_not(name, labels)}, expected every one of 'classes' to occur"
+                    f"{where} never is {shown(name)}{_why_not(name, labels)}, expected every one of 'classes' to occur"
                 )
         if positive is None:
             return codes
         if positive not in classes:
-            raise InputError(f"positive: {quoted(positive)} is not one of 'classes'{mismatch(positive, classes)}")
+            raise InputError(f"positive: {shown(positive)} is not one of 'classes'{mismatch(positive, classes)}")
     return (column == positive).to_numpy(dtype=np.int64)
 
 
@@ -174,8 +174,8 @@ def _require_names(column: pd.Series, source: str, positive: Value | None, class
     others = {name_of(label).casefold() for label in distinct(column) if label != positive}
     if class_names[1].casefold() in others or class_names[0].casefold() == name_of(positive).casefold():
         raise InputError(
-            f"{source}: 'classes' calls the positive class {quoted(class_names[1])}, which is the other label of "
-            f"{quoted(column.name)}, expected {quoted(name_of(positive))} (the labels, or a name for the other class, "
+            f"{source}: 'classes' calls the positive class {shown(class_names[1])}, which is the other label of "
+            f"{shown(column.name)}, expected {shown(name_of(positive))} (the labels, or a name for the other class, "
             "then one for the positive class)"
         )
 
@@ -191,13 +191,13 @@ def _as_written(column: pd.Series, classes: Sequence[Value]) -> list[Value]:
 def _groups(
     column: pd.Series, source: str, groups: Sequence[Group], bands: Sequence[float | int] = ()
 ) -> Int64[np.ndarray, "N"]:
-    where = f"{source}: the sensitive column {quoted(column.name)}"
+    where = f"{source}: the sensitive column {shown(column.name)}"
     require_complete(column, where)
     values = _labels(column, where)
     members = [_members(group) for group in groups]
     if bands:
         if not types.is_numeric_dtype(column):
-            raise InputError(f"{where} holds texts such as {quoted(values[0])}, expected numbers for its 'bands'")
+            raise InputError(f"{where} holds texts such as {shown(values[0])}, expected numbers for its 'bands'")
         codes = group_codes(column, groups, bands)
     else:
         codes = _codes(column, where, members, "groups")
@@ -219,7 +219,7 @@ def _labels(column: pd.Series, where: str) -> list[object]:
     for value in values:
         if not isinstance(value, str | int | float | bool):
             raise InputError(
-                f"{where} holds {type(value).__name__} values such as {quoted(value)}, expected texts, whole numbers "
+                f"{where} holds {type(value).__name__} values such as {shown(value)}, expected texts, whole numbers "
                 "or truth values"
             )
     return values
@@ -228,7 +228,7 @@ def _labels(column: pd.Series, where: str) -> list[object]:
 def _why_not(value: Value, values: Sequence[object]) -> str:
     """Say why a value that the parameters name is not among those of a column."""
     if value in MISSING:
-        return f" ({quoted(value)} is read as a missing value, unless the reader's option missing says otherwise)"
+        return f" ({shown(value)} is read as a missing value, unless the reader's option missing says otherwise)"
     return type_hint(value, values)
 
 
@@ -258,7 +258,7 @@ def _codes(column: pd.Series, where: str, members: Sequence[Sequence[Value]], ke
     for value in values:
         if value not in code:
             raise InputError(
-                f"{where} is {quoted(value)} in {int((column == value).sum()):,} rows{mismatch(value, code)}, "
+                f"{where} is {shown(value)} in {int((column == value).sum()):,} rows{mismatch(value, code)}, "
                 f"expected one of {listed(list(code))}"
             )
     return column.map(code).to_numpy(dtype=np.int64)
@@ -282,14 +282,14 @@ def _require_populated(
 
 
 def _texts(column: pd.Series, source: str) -> pd.Series:
-    require_complete(column, f"{source}: column {quoted(column.name)}")
+    require_complete(column, f"{source}: column {shown(column.name)}")
     return column.astype("str").reset_index(drop=True)
 
 
 def _require_columns(table: pd.DataFrame, names: Sequence[str], source: str) -> None:
     for name in names:
         if name not in table:
-            raise InputError(f"{source}: the column {quoted(name)} is missing or renamed{suggest(name, table.columns)}")
+            raise InputError(f"{source}: the column {shown(name)} is missing or renamed{suggest(name, table.columns)}")
     if not table.columns.is_unique:
         repeated = table.columns[table.columns.duplicated()][0]
-        raise InputError(f"{source}: the column {quoted(repeated)} occurs more than once, expected distinct names")
+        raise InputError(f"{source}: the column {shown(repeated)} occurs more than once, expected distinct names")

@@ -17,7 +17,7 @@ from pandas.api import types
 from counterpoise.data.limits import LIMITS, Limits, require_at_most
 from counterpoise.data.notations import foreign_numbers, looks_like_dates
 from counterpoise.data.values import distinct, name_of
-from counterpoise.errors import InputError, quoted
+from counterpoise.errors import InputError, shown
 
 Feature = Float32[np.ndarray, "N"]
 Dates = Literal["refuse", "days"]
@@ -70,12 +70,12 @@ def features_of(
         )
     features: dict[str, Feature] = {}
     for name in table.columns:
-        where = f"{source}: column {quoted(str(name))}"
+        where = f"{source}: column {shown(str(name))}"
         for feature, values in _column(table[name], where, name in categories, dates).items():
             key = f"{feature}_feature" if feature in reserved else feature
             if key in features:
                 raise InputError(
-                    f"{source}: column {quoted(key)} occurs twice once categories have columns, expected distinct names"
+                    f"{source}: column {shown(key)} occurs twice once categories have columns, expected distinct names"
                 )
             features[key] = values
         require_at_most(len(features), limits.columns, f"{source}: with {where} there are", "features", "columns")
@@ -146,7 +146,7 @@ def _days(column: pd.Series, where: str) -> pd.Series:
             column = pd.to_datetime(column.astype("str"), format="ISO8601", utc=True)
         except ValueError:
             raise InputError(
-                f"{where} holds dates such as {quoted(column.iloc[0])}, expected all of them as year-month-day "
+                f"{where} holds dates such as {shown(column.iloc[0])}, expected all of them as year-month-day "
                 "(2024-12-31) to turn them into days"
             ) from None
     utc = pd.to_datetime(column, utc=True)
@@ -157,7 +157,7 @@ def _require_categories(column: pd.Series, where: str) -> None:
     """Raise InputError if what would be categories are dates, or numbers in another notation."""
     if types.is_datetime64_any_dtype(column) or looks_like_dates(distinct(column)):
         raise InputError(
-            f"{where} holds dates such as {quoted(str(column.iloc[0]))}, expected numbers or categories (set 'dates: "
+            f"{where} holds dates such as {shown(str(column.iloc[0]))}, expected numbers or categories (set 'dates: "
             "days', leave it out with 'drop', or name it in 'categories')"
         )
     rows = {name_of(value): int(number) for value, number in column.value_counts().items()}
@@ -169,7 +169,7 @@ def _require_varied(column: pd.Series, where: str) -> None:
     values = distinct(column.head(1)) if column.nunique(dropna=False) == 1 else []
     if values:
         raise InputError(
-            f"{where} is {quoted(values[0])} in every row, expected different values (leave it out with 'drop')"
+            f"{where} is {shown(values[0])} in every row, expected different values (leave it out with 'drop')"
         )
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from counterpoise.data import files
 from counterpoise.data.images import IMAGE, MAX_BAD_FRACTION, check_unlabelled, read_lines, require_folder
 from counterpoise.data.limits import LIMITS, Limits
-from counterpoise.errors import InputError, quoted, reason, shorten
+from counterpoise.errors import InputError, reason, shorten, shown
 
 IMAGES = "lfw-deepfunneled"
 ATTRIBUTES = "lfw_attributes.txt"
@@ -84,7 +84,7 @@ def _attributes(path: Path, source: str, limits: Limits) -> pd.DataFrame:
         image, *values = rest.split("\t")
         if not image.isdecimal() or len(image) > _DIGITS or len(values) != len(columns):
             raise InputError(
-                f"{path}, line {number}: has {len(values)} scores after {quoted(person)} and {quoted(image)}, expected "
+                f"{path}, line {number}: has {len(values)} scores after {shown(person)} and {shown(image)}, expected "
                 f"a person, the image's number and {len(columns)} scores, separated by tabs"
             )
         name = image_path(person, int(image))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.data.values import MISSING
-from counterpoise.errors import quoted
+from counterpoise.errors import shown
 
 #: A column with more different numbers than this, among at least as many other texts, was meant to be numbers.
 MAX_NUMERIC_CATEGORIES = 10
@@ -113,20 +113,20 @@ def foreign_numbers(rows: Mapping[str, int]) -> str | None:
     others = [value for value, name in notation.items() if name is None]
     if foreign:
         name = str(notation[foreign[0]])
-        found, advice = f"holds {name} such as {quoted(foreign[0])}", _NOTATIONS[name][1]
+        found, advice = f"holds {name} such as {shown(foreign[0])}", _NOTATIONS[name][1]
     elif others:
         found, advice = "holds numbers", ""
     else:
         longest = max(numbers, key=len)
         beyond = " (beyond 64 bits)" if _INTEGER.fullmatch(longest) and not _fits(longest) else ""
         return (
-            f"holds numbers as texts, such as {quoted(longest)}{beyond}, expected numbers or categories (leave it out "
+            f"holds numbers as texts, such as {shown(longest)}{beyond}, expected numbers or categories (leave it out "
             "with 'drop', or name it in 'categories')"
         )
     if others:
         most = max(others, key=rows.__getitem__)
-        found += f", and {quoted(most)} in {rows[most]:,} rows"
-        marker = f"name {quoted(most)} in the reader's option missing" + (
+        found += f", and {shown(most)} in {rows[most]:,} rows"
+        marker = f"name {shown(most)} in the reader's option missing" + (
             f", beside {', '.join(map(repr, MISSING[1:4]))}" if most not in MISSING else ""
         )
         advice = f"{advice}; {marker}" if advice else marker

@@ -11,7 +11,7 @@ from pyarrow import parquet
 from counterpoise.data.boundary import decoding
 from counterpoise.data.limits import LIMITS, Limits, require_at_most
 from counterpoise.data.values import settled
-from counterpoise.errors import InputError, quoted
+from counterpoise.errors import InputError, shown
 
 _BYTES = 8
 """What a value takes in memory, at least."""
@@ -54,10 +54,10 @@ def read_parquet(path: Path, limits: Limits = LIMITS) -> pd.DataFrame:
         stored_table.validate(full=True)
     names = stored_table.column_names
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"{path}: column {quoted(twice[0])} occurs more than once, expected distinct names")
+        raise InputError(f"{path}: column {shown(twice[0])} occurs more than once, expected distinct names")
     for field in stored_table.schema:
         if pa.types.is_map(field.type) or pa.types.is_union(field.type):
-            raise InputError(f"{path}: column {quoted(field.name)} holds {field.type}, expected numbers or texts")
+            raise InputError(f"{path}: column {shown(field.name)} holds {field.type}, expected numbers or texts")
     with decoding(path, expected):
         fields = [field.with_type(_simpler(field.type)) for field in stored_table.schema]
         table = stored_table.cast(pa.schema(fields, stored_table.schema.metadata)).to_pandas(types_mapper=_NULLABLE.get)

@@ -14,7 +14,7 @@ from counterpoise.data.limits import LIMITS, Limits, require_size
 from counterpoise.data.notations import MOST, are_numbers
 from counterpoise.data.parquet import read_parquet
 from counterpoise.data.values import MISSING, Value, distinct, name_of
-from counterpoise.errors import InputError, quoted, shorten, suggest
+from counterpoise.errors import InputError, shorten, shown, suggest
 
 _DELIMITED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _PARQUET = ".parquet"
@@ -82,7 +82,7 @@ def _read_file(path: Path, missing: Sequence[str], notation: Notation, limits: L
         return read_delimited(path, missing=missing, notation=notation, limits=limits)
     if not name.endswith(_PARQUET):
         raise InputError(
-            f"{path}: a file ending in {quoted(path.suffix)} cannot be read, expected {', '.join(_DELIMITED)} or "
+            f"{path}: a file ending in {shown(path.suffix)} cannot be read, expected {', '.join(_DELIMITED)} or "
             f"{_PARQUET}"
         )
     require_size(path, limits)
@@ -114,7 +114,7 @@ def _with_category(rows: pd.DataFrame, category: str) -> pd.DataFrame:
             continue
         if category in distinct(column):
             raise InputError(
-                f"missing_category: {quoted(category)} is a value of column {quoted(name)}, expected a new one"
+                f"missing_category: {shown(category)} is a value of column {shown(name)}, expected a new one"
             )
         filled[name] = column.astype("str").fillna(category)
     return rows.assign(**filled)
@@ -144,7 +144,7 @@ def _require_same_kind(name: str, columns: Mapping[str, pd.Series], notation: No
         if len(texts) and numbers.mean() >= MOST and not numbers.all():
             others = texts[~numbers].value_counts()
             raise InputError(
-                f"{file}: column {quoted(name)} has {quoted(others.index[0])} in {others.iloc[0]:,} rows, expected "
+                f"{file}: column {shown(name)} has {shown(others.index[0])} in {others.iloc[0]:,} rows, expected "
                 f"numbers as in {numeric[0]} (name it in the reader's option missing, if it stands for a missing value)"
             )
 
@@ -152,11 +152,11 @@ def _require_same_kind(name: str, columns: Mapping[str, pd.Series], notation: No
 def _require_same_columns(first: pd.DataFrame, other: pd.DataFrame, first_name: str, other_name: str) -> None:
     for column in first.columns.difference(other.columns, sort=False):
         raise InputError(
-            f"{other_name}: column {quoted(column)} of {first_name} is not there{suggest(column, other.columns)}, "
+            f"{other_name}: column {shown(column)} of {first_name} is not there{suggest(column, other.columns)}, "
             "expected the same columns in every file"
         )
     for column in other.columns.difference(first.columns, sort=False):
         raise InputError(
-            f"{other_name}: column {quoted(column)} is not in {first_name}{suggest(column, first.columns)}, "
+            f"{other_name}: column {shown(column)} is not in {first_name}{suggest(column, first.columns)}, "
             "expected the same columns in every file"
         )

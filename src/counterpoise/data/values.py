@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from counterpoise.errors import quoted, suggest
+from counterpoise.errors import shown, suggest
 
 Value = str | int | float | bool
 
@@ -47,7 +47,7 @@ def settled(table: pd.DataFrame) -> pd.DataFrame:
 
 def listed(values: Sequence[object]) -> str:
     """Return the first few values as a sentence shows them."""
-    return ", ".join(map(quoted, values[:_SHOWN])) + (", …" if len(values) > _SHOWN else "")
+    return ", ".join(map(shown, values[:_SHOWN])) + (", …" if len(values) > _SHOWN else "")
 
 
 def mismatch(value: object, expected: Iterable[object]) -> str:
@@ -65,9 +65,9 @@ def type_hint(value: object, expected: Iterable[object]) -> str:
         if isinstance(candidate, bool) and isinstance(value, str) and value.lower() in _TRUTH[candidate]:
             return f" (a text, while {candidate} is a truth value: YAML reads {value} so unless it is in quotes)"
         if isinstance(value, bool) and isinstance(candidate, str) and candidate.lower() in _TRUTH[value]:
-            return f" (a truth value, while {quoted(candidate)} is a text: YAML reads it so unless it is in quotes)"
+            return f" (a truth value, while {shown(candidate)} is a text: YAML reads it so unless it is in quotes)"
         if name_of(candidate) == name_of(value) and isinstance(candidate, str) != isinstance(value, str):
-            return f" ({kind_of(value)}, while {quoted(candidate)} is {kind_of(candidate)}: quotes in YAML make a text)"
+            return f" ({kind_of(value)}, while {shown(candidate)} is {kind_of(candidate)}: quotes in YAML make a text)"
     return ""
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.hub import download_url_to_file, get_dir
 
-from counterpoise.errors import InputError, quoted, reason
+from counterpoise.errors import InputError, reason, shown
 from counterpoise.nn.pickles import load_pickle
 
 SAFETENSORS = ".safetensors"
@@ -120,7 +120,7 @@ def _checked_state(path: Path, state: Any) -> State:
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise InputError(
-                f"{path}: entry {quoted(name)} is a {type(value).__name__}, expected a state dict of tensors alone"
+                f"{path}: entry {shown(name)} is a {type(value).__name__}, expected a state dict of tensors alone"
             )
     return dict(state)
 

@@ -16,7 +16,7 @@ from counterpoise.data.aligned import Alignment, draw_aligned_splits
 from counterpoise.data.balanced import draw_balanced_splits
 from counterpoise.data.domains import Skew, draw_domain_splits
 from counterpoise.data.encode import CLASS, GROUP, IMAGE, OFFICIAL_PART
-from counterpoise.errors import InputError, quoted
+from counterpoise.errors import InputError, shown
 from counterpoise.fairness import association
 from counterpoise.params import AlignedSplit, BalancedSplit, Dataset, DomainSplit, Split
 
@@ -86,7 +86,7 @@ def _require_groups_in_task(codes: UInt8[np.ndarray, "N"], s: Int64[np.ndarray, 
         if absent := [SPLITS[part] for part in task if not (codes[s == group] == part).any()]:
             enough = math.ceil(len(s) / smallest)
             raise InputError(
-                f"{dataset.title}: the group {quoted(name)} has {(s == group).sum():,} rows, none of them in the part "
+                f"{dataset.title}: the group {shown(name)} has {(s == group).sum():,} rows, none of them in the part "
                 f"{' or '.join(absent)}, expected at least one in train, validation and test, for which {enough:,} "
                 "rows of one class suffice (or take it together with another group)"
             )

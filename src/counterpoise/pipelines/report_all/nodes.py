@@ -25,7 +25,7 @@ def summarise(reports_folder: Path) -> str:
     if not files:
         raise InputError(
             f"{reports_folder}: holds no <experiment>/report.json, expected that an experiment was run before "
-            "(kedro run --pipeline=win_adult)"
+            "(kedro run --pipelines=win_adult)"
         )
     return overview([_read(file) for file in files])
 

@@ -1,0 +1,149 @@
+"""Which nodes a command runs: pipelines by name, the options that choose among their nodes, what these read.
+
+Kedro would say the same later, in errors of its code.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.pipeline import CircularDependencyError, ConfirmNotUniqueError, OutputNotUniqueError
+
+from counterpoise.errors import InputError, one_line, shown, suggest
+from counterpoise.storage import path_of
+from counterpoise.tracking import flat
+
+DEFAULT_NAME = "__default__"
+"""Kedro's name of the pipeline that runs if none is named."""
+
+
+def combined(names: Sequence[str]) -> Pipeline:
+    """Return the registered pipelines of these names as one; the default for no name.
+
+    Raises:
+        InputError: there is no pipeline of a name, or several cannot run together.
+    """
+    pipelines.set_requested(list(names) or None)  # as Kedro's session does, so that they are put together once
+    wanted = list(dict.fromkeys(names)) or [DEFAULT_NAME]
+    for name in wanted:
+        if name not in pipelines:
+            pipelines.set_requested(None)
+            raise InputError(f"there is no pipeline {shown(name)}{suggest(name, pipelines)}")
+    _require_one_turn(wanted)
+    parts = [pipelines[name] for name in wanted]
+    try:
+        return sum(parts, Pipeline([]))
+    except (ValueError, OutputNotUniqueError, ConfirmNotUniqueError, CircularDependencyError) as error:
+        counts = Counter(node.name for part in parts for node in part.nodes)
+        twice = sorted(node for node, count in counts.items() if count > 1)
+        further = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
+        reason = f"they share the node {shown(twice[0])}{further}" if twice else one_line(str(error))
+        raise InputError(
+            f"the pipelines {', '.join(wanted)} cannot run together ({reason}), expected one for each run"
+        ) from error
+
+
+def _require_one_turn(names: Sequence[str]) -> None:
+    """Raise InputError if one pipeline reads files that another one writes without Kedro's knowing of it."""
+    from counterpoise.pipeline_registry import turn
+
+    first, last = min(names, key=turn), max(names, key=turn)
+    if turn(first) != turn(last):
+        raise InputError(
+            f"the pipelines {', '.join(names)} cannot run together ({last} reads what {first} writes), expected two "
+            f"runs, {first} first"
+        )
+
+
+def chosen(pipeline: Pipeline, options: Mapping[str, Any]) -> Pipeline:
+    """Return the part of a pipeline that the options of `kedro run` choose.
+
+    Raises:
+        InputError: an option names what the pipeline does not have, or no node is in all that they name.
+    """
+    nodes = [node.name for node in pipeline.nodes]
+    artifacts = {name for name in pipeline.datasets() if not name.startswith(("params:", "parameters"))}
+    datasets = sorted(artifacts | {name.partition("@")[0] for name in artifacts})  # @ reads it in another way
+    candidates: dict[str, tuple[str, list[str]]] = {
+        "node_names": ("node", nodes),
+        "from_nodes": ("node", nodes),
+        "to_nodes": ("node", nodes),
+        "from_inputs": ("data set", datasets),
+        "to_outputs": ("data set", datasets),
+        "tags": ("tag", sorted({tag for node in pipeline.nodes for tag in node.tags})),
+        "namespaces": ("namespace", _namespaces(pipeline)),
+    }
+    for option, (kind, names) in candidates.items():
+        for name in options.get(option) or ():
+            if name not in names and not (kind == "data set" and name in pipeline.datasets()):
+                flag = "--nodes" if option == "node_names" else f"--{option.replace('_', '-')}"
+                raise InputError(f"{flag}: the pipeline has no {kind} {shown(name)}{suggest(name, names)}")
+    filters = {option: options.get(option) or None for option in candidates if option != "namespaces"}
+    try:
+        return pipeline.filter(**filters, node_namespaces=options.get("namespaces") or None)
+    except ValueError as error:
+        raise InputError("the options leave no node to run, expected at least one that all of them choose") from error
+
+
+def _namespaces(pipeline: Pipeline) -> list[str]:
+    """Return all namespaces, the outer ones of nested ones too."""
+    found = set()
+    for node in pipeline.nodes:
+        parts = node.namespace.split(".") if node.namespace else []
+        found |= {".".join(parts[: depth + 1]) for depth in range(len(parts))}
+    return sorted(found)
+
+
+class Inputs:
+    """Ends a run before its first node if it begins after a stage whose results are not there."""
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        if not run_params.get("only_missing_outputs"):  # of nodes that Kedro then leaves out nothing is read
+            require_inputs(pipeline, catalog, run_params)
+
+
+def require_inputs(pipeline: Pipeline, catalog: DataCatalog, run_params: Mapping[str, Any]) -> None:
+    """Raise InputError for what `pipeline` reads, other nodes make, and no run has made yet."""
+    names = run_params.get("pipeline_names") or [DEFAULT_NAME]
+    inputs = sorted(name for name in pipeline.inputs() if not name.startswith("params:") and name != "parameters")
+    missing = [name for name in inputs if not catalog.exists(name)]
+    if not missing:
+        return
+    for owners in (names, list(pipelines)):
+        makers = {
+            output: (owner, node.name) for owner in owners for node in pipelines[owner].nodes for output in node.outputs
+        }
+        for name in missing:
+            if name not in makers:
+                continue
+            owner, maker = makers[name]
+            path = path_of(catalog.get(name))
+            state = f"{path}: is not there yet" if path else f"{name}: is not kept in a file"
+            wanted = [other for other in missing if makers.get(other, ("", ""))[0] == owner] if path else []
+            command = _command(owner, wanted, run_params)
+            raise InputError(f"{state}, expected what the node {maker!r} makes; run {command}")
+    for name in missing:
+        if name not in catalog:
+            raise InputError(f"{shown(name)} is in no catalog file, and no pipeline makes it, expected an entry for it")
+
+
+def _command(owner: str, outputs: Sequence[str], run_params: Mapping[str, Any]) -> str:
+    """Return the command that makes these outputs of a pipeline, all of them if none is named."""
+    environment = run_params.get("env")
+    parameters = ",".join(f"{key}={value}" for key, value in flat(run_params.get("runtime_params") or {}))
+    words = [
+        *("kedro", "run"),
+        *([f"--env={environment}"] if environment not in {None, "local", "base"} else []),
+        *([f"--pipelines={owner}"] if owner != DEFAULT_NAME else []),
+        *([f"--to-outputs={','.join(outputs)}"] if outputs else []),
+        *([f"--params={parameters}"] if parameters else []),
+    ]
+    return shlex.join(words)

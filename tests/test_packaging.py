@@ -1,0 +1,141 @@
+"""The project outside its repository: the wheel in an environment of its own, and the archive of its configuration."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+PATIENCE = 300
+"""Seconds after which a command of these tests is stuck."""
+
+COMMANDS = {
+    "console script": ("counterpoise", "run"),
+    "module": ("python", "-m", "counterpoise", "run"),
+    "module, as Kedro runs packages": ("python", "-m", "counterpoise"),
+}
+
+
+@dataclass(frozen=True)
+class Package:
+    """An environment with the wheel installed, and what `kedro package` lays beside the wheel."""
+
+    programs: Path
+    configuration: Path
+
+    def __call__(self, folder: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run an installed program in a folder; nothing but the wheel provides the project."""
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        return subprocess.run(
+            [self.programs / program, *arguments],
+            cwd=folder,
+            env=environment | {"OMP_NUM_THREADS": "1", "KEDRO_DISABLE_TELEMETRY": "1"},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """What `kedro package` makes, by the same build backend, which is here already and is not downloaded."""
+    folder = tmp_path_factory.mktemp("package")
+    source, dist, environment = folder / "source", folder / "dist", folder / "environment"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, source)
+    shutil.copytree(REPOSITORY / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    build = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+    dist.mkdir()
+    subprocess.run([sys.executable, "-c", build, dist], cwd=source, check=True, capture_output=True)
+    (wheel,) = dist.glob("counterpoise-*.whl")
+
+    venv.create(environment, with_pip=False)
+    (site,) = environment.glob("lib/python*/site-packages")
+    # What the project depends on; of this folder Python reads no further .pth files, so not the project itself.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    install = ("install", "--quiet", "--no-deps", "--no-index", "--ignore-installed", str(wheel))
+    python = environment / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, *install], check=True, capture_output=True)
+
+    archive = dist / "conf-counterpoise.tar.gz"
+    with tarfile.open(archive, "w:gz") as file:  # as Kedro does: without conf/local/*.yml
+        local = re.compile(r"conf/local/.*\.yml")
+        file.add(REPOSITORY / "conf", "conf", filter=lambda entry: None if local.fullmatch(entry.name) else entry)
+    return Package(environment / "bin", archive)
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_mistake_is_the_same_sentence_outside_the_repository(
+    package: Package, command: tuple[str, ...], tmp_path: Path
+) -> None:
+    options = ("--env=smoke", "--pipelines=win_adlt", f"--conf-source={package.configuration}")
+    assert sentence(package(tmp_path, *command, *options)) == (
+        "there is no pipeline 'win_adlt' (did you mean 'win_adult'?)"
+    )
+
+
+def test_a_mistake_is_the_same_sentence_inside_the_repository(package: Package, project: Any) -> None:
+    assert sentence(package(project.path, "counterpoise", "run", "--env=prod")) == (
+        f"there is no environment 'prod' in {project.path / 'conf'} (known: base, laptop, local, smoke)"
+    )
+
+
+def test_a_run_beside_an_unpacked_configuration(package: Package, tmp_path: Path) -> None:
+    with tarfile.open(package.configuration) as file:
+        file.extractall(tmp_path, filter="data")
+    options = ("--env=smoke", "--pipelines=win_adult", "--params=tracking=false,seeds=1")
+    run = package(tmp_path, "python", "-m", "counterpoise", *options, "--to-nodes=data_split.describe_data")
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "data" / "05_model_input" / "win_adult" / "data_summary.json").exists()
+
+
+def test_a_whole_run_with_the_archive(package: Package, tmp_path: Path) -> None:
+    """Templates, published numbers and the list of pipelines are in the wheel."""
+    options = ("--env=smoke", "--pipelines=win_adult", "--params=tracking=false,seeds=2")
+    run = package(tmp_path, "counterpoise", "run", f"--conf-source={package.configuration}", *options)
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "data" / "08_reporting" / "win_adult" / "report.html").exists()
+
+
+def test_without_a_configuration_the_sentence_says_how_to_name_one(package: Package, tmp_path: Path) -> None:
+    assert sentence(package(tmp_path, "counterpoise", "run")) == (
+        f"{tmp_path / 'conf'}: no such folder, expected the configuration of a project: run inside the project, "
+        "or name its configuration with --conf-source"
+    )
+
+
+def test_without_a_command_there_is_help(package: Package, tmp_path: Path) -> None:
+    run = package(tmp_path, "counterpoise")
+    assert "run  Run a pipeline." in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("version: 1\n\tloggers: {}\n", r"conf/logging\.yml, line 2: is no YAML \(.*"),
+        ("version: 3\n", r"conf/logging\.yml: Unsupported version: 3, expected .*"),
+    ],
+)
+def test_a_broken_configuration_of_logging(package: Package, project: Any, content: str, message: str) -> None:
+    """Kedro reads this file when it is imported, before any command."""
+    (project.path / "conf" / "logging.yml").write_text(content)
+    assert re.fullmatch(message, sentence(package(project.path, "counterpoise", "run", "--env=smoke")))
+
+
+def sentence(run: subprocess.CompletedProcess[str]) -> str:
+    """Return what a command has ended with."""
+    assert run.returncode == 1
+    assert "Traceback" not in run.stdout + run.stderr
+    return run.stderr.splitlines()[-1].removeprefix("Error: ")
