@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from counterpoise.errors import InputError
+
+
+_log = logging.getLogger(__name__)
 
 
 class Locks:
@@ -29,7 +33,8 @@ class Locks:
             InputError: another process holds one of them, or the folder cannot be written.
         """
         for name in sorted(set(names)):
-            lock = FileLock(self.folder / f"{name}.lock", blocking=False)
+            # What stands in for a lock where a file system has none would outlive a killed process.
+            lock = FileLock(self.folder / f"{name}.lock", blocking=False, fallback_to_soft=False)
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 lock.acquire()
@@ -40,6 +45,9 @@ class Locks:
                     f"{name}: is being written by another run{self._described(name)}, expected one at a time: wait for "
                     "it, or use an environment with a place of its own (-e)"
                 ) from None
+            except NotImplementedError:
+                _log.warning("%s: is on a file system without locks, nothing keeps two runs apart", self.folder)
+                return
             except OSError as error:
                 self.release()
                 raise InputError(
