@@ -1,13 +1,15 @@
 """Copy the tables of finished runs into docs/results and write the page that shows them.
 
-    python benchmarks/collect_results.py
+    python benchmarks/collect_results.py [data/laptop]
 
-Reads data/08_reporting; an experiment that has not been run here keeps the tables that the documentation has of it.
+Reads 08_reporting of the folder, of `data` if none is named; an experiment that has not been run there keeps the tables
+that the documentation has of it.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +21,8 @@ from counterpoise.reporting import wording
 from counterpoise.storage import Checkpoint, read_checkpoint
 
 ROOT = Path(__file__).parents[1]
-DATA, PAGES = ROOT / "data", ROOT / "docs" / "results"
+DATA = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "data"
+PAGES = ROOT / "docs" / "results"
 RUNS, MODELS = DATA / "08_reporting", DATA / "06_models"
 COPIED = ("claims.csv", "selection.csv", "hypervolume_differences.csv", "importance_effect.csv")
 METRICS = ("err", "delta_eo", "delta_dp")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from kedro import KedroDeprecationWarning
@@ -62,6 +63,29 @@ def test_the_command_takes_what_kedro_run_takes() -> None:
         return [(option.name, option.opts, option.help, option.type, option.default) for option in options]
 
     assert said(run.params) == said(kedro_run.params)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("seeds=[1,2]", {"seeds": [1, 2]}),
+        ("seeds=[20240101],epochs=2", {"seeds": [20240101], "epochs": 2}),
+        ("a.b={x: 1, y: [2,3]}, c=x", {"a": {"b": {"x": 1, "y": [2, 3]}}, "c": "x"}),
+        ("a=[[1,2],[3]],", {"a": [[1, 2], [3]]}),
+    ],
+)
+def test_lists_on_the_command_line(text: str, expected: dict[str, Any]) -> None:
+    (option,) = [option for option in cli.commands["run"].params if option.name == "params"]
+    assert option.callback is not None
+    assert option.callback(click.Context(cli.commands["run"]), option, text) == expected
+
+
+@pytest.mark.parametrize("text", ["seeds=[1", "seeds=1]", "[1]", "a=[1],b", "a=]["])
+def test_brackets_that_do_not_match_or_stand_alone_are_one_sentence(text: str) -> None:
+    (option,) = [option for option in cli.commands["run"].params if option.name == "params"]
+    assert option.callback is not None
+    with pytest.raises(InputError, match=r"^--params: .* cannot be read \(.*\), expected key=value,key=value$"):
+        option.callback(click.Context(cli.commands["run"]), option, text)
 
 
 def test_kedro_finds_the_command_of_a_package() -> None:

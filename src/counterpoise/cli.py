@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -18,6 +19,7 @@ from kedro import runner as runners
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import KedroCliError
 from kedro.utils import load_obj
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from counterpoise.configuration import read_run_options
@@ -91,6 +93,32 @@ def require_runner(name: str | None, arguments: Mapping[str, Any]) -> None:
             raise InputError(f"--runner-params: is_async is {shown(value)}, expected true or false")
 
 
+_BRACKET = re.compile(r"[][{}]")
+
+
+def _items(text: str) -> list[str]:
+    """Divide `a=1,b=[2,3]` at the commas outside brackets: Kedro divides at every one, and takes no lists.
+
+    Raises:
+        ValueError: brackets do not match, or an item is no `key=value`.
+    """
+    items, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        if depth < 0:
+            break
+        if letter == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += letter
+    if depth:
+        raise ValueError("its brackets do not match")
+    items = [item.strip() for item in items if item.strip()]
+    if wrong := [item for item in items if not re.match(r"[^=\s][^=]*=", item)]:
+        raise ValueError(f"{shown(wrong[0])} is no key=value")
+    return items
+
+
 def _checked(option: click.Parameter) -> click.Parameter:
     """Return an option of Kedro's; of those that are YAML, one that says what is wrong in it."""
     parse = option.callback
@@ -101,6 +129,8 @@ def _checked(option: click.Parameter) -> click.Parameter:
         if parameter.name == "config" and value:
             read_run_options(Path(value))
         try:
+            if parameter.name == "params" and isinstance(value, str) and _BRACKET.search(value):
+                value = OmegaConf.to_container(OmegaConf.from_dotlist(_items(value)))
             return parse(ctx, parameter, value)
         except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
             reason = one_line(getattr(error, "problem", None) or str(error).split("\n")[0])

@@ -12,7 +12,6 @@ from filelock import FileLock, Timeout
 
 from counterpoise.errors import InputError
 
-
 _log = logging.getLogger(__name__)
 
 
