@@ -177,7 +177,10 @@ def said(result: Result) -> str:
         ("--conf-source=nowhere", "Invalid value for '--conf-source': Path 'nowhere' does not exist"),
         ("--load-versions=nothing", r"Expected the form of 'load_versions' to be .*found nothing instead"),
         ("--load-versions=x:../y", r"Version string '\.\./y' is not allowed"),
-        ("--params=seeds=[1", r"--params: 'seeds=\[1' cannot be read \(expected ',' or '\]', .*expected key=value"),
+        (
+            "--params=seeds=[1",
+            r"--params: 'seeds=\[1' cannot be read \(its brackets do not match\), expected key=value",
+        ),
         ("--params=seeds", r"Item `seeds` must contain a key and a value"),
         ("--params==3", "cannot be an empty string"),
         ("--params=seeds={a", r"--params: 'seeds=\{a' cannot be read"),

@@ -98,7 +98,7 @@ def test_a_run_beside_an_unpacked_configuration(package: Package, tmp_path: Path
     options = ("--env=smoke", "--pipelines=win_adult", "--params=tracking=false,seeds=1")
     run = package(tmp_path, "python", "-m", "counterpoise", *options, "--to-nodes=data_split.describe_data")
     assert run.returncode == 0, run.stderr
-    assert (tmp_path / "data" / "05_model_input" / "win_adult" / "data_summary.json").exists()
+    assert (tmp_path / "data" / "smoke" / "05_model_input" / "win_adult" / "data_summary.json").exists()
 
 
 def test_a_whole_run_with_the_archive(package: Package, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_whole_run_with_the_archive(package: Package, tmp_path: Path) -> None:
     options = ("--env=smoke", "--pipelines=win_adult", "--params=tracking=false,seeds=2")
     run = package(tmp_path, "counterpoise", "run", f"--conf-source={package.configuration}", *options)
     assert run.returncode == 0, run.stderr
-    assert (tmp_path / "data" / "08_reporting" / "win_adult" / "report.html").exists()
+    assert (tmp_path / "data" / "smoke" / "08_reporting" / "win_adult" / "report.html").exists()
 
 
 def test_without_a_configuration_the_sentence_says_how_to_name_one(package: Package, tmp_path: Path) -> None:

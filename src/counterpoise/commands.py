@@ -22,11 +22,24 @@ SLICES = {
 
 
 class Command:
-    """The command that starts a run, as one would type it."""
+    """The command that starts a run, as one would type it.
 
-    def __init__(self, run_params: Mapping[str, Any], environment: str, experiments: Iterable[str]) -> None:
+    Args:
+        run_params: Kedro's description of the run.
+        environment: `base` for none.
+        experiments: what it runs where no pipeline is named.
+        conf_source: where the configuration is, unless it is the project's own `conf`.
+    """
+
+    def __init__(
+        self,
+        run_params: Mapping[str, Any],
+        environment: str,
+        experiments: Iterable[str],
+        conf_source: str | None = None,
+    ) -> None:
         self.names = list(run_params.get("pipeline_names") or []) or list(experiments)
-        self.environment = environment
+        self.environment, self.conf_source = environment, conf_source
         self.overrides = dict(run_params.get("runtime_params") or {})
         self.missing_only = bool(run_params.get("only_missing_outputs"))
         self.versions = dict(run_params.get("load_versions") or {})
@@ -44,6 +57,8 @@ class Command:
         words = ["kedro", "run"]
         if self.environment not in {"base", "local"}:
             words.append(f"--env={self.environment}")
+        if self.conf_source is not None:
+            words.append(f"--conf-source={self.conf_source}")
         words.append(f"--pipelines={','.join(self.names)}")
         if params := ",".join(f"{key}={_written(value)}" for key, value in flat(self.overrides)):
             words.append(f"--params={params}")

@@ -13,7 +13,7 @@ LONGEST_SENTENCE = 800
 LONGEST = 80
 """Characters that a value of the user's may take in a sentence."""
 
-CANDIDATES = 20
+CANDIDATES = 40
 """Names that a sentence lists; of more, it gives their number."""
 
 _COMPARED = 1000  # names among which the closest one is looked for

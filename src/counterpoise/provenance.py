@@ -40,12 +40,15 @@ class Provenance:
     def after_context_created(self, context: KedroContext) -> None:
         self.parameters = check(parameters_of(context))
         self.project, self.environment = Path(context.project_path), context.env or "base"
+        source = str(context.config_loader.conf_source)
+        self.conf_source = None if Path(source) == self.project / "conf" else source
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         self.release()  # a process may run more than once, and the run before may have ended in an error
         experiments = experiments_in(pipeline)
-        command = Command(run_params, self.environment, [experiment.name for experiment in experiments])
+        names = [experiment.name for experiment in experiments]
+        command = Command(run_params, self.environment, names, self.conf_source)
         if self.parameters.reuse and not run_params.get("only_missing_outputs"):
             raise InputError(
                 "conf: parameter 'reuse' is true in a file, expected it on the command line: --params reuse=true"

@@ -142,7 +142,9 @@ class Lineage:
                 None for the node that makes the artifact.
         """
         graph = self._graph
-        ancestors = graph.to_outputs(name) if name in graph.all_outputs() else Pipeline([])
+        stale = {name} | (self.pipeline.inputs() if cause else set())  # others may be stale for the same cause
+        made = sorted(stale & graph.all_outputs())
+        ancestors = graph.to_outputs(*made) if made else Pipeline([])
         wanted = {f"{PARAMS}{cause}", cause}
         readers = [node for node in ancestors.nodes if wanted & set(node.inputs)] if cause else []
         first = readers or [node for node in ancestors.nodes if name in node.outputs]

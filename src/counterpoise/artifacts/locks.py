@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -57,7 +58,10 @@ class Locks:
     def release(self) -> None:
         """Give all rights back."""
         while self._held:
-            self._held.pop().release()
+            lock = self._held.pop()
+            with suppress(OSError):
+                self._holder(Path(lock.lock_file).stem).unlink(missing_ok=True)
+            lock.release()
 
     def _holder(self, name: str) -> Path:
         return self.folder / f"{name}.json"
