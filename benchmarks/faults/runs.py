@@ -68,6 +68,11 @@ def together() -> Kind:
         right = states == [0, 1] and winner in place.report()["lineage"]["command"] and str(said) == winner[-1]
         right &= sum("is being written by another run" in output for output in outputs) == 1
         kind.count(right, f"one experiment: {states}")
+    with scene() as place:
+        both = [place.start() for _ in range(2)]
+        outputs = [process.communicate(timeout=PATIENCE)[0] for process in both]
+        right = [process.returncode for process in both] == [0, 0] and not _still_running(place)
+        kind.count(right, f"one command twice: {outputs[0][-200:]} {outputs[1][-200:]}")
     for _ in range(3):
         with scene() as place:
             both = [place.start(f"--pipelines={name}") for name in ("win_adult", "inprocessing_adult")]

@@ -8,6 +8,8 @@ these records.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from counterpoise.experiments import Experiment
 from counterpoise.params import check
 from counterpoise.pipelines.assemble import artifact
 from counterpoise.preflight import experiments_in, git_commit, parameters_of
-from counterpoise.run_lineage import Lineage
+from counterpoise.run_lineage import Lineage, software
 from counterpoise.storage import path_of
 
 
@@ -55,12 +57,17 @@ class Provenance:
             )
         if (folder := path_of(catalog.get("locks"))) is not None:
             self.locks = Locks(folder)
-            self.locks.acquire(written_by(pipeline, experiments), str(command))
+            self.locks.acquire(written_by(pipeline, experiments), str(command), self._identity(command))
         self.lineage = Lineage(self.parameters, pipeline, catalog, command, git_commit(self.project))
         self.recorder = self.lineage.recorder
         self.lineage.require_inputs()
         for experiment in experiments:
             catalog[artifact(experiment.name, "run")] = RunDescription(experiment, self.lineage)
+
+    def _identity(self, command: Command) -> str:
+        """Return a digest that runs which write the same have in common: command, code, parameters."""
+        text = json.dumps([str(command), software(), self.parameters.model_dump(mode="json")], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @hook_impl
     def before_dataset_loaded(self, dataset_name: str, node: Node) -> None:

@@ -54,7 +54,7 @@ class Lineage:
             "command": str(command),
             "environment": command.environment,
             "git_commit": commit,
-            **_software(),
+            **software(),
         }
         self.artifacts = {
             name: dataset for name in sorted(pipeline.datasets()) if isinstance(dataset := _of(catalog, name), Artifact)
@@ -235,7 +235,7 @@ def _records_in(folder: Path, artifacts: Mapping[str, Artifact]) -> Iterator[Rec
 
 
 @cache
-def _software() -> dict[str, Any]:
+def software() -> dict[str, Any]:
     """Return the digest of this package's source and the versions of what it stands on; a process runs one of each."""
     versions = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
     return {"code": source_digest(Path(__file__).parent), "versions": versions}
