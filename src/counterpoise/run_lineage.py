@@ -18,7 +18,7 @@ from kedro.pipeline import Node, Pipeline
 from pydantic import TypeAdapter
 
 from counterpoise.artifacts.artifact import Artifact, write_aside
-from counterpoise.artifacts.lineage import Origin, Record, merged, record_path, source_digest
+from counterpoise.artifacts.lineage import Origin, Record, merged, source_digest
 from counterpoise.artifacts.recorder import Recorder
 from counterpoise.commands import Command
 from counterpoise.errors import InputError
@@ -125,6 +125,13 @@ class Lineage:
                 self._records[name] = None
         return self._records[name]
 
+    def _readable_record(self, name: str) -> Record | None:
+        """Return the record of an artifact that this run may replace; one that is damaged is as good as none."""
+        try:
+            return self.record_of(name)
+        except InputError:
+            return None
+
     def require_inputs(self) -> None:
         """Raise InputError unless what earlier runs have left was made as this run would make it.
 
@@ -213,25 +220,17 @@ class Lineage:
         path = path_of(dataset)
         if dataset is None or report is None or path is None or report.parent not in path.parents:
             return
-        status = {record.artifact: record.digest for record in _records_in(report.parent, self.artifacts)}
+        status = {
+            other: record.digest
+            for other, beside in self.artifacts.items()
+            if (place := path_of(beside)) is not None
+            and report.parent in place.parents
+            and (record := self.recorder.records.get(other) or self._readable_record(other)) is not None
+        }
         if (draft := self.recorder.draft(name)) is not None:
             status[name] = draft.digest
         text = f"window.counterpoiseStatus = {json.dumps(status, sort_keys=True)};\n"
         write_aside(report.with_name(STATUS), text.encode())
-
-
-def _records_in(folder: Path, artifacts: Mapping[str, Artifact]) -> Iterator[Record]:
-    """Yield the records of the artifacts that lie in a folder, or below it."""
-    for dataset in artifacts.values():
-        path = path_of(dataset)
-        if path is None or folder not in path.parents or not Path(record_path(dataset.place())).is_file():
-            continue
-        try:
-            record = dataset.record()
-        except InputError:
-            continue
-        if record is not None:
-            yield record
 
 
 @cache

@@ -31,6 +31,8 @@ class Artifact:
     _fs: Any = None
     _name = ""
     _recorder: Recorder | None = None
+    verified = False
+    """Whether the file's contents were compared with its record when it was last read."""
 
     def follow(self, name: str, recorder: Recorder) -> None:
         """Take part in a run: as the artifact `name` of the lineage that the recorder knows."""
@@ -65,7 +67,7 @@ class Artifact:
                 _remove(Path(aside))
 
     def load(self) -> Any:
-        self.verify()
+        self.verified = self.verify()
         return super().load()  # type: ignore[misc]
 
     def place(self) -> PurePosixPath:
@@ -83,8 +85,11 @@ class Artifact:
         except DatasetError:
             return False
 
-    def verify(self) -> None:
+    def verify(self) -> bool:
         """Check that the file is the one that its record speaks of; within a run, also that it fits the run.
+
+        Returns:
+            Whether there was a record to compare it with.
 
         Raises:
             InputError: it is not, or it was made from something else than the run would make it from.
@@ -93,13 +98,17 @@ class Artifact:
         try:
             contents = self._contents(path)
         except OSError:
-            return  # what cannot be read is for `load` to say
+            return False  # what cannot be read is for `load` to say
         if self._recorder is not None:
             self._recorder.require(self._name, path, contents)
-        elif (record := self.record()) is not None and record.sha256 != contents:
+            return True
+        if (record := self.record()) is None:
+            return False
+        if record.sha256 != contents:
             raise InputError(
                 f"{path}: is damaged or was altered, its contents are not those that were recorded when it was made"
             )
+        return True
 
     def record(self) -> Record | None:
         """Return the record of what the file was made from, None if there is none.
