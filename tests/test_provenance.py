@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 
 from counterpoise.artifacts.lineage import FOLDER, Record, parse_record
@@ -246,6 +247,17 @@ def test_every_artifact_of_a_run_has_a_record_that_chains(smoke: Any) -> None:
     report = found["win_adult__report_html"]
     assert set(report.parameters) >= set(READ) - {"compute"}
     assert set(report.raw) == {"adult__raw"}
+
+
+def test_the_lineage_travels_to_other_processes(opened: Opened) -> None:
+    """Kedro's ParallelRunner sends data sets, and with them what they know of the run."""
+    lineage = opened.lineage(WIN.from_nodes("finetune.train_heads"))
+    copy = pickle.loads(pickle.dumps(lineage.artifacts["win_adult__splits"]))
+    assert copy.load().header["seeds"] == [0, 1, 2]
+    parameters = replaced(opened.parameters, ("seeds",), 2)
+    stale = opened.lineage(WIN.from_nodes("finetune.train_heads"), parameters).artifacts["win_adult__splits"]
+    with pytest.raises(DatasetError, match="was made with seeds"):
+        pickle.loads(pickle.dumps(stale)).load()
 
 
 def test_a_report_of_two_commands_says_both(finished: Opened) -> None:

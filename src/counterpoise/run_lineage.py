@@ -59,7 +59,7 @@ class Lineage:
         self.artifacts = {
             name: dataset for name in sorted(pipeline.datasets()) if isinstance(dataset := _of(catalog, name), Artifact)
         }
-        self._records: dict[str, Record | None] = {}
+        self._records: dict[str, tuple[int | None, Record | None]] = {}
         self._raw: dict[str, str | None] = {}
         self.recorder = Recorder(
             run=self.run,
@@ -72,6 +72,14 @@ class Lineage:
         )
         for name, dataset in self.artifacts.items():
             dataset.follow(name, self.recorder)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs to take part in the run: Kedro sends it with each node."""
+        return self.__dict__ | {"reader": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.reader = threading.local()
 
     @cached_property
     def origins(self) -> dict[str, Origin]:
@@ -117,13 +125,16 @@ class Lineage:
 
     def record_of(self, name: str) -> Record | None:
         """Return the record of an artifact as it lies on disk, None if there is none."""
-        if name not in self._records:
-            dataset = self.artifacts.get(name) or _of(self.catalog, name)
-            try:
-                self._records[name] = dataset.record() if isinstance(dataset, Artifact) else None
-            except DatasetError:  # a versioned one of which there is no version yet
-                self._records[name] = None
-        return self._records[name]
+        dataset = self.artifacts.get(name) or _of(self.catalog, name)
+        if not isinstance(dataset, Artifact):
+            return None
+        try:
+            written = dataset.recorded_at()
+            if written is None or self._records.get(name, (None, None))[0] != written:
+                self._records[name] = (written, dataset.record())
+        except DatasetError:  # a versioned one of which there is no version yet
+            return None
+        return self._records[name][1]
 
     def _readable_record(self, name: str) -> Record | None:
         """Return the record of an artifact that this run may replace; one that is damaged is as good as none."""

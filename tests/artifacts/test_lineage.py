@@ -111,6 +111,13 @@ def test_where_the_work_is_done_is_no_difference() -> None:
     assert list(differences({"compute": {"backend": "serial"}}, {"compute": {"backend": "dask"}})) == []
 
 
+def test_bounds_that_were_kept_are_no_difference() -> None:
+    before = {"datasets.adult": {"limits": {"columns": 10}, "label": "x"}, "backbones.probe": {"verify": True}}
+    now = {"datasets.adult": {"limits": {"columns": 20}, "label": "x"}, "backbones.probe": {"verify": False}}
+    assert list(differences(before, now)) == []
+    assert list(differences(before, now | {"datasets.adult": {"label": "y"}})) != []
+
+
 def test_the_digest_of_a_folder_is_of_names_and_contents(tmp_path: Path) -> None:
     seen = set()
     for name, content in (("a", "1"), ("a", "2"), ("b", "2"), ("c/a", "2")):

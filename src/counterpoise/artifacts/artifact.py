@@ -123,6 +123,11 @@ class Artifact:
             return None
         return parse_record(text, path)
 
+    def recorded_at(self) -> int | None:
+        """Return the time, in ns, at which the record was written; None if that is not to be known."""
+        path = Path(record_path(self._get_load_path()))  # type: ignore[attr-defined]
+        return path.stat().st_mtime_ns if self.is_local and path.is_file() else None
+
     @property
     def is_local(self) -> bool:
         """Whether the file is one of this machine's file system."""

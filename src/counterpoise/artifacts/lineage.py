@@ -22,6 +22,9 @@ FOLDER = ".lineage"
 NO_INFLUENCE = frozenset({"compute"})
 """Parameters that say where the work is done, not what: results do not depend on them."""
 
+NO_INFLUENCE_WITHIN = {"datasets": frozenset({"limits"}), "backbones": frozenset({"verify"})}
+"""Settings within blocks, by kind of block, that decide whether a run ends in a sentence, and nothing else."""
+
 _ABSENT = object()
 
 
@@ -141,8 +144,15 @@ class Difference:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
     """Yield the settings that differ between two sets of blocks, in order of their paths."""
     for block in sorted({*before, *now} - NO_INFLUENCE):
-        for setting, value, other in _leaves(block, before.get(block, _ABSENT), now.get(block, _ABSENT)):
+        sides = (_influential(block, blocks.get(block, _ABSENT)) for blocks in (before, now))
+        for setting, value, other in _leaves(block, *sides):
             yield Difference(block, setting, value, other)
+
+
+def _influential(block: str, value: Any) -> Any:
+    """Return a block without the settings that results do not depend on."""
+    without = NO_INFLUENCE_WITHIN.get(block.partition(".")[0], frozenset())
+    return {key: item for key, item in value.items() if key not in without} if isinstance(value, Mapping) else value
 
 
 def _leaves(path: str, before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
