@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -133,6 +134,7 @@ def altered_artifacts() -> Kind:
     from counterpoise.cli import sentence
     from counterpoise.storage import path_of
 
+    logging.disable(logging.WARNING)
     kind = Kind("an artifact altered between two stages")
     with scene() as place:
         place.run("--params=tracking=false")
