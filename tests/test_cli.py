@@ -242,8 +242,8 @@ def test_what_no_run_has_made_yet_is_named_with_the_command_that_makes_it(
     assert (kedro, run, environment) == ("kedro", "run", "--env=smoke")
     assert further == [
         "--pipelines=win_adult",
+        "--params=tracking=false,seeds=1",
         "--to-outputs=win_adult__data_summary,win_adult__samples,win_adult__splits",
-        "--params=tracking=False,seeds=1",
     ]
     assert invoke(*further).exception is None
     assert rows.exists()

@@ -59,7 +59,8 @@ class Command:
             words.append(f"--env={self.environment}")
         if self.conf_source is not None:
             words.append(f"--conf-source={self.conf_source}")
-        words.append(f"--pipelines={','.join(self.names)}")
+        if self.names:
+            words.append(f"--pipelines={','.join(self.names)}")
         if params := ",".join(f"{key}={_written(value)}" for key, value in flat(self.overrides)):
             words.append(f"--params={params}")
         return words

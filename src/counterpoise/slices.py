@@ -5,7 +5,6 @@ Kedro would say the same later, in errors of its code.
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,9 +15,9 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.pipeline import CircularDependencyError, ConfirmNotUniqueError, OutputNotUniqueError
 
+from counterpoise.commands import Command
 from counterpoise.errors import InputError, one_line, shown, suggest
 from counterpoise.storage import path_of
-from counterpoise.tracking import flat
 
 DEFAULT_NAME = "__default__"
 """Kedro's name of the pipeline that runs if none is named."""
@@ -137,13 +136,9 @@ def require_inputs(pipeline: Pipeline, catalog: DataCatalog, run_params: Mapping
 
 def _command(owner: str, outputs: Sequence[str], run_params: Mapping[str, Any]) -> str:
     """Return the command that makes these outputs of a pipeline, all of them if none is named."""
-    environment = run_params.get("env")
-    parameters = ",".join(f"{key}={value}" for key, value in flat(run_params.get("runtime_params") or {}))
-    words = [
-        *("kedro", "run"),
-        *([f"--env={environment}"] if environment not in {None, "local", "base"} else []),
-        *([f"--pipelines={owner}"] if owner != DEFAULT_NAME else []),
-        *([f"--to-outputs={','.join(outputs)}"] if outputs else []),
-        *([f"--params={parameters}"] if parameters else []),
-    ]
-    return shlex.join(words)
+    described = {
+        "pipeline_names": [owner] if owner != DEFAULT_NAME else [],
+        "runtime_params": run_params.get("runtime_params"),
+        "to_outputs": outputs,
+    }
+    return str(Command(described, run_params.get("env") or "base", []))
