@@ -204,7 +204,7 @@ def test_representation_of_any_number_of_groups(groups: int) -> None:
     survives(figures_parts.representation(points[points["group"] != 0], names, shares={"biased": (np.nan, 0.1)}))
 
 
-@pytest.mark.parametrize(("groups", "classes"), [(2, 2), (27, 2), (60, 10)])
+@pytest.mark.parametrize(("groups", "classes"), [(2, 2), (27, 2), (40, 3)])
 def test_a_report_of_many_groups_and_classes(context: ReportContext, read_page: Any, groups: int, classes: int) -> None:
     rng = np.random.default_rng(0)
     rows = 50 * groups
