@@ -23,16 +23,26 @@ from kedro.config import OmegaConfigLoader
 from timing import seconds, show, threads
 from torch import Tensor, nn
 
+from counterpoise.config.parameters import (
+    Compute,
+    Dataset,
+    Frontier,
+    Network,
+    Peers,
+    Penalty,
+    Seeds,
+    Training,
+    Variants,
+)
 from counterpoise.methods import GridPoint, Variant, frontier_grid, head_bank, penalized, train_grid
-from counterpoise.methods.peers import Peer, fit_peer
+from counterpoise.methods.heads.peers import Peer, fit_peer
 from counterpoise.nn import BinaryHeads, Examples, Factors, Optimizer, fit
-from counterpoise.params import Compute, Dataset, Frontier, Network, Peers, Penalty, Seeds, Training, Variants
-from counterpoise.pipelines.arrays import examples, rows
 from counterpoise.pipelines.data_split import nodes as data_split
 from counterpoise.pipelines.frontier.nodes import train_frontier
 from counterpoise.pipelines.group_fisher import nodes as group_fisher
-from counterpoise.pipelines.heads import pretrained_head
 from counterpoise.pipelines.pretrain import nodes as pretrain
+from counterpoise.pipelines.shared.arrays import examples, rows
+from counterpoise.pipelines.shared.heads import pretrained_head
 from counterpoise.pipelines.weighted_svd.nodes import build_head_bank
 
 ROOT = Path(__file__).parents[1]

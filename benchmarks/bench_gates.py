@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn.functional import cross_entropy
 
+from counterpoise.methods.gates.gating import GateSettings, GateTraining
+from counterpoise.methods.gates.problem import Debiasing
+from counterpoise.methods.gates.schedules import StraightThrough
 from counterpoise.methods.outputs import task_loss
-from counterpoise.methods.subnetworks.gating import GateSettings, GateTraining
-from counterpoise.methods.subnetworks.problem import Debiasing
-from counterpoise.methods.subnetworks.schedules import StraightThrough
 from counterpoise.methods.tuning import WeightTuning
 from counterpoise.nn.builders import ImageBuilder, PixelPerceptronBuilder, PlainConvBuilder, ResNetBuilder
 from counterpoise.nn.optimizers import Optimizer

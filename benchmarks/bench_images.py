@@ -37,7 +37,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from counterpoise.data.celeba import ATTRIBUTES, IMAGES
 from counterpoise.data.images import ImageFiles, decode
-from counterpoise.methods.extraction import BATCH_SIZES, extract_features, resolve_precision
+from counterpoise.features.extraction import BATCH_SIZES, extract_features, resolve_precision
 from counterpoise.nn.backbones import Backbone, backbone
 
 CELEBA = ROOT / "data" / "01_raw" / "celeba"

@@ -19,11 +19,11 @@ from kedro.config import OmegaConfigLoader
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
+from counterpoise.config.parameters import Dataset, Network, Penalty, Report, Seeds, Training, Variants
 from counterpoise.data import draw_splits, encode, read
 from counterpoise.fairness import confusion_counts, err
 from counterpoise.methods import neutralize, weighted_svd
 from counterpoise.nn import generators
-from counterpoise.params import Dataset, Network, Penalty, Report, Seeds, Training, Variants
 from counterpoise.pipelines.data_split import nodes as data_split
 from counterpoise.pipelines.fairness_report import nodes as fairness_report
 from counterpoise.pipelines.finetune import nodes as finetune

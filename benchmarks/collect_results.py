@@ -15,10 +15,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
 from counterpoise.experiments import EXPERIMENTS, Experiment, Part
 from counterpoise.pipelines.mask_discovery.nodes import describe_masks
 from counterpoise.reporting import wording
-from counterpoise.storage import Checkpoint, read_checkpoint
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "data"

@@ -170,8 +170,8 @@ def preflight() -> Callable[..., None]:
     """
     from kedro.config import OmegaConfigLoader
 
+    from counterpoise.config.parameters import check
     from counterpoise.experiments import EXPERIMENTS
-    from counterpoise.params import check
     from counterpoise.preflight import check_experiment
     from counterpoise.settings import CONFIG_LOADER_ARGS
 
@@ -228,7 +228,7 @@ def raw() -> Callable[..., Path]:
 
     It is told from an empty one by what it `holds`, a pattern.
     """
-    from counterpoise.data.generated import MARKER
+    from counterpoise.data.generate.folders import MARKER
 
     def find(name: str, holds: str = "*.txt") -> Path:
         root = Path(os.environ.get("COUNTERPOISE_RAW") or REPOSITORY / "data" / "01_raw")

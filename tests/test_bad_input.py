@@ -168,8 +168,11 @@ def own_table(project: Any) -> Any:
     raw.mkdir()
     people().to_csv(raw / "people.csv", index=False)
     catalog = {
-        "adult__raw": {"type": "counterpoise.storage.RawFolder", "filepath": str(raw)},
-        "adult__table": {"type": "counterpoise.storage.ParquetDataset", "filepath": "data/02_intermediate/own.parquet"},
+        "adult__raw": {"type": "counterpoise.artifacts.datasets.RawFolder", "filepath": str(raw)},
+        "adult__table": {
+            "type": "counterpoise.artifacts.datasets.ParquetDataset",
+            "filepath": "data/02_intermediate/own.parquet",
+        },
     }
     dataset = {
         "title": "people",
@@ -263,7 +266,9 @@ def test_a_table_that_the_schema_refuses(kedro_run: Command, project: Any) -> No
     for name, end in (("adult.data", ""), ("adult.test", ".")):
         (raw / name).write_text("".join(f"{person.format('Other')}Mexico, <=50K{end}\n" for _ in range(3)))
     project.configure(
-        "own", "catalog.yml", {"adult__raw": {"type": "counterpoise.storage.RawFolder", "filepath": str(raw)}}
+        "own",
+        "catalog.yml",
+        {"adult__raw": {"type": "counterpoise.artifacts.datasets.RawFolder", "filepath": str(raw)}},
     )
     project.configure("own", "parameters.yml", {"datasets": {"adult": {"checksums": None}}})
     refused(kedro_run(env="own"), "adult__table", "column 'sex'", "'Other' (6 rows)", "'Female', 'Male'")

@@ -17,9 +17,9 @@ from kedro.pipeline import Pipeline
 
 from counterpoise.artifacts.lineage import FOLDER, Record, parse_record
 from counterpoise.commands import SLICES, Command
+from counterpoise.config.parameters import check
 from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS
-from counterpoise.params import check
 from counterpoise.pipeline_registry import register_pipelines
 from counterpoise.provenance import RunDescription
 from counterpoise.run_lineage import PARAMS, Lineage

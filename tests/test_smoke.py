@@ -16,8 +16,8 @@ import scipy.stats
 import sklearn.metrics as sk
 from mlflow.tracking import MlflowClient
 
+from counterpoise.artifacts.datasets import read_checkpoint
 from counterpoise.artifacts.lineage import FOLDER
-from counterpoise.storage import read_checkpoint
 
 VARIANTS = {
     "pretrained": "pretrained",

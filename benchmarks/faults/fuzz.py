@@ -22,6 +22,7 @@ from PIL import Image
 from scene import Kind
 
 from counterpoise import data
+from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset, read_checkpoint
 from counterpoise.artifacts.lineage import Record, parse_record
 from counterpoise.data import Limits, celeba
 from counterpoise.data.archives import extract
@@ -30,7 +31,6 @@ from counterpoise.data.mnist import RAW
 from counterpoise.errors import InputError
 from counterpoise.nn.epochs import Resumable
 from counterpoise.nn.pickles import load_pickle
-from counterpoise.storage import Checkpoint, SafetensorsDataset, read_checkpoint
 
 SLOW = 20.0
 """Seconds after which a file counts as one that hangs the reader, on a busy machine."""

@@ -131,8 +131,8 @@ def altered_artifacts() -> Kind:
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
 
+    from counterpoise.artifacts.datasets import path_of
     from counterpoise.cli import sentence
-    from counterpoise.storage import path_of
 
     logging.disable(logging.WARNING)
     kind = Kind("an artifact altered between two stages")

@@ -45,7 +45,7 @@ def _logging_of_kedro() -> Iterator[None]:
         path = Path(os.environ.get("KEDRO_LOGGING_CONFIG") or "conf/logging.yml")
         if not path.is_file():
             raise
-        from counterpoise.configuration import fault_of
+        from counterpoise.config.loader import fault_of
 
         fault = fault_of(path.read_bytes())
         reason = f", {fault}" if fault else f": {one_line(str(error))}, expected what logging.config.dictConfig reads"

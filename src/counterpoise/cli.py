@@ -22,7 +22,7 @@ from kedro.utils import load_obj
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from counterpoise.configuration import read_run_options
+from counterpoise.config.loader import read_run_options
 from counterpoise.errors import InputError, one_line, shown, suggest
 from counterpoise.sentences import sentence
 

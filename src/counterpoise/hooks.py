@@ -18,17 +18,17 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from rich.console import Console
 
+from counterpoise.artifacts.datasets import path_of
+from counterpoise.config.evidence import Claim
+from counterpoise.config.parameters import check
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
-from counterpoise.params import check
-from counterpoise.params_evidence import Claim
 from counterpoise.pipelines.assemble import artifact, own_data, owner
 from counterpoise.preflight import Preflight, experiments_in, parameters_of
 from counterpoise.provenance import Provenance
 from counterpoise.reporting import print_conclusion, summary_panel
 from counterpoise.reporting.wording import HEADLINE_METRICS, LAST
 from counterpoise.slices import Inputs
-from counterpoise.storage import path_of
 from counterpoise.tracking import Tracker, TrackingSettings, dataset, release, sqlite_uri, watch
 
 

@@ -16,14 +16,14 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from counterpoise.artifacts.datasets import path_of, require_writable
+from counterpoise.config.gates import Subnetworks
+from counterpoise.config.parameters import Parameters, check, check_ranks
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import EXPERIMENTS, Experiment
-from counterpoise.params import Parameters, check, check_ranks
-from counterpoise.params_subnetworks import Subnetworks
 from counterpoise.pipelines.assemble import CHOSEN_BLOCKS, parameter
-from counterpoise.pipelines.evidence import applicable
-from counterpoise.pipelines.heads import grid, settings_of
-from counterpoise.storage import path_of, require_writable
+from counterpoise.pipelines.shared.evidence import applicable
+from counterpoise.pipelines.shared.heads import grid, settings_of
 
 IMAGENET_CLASSES = 1000
 
@@ -93,8 +93,8 @@ def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
 
 def _check_repairs(parameters: Parameters, experiment: Experiment) -> None:
     """Raise InputError unless the methods are known and each part's objective is one for as many classes as it has."""
-    from counterpoise.methods.altering.catalogue import require_methods  # other experiments do without
-    from counterpoise.methods.altering.objective import Objective
+    from counterpoise.methods.weights.catalogue import require_methods  # other experiments do without
+    from counterpoise.methods.weights.objective import Objective
 
     assert experiment.altering is not None
     require_methods(parameters.alterings[experiment.altering].methods)
@@ -106,7 +106,7 @@ def _check_repairs(parameters: Parameters, experiment: Experiment) -> None:
 
 def _check_subnetworks(chosen: Subnetworks) -> None:
     """Raise InputError unless the methods are known and have the settings they need."""
-    from counterpoise.methods.subnetworks.catalogue import require_methods  # other experiments do without
+    from counterpoise.methods.gates.catalogue import require_methods  # other experiments do without
 
     require_methods(chosen.methods, chosen.gates)
 

@@ -19,16 +19,16 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
+from counterpoise.artifacts.datasets import path_of
 from counterpoise.artifacts.locks import Locks
 from counterpoise.artifacts.recorder import Recorder
 from counterpoise.commands import Command
+from counterpoise.config.parameters import check
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
-from counterpoise.params import check
 from counterpoise.pipelines.assemble import artifact
 from counterpoise.preflight import experiments_in, git_commit, parameters_of
 from counterpoise.run_lineage import Lineage, software
-from counterpoise.storage import path_of
 
 
 class Provenance:

@@ -18,15 +18,15 @@ from kedro.pipeline import Node, Pipeline
 from pydantic import TypeAdapter
 
 from counterpoise.artifacts.artifact import Artifact, write_aside
+from counterpoise.artifacts.datasets import RawFolder, path_of
 from counterpoise.artifacts.lineage import Origin, Record, merged, source_digest
 from counterpoise.artifacts.recorder import Recorder
 from counterpoise.commands import Command
+from counterpoise.config.parameters import Parameters
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
-from counterpoise.methods.contents import contents_digest
-from counterpoise.params import Parameters
+from counterpoise.features.contents import contents_digest
 from counterpoise.pipelines.assemble import artifact, blocks
-from counterpoise.storage import RawFolder, path_of
 
 LIBRARIES = ("counterpoise", "kedro", "mlflow", "numpy", "pandas", "scikit-learn", "torch")
 PARAMS = "params:"

@@ -1,6 +1,6 @@
 """Kedro's project settings: https://docs.kedro.org/en/stable/kedro_project_setup/settings.html"""
 
-from counterpoise.configuration import ConfigLoader
+from counterpoise.config.loader import ConfigLoader
 from counterpoise.hooks import HOOKS
 
 HOOKS = HOOKS

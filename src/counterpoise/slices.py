@@ -15,9 +15,9 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.pipeline import CircularDependencyError, ConfirmNotUniqueError, OutputNotUniqueError
 
+from counterpoise.artifacts.datasets import path_of
 from counterpoise.commands import Command
 from counterpoise.errors import InputError, one_line, shown, suggest
-from counterpoise.storage import path_of
 
 DEFAULT_NAME = "__default__"
 """Kedro's name of the pipeline that runs if none is named."""

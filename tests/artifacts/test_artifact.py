@@ -14,10 +14,10 @@ import torch
 from kedro.io import DataCatalog, DatasetError
 
 from counterpoise.artifacts.artifact import write_aside
+from counterpoise.artifacts.datasets import Checkpoint, path_of
 from counterpoise.artifacts.lineage import FOLDER, Origin, parse_record
 from counterpoise.artifacts.recorder import Recorder
 from counterpoise.cli import sentence
-from counterpoise.storage import Checkpoint, path_of
 
 KINDS: dict[str, tuple[str, Any, Any]] = {
     "parquet": ("ParquetDataset", lambda n: pd.DataFrame({"x": range(n)}), lambda frame: len(frame)),
@@ -34,7 +34,7 @@ KINDS: dict[str, tuple[str, Any, Any]] = {
 
 
 def catalog(kind: str, filepath: str, **entry: Any) -> DataCatalog:
-    config = {"type": f"counterpoise.storage.{KINDS[kind][0]}", "filepath": filepath, **entry}
+    config = {"type": f"counterpoise.artifacts.datasets.{KINDS[kind][0]}", "filepath": filepath, **entry}
     return DataCatalog.from_config({"file": config}, credentials={"mine": {"skip_instance_cache": True}})
 
 
@@ -79,7 +79,11 @@ def test_versions(kind: str, place: str, tmp_path: Path) -> None:
     _, make, size = KINDS[kind]
     root = str(tmp_path) if place == "local" else "memory://bucket"
     config = {
-        "file": {"type": f"counterpoise.storage.{KINDS[kind][0]}", "filepath": f"{root}/file.{kind}", "versioned": True}
+        "file": {
+            "type": f"counterpoise.artifacts.datasets.{KINDS[kind][0]}",
+            "filepath": f"{root}/file.{kind}",
+            "versioned": True,
+        }
     }
     for version, length in (("2026-01-01T00.00.00.000Z", 2), ("2026-01-02T00.00.00.000Z", 5)):
         DataCatalog.from_config(config, save_version=version).save("file", make(length))
@@ -101,9 +105,9 @@ def test_a_file_system_that_is_not_installed_is_one_sentence(kind: str) -> None:
 
 @pytest.mark.parametrize("entry", ["RawFolder", "GeneratedFolder"])
 def test_a_folder_is_on_a_local_disk(entry: str) -> None:
-    config = {"type": f"counterpoise.storage.{entry}", "filepath": "s3://bucket/raw"}
+    config = {"type": f"counterpoise.artifacts.datasets.{entry}", "filepath": "s3://bucket/raw"}
     if entry == "GeneratedFolder":
-        config["generator"] = "counterpoise.data.synthetic_adult.write_adult"
+        config["generator"] = "counterpoise.data.generate.adult.write_adult"
     with pytest.raises(DatasetError) as caught:
         DataCatalog.from_config({"raw": config}).get("raw")
     assert sentence(caught.value) == "s3://bucket/raw: is a folder on 's3', expected one on a local disk"

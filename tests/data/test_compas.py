@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from counterpoise import data
+from counterpoise.artifacts.schemas import CompasTable
 from counterpoise.data import compas
-from counterpoise.data.synthetic_compas import HEADER
+from counterpoise.data.generate.compas import HEADER
 from counterpoise.errors import InputError
-from counterpoise.schemas import CompasTable
 
 PERSON = {
     "age": "34",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from counterpoise.data import corrupted_cifar10
 from counterpoise.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from counterpoise.data.synthetic_cifar10 import SHAPES, draw_shape, write_cifar10
+from counterpoise.data.generate.cifar10 import SHAPES, draw_shape, write_cifar10
 from counterpoise.errors import InputError
 
 NAMES = [f"train/{kind}/0000.png" for kind in SHAPES]

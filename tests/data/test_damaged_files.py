@@ -25,9 +25,9 @@ from PIL import Image
 from counterpoise import data
 from counterpoise.data import celeba, lfw, mnist
 from counterpoise.data.archives import extract
+from counterpoise.data.generate.mnist import write_mnist
 from counterpoise.data.images import ImageFiles
 from counterpoise.data.pixels import open_images
-from counterpoise.data.synthetic_mnist import write_mnist
 from counterpoise.errors import InputError
 
 MUTATIONS = 90

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from counterpoise.config.parameters import Dataset
 from counterpoise.data import encode
 from counterpoise.data.values import name_of
 from counterpoise.errors import InputError
-from counterpoise.params import Dataset
 from counterpoise.pipelines.data_split.nodes import encode_samples
 
 DATASET: dict[str, Any] = {

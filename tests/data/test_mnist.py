@@ -15,8 +15,8 @@ from PIL import Image
 from counterpoise import data
 from counterpoise.data import biased_mnist, mnist, multicolor_mnist
 from counterpoise.data.class_folders import PARTS
-from counterpoise.data.generated import MARKER
-from counterpoise.data.synthetic_mnist import draw_digit, idx, write_mnist
+from counterpoise.data.generate.folders import MARKER
+from counterpoise.data.generate.mnist import draw_digit, idx, write_mnist
 from counterpoise.errors import InputError
 
 TRAIN_LABELS, TRAIN_IMAGES = "train-labels-idx1-ubyte", "train-images-idx3-ubyte"

@@ -11,20 +11,20 @@ import pandas as pd
 import pytest
 import torch
 
-from counterpoise import params_altering
-from counterpoise.compacted import load
+from counterpoise.artifacts.compacted import load
+from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset, read_checkpoint
+from counterpoise.config import repairs as params_altering
+from counterpoise.config.parameters import Compute, Dataset, Seeds
+from counterpoise.config.repairs import Altering, ObjectiveSettings
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.methods.altering import catalogue
+from counterpoise.methods.weights import catalogue
 from counterpoise.nn.epochs import Resumable
-from counterpoise.params import Compute, Dataset, Seeds
-from counterpoise.params_altering import Altering, ObjectiveSettings
-from counterpoise.pipelines import repairs
-from counterpoise.pipelines.arrays import feature_matrix
 from counterpoise.pipelines.mask_discovery.nodes import describe_masks
 from counterpoise.pipelines.reconstruct.nodes import reconstruct
-from counterpoise.storage import Checkpoint, SafetensorsDataset, read_checkpoint
+from counterpoise.pipelines.shared import repairs
+from counterpoise.pipelines.shared.arrays import feature_matrix
 
 # Networks that have seen their images twice need not predict every class.
 pytestmark = pytest.mark.filterwarnings("ignore::counterpoise.fairness.UndefinedMetricWarning")

@@ -13,8 +13,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
 from counterpoise.data import SPLITS
-from counterpoise.storage import Checkpoint, read_checkpoint
 
 CHECKPOINTS = {
     "05_model_input": {"splits"},

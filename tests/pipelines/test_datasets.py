@@ -14,11 +14,11 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
 
-from counterpoise.params import Dataset, Parameters, Seeds, check
+from counterpoise.artifacts.datasets import Checkpoint, path_of
+from counterpoise.artifacts.schemas import Samples
+from counterpoise.config.parameters import Dataset, Parameters, Seeds, check
 from counterpoise.pipelines.data_split.nodes import describe_data, encode_samples, read_table, split_samples
 from counterpoise.pipelines.data_split.schemes import warn_about_association
-from counterpoise.schemas import Samples
-from counterpoise.storage import Checkpoint, path_of
 
 REPOSITORY = Path(__file__).parents[2]
 SEEDS = Seeds((0, 5))  # type: ignore[arg-type]

@@ -12,20 +12,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from counterpoise.compacted import load
+from counterpoise.artifacts.compacted import load
+from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset
+from counterpoise.artifacts.schemas_repairs import Costs
+from counterpoise.config.parameters import Dataset, Report, Seeds
 from counterpoise.data import SPLITS
 from counterpoise.errors import InputError
+from counterpoise.methods.gates.gating import gated_forward
 from counterpoise.methods.outputs import decisions
-from counterpoise.methods.subnetworks.gating import gated_forward
 from counterpoise.nn.gates import activation_sizes
 from counterpoise.nn.gradcam import explained
 from counterpoise.nn.networks import SingleNetwork
-from counterpoise.params import Dataset, Report, Seeds
 from counterpoise.pipelines.fairness_report.subnetworks import draw_explanations
+from counterpoise.pipelines.shared.networks import resting_builder
 from counterpoise.pipelines.subnetwork.leaving import compact_subnetworks, explain_subnetworks
-from counterpoise.pipelines.whole_networks import resting_builder
-from counterpoise.schemas_altering import Costs
-from counterpoise.storage import Checkpoint, SafetensorsDataset
 
 SEEDS, EDGE, PART = Seeds((3, 8)), 16, 40
 """Rows of each part; in those for pretraining the group is the class."""

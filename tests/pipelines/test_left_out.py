@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from counterpoise.config.parameters import Dataset, Seeds
 from counterpoise.errors import InputError
-from counterpoise.params import Dataset, Seeds
 from counterpoise.pipelines.data_split.left_out import describe_left_out, join_left_out, warn_about_left_out
 from counterpoise.pipelines.data_split.nodes import describe_data, encode_samples, read_table, split_samples
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from counterpoise.storage import read_checkpoint
+from counterpoise.artifacts.datasets import read_checkpoint
 
 TO_PREDICTIONS = {"to_nodes": ["finetune.predict_test"]}
 OVERRIDES = {"seeds": [11, 4], "pretrain": {"epochs": 1}, "finetune": {"epochs": 2}}

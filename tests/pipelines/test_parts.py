@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
+from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
 from counterpoise.experiments import EXPERIMENTS
-from counterpoise.methods.penalties import penalty
+from counterpoise.methods.heads.penalties import penalty
 from counterpoise.pipelines.fairness_report.parts import project
-from counterpoise.storage import Checkpoint, read_checkpoint
 
 FEW = {"seeds": 2, "finetune": {"epochs": 2}, "report": {"leakage": False}}
 

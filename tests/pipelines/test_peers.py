@@ -11,13 +11,13 @@ import torch
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
-from counterpoise.data.synthetic_adult import write_adult
+from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset
+from counterpoise.config.parameters import Compute, Dataset, Peers, Seeds
+from counterpoise.data.generate.adult import write_adult
 from counterpoise.errors import InputError
-from counterpoise.params import Compute, Dataset, Peers, Seeds
 from counterpoise.pipelines import peers
-from counterpoise.pipelines.arrays import feature_matrix, rows
 from counterpoise.pipelines.data_split.nodes import encode_samples, read_table, split_samples
-from counterpoise.storage import Checkpoint, SafetensorsDataset
+from counterpoise.pipelines.shared.arrays import feature_matrix, rows
 
 ADULT = Dataset(
     title="generated",

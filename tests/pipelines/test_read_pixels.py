@@ -14,12 +14,12 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 from PIL import Image
 
-from counterpoise.data.faces import CELEBA_SIZE, write_celeba
+from counterpoise.config.parameters import Compute, Dataset, Seeds
+from counterpoise.data.generate.cifar10 import write_cifar10
+from counterpoise.data.generate.faces import CELEBA_SIZE, write_celeba
+from counterpoise.data.generate.mnist import write_mnist
 from counterpoise.data.multicolor_mnist import LEFT_PALETTE, RIGHT_PALETTE
-from counterpoise.data.synthetic_cifar10 import write_cifar10
-from counterpoise.data.synthetic_mnist import write_mnist
 from counterpoise.errors import InputError
-from counterpoise.params import Compute, Dataset, Seeds
 from counterpoise.pipelines import data_split, read_pixels
 
 SHAPES: dict[str, Any] = {

@@ -13,12 +13,12 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 
+from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.config.parameters import Dataset, Network, OptimizerSettings, Penalty, Seeds, Training, Variants
 from counterpoise.data import SPLITS
 from counterpoise.errors import InputError
-from counterpoise.params import Dataset, Network, OptimizerSettings, Penalty, Seeds, Training, Variants
 from counterpoise.pipelines import data_split, finetune, group_fisher, pretrain, weighted_svd
-from counterpoise.pipelines.arrays import rows
-from counterpoise.storage import Checkpoint
+from counterpoise.pipelines.shared.arrays import rows
 
 N, D, WIDTH = 400, 5, 6
 SEEDS = (3, 8)

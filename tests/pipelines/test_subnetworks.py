@@ -13,20 +13,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from counterpoise import params_subnetworks
+from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
+from counterpoise.config import gates as params_subnetworks
+from counterpoise.config.gates import GateParameters, Subnetworks
+from counterpoise.config.parameters import Compute, Dataset, Seeds
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.methods.subnetworks.gating import GateSettings, closed_share, gated_forward
-from counterpoise.methods.subnetworks.lastlayer import BankSettings, RefitSettings
-from counterpoise.methods.subnetworks.schedules import Stalling, StraightThrough
+from counterpoise.methods.gates.gating import GateSettings, closed_share, gated_forward
+from counterpoise.methods.gates.lastlayer import BankSettings, RefitSettings
+from counterpoise.methods.gates.schedules import Stalling, StraightThrough
 from counterpoise.nn.gates import activation_sizes
-from counterpoise.params import Compute, Dataset, Seeds
-from counterpoise.params_subnetworks import GateParameters, Subnetworks
 from counterpoise.pipelines.fairness_report.subnetworks import measure_subnetworks
+from counterpoise.pipelines.shared.networks import resting_builder
 from counterpoise.pipelines.subnetwork.nodes import extract_subnetworks, settings_of
-from counterpoise.pipelines.whole_networks import resting_builder
-from counterpoise.storage import Checkpoint, read_checkpoint
 
 # Networks that have seen their images thrice need not predict every class.
 pytestmark = pytest.mark.filterwarnings("ignore::counterpoise.fairness.UndefinedMetricWarning")
@@ -298,7 +298,7 @@ class TestParameters:
         assert "\n" not in str(caught.value)
 
     def test_gates_without_settings_are_named(self) -> None:
-        from counterpoise.methods.subnetworks.catalogue import require_methods
+        from counterpoise.methods.gates.catalogue import require_methods
 
         chosen = Subnetworks(methods=("vanilla", "ffw_strong"), gates={"ffw": GateParameters()})
         with pytest.raises(InputError, match=r"'ffw_strong' has no settings in subnetworks\.gates"):

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from counterpoise.config.parameters import Evidence
 from counterpoise.experiments import EXPERIMENTS, Experiment
 from counterpoise.fairness import METRICS
-from counterpoise.params import Evidence
-from counterpoise.pipelines.evidence import applicable
+from counterpoise.pipelines.shared.evidence import applicable
 from counterpoise.reporting import claims, published, tables
 from counterpoise.reporting.wording import METHOD_TITLES, join_part, split_part
 

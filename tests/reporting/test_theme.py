@@ -9,10 +9,10 @@ from typing import get_args
 import pytest
 
 from counterpoise.methods import PEERS
-from counterpoise.methods.altering import catalogue as altering
-from counterpoise.methods.subnetworks import catalogue as subnetworks
-from counterpoise.methods.variants import Method
-from counterpoise.pipelines.heads import CHOSEN, PRETRAINED
+from counterpoise.methods.gates import catalogue as subnetworks
+from counterpoise.methods.heads.variants import Method
+from counterpoise.methods.weights import catalogue as altering
+from counterpoise.pipelines.shared.heads import CHOSEN, PRETRAINED
 from counterpoise.reporting._theme import (
     GROUP_COLOURS,
     GROUP_SYMBOLS,

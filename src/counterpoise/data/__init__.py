@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from counterpoise.data.boundary import decoding
 from counterpoise.data.encode import encode
 from counterpoise.data.limits import LIMITS, Limits
-from counterpoise.data.splits import SPLITS, UNUSED, UNUSED_NAME, draw_splits
+from counterpoise.data.splitting.shares import SPLITS, UNUSED, UNUSED_NAME, draw_splits
 from counterpoise.errors import InputError, shown, suggest
 
 __all__ = [

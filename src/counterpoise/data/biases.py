@@ -2,7 +2,7 @@
 
 A bias (a background colour, a corruption) has one value for each class, in the order of the classes: an image is
 *aligned* with it if it is shown in its own class's value, and *conflicting* otherwise. Which rendering a replicate uses
-is drawn with its split (`counterpoise.data.aligned`); which other value an image has is drawn once, here.
+is drawn with its split (`counterpoise.data.splitting.aligned`); which other value an image has is drawn once, here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """CIFAR-10S: each image of CIFAR-10 in colour or in grey, so that the class can be guessed from the colour alone.
 
 Wang et al., "Towards Fairness in Visual Recognition" (CVPR 2020). Which image is taken in which domain is drawn for
-each replicate (`counterpoise.data.domains`): the table offers every image in both.
+each replicate (`counterpoise.data.splitting.domains`): the table offers every image in both.
 """
 
 from __future__ import annotations

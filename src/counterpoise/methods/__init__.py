@@ -1,18 +1,10 @@
 """The papers' algorithms in plain torch, one module per idea; and the pass of a frozen backbone. No Kedro."""
 
 from counterpoise.methods.cells import cell_sizes, fold_numbers, require_cells
-from counterpoise.methods.erasure import fit_eraser
-from counterpoise.methods.fisher import group_fisher, importance
-from counterpoise.methods.frontier import (
-    GridPoint,
-    GridTraining,
-    TrainedGrid,
-    frontier_grid,
-    train_grid,
-    train_replicate,
-)
-from counterpoise.methods.neutralize import neutralize
-from counterpoise.methods.peers import (
+from counterpoise.methods.heads.erasure import fit_eraser
+from counterpoise.methods.heads.fisher import group_fisher, importance
+from counterpoise.methods.heads.neutralize import neutralize
+from counterpoise.methods.heads.peers import (
     PEERS,
     Outcome,
     Peer,
@@ -25,9 +17,17 @@ from counterpoise.methods.peers import (
     require_rows,
     reweighing,
 )
-from counterpoise.methods.penalties import Constraint, cross_entropy, penalized
-from counterpoise.methods.variants import Variant, head_bank
-from counterpoise.methods.weighted_svd import weighted_svd
+from counterpoise.methods.heads.penalized_bank import (
+    GridPoint,
+    GridTraining,
+    TrainedGrid,
+    frontier_grid,
+    train_grid,
+    train_replicate,
+)
+from counterpoise.methods.heads.penalties import Constraint, cross_entropy, penalized
+from counterpoise.methods.heads.variants import Variant, head_bank
+from counterpoise.methods.heads.weighted_svd import weighted_svd
 
 __all__ = [
     "PEERS",

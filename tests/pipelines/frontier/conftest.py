@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from counterpoise.params import Dataset, Seeds, Selection
-from counterpoise.storage import read_checkpoint
+from counterpoise.artifacts.datasets import read_checkpoint
+from counterpoise.config.parameters import Dataset, Seeds, Selection
 
 EXPERIMENT = "frontier_adult"
 PEERS = ("logistic", "threshold_optimizer")

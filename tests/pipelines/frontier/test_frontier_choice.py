@@ -13,16 +13,16 @@ import pytest
 import sklearn.metrics as sk
 import torch
 
-from counterpoise import schemas
+from counterpoise.artifacts import schemas
+from counterpoise.artifacts.datasets import Checkpoint, CSVDataset
+from counterpoise.config.evidence import Claim
+from counterpoise.config.parameters import Evidence, Report, Selection
 from counterpoise.errors import InputError
-from counterpoise.params import Evidence, Report, Selection
-from counterpoise.params_evidence import Claim
-from counterpoise.pipelines.arrays import rows
 from counterpoise.pipelines.fairness_report.nodes import draw_frontier, measure, summarize
 from counterpoise.pipelines.select.candidates import neighbours
 from counterpoise.pipelines.select.nodes import collect, judge
+from counterpoise.pipelines.shared.arrays import rows
 from counterpoise.reporting.tables_frontier import selection_table
-from counterpoise.storage import Checkpoint, CSVDataset
 
 
 def flipped(inputs: dict[str, Any], *parts: str, seed: int, others: bool = False) -> dict[str, Any]:

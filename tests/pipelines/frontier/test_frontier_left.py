@@ -11,15 +11,15 @@ import pytest
 import sklearn.metrics as sk
 import torch
 
-from counterpoise import schemas
-from counterpoise.params import Report
-from counterpoise.pipelines.arrays import rows
-from counterpoise.pipelines.heads import read_heads
+from counterpoise.artifacts import schemas
+from counterpoise.artifacts.datasets import CSVDataset
+from counterpoise.artifacts.serving import read_servable
+from counterpoise.config.parameters import Report
 from counterpoise.pipelines.select.compare import compare
 from counterpoise.pipelines.select.export import best
 from counterpoise.pipelines.select.nodes import TOLERANCES
-from counterpoise.serving import read_servable
-from counterpoise.storage import CSVDataset
+from counterpoise.pipelines.shared.arrays import rows
+from counterpoise.pipelines.shared.heads import read_heads
 
 EXPERIMENT = "frontier_adult"
 OWN = {"chosen", "chosen_tl", "chosen_svd", "chosen_win", "tl"}

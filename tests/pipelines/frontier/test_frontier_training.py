@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from counterpoise.config.parameters import Compute, Frontier, Seeds
 from counterpoise.errors import InputError
 from counterpoise.methods import GridTraining, fold_numbers, frontier_grid, train_replicate
 from counterpoise.nn import Optimizer
 from counterpoise.nn.random import generator
-from counterpoise.params import Compute, Frontier, Seeds
-from counterpoise.pipelines.arrays import examples, rows
 from counterpoise.pipelines.frontier.nodes import train_frontier
-from counterpoise.pipelines.heads import read_heads
+from counterpoise.pipelines.shared.arrays import examples, rows
+from counterpoise.pipelines.shared.heads import read_heads
 
 SEEDS = Seeds((0, 1, 2))
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from counterpoise.params import Compute, Dataset, Seeds
-from counterpoise.params_altering import Altering, ObjectiveSettings
-from counterpoise.pipelines import repairs
-from counterpoise.storage import Checkpoint
+from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.config.parameters import Compute, Dataset, Seeds
+from counterpoise.config.repairs import Altering, ObjectiveSettings
+from counterpoise.pipelines.shared import repairs
 
 
 def run_baselines(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from counterpoise.pipelines.baselines.nodes import run_baselines
-from counterpoise.pipelines.repairs import node_inputs
+from counterpoise.pipelines.shared.repairs import node_inputs
 
 OUTPUTS = ["baseline_networks", "baseline_predictions", "baseline_repairs", "baseline_curves"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from counterpoise.config.parameters import Dataset
 from counterpoise.data.encode import CLASS, GROUP, class_codes, group_codes
-from counterpoise.params import Dataset
 
 MOST_SHIFT = 0.05
 """How far the share of a group among the rows may change by leaving out before a run warns."""

@@ -11,12 +11,12 @@ import pandas as pd
 import torch
 from jaxtyping import UInt8
 
+from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.config.parameters import AlignedSplit, Dataset, DomainSplit, Seeds
 from counterpoise.data import IMAGES, SPLITS, UNUSED, UNUSED_NAME, Limits, encode, read
 from counterpoise.data.encode import IMAGE, OFFICIAL_PART
-from counterpoise.params import AlignedSplit, Dataset, DomainSplit, Seeds
 from counterpoise.pipelines.data_split.left_out import count_left_out, describe_left_out, warn_about_left_out
 from counterpoise.pipelines.data_split.schemes import associations, draw, warn_about_association
-from counterpoise.storage import Checkpoint, as_header
 
 
 def read_table(raw: Path, dataset: Dataset) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64, Shaped, UInt8
 
+from counterpoise.config.parameters import AlignedSplit, BalancedSplit, Dataset, DomainSplit, Split
 from counterpoise.data import SPLITS, draw_splits
-from counterpoise.data.aligned import Alignment, draw_aligned_splits
-from counterpoise.data.balanced import draw_balanced_splits
-from counterpoise.data.domains import Skew, draw_domain_splits
 from counterpoise.data.encode import CLASS, GROUP, IMAGE, OFFICIAL_PART
+from counterpoise.data.splitting.aligned import Alignment, draw_aligned_splits
+from counterpoise.data.splitting.balanced import draw_balanced_splits
+from counterpoise.data.splitting.domains import Skew, draw_domain_splits
 from counterpoise.errors import InputError, shown
 from counterpoise.fairness import association
-from counterpoise.params import AlignedSplit, BalancedSplit, Dataset, DomainSplit, Split
 
 Codes = UInt8[np.ndarray, "R N"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import torch
 
-from counterpoise.params import Backbone, Compute, Dataset
-from counterpoise.pipelines.progress import throughput_progress
-from counterpoise.storage import Checkpoint, as_header
+from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.config.parameters import Backbone, Compute, Dataset
+from counterpoise.pipelines.shared.progress import throughput_progress
 
 
 def extract(
@@ -27,7 +27,7 @@ def extract(
     """
     # Imported here: torchvision takes seconds, and every pipeline is assembled at every start.
     from counterpoise.data.images import IMAGE, ImageFiles, check_images, drop_bad, require_varied
-    from counterpoise.methods.extraction import extract_features
+    from counterpoise.features.extraction import extract_features
     from counterpoise.nn.backbones import backbone as load_backbone
 
     require_varied(table, [name for name in (dataset.label, dataset.sensitive) if name in table], source=dataset.title)

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from counterpoise.params import Evidence, Report
-from counterpoise.params_altering import ObjectiveSettings
+from counterpoise.config.parameters import Evidence, Report
+from counterpoise.config.repairs import ObjectiveSettings
 from counterpoise.pipelines.data_split.left_out import join_left_out
 from counterpoise.reporting import figures_altering
 from counterpoise.reporting.answer_altering import findings

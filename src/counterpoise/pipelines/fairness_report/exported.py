@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 from kedro.utils import find_kedro_project
 
-from counterpoise.pipelines.heads import CHOSEN
+from counterpoise.artifacts.serving import Servable
+from counterpoise.pipelines.shared.heads import CHOSEN
 from counterpoise.reporting.exported_model import ExportedModel
 from counterpoise.reporting.tables_frontier import held
-from counterpoise.serving import Servable
 
 
 def exported_model(model: Servable, selection: pd.DataFrame, *, of_features: bool) -> ExportedModel:

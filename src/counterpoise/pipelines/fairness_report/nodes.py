@@ -12,15 +12,17 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
+from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.artifacts.serving import Servable
+from counterpoise.config.parameters import Dataset, Evidence, Report, Selection
 from counterpoise.data.images import IMAGE, ImageFiles
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts, evaluate, leakage, noise_floor
-from counterpoise.params import Dataset, Evidence, Report, Selection
-from counterpoise.pipelines.arrays import examples, rows
-from counterpoise.pipelines.evidence import applicable
 from counterpoise.pipelines.fairness_report.altering import biases, repair_context
 from counterpoise.pipelines.fairness_report.exported import exported_model
-from counterpoise.pipelines.heads import CHOSEN, trainable_parameters
+from counterpoise.pipelines.shared.arrays import examples, rows
+from counterpoise.pipelines.shared.evidence import applicable
+from counterpoise.pipelines.shared.heads import CHOSEN, trainable_parameters
 from counterpoise.reporting import (
     ReportContext,
     build,
@@ -36,8 +38,6 @@ from counterpoise.reporting import (
 )
 from counterpoise.reporting import claims as claims_room
 from counterpoise.reporting.exported_model import ExportedModel
-from counterpoise.serving import Servable
-from counterpoise.storage import Checkpoint
 
 SETTINGS = ("alpha", "rank", "constraint", "strength")
 """The columns of `metrics.parquet` that hold a variant's settings."""

@@ -8,12 +8,12 @@ import pandas as pd
 import plotly.graph_objects as go
 import torch
 
-from counterpoise.params import Dataset, Report
-from counterpoise.pipelines.arrays import examples, rows
-from counterpoise.pipelines.heads import pretrained_head
+from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.config.parameters import Dataset, Report
+from counterpoise.pipelines.shared.arrays import examples, rows
+from counterpoise.pipelines.shared.heads import pretrained_head
 from counterpoise.reporting.figures_parts import ablation, by_part, representation
 from counterpoise.reporting.wording import join_part
-from counterpoise.storage import Checkpoint
 
 
 def join_parts(run: dict[str, Any], **frames: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from counterpoise.params import Dataset, Report
+from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.config.parameters import Dataset, Report
 from counterpoise.pipelines.fairness_report.nodes import measure_models
 from counterpoise.reporting.figures import paired_differences
 from counterpoise.reporting.figures_subnetworks import (
@@ -18,7 +19,6 @@ from counterpoise.reporting.figures_subnetworks import (
     heat_maps,
 )
 from counterpoise.reporting.tables_subnetworks import MEASURED
-from counterpoise.storage import Checkpoint
 
 SHOWN = ("vanilla", "ffw", "ffw_structured", "refit")
 """Methods whose accuracy is shown by class and value of the bias."""

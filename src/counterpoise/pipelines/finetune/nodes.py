@@ -10,15 +10,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.config.parameters import Dataset, Seeds, Training
 from counterpoise.fairness import confusion_counts, metrics
 from counterpoise.methods import cross_entropy
 from counterpoise.nn import Bank, Examples, Factors, HeadBank, History, Loss, Optimizer, fit, generators
-from counterpoise.params import Dataset, Seeds, Training
-from counterpoise.pipelines.arrays import examples, origin, require_features, require_seeds, rows
-from counterpoise.pipelines.heads import PRETRAINED, pretrained_head, read_heads, write_heads
-from counterpoise.pipelines.predictions import predict
-from counterpoise.pipelines.progress import training_progress
-from counterpoise.storage import Checkpoint
+from counterpoise.pipelines.shared.arrays import examples, origin, require_features, require_seeds, rows
+from counterpoise.pipelines.shared.heads import PRETRAINED, pretrained_head, read_heads, write_heads
+from counterpoise.pipelines.shared.predictions import predict
+from counterpoise.pipelines.shared.progress import training_progress
 
 
 def train_heads(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
+from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.config.parameters import Dataset, Retrain, Seeds, Training
 from counterpoise.methods import Constraint, penalized
 from counterpoise.nn import StackedMLP
-from counterpoise.params import Dataset, Retrain, Seeds, Training
-from counterpoise.pipelines.arrays import examples, feature_matrix, origin, require_seeds, rows
 from counterpoise.pipelines.finetune.nodes import tune
-from counterpoise.pipelines.predictions import predict
-from counterpoise.storage import Checkpoint, as_header
+from counterpoise.pipelines.shared.arrays import examples, feature_matrix, origin, require_seeds, rows
+from counterpoise.pipelines.shared.predictions import predict
 
 METHOD = "retrain"
 

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.config.parameters import Compute, Dataset, Frontier, Seeds
 from counterpoise.methods import (
     GridTraining,
     TrainedGrid,
@@ -21,11 +23,9 @@ from counterpoise.methods import (
 from counterpoise.nn import Examples, Optimizer
 from counterpoise.nn.compute import replicate
 from counterpoise.nn.random import generator
-from counterpoise.params import Compute, Dataset, Frontier, Seeds
-from counterpoise.pipelines.arrays import examples, origin, require_features, require_seeds, rows
-from counterpoise.pipelines.heads import read_heads
-from counterpoise.pipelines.progress import training_progress
-from counterpoise.storage import Checkpoint, as_header
+from counterpoise.pipelines.shared.arrays import examples, origin, require_features, require_seeds, rows
+from counterpoise.pipelines.shared.heads import read_heads
+from counterpoise.pipelines.shared.progress import training_progress
 
 LOG = logging.getLogger(__name__)
 

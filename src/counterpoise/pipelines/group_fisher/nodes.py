@@ -7,11 +7,11 @@ import logging
 import pandas as pd
 import torch
 
+from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.config.parameters import Dataset
 from counterpoise.methods import group_fisher, importance
-from counterpoise.params import Dataset
-from counterpoise.pipelines.arrays import examples, origin, require_features, rows
-from counterpoise.pipelines.heads import pretrained_head
-from counterpoise.storage import Checkpoint, as_header
+from counterpoise.pipelines.shared.arrays import examples, origin, require_features, rows
+from counterpoise.pipelines.shared.heads import pretrained_head
 
 LOG = logging.getLogger(__name__)
 

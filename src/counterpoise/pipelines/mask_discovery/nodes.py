@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 import torch
 
-from counterpoise.methods.altering import catalogue
-from counterpoise.methods.altering.mask_discovery import agreement, pruned_by_layer
+from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.config.parameters import Compute, Dataset, Seeds
+from counterpoise.config.repairs import Altering, ObjectiveSettings
+from counterpoise.methods.weights import catalogue
+from counterpoise.methods.weights.mask_discovery import agreement, pruned_by_layer
 from counterpoise.nn.networks import Weights
-from counterpoise.params import Compute, Dataset, Seeds
-from counterpoise.params_altering import Altering, ObjectiveSettings
-from counterpoise.pipelines import repairs
-from counterpoise.pipelines.whole_networks import forget, run
-from counterpoise.storage import Checkpoint
+from counterpoise.pipelines.shared import repairs
+from counterpoise.pipelines.shared.networks import forget, run
 
 
 def discover(

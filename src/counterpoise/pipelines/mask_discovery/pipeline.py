@@ -5,7 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from counterpoise.pipelines.mask_discovery.nodes import describe_masks, discover
-from counterpoise.pipelines.repairs import node_inputs
+from counterpoise.pipelines.shared.repairs import node_inputs
 
 OUTPUTS = ["masks", "masked_networks", "masked_predictions", "masked_repairs", "masked_curves"]
 

@@ -9,12 +9,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.config.parameters import Compute, Dataset, Peers, Seeds
 from counterpoise.methods import Peer, choose_replicate_regularization, fit_replicate, peer_grid, require_rows
 from counterpoise.nn.compute import replicate
-from counterpoise.params import Compute, Dataset, Peers, Seeds
-from counterpoise.pipelines.arrays import examples, origin, require_seeds, rows
-from counterpoise.pipelines.progress import training_progress
-from counterpoise.storage import Checkpoint, as_header
+from counterpoise.pipelines.shared.arrays import examples, origin, require_seeds, rows
+from counterpoise.pipelines.shared.progress import training_progress
 
 PARTS = ("validation", "test")
 

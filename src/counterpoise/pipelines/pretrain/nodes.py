@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.config.parameters import Backbone, Dataset, Network, Penalty, Seeds, Training
 from counterpoise.methods import cross_entropy, penalized
 from counterpoise.nn import Loss, Optimizer, StackedMLP, fit, generators
-from counterpoise.params import Backbone, Dataset, Network, Penalty, Seeds, Training
-from counterpoise.pipelines.arrays import examples, feature_matrix, input_statistics, origin, require_seeds, rows
-from counterpoise.pipelines.progress import training_progress
-from counterpoise.storage import Checkpoint, as_header
+from counterpoise.pipelines.shared.arrays import examples, feature_matrix, input_statistics, origin, require_seeds, rows
+from counterpoise.pipelines.shared.progress import training_progress
 
 ROWS_PER_CHUNK = 4096
 

@@ -10,16 +10,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.config.parameters import Compute, Dataset, Seeds, Training
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.tuning import WeightTuning
 from counterpoise.nn import Optimizer
 from counterpoise.nn.epochs import Figures, Trained
 from counterpoise.nn.networks import Output, evaluate
-from counterpoise.params import Compute, Dataset, Seeds, Training
-from counterpoise.pipelines.arrays import origin
-from counterpoise.pipelines.whole_networks import forget, problem_of, run
-from counterpoise.storage import Checkpoint, as_header
+from counterpoise.pipelines.shared.arrays import origin
+from counterpoise.pipelines.shared.networks import forget, problem_of, run
 
 
 def train_base(

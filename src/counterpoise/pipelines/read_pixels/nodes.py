@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from counterpoise.params import Compute, Dataset
-from counterpoise.pipelines.progress import throughput_progress
-from counterpoise.storage import Checkpoint, as_header
+from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.config.parameters import Compute, Dataset
+from counterpoise.pipelines.shared.progress import throughput_progress
 
 
 def decode_images(
@@ -52,7 +52,7 @@ def _decoded(images: Any, compute: Compute) -> Iterator[Any]:
     """Yield decoded chunks as they are done; images that are in memory already are not worth a process."""
     from counterpoise.data.images import ImageFiles
     from counterpoise.data.pixels import chunks, decode_chunk
-    from counterpoise.methods.extraction import Progress
+    from counterpoise.features.extraction import Progress
     from counterpoise.nn.compute import as_completed
 
     spans = chunks(images)

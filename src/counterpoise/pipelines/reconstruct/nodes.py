@@ -8,15 +8,16 @@ from typing import Any
 
 import pandas as pd
 
+from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.config.parameters import Compute, Dataset, Seeds
+from counterpoise.config.repairs import Altering, ObjectiveSettings
 from counterpoise.methods.tuning import under
 from counterpoise.nn.networks import Networks, require_fitting
-from counterpoise.params import Compute, Dataset, Seeds
-from counterpoise.params_altering import Altering, ObjectiveSettings
-from counterpoise.pipelines import repairs, whole_networks
-from counterpoise.pipelines.arrays import require_seeds, rows
-from counterpoise.pipelines.compacting import Pruned, compact_pruned
+from counterpoise.pipelines.shared import networks as whole_networks
+from counterpoise.pipelines.shared import repairs
+from counterpoise.pipelines.shared.arrays import require_seeds, rows
+from counterpoise.pipelines.shared.compacting import Pruned, compact_pruned
 from counterpoise.reporting.wording import LAST
-from counterpoise.storage import Checkpoint
 
 
 def reconstruct(

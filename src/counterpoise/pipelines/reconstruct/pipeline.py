@@ -5,7 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from counterpoise.pipelines.reconstruct.nodes import compact_networks, reconstruct
-from counterpoise.pipelines.repairs import node_inputs
+from counterpoise.pipelines.shared.repairs import node_inputs
 
 OUTPUTS = ["reconstructed", "reconstructed_predictions", "reconstructed_repairs", "reconstructed_curves"]
 

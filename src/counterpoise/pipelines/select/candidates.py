@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.fairness import Neighbours
-from counterpoise.pipelines.heads import CHOSEN
-from counterpoise.storage import Checkpoint
+from counterpoise.pipelines.shared.heads import CHOSEN
 
 OURS = ("tl", "svd", "win")
 PLAIN = "tl"

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from counterpoise.config.parameters import Report
 from counterpoise.fairness import Claimed, PairedDifference, hypervolume, non_dominated, paired_difference, verdicts
-from counterpoise.params import Report
-from counterpoise.pipelines.heads import CHOSEN
 from counterpoise.pipelines.select.candidates import OURS
 from counterpoise.pipelines.select.measuring import AXES, JUDGED
+from counterpoise.pipelines.shared.heads import CHOSEN
 
 
 def compare(grid: pd.DataFrame, report: Report) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.artifacts.serving import Servable, servable
+from counterpoise.config.parameters import Dataset
 from counterpoise.errors import InputError
-from counterpoise.params import Dataset
-from counterpoise.pipelines.arrays import feature_matrix, require_features
-from counterpoise.pipelines.heads import CHOSEN, read_heads
-from counterpoise.serving import Servable, servable
-from counterpoise.storage import Checkpoint
+from counterpoise.pipelines.shared.arrays import feature_matrix, require_features
+from counterpoise.pipelines.shared.heads import CHOSEN, read_heads
 
 EXAMPLE_ROWS = 5
 

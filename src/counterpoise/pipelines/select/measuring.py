@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor
 
+from counterpoise.config.parameters import Dataset, Selection
 from counterpoise.errors import InputError
 from counterpoise.fairness import (
     auc,
@@ -20,7 +21,6 @@ from counterpoise.fairness import (
 )
 from counterpoise.fairness.metrics import COUNT_METRICS, PERCENT
 from counterpoise.nn import Examples
-from counterpoise.params import Dataset, Selection
 from counterpoise.pipelines.select.candidates import Candidates, neighbours
 
 AXES = ("delta_eo", "delta_dp")

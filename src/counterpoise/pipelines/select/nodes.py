@@ -12,17 +12,17 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.config.parameters import Dataset, Seeds, Selection
 from counterpoise.errors import InputError
 from counterpoise.fairness import choose, shortfall
 from counterpoise.nn import Factors, HeadBank
-from counterpoise.params import Dataset, Seeds, Selection
-from counterpoise.pipelines.arrays import examples, origin, require_seeds, rows
-from counterpoise.pipelines.heads import CHOSEN, PRETRAINED, pretrained_head, write_heads
-from counterpoise.pipelines.predictions import predict, predictions_of
 from counterpoise.pipelines.select.candidates import PLAIN, Candidates, families, ours, theirs
 from counterpoise.pipelines.select.measuring import AXES, JUDGED, MEASURED, measure
+from counterpoise.pipelines.shared.arrays import examples, origin, require_seeds, rows
+from counterpoise.pipelines.shared.heads import CHOSEN, PRETRAINED, pretrained_head, write_heads
+from counterpoise.pipelines.shared.predictions import predict, predictions_of
 from counterpoise.reporting.wording import shortfall_symbol
-from counterpoise.storage import Checkpoint
 
 LOG = logging.getLogger(__name__)
 

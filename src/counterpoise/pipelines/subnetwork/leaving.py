@@ -11,19 +11,19 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.config.parameters import Dataset, Seeds
+from counterpoise.methods.gates.catalogue import VANILLA
+from counterpoise.methods.gates.merging import merged
+from counterpoise.methods.gates.problem import Debiasing
 from counterpoise.methods.outputs import decisions
-from counterpoise.methods.subnetworks.catalogue import VANILLA
-from counterpoise.methods.subnetworks.merging import merged
-from counterpoise.methods.subnetworks.problem import Debiasing
 from counterpoise.methods.tuning import under
 from counterpoise.nn.gradcam import explained, method_for
 from counterpoise.nn.networks import Networks, SingleNetwork, State, evaluate
-from counterpoise.params import Dataset, Seeds
-from counterpoise.pipelines.arrays import origin, require_seeds, rows
-from counterpoise.pipelines.compacting import Pruned, compact_pruned
+from counterpoise.pipelines.shared.arrays import origin, require_seeds, rows
+from counterpoise.pipelines.shared.compacting import Pruned, compact_pruned
+from counterpoise.pipelines.shared.networks import inputs, problem_of, resting_builder
 from counterpoise.pipelines.subnetwork.nodes import biased
-from counterpoise.pipelines.whole_networks import inputs, problem_of, resting_builder
-from counterpoise.storage import Checkpoint, as_header
 
 LEAVING = ("ffw", "ffw_structured")
 """The sub-networks that leave as networks of their own: of weights, whose zeros save nothing, and of channels."""

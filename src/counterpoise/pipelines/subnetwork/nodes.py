@@ -12,20 +12,20 @@ from typing import Any
 import pandas as pd
 import torch
 
+from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.config.gates import GateParameters, Subnetworks
+from counterpoise.config.parameters import Compute, Dataset, Seeds
 from counterpoise.data.encode import OFFICIAL_PART
 from counterpoise.fairness import conflicting_accuracy, unbiased_average
+from counterpoise.methods.gates import catalogue, schedules
+from counterpoise.methods.gates.catalogue import Extracted
+from counterpoise.methods.gates.gating import GateSettings
+from counterpoise.methods.gates.lastlayer import BankSettings, RefitSettings
+from counterpoise.methods.gates.problem import Debiasing, require_learnt
 from counterpoise.methods.problem import Problem
-from counterpoise.methods.subnetworks import catalogue, schedules
-from counterpoise.methods.subnetworks.catalogue import Extracted
-from counterpoise.methods.subnetworks.gating import GateSettings
-from counterpoise.methods.subnetworks.lastlayer import BankSettings, RefitSettings
-from counterpoise.methods.subnetworks.problem import Debiasing, require_learnt
-from counterpoise.params import Compute, Dataset, Seeds
-from counterpoise.params_subnetworks import GateParameters, Subnetworks
-from counterpoise.pipelines.arrays import origin
-from counterpoise.pipelines.predictions import predictions_of_whole
-from counterpoise.pipelines.whole_networks import epochs_of, forget, learning_curves, problem_of, run
-from counterpoise.storage import Checkpoint, as_header
+from counterpoise.pipelines.shared.arrays import origin
+from counterpoise.pipelines.shared.networks import epochs_of, forget, learning_curves, problem_of, run
+from counterpoise.pipelines.shared.predictions import predictions_of_whole
 
 LOG = logging.getLogger(__name__)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.config.parameters import Variants, check_ranks
 from counterpoise.methods import head_bank
-from counterpoise.params import Variants, check_ranks
-from counterpoise.pipelines.arrays import origin
-from counterpoise.pipelines.heads import grid, pretrained_head, settings_of, write_heads
-from counterpoise.storage import Checkpoint
+from counterpoise.pipelines.shared.arrays import origin
+from counterpoise.pipelines.shared.heads import grid, pretrained_head, settings_of, write_heads
 
 
 def build_head_bank(pretrained: Checkpoint, importance: Checkpoint, variants: Variants) -> Checkpoint:

@@ -1,0 +1,196 @@
+"""The exported model: one network as a folder that `mlflow models predict` and `mlflow models serve` can use.
+
+The folder holds no pickle: the weights are a safetensors file, the code is a readable copy of
+`counterpoise.artifacts.exported`.
+Two saves of a model give the same weights and code; MLflow writes the time and an id of its own into `MLmodel`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from kedro.io import AbstractVersionedDataset, Version
+from torch import Tensor
+
+from counterpoise.artifacts.artifact import Artifact
+from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset, local_path, read_checkpoint
+from counterpoise.errors import InputError
+from counterpoise.nn import Factors
+
+ARCHITECTURE = "exported"
+CODE = Path(__file__).with_name("exported.py")
+WEIGHTS = "model.safetensors"
+EXAMPLE = "input_example.json"  # the name is MLflow's
+NEEDED = ("numpy", "pandas", "safetensors")
+"""What a prediction needs beside MLflow, which adds itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Servable:
+    """One network that classifies rows of D columns, with all that is needed to use it elsewhere.
+
+    Attributes:
+        columns: names of the D input columns, in order.
+        layers: weights [in, out] and biases [out], ReLU between two layers; the last gives one logit per class.
+        classes: their names; of two, the second is the positive one.
+        label: the column that was learned.
+        experiment: the name of the experiment.
+        example: a few rows of real input, not standardised.
+        mean, scale: subtracted from the input, and what it is then divided by; None takes it as it is.
+        metadata: how the model was chosen; plain values that JSON can hold.
+        folder: where it was read from; None for a model that was not read.
+    """
+
+    columns: tuple[str, ...]
+    layers: tuple[tuple[Float[Tensor, "_ _"], Float[Tensor, "_"]], ...]
+    classes: tuple[str, ...]
+    label: str
+    experiment: str
+    example: Float[Tensor, "_ D"]
+    mean: Float[Tensor, "D"] | None = None
+    scale: Float[Tensor, "D"] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def checkpoint(self) -> Checkpoint:
+        """Return weights and header as they are stored; the example is not part of them."""
+        tensors = {name: value for name in ("mean", "scale") if (value := getattr(self, name)) is not None}
+        for number, (weight, bias) in enumerate(self.layers):
+            tensors |= {f"weights.{number}": weight, f"biases.{number}": bias}
+        names = ("columns", "classes", "label", "experiment", "metadata")
+        return Checkpoint(tensors, {"architecture": ARCHITECTURE} | {name: getattr(self, name) for name in names})
+
+    def example_frame(self) -> pd.DataFrame:
+        """Return the example as a caller gives rows: float64, which every number in a CSV file becomes."""
+        return pd.DataFrame(self.example.double().numpy(), columns=list(self.columns))
+
+
+def servable(
+    pretrained: Checkpoint,
+    head: Factors,
+    replicate: int,
+    *,
+    columns: Sequence[str],
+    classes: Sequence[str],
+    label: str,
+    experiment: str,
+    example: Float[Tensor, "n D"],
+    metadata: Mapping[str, Any],
+) -> Servable:
+    """Put a head on the frozen part of its replicate's network.
+
+    Args:
+        pretrained: the networks of all replicates (`weights.<i>` [R, 1, in, out], …). Where its only layer is the head,
+            nothing is frozen and the input is the head's: the features of an image, not the image.
+        head: of all replicates; of a head with more logits than classes (`imagenet`), the first ones count.
+        replicate: position on the axis R.
+    """
+    tensors, frozen = pretrained.tensors, len(pretrained.header["widths"]) - 2
+    weight = head.first[replicate] if head.second is None else head.first[replicate] @ head.second[replicate]
+    hidden = [(tensors[f"weights.{i}"][replicate, 0], tensors[f"biases.{i}"][replicate, 0]) for i in range(frozen)]
+    mean, scale = (tensors[name][replicate] if name in tensors else None for name in ("mean", "scale"))
+    return Servable(
+        columns=tuple(columns),
+        layers=(*hidden, (weight[:, : len(classes)], head.bias[replicate, : len(classes)])),
+        classes=tuple(classes),
+        label=label,
+        experiment=experiment,
+        example=example,
+        mean=mean,
+        scale=scale,
+        metadata=dict(metadata),
+    )
+
+
+class _ServableFolder(AbstractVersionedDataset[Servable, Servable]):
+    def __init__(
+        self, filepath: str, version: Version | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(local_path(filepath), version)
+        self.metadata = metadata
+
+    def save(self, data: Servable) -> None:
+        _save(data, Path(self._get_save_path()))
+
+    def load(self) -> Servable:
+        return read_servable(Path(self._get_load_path()))
+
+    def _exists(self) -> bool:
+        return (Path(self._get_load_path()) / "MLmodel").is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath, "version": self._version}
+
+
+class ServableDataset(Artifact, _ServableFolder):
+    """A `Servable` in an MLflow model folder of its own; a save replaces the whole folder."""
+
+
+def _save(model: Servable, folder: Path) -> None:
+    """Write the folder; MLflow runs the code on the example, and takes from it the signature of input and output."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # else a uv.lock nearby becomes the model's requirements
+    import mlflow.pyfunc
+    from mlflow.models import Model
+
+    described = Model()
+    with TemporaryDirectory() as staging:
+        weights = Path(staging) / WEIGHTS
+        SafetensorsDataset(str(weights)).save(model.checkpoint())
+        mlflow.pyfunc.save_model(
+            folder,
+            mlflow_model=described,
+            python_model=CODE,
+            artifacts={"model": str(weights)},
+            input_example=model.example_frame(),
+            pip_requirements=[f"{name}=={version(name)}" for name in NEEDED],
+            metadata={
+                "experiment": model.experiment,
+                "label": model.label,
+                "classes": list(model.classes),
+                **model.metadata,
+            },
+        )
+    assert described.signature is not None, "MLflow could not run the exported code"
+    # MLflow notes where code and weights came from; the folder is read by their names, on any machine.
+    flavor = described.flavors[mlflow.pyfunc.FLAVOR_NAME]
+    flavor["model_code_path"] = CODE.name
+    flavor["artifacts"]["model"]["uri"] = flavor["artifacts"]["model"]["path"]
+    described.save(folder / "MLmodel")
+
+
+def read_servable(folder: Path) -> Servable:
+    """Read an exported model.
+
+    Raises:
+        InputError: the folder holds no weights, or what they are is not an exported model.
+    """
+    path = folder / "artifacts" / WEIGHTS
+    stored = read_checkpoint(path)
+    if (found := stored.header.get("architecture")) != ARCHITECTURE:
+        raise InputError(f"{path}: has the architecture {found!r}, expected {ARCHITECTURE!r}")
+    example = json.loads((folder / EXAMPLE).read_text())
+    tensors, header = stored.tensors, stored.header
+    depth = sum(name.startswith("weights.") for name in tensors)
+    return Servable(
+        columns=tuple(header["columns"]),
+        layers=tuple((tensors[f"weights.{i}"], tensors[f"biases.{i}"]) for i in range(depth)),
+        classes=tuple(header["classes"]),
+        label=header["label"],
+        experiment=header["experiment"],
+        example=torch.tensor(example["data"], dtype=torch.float32),
+        mean=tensors.get("mean"),
+        scale=tensors.get("scale"),
+        metadata=header["metadata"],
+        folder=folder,
+    )

@@ -1,0 +1,1 @@
+"""Every parameter that conf/ may say, validated once."""

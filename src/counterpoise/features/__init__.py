@@ -1,0 +1,1 @@
+"""Features of frozen backbones: how they are extracted, and the cache that keeps them."""

@@ -1,0 +1,83 @@
+"""What files contain, as one digest, without reading again what has not changed since the last time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from counterpoise.features.files import write_aside
+
+ABSENT = "absent"
+"""Stands for the contents of a file that cannot be read: the digest changes when it appears."""
+
+_log = logging.getLogger(__name__)
+
+_Known = dict[str, tuple[int, int, str]]  # name: size in bytes, time of last change in ns, SHA-256
+
+
+def contents_digest(folder: Path, names: Iterable[str], index: Path, *, verify: bool = False) -> str:
+    """Return the SHA-256 of the files `names` in `folder`: their names, order, sizes and bytes.
+
+    Where the data lie does not matter: moved data have the same digest.
+
+    Args:
+        folder: where the files are.
+        names: relative to it.
+        index: a folder that remembers the digest of every file by its size and time of last change; only files where
+            one of these differs are read.
+        verify: read every file nevertheless, and warn of those whose bytes changed while size and time did not.
+    """
+    folder = folder.resolve()
+    remembered = index / f"files-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.json"
+    known = _load(remembered)
+    names = [str(name) for name in names]
+    with ThreadPoolExecutor() as pool:
+        trusted = {} if verify else known
+        entries = list(pool.map(lambda name: _entry(folder / name, trusted.get(name)), names, chunksize=64))
+
+    seen = dict(zip(names, entries, strict=True))
+    replaced = [name for name, entry in seen.items() if _same_stamp(known.get(name), entry) and known[name] != entry]
+    if replaced:
+        _log.warning(
+            "%s: %d files have other contents than before at the same size and time of change (%s, …)",
+            folder,
+            len(replaced),
+            replaced[0],
+        )
+    if any(known.get(name) != entry for name, entry in seen.items()):
+        text = json.dumps(known | seen)
+        write_aside(remembered, lambda path: path.write_text(text, encoding="utf-8"))
+    digest = hashlib.sha256()
+    for name, (size, _, sha256) in zip(names, entries, strict=True):
+        digest.update(f"{name}\0{size}\0{sha256}\0".encode())
+    return digest.hexdigest()
+
+
+def _same_stamp(known: tuple[int, int, str] | None, entry: tuple[int, int, str]) -> bool:
+    return known is not None and known[:2] == entry[:2]
+
+
+def _entry(path: Path, known: tuple[int, int, str] | None) -> tuple[int, int, str]:
+    try:
+        status = path.stat()
+        if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
+            return known
+        with path.open("rb") as file:
+            return status.st_size, status.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return 0, 0, ABSENT
+
+
+def _load(path: Path) -> _Known:
+    """Read the index; one that is absent or damaged is empty, and costs a second reading of the files."""
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(loaded, Mapping):
+            return {}
+        return {name: (int(size), int(changed), str(sha256)) for name, (size, changed, sha256) in loaded.items()}
+    except Exception:  # whatever stands in a damaged file
+        return {}

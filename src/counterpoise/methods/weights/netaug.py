@@ -1,0 +1,90 @@
+"""Network augmentation (the altering paper, Section 3.3): the fair sub-network learns inside larger ones around it.
+
+After Cai et al. (2021): in each epoch some of the pruned weights come back, and the loss of that larger network is
+added to the sub-network's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from counterpoise.methods.tuning import restore, states_of
+from counterpoise.methods.weights.adversarial import Adversarial, AdversarialFinetuning
+from counterpoise.methods.weights.finetuning import critic_facts, finetune_adversarially
+from counterpoise.methods.weights.mask_discovery import pruned_share
+from counterpoise.methods.weights.task import Repaired, Task, both_epochs
+from counterpoise.nn.networks import Masks, State
+
+
+class AugmentedFinetuning(AdversarialFinetuning):
+    """L(θ ⊙ M) + α L(θ ⊙ Mᵢ), Mᵢ = M ∪ Bernoulli(diversity), drawn anew in each epoch.
+
+    The statistics of batch norm follow the sub-network's passes alone. With diversity 0 there is no larger network, and
+    this is fine-tuning of the masked one.
+
+    Args:
+        diversity: the chance of a pruned weight to be back in an epoch.
+        scale: α.
+        drawn: one generator per replicate, for Mᵢ and the larger network's dropout.
+    """
+
+    def __init__(
+        self, *args: Any, diversity: float, scale: float, drawn: Sequence[torch.Generator], **options: Any
+    ) -> None:
+        super().__init__(*args, **options)
+        assert self.masks is not None, "there is nothing to augment a full network with"
+        self.diversity, self.scale, self.drawn = diversity, scale, drawn
+        self.larger: Masks = self.masks
+
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        assert self.masks is not None
+        if self.diversity:
+            self.larger = {
+                name: torch.stack(
+                    [
+                        own.bool() | (torch.rand(own.shape, generator=generator) < self.diversity).to(own.device)
+                        for own, generator in zip(mask, self.drawn, strict=True)
+                    ]
+                )
+                for name, mask in self.masks.items()
+            }
+
+    def value(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
+        own = super().value(x, y, s)
+        if not self.diversity:
+            return own
+        output = self.network(x, self.effective(self.larger), generators=self.drawn, track=False)
+        return own + self.scale * self.loss(output, y, s)
+
+    def state(self) -> State:
+        state = super().state() | {f"larger.{name}": mask.clone() for name, mask in self.larger.items()}
+        return state | states_of("drawn", self.drawn)
+
+    def load(self, state: State) -> None:
+        super().load(state)
+        self.larger = {name: state[f"larger.{name}"] for name in self.larger}
+        restore("drawn", state, self.drawn)
+
+
+def network_augmentation(
+    task: Task, name: str, settings: Adversarial, masks: Masks, *, diversity: float, scale: float
+) -> list[Repaired]:
+    """Fine-tune the sub-network with augmentation; what leaves is θ ⊙ M."""
+    trained = finetune_adversarially(
+        task,
+        name,
+        settings,
+        masks=masks,
+        kind=AugmentedFinetuning,
+        diversity=diversity,
+        scale=scale,
+        drawn=task.generators(f"{name}: larger networks"),
+    )
+    facts = critic_facts(trained) | {"pruned": pruned_share(masks)}
+    return both_epochs(task, name, trained, masks=masks, facts=facts)

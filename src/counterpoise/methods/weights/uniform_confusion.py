@@ -1,0 +1,47 @@
+"""Uniform confusion (Alvi, Zisserman and Nellåker, ECCV workshops 2018): features that leave the group open.
+
+A classifier guesses the group from the features; the network is trained for its task and for that guess to be as
+uncertain as can be: the cross-entropy from a uniform distribution (their Eq. 3). The two take turns on every batch.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from counterpoise.methods.outputs import task_loss
+from counterpoise.methods.tuning import features_of
+from counterpoise.methods.weights.inprocessing import Contest, Contested, train
+from counterpoise.methods.weights.objective import GROUPS
+from counterpoise.methods.weights.task import Repaired, Task
+
+
+class UniformConfusion(Contest):
+    """Networks and their classifiers of the group, one linear layer each; see `nn.epochs.Trainee`."""
+
+    def __init__(self, task: Task, name: str, settings: Contested) -> None:
+        widths = [features_of(task.build(), task.examples, task.pretrain), GROUPS]
+        super().__init__(task, name, settings, lambda output, y, s: task_loss(output.logits, y), widths)
+
+    def value(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
+        output = self.network(x, generators=self.generators)
+        self.guess(output.features.detach(), s)
+        unsure = confusion(self.opponent(output.features).logits)
+        return self.loss(output, y, s) + self.strength * unsure
+
+    def guess(self, features: Float[Tensor, "R B d"], s: Int[Tensor, "R B"]) -> None:
+        """Let the classifiers learn from a batch; otherwise they stand still."""
+        self.opponent.requires_grad_(True)
+        task_loss(self.opponent(features).logits, s).sum().backward()
+        self.move_opponent()
+        self.opponent.requires_grad_(False)
+
+
+def confusion(logits: Float[Tensor, "R B G"]) -> Float[Tensor, "R"]:
+    """Return the mean cross-entropy to the uniform distribution over the groups, in nats: at least ln G."""
+    return -logits.log_softmax(dim=-1).mean(dim=(1, 2))
+
+
+def uniform_confusion(task: Task, name: str, settings: Contested) -> list[Repaired]:
+    """Train networks whose features leave the group open."""
+    return train(task, name, settings, UniformConfusion(task, name, settings))

@@ -1,0 +1,1 @@
+"""What several stages share: arrays of the catalog, heads and networks in checkpoints, predictions."""

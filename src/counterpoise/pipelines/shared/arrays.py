@@ -1,0 +1,69 @@
+"""From the frames and checkpoints of the catalog to the tensors that the rooms below compute with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.config.parameters import Seeds
+from counterpoise.data import SPLITS
+from counterpoise.errors import InputError
+from counterpoise.nn import Examples
+
+
+def origin(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the part of a checkpoint's header that what is made from it inherits: the seeds, the data's digest."""
+    return {name: checkpoint.header[name] for name in ("seeds", "digests")}
+
+
+def require_seeds(seeds: Seeds, **checkpoints: Checkpoint) -> None:
+    """Raise InputError unless the checkpoints are of these seeds: a run may begin where another one ended."""
+    for name, checkpoint in checkpoints.items():
+        if checkpoint.header["seeds"] != list(seeds.root):
+            raise InputError(
+                f"{name}.safetensors has the seeds {checkpoint.header['seeds']}, expected {list(seeds.root)}, those of "
+                "the parameters: run the stages before this one too"
+            )
+
+
+def require_features(features: Checkpoint, head: str, inputs: int) -> None:
+    """Raise InputError unless a head reads as many features as there are."""
+    found = features.tensors["features"].shape[-1]
+    if inputs != found:
+        raise InputError(
+            f"{head}.safetensors has heads of {inputs} features, expected {found}, as in features.safetensors"
+        )
+
+
+def feature_matrix(samples: pd.DataFrame) -> Float[Tensor, "N D"]:
+    """Return the feature columns of a table, in their order; each row in one piece, since rows are what is gathered."""
+    return torch.from_numpy(samples.drop(columns=["y", "s"]).to_numpy(dtype=np.float32).copy(order="C"))
+
+
+def input_statistics(
+    x: Float[Tensor, "N D"], members: Int[Tensor, "R n"]
+) -> tuple[Float[Tensor, "R D"], Float[Tensor, "R D"]]:
+    """Return mean and scale of each replicate's own rows.
+
+    A category that none of them has is constant there: it is centred, not scaled.
+    """
+    mean = torch.stack([x[own].mean(dim=0) for own in members])
+    scale = torch.stack([x[own].std(dim=0, correction=0) for own in members])
+    return mean, torch.where(scale > 0, scale, torch.ones_like(scale))
+
+
+def examples(samples: pd.DataFrame, x: Tensor) -> Examples:
+    """Pair features with the classes and groups of the samples."""
+    return Examples(x, torch.tensor(samples["y"].to_numpy()), torch.tensor(samples["s"].to_numpy()))
+
+
+def rows(splits: Checkpoint, part: str) -> Int[Tensor, "R n"]:
+    """Return the row numbers of one part in every replicate; all replicates have equally many."""
+    members = splits.tensors["splits"] == SPLITS.index(part)
+    return members.nonzero()[:, 1].unflatten(0, (len(members), -1))

@@ -1,0 +1,75 @@
+"""A network without batch norm has no statistics to keep; everything else is done to it as to any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+from counterpoise.methods.weights.adversarial import Adversarial
+from counterpoise.methods.weights.discovery import discover, teacher_pruning
+from counterpoise.methods.weights.finetuning import Penalty, direct_penalty, pruned_finetuning
+from counterpoise.methods.weights.grafting import external_finetuning, grafted_finetuning
+from counterpoise.methods.weights.mask_discovery import MaskSettings, pruned_share
+from counterpoise.methods.weights.netaug import network_augmentation
+from counterpoise.methods.weights.objective import soft_bias
+from counterpoise.methods.weights.task import Repaired, Task
+from counterpoise.nn import generators
+from counterpoise.nn.builders import StackedBuilder
+from counterpoise.nn.networks import Networks, StackedNetwork, evaluate, masked
+
+SETTINGS = Adversarial(epochs=4, warmup=0, batch_size=32)
+MASKS = MaskSettings(epochs=30, batch_size=64)
+
+
+@dataclass(frozen=True, eq=False)
+class BareBuilder(StackedBuilder):
+    def __call__(self, outputs: int | None = None) -> Networks:
+        widths = [self.inputs, *self.hidden, self.outputs if outputs is None else outputs]
+        return StackedNetwork(widths, generators=generators(self.seeds, "initial weights"), normalized=False)
+
+
+@pytest.fixture(scope="module")
+def bare(unfair: Callable[..., Task]) -> Task:
+    task = unfair()
+    build = BareBuilder(**{name: getattr(task.build, name) for name in ("inputs", "hidden", "outputs", "seeds")})
+    initial = replace(task, build=build, base=build().copied())
+    plain = Penalty(epochs=20, batch_size=64, weight=0.0, lr=0.01)
+    base = direct_penalty(replace(initial, fit=task.pretrain), "base", plain)[-1].state
+    assert base is not None
+    assert not [name for name in base if "running" in name]
+    return replace(initial, base=base)
+
+
+def test_masks_make_it_fairer(bare: Task) -> None:
+    found = discover(bare, "masks", MASKS)
+    assert (pruned_share(found.best) > 0).any()
+    y, s = bare.labels(bare.test)
+    network = bare.network()
+    before, after = (
+        soft_bias("spd", evaluate(network, bare.examples, bare.test, weights).logits, y, s).abs()
+        for weights in (None, masked(network.weights(), found.last))
+    )
+    assert (after < 0.7 * before).all()
+
+
+def test_every_reconstruction_is_made_of_it(bare: Task) -> None:
+    masks, others = (discover(bare, name, replace(MASKS, epochs=5)).last for name in ("masks", "other masks"))
+    kept = {name: tensor.clone() for name, tensor in bare.base.items()}
+    made: list[Repaired] = [
+        *pruned_finetuning(bare, "prune", SETTINGS, masks),
+        *grafted_finetuning(bare, "noise", SETTINGS, masks, scion="noise"),
+        *grafted_finetuning(bare, "internal", SETTINGS, masks, scion="internal"),
+        *external_finetuning(bare, "external", SETTINGS, masks, others, rounds=2),
+        *network_augmentation(bare, "netaug", SETTINGS, masks, diversity=0.05, scale=1.0),
+    ]
+    teacher = made[0].state
+    assert teacher is not None
+    made += teacher_pruning(bare, "student", replace(MASKS, epochs=2, prunable=None), teacher, consistency=1.0)
+    for one in made:
+        assert one.score.isfinite().all(), one.name
+        y, _ = bare.labels(bare.test)
+        assert ((one.score.squeeze(-1) > 0.5).long() == y).double().mean() > 0.55, one.name
+    assert all(torch.equal(kept[name], tensor) for name, tensor in bare.base.items()), "the base is every method's"
