@@ -1,0 +1,178 @@
+"""Every method, one row each: what it is called, how it is drawn, and the function that runs it.
+
+Pure data, on the ground floor: validation of names, the order in which methods run, reports, colours and titles read
+these rows and name no method themselves. To add a method: a module in `methods/` with a function
+`run(problem, settings, earlier) -> list[Result]` (`counterpoise.methods.result`), and a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Family = Literal["heads", "peers", "weights", "gates"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method.
+
+    Attributes:
+        name: in configuration, predictions and metrics.
+        title: in tables and legends. phrase: within a sentence; the title by default.
+        family: what it works on: `heads` and `peers` on frozen features, `weights` of whole networks, or `gates`, which
+            leave weights out of a frozen network.
+        run: `module:function`, below `counterpoise.methods`; of what only names a result, empty.
+        colour: a name of `reporting._theme.PALETTE`. symbol: one of plotly's. Methods of one colour differ by symbol.
+        paper: whose idea it is; None for peers and for what this project adds.
+        needs_group: whether it asks for the group of everyone whom it classifies.
+        control: run to see what other methods owe to their parts; an idea of nobody.
+        after: methods whose results it uses, which have to be run too.
+        bank_title: of its whole grid, where `title` names one model of it.
+    """
+
+    name: str
+    title: str
+    family: Family
+    run: str = ""
+    phrase: str = ""
+    colour: str = "neutral"
+    symbol: str = "circle"
+    paper: Literal["win", "altering", "ffw"] | None = None
+    needs_group: bool = False
+    control: bool = False
+    after: tuple[str, ...] = ()
+    bank_title: str = ""
+
+
+# fmt: off
+METHODS = (
+    Method("pretrained", "Pretrained", "heads", phrase="the pretrained model", symbol="x"),
+    Method("tl", "TL (plain fine-tuning)", "heads", run="heads.finetuning:run", phrase="plain fine-tuning (TL)",
+           colour="blue", bank_title="TL heads"),
+    Method("svd", "f+SVD", "heads", run="heads.finetuning:run", colour="orange", bank_title="f+SVD heads"),
+    Method("win", "WIN", "heads", run="heads.finetuning:run", colour="green", paper="win", bank_title="WIN heads"),
+    Method("retrain", "Retrain (whole network)", "heads", phrase="retraining the whole network", colour="vermillion"),
+    Method("chosen", "Ours, chosen", "heads", phrase="our choice on the frontier", colour="vermillion", symbol="star",
+           bank_title="All our heads"),
+    Method("chosen_tl", "Ours, TL heads", "heads", phrase="our choice among TL heads", colour="blue", symbol="star"),
+    Method("chosen_svd", "Ours, f+SVD heads", "heads", phrase="our choice among f+SVD heads", colour="orange",
+           symbol="star"),
+    Method("chosen_win", "Ours, WIN heads", "heads", phrase="our choice among WIN heads", colour="green",
+           symbol="star"),
+    Method("logistic", "Logistic regression", "peers", run="heads.peers:run", phrase="logistic regression",
+           symbol="square"),
+    Method("reweighing", "Reweighing", "peers", run="heads.peers:run", phrase="reweighing", colour="sky",
+           symbol="triangle-down"),
+    Method("leace", "LEACE", "peers", run="heads.peers:run", colour="sky", symbol="triangle-up"),
+    Method("exponentiated_gradient", "ExponentiatedGradient", "peers", run="heads.peers:run", colour="purple",
+           symbol="square"),
+    Method("threshold_optimizer", "ThresholdOptimizer", "peers", run="heads.peers:run", colour="sky",
+           symbol="diamond", needs_group=True),
+    Method("baseline", "Baseline", "weights", run="weights.baseline:baseline", phrase="the baseline", symbol="x"),
+    Method("threshold", "Baseline + Φ threshold", "weights", run="weights.baseline:threshold",
+           phrase="the baseline with a Φ threshold", symbol="cross", control=True),
+    Method("uniform_confusion", "Uniform confusion", "weights", run="weights.uniform_confusion:uniform_confusion",
+           phrase="uniform confusion", colour="purple"),
+    Method("adversarial_debiasing", "Adversarial debiasing", "weights",
+           run="weights.adversarial_debiasing:adversarial_debiasing", phrase="adversarial debiasing", colour="purple",
+           symbol="square"),
+    Method("domain_discriminative", "Domain-discriminative", "weights", run="weights.domains:domain_discriminative",
+           phrase="domain-discriminative training", colour="purple", symbol="triangle-up"),
+    Method("domain_independent", "Domain-independent", "weights", run="weights.domains:domain_independent",
+           phrase="domain-independent training", colour="purple", symbol="diamond"),
+    Method("reject_option", "Reject option", "weights", run="weights.postprocessing:reject_option",
+           phrase="the reject option", colour="sky", needs_group=True),
+    Method("equalized_odds_postprocessing", "Equalized odds", "weights", run="weights.postprocessing:equalized_odds",
+           phrase="equalized odds post-processing", colour="sky", symbol="square", needs_group=True),
+    Method("calibrated_equalized_odds", "Calibrated equalized odds", "weights",
+           run="weights.postprocessing:calibrated_equalized_odds", phrase="calibrated equalized odds", colour="sky",
+           symbol="triangle-up", needs_group=True),
+    Method("random_perturbation", "Random perturbation", "weights", run="weights.perturbation:random_perturbation",
+           phrase="random perturbation", colour="orange"),
+    Method("layerwise_optimization", "Layer-wise optimization", "weights",
+           run="weights.layerwise:layerwise_optimization", phrase="layer-wise optimization", colour="orange",
+           symbol="square"),
+    Method("adversarial_finetuning", "AdvFt", "weights", run="weights.finetuning:adversarial_finetuning",
+           colour="orange", symbol="diamond"),
+    Method("adversarial_finetuning_exact", "AdvFt, exact critic", "weights",
+           run="weights.finetuning:adversarial_finetuning_exact", phrase="AdvFt with an exact critic",
+           colour="orange", symbol="diamond-open"),
+    Method("mask_only", "Mask only", "weights", run="weights.discovery:mask_only", phrase="the mask alone",
+           colour="green", paper="altering", control=True),
+    Method("mask_only_paper", "Mask only, the paper's reading", "weights", run="weights.discovery:mask_only_paper",
+           phrase="the mask alone, in the paper's reading,", colour="green", symbol="circle-open", paper="altering"),
+    Method("prune_adversarial_finetuning", "Prune + AdvFt", "weights", run="weights.finetuning:pruned_finetuning",
+           colour="green", symbol="diamond", paper="altering", after=("mask_only",)),
+    Method("noise_graft", "Noise graft", "weights", run="weights.grafting:noise_graft", phrase="the noise graft",
+           colour="blue", symbol="triangle-down", paper="altering", after=("mask_only",)),
+    Method("internal_graft", "Internal graft", "weights", run="weights.grafting:internal_graft",
+           phrase="the internal graft", colour="blue", symbol="triangle-up", paper="altering", after=("mask_only",)),
+    Method("external_graft", "External graft", "weights", run="weights.grafting:external_graft",
+           phrase="the external graft", colour="blue", symbol="square", paper="altering", after=("mask_only",)),
+    Method("netaug", "NetAug", "weights", run="weights.netaug:network_augmentation", colour="blue", symbol="star",
+           paper="altering", after=("mask_only",)),
+    Method("random_mask", "Random mask + AdvFt", "weights", run="weights.finetuning:random_mask",
+           phrase="a random mask + AdvFt", colour="vermillion", control=True, after=("mask_only",)),
+    Method("direct_penalty", "Direct penalty, no pruning", "weights", run="weights.finetuning:direct_penalty",
+           phrase="a direct penalty without pruning", colour="vermillion", symbol="diamond", control=True),
+    Method("teacher_pruning", "Teacher pruning", "weights", phrase="teacher pruning", colour="yellow",
+           paper="altering"),
+    Method("prune_guided_by_adversarial_finetuning", "Pruned, guided by AdvFt", "weights",
+           run="weights.discovery:teacher_pruning", phrase="pruning guided by AdvFt", colour="yellow",
+           symbol="diamond", paper="altering", after=("prune_adversarial_finetuning",)),
+    Method("prune_guided_by_external_graft", "Pruned, guided by external graft", "weights",
+           run="weights.discovery:teacher_pruning", phrase="pruning guided by the external graft", colour="yellow",
+           symbol="square", paper="altering", after=("external_graft",)),
+    Method("prune_guided_by_netaug", "Pruned, guided by NetAug", "weights", run="weights.discovery:teacher_pruning",
+           phrase="pruning guided by NetAug", colour="yellow", symbol="star", paper="altering", after=("netaug",)),
+    Method("vanilla", "Vanilla", "gates", run="gates.vanilla:vanilla", phrase="the vanilla network", symbol="x"),
+    Method("ffw", "FFW", "gates", run="gates.gating:extract", colour="vermillion", paper="ffw"),
+    Method("ffw_strong", "FFW, strong γ", "gates", run="gates.gating:extract", phrase="FFW with a strong γ",
+           colour="orange", symbol="diamond"),
+    Method("ffw_best_reader", "FFW, against the best reader", "gates", run="gates.gating:extract",
+           phrase="FFW against the best reader", colour="purple", symbol="square"),
+    Method("ffw_structured", "FFW, structured", "gates", run="gates.gating:extract", phrase="structured FFW",
+           colour="sky", symbol="triangle-down"),
+    Method("ffw_without_information", "FFW, γ = 0", "gates", run="gates.gating:extract", phrase="FFW with γ = 0",
+           colour="yellow", symbol="cross"),
+    Method("magnitude_mask", "Magnitude mask", "gates", run="gates.controls:magnitude_mask",
+           phrase="a magnitude mask", symbol="square", control=True, after=("ffw",)),
+    Method("chance_mask", "Random mask", "gates", run="gates.controls:chance_mask", phrase="a random mask",
+           symbol="diamond", control=True, after=("ffw",)),
+    Method("refit", "Last layer refitted", "gates", run="gates.lastlayer:refit", phrase="a refitted last layer",
+           colour="blue", symbol="square"),
+    Method("svd", "f+SVD", "gates", run="gates.lastlayer:refit", colour="orange", bank_title="f+SVD heads"),
+    Method("win", "WIN", "gates", run="gates.lastlayer:refit", colour="green", paper="win", bank_title="WIN heads"),
+    Method("leace", "LEACE", "gates", run="gates.lastlayer:erased", colour="sky", symbol="triangle-up"),
+    Method("frontier", "Chosen from the bank", "gates", run="gates.lastlayer:bank",
+           phrase="the last layer chosen from the bank", colour="green", symbol="star"),
+)
+# fmt: on
+"""In the order in which tables list them and stages run them, but for what comes `after` others. A method that works on
+heads and on gated networks alike has two rows."""
+
+BY_NAME: dict[str, Method] = {method.name: method for method in reversed(METHODS)}
+"""The row that says how a method is shown: of two with one name the first."""
+
+
+def methods_of(*families: Family) -> dict[str, Method]:
+    """Return the methods of some families that can be run, by name."""
+    return {method.name: method for method in METHODS if method.family in families and method.run}
+
+
+def in_order(names: Iterable[str], *families: Family) -> list[Method]:
+    """Return methods of some families in the order in which they run: each after those whose results it uses.
+
+    Args:
+        names: known ones; those that a method comes after are among them.
+    """
+    rows = methods_of(*families)
+    waiting = [rows[name] for name in rows if name in set(names)]
+    ordered: dict[str, Method] = {}
+    while waiting:
+        ready = next(method for method in waiting if ordered.keys() >= set(method.after))
+        ordered[ready.name] = ready
+        waiting.remove(ready)
+    return list(ordered.values())
