@@ -61,7 +61,7 @@ def _limit(bound: Bound) -> float:
     return float(getattr(bound, type(bound).__name__.lower()))
 
 
-def _holds(bound: Bound, value: float) -> bool:
+def _holds(bound: Bound, value: int | float) -> bool:
     compare = {Ge: operator.ge, Gt: operator.gt, Le: operator.le, Lt: operator.lt}[type(bound)]
     return bool(compare(value, _limit(bound)))
 

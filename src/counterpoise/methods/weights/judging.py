@@ -61,7 +61,7 @@ def repaired(
 
     Args:
         state: of the networks, the base's by default. weights: that stand in for some of them.
-        name: of the variant, the method's by default; of the last epoch's models, networks are not stored.
+        name: of the variant, the method's by default.
         masks: that a method has discovered.
         rows: of D_val to choose the threshold on; by default those that repairs are not fitted to.
     """
@@ -69,10 +69,8 @@ def repaired(
     network, chosen_on = problem.network(state), problem.select if rows is None else rows
     judged = problem.judged(network, chosen_on, weights, aim=aim)
     score = problem.read(evaluate(network, problem.examples, problem.test, weights).logits)
-    tensors: dict[str, Tensor] = {}
-    if not name.endswith(LAST):
-        final = {key: tensor.cpu() for key, tensor in (network.copied() | dict(weights or {})).items()}
-        tensors = prefixed("network", final) | prefixed("masks", masks or {})
+    final = {key: tensor.cpu() for key, tensor in (network.copied() | dict(weights or {})).items()}
+    tensors = prefixed("network", final) | prefixed("masks", masks or {})
     return result_of(
         problem, name, score, decide(score, judged.threshold), judged, chosen_on.shape[1], tensors=tensors, **known
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +117,14 @@ def method_of(result: Result) -> str:
 def _run_methods(problem: Problem, settings: Mapping[str, Any], accept: bool) -> list[Result]:
     if settings.keys() & methods_of("gates"):
         require_learnt(problem, accept=accept)
-    return repair.run(problem, settings, FAMILIES)
+    results = repair.run(problem, settings, FAMILIES)
+    return [replace(result, tensors={}) if result.name.endswith(LAST) else result for result in results]
 
 
 def _networks(results: Sequence[Result], pretrained: Checkpoint) -> Checkpoint:
     """Store networks as `<variant>.<parameter>`, with input statistics once, and last layers as `<variant>.head.…`."""
     tensors = {name: pretrained.tensors[name] for name in STATISTICS if name in pretrained.tensors}
-    best = [result for result in results if not result.name.endswith(LAST)]
+    best = [result for result in results if not result.name.endswith(LAST)]  # of the last epoch only decisions are kept
     for result in best:
         network = {name: tensor for name, tensor in result.part("network").items() if name not in STATISTICS}
         tensors |= repair.prefixed(result.name, network)
