@@ -2,8 +2,8 @@
 
     python benchmarks/compare_predictions.py BEFORE AFTER [EXPERIMENT …]
 
-BEFORE and AFTER are data folders (data, data/laptop) in which both versions have run the same experiments. Rows are put in
-order by what names them; every column must be there and hold the same values. Exits with 1 where one does not.
+BEFORE and AFTER are data folders (data, data/laptop) in which both versions have run the same experiments. Rows are put
+in order by what names them; every column must be there and hold the same values. Exits with 1 where one does not.
 """
 
 from __future__ import annotations

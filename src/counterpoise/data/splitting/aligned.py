@@ -243,8 +243,7 @@ def _evenly(total: int, group: int, values: int) -> Int[np.ndarray, "k"]:
 
 def _too_few(part: int, n: int, name: str, remaining: int) -> str:
     return (
-        f"split: {remaining:,} images of class {name!r} are left for {SPLITS[part]!r}, too few to show {n:,} of them in "
-        "all "
-        "values of the bias as often as they should be, expected more images, a higher share that is aligned (rho), or "
-        "fewer in gates, validation, images_per_class or test_per_class"
+        f"split: {remaining:,} images of class {name!r} are left for {SPLITS[part]!r}, too few to show {n:,} of them "
+        "in all values of the bias as often as they should be, expected more images, a higher share that is aligned "
+        "(rho), or fewer in gates, validation, images_per_class or test_per_class"
     )
