@@ -28,6 +28,10 @@ class Method:
         paper: whose idea it is; None for peers and for what this project adds.
         needs_group: whether it asks for the group of everyone whom it classifies.
         control: run to see what other methods owe to their parts; an idea of nobody.
+        beside: the method that a control is compared with in words.
+        base: what its family starts from. reference: the plain form of its family's idea, which others are compared
+            with.
+        in_maps: whether a figure shows its accuracy by class and group.
         after: methods whose results it uses, which have to be run too.
         bank_title: of its whole grid, where `title` names one model of it.
     """
@@ -42,13 +46,17 @@ class Method:
     paper: Literal["win", "altering", "ffw"] | None = None
     needs_group: bool = False
     control: bool = False
+    beside: str = ""
+    base: bool = False
+    reference: bool = False
+    in_maps: bool = False
     after: tuple[str, ...] = ()
     bank_title: str = ""
 
 
 # fmt: off
 METHODS = (
-    Method("pretrained", "Pretrained", "heads", phrase="the pretrained model", symbol="x"),
+    Method("pretrained", "Pretrained", "heads", phrase="the pretrained model", symbol="x", base=True),
     Method("tl", "TL (plain fine-tuning)", "heads", run="heads.finetuning:run", phrase="plain fine-tuning (TL)",
            colour="blue", bank_title="TL heads"),
     Method("svd", "f+SVD", "heads", run="heads.finetuning:run", colour="orange", bank_title="f+SVD heads"),
@@ -70,7 +78,8 @@ METHODS = (
            symbol="square"),
     Method("threshold_optimizer", "ThresholdOptimizer", "peers", run="heads.peers:run", colour="sky",
            symbol="diamond", needs_group=True),
-    Method("baseline", "Baseline", "weights", run="weights.baseline:baseline", phrase="the baseline", symbol="x"),
+    Method("baseline", "Baseline", "weights", run="weights.baseline:baseline", phrase="the baseline", symbol="x",
+           base=True),
     Method("threshold", "Baseline + Φ threshold", "weights", run="weights.baseline:threshold",
            phrase="the baseline with a Φ threshold", symbol="cross", control=True),
     Method("uniform_confusion", "Uniform confusion", "weights", run="weights.uniform_confusion:uniform_confusion",
@@ -104,7 +113,7 @@ METHODS = (
     Method("mask_only_paper", "Mask only, the paper's reading", "weights", run="weights.discovery:mask_only_paper",
            phrase="the mask alone, in the paper's reading,", colour="green", symbol="circle-open", paper="altering"),
     Method("prune_adversarial_finetuning", "Prune + AdvFt", "weights", run="weights.finetuning:pruned_finetuning",
-           colour="green", symbol="diamond", paper="altering", after=("mask_only",)),
+           colour="green", symbol="diamond", paper="altering", after=("mask_only",), reference=True),
     Method("noise_graft", "Noise graft", "weights", run="weights.grafting:noise_graft", phrase="the noise graft",
            colour="blue", symbol="triangle-down", paper="altering", after=("mask_only",)),
     Method("internal_graft", "Internal graft", "weights", run="weights.grafting:internal_graft",
@@ -114,9 +123,11 @@ METHODS = (
     Method("netaug", "NetAug", "weights", run="weights.netaug:network_augmentation", colour="blue", symbol="star",
            paper="altering", after=("mask_only",)),
     Method("random_mask", "Random mask + AdvFt", "weights", run="weights.finetuning:random_mask",
-           phrase="a random mask + AdvFt", colour="vermillion", control=True, after=("mask_only",)),
+           phrase="a random mask + AdvFt", colour="vermillion", control=True, after=("mask_only",),
+           beside="prune_adversarial_finetuning"),
     Method("direct_penalty", "Direct penalty, no pruning", "weights", run="weights.finetuning:direct_penalty",
-           phrase="a direct penalty without pruning", colour="vermillion", symbol="diamond", control=True),
+           phrase="a direct penalty without pruning", colour="vermillion", symbol="diamond", control=True,
+           beside="prune_adversarial_finetuning"),
     Method("teacher_pruning", "Teacher pruning", "weights", phrase="teacher pruning", colour="yellow",
            paper="altering"),
     Method("prune_guided_by_adversarial_finetuning", "Pruned, guided by AdvFt", "weights",
@@ -127,14 +138,16 @@ METHODS = (
            symbol="square", paper="altering", after=("external_graft",)),
     Method("prune_guided_by_netaug", "Pruned, guided by NetAug", "weights", run="weights.discovery:teacher_pruning",
            phrase="pruning guided by NetAug", colour="yellow", symbol="star", paper="altering", after=("netaug",)),
-    Method("vanilla", "Vanilla", "gates", run="gates.vanilla:vanilla", phrase="the vanilla network", symbol="x"),
-    Method("ffw", "FFW", "gates", run="gates.gating:extract", colour="vermillion", paper="ffw"),
+    Method("vanilla", "Vanilla", "gates", run="gates.vanilla:vanilla", phrase="the vanilla network", symbol="x",
+           base=True, in_maps=True),
+    Method("ffw", "FFW", "gates", run="gates.gating:extract", colour="vermillion", paper="ffw", reference=True,
+           in_maps=True),
     Method("ffw_strong", "FFW, strong γ", "gates", run="gates.gating:extract", phrase="FFW with a strong γ",
            colour="orange", symbol="diamond"),
     Method("ffw_best_reader", "FFW, against the best reader", "gates", run="gates.gating:extract",
            phrase="FFW against the best reader", colour="purple", symbol="square"),
     Method("ffw_structured", "FFW, structured", "gates", run="gates.gating:extract", phrase="structured FFW",
-           colour="sky", symbol="triangle-down"),
+           colour="sky", symbol="triangle-down", in_maps=True),
     Method("ffw_without_information", "FFW, γ = 0", "gates", run="gates.gating:extract", phrase="FFW with γ = 0",
            colour="yellow", symbol="cross"),
     Method("magnitude_mask", "Magnitude mask", "gates", run="gates.controls:magnitude_mask",
@@ -142,7 +155,7 @@ METHODS = (
     Method("chance_mask", "Random mask", "gates", run="gates.controls:chance_mask", phrase="a random mask",
            symbol="diamond", control=True, after=("ffw",)),
     Method("refit", "Last layer refitted", "gates", run="gates.lastlayer:refit", phrase="a refitted last layer",
-           colour="blue", symbol="square"),
+           colour="blue", symbol="square", in_maps=True),
     Method("svd", "f+SVD", "gates", run="gates.lastlayer:refit", colour="orange", bank_title="f+SVD heads"),
     Method("win", "WIN", "gates", run="gates.lastlayer:refit", colour="green", paper="win", bank_title="WIN heads"),
     Method("leace", "LEACE", "gates", run="gates.lastlayer:erased", colour="sky", symbol="triangle-up"),
@@ -155,6 +168,10 @@ heads and on gated networks alike has two rows."""
 
 BY_NAME: dict[str, Method] = {method.name: method for method in reversed(METHODS)}
 """The row that says how a method is shown: of two with one name the first."""
+
+BASES: dict[Family, str] = {method.family: method.name for method in METHODS if method.base}
+REFERENCES: dict[Family, str] = {method.family: method.name for method in METHODS if method.reference}
+"""By family: what it starts from, and the plain form of its idea."""
 
 
 def methods_of(*families: Family) -> dict[str, Method]:

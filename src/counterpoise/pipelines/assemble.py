@@ -49,6 +49,10 @@ OF_ALL = frozenset({"feature_cache", "training_states"})
 """Artifacts that all experiments share."""
 
 
+RENAMED = {"extractions": "repairs", "closed_layers": "pruned_layers"}
+"""Artifacts of sub-networks by the names that they will have as repairs."""
+
+
 Stages = dict[str, Pipeline]
 """Unbound pipelines by the name of the stage, in order."""
 
@@ -102,22 +106,19 @@ def within_parts(experiment: Experiment) -> Stages:
 
 def after_parts(experiment: Experiment) -> Stages:
     """Return the stage that brings everything together."""
-    parts = {part.name: part.key for part in experiment.parts}
-    if whole_networks(experiment):
-        make = (
-            fairness_report.create_altering_pipeline
-            if experiment.subnetworks is None
-            else fairness_report.create_subnetwork_pipeline
-        )
-        return {"fairness_report": make(parts, own_data=own_data(experiment))}
+    before, within = before_parts(experiment).values(), within_parts(experiment).values()
+    chosen = {
+        f"params:{name}"
+        for name in CHOSEN_BLOCKS
+        for row in (experiment, *experiment.parts)
+        if getattr(row, name, None)
+    }
     return {
         "fairness_report": fairness_report.create_pipeline(
-            images=experiment.backbone is not None,
-            frontier=experiment.frontier is not None,
-            retrain=experiment.retrain is not None,
-            parts=parts,
+            chosen.union(*(stage.datasets() for stage in before)),
+            {RENAMED.get(name, name) for stage in within for name in stage.all_outputs()},
+            parts={part.name: part.key for part in experiment.parts},
             view=experiment.view,
-            own_features=experiment.backbone is None or _own_backbones(experiment),
         )
     }
 
@@ -196,6 +197,9 @@ def _bind(stage: str, template: Pipeline, experiment: Experiment, part: Part | N
     def dataset(name: str) -> str:
         if name in OF_ALL:
             return name
+        if experiment.subnetworks is not None:  # until they are repairs like the others
+            key, separator, kind = name.rpartition("__")
+            name = key + separator + {new: old for old, new in RENAMED.items()}.get(kind, kind)
         if name in OF_THE_DATASET:
             return artifact(getattr(part, "dataset", None) or experiment.dataset, name)
         if name == "readable" and part is None and own_features:
