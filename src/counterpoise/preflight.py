@@ -20,8 +20,8 @@ from counterpoise.artifacts.datasets import path_of, require_writable
 from counterpoise.config.gates import Subnetworks
 from counterpoise.config.parameters import Parameters, check, check_ranks
 from counterpoise.errors import InputError, suggest
-from counterpoise.experiments import EXPERIMENTS, Experiment
-from counterpoise.pipelines.assemble import CHOSEN_BLOCKS, parameter
+from counterpoise.experiments import BLOCKS, EXPERIMENTS, Experiment, Part
+from counterpoise.pipelines.assemble import parameter
 from counterpoise.pipelines.shared.evidence import applicable
 from counterpoise.pipelines.shared.heads import grid, settings_of
 
@@ -64,51 +64,47 @@ class Preflight:
 
 def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
     """Raise InputError unless the blocks that an experiment, or a part of it, combines are there and fit together."""
-    if experiment.altering in parameters.alterings:
-        _check_repairs(parameters, experiment)
-    if experiment.subnetworks in parameters.subnetworks:
-        _check_subnetworks(parameters.subnetworks[experiment.subnetworks])
+    parts = (None, *experiment.parts)
+    for path in dict.fromkeys(parameter(kind, experiment, part) for part in parts for kind in BLOCKS):
+        block, _, name = path.partition(".")
+        if block != "parts" and name and name not in (named := getattr(parameters, block)):
+            raise InputError(
+                f"conf: {block} has no block {name!r}, which {experiment.name} reads{suggest(name, named)}"
+            )
     for part in experiment.parts or (None,):
-        for kind in (*CHOSEN_BLOCKS, "evidence"):
-            path = parameter(kind, experiment, part)
-            block, _, wanted = path.partition(".")
-            if wanted and wanted not in (known := getattr(parameters, block)):
-                raise InputError(
-                    f"conf: {block} has no block {wanted!r}, which {experiment.name} reads{suggest(wanted, known)}"
-                )
-        if experiment.variants is None:
-            continue
-        network, backbone = (getattr(part, kind, None) or getattr(experiment, kind) for kind in ("network", "backbone"))
-        inputs, classes = sys.maxsize, len(parameters.datasets[experiment.dataset].classes)
-        if network is not None:
-            inputs = parameters.networks[network].width
-        elif backbone is not None and parameters.backbones[backbone].head == "imagenet":
-            classes = IMAGENET_CLASSES
-        check_ranks(parameters.variants[experiment.variants], inputs=inputs, classes=classes)
+        if experiment.variants is not None:
+            _check_heads(parameters, experiment, part)
+        if experiment.repairs is not None:
+            _check_repairs(parameters, experiment, part)
     # Others name their variants so that there is one of each.
     if experiment.variants and experiment.frontier is None and not experiment.parts:
         run = {variant.name: settings_of(variant) for variant in grid(parameters.variants[experiment.variants])}
         applicable(parameters.evidence[experiment.evidence], run)
 
 
-def _check_repairs(parameters: Parameters, experiment: Experiment) -> None:
-    """Raise InputError unless the methods are known and each part's objective is one for as many classes as it has."""
-    from counterpoise.methods.weights.catalogue import require_methods  # other experiments do without
+def _check_heads(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:
+    """Raise InputError unless every rank fits the head."""
+    inputs, classes = sys.maxsize, len(parameters.at(parameter("dataset", experiment, part)).classes)
+    if experiment.network is not None:
+        inputs = parameters.at(parameter("network", experiment, part)).width
+    elif parameters.at(parameter("backbone", experiment, part)).head == "imagenet":
+        classes = IMAGENET_CLASSES
+    check_ranks(parameters.at(parameter("variants", experiment)), inputs=inputs, classes=classes)
+
+
+def _check_repairs(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:
+    """Raise InputError unless the methods are known, have what they need, and the objective fits the classes."""
+    from counterpoise.methods.gates import catalogue as gates  # other experiments do without
+    from counterpoise.methods.weights import catalogue as weights
     from counterpoise.methods.weights.objective import Objective
 
-    assert experiment.altering is not None
-    require_methods(parameters.alterings[experiment.altering].methods)
-    for part in experiment.parts or (None,):
-        chosen, data = (parameter(kind, experiment, part).partition(".")[2] for kind in ("objective", "dataset"))
-        if chosen in parameters.objectives and data in parameters.datasets:  # `check_experiment` says what is missing
-            Objective(**parameters.objectives[chosen].model_dump(), classes=len(parameters.datasets[data].classes))
-
-
-def _check_subnetworks(chosen: Subnetworks) -> None:
-    """Raise InputError unless the methods are known and have the settings they need."""
-    from counterpoise.methods.gates.catalogue import require_methods  # other experiments do without
-
-    require_methods(chosen.methods, chosen.gates)
+    repairs = parameters.at(parameter("repairs", experiment))
+    if isinstance(repairs, Subnetworks):
+        gates.require_methods(repairs.methods, repairs.gates)
+        return
+    weights.require_methods(repairs.methods)
+    objective, dataset = (parameters.at(parameter(kind, experiment, part)) for kind in ("objective", "dataset"))
+    Objective(**objective.model_dump(), classes=len(dataset.classes))
 
 
 def git_commit(project: Path) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kedro.config import OmegaConfigLoader
 
+from counterpoise.config.loader import ConfigLoader
 from counterpoise.config.parameters import Parameters, Seeds, Variants, check, check_ranks
 from counterpoise.errors import InputError, suggest
 from counterpoise.settings import CONFIG_LOADER_ARGS
@@ -21,7 +21,7 @@ CONF = Path(__file__).parents[2] / "conf"
 def load(environment: str) -> dict[str, Any]:
     """Return an environment's parameters as Kedro reads them."""
     arguments = CONFIG_LOADER_ARGS | {"default_run_env": environment}
-    loader = OmegaConfigLoader(conf_source=str(CONF), env=environment, **arguments)
+    loader = ConfigLoader(str(CONF), env=environment, **arguments)
     return dict(loader["parameters"])
 
 
@@ -191,23 +191,23 @@ def changed(base: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("finetune.optimizer.name", "adan", r"'finetune.optimizer.name' is 'adan' \(did you mean 'adam'\?\)"),
         ("variants.win.alphas", [0.5, 1.01], r"'variants.win.alphas.1' is 1.01: input should be less than or equal"),
         ("report.level", float("nan"), r"'report.level' is nan"),
-        ("subnetworks.digits.methods", [], r"subnetworks\.digits\.methods' is \[\]"),
-        ("subnetworks.digits.gates.ffw.gamma", -1.0, r"gates\.ffw\.gamma' is -1\.0: .*greater than or equal to 0"),
-        ("subnetworks.digits.gates.ffw.lr", 0.0, r"gates\.ffw\.lr' is 0\.0: .*greater than 0"),
+        ("repairs.digits.methods", [], r"repairs\.digits\.methods' is \[\]"),
+        ("repairs.digits.gates.ffw.gamma", -1.0, r"gates\.ffw\.gamma' is -1\.0: .*greater than or equal to 0"),
+        ("repairs.digits.gates.ffw.lr", 0.0, r"gates\.ffw\.lr' is 0\.0: .*greater than 0"),
         (
-            "subnetworks.digits.gates.ffw.temperature",
+            "repairs.digits.gates.ffw.temperature",
             {"kind": "stalling", "factor": 1.0},
             r"temperature\.factor' is 1\.0: input should be less than 1",
         ),
         (
-            "subnetworks.digits.gates.ffw.temperature",
+            "repairs.digits.gates.ffw.temperature",
             {"kind": "geometric", "end": 1.0},
             "end is 1, expected less than first, 1: it never falls",
         ),
         (
-            "subnetworks.digits.gates.ffw.temperature",
+            "repairs.digits.gates.ffw.temperature",
             {"kind": "straight_through", "factor": 0.5},
-            "unknown parameter 'factor' in 'subnetworks.digits.gates.ffw.temperature'",
+            "unknown parameter 'factor' in 'repairs.digits.gates.ffw.temperature'",
         ),
         ("finetune", {"batch_size": None}, r"parameter 'finetune.epochs' is missing"),
     ],

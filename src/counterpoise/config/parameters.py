@@ -267,8 +267,26 @@ class Report(Settings):
     examples: Annotated[int, Field(ge=0, le=1_000)] = 0
 
 
+def _repairs(value: Any) -> Any:
+    """Read a block of repairs as that of gates if it has any, else as that of weights."""
+    if not isinstance(value, Mapping):
+        return value
+    return (Subnetworks if "gates" in value else Altering).model_validate(value)
+
+
+class PartBlocks(Settings):
+    """What a part of an experiment reads in the place of the experiment's blocks; see `counterpoise.config.parts`."""
+
+    dataset: Dataset | None = None
+    network: Network | None = None
+    backbone: Backbone | None = None
+    penalty: Penalty | None = None
+    finetune: Training | None = None
+    objective: ObjectiveSettings | None = None
+
+
 class Parameters(Settings):
-    """All of `parameters*.yml`."""
+    """All of `parameters*.yml`, and the blocks of the experiments' parts."""
 
     seeds: Seeds
     epochs: Count | None = None
@@ -290,11 +308,20 @@ class Parameters(Settings):
     frontiers: dict[str, Frontier] = Field(default={})
     selection: Selection = Selection()
     objectives: dict[str, ObjectiveSettings] = Field(default={})
-    alterings: dict[str, Altering] = Field(default={})
-    subnetworks: dict[str, Subnetworks] = Field(default={})
+    repairs: dict[str, Annotated[Altering | Subnetworks, BeforeValidator(_repairs)]] = Field(default={})
     evidence: dict[str, Evidence]
     report: Report = Report()
     fetch: dict[Literal["celeba", "compas", "lfwa"], dict[str, Any]] = Field(default={})
+    parts: dict[str, dict[str, PartBlocks]] = Field(default={})
+
+    def at(self, path: str) -> Any:
+        """Return the block or value at a path such as `datasets.adult`; raises KeyError if there is none."""
+        value: Any = self
+        for name in path.split("."):
+            if not isinstance(value, Mapping) and not hasattr(value, name):
+                raise KeyError(path)
+            value = value[name] if isinstance(value, Mapping) else getattr(value, name)
+        return value
 
 
 def check(raw: Mapping[str, Any]) -> Parameters:
@@ -331,18 +358,21 @@ def _sentence(error: ValidationError) -> str:
 
 def _fields(location: list[str]) -> list[str]:
     """Return the keys that the block at `location` may have, in any of its forms."""
-    models: list[Any] = [Parameters]
+    annotations: list[Any] = [Parameters]
     for part in location:
-        annotations = [
-            model.model_fields[part].annotation if _is_model(model) and part in model.model_fields else model
-            for model in models
-        ]
-        models = [
-            found
+        fields = [
+            annotation.model_fields[part].annotation if part in getattr(annotation, "model_fields", ()) else annotation
             for annotation in annotations
-            for found in ([each for each in getattr(annotation, "__args__", ()) if _is_model(each)] or [annotation])
         ]
-    return [name for model in models if _is_model(model) for name in model.model_fields]
+        annotations = [model for field in fields for model in _models(field)]
+    return [name for model in annotations for name in model.model_fields]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models within an annotation, such as that of the values of a dictionary."""
+    if _is_model(annotation):
+        return [annotation]
+    return [model for inner in getattr(annotation, "__args__", ()) for model in _models(inner)]
 
 
 def _is_model(annotation: Any) -> bool:
