@@ -32,10 +32,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::counterpoise.fairness.Undefined
 SEEDS = [0, 1]
 REPAIRS = ["mask_only", "prune_adversarial_finetuning", "netaug"]
 METHODS = [*REPAIRS, "baseline", "threshold", "equalized_odds_postprocessing"]
-FEW = {"seeds": 2, "alterings": {"tables": {"methods": METHODS}}}
+FEW = {"seeds": 2, "repairs": {"tables": {"methods": METHODS}}}
 IMAGES = {
     "seeds": 2,
-    "alterings": {"images": {"methods": ["mask_only", "prune_adversarial_finetuning", "baseline"]}},
+    "repairs": {"images": {"methods": ["mask_only", "prune_adversarial_finetuning", "baseline"]}},
 }
 
 
@@ -204,12 +204,12 @@ class TestParameters:
     @pytest.mark.parametrize(
         ("params", "sentence"),
         [
-            ({"alterings": {"tables": {"methods": ["netaugg"]}}}, "'netaugg' is unknown.*netaug"),
+            ({"repairs": {"tables": {"methods": ["netaugg"]}}}, "'netaugg' is unknown.*netaug"),
             (
-                {"alterings": {"tables": {"methods": ["mask_only", "prune_guided_by_netaug"]}}},
+                {"repairs": {"tables": {"methods": ["mask_only", "prune_guided_by_netaug"]}}},
                 "needs 'netaug' as its teacher",
             ),
-            ({"alterings": {"tables": {"masks": {"prunable": 1.5}}}}, "prunable"),
+            ({"repairs": {"tables": {"masks": {"prunable": 1.5}}}}, "prunable"),
             ({"objectives": {"eod": {"margin": 0.05}}}, "tolerance 0.05 is not above the margin 0.05"),
             ({"objectives": {"eod": {"bias": "mean_bias"}}}, "'mean_bias' for more than two"),
             ({"convnets": {"faces": {"width": 12}}}, "multiple of 8"),
@@ -237,7 +237,7 @@ def test_masks_of_another_network_are_refused(compas: Any) -> None:
             Dataset.model_validate(settings["dataset"]),
             settings["network"],
             ObjectiveSettings.model_validate(settings["objective"]),
-            Altering.model_validate(settings["altering"]),
+            Altering.model_validate(settings["repairs"]),
             compas.data / "under_way",
             Compute(backend="serial"),
             None,
