@@ -61,8 +61,14 @@ def performance(
         traces = [
             seed_points(seeds, seeds["variant"].map(rows), row="variant", colours=colours),
             *(
-                mean_points(own, places[own.index], row="variant", colour=colours[own["method"].iloc[0]], level=level)
-                for _, own in means.groupby("method")
+                mean_points(
+                    group,
+                    places[group.index],
+                    row="variant",
+                    colour=colours[group["method"].iloc[0]],
+                    level=level,
+                )
+                for _, group in means.groupby("method")
             ),
             go.Scatter(
                 name="the paper",
@@ -155,18 +161,18 @@ def learning_curves(history: pd.DataFrame) -> go.Figure:
                 trace.update(showlegend=bool(trace.showlegend) and column == 1)
                 figure.add_trace(trace, row=1, col=column)
             if quantity == "validation_err":
-                kept = rows[rows["chosen"]].sort_values("seed")
+                chosen = rows[rows["chosen"]].sort_values("seed")
                 figure.add_trace(
                     go.Scatter(
-                        name="epoch kept (one seed)",
-                        x=kept["epoch"],
-                        y=kept[quantity],
+                        name="epoch chosen (one seed)",
+                        x=chosen["epoch"],
+                        y=chosen[quantity],
                         mode="markers",
                         marker={"size": 7, "color": colours[method], "symbol": "circle-open", "line": {"width": 1.5}},
-                        text=[f"{text(variant)}, seed {seed}" for seed in kept["seed"]],
+                        text=[f"{text(variant)}, seed {seed}" for seed in chosen["seed"]],
                         hovertemplate="%{text}: epoch %{x}, %{y:.4g}<extra></extra>",
                         legendgroup="kept",
-                        showlegend=is_new(figure, "epoch kept (one seed)"),
+                        showlegend=is_new(figure, "epoch chosen (one seed)"),
                     ),
                     row=1,
                     col=column,

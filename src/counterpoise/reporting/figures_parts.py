@@ -68,9 +68,10 @@ def by_part(
     styles = _styles(methods)
     figure = make_subplots(max(len(panels), 1), 1, shared_xaxes=True, vertical_spacing=0.05)
     for panel, metric in enumerate(panels, start=1):
-        own = rows[rows["metric"] == metric]
+        of_metric = rows[rows["metric"] == metric]
         for name, method in methods.items():
-            line = own[own["name"] == name].assign(place=lambda line: line["part"].map(places)).sort_values("place")
+            line = of_metric[of_metric["name"] == name]
+            line = line.assign(place=line["part"].map(places)).sort_values("place")
             if line.empty:
                 continue
             trace = _interval_line(
@@ -83,7 +84,7 @@ def by_part(
             )
             trace.update(text=[f"{text(titles[name])}, {text(part_title(part))}" for part in line["part"]])
             figure.add_trace(trace.update(showlegend=is_new(figure, trace.name)), row=panel, col=1)
-        printed = own[own["reported"].notna()]
+        printed = of_metric[of_metric["reported"].notna()]
         if len(printed):
             paper = go.Scatter(
                 name="the paper",
@@ -126,7 +127,8 @@ def ablation(metrics: pd.DataFrame, *, panels: Sequence[str] = HEADLINE_METRICS,
     means = intervals(shown, ["variant", "metric"], "value", level=level).merge(lines, on="variant")
     alphas = sorted(lines["alpha"].dropna().unique())
     step = min(np.diff(alphas), default=0.1)
-    curves, levels = (list(dict.fromkeys(lines.loc[there, "line"])) for there in _split(lines["alpha"].notna()))
+    with_alpha = lines["alpha"].notna()
+    curves, levels = (list(dict.fromkeys(lines.loc[rows, "line"])) for rows in (with_alpha, ~with_alpha))
     left = (alphas[0] if alphas else 0.0) - step / 2
     shifts = {line: step * shift for line, shift in _dodge(curves).items()}
     ends = {line: max(alphas, default=0.0) + step * (0.6 + _LEVEL * place) for place, line in enumerate(levels)}
@@ -136,10 +138,10 @@ def ablation(metrics: pd.DataFrame, *, panels: Sequence[str] = HEADLINE_METRICS,
     figure = make_subplots(max(len(panels), 1), 1, shared_xaxes=True, vertical_spacing=0.05)
     for panel, metric in enumerate(panels, start=1):
         for title in (*levels, *curves):
-            own = means[(means["line"] == title) & (means["metric"] == metric)].sort_values("alpha")
-            if own.empty:
+            points = means[(means["line"] == title) & (means["metric"] == metric)].sort_values("alpha")
+            if points.empty:
                 continue
-            first = own.iloc[0]
+            first = points.iloc[0]
             style: dict[str, Any] = {
                 "title": title,
                 "colour": colours[first["method"]],
@@ -147,10 +149,10 @@ def ablation(metrics: pd.DataFrame, *, panels: Sequence[str] = HEADLINE_METRICS,
                 "level": level,
             }
             if title in ends:
-                trace = _horizontal(own, left, ends[title], **style)
+                trace = _horizontal(points, left, ends[title], **style)
             else:
-                trace = _interval_line(own, own["alpha"].to_numpy(np.float64) + shifts[title], **style)
-                trace.update(text=[f"{text(title)}, α {alpha:g}" for alpha in own["alpha"]])
+                trace = _interval_line(points, points["alpha"].to_numpy(np.float64) + shifts[title], **style)
+                trace.update(text=[f"{text(title)}, α {alpha:g}" for alpha in points["alpha"]])
             trace.update(marker_symbol=symbols[first["rank_text"]], showlegend=is_new(figure, trace.name))
             figure.add_trace(trace, row=panel, col=1)
         figure.update_yaxes(title_text=metric_label(metric), row=panel, col=1)
@@ -192,11 +194,11 @@ def representation(
     for place, part in enumerate(parts):
         at = {"row": place // columns + 1, "col": place % columns + 1}
         for code, group in enumerate(group_names):
-            own = drawn[part][drawn[part]["group"] == code]
+            group_points = drawn[part][drawn[part]["group"] == code]
             trace = go.Scatter(
                 name=text(group),
-                x=own["x"],
-                y=own["y"],
+                x=group_points["x"],
+                y=group_points["y"],
                 mode="markers",
                 marker={"size": 4, "opacity": 0.5, **group_marker(code)},
                 legendgroup=str(code),
@@ -238,10 +240,6 @@ def _horizontal(rows: pd.DataFrame, left: float, right: float, **style: Any) -> 
     return trace.update(text=[text(title)] * 2)
 
 
-def _split(there: pd.Series) -> tuple[pd.Series, pd.Series]:
-    return there, ~there
-
-
 def _ablation_lines(test: pd.DataFrame) -> pd.DataFrame:
     """Variant → the line it belongs to (`line`, its name), with `method, part, alpha, rank_text`."""
     rows: list[dict[Any, Any]] = test.drop_duplicates("variant").to_dict("records")
@@ -260,7 +258,7 @@ def _ablation_lines(test: pd.DataFrame) -> pd.DataFrame:
 
 
 def _dodge(names: Collection[str]) -> dict[str, float]:
-    """Shift the lines of one place apart, so that their intervals can be told."""
+    """Shift the lines of one place apart, so that their intervals do not overlap."""
     middle = (len(names) - 1) / 2
     return {name: _DODGE * (place - middle) / max(len(names), 1) for place, name in enumerate(names)}
 

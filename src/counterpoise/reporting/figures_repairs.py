@@ -67,18 +67,18 @@ def repair_plane(metrics: pd.DataFrame, objectives: Objectives, *, level: float 
     Raises:
         InputError: a missing column, objective or metric.
     """
-    found = outcomes(metrics, objectives)
-    found = found[~found["last"]]
-    parts = list(dict.fromkeys(found["part"]))
-    keys = {row.variant: style_of(row.name, row.method) for row in rows_of(found)}
+    reached = outcomes(metrics, objectives)
+    reached = reached[~reached["last"]]
+    parts = list(dict.fromkeys(reached["part"]))
+    keys = {row.variant: style_of(row.name, row.method) for row in rows_of(reached)}
     colours = method_colours(keys.values())
     figure = panels(parts)
     for place, part in enumerate(parts, start=1):
         objective = objective_of(part, objectives)
         symbols = (gap_symbol(objective["bias"]), metric_symbol(objective["performance"]))
-        for variant, own in found[found["part"] == part].groupby("variant", sort=False):
+        for variant, seeds in reached[reached["part"] == part].groupby("variant", sort=False):
             key = keys[variant]
-            for trace in _repair(own, colours[key], method_symbol(key), symbols, level):
+            for trace in _repair(seeds, colours[key], method_symbol(key), symbols, level):
                 trace.update(showlegend=bool(trace.showlegend) and is_new(figure, trace.name))
                 figure.add_trace(trace, row=place, col=1)
         _mark_tolerance(figure, objective["tolerance"], place)
@@ -161,11 +161,11 @@ def mask_agreement(agreement: pd.DataFrame) -> go.Figure:
         rows, 2, subplot_titles=heads or None, horizontal_spacing=0.1, vertical_spacing=min(0.3, 70 / (_MAP * rows))
     )
     for place, (part, mask) in enumerate(kinds, start=1):
-        own = frame[(frame["part"] == part) & (frame["mask"] == mask)]
-        seeds = sorted({*own["left"], *own["right"]})
+        pairs = frame[(frame["part"] == part) & (frame["mask"] == mask)]
+        seeds = sorted({*pairs["left"], *pairs["right"]})
         written = {"texttemplate": "%{z:.2f}"} if len(seeds) <= _MOST_WRITTEN else {}
         for column, key in enumerate(("iou", "chance"), start=1):
-            cells = _symmetric(own, key, seeds)
+            cells = _symmetric(pairs, key, seeds)
             names = [str(seed) for seed in seeds]
             heat = go.Heatmap(
                 z=cells,
@@ -258,19 +258,21 @@ def panels(parts: list[str], *, columns: int = 1) -> go.Figure:
     )
 
 
-def _repair(own: pd.DataFrame, colour: str, symbol: str, symbols: tuple[str, str], level: float) -> list[go.Scatter]:
+def _repair(
+    outcome: pd.DataFrame, colour: str, symbol: str, symbols: tuple[str, str], level: float
+) -> list[go.Scatter]:
     """A repair's seeds, and above them its mean with a cross of both intervals."""
-    bias, performance = (summarize(own[key].to_numpy(np.float64), level=level) for key in ("bias", "performance"))
-    title = text(own["title"].iloc[0])
-    within = own["within"].dropna()
+    bias, performance = (summarize(outcome[key].to_numpy(np.float64), level=level) for key in ("bias", "performance"))
+    title = text(outcome["title"].iloc[0])
+    within = outcome["within"].dropna()
     hover = _HOVER.replace("BIAS", symbols[0]).replace("PERFORMANCE", symbols[1])
     seeds = go.Scatter(
         name=ONE_SEED,
-        x=own["bias"],
-        y=own["performance"],
+        x=outcome["bias"],
+        y=outcome["performance"],
         mode="markers",
         marker={"size": 5, "color": colour, "symbol": symbol, "opacity": 0.35},
-        text=[f"{title}, seed {seed}" for seed in own["seed"]],
+        text=[f"{title}, seed {seed}" for seed in outcome["seed"]],
         hovertemplate="%{text}: %{y:.3f} at %{x:.3f}<extra></extra>",
         legendgroup=title,
         showlegend=False,
@@ -284,7 +286,13 @@ def _repair(own: pd.DataFrame, colour: str, symbol: str, symbols: tuple[str, str
         mode="markers",
         marker={"size": 12, "color": colour, "symbol": symbol, "line": {"width": 1, "color": colour}},
         customdata=[
-            [text(own["variant"].iloc[0]), float(performance.std), float(bias.std), int(within.sum()), len(within)]
+            [
+                text(outcome["variant"].iloc[0]),
+                float(performance.std),
+                float(bias.std),
+                int(within.sum()),
+                len(within),
+            ]
         ],
         hovertemplate=hover,
         legendgroup=title,
@@ -315,12 +323,12 @@ def curves_with_titles(curves: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(key=keys, title=titles, value=size)
 
 
-def add_lines(figure: go.Figure, own: pd.DataFrame, row: int, column: int) -> None:
+def add_lines(figure: go.Figure, curves: pd.DataFrame, row: int, column: int) -> None:
     """One line per method over the epochs: the mean over the seeds, with their range as a band."""
-    colours = method_colours(method_order(own["key"]))
+    colours = method_colours(method_order(curves["key"]))
     seen: dict[str, int] = {}
-    for key in method_order(own["key"]):
-        rows = own[own["key"] == key]
+    for key in method_order(curves["key"]):
+        rows = curves[curves["key"] == key]
         dash = ("solid", "dash", "dot", "dashdot", "longdash")[seen.setdefault(colours[key], 0) % 5]
         seen[colours[key]] += 1
         seeds = rows.groupby("epoch", sort=True)["value"].agg(["min", "max", "mean"])
@@ -369,11 +377,11 @@ def _add_chosen(figure: go.Figure, rows: pd.DataFrame, chosen: pd.DataFrame, row
     figure.add_trace(trace, row=row, col=column)
 
 
-def _symmetric(own: pd.DataFrame, key: str, seeds: list[Any]) -> np.ndarray:
+def _symmetric(pairs: pd.DataFrame, key: str, seeds: list[Any]) -> np.ndarray:
     """A matrix over the seeds, filled on both sides; a mask is not compared with itself."""
     cells = np.full((len(seeds), len(seeds)), np.nan)
     places = {seed: place for place, seed in enumerate(seeds)}
-    for left, right, value in own[["left", "right", key]].itertuples(index=False, name=None):
+    for left, right, value in pairs[["left", "right", key]].itertuples(index=False, name=None):
         if left != right:
             cells[places[left], places[right]] = cells[places[right], places[left]] = value
     return cells
