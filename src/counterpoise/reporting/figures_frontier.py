@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from counterpoise.errors import InputError
 from counterpoise.fairness import LEVEL, non_dominated, summarize
 from counterpoise.reporting._frames import require_columns, rows_of
-from counterpoise.reporting._marks import MARGINS, ROW, finish, is_new, mean_points, seed_points, whiskers
+from counterpoise.reporting._marks import ASIDE, MARGINS, ROW, finish, is_new, mean_points, seed_points, whiskers
 from counterpoise.reporting._theme import NEUTRAL, faded, method_colours, method_symbol, text
 from counterpoise.reporting.tables import METRICS_KEYS, intervals, test_rows, variant_order
 from counterpoise.reporting.wording import (
@@ -115,7 +115,7 @@ def frontier_plane(
     figure.update_yaxes(title_text=metric_label(ERROR))
     _mark_limits(figure, tolerance, noise_floor)
     _set_view(figure, points, len(drawn), picks, tolerance)
-    figure.update_layout(legend={"orientation": "v", "x": 1.02, "yref": "paper", "y": 1}, margin_b=56)
+    figure.update_layout(legend=ASIDE, margin_b=56)
     return finish(figure, f"Error and {gap_symbol(bias)} of every variant on the test split", height=560)
 
 

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from counterpoise.catalogue import BY_NAME
 from counterpoise.fairness import LEVEL, summarize
 from counterpoise.reporting._frames import rows_of
-from counterpoise.reporting._marks import ONE_SEED, banded_line, finish, is_new
+from counterpoise.reporting._marks import ASIDE, CHOSEN, ONE_SEED, banded_line, dashes, finish, is_new, seed_band
 from counterpoise.reporting._outcomes import is_last, objective_of, outcomes, style_of, title_of, with_part
 from counterpoise.reporting._theme import NEUTRAL, faded, method_colours, method_symbol, text
 from counterpoise.reporting.wording import (
@@ -29,7 +29,6 @@ from counterpoise.reporting.wording import (
 CURVE_KEYS: Final = ("variant", "seed", "epoch", "figure", "value")
 LAYER_KEYS: Final = ("mask", "layer", "position", "seed", "pruned")
 AGREEMENT_KEYS: Final = ("mask", "left", "right", "iou", "chance")
-CHOSEN: Final = "epoch chosen (one seed)"
 JUDGED: Final = ("judgement", "bias", "performance")
 """What is drawn over the epochs where an objective judges the repairs."""
 FOLLOWED: Final = {
@@ -40,7 +39,6 @@ FOLLOWED: Final = {
 }
 """What is drawn where there is no objective, with the titles of the axes."""
 LOGARITHMIC: Final = frozenset({"temperature"})
-_ASIDE: Final = {"orientation": "v", "x": 1.02, "yref": "paper", "y": 1}
 _FRAME: Final = 120  # pixels above and below the panels together
 _PLANE, _PANEL, _MAP = 420, 300, 300  # pixels of a panel
 _MASKS: Final = {"first": "the mask", "second": "a second discovery", "paper": "the paper's reading"}
@@ -84,7 +82,7 @@ def repair_plane(metrics: pd.DataFrame, objectives: Objectives, *, level: float 
         _mark_tolerance(figure, objective["tolerance"], place)
         figure.update_xaxes(title_text=gap_label(objective["bias"]), rangemode="tozero", row=place, col=1)
         figure.update_yaxes(title_text=metric_label(objective["performance"]), row=place, col=1)
-    figure.update_layout(legend=_ASIDE, margin_b=56)
+    figure.update_layout(legend=ASIDE, margin_b=56)
     return finish(figure, "Performance and bias of every repair on the test split", _FRAME + _PLANE * len(parts))
 
 
@@ -135,7 +133,7 @@ def pruned_layers(layers: pd.DataFrame) -> go.Figure:
             tickvals=list(names["position"]), ticktext=[text(name) for name in names["layer"]], row=place, col=1
         )
         figure.update_yaxes(title_text="share pruned", rangemode="tozero", row=place, col=1)
-    figure.update_layout(legend=_ASIDE)
+    figure.update_layout(legend=ASIDE)
     return finish(figure, "What the masks prune, layer by layer", _FRAME + _PANEL * len(parts))
 
 
@@ -216,7 +214,8 @@ def repair_curves(curves: pd.DataFrame, repairs: pd.DataFrame, objectives: Objec
             figure.update_yaxes(title_text=title, type="log" if key in LOGARITHMIC else "linear", row=place, col=column)
         if objectives:
             _add_bounds(figure, objective_of(part, objectives), place, 1 + JUDGED.index("bias"))
-    figure.update_layout(legend=_ASIDE)
+    if objectives:  # else there are more panels, which need the width
+        figure.update_layout(legend=ASIDE)
     return finish(figure, "How the repairs were learned", _FRAME + _PANEL * max(len(parts), 1))
 
 
@@ -244,7 +243,7 @@ def critic_curves(curves: pd.DataFrame) -> go.Figure:
         )
         figure.update_xaxes(title_text="epoch", row=place, col=1)
         figure.update_yaxes(title_text="error / variance", rangemode="tozero", row=place, col=1)
-    figure.update_layout(legend=_ASIDE)
+    figure.update_layout(legend=ASIDE)
     return finish(figure, "What the critics learned", _FRAME + _PANEL * max(len(parts), 1))
 
 
@@ -326,16 +325,11 @@ def curves_with_titles(curves: pd.DataFrame) -> pd.DataFrame:
 def add_lines(figure: go.Figure, curves: pd.DataFrame, row: int, column: int) -> None:
     """One line per method over the epochs: the mean over the seeds, with their range as a band."""
     colours = method_colours(method_order(curves["key"]))
-    seen: dict[str, int] = {}
-    for key in method_order(curves["key"]):
+    for key, dash in dashes(colours).items():
         rows = curves[curves["key"] == key]
-        dash = ("solid", "dash", "dot", "dashdot", "longdash")[seen.setdefault(colours[key], 0) % 5]
-        seen[colours[key]] += 1
-        seeds = rows.groupby("epoch", sort=True)["value"].agg(["min", "max", "mean"])
-        band = (seeds.index.to_numpy(), seeds["min"].to_numpy(), seeds["max"].to_numpy(), seeds["mean"].to_numpy())
         name = text(rows["title"].iloc[0])
         first = is_new(figure, name)
-        for trace in banded_line(*band, name=name, colour=colours[key], dash=dash):
+        for trace in banded_line(*seed_band(rows, "value"), name=name, colour=colours[key], dash=dash):
             figure.add_trace(trace.update(showlegend=bool(trace.showlegend) and first), row=row, col=column)
 
 

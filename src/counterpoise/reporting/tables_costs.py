@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from counterpoise.fairness import summarize
 from counterpoise.reporting._outcomes import title_of, with_part
 from counterpoise.reporting.context import Table
-from counterpoise.reporting.wording import number, part_title, plus_minus
+from counterpoise.reporting.tables import written_mean
+from counterpoise.reporting.wording import number, part_title
 
 COST_KEYS = (
     *("method", "variant", "seed", "parameters", "parameters_compact", "nonzero", "macs", "macs_compact"),
@@ -42,7 +41,7 @@ def saving_table(costs: pd.DataFrame) -> Table:
                 f"{first['macs']:,}",
                 _percent(1 - seeds["macs_compact"] / seeds["macs"]),
                 f"{number(seeds['latency'].median())} → {number(seeds['latency_compact'].median())}",
-                _mean(seeds["latency_ratio"]),
+                written_mean(seeds["latency_ratio"]),
                 f"{seeds['difference'].max():.1g}",
             )
         )
@@ -85,9 +84,4 @@ def _verdict(costs: pd.DataFrame) -> str:
 
 
 def _percent(shares: pd.Series) -> str:
-    return f"{_mean(100 * shares, 'err')}%"  # with the decimals of percentages
-
-
-def _mean(values: pd.Series, metric: str = "") -> str:
-    statistics = summarize(values.to_numpy(np.float64))
-    return plus_minus(float(statistics.mean), float(statistics.std), metric)
+    return f"{written_mean(100 * shares, 'err')}%"  # with the decimals of percentages
