@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaml
 
 from counterpoise.config.parameters import Dataset, Evidence, Report
 from counterpoise.pipelines.fairness_report import create_pipeline
-from counterpoise.pipelines.fairness_report.nodes import floors, measure, report_writer, summarize
+from counterpoise.pipelines.fairness_report.nodes import ReportWriter, floors, measure, summarize
 from counterpoise.pipelines.fairness_report.parts import join_parts
 from counterpoise.reporting import ReportContext, Table, sections
 from counterpoise.reporting.sections import figure, producers, section
@@ -92,6 +93,15 @@ class TestPipeline:
         assert {f"{key}__data_summary" for key in PARTS.values()} <= pipeline.inputs()
 
 
+def test_the_report_may_be_written_in_another_process() -> None:
+    """As Kedro's ParallelRunner asks of every node."""
+    (report,) = (node for node in create_pipeline(SHARED, DIVIDED).nodes if node.name == "write_report")
+    writer = pickle.loads(pickle.dumps(report.func)).__self__
+    assert [one.name for one in writer.producers if one.is_figure] == [
+        name.removeprefix("figure_") for name in report.outputs if name.startswith("figure_")
+    ]
+
+
 def test_a_new_section_is_one_function(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """It names artifacts that no other section takes, and is in the pipeline, the page, the document and the files."""
     producers()
@@ -122,7 +132,7 @@ def test_a_new_section_is_one_function(dataset: Dataset, monkeypatch: pytest.Mon
     summary, claims = summarize(join_parts(run, **metrics), Evidence(), Report())
     cells = [{"split": "test", "group": 0, "label": 0, "rows": 60}]
     joined = join_parts(run, **predictions)
-    outputs = report_writer(known, ["networks", "sizes"])(
+    outputs = ReportWriter(known, ("networks", "sizes")).write_report(
         dataset=dataset,
         evidence=Evidence(),
         report=Report(),
