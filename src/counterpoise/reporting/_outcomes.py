@@ -120,6 +120,6 @@ def style_of(name: str, method: str) -> str:
 
 
 def title_of(name: str, method: str) -> str:
-    """The name of a repair as a reader knows it: teachers are told apart, the model of the last epoch says so."""
+    """The name of a repair as a reader knows it: teachers have different names, the model of the last epoch says so."""
     title = method_title(style_of(name, method))
     return f"{title}, last epoch" if is_last(name) else title

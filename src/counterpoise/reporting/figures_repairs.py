@@ -1,4 +1,4 @@
-"""Figures of experiments on repairs: what each is worth and for what bias, what was pruned, and how it was learned."""
+"""Figures of experiments on repairs: performance and bias of each, what was pruned, and how it was learned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pruning saves: the pruned networks, and the same without the units and filters that are wholly pruned."""
+"""What pruning saves: the pruned networks, and the same without the units and filters that can be cut out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LITTLE = 0.05
 
 
 def saving_table(costs: pd.DataFrame) -> Table:
-    """One row per pruned network: numbers stored, multiplications and time with and without what is wholly pruned.
+    """One row per pruned network: numbers stored, multiplications and time with and without what can be cut out.
 
     Args:
         costs: one row per variant and seed with `COST_KEYS`; times in milliseconds.
