@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "pipelines": {"config", "artifacts", "methods", "features", "reporting", "data", "nn", "fairness"},
     "tracking": set(),
 }
-SHARED = {"errors", "bounds", "catalogue"}
+SHARED = {"errors", "bounds", "catalogue", "atomic"}
 """Root modules that every room may import; `pipelines` may also import the project's own."""
 PROJECT = {"experiments"}
 
