@@ -23,7 +23,7 @@ from counterpoise.methods.weights.mask_discovery import MaskDiscovery, MaskSetti
 from counterpoise.methods.weights.objective import Objective, fairness_loss
 from counterpoise.nn import Examples, generators
 from counterpoise.nn.epochs import Trainee, run_epochs
-from counterpoise.nn.memory import keep_freed_memory
+from counterpoise.nn.fast.memory import keep_freed_memory
 from counterpoise.nn.networks import Masks, Networks, Output, SingleNetwork, StackedNetwork, masked
 from counterpoise.nn.optimizers import Optimizer
 

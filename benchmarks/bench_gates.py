@@ -27,9 +27,9 @@ from counterpoise.methods.gates.problem import Debiasing
 from counterpoise.methods.gates.schedules import StraightThrough
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.tuning import WeightTuning
+from counterpoise.nn import Examples
 from counterpoise.nn.builders import ImageBuilder, PixelPerceptronBuilder, PlainConvBuilder, ResNetBuilder
 from counterpoise.nn.optimizers import Optimizer
-from counterpoise.nn.training import Examples
 
 VALUES = 10
 BATCH = 100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -12,10 +11,11 @@ from jaxtyping import Int
 from torch import Tensor
 
 from counterpoise.nn.builders import Builder
-from counterpoise.nn.epochs import Figures, Resumable, Trained, Trainee, digest, run_epochs
+from counterpoise.nn.epochs import Checkpoints, Figures, Resumable, Store, Trained, digest, run_epochs
+from counterpoise.nn.examples import Examples
+from counterpoise.nn.fast.memory import keep_freed_memory
 from counterpoise.nn.networks import Networks, State
 from counterpoise.nn.random import generators
-from counterpoise.nn.training import Examples
 
 Own = TypeVar("Own", bound="Problem")
 
@@ -31,7 +31,7 @@ class Problem:
         pretrain: what the base was trained on. fit, select: the two parts of D_val, on which methods are fitted and
             chosen. test: what is reported, and nothing else.
         seeds: one per replicate.
-        folder: of the states of trainings under way, on these examples and no others; None keeps none.
+        states: of trainings under way, on these examples and no others; None keeps none.
         device: where `build` puts networks; the base is on the CPU.
         progress: called with the name of a training and the number of each finished epoch.
     """
@@ -44,7 +44,7 @@ class Problem:
     select: Int[Tensor, "R v"]
     test: Int[Tensor, "R t"]
     seeds: Sequence[int]
-    folder: Path | None = None
+    states: Store | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: Callable[[str, int, int], None] = field(default=lambda name, epoch, epochs: None)
 
@@ -73,7 +73,7 @@ class Problem:
 
     def train(
         self,
-        trainee: Trainee,
+        trainee: Resumable,
         *,
         name: str,
         settings: tuple[Any, ...],
@@ -90,11 +90,12 @@ class Problem:
             name: of the training; two in one run have different ones.
             settings: what else than the rows, the base and the seeds it depends on; see `nn.epochs.digest`.
         """
-        resumable = None
-        if self.folder is not None:
+        checkpoints = None
+        if self.states is not None:
             seen = (rows, *self.labels(rows), self.select, *self.base.values())
             known = digest(name, settings, epochs, batch_size, self.known(), list(self.seeds), seen)
-            resumable = Resumable(self.folder / f"{name}-{known}.pt")
+            checkpoints = Checkpoints(trainee, self.states, f"{name}-{known}")
+        keep_freed_memory()
         return run_epochs(
             trainee,
             self.examples,
@@ -105,7 +106,7 @@ class Problem:
             judge=figures,
             device=self.device,
             whole_batches=whole_batches,
-            resumable=resumable,
+            checkpoints=checkpoints,
             on_epoch=lambda epoch: self.progress(name, epoch, epochs),
             finished=finished,
         )

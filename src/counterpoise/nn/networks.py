@@ -23,8 +23,8 @@ from torch.func import functional_call
 from torch.nn.functional import batch_norm
 
 from counterpoise.errors import InputError
+from counterpoise.nn.examples import Examples
 from counterpoise.nn.linalg import weighted
-from counterpoise.nn.training import Examples
 
 Weights = Mapping[str, Shaped[Tensor, "R ..."]]
 Masks = Mapping[str, Bool[Tensor, "R ..."]]

@@ -18,6 +18,8 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from counterpoise.nn.fast.adam import fused_adam
+
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's constants (Kingma and Ba, 2015, Algorithm 1)."""
 
@@ -145,21 +147,8 @@ class _FusedAdam(_Adam):
         self.count = torch.zeros((), device=self.values.device)
 
     def move(self, rate: float) -> None:
-        torch._fused_adam_(
-            [self.values],
-            [self.gradients],
-            [self.means],
-            [self.squares],
-            [],
-            [self.count.fill_(self.taken)],
-            lr=rate,
-            beta1=BETA1,
-            beta2=BETA2,
-            weight_decay=0.0,
-            eps=EPSILON,
-            amsgrad=False,
-            maximize=False,
-        )
+        step = self.count.fill_(self.taken)
+        fused_adam(self.values, self.gradients, self.means, self.squares, step, rate, (BETA1, BETA2), EPSILON)
 
 
 class _SGD(_Flat):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from counterpoise.artifacts.states import TrainingStates
 from counterpoise.errors import InputError
 from counterpoise.fairness import information, leakage_elsewhere
 from counterpoise.methods.gates.catalogue import (
@@ -238,10 +239,14 @@ class TestAKilledRun:
                 raise KilledError
 
         with pytest.raises(KilledError):
-            run_methods(replace(problem, folder=tmp_path, progress=dying), [name], few)
+            run_methods(replace(problem, states=TrainingStates(tmp_path), progress=dying), [name], few)
         epochs: list[int] = []
         (resumed,) = run_methods(
-            replace(problem, folder=tmp_path, progress=lambda training, epoch, total: epochs.append(epoch)), [name], few
+            replace(
+                problem, states=TrainingStates(tmp_path), progress=lambda training, epoch, total: epochs.append(epoch)
+            ),
+            [name],
+            few,
         )
         assert epochs == [3]
         assert same(straight, resumed)
@@ -249,7 +254,7 @@ class TestAKilledRun:
 
     def test_another_training_has_another_state(self, coloured: Coloured, settings: Settings, tmp_path: Path) -> None:
         """Nothing that a training depends on may differ from what its state was made of."""
-        problem = replace(few_rows(coloured()), folder=tmp_path)
+        problem = replace(few_rows(coloured()), states=TrainingStates(tmp_path))
         short = in_a_hurry(settings.gates["ffw"], 1)
         turned = {name: tensor.flip(-1) for name, tensor in problem.base.items()}
         runs = [
