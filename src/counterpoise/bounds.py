@@ -1,10 +1,18 @@
-"""Bounds of settings, as annotations: `lr: Positive = 1e-3`; `config` checks them, a dataclass alone does not."""
+"""Bounds of settings, as annotations of a dataclass's fields: `lr: Positive = 1e-3`.
+
+A dataclass that is `Bounded` checks them when it is made; `counterpoise.config` reads the same annotations.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import operator
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+from counterpoise.errors import InputError, shown
 
 Count = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
@@ -13,3 +21,53 @@ Share = Annotated[float, Ge(0), Le(1)]
 Inside = Annotated[float, Gt(0), Lt(1)]
 Grid = MinLen(1)
 """Of a sequence of values to try: `Annotated[tuple[Positive, ...], Grid]`."""
+
+Bound = Ge | Gt | Le | Lt
+
+
+class Bounded:
+    """Settings that are checked when they are made; subclasses are dataclasses, and name the block they are read from.
+
+    Attributes:
+        block: of configuration, where these settings stand; what a subclass adds has a block of its own, which also may
+            override what the others say.
+    """
+
+    block: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        """Raise InputError unless every number is within its bounds."""
+        for name, bounds in _bounds(type(self)).items():
+            value = getattr(self, name)
+            if isinstance(value, int | float) and not all(_holds(bound, value) for bound in bounds):
+                raise InputError(f"{self.block}: {name} is {shown(value)}, expected {_expected(bounds)}")
+
+
+def _bounds(settings: type) -> dict[str, tuple[Bound, ...]]:
+    hints = get_type_hints(settings, include_extras=True)
+    return {part.name: tuple(_annotated(hints[part.name])) for part in fields(settings)}
+
+
+def _annotated(hint: Any) -> Iterator[Bound]:
+    """Yield the bounds of a number, alone or in a union; those of a sequence's items are not checked here."""
+    if hasattr(hint, "__metadata__"):
+        yield from (bound for bound in hint.__metadata__ if isinstance(bound, Ge | Gt | Le | Lt))
+    elif type(None) in get_args(hint):
+        for option in get_args(hint):
+            yield from _annotated(option)
+
+
+def _limit(bound: Bound) -> float:
+    return float(getattr(bound, type(bound).__name__.lower()))
+
+
+def _holds(bound: Bound, value: int | float) -> bool:
+    compare = {Ge: operator.ge, Gt: operator.gt, Le: operator.le, Lt: operator.lt}[type(bound)]
+    return bool(compare(value, _limit(bound)))
+
+
+def _expected(bounds: tuple[Bound, ...]) -> str:
+    limits = [f"{_limit(bound):g}" for bound in bounds]
+    if len(limits) > 1:
+        return f"a number between {limits[0]} and {limits[1]}"
+    return f"{limits[0]} or more" if isinstance(bounds[0], Ge) else f"a number above {limits[0]}"

@@ -2,7 +2,7 @@
 
 Pure data, on the ground floor: validation of names, the order in which methods run, reports, colours and titles read
 these rows and name no method themselves. To add a method: a module in `methods/` with a function
-`run(problem, settings, earlier) -> list[Result]` (`counterpoise.methods.result`), and a row here.
+`run(problem, settings, earlier) -> list[Result]` (`counterpoise.methods.repair`), and a row here.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class Method:
         paper: whose idea it is; None for peers and for what this project adds.
         needs_group: whether it asks for the group of everyone whom it classifies.
         control: run to see what other methods owe to their parts; an idea of nobody.
+        reference: the model before any repair.
+        compact: whether its sub-network leaves as a small network; what is wholly pruned leaves so in any case.
         after: methods whose results it uses, which have to be run too.
         bank_title: of its whole grid, where `title` names one model of it.
     """
@@ -42,13 +44,16 @@ class Method:
     paper: Literal["win", "altering", "ffw"] | None = None
     needs_group: bool = False
     control: bool = False
+    reference: bool = False
+    compact: bool = False
     after: tuple[str, ...] = ()
     bank_title: str = ""
 
 
 # fmt: off
 METHODS = (
-    Method("pretrained", "Pretrained", "heads", phrase="the pretrained model", symbol="x"),
+    Method("pretrained", "Pretrained", "heads", phrase="the pretrained model", symbol="x",
+           reference=True),
     Method("tl", "TL (plain fine-tuning)", "heads", run="heads.finetuning:run", phrase="plain fine-tuning (TL)",
            colour="blue", bank_title="TL heads"),
     Method("svd", "f+SVD", "heads", run="heads.finetuning:run", colour="orange", bank_title="f+SVD heads"),
@@ -70,7 +75,8 @@ METHODS = (
            symbol="square"),
     Method("threshold_optimizer", "ThresholdOptimizer", "peers", run="heads.peers:run", colour="sky",
            symbol="diamond", needs_group=True),
-    Method("baseline", "Baseline", "weights", run="weights.baseline:baseline", phrase="the baseline", symbol="x"),
+    Method("baseline", "Baseline", "weights", run="weights.baseline:baseline", phrase="the baseline", symbol="x",
+           reference=True),
     Method("threshold", "Baseline + Φ threshold", "weights", run="weights.baseline:threshold",
            phrase="the baseline with a Φ threshold", symbol="cross", control=True),
     Method("uniform_confusion", "Uniform confusion", "weights", run="weights.uniform_confusion:uniform_confusion",
@@ -97,7 +103,7 @@ METHODS = (
     Method("adversarial_finetuning", "AdvFt", "weights", run="weights.finetuning:adversarial_finetuning",
            colour="orange", symbol="diamond"),
     Method("adversarial_finetuning_exact", "AdvFt, exact critic", "weights",
-           run="weights.finetuning:adversarial_finetuning_exact", phrase="AdvFt with an exact critic",
+           run="weights.finetuning:exact_finetuning", phrase="AdvFt with an exact critic",
            colour="orange", symbol="diamond-open"),
     Method("mask_only", "Mask only", "weights", run="weights.discovery:mask_only", phrase="the mask alone",
            colour="green", paper="altering", control=True),
@@ -105,15 +111,15 @@ METHODS = (
            phrase="the mask alone, in the paper's reading,", colour="green", symbol="circle-open", paper="altering"),
     Method("prune_adversarial_finetuning", "Prune + AdvFt", "weights", run="weights.finetuning:pruned_finetuning",
            colour="green", symbol="diamond", paper="altering", after=("mask_only",)),
-    Method("noise_graft", "Noise graft", "weights", run="weights.grafting:noise_graft", phrase="the noise graft",
+    Method("noise_graft", "Noise graft", "weights", run="weights.grafting:noise_grafting", phrase="the noise graft",
            colour="blue", symbol="triangle-down", paper="altering", after=("mask_only",)),
-    Method("internal_graft", "Internal graft", "weights", run="weights.grafting:internal_graft",
+    Method("internal_graft", "Internal graft", "weights", run="weights.grafting:internal_grafting",
            phrase="the internal graft", colour="blue", symbol="triangle-up", paper="altering", after=("mask_only",)),
-    Method("external_graft", "External graft", "weights", run="weights.grafting:external_graft",
+    Method("external_graft", "External graft", "weights", run="weights.grafting:external_grafting",
            phrase="the external graft", colour="blue", symbol="square", paper="altering", after=("mask_only",)),
     Method("netaug", "NetAug", "weights", run="weights.netaug:network_augmentation", colour="blue", symbol="star",
            paper="altering", after=("mask_only",)),
-    Method("random_mask", "Random mask + AdvFt", "weights", run="weights.finetuning:random_mask",
+    Method("random_mask", "Random mask + AdvFt", "weights", run="weights.finetuning:random_finetuning",
            phrase="a random mask + AdvFt", colour="vermillion", control=True, after=("mask_only",)),
     Method("direct_penalty", "Direct penalty, no pruning", "weights", run="weights.finetuning:direct_penalty",
            phrase="a direct penalty without pruning", colour="vermillion", symbol="diamond", control=True),
@@ -127,26 +133,28 @@ METHODS = (
            symbol="square", paper="altering", after=("external_graft",)),
     Method("prune_guided_by_netaug", "Pruned, guided by NetAug", "weights", run="weights.discovery:teacher_pruning",
            phrase="pruning guided by NetAug", colour="yellow", symbol="star", paper="altering", after=("netaug",)),
-    Method("vanilla", "Vanilla", "gates", run="gates.vanilla:vanilla", phrase="the vanilla network", symbol="x"),
-    Method("ffw", "FFW", "gates", run="gates.gating:extract", colour="vermillion", paper="ffw"),
-    Method("ffw_strong", "FFW, strong γ", "gates", run="gates.gating:extract", phrase="FFW with a strong γ",
+    Method("vanilla", "Vanilla", "gates", run="gates.vanilla:vanilla", phrase="the vanilla network", symbol="x",
+           reference=True),
+    Method("ffw", "FFW", "gates", run="gates.extraction:extract", colour="vermillion", paper="ffw",
+           compact=True),
+    Method("ffw_strong", "FFW, strong γ", "gates", run="gates.extraction:extract", phrase="FFW with a strong γ",
            colour="orange", symbol="diamond"),
-    Method("ffw_best_reader", "FFW, against the best reader", "gates", run="gates.gating:extract",
+    Method("ffw_best_reader", "FFW, against the best reader", "gates", run="gates.extraction:extract",
            phrase="FFW against the best reader", colour="purple", symbol="square"),
-    Method("ffw_structured", "FFW, structured", "gates", run="gates.gating:extract", phrase="structured FFW",
-           colour="sky", symbol="triangle-down"),
-    Method("ffw_without_information", "FFW, γ = 0", "gates", run="gates.gating:extract", phrase="FFW with γ = 0",
+    Method("ffw_structured", "FFW, structured", "gates", run="gates.extraction:extract", phrase="structured FFW",
+           colour="sky", symbol="triangle-down", compact=True),
+    Method("ffw_without_information", "FFW, γ = 0", "gates", run="gates.extraction:extract", phrase="FFW with γ = 0",
            colour="yellow", symbol="cross"),
-    Method("magnitude_mask", "Magnitude mask", "gates", run="gates.controls:magnitude_mask",
+    Method("magnitude_mask", "Magnitude mask", "gates", run="gates.extraction:magnitude_gates",
            phrase="a magnitude mask", symbol="square", control=True, after=("ffw",)),
-    Method("chance_mask", "Random mask", "gates", run="gates.controls:chance_mask", phrase="a random mask",
+    Method("chance_mask", "Random mask", "gates", run="gates.extraction:random_gates", phrase="a random mask",
            symbol="diamond", control=True, after=("ffw",)),
     Method("refit", "Last layer refitted", "gates", run="gates.lastlayer:refit", phrase="a refitted last layer",
            colour="blue", symbol="square"),
     Method("svd", "f+SVD", "gates", run="gates.lastlayer:refit", colour="orange", bank_title="f+SVD heads"),
     Method("win", "WIN", "gates", run="gates.lastlayer:refit", colour="green", paper="win", bank_title="WIN heads"),
     Method("leace", "LEACE", "gates", run="gates.lastlayer:erased", colour="sky", symbol="triangle-up"),
-    Method("frontier", "Chosen from the bank", "gates", run="gates.lastlayer:bank",
+    Method("bank", "Chosen from the bank", "gates", run="gates.lastlayer:bank",
            phrase="the last layer chosen from the bank", colour="green", symbol="star"),
 )
 # fmt: on

@@ -54,9 +54,8 @@ class Experiment:
     backbone: str | None = None
     convnet: str | None = None
     frontier: str | None = None
-    altering: str | None = None
+    repairs: str | None = None
     objective: str | None = None
-    subnetworks: str | None = None
     penalty: str = "none"
     pretrain: str | None = None
     finetune: str | None = None
@@ -262,7 +261,7 @@ EXPERIMENTS = (
         dataset="adult_protected",
         network="mlp12",
         pretrain="deep",
-        altering="tables",
+        repairs="tables",
         evidence="alter_adult",
         parts=(
             Part("sex", dataset="adult_sex", objective="aod"),
@@ -275,7 +274,7 @@ EXPERIMENTS = (
         dataset="compas",
         network="mlp12",
         pretrain="deep_small",
-        altering="tables",
+        repairs="tables",
         objective="eod",
         evidence="alter_compas",
     ),
@@ -285,7 +284,7 @@ EXPERIMENTS = (
         dataset="cifar10s",
         convnet="small_images",
         pretrain="images",
-        altering="images",
+        repairs="images",
         objective="domains",
         evidence="alter_cifar10s",
     ),
@@ -295,7 +294,7 @@ EXPERIMENTS = (
         dataset="cifar10s",
         convnet="small_images",
         pretrain="images",
-        altering="skew",
+        repairs="skew",
         objective="domains",
         evidence="alter_cifar10s_skew",
         parts=tuple(Part(f"{skew}%", dataset=f"cifar10s_{skew}") for skew in (80, 90, 99)),
@@ -306,7 +305,7 @@ EXPERIMENTS = (
         dataset="celeba_smiling",
         convnet="faces",
         pretrain="images",
-        altering="faces",
+        repairs="faces",
         objective="spd",
         evidence="alter_celeba",
         parts=(Part("smiling", dataset="celeba_smiling"), Part("young", dataset="celeba_young")),
@@ -317,7 +316,7 @@ EXPERIMENTS = (
         dataset="cifar10s",
         convnet="small_images",
         pretrain="images",
-        altering="teacher",
+        repairs="teacher",
         objective="domains",
         evidence="teacher_prune_cifar10s",
         parts=tuple(Part(f"{skew}%", dataset=f"cifar10s_{skew}") for skew in (80, 90, 99)),
@@ -328,7 +327,7 @@ EXPERIMENTS = (
         dataset="biased_mnist",
         convnet="digits",
         pretrain="biased_digits",
-        subnetworks="digits",
+        repairs="digits",
         evidence="ffw_biased_mnist",
         parts=tuple(
             Part(f"{rho}%", dataset=f"biased_mnist_{rho.replace('.', '')}") for rho in ("99.0", "99.5", "99.7")
@@ -340,7 +339,7 @@ EXPERIMENTS = (
         dataset="multicolor_mnist",
         convnet="pixels",
         pretrain="biased_digits",
-        subnetworks="digits",
+        repairs="digits",
         evidence="ffw",
     ),
     Experiment(
@@ -349,7 +348,7 @@ EXPERIMENTS = (
         dataset="corrupted_cifar10_05",
         convnet="corrupted_images",
         pretrain="corrupted_images",
-        subnetworks="images",
+        repairs="biased_images",
         evidence="ffw_corrupted_cifar10",
         parts=tuple(
             Part(f"{skew}%", dataset=f"corrupted_cifar10_{skew.replace('.', '')}")
@@ -362,7 +361,7 @@ EXPERIMENTS = (
         dataset="celeba_blond",
         convnet="faces",
         pretrain="biased_images",
-        subnetworks="images",
+        repairs="biased_images",
         evidence="ffw",
     ),
 )

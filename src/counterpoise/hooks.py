@@ -187,7 +187,7 @@ class Conclusion:
                     ("lineage", f"kedro viz run --pipeline={name}"),
                 ]
                 summary, claims = (catalog.load(artifact(name, table)) for table in ("summary", "claims"))
-                shown = summary[~summary["variant"].str.endswith(LAST)] if experiment.altering else summary
+                shown = summary[~summary["variant"].str.endswith(LAST)] if experiment.repairs else summary
                 document = catalog.load(artifact(name, "report_json"))
                 panel = summary_panel(
                     shown,

@@ -17,10 +17,10 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from counterpoise.artifacts.datasets import path_of, require_writable
-from counterpoise.config.gates import Subnetworks
 from counterpoise.config.parameters import Parameters, check, check_ranks
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import EXPERIMENTS, Experiment
+from counterpoise.methods.objective import Objective
 from counterpoise.pipelines.assemble import CHOSEN_BLOCKS, parameter
 from counterpoise.pipelines.shared.evidence import applicable
 from counterpoise.pipelines.shared.heads import grid, settings_of
@@ -64,10 +64,8 @@ class Preflight:
 
 def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
     """Raise InputError unless the blocks that an experiment, or a part of it, combines are there and fit together."""
-    if experiment.altering in parameters.alterings:
-        _check_repairs(parameters, experiment)
-    if experiment.subnetworks in parameters.subnetworks:
-        _check_subnetworks(parameters.subnetworks[experiment.subnetworks])
+    if experiment.repairs is not None:
+        _check_objectives(parameters, experiment)
     for part in experiment.parts or (None,):
         for kind in (*CHOSEN_BLOCKS, "evidence"):
             path = parameter(kind, experiment, part)
@@ -91,24 +89,12 @@ def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
         applicable(parameters.evidence[experiment.evidence], run)
 
 
-def _check_repairs(parameters: Parameters, experiment: Experiment) -> None:
-    """Raise InputError unless the methods are known and each part's objective is one for as many classes as it has."""
-    from counterpoise.methods.weights.catalogue import require_methods  # other experiments do without
-    from counterpoise.methods.weights.objective import Objective
-
-    assert experiment.altering is not None
-    require_methods(parameters.alterings[experiment.altering].methods)
+def _check_objectives(parameters: Parameters, experiment: Experiment) -> None:
+    """Raise InputError unless each part's objective is one for as many classes as it has."""
     for part in experiment.parts or (None,):
         chosen, data = (parameter(kind, experiment, part).partition(".")[2] for kind in ("objective", "dataset"))
         if chosen in parameters.objectives and data in parameters.datasets:  # `check_experiment` says what is missing
-            Objective(**parameters.objectives[chosen].model_dump(), classes=len(parameters.datasets[data].classes))
-
-
-def _check_subnetworks(chosen: Subnetworks) -> None:
-    """Raise InputError unless the methods are known and have the settings they need."""
-    from counterpoise.methods.gates.catalogue import require_methods  # other experiments do without
-
-    require_methods(chosen.methods, chosen.gates)
+            Objective(**vars(parameters.objectives[chosen]), classes=len(parameters.datasets[data].classes))
 
 
 def git_commit(project: Path) -> str:

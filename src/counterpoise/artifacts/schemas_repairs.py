@@ -11,21 +11,32 @@ from counterpoise.artifacts.schema_fields import code, number, share, text
 
 
 class Repairs(pa.DataFrameModel):
-    """`repairs.parquet`: how each model was chosen: its figures on D_val, at the threshold and epoch chosen there."""
+    """`repairs.parquet`: how each model was chosen, and what was measured of it.
+
+    threshold, phi, performance, bias: on D_val, at the threshold and epoch chosen there. sparsity: the share of gates
+    that are closed; information, leakage, conflicting_accuracy, unbiased_average: on the test rows, of the bias.
+    """
 
     method: Series[str] = text(coerce=True)
     variant: Series[str] = text(coerce=True)
     seed: Series[np.int64] = code()
-    threshold: Series[float] = share(nullable=True)
     epoch: Series[pd.Int64Dtype] = number(nullable=True, ge=1)
     epochs: Series[pd.Int64Dtype] = number(nullable=True, ge=1)
+    needs_group: Series[bool]
+    alpha: Series[float] = number(nullable=True)
+    rank: Series[pd.Int64Dtype] = number(nullable=True, ge=1)
+    threshold: Series[float] = share(nullable=True)
     phi: Series[float] = share(nullable=True)
     performance: Series[float] = share(nullable=True)
     bias: Series[float] = number(nullable=True, in_range={"min_value": -1, "max_value": 1})
-    chosen_on: Series[np.int64] = code(ge=1)
+    chosen_on: Series[pd.Int64Dtype] = number(nullable=True, ge=1)
     pruned: Series[float] = share(nullable=True)
     critic_ratio: Series[float] = number(nullable=True, ge=0)
-    needs_group: Series[bool]
+    sparsity: Series[float] = share(nullable=True)
+    information: Series[float] = number(nullable=True, in_range={"min_value": -1e-6, "max_value": 1 + 1e-6})
+    leakage: Series[float] = share(nullable=True)
+    conflicting_accuracy: Series[float] = share(nullable=True)
+    unbiased_average: Series[float] = share(nullable=True)
 
     class Config:
         strict = True

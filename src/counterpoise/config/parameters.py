@@ -7,8 +7,9 @@ checked when the session opens (`check`), so that a mistake in what the last sta
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -27,10 +28,11 @@ from counterpoise.config.data import Dataset as Dataset
 from counterpoise.config.data import DomainSplit as DomainSplit
 from counterpoise.config.data import Split as Split
 from counterpoise.config.evidence import Evidence as Evidence
-from counterpoise.config.gates import Subnetworks
-from counterpoise.config.repairs import Altering, ConvNet, ObjectiveSettings, image_network
+from counterpoise.config.networks import ConvNet, image_network
+from counterpoise.config.repairs import Repairs, block_classes
 from counterpoise.errors import LONGEST, InputError, one_line, shown, suggest
 from counterpoise.fairness import CRITERIA
+from counterpoise.methods.objective import ObjectiveSettings
 
 MOST_SEEDS = 1000
 """Replicates of one run; their heads are trained together, and a larger number is a seed mistaken for a count."""
@@ -290,8 +292,7 @@ class Parameters(Settings):
     frontiers: dict[str, Frontier] = Field(default={})
     selection: Selection = Selection()
     objectives: dict[str, ObjectiveSettings] = Field(default={})
-    alterings: dict[str, Altering] = Field(default={})
-    subnetworks: dict[str, Subnetworks] = Field(default={})
+    repairs: dict[str, Repairs] = Field(default={})
     evidence: dict[str, Evidence]
     report: Report = Report()
     fetch: dict[Literal["celeba", "compas", "lfwa"], dict[str, Any]] = Field(default={})
@@ -314,7 +315,7 @@ def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     location = [str(part) for part in first["loc"]]
     key = one_line(".".join(location), LONGEST)
-    if first["type"] == "extra_forbidden":
+    if first["type"] in UNKNOWN_KEY:
         parent = ".".join(location[:-1])
         inside = f" in {parent!r}" if parent else ""
         return f"conf: unknown parameter {shown(location[-1])}{inside}{suggest(location[-1], _fields(location[:-1]))}"
@@ -329,24 +330,35 @@ def _sentence(error: ValidationError) -> str:
     return f"conf: parameter {key!r}{value}: {reason[0].lower()}{reason[1:]}"
 
 
+UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+"""What pydantic calls a key that a model, or a dataclass, does not have."""
+
+
 def _fields(location: list[str]) -> list[str]:
     """Return the keys that the block at `location` may have, in any of its forms."""
     models: list[Any] = [Parameters]
     for part in location:
-        annotations = [
-            model.model_fields[part].annotation if _is_model(model) and part in model.model_fields else model
-            for model in models
-        ]
+        annotations = [_annotations(model).get(part, model) for model in models]
         models = [
             found
             for annotation in annotations
             for found in ([each for each in getattr(annotation, "__args__", ()) if _is_model(each)] or [annotation])
         ]
-    return [name for model in models if _is_model(model) for name in model.model_fields]
+    return [name for model in models for name in _annotations(model)]
+
+
+def _annotations(model: Any) -> dict[str, Any]:
+    """Return the keys of a model or dataclass, and what stands there."""
+    if model is Repairs:
+        return {name: field.annotation for name, field in Repairs.model_fields.items()} | block_classes()
+    if is_dataclass(model):
+        hints = get_type_hints(model)
+        return {part.name: hints[part.name] for part in fields(model)}
+    return {name: field.annotation for name, field in model.model_fields.items()} if _is_model(model) else {}
 
 
 def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_dataclass(annotation))
 
 
 def check_ranks(variants: Variants, *, inputs: int, classes: int) -> None:

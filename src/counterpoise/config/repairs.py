@@ -1,175 +1,205 @@
-"""Parameters of the second paper's experiments: what is repaired, under which objective, by which methods.
+"""Parameters of repairs: which methods an experiment runs, and the settings of each.
 
-The defaults are those of the dataclasses in `counterpoise.methods.weights`, to which these blocks are handed on.
+A method's settings are the dataclass that its function declares (`counterpoise.methods`). It is read from the block
+that the dataclass names, after the blocks of the dataclasses that it extends, and before one of the method's own name:
+`adversarial: {epochs: 90}` is for all methods that fine-tune adversarially, `noise_graft: {epochs: 50}` for one.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic_core import InitErrorDetails
 
-from counterpoise.config.data import Count, Positive, Settings, Share, of_kind
+from counterpoise.bounds import Bounded
+from counterpoise.catalogue import Family, Method, methods_of
+from counterpoise.config.data import Settings
+from counterpoise.errors import shown, suggest
+from counterpoise.methods.repair import settings_class
 
-NotNegative = Annotated[float, Field(ge=0)]
-Inside = Annotated[float, Field(gt=0, lt=1)]
+FAMILIES: tuple[Family, ...] = ("weights", "gates")
+"""Families of methods that are run on whole networks."""
 
-
-Width = Annotated[int, Field(ge=8, multiple_of=8)]
-
-
-class ResNet(Settings):
-    """A ResNet-18 that is trained here, whole; see `counterpoise.nn.builders.ResNetBuilder`."""
-
-    architecture: Literal["resnet18"] = "resnet18"
-    width: Width = 64
-    pooled: bool = False
-    weights: str | None = None
-
-
-class PlainConvNet(Settings):
-    """Convolutions one after the other; see `counterpoise.nn.builders.PlainConvBuilder`."""
-
-    architecture: Literal["plain"]
-    widths: tuple[Width, ...] = Field(default=(16, 32, 64, 128), min_length=1)
-    kernel: Annotated[int, Field(ge=1)] = 7
-    strides: tuple[Count, ...] = (1, 1, 1, 1)
-
-    @model_validator(mode="after")
-    def _fit(self) -> PlainConvNet:
-        if len(self.widths) != len(self.strides):
-            raise ValueError(f"{len(self.widths)} widths have {len(self.strides)} strides")
-        if self.kernel % 2 == 0:
-            raise ValueError(f"the kernel is {self.kernel}, expected an odd number")
-        return self
+KIND = "kind"
+"""The key that says which of several dataclasses a setting is."""
 
 
-class PixelPerceptron(Settings):
-    """A perceptron that reads pixels; see `counterpoise.nn.builders.PixelPerceptronBuilder`."""
+class Repairs(Settings):
+    """Methods, and beside them blocks of their settings; see `settings`.
 
-    architecture: Literal["perceptron"]
-    widths: tuple[Count, ...] = Field(default=(100, 100, 100), min_length=1)
-
-
-ConvNet = ResNet | PlainConvNet | PixelPerceptron
-
-
-def image_network(value: Any) -> Any:
-    """Read a block of `convnets` as the kind that its `architecture` names, a ResNet-18 by default."""
-    kinds: dict[str, type[Settings]] = {"resnet18": ResNet, "plain": PlainConvNet, "perceptron": PixelPerceptron}
-    return of_kind(value, "architecture", kinds, default="resnet18")
-
-
-class ObjectiveSettings(Settings):
-    """What a repair is judged by: performance where |bias| < tolerance − margin."""
-
-    bias: Literal["spd", "eod", "aod", "mean_bias"]
-    performance: Literal["balanced_accuracy", "accuracy"] = "balanced_accuracy"
-    tolerance: Positive = 0.05
-    margin: NotNegative = 0.02
-
-    @model_validator(mode="after")
-    def _room(self) -> ObjectiveSettings:
-        if self.tolerance <= self.margin:
-            raise ValueError(f"the tolerance {self.tolerance:g} is not above the margin {self.margin:g}")
-        return self
-
-
-class MaskParameters(Settings):
-    """Mask discovery; see `counterpoise.methods.weights.mask_discovery.MaskSettings`."""
-
-    initial: float = 2.0
-    lr: Positive = 0.05
-    noise_low: NotNegative = 0.05
-    noise_high: NotNegative = 1.0
-    sparsity_weight: NotNegative = 5.0
-    prunable: Inside | None = 0.1
-    fairness_weight: NotNegative = 5.0
-    epochs: Count = 80
-    batch_size: Count = 256
-
-
-class AdversarialParameters(Settings):
-    """Adversarial fine-tuning; see `counterpoise.methods.weights.adversarial.Adversarial`."""
-
-    pressure: NotNegative = 10.0
-    lr: Positive = 1e-3
-    critic_lr: Positive = 1e-3
-    epochs: Count = 90
-    warmup: Annotated[int, Field(ge=0)] = 5
-    batch_size: Count = 64
-
-
-class PenaltyParameters(Settings):
-    """The control that fine-tunes under a penalty; see `counterpoise.methods.weights.finetuning.Penalty`."""
-
-    weight: NotNegative = 5.0
-    lr: Positive = 1e-3
-    epochs: Count = 80
-    batch_size: Count = 256
-
-
-class PerturbationParameters(Settings):
-    """Random perturbation; see `counterpoise.methods.weights.perturbation.Perturbation`."""
-
-    trials: Count = 101
-    spread: Positive = 0.1
-
-
-class LayerwiseParameters(Settings):
-    """Layer-wise optimisation; see `counterpoise.methods.weights.layerwise.Layerwise`."""
-
-    tensors: Count = 5
-    calls: Count = 20
-    box: Positive = 2.2
-    entries: Count = 1024
-
-
-class InProcessingParameters(Settings):
-    """The peers that train from scratch; see `counterpoise.methods.weights.inprocessing`.
-
-    strength, opponent_lr: of those with an opponent.
+    accept_vanilla: go on with a network that has learnt nothing but the bias.
     """
 
-    epochs: Count = 30
-    batch_size: Count = 64
-    lr: Positive = 1e-3
-    augment: bool = False
-    strength: NotNegative = 1.0
-    opponent_lr: Positive = 1e-3
-
-
-class RejectOptionParameters(Settings):
-    """Reject option classification; see `counterpoise.methods.weights.postprocessing.RejectOption`."""
-
-    thresholds: Count = 100
-    margins: Count = 50
-
-
-class CalibratedParameters(Settings):
-    """Calibrated equalized odds; see `counterpoise.methods.weights.postprocessing.CalibratedOdds`."""
-
-    cost: Literal["fnr", "fpr", "weighted"] = "fnr"
-
-
-class Altering(Settings):
-    """Methods and their settings; see `counterpoise.methods.weights.catalogue`.
-
-    paper_batch_size: of mask discovery as the paper can be read. rounds: of external grafting. diversity, scale: of
-    network augmentation. consistency: γ of teacher pruning.
-    """
+    model_config = ConfigDict(extra="allow")
 
     methods: tuple[str, ...] = Field(min_length=1)
-    masks: MaskParameters = MaskParameters()
-    paper_batch_size: Count = 64
-    adversarial: AdversarialParameters = AdversarialParameters()
-    penalty: PenaltyParameters = PenaltyParameters()
-    perturbation: PerturbationParameters = PerturbationParameters()
-    layerwise: LayerwiseParameters = LayerwiseParameters()
-    in_processing: InProcessingParameters = InProcessingParameters()
-    reject_option: RejectOptionParameters = RejectOptionParameters()
-    calibrated: CalibratedParameters = CalibratedParameters()
-    rounds: Count = 5
-    diversity: Share = 0.05
-    scale: NotNegative = 1.0
-    consistency: NotNegative = 1.0
+    accept_vanilla: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _checked(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            check_blocks({key: block for key, block in value.items() if key not in cls.model_fields})
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Repairs:
+        rows = methods_of(*FAMILIES)
+        for name in self.methods:
+            if name not in rows:
+                raise ValueError(f"methods: {name!r} is unknown{suggest(name, rows)}")
+            for other in rows[name].after:
+                if other not in self.methods:
+                    raise ValueError(f"methods: {name!r} comes after {other!r}, expected it among them")
+        self.settings(None)
+        return self
+
+    def settings(self, epochs: int | None) -> dict[str, Any]:
+        """Return the settings of each method by name; None of those that have none.
+
+        Args:
+            epochs: if given, stands in for all numbers of epochs.
+        """
+        rows = methods_of(*FAMILIES)
+        return {name: self._of(rows[name], epochs) for name in self.methods}
+
+    def _of(self, method: Method, epochs: int | None) -> Any:
+        if (kind := settings_class(method)) is None:
+            return None
+        values = _merged(self._values(kind), self.blocks.get(method.name, {}))
+        settings = _validated(kind, values)
+        return settings if epochs is None else shortened(settings, epochs)
+
+    @property
+    def blocks(self) -> dict[str, Any]:
+        """The blocks of settings as they stand in conf/."""
+        return self.__pydantic_extra__ or {}
+
+    def _values(self, kind: type[Any]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for base in reversed(kind.__mro__):
+            values = _merged(values, self.blocks.get(vars(base).get("block", ""), {}))
+        for part in fields(kind):
+            inner = get_type_hints(kind)[part.name]
+            if isinstance(inner, type) and issubclass(inner, Bounded):
+                values[part.name] = _merged(self._values(inner), values.get(part.name, {}))
+        return values
+
+
+def shortened(settings: Any, epochs: int) -> Any:
+    """Return settings with another number of epochs, wherever they have one."""
+    changes = {
+        part.name: epochs if part.name == "epochs" else shortened(getattr(settings, part.name), epochs)
+        for part in fields(settings)
+        if part.name == "epochs" or is_dataclass(getattr(settings, part.name))
+    }
+    return replace(settings, **changes)
+
+
+@cache
+def block_classes() -> dict[str, type[Any]]:
+    """Return the dataclass of every block of settings that there may be: of each class, and of each method."""
+    classes: dict[str, type[Any]] = {}
+    for method in methods_of(*FAMILIES).values():
+        if (kind := settings_class(method)) is not None:
+            classes |= dict(_blocks_within(kind)) | {method.name: kind}
+    return classes | {name: kind for name, kind in classes.items() if vars(kind).get("block") == name}
+
+
+def _blocks_within(kind: type[Any]) -> Iterator[tuple[str, type[Any]]]:
+    yield from ((vars(base)["block"], base) for base in kind.__mro__ if "block" in vars(base))
+    for inner in get_type_hints(kind).values():
+        if isinstance(inner, type) and issubclass(inner, Bounded):
+            yield from _blocks_within(inner)
+
+
+@cache
+def _model() -> type[BaseModel]:
+    blocks: dict[str, Any] = {name: (kind, None) for name, kind in block_classes().items()}
+    return create_model("Blocks", __base__=Settings, **blocks)
+
+
+def check_blocks(blocks: Mapping[str, Any]) -> None:
+    """Check blocks of settings, each by its dataclass.
+
+    Raises:
+        ValidationError: a key or value that a dataclass does not have; of a setting of several kinds, for the one that
+            is chosen.
+    """
+    try:
+        _model().model_validate({name: _with_kinds(name, block) for name, block in blocks.items()})
+    except ValidationError as error:
+        lines = [line for line in error.errors(include_url=False) if _is_chosen(line["loc"], blocks)]
+        raise ValidationError.from_exception_data("settings", [_without_class(line) for line in lines]) from None
+
+
+def _with_kinds(name: str, block: Any) -> Any:
+    """Raise ValueError if a setting of several kinds names none of them."""
+    if isinstance(block, Mapping) and name in block_classes():
+        for key, kinds in _kinds(block_classes()[name]).items():
+            setting = block.get(key)
+            if isinstance(setting, Mapping) and (kind := setting.get(KIND)) is not None and kind not in kinds:
+                raise ValueError(f"{name}.{key}.{KIND} is {shown(kind)}{suggest(str(kind), kinds)}")
+    return block
+
+
+def _kinds(settings: type[Any]) -> dict[str, dict[str, type[Any]]]:
+    """Return, of each setting that may be of several dataclasses, these by kind; that of the default first."""
+    found = {}
+    for part in fields(settings):
+        hint = get_type_hints(settings)[part.name]
+        options = get_args(hint) if get_origin(hint) is Union or type(hint).__name__ == "UnionType" else ()
+        if options and all(is_dataclass(option) for option in options):
+            default = part.default_factory() if callable(part.default_factory) else part.default
+            ordered = sorted(options, key=lambda option: not isinstance(default, option))
+            found[part.name] = {option.kind: option for option in ordered}
+    return found
+
+
+def _is_chosen(location: tuple[int | str, ...], blocks: Mapping[str, Any]) -> bool:
+    if len(location) < 3:
+        return True
+    name, key, choice = (str(part) for part in location[:3])
+    kinds = _kinds(block_classes()[name]).get(key)
+    if kinds is None:
+        return True
+    setting = blocks[name][key]
+    chosen = setting.get(KIND, next(iter(kinds))) if isinstance(setting, Mapping) else next(iter(kinds))
+    return bool(kinds[chosen].__name__ == choice)
+
+
+def _without_class(line: Any) -> InitErrorDetails:
+    location = line["loc"]
+    if len(location) > 2 and _kinds(block_classes()[str(location[0])]).get(str(location[1])) is not None:
+        location = (*location[:2], *location[3:])
+    return InitErrorDetails(type=line["type"], loc=location, input=line["input"], ctx=line.get("ctx", {}))
+
+
+def _validated(kind: Any, values: Mapping[str, Any]) -> Any:
+    chosen = dict(values)
+    for key, kinds in _kinds(kind).items():
+        if isinstance(setting := chosen.get(key), Mapping):
+            chosen[key] = _validated(kinds[setting.get(KIND, next(iter(kinds)))], setting)
+    try:
+        wrapper: Any = _wrapper(kind)
+        return wrapper.model_validate({"settings": chosen}).settings
+    except ValidationError as error:  # each block is right, but not what they say together
+        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
+@cache
+def _wrapper(kind: Any) -> type[BaseModel]:
+    return create_model("Block", __base__=Settings, settings=(kind, ...))
+
+
+def _merged(base: Mapping[str, Any], override: Any) -> dict[str, Any]:
+    """Return a block with another's keys over its own, key by key."""
+    merged = dict(base)
+    for key, value in (override or {}).items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged

@@ -1,23 +1,25 @@
-"""What all methods on whole networks have in common: rows, seeds, and where a killed training goes on."""
+"""What all methods on whole networks are given: rows, seeds, what they are judged by, where a training goes on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from counterpoise.errors import InputError
+from counterpoise.methods.cells import require_cells
+from counterpoise.methods.objective import GROUPS, Judged, Objective, judge
+from counterpoise.methods.outputs import scores
 from counterpoise.nn.builders import Builder
 from counterpoise.nn.epochs import Checkpoints, Figures, Resumable, Store, Trained, digest, run_epochs
 from counterpoise.nn.examples import Examples
 from counterpoise.nn.fast.memory import keep_freed_memory
-from counterpoise.nn.networks import Networks, State
+from counterpoise.nn.networks import Networks, State, Weights, evaluate
 from counterpoise.nn.random import generators
-
-Own = TypeVar("Own", bound="Problem")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -25,17 +27,23 @@ class Problem:
     """The problem that every method is given: the same rows, the same seeds.
 
     Attributes:
+        method: the method that works on it, which names its trainings and its results.
         build: makes the networks of all replicates, with their initial weights.
         base: their state after pretraining.
         examples: all rows; the others are row numbers of each replicate.
         pretrain: what the base was trained on. fit, select: the two parts of D_val, on which methods are fitted and
             chosen. test: what is reported, and nothing else.
         seeds: one per replicate.
+        classes: k; networks for two classes have one logit.
+        objective: what repairs of weights are judged by.
+        biases: the value of each bias in each row; the first is s. values: how many values each has.
+        read: logits to scores; other than `scores` where a network's outputs are not the classes.
         states: of trainings under way, on these examples and no others; None keeps none.
         device: where `build` puts networks; the base is on the CPU.
         progress: called with the name of a training and the number of each finished epoch.
     """
 
+    method: str = ""
     build: Builder
     base: State
     examples: Examples
@@ -44,18 +52,57 @@ class Problem:
     select: Int[Tensor, "R v"]
     test: Int[Tensor, "R t"]
     seeds: Sequence[int]
+    classes: int = 2
+    objective: Objective | None = None
+    biases: Int[Tensor, "K N"] = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
+    values: tuple[int, ...] = ()
+    read: Callable[[Tensor], Tensor] = field(default=scores)
     states: Store | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: Callable[[str, int, int], None] = field(default=lambda name, epoch, epochs: None)
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise InputError unless the rows to repair with have what the objective compares, or values of each bias."""
+        if self.objective is not None:
+            for part, rows in (("fit", self.fit), ("select", self.select)):
+                require_cells(
+                    *self.labels(rows),
+                    groups=GROUPS,
+                    classes=self.objective.classes,
+                    where=f"D_val ({part}): a replicate",
+                    why="or the groups' rates cannot be compared",
+                )
+            return
+        for number, bias in enumerate(self.biases, start=1):
+            values = bias.take(self.fit).unique()
+            if len(values) < 2:
+                raise InputError(
+                    f"bias {number}: all {self.fit.shape[1]:,} rows to learn gates on have the value "
+                    f"{int(values[0])}, expected at least two values"
+                )
 
     @property
-    def validation(self) -> Int[Tensor, "R n"]:
-        """All of D_val, for what chooses but is fitted to nothing."""
+    def dval(self) -> Int[Tensor, "R n"]:
+        """All of D_val, `fit` before `select`, for what chooses but is fitted to nothing."""
         return torch.cat([self.fit, self.select], dim=1)
 
-    def known(self) -> tuple[Any, ...]:
-        """Return what trainings depend on beside rows, base and seeds; see `nn.epochs.digest`."""
-        return ()
+    def once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Return what several methods need and the first of them computes."""
+        if name not in self.shared:
+            self.shared[name] = compute()
+        return self.shared[name]
+
+    @property
+    def goal(self) -> Objective:
+        """The objective.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.objective is None:
+            raise InputError(f"{self.method}: the experiment has no objective, expected one to judge repairs by")
+        return self.objective
 
     def network(self, state: State | None = None) -> Networks:
         """Return networks in a state, the base's by default."""
@@ -93,8 +140,9 @@ class Problem:
         checkpoints = None
         if self.states is not None:
             seen = (rows, *self.labels(rows), self.select, *self.base.values())
-            known = digest(name, settings, epochs, batch_size, self.known(), list(self.seeds), seen)
-            checkpoints = Checkpoints(trainee, self.states, f"{name}-{known}")
+            depends = (self.objective, self.values, len(self.biases))
+            key = digest(name, settings, epochs, batch_size, depends, list(self.seeds), seen)
+            checkpoints = Checkpoints(trainee, self.states, f"{name}-{key}")
         keep_freed_memory()
         return run_epochs(
             trainee,
@@ -111,8 +159,15 @@ class Problem:
             finished=finished,
         )
 
-    def replicate(self: Own, r: int) -> Own:
+    def judged(
+        self, network: Networks, rows: Int[Tensor, "R m"], weights: Weights | None = None, **options: Any
+    ) -> Judged:
+        """Return the figures of networks on rows of D_val, at the threshold that is best there."""
+        score = self.read(evaluate(network, self.examples, rows, weights).logits)
+        return judge(self.goal, score, *self.labels(rows), **options)
+
+    def replicate(self, r: int) -> Problem:
         """Return the problem of one replicate alone."""
-        own = {name: tensor[r : r + 1] for name, tensor in self.base.items()}
+        base = {name: tensor[r : r + 1] for name, tensor in self.base.items()}
         rows = {name: getattr(self, name)[r : r + 1] for name in ("pretrain", "fit", "select", "test")}
-        return replace(self, build=self.build.replicate(r), base=own, seeds=self.seeds[r : r + 1], **rows)
+        return replace(self, build=self.build.replicate(r), base=base, seeds=self.seeds[r : r + 1], shared={}, **rows)

@@ -9,20 +9,17 @@ from kedro.pipeline import Pipeline
 
 from counterpoise.experiments import Experiment, Part
 from counterpoise.pipelines import (
-    baselines,
     data_split,
     extract_features,
     fairness_report,
     finetune,
     frontier,
     group_fisher,
-    mask_discovery,
     peers,
     pretrain,
     read_pixels,
-    reconstruct,
+    repair,
     select,
-    subnetwork,
     weighted_svd,
 )
 
@@ -31,11 +28,11 @@ SHARED = frozenset({"seeds", "epochs", "pretrain", "finetune", "report", "comput
 
 CHOSEN_BLOCKS = (
     *("dataset", "network", "backbone", "convnet", "penalty", "variants", "pretrain", "finetune", "retrain"),
-    *("frontier", "objective", "altering", "subnetworks"),
+    *("frontier", "objective", "repairs"),
 )
 """Blocks of parameters that an experiment's row chooses, or one of its parts."""
 
-PLURALS = {"variants": "variants", "evidence": "evidence", "penalty": "penalties", "subnetworks": "subnetworks"}
+PLURALS = {"variants": "variants", "evidence": "evidence", "penalty": "penalties", "repairs": "repairs"}
 """What the blocks of one kind are called together, where it is not the kind with an s."""
 
 OF_THE_EXPERIMENT = frozenset({"samples", "splits", "data_summary"})
@@ -74,18 +71,12 @@ def before_parts(experiment: Experiment) -> Stages:
 
 def within_parts(experiment: Experiment) -> Stages:
     """Return the stages that exist once for each part; once in all if there are no parts."""
-    if experiment.subnetworks is not None:
-        return (_rows_of_whole_networks(experiment) if own_data(experiment) else {}) | {
-            "pretrain": pretrain.create_pipeline(images=True, whole=True),
-            "subnetwork": subnetwork.create_pipeline(),
-        }
-    if experiment.altering is not None:
+    if experiment.repairs is not None:
         images = experiment.convnet is not None
+        objective = any(getattr(row, "objective", None) for row in (experiment, *experiment.parts))
         return (_rows_of_whole_networks(experiment) if own_data(experiment) else {}) | {
             "pretrain": pretrain.create_pipeline(images=images, whole=True),
-            "mask_discovery": mask_discovery.create_pipeline(images=images),
-            "reconstruct": reconstruct.create_pipeline(images=images),
-            "baselines": baselines.create_pipeline(images=images),
+            "repair": repair.create_pipeline(images=images, objective=objective),
         }
     images = experiment.backbone is not None
     first = {"extract_features": extract_features.extract_pipeline()} if _own_backbones(experiment) else {}
@@ -106,7 +97,7 @@ def after_parts(experiment: Experiment) -> Stages:
     if whole_networks(experiment):
         make = (
             fairness_report.create_altering_pipeline
-            if experiment.subnetworks is None
+            if experiment.objective is not None
             else fairness_report.create_subnetwork_pipeline
         )
         return {"fairness_report": make(parts, own_data=own_data(experiment))}
@@ -142,7 +133,7 @@ def _rows_of_whole_networks(experiment: Experiment) -> Stages:
 
 def whole_networks(experiment: Experiment) -> bool:
     """Whether whole networks are trained here and worked on, not heads."""
-    return experiment.altering is not None or experiment.subnetworks is not None
+    return experiment.repairs is not None
 
 
 def own_data(experiment: Experiment) -> bool:

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from counterpoise.methods.gates.catalogue import METHODS, Extracted, Settings, run_methods
+from counterpoise.methods.gates.problem import Debiasing
 from torch import Tensor
 
-from counterpoise.methods.gates.catalogue import METHODS, Extracted, Settings, run_methods
 from counterpoise.methods.gates.gating import GateSettings
 from counterpoise.methods.gates.heads import HeadSettings
 from counterpoise.methods.gates.lastlayer import RefitSettings
-from counterpoise.methods.gates.problem import Debiasing
 from counterpoise.methods.gates.schedules import Geometric, StraightThrough
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.tuning import WeightTuning

@@ -8,11 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
-
-from counterpoise.artifacts.states import TrainingStates
-from counterpoise.errors import InputError
-from counterpoise.fairness import information, leakage_elsewhere
 from counterpoise.methods.gates.catalogue import (
     CONTROLS,
     GATED,
@@ -24,10 +19,15 @@ from counterpoise.methods.gates.catalogue import (
     require_methods,
     run_methods,
 )
+from counterpoise.methods.gates.problem import Debiasing
+from torch import Tensor
+
+from counterpoise.artifacts.states import TrainingStates
+from counterpoise.errors import InputError
+from counterpoise.fairness import information, leakage_elsewhere
 from counterpoise.methods.gates.gating import GateSettings, closed_share, evaluate_gated
 from counterpoise.methods.gates.heads import BiasHeads, HeadSettings
 from counterpoise.methods.gates.lastlayer import fit_erasers
-from counterpoise.methods.gates.problem import Debiasing
 from counterpoise.methods.gates.schedules import Geometric, Stalling, StraightThrough
 from counterpoise.nn.networks import evaluate
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from counterpoise.methods.gates.catalogue import Settings
+from counterpoise.methods.gates.problem import Debiasing
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from counterpoise.errors import InputError
-from counterpoise.methods.gates.catalogue import Settings
 from counterpoise.methods.gates.gating import (
     GateSettings,
     GateTraining,
@@ -23,7 +24,6 @@ from counterpoise.methods.gates.gating import (
 )
 from counterpoise.methods.gates.heads import HeadSettings
 from counterpoise.methods.gates.information import readable_share
-from counterpoise.methods.gates.problem import Debiasing
 from counterpoise.methods.gates.schedules import Geometric, Stalling, StraightThrough
 from counterpoise.nn import generators
 from counterpoise.nn.networks import evaluate

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from counterpoise.methods.gates.problem import Debiasing
 from torch import Tensor
 
 from counterpoise.errors import InputError
@@ -22,7 +23,6 @@ from counterpoise.methods.gates.lastlayer import (
     own_layer,
     refit,
 )
-from counterpoise.methods.gates.problem import Debiasing
 from counterpoise.methods.heads.erasure import fit_eraser
 from counterpoise.methods.heads.variants import Variant
 from counterpoise.nn import Factors

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from counterpoise.methods.gates.problem import Debiasing, require_learnt
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from counterpoise.errors import InputError
 from counterpoise.methods.gates.heads import HeadSettings
-from counterpoise.methods.gates.problem import Debiasing, require_learnt
 from counterpoise.methods.tuning import features_of
 from counterpoise.nn.builders import PixelPerceptronBuilder
 from counterpoise.nn.networks import evaluate

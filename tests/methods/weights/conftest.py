@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from counterpoise.methods.objective import Objective
 from counterpoise.methods.outputs import task_loss
+from counterpoise.methods.problem import Problem
 from counterpoise.methods.tuning import WeightTuning
-from counterpoise.methods.weights.objective import Objective
-from counterpoise.methods.weights.task import Task, validation_figures
+from counterpoise.methods.weights.judging import validation_figures
 from counterpoise.nn import Examples, Optimizer, generators
 from counterpoise.nn.builders import ResNetBuilder, StackedBuilder
 
@@ -22,7 +23,7 @@ EPOCHS, BATCH = 10, 64
 
 
 @functools.cache
-def make_task(seeds: Sequence[int] = (0, 1, 5), classes: int = 2, bias: str = "spd", dropout: float = 0.0) -> Task:
+def make_task(seeds: Sequence[int] = (0, 1, 5), classes: int = 2, bias: str = "spd", dropout: float = 0.0) -> Problem:
     """Return a task whose base is right more often than not and favours group 1 (two classes) or a class of a group.
 
     The group is one of the inputs, and the class depends on it, so that the best classifier is unfair.
@@ -39,7 +40,7 @@ def make_task(seeds: Sequence[int] = (0, 1, 5), classes: int = 2, bias: str = "s
 
     build = StackedBuilder(D, HIDDEN, 1 if classes == 2 else classes, tuple(seeds), dropout)
     performance = "balanced_accuracy" if classes == 2 else "accuracy"
-    task = Task(
+    task = Problem(
         build=build,
         base=build().copied(),
         examples=Examples(x, y, s),
@@ -62,22 +63,20 @@ def make_task(seeds: Sequence[int] = (0, 1, 5), classes: int = 2, bias: str = "s
         epochs=EPOCHS,
         batch_size=BATCH,
         rows=task.pretrain,
-        figures=lambda: validation_figures(
-            task.objective, task.judged(trainee.network, task.select, aim="performance")
-        ),
+        figures=lambda: validation_figures(task.goal, task.judged(trainee.network, task.select, aim="performance")),
     )
     fields = {field: getattr(task, field) for field in ("build", "examples", "objective", "seeds")}
-    return Task(base=trained.last, **rows, **fields)
+    return Problem(base=trained.last, **rows, **fields)
 
 
 @pytest.fixture(scope="session")
-def unfair() -> Callable[..., Task]:
+def unfair() -> Callable[..., Problem]:
     """Make the task of given seeds, number of classes, bias measure and dropout; each is trained once."""
     return make_task
 
 
 @functools.cache
-def make_images(classes: int = 2) -> Task:
+def make_images(classes: int = 2) -> Problem:
     """Return the same problem seen as images, flat colours, by one small untrained ResNet-18."""
     task = make_task((0,), classes, "spd" if classes == 2 else "mean_bias")
     colours = (task.examples.x[:, [0, 1, -1]] * 40 + 128).clamp(0, 255).to(torch.uint8)
@@ -87,6 +86,6 @@ def make_images(classes: int = 2) -> Task:
 
 
 @pytest.fixture(scope="session")
-def unfair_images() -> Callable[..., Task]:
+def unfair_images() -> Callable[..., Problem]:
     """Make the task of images of a number of classes."""
     return make_images

@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from counterpoise.methods.objective import soft_bias
+from counterpoise.methods.problem import Problem
 from counterpoise.methods.weights.adversarial import Adversarial, AdversarialFinetuning
 from counterpoise.methods.weights.finetuning import CRITIC_RATIO, adversarial_finetuning
-from counterpoise.methods.weights.objective import soft_bias
-from counterpoise.methods.weights.task import Task
 from counterpoise.nn.networks import Masks, evaluate
 
 SETTINGS = Adversarial(epochs=2, warmup=0, batch_size=32)
 
 
-def trainee(task: Task, settings: Adversarial = SETTINGS, masks: Masks | None = None) -> AdversarialFinetuning:
+def trainee(task: Problem, settings: Adversarial = SETTINGS, masks: Masks | None = None) -> AdversarialFinetuning:
     return AdversarialFinetuning(
         task.network(),
-        task.objective,
+        task.goal,
         settings,
         task.examples,
         task.fit,
@@ -32,13 +32,15 @@ def trainee(task: Task, settings: Adversarial = SETTINGS, masks: Masks | None = 
     )
 
 
-def batch(task: Task) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def batch(task: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rows = task.fit[:, :32]
     return *task.examples.take(rows), rows
 
 
 @pytest.mark.parametrize("critic", ["published", "exact"])
-def test_the_loss_is_weighted_up_while_the_bias_is_beyond_the_bound(critic: str, unfair: Callable[..., Task]) -> None:
+def test_the_loss_is_weighted_up_while_the_bias_is_beyond_the_bound(
+    critic: str, unfair: Callable[..., Problem]
+) -> None:
     task = unfair()
     made = trainee(task, replace(SETTINGS, critic=critic))  # type: ignore[arg-type]
     made.begin_epoch(1)
@@ -58,7 +60,7 @@ def test_the_loss_is_weighted_up_while_the_bias_is_beyond_the_bound(critic: str,
     assert bias.abs().max() > 0.06, "the test needs a batch that looks biased"
 
 
-def test_the_actor_s_gradient_goes_through_a_critic_that_does_not_move(unfair: Callable[..., Task]) -> None:
+def test_the_actor_s_gradient_goes_through_a_critic_that_does_not_move(unfair: Callable[..., Problem]) -> None:
     task = unfair()
     made = trainee(task, replace(SETTINGS, pressure=50.0))
     made.begin_epoch(1)
@@ -89,7 +91,7 @@ def test_the_actor_s_gradient_goes_through_a_critic_that_does_not_move(unfair: C
     assert not torch.allclose(other, seen[0][list(parameters).index("weight0")], rtol=1e-3)
 
 
-def test_the_actor_does_not_move_while_the_critic_learns(unfair: Callable[..., Task]) -> None:
+def test_the_actor_does_not_move_while_the_critic_learns(unfair: Callable[..., Problem]) -> None:
     task = unfair(dropout=0.2)
     made = trainee(task)
     before = made.network.copied()
@@ -101,7 +103,7 @@ def test_the_actor_does_not_move_while_the_critic_learns(unfair: Callable[..., T
     assert any(not torch.equal(critic[name], tensor) for name, tensor in made.critic.state().items())
 
 
-def test_the_critic_s_ratio_is_its_error_over_the_variance_of_what_it_estimates(unfair: Callable[..., Task]) -> None:
+def test_the_critic_s_ratio_is_its_error_over_the_variance_of_what_it_estimates(unfair: Callable[..., Problem]) -> None:
     """Of a critic that does not learn, and whose estimate is known, both are known."""
     task = unfair()
     made = trainee(task, replace(SETTINGS, critic_lr=0.0))
@@ -131,7 +133,7 @@ def test_the_critic_s_ratio_is_its_error_over_the_variance_of_what_it_estimates(
     torch.testing.assert_close(made.ratio, expected, rtol=1e-4, atol=0)
 
 
-def test_a_critic_learns_what_can_be_learned(unfair: Callable[..., Task]) -> None:
+def test_a_critic_learns_what_can_be_learned(unfair: Callable[..., Problem]) -> None:
     """Shown the same few batches over and over it comes to know their bias: the ratio falls far below 1."""
     task = unfair()
     made = trainee(task, replace(SETTINGS, critic_lr=3e-3))
@@ -149,10 +151,10 @@ def test_a_critic_learns_what_can_be_learned(unfair: Callable[..., Task]) -> Non
     assert (estimates.mean(dim=0) - known).abs().max() < 0.08
 
 
-def test_variants_of_a_run(unfair: Callable[..., Task]) -> None:
+def test_variants_of_a_run(unfair: Callable[..., Problem]) -> None:
     task = unfair()
-    published = adversarial_finetuning(task, "published", SETTINGS)
-    exact = adversarial_finetuning(task, "exact", replace(SETTINGS, critic="exact"))
+    published = adversarial_finetuning(replace(task, method="published"), SETTINGS, {})
+    exact = adversarial_finetuning(replace(task, method="exact"), replace(SETTINGS, critic="exact"), {})
     assert [made.name for made in published] == ["published", "published_last"]
     assert published[1].epoch is not None
     assert published[1].epoch.tolist() == [2] * len(task.seeds)
@@ -161,14 +163,13 @@ def test_variants_of_a_run(unfair: Callable[..., Task]) -> None:
     assert CRITIC_RATIO not in exact[0].facts
 
 
-def test_the_exact_critic_brings_the_bias_down(unfair: Callable[..., Task]) -> None:
+def test_the_exact_critic_brings_the_bias_down(unfair: Callable[..., Problem]) -> None:
     task = unfair()
     settings = replace(SETTINGS, critic="exact", epochs=12, lr=5e-3, batch_size=64, pressure=60.0)
-    (_, last) = adversarial_finetuning(task, "exact", settings)
-    assert last.state is not None
+    (_, last) = adversarial_finetuning(replace(task, method="exact"), settings, {})
     y, s = task.labels(task.fit)
     before, after = (
         soft_bias("spd", evaluate(task.network(state), task.examples, task.fit).logits, y, s).abs()
-        for state in (None, last.state)
+        for state in (None, last.part("network"))
     )
     assert (after < 0.6 * before).all()

@@ -11,7 +11,9 @@ import torch
 from torch.nn.functional import binary_cross_entropy, cross_entropy
 
 from counterpoise.errors import InputError
+from counterpoise.methods.objective import fairness_loss
 from counterpoise.methods.outputs import task_loss
+from counterpoise.methods.problem import Problem
 from counterpoise.methods.weights import discovery
 from counterpoise.methods.weights.discovery import (
     _Student,
@@ -22,26 +24,24 @@ from counterpoise.methods.weights.discovery import (
     teacher_pruning,
 )
 from counterpoise.methods.weights.mask_discovery import MaskSettings, pruned_share
-from counterpoise.methods.weights.objective import fairness_loss
-from counterpoise.methods.weights.task import Task
 from counterpoise.nn.networks import State, evaluate, masked
 
 SETTINGS = MaskSettings(epochs=3, batch_size=64, lr=0.3)
 
 
-def fairer(task: Task) -> State:
+def fairer(task: Problem) -> State:
     """A teacher: the base with other last weights."""
     last = list(task.network().weights())[-1]
     return task.base | {last: -0.5 * task.base[last]}
 
 
-def test_masks_make_the_base_fairer_by_its_own_loss(unfair: Callable[..., Task]) -> None:
+def test_masks_make_the_base_fairer_by_its_own_loss(unfair: Callable[..., Problem]) -> None:
     task = unfair()
     trained = discover(task, "masks", replace(SETTINGS, epochs=25, lr=0.1))
     y, s = task.labels(task.fit)
     network = task.network()
     before, after = (
-        fairness_loss(task.objective, evaluate(network, task.examples, task.fit, weights).logits, y, s, 5.0)
+        fairness_loss(task.goal, evaluate(network, task.examples, task.fit, weights).logits, y, s, 5.0)
         for weights in (None, masked(network.weights(), trained.last))
     )
     assert (after < before).all()
@@ -49,21 +49,21 @@ def test_masks_make_the_base_fairer_by_its_own_loss(unfair: Callable[..., Task])
     torch.testing.assert_close(trained.curves["pruned"][:, -1], pruned_share(trained.last))
 
 
-def test_figures_of_an_epoch_are_those_of_its_masks(unfair: Callable[..., Task]) -> None:
+def test_figures_of_an_epoch_are_those_of_its_masks(unfair: Callable[..., Problem]) -> None:
     task = unfair()
     best, last = both_masks(task, "masks", discover(task, "masks", SETTINGS))
     assert best.epoch is not None
     chosen = (best.epoch - 1).unsqueeze(1)
-    torch.testing.assert_close(best.judged.phi, best.curves["judgement"].gather(1, chosen).squeeze(1))
-    torch.testing.assert_close(best.judged.bias, best.curves["bias"].gather(1, chosen).squeeze(1))
+    torch.testing.assert_close(best.facts["phi"], best.curves["judgement"].gather(1, chosen).squeeze(1))
+    torch.testing.assert_close(best.facts["bias"], best.curves["bias"].gather(1, chosen).squeeze(1))
     assert last.name == "masks_last"
-    assert last.judged.phi.tolist() == pytest.approx(best.curves["judgement"][:, -1].tolist())
+    assert last.facts["phi"].tolist() == pytest.approx(best.curves["judgement"][:, -1].tolist())
     assert best.masks is not None
     assert torch.equal(best.facts["pruned"], pruned_share(best.masks))
 
 
 def test_the_paper_s_reading_fits_on_as_many_of_each_group_and_class(
-    unfair: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
+    unfair: Callable[..., Problem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = unfair()
     rows = balanced_rows(task)
@@ -82,7 +82,7 @@ def test_the_paper_s_reading_fits_on_as_many_of_each_group_and_class(
     train = discovery._train
 
     def watched(
-        task: Task, name: str, settings: MaskSettings, loss: object, rows: torch.Tensor, *more: object
+        task: Problem, name: str, settings: MaskSettings, loss: object, rows: torch.Tensor, *more: object
     ) -> object:
         used.append((loss, rows))
         return train(task, name, settings, loss, rows, *more)  # type: ignore[arg-type]
@@ -95,10 +95,10 @@ def test_the_paper_s_reading_fits_on_as_many_of_each_group_and_class(
     assert torch.equal(default_rows, task.fit)
     output = task.network().eval()(task.examples.take(rows)[0])
     assert torch.equal(paper_loss(output, y, s, rows), task_loss(output.logits, y))
-    assert torch.equal(default_loss(output, y, s, rows), fairness_loss(task.objective, output.logits, y, s, 5.0))
+    assert torch.equal(default_loss(output, y, s, rows), fairness_loss(task.goal, output.logits, y, s, 5.0))
 
 
-def test_rows_that_cannot_be_balanced_are_refused(unfair: Callable[..., Task]) -> None:
+def test_rows_that_cannot_be_balanced_are_refused(unfair: Callable[..., Problem]) -> None:
     task = unfair()
     y, s = task.labels(task.fit)
     lacking = replace(task)
@@ -118,7 +118,9 @@ def test_soft_cross_entropy_is_torch_s(generator: torch.Generator) -> None:
 
 
 @pytest.mark.parametrize("kind", ["two classes", "three classes", "images"])
-def test_a_student_s_loss_is_eq_10(kind: str, unfair: Callable[..., Task], unfair_images: Callable[..., Task]) -> None:
+def test_a_student_s_loss_is_eq_10(
+    kind: str, unfair: Callable[..., Problem], unfair_images: Callable[..., Problem]
+) -> None:
     """H(teacher, student) + γ H(student an epoch before, student), for the rows of the batch."""
     task = {
         "two classes": lambda: unfair(),
@@ -155,26 +157,25 @@ def test_a_student_s_loss_is_eq_10(kind: str, unfair: Callable[..., Task], unfai
     assert not torch.allclose(said[0], said[1])
 
 
-def test_a_student_keeps_its_weights_and_comes_nearer_to_its_teacher(unfair: Callable[..., Task]) -> None:
+def test_a_student_keeps_its_weights_and_comes_nearer_to_its_teacher(unfair: Callable[..., Problem]) -> None:
     task = unfair()
     teacher = fairer(task)
     settings = replace(SETTINGS, epochs=25, lr=0.2, prunable=None)
     (_, last) = teacher_pruning(task, "student", settings, teacher, consistency=0.1)
-    assert last.state is not None
     assert last.masks is not None
-    for name, tensor in last.state.items():
+    for name, tensor in last.part("network").items():
         kept = task.base[name] * last.masks[name] if name in last.masks else task.base[name]
         assert torch.equal(tensor, kept)
     wanted = evaluate(task.network(teacher), task.examples, task.fit).logits.sigmoid()
     before, after = (
         soft_cross_entropy(evaluate(task.network(state), task.examples, task.fit).logits, wanted)
-        for state in (None, last.state)
+        for state in (None, last.part("network"))
     )
     assert (after < before).all()
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_convolutional_networks_are_masked_too(classes: int, unfair_images: Callable[..., Task]) -> None:
+def test_convolutional_networks_are_masked_too(classes: int, unfair_images: Callable[..., Problem]) -> None:
     task = unfair_images(classes)
     settings = replace(SETTINGS, epochs=2, lr=1.5)
     made = both_masks(task, "masks", discover(task, "masks", settings))
@@ -189,7 +190,7 @@ def test_convolutional_networks_are_masked_too(classes: int, unfair_images: Call
 
 
 def test_a_discovery_that_empties_a_layer_says_so(
-    unfair: Callable[..., Task], caplog: pytest.LogCaptureFixture
+    unfair: Callable[..., Problem], caplog: pytest.LogCaptureFixture
 ) -> None:
     task = unfair()
     with caplog.at_level(logging.WARNING):
@@ -200,4 +201,4 @@ def test_a_discovery_that_empties_a_layer_says_so(
     ]
     for made in both_masks(task, "masks", trained):
         assert made.score.isfinite().all()
-        assert made.judged.phi.tolist() == [0.5] * 3  # one answer for all is fair
+        assert made.facts["phi"].tolist() == [0.5] * 3  # one answer for all is fair

@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from counterpoise.methods.masks import random_masks
+from counterpoise.methods.objective import fairness_loss, soft_bias
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.methods.weights.adversarial import Adversarial
 from counterpoise.methods.weights.discovery import both_masks, discover
 from counterpoise.methods.weights.finetuning import (
@@ -18,15 +21,13 @@ from counterpoise.methods.weights.finetuning import (
     pruned_finetuning,
 )
 from counterpoise.methods.weights.mask_discovery import MaskSettings, pruned_by_layer
-from counterpoise.methods.weights.objective import fairness_loss, soft_bias
-from counterpoise.methods.weights.task import Repaired, Task
 from counterpoise.nn import generators
 from counterpoise.nn.networks import Masks, evaluate
 
 SETTINGS = Adversarial(epochs=2, warmup=0, batch_size=32)
 
 
-def some_masks(task: Task, share: float = 0.3) -> Masks:
+def some_masks(task: Problem, share: float = 0.3) -> Masks:
     return {
         name: torch.stack([torch.rand(weight.shape[1:], generator=own) > share for own in generators(task.seeds, name)])
         for name, weight in task.network().weights().items()
@@ -36,22 +37,21 @@ def some_masks(task: Task, share: float = 0.3) -> Masks:
 @pytest.mark.parametrize("kind", ["tabular", "images"])
 @pytest.mark.parametrize("critic", ["published", "exact"])
 def test_pruned_weights_stay_at_zero_and_the_others_move(
-    kind: str, critic: str, unfair: Callable[..., Task], unfair_images: Callable[..., Task]
+    kind: str, critic: str, unfair: Callable[..., Problem], unfair_images: Callable[..., Problem]
 ) -> None:
     task = unfair() if kind == "tabular" else unfair_images()
     masks = some_masks(task)
     settings = Adversarial(epochs=1, warmup=0, batch_size=64, critic=critic)  # type: ignore[arg-type]
     for made in pruned_finetuning(task, "prune", settings, masks):
-        assert made.state is not None
         for name, mask in masks.items():
-            assert not made.state[name][~mask].any()
-            moved = (made.state[name] != task.base[name])[mask].double().mean()
+            assert not made.part("network")[name][~mask].any()
+            moved = (made.part("network")[name] != task.base[name])[mask].double().mean()
             assert moved > 0.02  # on images of a pixel or two, the outer taps of a 3 × 3 filter see nothing
-        score = evaluate(task.network(made.state), task.examples, task.test).logits
+        score = evaluate(task.network(made.part("network")), task.examples, task.test).logits
         torch.testing.assert_close(task.read(score), made.score)
 
 
-def test_random_masks_prune_as_many_of_each_layer(unfair: Callable[..., Task]) -> None:
+def test_random_masks_prune_as_many_of_each_layer(unfair: Callable[..., Problem]) -> None:
     task = unfair()
     masks = some_masks(task)
     drawn = random_masks(task, masks)
@@ -65,34 +65,33 @@ def test_random_masks_prune_as_many_of_each_layer(unfair: Callable[..., Task]) -
     assert (~often).sum(dim=(2, 3)).flatten().tolist() == [10, 10, 10]
 
 
-def test_masks_alone_change_weights_and_nothing_else(unfair: Callable[..., Task]) -> None:
+def test_masks_alone_change_weights_and_nothing_else(unfair: Callable[..., Problem]) -> None:
     task = unfair()
     masks = some_masks(task)
     made = masked_only(task, "mask_only", masks)
-    assert made.state is not None
-    for name, tensor in made.state.items():
+    for name, tensor in made.part("network").items():
         assert torch.equal(tensor, task.base[name] * masks[name] if name in masks else task.base[name])
 
 
-def test_a_direct_penalty_takes_the_loss_of_mask_discovery_down(unfair: Callable[..., Task]) -> None:
+def test_a_direct_penalty_takes_the_loss_of_mask_discovery_down(unfair: Callable[..., Problem]) -> None:
     task = unfair()
     settings = Penalty(weight=5.0, lr=5e-3, epochs=12, batch_size=64)
-    _, last = direct_penalty(task, "penalty", settings)
+    _, last = direct_penalty(replace(task, method="penalty"), settings, {})
     y, s = task.labels(task.fit)
-    outputs = [evaluate(task.network(state), task.examples, task.fit).logits for state in (None, last.state)]
-    before, after = (fairness_loss(task.objective, logits, y, s, 5.0) for logits in outputs)
+    outputs = [evaluate(task.network(state), task.examples, task.fit).logits for state in (None, last.part("network"))]
+    before, after = (fairness_loss(task.goal, logits, y, s, 5.0) for logits in outputs)
     assert (after < before).all()
     gaps = [soft_bias("spd", logits, y, s).abs() for logits in outputs]
     assert (gaps[1] < 0.5 * gaps[0]).all()
 
 
-def test_adding_a_method_changes_no_other_method_s_numbers(unfair: Callable[..., Task]) -> None:
+def test_adding_a_method_changes_no_other_method_s_numbers(unfair: Callable[..., Problem]) -> None:
     """One after the other in one process, in either order, or alone: the same bits."""
     task = unfair(dropout=0.2)
-    methods: dict[str, Callable[[], list[Repaired]]] = {
-        "advft": lambda: adversarial_finetuning(task, "advft", SETTINGS),
+    methods: dict[str, Callable[[], list[Result]]] = {
+        "advft": lambda: adversarial_finetuning(replace(task, method="advft"), SETTINGS, {}),
         "masks": lambda: both_masks(task, "masks", discover(task, "masks", MaskSettings(epochs=2, batch_size=64))),
-        "penalty": lambda: direct_penalty(task, "penalty", Penalty(epochs=2, batch_size=64)),
+        "penalty": lambda: direct_penalty(replace(task, method="penalty"), Penalty(epochs=2, batch_size=64), {}),
         "prune": lambda: pruned_finetuning(task, "prune", SETTINGS, some_masks(task)),
     }
     base = {name: tensor.clone() for name, tensor in task.base.items()}
@@ -103,21 +102,21 @@ def test_adding_a_method_changes_no_other_method_s_numbers(unfair: Callable[...,
         for one, other in zip(alone[name], again[name], strict=True):
             assert torch.equal(one.score, other.score)
             assert torch.equal(one.prediction, other.prediction)
-            assert torch.equal(one.judged.threshold, other.judged.threshold)
+            assert torch.equal(one.facts["threshold"], other.facts["threshold"])
     assert all(torch.equal(base[name], tensor) for name, tensor in task.base.items()), "the base is every method's"
 
 
-def test_no_replicate_s_numbers_depend_on_the_others(unfair: Callable[..., Task]) -> None:
+def test_no_replicate_s_numbers_depend_on_the_others(unfair: Callable[..., Problem]) -> None:
     """The base of each is its own too, so that everything from the first epoch on is the same."""
     together, alone = unfair(dropout=0.2), unfair((5,), dropout=0.2)
-    runs: list[Callable[[Task], list[Repaired]]] = [
-        lambda task: adversarial_finetuning(task, "advft", SETTINGS),
+    runs: list[Callable[[Problem], list[Result]]] = [
+        lambda task: adversarial_finetuning(replace(task, method="advft"), SETTINGS, {}),
         lambda task: pruned_finetuning(task, "prune", SETTINGS, some_masks(task)),
-        lambda task: direct_penalty(task, "penalty", Penalty(epochs=2, batch_size=64)),
+        lambda task: direct_penalty(replace(task, method="penalty"), Penalty(epochs=2, batch_size=64), {}),
         lambda task: both_masks(task, "masks", discover(task, "masks", MaskSettings(epochs=2, batch_size=64))),
     ]
     for run in runs:
         for one, other in zip(run(together), run(alone), strict=True):
             assert torch.equal(one.score[2], other.score[0])
             assert torch.equal(one.prediction[2], other.prediction[0])
-            assert one.judged.phi[2] == other.judged.phi[0]
+            assert one.facts["phi"][2] == other.facts["phi"][0]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from counterpoise.methods.problem import Problem
 from counterpoise.methods.weights.adversarial import Adversarial
 from counterpoise.methods.weights.finetuning import finetune_adversarially, pruned_finetuning
 from counterpoise.methods.weights.grafting import (
@@ -19,14 +20,13 @@ from counterpoise.methods.weights.grafting import (
     internal_graft,
     noise_graft,
 )
-from counterpoise.methods.weights.task import Task
 from counterpoise.nn import generators
 from counterpoise.nn.networks import Masks, masked
 
 SETTINGS = Adversarial(epochs=4, warmup=1, batch_size=64)
 
 
-def some_masks(task: Task, purpose: str = "") -> Masks:
+def some_masks(task: Problem, purpose: str = "") -> Masks:
     return {
         name: torch.stack(
             [torch.rand(weight.shape[1:], generator=own) > 0.3 for own in generators(task.seeds, purpose + name)]
@@ -94,7 +94,7 @@ def test_whole_filters_are_grafted_in_a_convolution(generator: torch.Generator) 
     assert not internal_graft(weight, torch.zeros_like(mask), generators([0], "scions")).any()
 
 
-def test_two_equal_networks_restore_each_other(unfair: Callable[..., Task]) -> None:
+def test_two_equal_networks_restore_each_other(unfair: Callable[..., Problem]) -> None:
     task = unfair()
     own = task.network().weights()
     first, second = some_masks(task), some_masks(task, "other ")
@@ -106,7 +106,7 @@ def test_two_equal_networks_restore_each_other(unfair: Callable[..., Task]) -> N
     assert made["w"].tolist() == [[1.0, 5.0, 3.0]]
 
 
-def test_external_rounds_begin_with_what_both_have_learned(unfair: Callable[..., Task]) -> None:
+def test_external_rounds_begin_with_what_both_have_learned(unfair: Callable[..., Problem]) -> None:
     """Two rounds, by hand: each prunes and fine-tunes; then the first takes the other's values where it has holes."""
     task = unfair()
     masks, others = some_masks(task), some_masks(task, "other ")
@@ -123,40 +123,37 @@ def test_external_rounds_begin_with_what_both_have_learned(unfair: Callable[...,
         assert not state[name][~mask].any(), "in the first round the holes stay empty"
         state[name] = torch.where(mask, state[name], pruned[1].last[name])
     trained = finetune_adversarially(task, "external: network 1, round 2", part, state=state)
-    assert last.state is not None
-    assert best.state is not None
     for name in trained.last:
-        assert torch.equal(last.state[name], trained.last[name])
-        assert torch.equal(best.state[name], trained.best[name])
+        assert torch.equal(last.part("network")[name], trained.last[name])
+        assert torch.equal(best.part("network")[name], trained.best[name])
 
 
-def test_one_external_round_is_a_pruned_network(unfair: Callable[..., Task]) -> None:
+def test_one_external_round_is_a_pruned_network(unfair: Callable[..., Problem]) -> None:
     task = unfair()
     masks = some_masks(task)
     settings = replace(SETTINGS, epochs=1, warmup=0)
     (_, last) = external_finetuning(task, "external", settings, masks, some_masks(task, "other "), rounds=1)
-    assert last.state is not None
     assert last.masks is masks
-    assert all(not last.state[name][~mask].any() for name, mask in masks.items())
+    assert all(not last.part("network")[name][~mask].any() for name, mask in masks.items())
 
 
 @pytest.mark.parametrize("scion", ["noise", "internal"])
-def test_grafts_of_whole_networks(scion: str, unfair: Callable[..., Task], unfair_images: Callable[..., Task]) -> None:
+def test_grafts_of_whole_networks(
+    scion: str, unfair: Callable[..., Problem], unfair_images: Callable[..., Problem]
+) -> None:
     settings = replace(SETTINGS, epochs=1, warmup=0)
     for task in (unfair(), unfair_images()):
         masks = some_masks(task)
         (_, last) = grafted_finetuning(task, scion, settings, masks, scion=scion)
         (_, pruned) = pruned_finetuning(task, scion, settings, masks)
-        assert last.state is not None
-        assert pruned.state is not None
         first = next(iter(masks))
-        assert last.state[first][~masks[first]].any(), "what was grafted is fine-tuned without a mask"
+        assert last.part("network")[first][~masks[first]].any(), "what was grafted is fine-tuned without a mask"
         assert not torch.equal(last.score, pruned.score)
         assert last.score.isfinite().all()
         assert torch.equal(last.facts["grafted"], pruned.facts["pruned"])
 
 
-def test_external_grafts_of_images(unfair_images: Callable[..., Task]) -> None:
+def test_external_grafts_of_images(unfair_images: Callable[..., Problem]) -> None:
     task = unfair_images()
     settings = replace(SETTINGS, epochs=2, warmup=0)
     made = external_finetuning(task, "external", settings, some_masks(task), some_masks(task, "other "), rounds=2)

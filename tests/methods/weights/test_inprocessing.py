@@ -15,6 +15,8 @@ from torch import Tensor
 from counterpoise.artifacts.states import TrainingStates
 from counterpoise.errors import InputError
 from counterpoise.methods.outputs import task_loss
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.methods.weights.adversarial_debiasing import AdversarialDebiasing, adversarial_debiasing, opposed
 from counterpoise.methods.weights.domains import (
     domain_discriminative,
@@ -24,20 +26,25 @@ from counterpoise.methods.weights.domains import (
     without_prior,
 )
 from counterpoise.methods.weights.inprocessing import Contested, InProcessing
-from counterpoise.methods.weights.task import Repaired, Task
 from counterpoise.methods.weights.uniform_confusion import UniformConfusion, confusion, uniform_confusion
 from counterpoise.nn.networks import evaluate
 
 SHORT = {"epochs": 3, "batch_size": 50, "lr": 0.01}
 CONTEST = {**SHORT, "opponent_lr": 0.03}
-Run = Callable[..., list[Repaired]]
+Run = Callable[..., list[Result]]
 METHODS: dict[str, Run] = {
-    "adversarial": lambda task, **own: adversarial_debiasing(task, "adversarial", Contested(**{**CONTEST, **own})),
-    "confusion": lambda task, **own: uniform_confusion(task, "confusion", Contested(**{**CONTEST, **own})),
+    "adversarial": lambda task, **own: adversarial_debiasing(
+        replace(task, method="adversarial"), Contested(**{**CONTEST, **own}), {}
+    ),
+    "confusion": lambda task, **own: uniform_confusion(
+        replace(task, method="confusion"), Contested(**{**CONTEST, **own}), {}
+    ),
     "discriminative": lambda task, **own: domain_discriminative(
         task, "discriminative", InProcessing(**{**SHORT, **own})
     ),
-    "independent": lambda task, **own: domain_independent(task, "independent", InProcessing(**{**SHORT, **own})),
+    "independent": lambda task, **own: domain_independent(
+        replace(task, method="independent"), InProcessing(**{**SHORT, **own}), {}
+    ),
 }
 
 
@@ -62,22 +69,24 @@ class TestAdversary:
         assert torch.equal(made, wanted[0])
 
     @pytest.mark.parametrize(("bias", "sees"), [("spd", 1), ("aod", 3), ("eod", 3)])
-    def test_sees_the_class_where_odds_are_to_be_equal(self, bias: str, sees: int, unfair: Callable[..., Task]) -> None:
+    def test_sees_the_class_where_odds_are_to_be_equal(
+        self, bias: str, sees: int, unfair: Callable[..., Problem]
+    ) -> None:
         trainee = AdversarialDebiasing(unfair(bias=bias), "debiasing", Contested())
         y = torch.tensor([[0, 1]] * 3)
         shown = trainee.shown(torch.zeros(3, 2, 1), y)
         assert shown.shape[-1] == sees
         assert (shown[:, 0] != shown[:, 1]).any() == (sees > 1)
 
-    def test_the_logits_tell_less_of_the_group(self, unfair: Callable[..., Task]) -> None:
+    def test_the_logits_tell_less_of_the_group(self, unfair: Callable[..., Problem]) -> None:
         task = unfair()
         best, last = METHODS["adversarial"](task, epochs=12)
-        told = separation(task, task.network(last.state))
+        told = separation(task, task.network(last.part("network")))
         assert told.abs().mean() < 0.4 * separation(task, task.network()).abs().mean()
-        assert (best.judged.phi > task.judged(task.network(), task.select).phi).all()
+        assert (best.facts["phi"] > task.judged(task.network(), task.select).phi).all()
 
 
-def separation(task: Task, network: torch.nn.Module) -> Tensor:
+def separation(task: Problem, network: torch.nn.Module) -> Tensor:
     """Return how far apart the groups' mean logits are on test, in standard deviations, for each replicate."""
     logits = evaluate(network, task.examples, task.test).logits.squeeze(-1)  # type: ignore[arg-type]
     _, s = task.labels(task.test)
@@ -93,7 +102,7 @@ class TestConfusion:
         assert (confusion(logits) > math.log(2)).all()
         torch.testing.assert_close(confusion(torch.ones(1, 3, 2)), torch.tensor([math.log(2)]))
 
-    def test_the_turns_are_separate(self, unfair: Callable[..., Task]) -> None:
+    def test_the_turns_are_separate(self, unfair: Callable[..., Problem]) -> None:
         """The guess moves the classifier alone; the networks' gradient is the loss's, the classifier still."""
         task = unfair()
         trainee = UniformConfusion(task, "confusion", Contested(strength=3.0))
@@ -116,7 +125,7 @@ class TestConfusion:
             assert tensor.grad is not None
             torch.testing.assert_close(gradient[name], tensor.grad, rtol=1e-4, atol=1e-6)
 
-    def test_the_group_is_harder_to_read_from_the_features(self, unfair: Callable[..., Task]) -> None:
+    def test_the_group_is_harder_to_read_from_the_features(self, unfair: Callable[..., Problem]) -> None:
         task = unfair()
         plain, fair = (
             readable(task, METHODS["confusion"](task, epochs=12, strength=strength)[1]) for strength in (0.0, 10.0)
@@ -124,11 +133,11 @@ class TestConfusion:
         assert fair.mean() < plain.mean() - 0.05
 
 
-def readable(task: Task, outcome: Repaired) -> np.ndarray:
+def readable(task: Problem, outcome: Result) -> np.ndarray:
     """Return how often a linear classifier reads the group from the features of test rows, by replicate."""
     from sklearn.linear_model import LogisticRegression
 
-    features = evaluate(task.network(outcome.state), task.examples, task.test).features.numpy()
+    features = evaluate(task.network(outcome.part("network")), task.examples, task.test).features.numpy()
     _, s = task.labels(task.test)
     half = features.shape[1] // 2
     made = []
@@ -139,11 +148,11 @@ def readable(task: Task, outcome: Repaired) -> np.ndarray:
 
 
 class TestDomains:
-    def test_independent_inference_sums_logits(self, unfair: Callable[..., Task]) -> None:
+    def test_independent_inference_sums_logits(self, unfair: Callable[..., Problem]) -> None:
         task = unfair()
         outcome = METHODS["independent"](task)[1]
         network = task.build(outputs=2)
-        network.load(outcome.state)
+        network.load(outcome.part("network"))
         logits = evaluate(network, task.examples, task.test).logits
         torch.testing.assert_close(outcome.score, (logits[..., :1] + logits[..., 1:]).sigmoid())
 
@@ -173,11 +182,11 @@ class TestDomains:
         made = without_prior(joint.log() + 3, prior)  # logits are known up to a constant
         torch.testing.assert_close(made, fair[..., 1:] if classes == 2 else fair)
 
-    def test_the_prior_is_that_of_each_replicates_training_rows(self, unfair: Callable[..., Task]) -> None:
+    def test_the_prior_is_that_of_each_replicates_training_rows(self, unfair: Callable[..., Problem]) -> None:
         task = unfair()
         outcome = METHODS["discriminative"](task)[0]
         network = task.build(outputs=4)
-        network.load(outcome.state)
+        network.load(outcome.part("network"))
         logits = evaluate(network, task.examples, task.test).logits
         y, s = task.labels(task.pretrain)
         shares = torch.stack(
@@ -187,7 +196,7 @@ class TestDomains:
         expected = (weighed[..., 1] + weighed[..., 3]) / weighed.sum(-1)
         torch.testing.assert_close(outcome.score.squeeze(-1), expected)
 
-    def test_a_cell_without_rows_has_no_prior(self, unfair: Callable[..., Task]) -> None:
+    def test_a_cell_without_rows_has_no_prior(self, unfair: Callable[..., Problem]) -> None:
         task = unfair()
         rows = task.pretrain[:, :20]
         y = task.examples.y.clone()
@@ -197,19 +206,19 @@ class TestDomains:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_networks_learn_their_task(method: str, unfair: Callable[..., Task]) -> None:
+def test_the_networks_learn_their_task(method: str, unfair: Callable[..., Problem]) -> None:
     best, last = METHODS[method](unfair(dropout=0.1), epochs=6)
     task = unfair(dropout=0.1)
     assert (last.name, last.epoch.tolist()) == (f"{best.name}_last", [6, 6, 6])  # type: ignore[union-attr]
     y, _ = task.labels(task.test)
     right = (last.score.squeeze(-1) > last.score.median(dim=1).values).long() == y
     assert (right.float().mean(dim=1) > 0.65).all()
-    assert (best.judged.phi >= last.judged.phi).all()
+    assert (best.facts["phi"] >= last.facts["phi"]).all()
     assert best.curves["loss"].shape == (3, 6)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_replicate_is_the_same_beside_others_and_alone(method: str, unfair: Callable[..., Task]) -> None:
+def test_a_replicate_is_the_same_beside_others_and_alone(method: str, unfair: Callable[..., Problem]) -> None:
     task = unfair(dropout=0.1)
     together, alone = (METHODS[method](given)[1] for given in (task, task.replicate(1)))
     torch.testing.assert_close(alone.score[0], together.score[1])
@@ -217,7 +226,7 @@ def test_a_replicate_is_the_same_beside_others_and_alone(method: str, unfair: Ca
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_training_goes_on_as_if_nothing_had_happened(
-    method: str, unfair: Callable[..., Task], tmp_path: Path
+    method: str, unfair: Callable[..., Problem], tmp_path: Path
 ) -> None:
     class KilledError(Exception):
         pass
@@ -241,7 +250,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(
 @pytest.mark.filterwarnings("ignore:mean_bias is undefined")  # as long as a class is never predicted
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("method", METHODS)
-def test_images_with_two_classes_or_more(method: str, classes: int, unfair_images: Callable[..., Task]) -> None:
+def test_images_with_two_classes_or_more(method: str, classes: int, unfair_images: Callable[..., Problem]) -> None:
     task = unfair_images(classes)
     _, last = METHODS[method](task, epochs=4, augment=True)
     y, _ = task.labels(task.test)

@@ -9,26 +9,27 @@ import pytest
 import torch
 
 from counterpoise.errors import InputError
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
+from counterpoise.methods.weights.judging import repaired
 from counterpoise.methods.weights.layerwise import Layerwise, layerwise_optimization
-from counterpoise.methods.weights.task import Repaired, Task, repaired
 
 QUICK = Layerwise(calls=6)
 
 
 @pytest.fixture
-def task(unfair: Callable[..., Task]) -> Task:
+def task(unfair: Callable[..., Problem]) -> Problem:
     return unfair()
 
 
-def moved(outcome: Repaired, task: Task, r: int) -> dict[str, torch.Tensor]:
+def moved(outcome: Result, task: Problem, r: int) -> dict[str, torch.Tensor]:
     """Return the offsets of a replicate's tensors that are not the base's."""
-    assert outcome.state is not None
-    offsets = {name: (tensor[r] - task.base[name][r]) for name, tensor in outcome.state.items()}
+    offsets = {name: (tensor[r] - task.base[name][r]) for name, tensor in outcome.part("network").items()}
     return {name: offset for name, offset in offsets.items() if offset.any()}
 
 
-def test_one_of_the_last_tensors_moves_within_its_box(task: Task) -> None:
-    (outcome,) = layerwise_optimization(task, "layerwise", QUICK)
+def test_one_of_the_last_tensors_moves_within_its_box(task: Problem) -> None:
+    (outcome,) = layerwise_optimization(replace(task, method="layerwise"), QUICK, {})
     last = [name for name, _ in task.network().named_parameters()][-5:]
     for r, number in enumerate(outcome.facts["tensor"].tolist()):
         offsets = moved(outcome, task, r)
@@ -40,43 +41,44 @@ def test_one_of_the_last_tensors_moves_within_its_box(task: Task) -> None:
     assert outcome.facts["tensor"].any(), "no replicate has found anything better than its base"
 
 
-def test_the_search_improves_on_the_base_and_more_calls_never_harm(task: Task) -> None:
-    start = repaired(task, "base", rows=task.validation).judged.phi
+def test_the_search_improves_on_the_base_and_more_calls_never_harm(task: Problem) -> None:
+    start = repaired(task, "base", rows=task.dval).facts["phi"]
     found = torch.stack(
-        [layerwise_optimization(task, "layerwise", Layerwise(calls=calls))[0].judged.phi for calls in (2, 8)]
+        [
+            layerwise_optimization(replace(task, method="layerwise"), Layerwise(calls=calls), {})[0].facts["phi"]
+            for calls in (2, 8)
+        ]
     )
     assert (found[0] >= start).all()
     assert (found[1] >= found[0]).all()
     assert (found[1] > start).any()
 
 
-def test_a_replicate_is_the_same_beside_others_and_alone(unfair: Callable[..., Task]) -> None:
-    together = layerwise_optimization(unfair(), "layerwise", QUICK)[0]
-    (outcome,) = layerwise_optimization(unfair().replicate(1), "layerwise", QUICK)
+def test_a_replicate_is_the_same_beside_others_and_alone(unfair: Callable[..., Problem]) -> None:
+    together = layerwise_optimization(replace(unfair(), method="layerwise"), QUICK, {})[0]
+    (outcome,) = layerwise_optimization(replace(unfair().replicate(1), method="layerwise"), QUICK, {})
     assert outcome.facts["tensor"][0] == together.facts["tensor"][1]
-    assert outcome.state is not None
-    assert together.state is not None
-    for name, tensor in outcome.state.items():
-        torch.testing.assert_close(tensor[0], together.state[name][1])
+    for name, tensor in outcome.part("network").items():
+        torch.testing.assert_close(tensor[0], together.part("network")[name][1])
 
 
-def test_of_a_large_tensor_some_entries_move(task: Task) -> None:
+def test_of_a_large_tensor_some_entries_move(task: Problem) -> None:
     settings = Layerwise(tensors=6, calls=3, box=0.5, entries=5)  # the sixth from the end are the weights, 8 × 8
-    (outcome,) = layerwise_optimization(task, "layerwise", settings)
+    (outcome,) = layerwise_optimization(replace(task, method="layerwise"), settings, {})
     for r in range(len(task.seeds)):
         assert all(int(offset.count_nonzero()) <= 5 for offset in moved(outcome, task, r).values())
 
 
-def test_tensors_that_span_no_box_leave_the_base(task: Task) -> None:
+def test_tensors_that_span_no_box_leave_the_base(task: Problem) -> None:
     """The last tensor is the bias of one logit."""
-    (outcome,) = layerwise_optimization(task, "layerwise", Layerwise(tensors=1))
+    (outcome,) = layerwise_optimization(replace(task, method="layerwise"), Layerwise(tensors=1), {})
     assert not outcome.facts["tensor"].any()
-    assert torch.equal(outcome.prediction, repaired(task, "base", rows=task.validation).prediction)
+    assert torch.equal(outcome.prediction, repaired(task, "base", rows=task.dval).prediction)
 
 
-def test_it_says_nothing(task: Task, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+def test_it_says_nothing(task: Problem, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
     with caplog.at_level(logging.INFO):
-        layerwise_optimization(task, "layerwise", Layerwise(tensors=2, calls=2))
+        layerwise_optimization(replace(task, method="layerwise"), Layerwise(tensors=2, calls=2), {})
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
 

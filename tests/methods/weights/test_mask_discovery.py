@@ -12,7 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from counterpoise.errors import InputError
+from counterpoise.methods.objective import Objective, fairness_loss
+from counterpoise.methods.problem import Problem
 from counterpoise.methods.weights.finetuning import masked_only
+from counterpoise.methods.weights.judging import repaired
 from counterpoise.methods.weights.mask_discovery import (
     MaskDiscovery,
     MaskSettings,
@@ -23,8 +26,6 @@ from counterpoise.methods.weights.mask_discovery import (
     sparsity_penalty,
     warn_of_empty_layers,
 )
-from counterpoise.methods.weights.objective import Objective, fairness_loss
-from counterpoise.methods.weights.task import Task, repaired
 from counterpoise.nn import Examples, generators
 from counterpoise.nn.networks import Output, SingleNetwork, StackedNetwork, evaluate, masked
 
@@ -128,7 +129,7 @@ def test_noise_has_the_spread_of_m_within_bounds() -> None:
         assert abs(noise.mean().item()) < 4.5 * spread / math.sqrt(count)
 
 
-def test_a_mask_of_ones_changes_no_bit(unfair: Callable[..., Task]) -> None:
+def test_a_mask_of_ones_changes_no_bit(unfair: Callable[..., Problem]) -> None:
     task = unfair()
     fresh = MaskDiscovery(task.network(), loss, MaskSettings(), steps=1, generators=task.generators("noise"))
     masks = fresh.masks()
@@ -136,7 +137,7 @@ def test_a_mask_of_ones_changes_no_bit(unfair: Callable[..., Task]) -> None:
     plain, with_mask = repaired(task, "plain"), masked_only(task, "ones", masks)
     assert torch.equal(plain.score, with_mask.score)
     assert torch.equal(plain.prediction, with_mask.prediction)
-    assert torch.equal(plain.judged.threshold, with_mask.judged.threshold)
+    assert torch.equal(plain.facts["threshold"], with_mask.facts["threshold"])
 
 
 def test_no_replicate_s_masks_depend_on_the_others() -> None:
@@ -194,7 +195,7 @@ def test_networks_and_settings_that_cannot_be_masked_are_refused() -> None:
 
 
 def test_a_layer_without_weights_gives_a_warning_and_numbers(
-    unfair: Callable[..., Task], unfair_images: Callable[..., Task], caplog: pytest.LogCaptureFixture
+    unfair: Callable[..., Problem], unfair_images: Callable[..., Problem], caplog: pytest.LogCaptureFixture
 ) -> None:
     for task in (unfair(), unfair_images()):
         weights = task.network().weights()
@@ -206,11 +207,11 @@ def test_a_layer_without_weights_gives_a_warning_and_numbers(
         assert caplog.messages == [f"prune: all weights of layer {layer} are pruned with seeds {list(task.seeds)}"]
         outcome = masked_only(task, "prune", masks)
         assert outcome.score.isfinite().all()
-        assert outcome.judged.phi.isfinite().all()
+        assert outcome.facts["phi"].isfinite().all()
         network = task.network()
         trainee = MaskDiscovery(
             network,
-            lambda output, y, s, rows, task=task: fairness_loss(task.objective, output.logits, y, s, 5.0),
+            lambda output, y, s, rows, task=task: fairness_loss(task.goal, output.logits, y, s, 5.0),
             MaskSettings(),
             steps=2,
             generators=task.generators("noise"),

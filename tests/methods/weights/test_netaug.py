@@ -8,27 +8,27 @@ import pytest
 import torch
 from torch import Tensor
 
+from counterpoise.methods.problem import Problem
 from counterpoise.methods.weights.adversarial import Adversarial, AdversarialFinetuning
 from counterpoise.methods.weights.finetuning import finetune_adversarially
 from counterpoise.methods.weights.netaug import AugmentedFinetuning, network_augmentation
-from counterpoise.methods.weights.task import Task
 from counterpoise.nn import generators
 from counterpoise.nn.networks import Masks
 
 SETTINGS = Adversarial(epochs=2, warmup=0, batch_size=32)
 
 
-def some_masks(task: Task, share: float = 0.3) -> Masks:
+def some_masks(task: Problem, share: float = 0.3) -> Masks:
     return {
         name: torch.stack([torch.rand(weight.shape[1:], generator=own) > share for own in generators(task.seeds, name)])
         for name, weight in task.network().weights().items()
     }
 
 
-def trainee(task: Task, diversity: float, scale: float = 1.0) -> AugmentedFinetuning:
+def trainee(task: Problem, diversity: float, scale: float = 1.0) -> AugmentedFinetuning:
     return AugmentedFinetuning(
         task.network(),
-        task.objective,
+        task.goal,
         SETTINGS,
         task.examples,
         task.fit,
@@ -41,12 +41,12 @@ def trainee(task: Task, diversity: float, scale: float = 1.0) -> AugmentedFinetu
     )
 
 
-def batch(task: Task) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def batch(task: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rows = task.fit[:, :32]
     return *task.examples.take(rows), rows
 
 
-def test_without_diversity_it_is_fine_tuning_of_the_pruned_network(unfair: Callable[..., Task]) -> None:
+def test_without_diversity_it_is_fine_tuning_of_the_pruned_network(unfair: Callable[..., Problem]) -> None:
     task = unfair(dropout=0.2)
     masks = some_masks(task)
     plain = finetune_adversarially(task, "name", SETTINGS, masks=masks)
@@ -66,7 +66,7 @@ def test_without_diversity_it_is_fine_tuning_of_the_pruned_network(unfair: Calla
     assert torch.equal(plain.curves["loss"], augmented.curves["loss"])
 
 
-def test_larger_networks_hold_the_mask_and_some_more(unfair: Callable[..., Task]) -> None:
+def test_larger_networks_hold_the_mask_and_some_more(unfair: Callable[..., Problem]) -> None:
     made = trainee(unfair(), diversity=0.4)
     assert made.masks is not None
     pruned = sum(int((~mask).sum()) for mask in made.masks.values())
@@ -82,7 +82,7 @@ def test_larger_networks_hold_the_mask_and_some_more(unfair: Callable[..., Task]
     assert back.shape[1] == pruned
 
 
-def test_the_loss_is_the_sum_over_both_networks(unfair: Callable[..., Task]) -> None:
+def test_the_loss_is_the_sum_over_both_networks(unfair: Callable[..., Problem]) -> None:
     task = unfair()
     made, x, y, s, _ = trainee(task, diversity=0.5, scale=0.7), *batch(task)
     made.begin_epoch(1)
@@ -96,13 +96,13 @@ def test_the_loss_is_the_sum_over_both_networks(unfair: Callable[..., Task]) -> 
 
 @pytest.mark.parametrize("kind", ["tabular", "images"])
 def test_statistics_of_batch_norm_follow_the_sub_network_alone(
-    kind: str, unfair: Callable[..., Task], unfair_images: Callable[..., Task]
+    kind: str, unfair: Callable[..., Problem], unfair_images: Callable[..., Problem]
 ) -> None:
     task = unfair() if kind == "tabular" else unfair_images()
     with_larger = trainee(task, diversity=0.5)
     alone = AdversarialFinetuning(
         task.network(),
-        task.objective,
+        task.goal,
         SETTINGS,
         task.examples,
         task.fit,
@@ -123,12 +123,11 @@ def test_statistics_of_batch_norm_follow_the_sub_network_alone(
     assert not torch.equal(first[weight], second[weight]), "the larger network's loss does move the weights"
 
 
-def test_what_leaves_is_the_sub_network(unfair: Callable[..., Task], unfair_images: Callable[..., Task]) -> None:
+def test_what_leaves_is_the_sub_network(unfair: Callable[..., Problem], unfair_images: Callable[..., Problem]) -> None:
     for task in (unfair(), unfair_images()):
         masks = some_masks(task)
         for made in network_augmentation(
             task, "netaug", Adversarial(epochs=1, warmup=0, batch_size=64), masks, diversity=0.2, scale=1.0
         ):
-            assert made.state is not None
-            assert all(not made.state[name][~mask].any() for name, mask in masks.items())
+            assert all(not made.part("network")[name][~mask].any() for name, mask in masks.items())
             assert made.score.isfinite().all()

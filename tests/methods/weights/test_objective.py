@@ -13,9 +13,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.methods.objective import THRESHOLDS, Judged, Objective, fairness_loss, judge, soft_bias
 from counterpoise.methods.outputs import decide, scores, task_loss
-from counterpoise.methods.weights.objective import THRESHOLDS, Judged, Objective, fairness_loss, judge, soft_bias
-from counterpoise.methods.weights.task import Task
+from counterpoise.methods.problem import Problem
 
 R, M, K = 3, 120, 4
 TWO = ["spd", "eod", "aod"]
@@ -159,7 +159,7 @@ def test_an_objective_that_cannot_be_met_is_refused() -> None:
 @pytest.mark.parametrize("part", ["fit", "select"])
 @pytest.mark.parametrize("lacking", ["group", "class", "cell"])
 def test_validation_rows_without_a_group_a_class_or_a_cell_are_refused(
-    part: str, lacking: str, unfair: Callable[..., Task]
+    part: str, lacking: str, unfair: Callable[..., Problem]
 ) -> None:
     task = unfair()
     rows = getattr(task, part)

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from counterpoise.errors import InputError
 from counterpoise.fairness import aod, balanced_accuracy, confusion_counts, eod, spd
-from counterpoise.methods.weights.objective import Objective
+from counterpoise.methods.objective import Objective
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.methods.weights.postprocessing import (
     CalibratedOdds,
     RejectOption,
@@ -27,7 +29,6 @@ from counterpoise.methods.weights.postprocessing import (
     fit_reject_option,
     reject_option,
 )
-from counterpoise.methods.weights.task import Repaired, Task
 
 with warnings.catch_warnings():  # of other parts of the library, for what is not installed
     warnings.simplefilter("ignore")
@@ -137,18 +138,18 @@ def test_rejected_rows_go_by_their_group(favoured: int) -> None:
 
 
 BIAS = {"spd": spd, "aod": aod, "eod": eod}
-METHODS: dict[str, Callable[[Task], list[Repaired]]] = {
-    "reject": lambda task: reject_option(task, "reject", RejectOption(thresholds=40, margins=20)),
-    "odds": lambda task: equalized_odds(task, "odds"),
-    "calibrated": lambda task: calibrated_equalized_odds(task, "calibrated", CalibratedOdds("fnr")),
+METHODS: dict[str, Callable[[Problem], list[Result]]] = {
+    "reject": lambda task: reject_option(replace(task, method="reject"), RejectOption(thresholds=40, margins=20), {}),
+    "odds": lambda task: equalized_odds(replace(task, method="odds"), None, {}),
+    "calibrated": lambda task: calibrated_equalized_odds(replace(task, method="calibrated"), CalibratedOdds("fnr"), {}),
 }
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("bias", BIAS)
-def test_the_base_becomes_fairer_on_test(method: str, bias: str, unfair: Callable[..., Task]) -> None:
+def test_the_base_becomes_fairer_on_test(method: str, bias: str, unfair: Callable[..., Problem]) -> None:
     task = unfair(bias=bias)
-    before = task.judged(task.network(), task.validation, aim="performance").bias
+    before = task.judged(task.network(), task.dval, aim="performance").bias
     assert before.abs().min() > 0.14
     (outcome,) = METHODS[method](task)
     y, s = task.labels(task.test)
@@ -156,23 +157,23 @@ def test_the_base_becomes_fairer_on_test(method: str, bias: str, unfair: Callabl
     promised = aod if (method, bias) == ("odds", "spd") else BIAS[bias]  # odds say nothing of shares
     assert promised(counts).abs().mean() < 0.1
     assert (balanced_accuracy(counts) >= (0.5 if method == "calibrated" else 0.7)).all()
-    assert outcome.state is None
+    assert outcome.part("network") is None
     assert outcome.epoch is None
-    assert outcome.chosen_on == task.validation.shape[1]
+    assert outcome.facts["chosen_on"] == task.dval.shape[1]
 
 
 @pytest.mark.parametrize("method", ["reject", "calibrated"])
-def test_the_choice_is_the_best_of_what_is_possible(method: str, unfair: Callable[..., Task]) -> None:
+def test_the_choice_is_the_best_of_what_is_possible(method: str, unfair: Callable[..., Problem]) -> None:
     """Nothing that is within the tolerance without the rule is better: the rule may as well do nothing."""
     task = unfair()
     (outcome,) = METHODS[method](task)
-    assert (outcome.judged.bias.abs() < task.objective.bound).all()
+    assert (outcome.facts["bias"].abs() < task.goal.bound).all()
     if method == "reject":
-        assert (outcome.judged.phi > task.judged(task.network(), task.validation).phi).all()
+        assert (outcome.facts["phi"] > task.judged(task.network(), task.dval).phi).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_replicate_is_the_same_beside_others_and_alone(method: str, unfair: Callable[..., Task]) -> None:
+def test_a_replicate_is_the_same_beside_others_and_alone(method: str, unfair: Callable[..., Problem]) -> None:
     (together,) = METHODS[method](unfair())
     (alone,) = METHODS[method](unfair().replicate(1))
     assert torch.equal(alone.prediction[0], together.prediction[1])
@@ -180,7 +181,7 @@ def test_a_replicate_is_the_same_beside_others_and_alone(method: str, unfair: Ca
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_more_classes_than_two_are_refused(method: str, unfair: Callable[..., Task]) -> None:
+def test_more_classes_than_two_are_refused(method: str, unfair: Callable[..., Problem]) -> None:
     with pytest.raises(InputError, match="3 classes, expected two"):
         METHODS[method](unfair(classes=3, bias="mean_bias"))
 

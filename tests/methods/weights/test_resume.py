@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from counterpoise.artifacts.states import TrainingStates
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.methods.weights.adversarial import Adversarial
 from counterpoise.methods.weights.discovery import discover, teacher_pruning
 from counterpoise.methods.weights.finetuning import Penalty, adversarial_finetuning, direct_penalty, pruned_finetuning
+from counterpoise.methods.weights.judging import both_epochs
 from counterpoise.methods.weights.mask_discovery import MaskSettings
 from counterpoise.methods.weights.netaug import network_augmentation
-from counterpoise.methods.weights.task import Repaired, Task, both_epochs
 from counterpoise.nn import generators
 from counterpoise.nn.epochs import Trained
 from counterpoise.nn.networks import Masks
@@ -25,24 +27,26 @@ SETTINGS = Adversarial(epochs=3, warmup=1, batch_size=32)
 MASKS = MaskSettings(epochs=3, batch_size=32, lr=0.3)
 
 
-def some_masks(task: Task) -> Masks:
+def some_masks(task: Problem) -> Masks:
     return {
         name: torch.stack([torch.rand(weight.shape[1:], generator=own) > 0.3 for own in generators(task.seeds, name)])
         for name, weight in task.network().weights().items()
     }
 
 
-def discovered(task: Task) -> list[Repaired]:
+def discovered(task: Problem) -> list[Result]:
     """The masks and their curves in the place of a state."""
     trained = discover(task, "masks", MASKS)
     (best, last) = ({name: mask.float() for name, mask in one.items()} for one in (trained.best, trained.last))
     return both_epochs(task, "masks", Trained(task.base | best, task.base | last, trained.best_epoch, trained.curves))
 
 
-METHODS: dict[str, Callable[[Task], list[Repaired]]] = {
-    "WeightTuning": lambda task: direct_penalty(task, "penalty", Penalty(epochs=3, batch_size=32)),
-    "AdversarialFinetuning": lambda task: adversarial_finetuning(task, "advft", SETTINGS),
-    "exact critic": lambda task: adversarial_finetuning(task, "exact", replace(SETTINGS, critic="exact")),
+METHODS: dict[str, Callable[[Problem], list[Result]]] = {
+    "WeightTuning": lambda task: direct_penalty(replace(task, method="penalty"), Penalty(epochs=3, batch_size=32), {}),
+    "AdversarialFinetuning": lambda task: adversarial_finetuning(replace(task, method="advft"), SETTINGS, {}),
+    "exact critic": lambda task: adversarial_finetuning(
+        replace(task, method="exact"), replace(SETTINGS, critic="exact"), {}
+    ),
     "pruned": lambda task: pruned_finetuning(task, "pruned", SETTINGS, some_masks(task)),
     "AugmentedFinetuning": lambda task: network_augmentation(
         task, "netaug", SETTINGS, some_masks(task), diversity=0.3, scale=1.0
@@ -52,11 +56,17 @@ METHODS: dict[str, Callable[[Task], list[Repaired]]] = {
 }
 
 
-def same(one: list[Repaired], other: list[Repaired]) -> bool:
-    def numbers(made: Repaired) -> dict[str, Tensor]:
+def same(one: list[Result], other: list[Result]) -> bool:
+    def numbers(made: Result) -> dict[str, Tensor]:
         assert made.epoch is not None
         known = {"score": made.score, "prediction": made.prediction, "epoch": made.epoch}
-        return known | made.curves | (dict(made.state) if made.state else {}) | dict(made.masks or {}) | made.facts
+        return (
+            known
+            | made.curves
+            | (dict(made.part("network")) if made.part("network") else {})
+            | dict(made.masks or {})
+            | made.facts
+        )
 
     pairs = [(numbers(first), numbers(second)) for first, second in zip(one, other, strict=True)]
     return all(
@@ -86,8 +96,8 @@ def test_a_killed_method_goes_on_to_the_same_result(
     method: str,
     kind: str,
     tmp_path: Path,
-    unfair: Callable[..., Task],
-    unfair_images: Callable[..., Task],
+    unfair: Callable[..., Problem],
+    unfair_images: Callable[..., Problem],
 ) -> None:
     run = METHODS[method]
     task = unfair(dropout=0.2) if kind == "tabular" else unfair_images()
@@ -104,7 +114,7 @@ def test_a_killed_method_goes_on_to_the_same_result(
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_another_problem_is_another_training(tmp_path: Path, unfair: Callable[..., Task]) -> None:
+def test_another_problem_is_another_training(tmp_path: Path, unfair: Callable[..., Problem]) -> None:
     """Nothing that a training depends on may differ from what its state was made of."""
     task = replace(unfair(), states=TrainingStates(tmp_path))
     masks = some_masks(task)
@@ -118,10 +128,8 @@ def test_another_problem_is_another_training(tmp_path: Path, unfair: Callable[..
         lambda: pruned_finetuning(task, "name", settings, other_masks),
         lambda: pruned_finetuning(replace(task, base=other_base), "name", settings, masks),
         lambda: pruned_finetuning(replace(task, fit=task.fit.flip(1)), "name", settings, masks),
-        lambda: pruned_finetuning(
-            replace(task, objective=replace(task.objective, tolerance=0.2)), "name", settings, masks
-        ),
-        lambda: adversarial_finetuning(task, "name", settings),
+        lambda: pruned_finetuning(replace(task, objective=replace(task.goal, tolerance=0.2)), "name", settings, masks),
+        lambda: adversarial_finetuning(replace(task, method="name"), settings, {}),
         lambda: network_augmentation(task, "name", settings, masks, diversity=0.1, scale=1.0),
         lambda: network_augmentation(task, "name", settings, masks, diversity=0.2, scale=1.0),
         lambda: pruned_finetuning(replace(task, select=task.select.flip(1)[:, :-20]), "name", settings, masks),

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
+from counterpoise.methods.objective import soft_bias
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.methods.weights.adversarial import Adversarial
 from counterpoise.methods.weights.discovery import discover, teacher_pruning
 from counterpoise.methods.weights.finetuning import Penalty, direct_penalty, pruned_finetuning
 from counterpoise.methods.weights.grafting import external_finetuning, grafted_finetuning
 from counterpoise.methods.weights.mask_discovery import MaskSettings, pruned_share
 from counterpoise.methods.weights.netaug import network_augmentation
-from counterpoise.methods.weights.objective import soft_bias
-from counterpoise.methods.weights.task import Repaired, Task
 from counterpoise.nn import generators
 from counterpoise.nn.builders import StackedBuilder
 from counterpoise.nn.networks import Networks, StackedNetwork, evaluate, masked
@@ -32,7 +33,7 @@ class BareBuilder(StackedBuilder):
 
 
 @pytest.fixture(scope="module")
-def bare(unfair: Callable[..., Task]) -> Task:
+def bare(unfair: Callable[..., Problem]) -> Problem:
     task = unfair()
     build = BareBuilder(**{name: getattr(task.build, name) for name in ("inputs", "hidden", "outputs", "seeds")})
     initial = replace(task, build=build, base=build().copied())
@@ -43,7 +44,7 @@ def bare(unfair: Callable[..., Task]) -> Task:
     return replace(initial, base=base)
 
 
-def test_masks_make_it_fairer(bare: Task) -> None:
+def test_masks_make_it_fairer(bare: Problem) -> None:
     found = discover(bare, "masks", MASKS)
     assert (pruned_share(found.best) > 0).any()
     y, s = bare.labels(bare.test)
@@ -55,17 +56,17 @@ def test_masks_make_it_fairer(bare: Task) -> None:
     assert (after < 0.7 * before).all()
 
 
-def test_every_reconstruction_is_made_of_it(bare: Task) -> None:
+def test_every_reconstruction_is_made_of_it(bare: Problem) -> None:
     masks, others = (discover(bare, name, replace(MASKS, epochs=5)).last for name in ("masks", "other masks"))
     kept = {name: tensor.clone() for name, tensor in bare.base.items()}
-    made: list[Repaired] = [
+    made: list[Result] = [
         *pruned_finetuning(bare, "prune", SETTINGS, masks),
         *grafted_finetuning(bare, "noise", SETTINGS, masks, scion="noise"),
         *grafted_finetuning(bare, "internal", SETTINGS, masks, scion="internal"),
         *external_finetuning(bare, "external", SETTINGS, masks, others, rounds=2),
         *network_augmentation(bare, "netaug", SETTINGS, masks, diversity=0.05, scale=1.0),
     ]
-    teacher = made[0].state
+    teacher = made[0].part("network")
     assert teacher is not None
     made += teacher_pruning(bare, "student", replace(MASKS, epochs=2, prunable=None), teacher, consistency=1.0)
     for one in made:

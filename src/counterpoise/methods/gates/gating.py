@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from counterpoise.errors import InputError
-from counterpoise.methods.gates.heads import BiasHeads, HeadSettings
+from counterpoise.bounds import Bounded, Count, NotNegative, Positive
+from counterpoise.methods.gates.biases import biases_of
+from counterpoise.methods.gates.heads import BiasHeads, HeadSettings, held_out_information
 from counterpoise.methods.gates.information import readable_share
-from counterpoise.methods.gates.problem import Debiasing
-from counterpoise.methods.gates.schedules import Geometric, Schedule
+from counterpoise.methods.gates.schedules import Geometric, Stalling, StraightThrough
 from counterpoise.methods.outputs import decisions, task_loss
+from counterpoise.methods.problem import Problem
 from counterpoise.methods.tuning import features_of, under
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.gates import activation_sizes, forward, gate, gated_channels
@@ -43,7 +44,7 @@ CONVOLUTION = 5
 
 
 @dataclass(frozen=True)
-class GateSettings:
+class GateSettings(Bounded):
     """How gates are learnt; defaults are METHODS.md's `cpu`, unstructured.
 
     Attributes:
@@ -53,38 +54,34 @@ class GateSettings:
             of the first convolution, which has few as well and decides what of a colour gets in, one per weight.
         reader: what γ is the price of: I of the head that is trained beside the gates, or the share of the bias that
             the best linear reader of a batch explains, which asks for batches of far more rows than features.
-        alpha, gamma: α and γ.
+        task_weight, gamma: of the task's loss (the paper's α) and of what is said of the bias (γ).
         lr, schedule, weight_decay: of Adam on the gates.
         temperature: the schedule of τ.
         initial: the gates at the start; 0 is fully open, and one step away from closed.
         head_rows: of the rows that gates are learnt on, how many the head is fitted to before every epoch.
+        head: how it is fitted. judge: of the heads that the finished sub-network is judged by.
     """
 
+    block: ClassVar[str] = "gates"
     granularity: Granularity = "weights"
     reader: Literal["head", "best"] = "head"
-    alpha: float = 1.0
-    gamma: float = 1.0
-    lr: float = 0.03
+    task_weight: NotNegative = 1.0
+    gamma: NotNegative = 1.0
+    lr: Positive = 0.03
     schedule: Literal["constant", "cosine"] = "constant"
-    weight_decay: float = 0.0
-    batch_size: int = 100
-    temperature: Schedule = field(default_factory=Geometric)
-    initial: float = 0.0
-    head_rows: int = 3000
+    weight_decay: NotNegative = 0.0
+    batch_size: Count = 100
+    temperature: Stalling | Geometric | StraightThrough = field(default_factory=Geometric)
+    initial: NotNegative = 0.0
+    head_rows: Count = 3000
     head: HeadSettings = field(default_factory=HeadSettings)
-
-    def __post_init__(self) -> None:
-        for name in ("alpha", "gamma"):
-            if (value := getattr(self, name)) < 0:
-                raise InputError(f"gates: {name} is {value:g}, expected 0 or more")
-        if self.initial < 0:
-            raise InputError(f"gates: initial is {self.initial:g}, expected 0 or more: gates are open at the start")
+    judge: HeadSettings = field(default_factory=HeadSettings)
 
 
 class GateTraining:
     """The gates of a frozen network; see `nn.epochs.Trainee`. Its outcome are the open gates, bool, `Gates` by name."""
 
-    def __init__(self, problem: Debiasing, settings: GateSettings, *, steps: int) -> None:
+    def __init__(self, problem: Problem, settings: GateSettings, *, steps: int) -> None:
         self.problem, self.settings = problem, settings
         self.network = problem.network().eval()
         require_maskable(self.network)
@@ -116,13 +113,13 @@ class GateTraining:
         if self.settings.reader == "head" and self.settings.gamma:
             with torch.no_grad():
                 z = self.evaluate(self.head_rows, hard=self.settings.temperature.hard).features
-            self.heads.fit(z.to(self.network.device), self.problem.biases_of(self.head_rows).to(self.network.device))
+            self.heads.fit(z.to(self.network.device), biases_of(self.problem, self.head_rows).to(self.network.device))
 
     def step(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"], rows: Int[Tensor, "R B"]) -> Figures:
         opened = self.opened(hard=self.settings.temperature.hard)
         output = self.forward(x, opened)
-        biases = self.problem.biases_of(rows).to(x.device)
-        value = self.settings.alpha * task_loss(output.logits, y)
+        biases = biases_of(self.problem, rows).to(x.device)
+        value = self.settings.task_weight * task_loss(output.logits, y)
         told = torch.zeros_like(value)
         if self.settings.gamma:
             told = self.told(output.features, biases)
@@ -156,18 +153,14 @@ class GateTraining:
 
     @torch.no_grad()
     def judge(self) -> Figures:
-        """Return the figures of the hard gates on the validation rows, and let the temperature follow them.
-
-        A head is fitted to one half of the rows and read on the other: what it says of rows it was fitted to would look
-        like information where there is none.
-        """
+        """Return the figures of the hard gates on the validation rows, and let the temperature follow them."""
         output = self.evaluate(self.problem.select)
         y, _ = self.problem.labels(self.problem.select)
         loss = task_loss(output.logits, y)
         with torch.enable_grad():
-            told = self.problem.told(output.features, self.problem.select, self.settings.head)
+            told = held_out_information(self.problem, output.features, self.problem.select, self.settings.head)
         accuracy = (decisions(output.logits) == y).double().mean(dim=1)
-        judgement = -(self.settings.alpha * loss + self.settings.gamma * told)
+        judgement = -(self.settings.task_weight * loss + self.settings.gamma * told)
         figures = {
             "judgement": judgement,
             "validation_loss": loss,
@@ -218,7 +211,7 @@ PROGRESS = 0.05
 """By how much, relatively, the information must fall to count as falling (METHODS.md part 3, 5)."""
 
 
-def gate_shapes(problem: Debiasing, network: Networks, granularity: Granularity) -> dict[str, tuple[int, ...]]:
+def gate_shapes(problem: Problem, network: Networks, granularity: Granularity) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a network's gates by name; those of kernels broadcast over the weights."""
     weights = {name: tuple(weight.shape) for name, weight in network.weights().items()}
     if granularity == "weights":
@@ -240,7 +233,7 @@ def gated_forward(network: Networks, weights: State, x: Tensor, opened: Gates) -
 
 
 @torch.no_grad()
-def evaluate_gated(problem: Debiasing, network: Networks, rows: Int[Tensor, "R n"], opened: Gates | State) -> Output:
+def evaluate_gated(problem: Problem, network: Networks, rows: Int[Tensor, "R n"], opened: Gates | State) -> Output:
     """Return what a gated network says of rows, on the CPU; gates may be bools."""
     given = {name: own.to(network.device).float() for name, own in opened.items()}
     of_weights, of_channels = _gated(network.weights(), given)

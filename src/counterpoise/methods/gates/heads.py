@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from counterpoise.bounds import Bounded, Count, NotNegative, Positive, Share
 from counterpoise.fairness import information
+from counterpoise.methods.gates.biases import biases_of
 from counterpoise.methods.outputs import task_loss
+from counterpoise.methods.problem import Problem
 from counterpoise.methods.tuning import under
 from counterpoise.nn.linalg import affine
 from counterpoise.nn.networks import State
@@ -19,7 +23,7 @@ from counterpoise.nn.optimizers import Optimizer
 
 
 @dataclass(frozen=True)
-class HeadSettings:
+class HeadSettings(Bounded):
     """How heads are fitted; defaults are the authors' (METHODS.md part 3, 2).
 
     Attributes:
@@ -28,15 +32,29 @@ class HeadSettings:
             less than `gain`, relatively, in `patience` steps.
     """
 
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    most: int = 500
-    patience: int = 10
-    gain: float = 0.01
+    block: ClassVar[str] = "reader"
+    lr: Positive = 0.1
+    momentum: Share = 0.9
+    weight_decay: NotNegative = 1e-4
+    most: Count = 500
+    patience: Count = 10
+    gain: Share = 0.01
 
     def optimizer(self) -> Optimizer:
         return Optimizer("sgd", lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+
+
+def held_out_information(
+    problem: Problem, z: Float[Tensor, "R n d"], rows: Int[Tensor, "R n"], settings: HeadSettings
+) -> Float[Tensor, "R"]:
+    """Return I of a head that is fitted to one half of the rows and read on the other, the mean over the biases.
+
+    What a head says of rows that it was fitted to would look like information where there is none.
+    """
+    half, biases = z.shape[1] // 2, biases_of(problem, rows)
+    heads = BiasHeads(len(z), z.shape[-1], problem.values, settings, z.device)
+    heads.fit(z[:, :half], biases[:, :, :half])
+    return heads.information(z[:, half:], biases[:, :, half:])
 
 
 class BiasHeads:

@@ -5,25 +5,33 @@ The repairs of the first paper (WIN), of its peers (LEACE) and of this project (
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import reduce
+from itertools import pairwise
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from counterpoise.errors import InputError
+from counterpoise.bounds import Bounded, Count, Grid, NotNegative, Positive, Share
+from counterpoise.errors import InputError, shown
 from counterpoise.fairness import alignment_cells, conflict_gap
 from counterpoise.fairness.selection import choose
-from counterpoise.methods.gates.problem import Debiasing
+from counterpoise.methods.gates.biases import biases_of, conflicting
+from counterpoise.methods.gates.heads import HeadSettings
+from counterpoise.methods.gates.judging import result_of
+from counterpoise.methods.gates.vanilla import Frozen, frozen
 from counterpoise.methods.heads.erasure import fit_eraser
 from counterpoise.methods.heads.fisher import group_fisher, importance
 from counterpoise.methods.heads.penalties import cross_entropy, penalty
 from counterpoise.methods.heads.variants import Variant
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result, Value, prefixed
 from counterpoise.nn import Examples, Factors, HeadBank, Optimizer, fit
-from counterpoise.nn.networks import State
+from counterpoise.nn.networks import Output, State
 from counterpoise.nn.training import Loss
 
 Erase = Callable[[Tensor], Tensor]
@@ -31,23 +39,26 @@ Erase = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class RefitSettings:
+class RefitSettings(Bounded):
     """How last layers are trained on the unbiased rows: Adam; the epoch with the lowest validation loss is kept.
 
     The features of pooled maps are small numbers: with a hundredth of these steps a refit has half of what it comes to.
 
     Attributes:
         alpha: of WIN, where the bias has two values.
+        judge: of the heads that the finished network is judged by.
     """
 
-    epochs: int = 200
-    batch_size: int = 1000
-    lr: float = 0.03
-    alpha: float = 0.5
+    block: ClassVar[str] = "refit"
+    epochs: Count = 200
+    batch_size: Count = 1000
+    lr: Positive = 0.03
+    alpha: Share = 0.5
+    judge: HeadSettings = field(default_factory=HeadSettings)
 
 
 @dataclass(frozen=True)
-class BankSettings:
+class BankSettings(Bounded):
     """A bank of last layers with penalties of all strengths, from which the tolerance chooses; METHODS.md part 1.
 
     Attributes:
@@ -57,11 +68,77 @@ class BankSettings:
         batch_size: large, since a batch is to have rows of each class that the bias agrees with.
     """
 
-    strengths: tuple[float, ...] = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
-    tolerance: float = 0.05
-    epochs: int = 200
-    batch_size: int = 1000
-    lr: float = 0.03
+    block: ClassVar[str] = "bank"
+    strengths: Annotated[tuple[NotNegative, ...], Grid] = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
+    tolerance: NotNegative = 0.05
+    epochs: Count = 200
+    batch_size: Count = 1000
+    lr: Positive = 0.03
+    judge: HeadSettings = field(default_factory=HeadSettings)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if any(not low < high for low, high in pairwise(self.strengths)):
+            raise InputError(f"strengths are {shown(list(self.strengths))}, expected increasing numbers")
+
+
+def refit(problem: Problem, settings: RefitSettings, earlier: Mapping[str, list[Result]]) -> list[Result]:
+    """Train a new last layer on the frozen features: from f+SVD's factors, WIN's, or for `refit` the layer itself."""
+    outputs, (weight, bias) = frozen(problem), frozen_layer(problem)
+    rank = min(weight.shape[-2:])
+    factored = {"svd": Variant("svd", rank=rank), "win": Variant("win", rank=rank, alpha=settings.alpha)}
+    variant = factored.get(problem.method, Variant("tl"))
+    head = train_last_layer(problem, _features(outputs), weight, bias, settings, variant)
+    return [_with_head(problem, head, outputs.fit.features, outputs.test.features, settings.judge, variant=variant)]
+
+
+def erased(problem: Problem, settings: RefitSettings, earlier: Mapping[str, list[Result]]) -> list[Result]:
+    """Erase the biases linearly from the frozen features (LEACE), and train a new last layer on what remains."""
+    outputs, (weight, bias) = frozen(problem), frozen_layer(problem)
+    erase = fit_erasers(problem, outputs.fit.features)
+    head = train_last_layer(problem, erase(_features(outputs)), weight, bias, settings, Variant("tl"))
+    return [_with_head(problem, head, outputs.fit.features, outputs.test.features, settings.judge, erase)]
+
+
+def bank(problem: Problem, settings: BankSettings, earlier: Mapping[str, list[Result]]) -> list[Result]:
+    """Train last layers with penalties of all strengths, with and without the biases, and let the tolerance choose."""
+    outputs, (weight, bias) = frozen(problem), frozen_layer(problem)
+    erase, z = fit_erasers(problem, outputs.fit.features), _features(outputs)
+    head, erases = choose_from_bank(problem, z, erase(z), weight, bias, settings)
+    readers = settings.judge
+    return [_with_head(problem, head, outputs.fit.features, outputs.test.features, readers, erase if erases else None)]
+
+
+def frozen_layer(problem: Problem) -> tuple[Float[Tensor, "R d k"], Float[Tensor, "R k"]]:
+    """Return the last layer of the base; see `own_layer`."""
+    return own_layer(problem.base, problem.network().maskable()[-1])
+
+
+def _features(outputs: Frozen) -> Float[Tensor, "R n d"]:
+    return torch.cat([outputs.fit.features, outputs.select.features], dim=1)
+
+
+def _with_head(
+    problem: Problem,
+    head: Factors,
+    fitted: Float[Tensor, "R n d"],
+    tested: Float[Tensor, "R t d"],
+    readers: HeadSettings,
+    erase: Erase | None = None,
+    variant: Variant | None = None,
+) -> Result:
+    """Judge a new last layer on features, erased ones if it reads such; as a result it reads the frozen ones."""
+    if erase is not None:
+        fitted, tested = erase(fitted), erase(tested)
+    learnt, unseen = (Output(logits_of(head, features), features) for features in (fitted, tested))
+    layer = head if erase is None else folded(head, erase)
+    factors = {"first": layer.first, "bias": layer.bias} | ({} if layer.second is None else {"second": layer.second})
+    facts: dict[str, Value] = {"alpha": variant.alpha, "rank": variant.rank} if variant is not None else {}
+    return result_of(problem, learnt, unseen, readers, facts, tensors=prefixed("head", factors))
+
+
+STREAM = "frontier"
+"""The name of the bank's random stream, by which published results were drawn."""
 
 
 def own_layer(state: State, last: str) -> tuple[Float[Tensor, "R d k"], Float[Tensor, "R k"]]:
@@ -73,8 +150,8 @@ def own_layer(state: State, last: str) -> tuple[Float[Tensor, "R d k"], Float[Te
     return (pad(weight, (1, 0)), pad(bias, (1, 0))) if weight.shape[-1] == 1 else (weight, bias)
 
 
-def refit(
-    problem: Debiasing,
+def train_last_layer(
+    problem: Problem,
     z: Float[Tensor, "1 n d"],
     weight: Float[Tensor, "1 d k"],
     bias: Float[Tensor, "1 k"],
@@ -84,10 +161,10 @@ def refit(
     """Train a last layer of one replicate from a variant's factors of the frozen one (`tl`, `svd`, `win`).
 
     Args:
-        z: features of the rows to fit, then of those to choose the epoch on: `problem.validation`.
+        z: features of the rows to fit, then of those to choose the epoch on: `problem.dval`.
         weight, bias: of the frozen last layer.
     """
-    y, s = problem.labels(problem.validation)
+    y, s = problem.labels(problem.dval)
     fitted = problem.fit.shape[1]
     fisher = group_fisher(
         z[0, :fitted], weight[0], bias[0], y[0, :fitted], s[0, :fitted], groups=problem.values[0]
@@ -96,8 +173,8 @@ def refit(
     return _trained(problem, bank, z, cross_entropy, settings, variant.name)[variant.name]
 
 
-def frontier(
-    problem: Debiasing,
+def choose_from_bank(
+    problem: Problem,
     z: Float[Tensor, "1 n d"],
     without: Float[Tensor, "1 n d"],
     weight: Float[Tensor, "1 d k"],
@@ -109,7 +186,7 @@ def frontier(
     The most accurate of those within the tolerance; where none is, the one that comes nearest.
 
     Args:
-        without: the features z with the biases erased. All else as in `refit`.
+        without: the features z with the biases erased. All else as in `train_last_layer`.
 
     Returns:
         The layer, and whether it is one that reads erased features.
@@ -117,9 +194,9 @@ def frontier(
     Raises:
         InputError: a bias agrees with all rows to choose on, or with none.
     """
-    fitted, conflicting = problem.fit.shape[1], problem.conflicting(problem.validation)
-    y, misled = problem.labels(problem.select)[0], conflicting[..., fitted:]
-    cells = alignment_cells(conflicting)
+    fitted, misled_rows = problem.fit.shape[1], conflicting(problem, problem.dval)
+    y, misled = problem.labels(problem.select)[0], misled_rows[..., fitted:]
+    cells = alignment_cells(misled_rows)
     names = [f"{strength:g}" for strength in settings.strengths]
     heads: list[Factors] = []
     said = []
@@ -127,7 +204,7 @@ def frontier(
         bank = HeadBank({name: Factors(first=weight, bias=bias) for name in names})
         strengths = torch.tensor([settings.strengths[names.index(name)] for name in bank.names])
         loss = between_alignments(strengths, len(misled))
-        trained = _trained(problem, bank, features, loss, settings, "frontier", cells)
+        trained = _trained(problem, bank, features, loss, settings, STREAM, cells)
         heads += [trained[name] for name in names]
         said += [logits_of(trained[name], features[:, fitted:]).argmax(dim=-1) for name in names]
     decided = torch.cat(said)
@@ -136,8 +213,7 @@ def frontier(
     chosen = int(choose(wrong.unsqueeze(0), gap.unsqueeze(0), settings.tolerance)[0])
     if chosen < 0:
         raise InputError(
-            "subnetworks.bank: the rows to choose on have none that a bias agrees with, or none that it misleads, "
-            "expected both"
+            "bank: the rows to choose on have none that a bias agrees with, or none that it misleads, expected both"
         )
     return heads[chosen], chosen >= len(names)
 
@@ -160,7 +236,7 @@ def between_alignments(strengths: Float[Tensor, "V"], biases: int) -> Loss:
 
 
 def _trained(
-    problem: Debiasing,
+    problem: Problem,
     bank: HeadBank,
     z: Float[Tensor, "1 n d"],
     loss: Loss,
@@ -172,7 +248,7 @@ def _trained(
 
     `s` is what the loss takes for the groups, by default the groups.
     """
-    (y,), (groups,) = problem.labels(problem.validation)
+    (y,), (groups,) = problem.labels(problem.dval)
     rows, fitted = torch.arange(len(y)).unsqueeze(0), problem.fit.shape[1]
     fit(
         bank,
@@ -190,13 +266,13 @@ def _trained(
     return bank.heads()
 
 
-def fit_erasers(problem: Debiasing, fitted: Float[Tensor, "R n d"]) -> Erase:
+def fit_erasers(problem: Problem, fitted: Float[Tensor, "R n d"]) -> Erase:
     """Return the map to features from which no bias can be read linearly (LEACE), fitted to those of `problem.fit`.
 
     One bias after the other: what has no covariance with a bias has none after an affine map either.
     """
     erasers = []
-    for bias in problem.biases_of(problem.fit):
+    for bias in biases_of(problem, problem.fit):
         erasers.append(fit_eraser(fitted, bias))
         fitted = erasers[-1](fitted)
     return lambda z: reduce(lambda left, eraser: eraser(left), erasers, z)

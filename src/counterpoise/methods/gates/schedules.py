@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
+from counterpoise.bounds import Count, Inside, Positive
 from counterpoise.errors import InputError
 
 
@@ -12,7 +14,7 @@ class Schedule(ABC):
     """A temperature per epoch; a schedule holds nothing that changes, so that a training can go on from its curves."""
 
     epochs: int
-    hard: bool = False
+    hard: ClassVar[bool] = False
     """Whether gates are the step 1[m ≥ 0] already in training, so that nothing is left between soft and hard."""
 
     @abstractmethod
@@ -43,11 +45,12 @@ class Stalling(Schedule):
         epochs: at most.
     """
 
-    factor: float = 0.1
-    patience: int = 5
-    end: float = 1e-8
-    epochs: int = 200
-    first: float = 1.0
+    kind: Literal["stalling"] = "stalling"
+    factor: Inside = 0.1
+    patience: Count = 5
+    end: Positive = 1e-8
+    epochs: Count = 200
+    first: Positive = 1.0
 
     def __post_init__(self) -> None:
         _require_falling(self.factor, self.first, self.end)
@@ -67,10 +70,11 @@ class Stalling(Schedule):
 class Geometric(Schedule):
     """`cpu`: the same cut after every epoch, down to a last temperature at which gates are all but hard."""
 
-    factor: float = 0.6
-    end: float = 0.004
-    epochs: int = 11
-    first: float = 1.0
+    kind: Literal["geometric"] = "geometric"
+    factor: Inside = 0.6
+    end: Positive = 0.004
+    epochs: Count = 11
+    first: Positive = 1.0
 
     def __post_init__(self) -> None:
         _require_falling(self.factor, self.first, self.end)
@@ -87,9 +91,10 @@ class Geometric(Schedule):
 class StraightThrough(Schedule):
     """`hard`: gates are hard from the first step on; the temperature only shapes the gradient, and stays."""
 
-    temperature: float = 1.0
-    epochs: int = 15
-    hard: bool = True
+    kind: Literal["straight_through"] = "straight_through"
+    temperature: Positive = 1.0
+    epochs: Count = 15
+    hard: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:

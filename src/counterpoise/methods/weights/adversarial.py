@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from counterpoise.bounds import Bounded, Count, NotNegative, Positive
+from counterpoise.methods.objective import Objective, soft_bias
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.tuning import WeightTuning, features_of, restore, states_of, under
-from counterpoise.methods.weights.objective import Objective, soft_bias
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.examples import Examples, shuffled
 from counterpoise.nn.networks import Masks, Networks, Output, StackedNetwork, State, evaluate
@@ -28,22 +30,23 @@ CRITIC_DROPOUT = 0.2
 
 
 @dataclass(frozen=True)
-class Adversarial:
+class Adversarial(Bounded):
     """Settings of adversarial fine-tuning; defaults as METHODS.md fixes them.
 
     Attributes:
         critic: `published` estimates a batch's bias from its features, `exact` computes it from its predictions.
         pressure: λ, how fast the task's loss is weighted up as the bias leaves the tolerance.
-        warmup: epochs in which the rate rises; afterwards it falls as a cosine.
+        warmup: epochs in which the rate rises, all of them at most; afterwards it falls as a cosine.
     """
 
+    block: ClassVar[str] = "adversarial"
     critic: Literal["published", "exact"] = "published"
-    pressure: float = 10.0
-    lr: float = 1e-3
-    critic_lr: float = 1e-3
-    epochs: int = 90
-    warmup: int = 5
-    batch_size: int = 64
+    pressure: NotNegative = 10.0
+    lr: Positive = 1e-3
+    critic_lr: Positive = 1e-3
+    epochs: Count = 90
+    warmup: Annotated[int, Ge(0)] = 5
+    batch_size: Count = 64
 
 
 class AdversarialFinetuning(WeightTuning):
@@ -71,7 +74,10 @@ class AdversarialFinetuning(WeightTuning):
             network,
             self._weighted,
             optimizer=Optimizer(
-                lr=settings.lr, schedule="cosine", warmup=settings.warmup / settings.epochs, fused=True
+                lr=settings.lr,
+                schedule="cosine",
+                warmup=min(settings.warmup, settings.epochs) / settings.epochs,
+                fused=True,
             ),
             steps=batches * settings.epochs,
             batch_size=settings.batch_size,

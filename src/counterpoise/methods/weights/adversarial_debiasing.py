@@ -2,7 +2,7 @@
 
 With L_P the task's loss, L_A the adversary's and W the network's weights, W moves against
 
-    ∇_W L_P − proj_{∇_W L_A} ∇_W L_P − α ∇_W L_A                                   (their Eq. 1)
+    ∇_W L_P − proj_{∇_W L_A} ∇_W L_P − strength · ∇_W L_A                          (their Eq. 1)
 
 so that no step on the task's behalf helps the adversary. For statistical parity it sees the logits alone, for equalized
 odds, of which equal opportunity is a part, the class too (their Section 3).
@@ -10,7 +10,7 @@ odds, of which equal opportunity is a part, the class too (their Section 3).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from counterpoise.methods.outputs import task_loss
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.methods.weights.inprocessing import Contest, Contested, train
-from counterpoise.methods.weights.task import Repaired, Task
 from counterpoise.nn.epochs import Figures
 
 ADVERSARY_WIDTH = 32
@@ -28,13 +29,13 @@ ADVERSARY_WIDTH = 32
 class AdversarialDebiasing(Contest):
     """Networks and their adversaries; see `nn.epochs.Trainee`."""
 
-    def __init__(self, task: Task, name: str, settings: Contested) -> None:
-        objective = task.objective
+    def __init__(self, problem: Problem, settings: Contested) -> None:
+        objective = problem.goal
         self.classes = objective.classes
         self.sees_class = objective.bias in ("eod", "aod")
         logits = 1 if self.classes == 2 else self.classes
         widths = [logits + (self.classes if self.sees_class else 0), ADVERSARY_WIDTH, 1]
-        super().__init__(task, name, settings, lambda output, y, s: task_loss(output.logits, y), widths)
+        super().__init__(problem, settings, lambda output, y, s: task_loss(output.logits, y), widths)
 
     def step(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"], rows: Int[Tensor, "R B"]) -> Figures:
         output = self.network(self.prepared(x), generators=self.generators)
@@ -58,7 +59,7 @@ class AdversarialDebiasing(Contest):
 
 
 def opposed(wanted: Sequence[Tensor], helping: Sequence[Tensor], strength: float, *, replicates: int) -> list[Tensor]:
-    """Return ∇L_P − proj_{∇L_A} ∇L_P − α ∇L_A, with each replicate's weights as one vector.
+    """Return ∇L_P − proj_{∇L_A} ∇L_P − strength · ∇L_A, with each replicate's weights as one vector.
 
     Args:
         wanted: ∇L_P, one tensor for each of the parameters, the replicates in front. helping: ∇L_A.
@@ -76,6 +77,6 @@ def opposed(wanted: Sequence[Tensor], helping: Sequence[Tensor], strength: float
     ]
 
 
-def adversarial_debiasing(task: Task, name: str, settings: Contested) -> list[Repaired]:
+def adversarial_debiasing(problem: Problem, settings: Contested, earlier: Mapping[str, list[Result]]) -> list[Result]:
     """Train networks that predict without telling the group."""
-    return train(task, name, settings, AdversarialDebiasing(task, name, settings))
+    return train(problem, settings, AdversarialDebiasing(problem, settings))

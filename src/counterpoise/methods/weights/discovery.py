@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from counterpoise.bounds import Count, NotNegative
 from counterpoise.errors import InputError
+from counterpoise.methods.objective import fairness_loss
 from counterpoise.methods.outputs import binary_cross_entropy, scores, task_loss
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
+from counterpoise.methods.weights.judging import LAST, repaired, validation_figures
 from counterpoise.methods.weights.mask_discovery import (
     MaskDiscovery,
     MaskLoss,
@@ -18,48 +26,72 @@ from counterpoise.methods.weights.mask_discovery import (
     pruned_share,
     warn_of_empty_layers,
 )
-from counterpoise.methods.weights.objective import fairness_loss
-from counterpoise.methods.weights.task import Repaired, Task, repaired, validation_figures
 from counterpoise.nn.epochs import Figures, Trained
-from counterpoise.nn.networks import Output, State, Weights, evaluate, masked
+from counterpoise.nn.networks import Output, State, evaluate, masked
 
 
-def discover(task: Task, name: str, settings: MaskSettings) -> Trained:
+@dataclass(frozen=True)
+class PaperMasks(MaskSettings):
+    """Settings of mask discovery as Section 3.2 can be read; its batches are smaller."""
+
+    block: ClassVar[str] = "paper_masks"
+    batch_size: Count = 64
+
+
+@dataclass(frozen=True)
+class TeacherMasks(MaskSettings):
+    """Settings of teacher pruning, which puts no price on how much is pruned.
+
+    Attributes:
+        consistency: γ, how much the networks mimic themselves an epoch before.
+    """
+
+    block: ClassVar[str] = "teacher_masks"
+    consistency: NotNegative = 1.0
+
+
+def mask_only(problem: Problem, settings: MaskSettings, earlier: Mapping[str, list[Result]]) -> list[Result]:
+    """Leave out the weights that carry the unfairness, and change nothing else."""
+    return both_masks(problem, discover(problem, problem.method, settings))
+
+
+def mask_only_paper(problem: Problem, settings: PaperMasks, earlier: Mapping[str, list[Result]]) -> list[Result]:
+    """The same as Section 3.2 can be read: on as many rows of each group and class, with the task's loss alone."""
+
+    def loss(output: Output, y: Tensor, s: Tensor, rows: Tensor) -> Tensor:
+        return task_loss(output.logits, y)
+
+    return both_masks(problem, _train(problem, problem.method, settings, loss, balanced_rows(problem)))
+
+
+def discover(problem: Problem, name: str, settings: MaskSettings) -> Trained:
     """Learn masks of the base on the fitting part of D_val; the outcome are the masks."""
-    if settings.reading == "paper":
-        rows = balanced_rows(task)
 
-        def loss(output: Output, y: Tensor, s: Tensor, rows: Tensor) -> Tensor:
-            return task_loss(output.logits, y)
-    else:
-        rows = task.fit
+    def loss(output: Output, y: Tensor, s: Tensor, rows: Tensor) -> Tensor:
+        return fairness_loss(problem.goal, output.logits, y, s, settings.fairness_weight)
 
-        def loss(output: Output, y: Tensor, s: Tensor, rows: Tensor) -> Tensor:
-            return fairness_loss(task.objective, output.logits, y, s, settings.fairness_weight)
-
-    return _train(task, name, settings, loss, rows)
+    return _train(problem, name, settings, loss, problem.fit)
 
 
 def _train(
-    task: Task,
+    problem: Problem,
     name: str,
     settings: MaskSettings,
     loss: MaskLoss,
     rows: Int[Tensor, "R n"],
-    kind: type[MaskDiscovery] = MaskDiscovery,
+    kind: Callable[..., MaskDiscovery] = MaskDiscovery,
     depends: tuple[Any, ...] = (),
-    **options: Any,
 ) -> Trained:
     steps = settings.epochs * math.ceil(rows.shape[1] / settings.batch_size)
-    drawn = task.generators(f"{name}: noise")
-    trainee = kind(task.network(), loss, settings, steps=steps, generators=drawn, **options)
+    drawn = problem.generators(f"{name}: noise")
+    trainee = kind(problem.network(), loss, settings, steps=steps, generators=drawn)
 
     def figures() -> Figures:
         masks = trainee.masks()
-        judged = task.judged(trainee.network, task.select, masked(trainee.network.weights(), masks))
-        return {**validation_figures(task.objective, judged), "pruned": pruned_share(masks)}
+        judged = problem.judged(trainee.network, problem.select, masked(trainee.network.weights(), masks))
+        return {**validation_figures(problem.goal, judged), "pruned": pruned_share(masks)}
 
-    trained = task.train(
+    trained = problem.train(
         trainee,
         name=name,
         settings=(settings, *depends),
@@ -68,24 +100,24 @@ def _train(
         rows=rows,
         figures=figures,
     )
-    warn_of_empty_layers(trained.best, name, task.seeds)
+    warn_of_empty_layers(trained.best, name, problem.seeds)
     return trained
 
 
-def balanced_rows(task: Task) -> Int[Tensor, "R n"]:
+def balanced_rows(problem: Problem) -> Int[Tensor, "R n"]:
     """Return as many rows of D_val's fitting part of each group and class, drawn by each replicate's seed.
 
     Raises:
         InputError: a class of a group has no row.
     """
-    y, s = task.labels(task.fit)
-    classes = task.objective.classes
+    y, s = problem.labels(problem.fit)
+    classes = problem.goal.classes
     cells = s * classes + y
     size = min(int((cells == cell).sum(dim=1).min()) for cell in range(2 * classes))
     if not size:
         raise InputError("D_val: a class of a group has no row, expected one at least to balance them")
     chosen = []
-    for own, cell, generator in zip(task.fit, cells, task.generators("balanced rows"), strict=True):
+    for own, cell, generator in zip(problem.fit, cells, problem.generators("balanced rows"), strict=True):
         order = torch.randperm(len(own), generator=generator)
         picked = [order[cell[order] == number][:size] for number in range(2 * classes)]
         chosen.append(own[torch.cat(picked)])
@@ -96,27 +128,26 @@ class _Student(MaskDiscovery):
     """Masks that make the base mimic a teacher, and itself an epoch before (Eq. 10).
 
     Args:
-        given, teacher: the teacher's probabilities are computed once, for the fitting rows.
+        problem, teacher: the teacher's probabilities are computed once, for the fitting rows.
         consistency: γ.
     """
 
-    def __init__(self, *args: Any, given: Task, teacher: State, consistency: float, **options: Any) -> None:
+    def __init__(self, *args: Any, problem: Problem, teacher: State, consistency: float, **options: Any) -> None:
         super().__init__(*args, **options)
-        task = given
-        self.task, self.consistency = task, consistency
-        shape = (*task.examples.y.shape, 1 if task.objective.classes == 2 else task.objective.classes)
-        self.wanted = torch.zeros(len(task.fit), *shape)
+        self.problem, self.consistency = problem, consistency
+        shape = (*problem.examples.y.shape, 1 if problem.goal.classes == 2 else problem.goal.classes)
+        self.wanted = torch.zeros(len(problem.fit), *shape)
         self.before = torch.zeros_like(self.wanted)
-        self._remember(self.wanted, evaluate(task.network(teacher), task.examples, task.fit))
+        self._remember(self.wanted, evaluate(problem.network(teacher), problem.examples, problem.fit))
         self.loss = self._mimic
 
     def _remember(self, table: Float[Tensor, "R N k"], output: Output) -> None:
-        index = self.task.fit.unsqueeze(-1).expand(*self.task.fit.shape, table.shape[-1])
+        index = self.problem.fit.unsqueeze(-1).expand(*self.problem.fit.shape, table.shape[-1])
         table.scatter_(1, index, scores(output.logits))
 
     def begin_epoch(self, epoch: int) -> None:
         weights = masked(self.network.weights(), self.masks())
-        self._remember(self.before, evaluate(self.network, self.task.examples, self.task.fit, weights))
+        self._remember(self.before, evaluate(self.network, self.problem.examples, self.problem.fit, weights))
 
     def _mimic(self, output: Output, y: Tensor, s: Tensor, rows: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
         wanted, before = (
@@ -135,37 +166,33 @@ def soft_cross_entropy(logits: Float[Tensor, "R B k"], wanted: Float[Tensor, "R 
     return loss.mean(dim=1)
 
 
-def teacher_pruning(
-    task: Task, name: str, settings: MaskSettings, teacher: State, *, consistency: float
-) -> list[Repaired]:
+def teacher_pruning(problem: Problem, settings: TeacherMasks, earlier: Mapping[str, list[Result]]) -> list[Result]:
     """Prune the base, whose weights stay as they are, until it says what a repaired network says (Section 4.4).
 
-    There is no penalty on how much is pruned.
+    The teacher is the method that this one comes after. There is no penalty on how much is pruned.
     """
+    ((teacher, *_),) = earlier.values()
+    state = teacher.part("network")
     trained = _train(
-        task,
-        name,
-        settings,
+        problem,
+        problem.method,
+        replace(settings, prunable=None),
         lambda output, y, s, rows: task_loss(output.logits, y),  # replaced by the student's own
-        task.fit,
-        _Student,
-        depends=(consistency, *teacher.values()),
-        given=task,
-        teacher=teacher,
-        consistency=consistency,
+        problem.fit,
+        partial(_Student, problem=problem, teacher=state, consistency=settings.consistency),
+        depends=(settings.consistency, *state.values()),
     )
-    return both_masks(task, name, trained)
+    return both_masks(problem, trained)
 
 
-def both_masks(task: Task, name: str, trained: Trained) -> list[Repaired]:
+def both_masks(problem: Problem, trained: Trained) -> list[Result]:
     """Return the variants of a discovery: the masks of its best epoch, and of its last."""
     last = torch.full_like(trained.best_epoch, next(iter(trained.curves.values())).shape[1])
-    made = []
-    for variant, masks, epoch, curves in (
-        (name, trained.best, trained.best_epoch, trained.curves),
-        (f"{name}_last", trained.last, last, {}),
+    results = []
+    for name, masks, epoch, curves in (
+        (problem.method, trained.best, trained.best_epoch, trained.curves),
+        (f"{problem.method}{LAST}", trained.last, last, {}),
     ):
-        weights: Weights = masked(task.base, masks)
-        facts = {"pruned": pruned_share(masks)}
-        made.append(repaired(task, variant, weights=weights, masks=masks, epoch=epoch, curves=curves, facts=facts))
-    return made
+        options: dict[str, Any] = {"epoch": epoch, "curves": curves, "facts": {"pruned": pruned_share(masks)}}
+        results.append(repaired(problem, name=name, weights=masked(problem.base, masks), masks=masks, **options))
+    return results

@@ -7,6 +7,7 @@ Neither needs the group of the rows it predicts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from jaxtyping import Float, Int
@@ -14,10 +15,11 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from counterpoise.methods.cells import require_cells
+from counterpoise.methods.objective import GROUPS
 from counterpoise.methods.outputs import scores, task_loss
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.methods.weights.inprocessing import FromScratch, InProcessing, train
-from counterpoise.methods.weights.objective import GROUPS
-from counterpoise.methods.weights.task import Repaired, Task
 from counterpoise.nn.builders import Builder
 from counterpoise.nn.networks import Networks
 
@@ -36,31 +38,33 @@ class Widened:
         return replace(self, builder=self.builder.replicate(r))
 
 
-def domain_discriminative(task: Task, name: str, settings: InProcessing) -> list[Repaired]:
+def domain_discriminative(
+    problem: Problem, settings: InProcessing, earlier: Mapping[str, list[Result]]
+) -> list[Result]:
     """Tell classes of groups apart, each of the k · G a class of its own, and predict with the prior shifted.
 
     Raises:
         InputError: a class of a group is not among the training rows.
     """
-    k = task.objective.classes
-    y, s = (labels.long() for labels in task.labels(task.pretrain))
+    k = problem.goal.classes
+    y, s = (labels.long() for labels in problem.labels(problem.pretrain))
     require_cells(
         y, s, groups=GROUPS, classes=k, where="a replicate's training part", why="or its share cannot be told apart"
     )
     prior = one_hot(_cell(y, s, k), GROUPS * k).double().mean(dim=1)
-    own = replace(
-        task, build=Widened(task.build, GROUPS * k), read=lambda logits: without_prior(logits, prior.to(logits))
+    widened = replace(
+        problem, build=Widened(problem.build, GROUPS * k), read=lambda logits: without_prior(logits, prior.to(logits))
     )
-    trainee = FromScratch(own, name, settings, lambda output, y, s: task_loss(output.logits, _cell(y, s, k)))
-    return train(own, name, settings, trainee)
+    trainee = FromScratch(widened, settings, lambda output, y, s: task_loss(output.logits, _cell(y, s, k)))
+    return train(widened, settings, trainee)
 
 
-def domain_independent(task: Task, name: str, settings: InProcessing) -> list[Repaired]:
+def domain_independent(problem: Problem, settings: InProcessing, earlier: Mapping[str, list[Result]]) -> list[Result]:
     """Train one head for each group on common features, each on its group's rows, and predict by all of them."""
-    outputs = GROUPS * (1 if task.objective.classes == 2 else task.objective.classes)
-    own = replace(task, build=Widened(task.build, outputs), read=lambda logits: scores(summed(logits)))
-    trainee = FromScratch(own, name, settings, lambda output, y, s: task_loss(of_group(output.logits, s), y))
-    return train(own, name, settings, trainee)
+    outputs = GROUPS * (1 if problem.goal.classes == 2 else problem.goal.classes)
+    widened = replace(problem, build=Widened(problem.build, outputs), read=lambda logits: scores(summed(logits)))
+    trainee = FromScratch(widened, settings, lambda output, y, s: task_loss(of_group(output.logits, s), y))
+    return train(widened, settings, trainee)
 
 
 def without_prior(logits: Float[Tensor, "R m c"], prior: Float[Tensor, "R c"]) -> Float[Tensor, "R m k"]:

@@ -6,22 +6,30 @@ Scions are noise, the network's own strongest weights, or the weights that a sec
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from counterpoise.bounds import Count
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.methods.weights.adversarial import Adversarial
+from counterpoise.methods.weights.discovery import discover
 from counterpoise.methods.weights.finetuning import critic_facts, finetune_adversarially
-from counterpoise.methods.weights.mask_discovery import pruned_share
-from counterpoise.methods.weights.task import Repaired, Task, both_epochs
+from counterpoise.methods.weights.judging import both_epochs
+from counterpoise.methods.weights.mask_discovery import MaskSettings, discovered, pruned_share
 from counterpoise.nn.epochs import Trained
 from counterpoise.nn.networks import Masks, State, Weights, masked
 
 LOUDER = 1.1
 """How much larger the noise's mean magnitude is than that of the weights it replaces (METHODS.md)."""
+
+Graft = Callable[[Tensor, Tensor, Sequence[torch.Generator]], Tensor]
+"""(weight, mask, generators) to the weight with its holes filled."""
 
 FILTERS = 5
 """Axes of a stack of convolutions' weights: replicate, output channel, input channel, height, width."""
@@ -82,33 +90,56 @@ def external_graft(own: Weights, masks: Masks, other: Weights) -> dict[str, Floa
     return {name: torch.where(mask.bool(), own[name], other[name]) for name, mask in masks.items()}
 
 
-def grafted_finetuning(task: Task, name: str, settings: Adversarial, masks: Masks, *, scion: str) -> list[Repaired]:
-    """Graft noise or a network's own weights, then fine-tune adversarially without a mask."""
-    graft = {"noise": noise_graft, "internal": internal_graft}[scion]
-    drawn = task.generators(f"{name}: scions")
-    state = task.base | {weight: graft(task.base[weight], mask, drawn) for weight, mask in masks.items()}
-    trained = finetune_adversarially(task, name, settings, state=state)
-    return both_epochs(task, name, trained, facts=critic_facts(trained) | {"grafted": pruned_share(masks)})
+@dataclass(frozen=True)
+class ExternalGraft(Adversarial):
+    """Settings of external grafting.
+
+    Attributes:
+        rounds: of fine-tuning both networks and exchanging what each lacks; they share the epochs.
+        masks: of the second network's discovery.
+    """
+
+    block: ClassVar[str] = "external_graft"
+    rounds: Count = 5
+    masks: MaskSettings = field(default_factory=MaskSettings)
 
 
-def external_finetuning(
-    task: Task, name: str, settings: Adversarial, masks: Masks, others: Masks, *, rounds: int
-) -> list[Repaired]:
+def noise_grafting(problem: Problem, settings: Adversarial, earlier: Mapping[str, list[Result]]) -> list[Result]:
+    """Graft noise, then fine-tune adversarially without a mask."""
+    return _grafted(problem, settings, discovered(earlier), noise_graft)
+
+
+def internal_grafting(problem: Problem, settings: Adversarial, earlier: Mapping[str, list[Result]]) -> list[Result]:
+    """Graft the network's own strongest weights, then fine-tune adversarially without a mask."""
+    return _grafted(problem, settings, discovered(earlier), internal_graft)
+
+
+def _grafted(problem: Problem, settings: Adversarial, masks: Masks, graft: Graft) -> list[Result]:
+    drawn = problem.generators(f"{problem.method}: scions")
+    state = problem.base | {weight: graft(problem.base[weight], mask, drawn) for weight, mask in masks.items()}
+    trained = finetune_adversarially(problem, problem.method, settings, state=state)
+    return both_epochs(problem, trained, facts=critic_facts(trained) | {"grafted": pruned_share(masks)})
+
+
+def external_grafting(problem: Problem, settings: ExternalGraft, earlier: Mapping[str, list[Result]]) -> list[Result]:
     """Two networks, from two discoveries, teach each other: fine-tune both, exchange what each lacks, and again.
 
     In the first round each is its pruned network, which stays pruned. The epochs of `settings` are shared out among the
-    rounds, and the first network is the result, as in the paper (Section 4.1, "Our setting").
+    rounds, and the first network is the result, as in the paper (Section 4.1, "Our setting"). Its result holds the
+    masks of the second discovery.
     """
-    part = replace(
-        settings, epochs=max(1, settings.epochs // rounds), warmup=min(settings.warmup, settings.epochs // rounds - 1)
-    )
-    states: list[State] = [task.base | masked(task.base, own) for own in (masks, others)]
+    masks, rounds = discovered(earlier), settings.rounds
+    others = discover(problem, "second discovery", settings.masks).best
+    shared = {part.name: getattr(settings, part.name) for part in fields(Adversarial)}
+    each = settings.epochs // rounds
+    part = replace(Adversarial(**shared), epochs=max(1, each), warmup=max(0, min(settings.warmup, each - 1)))
+    states: list[State] = [problem.base | masked(problem.base, own) for own in (masks, others)]
     trained: list[Trained] = []
     for number in range(1, rounds + 1):
         trained = [
             finetune_adversarially(
-                task,
-                f"{name}: network {which}, round {number}",
+                problem,
+                f"{problem.method}: network {which}, round {number}",
                 part,
                 state=state,
                 masks=own if number == 1 else None,
@@ -122,4 +153,4 @@ def external_finetuning(
                 second | external_graft(second, others, first),
             ]
     facts = critic_facts(trained[0]) | {"grafted": pruned_share(masks)}
-    return both_epochs(task, name, trained[0], facts=facts, **({"masks": masks} if rounds == 1 else {}))
+    return both_epochs(problem, trained[0], facts=facts, masks=others)

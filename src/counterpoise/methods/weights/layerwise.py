@@ -7,19 +7,23 @@ gradient-boosted trees; here it is optuna's tree-structured Parzen estimator (ME
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from counterpoise.errors import InputError
-from counterpoise.methods.weights.task import Repaired, Task, repaired
+from counterpoise.bounds import Bounded, Count, Positive
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
+from counterpoise.methods.weights.judging import repaired
 from counterpoise.nn.networks import keep
 
 
 @dataclass(frozen=True)
-class Layerwise:
+class Layerwise(Bounded):
     """Settings of layer-wise optimisation; defaults as METHODS.md fixes them.
 
     Attributes:
@@ -30,54 +34,53 @@ class Layerwise:
         entries: most entries of a tensor that move, chosen by chance: the surrogate cannot model millions.
     """
 
-    tensors: int = 5
-    calls: int = 20
-    box: float = 2.2
-    entries: int = 1024
-
-    def __post_init__(self) -> None:
-        for key in ("tensors", "calls", "entries"):
-            if getattr(self, key) < 1:
-                raise InputError(f"layerwise: {key} is {getattr(self, key)}, expected 1 or more")
-        if self.box <= 0:
-            raise InputError(f"layerwise: box is {self.box:g}, expected a number above 0")
+    block: ClassVar[str] = "layerwise"
+    tensors: Count = 5
+    calls: Count = 20
+    box: Positive = 2.2
+    entries: Count = 1024
 
 
-def layerwise_optimization(task: Task, name: str, settings: Layerwise) -> list[Repaired]:
-    """Return each replicate's network with the highest Φ on all of D_val, of equals the first tried: the base itself.
+def layerwise_optimization(problem: Problem, settings: Layerwise, earlier: Mapping[str, list[Result]]) -> list[Result]:
+    """Return each replicate's network with the highest Φ on all of D_val; ties go to the first tried, the base itself.
 
     Each replicate has a search of its own, seeded by its seed; only the evaluations are done side by side. A tensor
     whose entries are all equal, as one of a single entry, spans no box and is left out. The fact `tensor` says which of
     the tensors searched was moved, counted from 1; 0 where the base is as good.
     """
-    network = task.network()
+    network = problem.network()
     best = network.copied()
-    highest = start = task.judged(network, task.validation).preference(task.objective)
+    highest = start = problem.judged(network, problem.dval).preference(problem.goal)
     moved = torch.zeros_like(highest, dtype=torch.int64)
     parameters = [known for known, _ in network.named_parameters()][-settings.tensors :]
     for number, parameter in enumerate(parameters, start=1):
-        search = _Search(task, f"{name}: {parameter}", task.base[parameter], settings, start)
+        search = _Search(problem, f"{problem.method}: {parameter}", problem.base[parameter], settings, start)
         for _ in range(settings.calls if search.is_possible else 0):
-            network.load(task.base | {parameter: search.propose()})
-            value = task.judged(network, task.validation).preference(task.objective)
+            network.load(problem.base | {parameter: search.propose()})
+            value = problem.judged(network, problem.dval).preference(problem.goal)
             search.learn(value)
             better = value > highest
             keep(best, network.state(), better)
             highest, moved = torch.where(better, value, highest), torch.where(better, number, moved)
-        task.progress(name, number, len(parameters))
-    return [repaired(task, name, best, rows=task.validation, facts={"tensor": moved})]
+        problem.progress(problem.method, number, len(parameters))
+    return [repaired(problem, best, rows=problem.dval, facts={"tensor": moved})]
 
 
 class _Search:
     """One optuna study per replicate over the same tensor; each knows the base's Φ, at the middle of its box."""
 
     def __init__(
-        self, task: Task, purpose: str, tensor: Float[Tensor, "R ..."], settings: Layerwise, start: Float64[Tensor, "R"]
+        self,
+        problem: Problem,
+        purpose: str,
+        tensor: Float[Tensor, "R ..."],
+        settings: Layerwise,
+        start: Float64[Tensor, "R"],
     ) -> None:
         self.shape, self.flat = tensor.shape, tensor.flatten(1)
         count = self.flat.shape[1]
         reach = settings.box * self.flat.double().std(dim=1, correction=0)
-        drawn = task.generators(purpose)
+        drawn = problem.generators(purpose)
         self.moving = [torch.randperm(count, generator=generator)[: settings.entries] for generator in drawn]
         self.studies = [
             _Study(int(torch.randint(2**31, (), generator=generator)), len(own), width, phi) if width else None

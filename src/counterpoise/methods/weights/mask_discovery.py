@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from counterpoise.errors import InputError
+from counterpoise.bounds import Bounded, Count, Inside, NotNegative, Positive
+from counterpoise.methods.repair import Result
 from counterpoise.methods.tuning import restore, states_of, under
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.linalg import in_whole_blocks
@@ -34,31 +35,25 @@ MaskLoss = Callable[[Output, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class MaskSettings:
+class MaskSettings(Bounded):
     """Settings of mask discovery; defaults as METHODS.md fixes them.
 
     Attributes:
-        reading: `default` fits on all rows with a penalty on the soft bias; `paper` on as many rows of each group and
-            class with the task's loss alone, as Section 3.2 can be read.
         initial: m at the start; noise_low, noise_high: bounds of the noise's standard deviation, m / 2 between them.
         sparsity_weight: β. prunable: τ, the share of weights that may be pruned at no cost; None asks for none.
         fairness_weight: of the soft bias beyond ε − margin.
     """
 
-    reading: Literal["default", "paper"] = "default"
+    block: ClassVar[str] = "masks"
     initial: float = 2.0
-    lr: float = 0.05
-    noise_low: float = 0.05
-    noise_high: float = 1.0
-    sparsity_weight: float = 5.0
-    prunable: float | None = 0.1
-    fairness_weight: float = 5.0
-    epochs: int = 80
-    batch_size: int = 256
-
-    def __post_init__(self) -> None:
-        if self.prunable is not None and not 0 < self.prunable < 1:
-            raise InputError(f"masks: τ (prunable) is {self.prunable:g}, expected a number between 0 and 1")
+    lr: Positive = 0.05
+    noise_low: NotNegative = 0.05
+    noise_high: NotNegative = 1.0
+    sparsity_weight: NotNegative = 5.0
+    prunable: Inside | None = 0.1
+    fairness_weight: NotNegative = 5.0
+    epochs: Count = 80
+    batch_size: Count = 256
 
 
 def sparsity_penalty(pruned: Float[Tensor, "R"], prunable: float) -> Float[Tensor, "R"]:
@@ -148,6 +143,12 @@ class MaskDiscovery:
             self.m.copy_(state["m"])
         self.move.load(under("optimizer", state))
         restore("generator", state, self.generators)
+
+
+def discovered(earlier: Mapping[str, Sequence[Result]]) -> dict[str, Bool[Tensor, "R ..."]]:
+    """Return the masks that the one method before this one has discovered."""
+    (results,) = earlier.values()
+    return results[0].part("masks")
 
 
 def pruned_share(masks: Masks) -> Float[Tensor, "R"]:

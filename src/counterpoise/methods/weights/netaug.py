@@ -6,30 +6,34 @@ added to the sub-network's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from counterpoise.bounds import NotNegative, Share
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.methods.tuning import restore, states_of
 from counterpoise.methods.weights.adversarial import Adversarial, AdversarialFinetuning
 from counterpoise.methods.weights.finetuning import critic_facts, finetune_adversarially
-from counterpoise.methods.weights.mask_discovery import pruned_share
-from counterpoise.methods.weights.task import Repaired, Task, both_epochs
+from counterpoise.methods.weights.judging import both_epochs
+from counterpoise.methods.weights.mask_discovery import discovered, pruned_share
 from counterpoise.nn.networks import Masks, State
 
 
 class AugmentedFinetuning(AdversarialFinetuning):
-    """L(θ ⊙ M) + α L(θ ⊙ Mᵢ), Mᵢ = M ∪ Bernoulli(diversity), drawn anew in each epoch.
+    """L(θ ⊙ M) + scale · L(θ ⊙ Mᵢ), Mᵢ = M ∪ Bernoulli(diversity), drawn anew in each epoch.
 
     The statistics of batch norm follow the sub-network's passes alone. With diversity 0 there is no larger network, and
     this is fine-tuning of the masked one.
 
     Args:
         diversity: the chance of a pruned weight to be back in an epoch.
-        scale: α.
+        scale: of the larger network's loss.
         drawn: one generator per replicate, for Mᵢ and the larger network's dropout.
     """
 
@@ -72,19 +76,31 @@ class AugmentedFinetuning(AdversarialFinetuning):
         restore("drawn", state, self.drawn)
 
 
-def network_augmentation(
-    task: Task, name: str, settings: Adversarial, masks: Masks, *, diversity: float, scale: float
-) -> list[Repaired]:
+@dataclass(frozen=True)
+class NetAug(Adversarial):
+    """Settings of network augmentation.
+
+    Attributes:
+        diversity: the chance of a pruned weight to be back in an epoch.
+        scale: of the larger network's loss; the paper calls it α.
+    """
+
+    block: ClassVar[str] = "netaug"
+    diversity: Share = 0.05
+    scale: NotNegative = 1.0
+
+
+def network_augmentation(problem: Problem, settings: NetAug, earlier: Mapping[str, list[Result]]) -> list[Result]:
     """Fine-tune the sub-network with augmentation; what leaves is θ ⊙ M."""
+    masks = discovered(earlier)
     trained = finetune_adversarially(
-        task,
-        name,
+        problem,
+        problem.method,
         settings,
         masks=masks,
         kind=AugmentedFinetuning,
-        diversity=diversity,
-        scale=scale,
-        drawn=task.generators(f"{name}: larger networks"),
+        diversity=settings.diversity,
+        scale=settings.scale,
+        drawn=problem.generators(f"{problem.method}: larger networks"),
     )
-    facts = critic_facts(trained) | {"pruned": pruned_share(masks)}
-    return both_epochs(task, name, trained, masks=masks, facts=facts)
+    return both_epochs(problem, trained, facts=critic_facts(trained) | {"pruned": pruned_share(masks)})

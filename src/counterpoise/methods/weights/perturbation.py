@@ -9,17 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from counterpoise.errors import InputError
-from counterpoise.methods.weights.task import Repaired, Task, repaired
+from counterpoise.bounds import Bounded, Count, Positive
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
+from counterpoise.methods.weights.judging import repaired
 from counterpoise.nn.networks import State, keep
 
 
 @dataclass(frozen=True)
-class Perturbation:
+class Perturbation(Bounded):
     """Settings of random perturbation; defaults as METHODS.md fixes them.
 
     Attributes:
@@ -27,32 +30,27 @@ class Perturbation:
         spread: standard deviation of what a parameter is multiplied by.
     """
 
-    trials: int = 101
-    spread: float = 0.1
-
-    def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise InputError(f"perturbation: trials is {self.trials}, expected 1 or more")
-        if self.spread <= 0:
-            raise InputError(f"perturbation: spread is {self.spread:g}, expected a number above 0")
+    block: ClassVar[str] = "perturbation"
+    trials: Count = 101
+    spread: Positive = 0.1
 
 
-def random_perturbation(task: Task, name: str, settings: Perturbation) -> list[Repaired]:
-    """Return each replicate's perturbed base with the highest Φ on all of D_val, of equals the first drawn."""
-    network = task.network()
-    parameters = {name: task.base[name] for name, _ in network.named_parameters()}
-    drawn = task.generators(f"{name}: noise")
+def random_perturbation(problem: Problem, settings: Perturbation, earlier: Mapping[str, list[Result]]) -> list[Result]:
+    """Return each replicate's perturbed base with the highest Φ on all of D_val; ties go to the first drawn."""
+    network = problem.network()
+    parameters = {name: problem.base[name] for name, _ in network.named_parameters()}
+    drawn = problem.generators(f"{problem.method}: noise")
     best = network.copied()
     highest = torch.full((len(drawn),), -math.inf, dtype=torch.float64)
     chosen = torch.zeros(len(drawn), dtype=torch.int64)
     for trial in range(1, settings.trials + 1):
-        network.load(task.base | perturbed(parameters, settings.spread, drawn))
-        value = task.judged(network, task.validation).preference(task.objective)
+        network.load(problem.base | perturbed(parameters, settings.spread, drawn))
+        value = problem.judged(network, problem.dval).preference(problem.goal)
         better = value > highest
         keep(best, network.state(), better)
         highest, chosen = torch.where(better, value, highest), torch.where(better, trial, chosen)
-        task.progress(name, trial, settings.trials)
-    return [repaired(task, name, best, rows=task.validation, facts={"trial": chosen})]
+        problem.progress(problem.method, trial, settings.trials)
+    return [repaired(problem, best, rows=problem.dval, facts={"trial": chosen})]
 
 
 def perturbed(parameters: Mapping[str, Tensor], spread: float, generators: Sequence[torch.Generator]) -> State:

@@ -7,20 +7,23 @@ written out because aif360 copies a table for each of the 5,000 settings that re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float64, Int, Int64
 from torch import Tensor
 
+from counterpoise.bounds import Bounded, Count
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.methods.objective import Judged, Objective, judge
 from counterpoise.methods.outputs import decide, scores
-from counterpoise.methods.weights.objective import Judged, Objective, judge
-from counterpoise.methods.weights.task import Repaired, Task
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result, Value
+from counterpoise.methods.weights.judging import result_of
 from counterpoise.nn.networks import evaluate
 
 LOWEST, HIGHEST = 0.01, 0.99
@@ -28,24 +31,20 @@ LOWEST, HIGHEST = 0.01, 0.99
 
 
 @dataclass(frozen=True)
-class RejectOption:
+class RejectOption(Bounded):
     """Settings of reject option classification, aif360's by default.
 
     Attributes:
         thresholds: how many are tried. margins: how many for each, from 0 to where they meet 0 or 1.
     """
 
-    thresholds: int = 100
-    margins: int = 50
-
-    def __post_init__(self) -> None:
-        for key in ("thresholds", "margins"):
-            if getattr(self, key) < 1:
-                raise InputError(f"reject option: {key} is {getattr(self, key)}, expected 1 or more")
+    block: ClassVar[str] = "reject_option"
+    thresholds: Count = 100
+    margins: Count = 50
 
 
 @dataclass(frozen=True)
-class CalibratedOdds:
+class CalibratedOdds(Bounded):
     """Settings of calibrated equalized odds.
 
     Attributes:
@@ -54,6 +53,7 @@ class CalibratedOdds:
             are. Where a group's cost cannot be raised as far as the other's, all its scores are replaced.
     """
 
+    block: ClassVar[str] = "calibrated"
     cost: Literal["fpr", "fnr", "weighted"] = "fnr"
 
 
@@ -94,7 +94,7 @@ def fit_reject_option(
     *,
     favoured: int,
 ) -> RejectRule:
-    """Return the rule of a grid with the highest Φ, of equals the first; if all are unfair, the least unfair."""
+    """Return the rule of a grid with the highest Φ, ties go to the first; if all are unfair, the least unfair."""
     thresholds = torch.linspace(LOWEST, HIGHEST, settings.thresholds, dtype=torch.float64).unsqueeze(1)
     shares = torch.linspace(0, 1, settings.margins, dtype=torch.float64)
     margins = (thresholds.minimum(1 - thresholds) * shares).flatten()
@@ -160,99 +160,102 @@ def _cost(score: Float64[Tensor, "n"], y: Int[Tensor, "n"], kind: str) -> Float6
     return false_positive if kind == "fpr" else false_negative
 
 
-def reject_option(task: Task, name: str, settings: RejectOption) -> list[Repaired]:
+def reject_option(problem: Problem, settings: RejectOption, earlier: Mapping[str, list[Result]]) -> list[Result]:
     """Decide rows near the threshold in favour of the group that the base, at its own threshold, favours less."""
-    known = _Known(task, name)
-    base = judge(task.objective, known.score.unsqueeze(-1), known.y, known.s, aim="performance")
+    rows = _Rows(problem)
+    base = judge(problem.goal, rows.score.unsqueeze(-1), rows.y, rows.s, aim="performance")
     rules = [
-        fit_reject_option(score, y, s, task.objective, settings, favoured=int(bias > 0))
-        for score, y, s, bias in zip(known.score, known.y, known.s, base.bias, strict=True)
+        fit_reject_option(score, y, s, problem.goal, settings, favoured=int(bias > 0))
+        for score, y, s, bias in zip(rows.score, rows.y, rows.s, base.bias, strict=True)
     ]
-    chosen = torch.stack([rule(score, s) for rule, score, s in zip(rules, known.score, known.s, strict=True)])
+    chosen = torch.stack([rule(score, s) for rule, score, s in zip(rules, rows.score, rows.s, strict=True)])
     prediction = torch.stack(
-        [rule(score, s) for rule, score, s in zip(rules, known.test_score, known.test_s, strict=True)]
+        [rule(score, s) for rule, score, s in zip(rules, rows.test_score, rows.test_s, strict=True)]
     )
     threshold, margin, favoured = (
         torch.tensor([getattr(rule, field) for rule in rules], dtype=torch.float64)
         for field in ("threshold", "margin", "favoured")
     )
     facts = {"margin": margin, "favoured": favoured}
-    return [known.repaired(known.test_score, prediction, known.judged(chosen, threshold), facts=facts)]
+    return [rows.result(rows.test_score, prediction, rows.judged(chosen, threshold), facts=facts)]
 
 
-def equalized_odds(task: Task, name: str) -> list[Repaired]:
+def equalized_odds(problem: Problem, settings: None, earlier: Mapping[str, list[Result]]) -> list[Result]:
     """Decide otherwise than the base, at its threshold of the highest performance, with a group's probabilities.
 
     The score of a row is the probability of deciding 1.
     """
-    known = _Known(task, name)
-    base = judge(task.objective, known.score.unsqueeze(-1), known.y, known.s, aim="performance")
-    before = decide(known.score.unsqueeze(-1), base.threshold)
-    rules = [fit_equalized_odds(*rows) for rows in zip(before, known.y, known.s, strict=True)]
-    tests = decide(known.test_score.unsqueeze(-1), base.threshold)
+    rows = _Rows(problem)
+    base = judge(problem.goal, rows.score.unsqueeze(-1), rows.y, rows.s, aim="performance")
+    before = decide(rows.score.unsqueeze(-1), base.threshold)
+    rules = [fit_equalized_odds(*rows) for rows in zip(before, rows.y, rows.s, strict=True)]
+    tests = decide(rows.test_score.unsqueeze(-1), base.threshold)
     chances, test_chances = (
         torch.stack([rule[s, decision] for rule, s, decision in zip(rules, groups, decisions, strict=True)])
-        for groups, decisions in ((known.s, before), (known.test_s, tests))
+        for groups, decisions in ((rows.s, before), (rows.test_s, tests))
     )
-    chosen = _drawn(chances, task.generators(f"{name}: validation"))
-    prediction = _drawn(test_chances, task.generators(f"{name}: test"))
-    return [known.repaired(test_chances, prediction, known.judged(chosen, base.threshold))]
+    chosen = _drawn(chances, problem.generators(f"{problem.method}: validation"))
+    prediction = _drawn(test_chances, problem.generators(f"{problem.method}: test"))
+    return [rows.result(test_chances, prediction, rows.judged(chosen, base.threshold))]
 
 
-def calibrated_equalized_odds(task: Task, name: str, settings: CalibratedOdds) -> list[Repaired]:
+def calibrated_equalized_odds(
+    problem: Problem, settings: CalibratedOdds, earlier: Mapping[str, list[Result]]
+) -> list[Result]:
     """Make the groups' scores equally good, then decide at the threshold with the highest Φ on D_val."""
-    known = _Known(task, name)
-    rules = [fit_calibrated_odds(*rows, settings) for rows in zip(known.score, known.y, known.s, strict=True)]
+    rows = _Rows(problem)
+    rules = [fit_calibrated_odds(*rows, settings) for rows in zip(rows.score, rows.y, rows.s, strict=True)]
     mixed, test_mixed = (
-        torch.stack([rule(*row) for rule, *row in zip(rules, given, s, task.generators(purpose), strict=True)])
+        torch.stack([rule(*row) for rule, *row in zip(rules, given, s, problem.generators(purpose), strict=True)])
         for given, s, purpose in (
-            (known.score, known.s, f"{name}: validation"),
-            (known.test_score, known.test_s, f"{name}: test"),
+            (rows.score, rows.s, f"{problem.method}: validation"),
+            (rows.test_score, rows.test_s, f"{problem.method}: test"),
         )
     )
-    judged = judge(task.objective, mixed.unsqueeze(-1), known.y, known.s)
+    judged = judge(problem.goal, mixed.unsqueeze(-1), rows.y, rows.s)
     prediction = decide(test_mixed.unsqueeze(-1), judged.threshold)
     facts = {"mixed": torch.stack([rule.rate.max() for rule in rules])}
-    return [known.repaired(test_mixed, prediction, judged, facts=facts)]
+    return [rows.result(test_mixed, prediction, judged, facts=facts)]
 
 
-class _Known:
+class _Rows:
     """The base's scores, in double precision, of the rows that rules are fitted on and of those they decide.
 
     Raises:
         InputError: more than two classes.
     """
 
-    def __init__(self, task: Task, name: str) -> None:
-        if task.objective.classes > 2:
+    def __init__(self, problem: Problem) -> None:
+        if problem.goal.classes > 2:
             raise InputError(
-                f"{name}: has {task.objective.classes} classes, expected two: the rule knows no other case"
+                f"{problem.method}: has {problem.goal.classes} classes, expected two: the rule knows no other case"
             )
-        self.task, self.name = task, name
-        network = task.network()
+        self.problem = problem
+        network = problem.network()
         self.score, self.test_score = (
-            scores(evaluate(network, task.examples, rows).logits).squeeze(-1).double()
-            for rows in (task.validation, task.test)
+            scores(evaluate(network, problem.examples, rows).logits).squeeze(-1).double()
+            for rows in (problem.dval, problem.test)
         )
-        self.y, self.s = (labels.long() for labels in task.labels(task.validation))
-        self.test_s = task.labels(task.test)[1].long()
+        self.y, self.s = (labels.long() for labels in problem.labels(problem.dval))
+        self.test_s = problem.labels(problem.test)[1].long()
 
     def judged(self, prediction: Int64[Tensor, "R n"], threshold: Float64[Tensor, "R"]) -> Judged:
         """Return the figures of decisions on D_val."""
         counts = confusion_counts(self.y, prediction, self.s, groups=2, classes=2)
-        figures = _figures(self.task.objective, counts)
+        figures = _figures(self.problem.goal, counts)
         return Judged(figures.phi, figures.performance, figures.bias, threshold)
 
-    def repaired(
+    def result(
         self,
         score: Float64[Tensor, "R t"],
         prediction: Int64[Tensor, "R t"],
         judged: Judged,
-        facts: dict[str, Tensor] | None = None,
-    ) -> Repaired:
+        facts: Mapping[str, Value] | None = None,
+    ) -> Result:
         """Return the variant; there is no network of its own."""
         chosen_on = self.score.shape[1]
-        return Repaired(self.name, score.float().unsqueeze(-1), prediction, judged, chosen_on, facts=facts or {})
+        name = self.problem.method
+        return result_of(self.problem, name, score.float().unsqueeze(-1), prediction, judged, chosen_on, facts)
 
 
 def _figures(objective: Objective, counts: Int64[Tensor, "T 2 2 2"]) -> Judged:

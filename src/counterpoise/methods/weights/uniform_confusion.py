@@ -6,22 +6,25 @@ uncertain as can be: the cross-entropy from a uniform distribution (their Eq. 3)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from counterpoise.methods.objective import GROUPS
 from counterpoise.methods.outputs import task_loss
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.methods.tuning import features_of
 from counterpoise.methods.weights.inprocessing import Contest, Contested, train
-from counterpoise.methods.weights.objective import GROUPS
-from counterpoise.methods.weights.task import Repaired, Task
 
 
 class UniformConfusion(Contest):
     """Networks and their classifiers of the group, one linear layer each; see `nn.epochs.Trainee`."""
 
-    def __init__(self, task: Task, name: str, settings: Contested) -> None:
-        widths = [features_of(task.build(), task.examples, task.pretrain), GROUPS]
-        super().__init__(task, name, settings, lambda output, y, s: task_loss(output.logits, y), widths)
+    def __init__(self, problem: Problem, settings: Contested) -> None:
+        widths = [features_of(problem.build(), problem.examples, problem.pretrain), GROUPS]
+        super().__init__(problem, settings, lambda output, y, s: task_loss(output.logits, y), widths)
 
     def value(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
         output = self.network(x, generators=self.generators)
@@ -42,6 +45,6 @@ def confusion(logits: Float[Tensor, "R B G"]) -> Float[Tensor, "R"]:
     return -logits.log_softmax(dim=-1).mean(dim=(1, 2))
 
 
-def uniform_confusion(task: Task, name: str, settings: Contested) -> list[Repaired]:
+def uniform_confusion(problem: Problem, settings: Contested, earlier: Mapping[str, list[Result]]) -> list[Result]:
     """Train networks whose features leave the group open."""
-    return train(task, name, settings, UniformConfusion(task, name, settings))
+    return train(problem, settings, UniformConfusion(problem, settings))

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from counterpoise.config.parameters import Evidence, Report
-from counterpoise.config.repairs import ObjectiveSettings
+from counterpoise.methods.objective import ObjectiveSettings
 from counterpoise.pipelines.data_split.left_out import join_left_out
 from counterpoise.reporting import figures_altering
 from counterpoise.reporting.answer_altering import findings
@@ -44,7 +44,7 @@ def objectives_of(run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     shared = settings.get("objective")
     parts = list(run["parts"].values()) or [ALL]
     chosen = {name: settings.get(name, {}).get("objective", shared) if name else shared for name in parts}
-    return {name: ObjectiveSettings(**own).model_dump() for name, own in chosen.items()}
+    return {name: vars(ObjectiveSettings(**own)) for name, own in chosen.items()}
 
 
 def biases(run: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from kedro.pipeline import Node, Pipeline
 
-from counterpoise.pipelines.fairness_report.altering import draw_repairs, gather, join_data
+from counterpoise.pipelines.fairness_report.altering import draw_repairs, join_data
 from counterpoise.pipelines.fairness_report.nodes import (
     draw_figures,
     draw_frontier,
@@ -117,11 +117,6 @@ def create_altering_pipeline(parts: Mapping[str, str], *, own_data: bool) -> Pip
     """
     keys = [f"{key}__" for key in parts.values()] or [""]
     nodes = [
-        Node(gather, [f"{key}{stage}_{kind}" for stage in STAGES], f"{key}{kind}", name=f"gather_{key}{kind}")
-        for key in keys
-        for kind in GATHERED
-    ]
-    nodes += [
         Node(measure_repairs, [f"{key}predictions", "params:dataset"], f"{key}metrics", name=f"measure_{key}repairs")
         for key in keys
     ]
@@ -145,7 +140,7 @@ def create_altering_pipeline(parts: Mapping[str, str], *, own_data: bool) -> Pip
     return Pipeline(nodes)
 
 
-OF_SUBNETWORKS = ("predictions", "extractions", "curves", "closed_layers", "costs")
+OF_SUBNETWORKS = ("predictions", "repairs", "curves", "pruned_layers", "costs")
 SUBNETWORK_FIGURES = ["figure_differences", "figure_curves", "figure_closed", "figure_accuracy"]
 EXPLANATIONS = "figure_explanations"
 
@@ -160,17 +155,17 @@ def create_subnetwork_pipeline(parts: Mapping[str, str], *, own_data: bool) -> P
     nodes = [
         Node(
             measure_subnetworks,
-            [f"{key}predictions", f"{key}extractions", "params:dataset"],
+            [f"{key}predictions", f"{key}repairs", "params:dataset"],
             f"{key}metrics",
             name=f"measure_{key}subnetworks",
         )
         for key in keys
     ]
     nodes += _together(parts, ("metrics", *OF_SUBNETWORKS), own_data=own_data)
-    drawn = ["claims", "predictions", "curves", "closed_layers", "params:dataset"]
+    drawn = ["claims", "predictions", "curves", "pruned_layers", "params:dataset"]
     explained = ["run", "params:dataset", "params:report", *(f"{key}explanations" for key in keys)]
     reported = [
-        *("summary", "claims", "predictions", "noise_floors", "data_summary", "metrics", "extractions", "costs"),
+        *("summary", "claims", "predictions", "noise_floors", "data_summary", "metrics", "repairs", "costs"),
         *("params:dataset", "params:evidence", "params:report", "run", *SUBNETWORK_FIGURES, EXPLANATIONS),
     ]
     nodes += [

@@ -19,7 +19,7 @@ from counterpoise.nn import Optimizer
 from counterpoise.nn.epochs import Figures, Trained
 from counterpoise.nn.networks import Output, evaluate
 from counterpoise.pipelines.shared.arrays import origin
-from counterpoise.pipelines.shared.networks import forget, problem_of, run
+from counterpoise.pipelines.shared.networks import delete_checkpoints, problem_of, run
 
 
 def train_base(
@@ -44,7 +44,7 @@ def train_base(
     augment = pixels is not None and settings.augment
     known = repr(sorted(network.items()))
     trained: list[Trained] = run(problem, _train, (settings, known, augment), compute, "pretrain")
-    forget(problem)
+    delete_checkpoints(problem)
     chosen = [one.best if settings.keep == "best" else one.last for one in trained]
     state = {name: torch.cat([own[name] for own in chosen]).cpu() for name in chosen[0]}
     best = torch.cat([one.best_epoch for one in trained])
@@ -73,8 +73,8 @@ def _train(problem: Problem, settings: Training, known: str, augment: bool) -> T
         return task_loss(output.logits, y)
 
     def figures() -> Figures:
-        logits = evaluate(network, problem.examples, problem.validation).logits
-        return {"judgement": -task_loss(logits, problem.labels(problem.validation)[0])}
+        logits = evaluate(network, problem.examples, problem.dval).logits
+        return {"judgement": -task_loss(logits, problem.labels(problem.dval)[0])}
 
     trainee = WeightTuning(
         network,

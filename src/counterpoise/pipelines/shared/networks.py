@@ -6,20 +6,21 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import pandas as pd
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.artifacts.states import TrainingStates
 from counterpoise.compute import replicate
+from counterpoise.config.networks import PixelPerceptron, PlainConvNet, ResNet, image_network
 from counterpoise.config.parameters import Compute, Dataset, Network, Seeds
-from counterpoise.config.repairs import PixelPerceptron, PlainConvNet, ResNet, image_network
 from counterpoise.features.weights import read_state
 from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.nn.builders import (
     Builder,
     ImageBuilder,
@@ -96,12 +97,14 @@ def problem_of(
     seeds: Seeds,
     training_states: Path,
     pixels: Checkpoint | None,
+    **judged_by: Any,
 ) -> Problem:
     """Return the problem that all methods of a stage are given.
 
     Args:
         pretrained: None where it is about to be trained: the base is empty, and a table's input is standardised with
             the statistics of the pretraining rows.
+        judged_by: the objective, biases and numbers of their values, where methods need them.
 
     Raises:
         InputError: the checkpoints are of other seeds.
@@ -117,7 +120,7 @@ def problem_of(
     if isinstance(builder, ResNetBuilder) and (path := network.get("weights")) is not None:
         builder = replace(builder, weights=InitialWeights(path, read_state(Path(path))))
     # Parts of an experiment may share their samples and differ in the rows alone, and run side by side.
-    known = digest(splits.header["digests"]["samples"], *(part[:1] for part in parts))
+    key = digest(splits.header["digests"]["samples"], *(part[:1] for part in parts))
     return Problem(
         build=builder,
         base=base,
@@ -127,8 +130,10 @@ def problem_of(
         select=select,
         test=test,
         seeds=seeds.root,
-        states=TrainingStates(training_states / f"{stage}-{known}"),
+        classes=len(dataset.classes),
+        states=TrainingStates(training_states / f"{stage}-{key}"),
         device=builder.device if isinstance(builder, ImageBuilder) else torch.device("cpu"),
+        **judged_by,
     )
 
 
@@ -151,53 +156,33 @@ def run(
 
 
 def _one(position: int, task: Problem, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    own = [_replicate_of(argument, position) for argument in arguments]
-    return function(task.replicate(position), *own)
+    return function(task.replicate(position), *arguments)
 
 
-def _replicate_of(argument: Any, position: int) -> Any:
-    """Return a replicate's part of masks by kind and name; settings and names are for all."""
-    if not isinstance(argument, dict):
-        return argument
-    return {
-        kind: {name: tensor[position : position + 1] for name, tensor in masks.items()}
-        for kind, masks in argument.items()
-    }
-
-
-@runtime_checkable
-class Followed(Protocol):
-    """What a method has made of the networks, as far as its training was followed."""
-
-    @property
-    def name(self) -> str:
-        """The variant's."""
-
-    @property
-    def curves(self) -> Mapping[str, Float64[Tensor, "R E"]]:
-        """Figures of every epoch, by name."""
-
-
-def learning_curves(results: Sequence[Followed], seeds: Sequence[int]) -> pd.DataFrame:
-    """Return `variant, seed, epoch, figure, value` of every epoch of every training."""
+def learning_curves(results: Sequence[Result], seeds: Sequence[int]) -> pd.DataFrame:
+    """Return `variant, seed, epoch, figure, value` of every epoch of every training, up to the last that was needed."""
     curves = [
-        pd.DataFrame({"epoch": range(1, values.shape[1] + 1), "value": values[r].numpy()}).assign(
+        pd.DataFrame({"epoch": range(1, count + 1), "value": values[r, :count].numpy()}).assign(
             variant=result.name, seed=seed, figure=figure
         )
         for result in results
         for r, seed in enumerate(seeds)
+        for count in [_epochs_needed(result, r)]
         for figure, values in result.curves.items()
     ]
     columns = ["variant", "seed", "epoch", "figure", "value"]
     return pd.concat(curves, ignore_index=True)[columns] if curves else pd.DataFrame(columns=columns)
 
 
-def epochs_of(result: Followed) -> int | None:
-    """Return how many epochs a training had; None where nothing was trained."""
-    return next((values.shape[1] for values in result.curves.values()), None)
+def _epochs_needed(result: Result, r: int) -> int:
+    """Return the last epoch of which there is any figure: a training may end before its last epoch."""
+    if not result.curves:
+        return 0
+    followed = torch.stack([~values[r].isnan() for values in result.curves.values()]).any(dim=0)
+    return int(followed.nonzero().max()) + 1 if followed.any() else 0
 
 
-def forget(task: Problem) -> None:
-    """Remove the states of trainings under way once all of them are done."""
-    assert isinstance(task.states, TrainingStates)
-    task.states.delete()
+def delete_checkpoints(problem: Problem) -> None:
+    """Delete the states of trainings under way, once all of them are done."""
+    assert isinstance(problem.states, TrainingStates)
+    problem.states.delete()

@@ -1,14 +1,25 @@
-"""What a method makes of a problem: `run(problem, settings, earlier) -> list[Result]`, whatever it works on."""
+"""What a method makes of a problem: `run(problem, settings, earlier) -> list[Result]`, whatever it works on.
+
+`run` runs the methods of an experiment one after the other, by their rows in the catalogue.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from importlib import import_module
+from itertools import chain
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
+
+from counterpoise.catalogue import Family, Method, in_order
+
+if TYPE_CHECKING:
+    from counterpoise.methods.problem import Problem
 
 Value = Tensor | float | int | str | bool | None
 
@@ -23,8 +34,8 @@ class Result:
         prediction: decisions there.
         epoch: of the training, counted from 1; None where nothing was trained.
         curves: figures of every epoch, by name.
-        tensors: what is left of the model, axis R first: `network.<parameter>` of a network, `masks.<name>.<weight>`
-            of what is left out of it, `head.<factor>` of a last layer.
+        tensors: what is left of the model, axis R first: `network.<parameter>` of a network, `masks.<weight>` of what
+            a method has discovered to be worth keeping, `head.<factor>` of a new last layer.
         facts: further figures by name: a value per replicate [R], or a setting that is the same for all.
     """
 
@@ -49,6 +60,33 @@ class Result:
         """Return a figure of replicate r as a Python value; None if there is none."""
         value = self.facts.get(name)
         return value[r].item() if isinstance(value, Tensor) else value
+
+
+def function_of(method: Method) -> Callable[..., list[Result]]:
+    """Return the function that a row of the catalogue names."""
+    module, _, name = method.run.partition(":")
+    function: Callable[..., list[Result]] = getattr(import_module(f"counterpoise.methods.{module}"), name)
+    return function
+
+
+def settings_class(method: Method) -> type[Any] | None:
+    """Return the dataclass of a method's settings, as its function declares it; None if it has none."""
+    settings: type[Any] = get_type_hints(inspect.unwrap(function_of(method)))["settings"]
+    return None if settings is type(None) else settings
+
+
+def run(problem: Problem, settings: Mapping[str, Any], families: Sequence[Family]) -> list[Result]:
+    """Run methods of some families one after the other on the same problem, each after those whose results it uses.
+
+    Args:
+        settings: of each method, by name.
+    """
+    results: dict[str, list[Result]] = {}
+    for method in in_order(settings, *families):
+        earlier = {name: results[name] for name in method.after}
+        named = replace(problem, method=method.name)
+        results[method.name] = function_of(method)(named, settings[method.name], earlier)
+    return list(chain.from_iterable(results.values()))
 
 
 def prefixed(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor
 
+from counterpoise.bounds import Bounded, NotNegative, Positive
 from counterpoise.errors import InputError
 from counterpoise.fairness import UndefinedMetricWarning, confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
@@ -31,29 +32,43 @@ THRESHOLDS = 1001
 
 
 @dataclass(frozen=True)
-class Objective:
-    """Φ: the performance where |bias| < tolerance − margin, else 0 (Savani et al., 2020, Section 3).
+class ObjectiveSettings(Bounded):
+    """What a repair is judged by: its performance where |bias| < tolerance − margin.
 
     Attributes:
         bias: what must be small.
         performance: what should be high.
         tolerance: ε.
         margin: how much nearer to zero than ε the bias must be on validation rows, of which there are few.
-        classes: k; networks for two classes have one logit.
     """
 
+    block: ClassVar[str] = "objective"
     bias: Bias
-    performance: Literal["balanced_accuracy", "accuracy"]
-    tolerance: float = 0.05
-    margin: float = 0.02
-    classes: int = 2
+    performance: Literal["balanced_accuracy", "accuracy"] = "balanced_accuracy"
+    tolerance: Positive = 0.05
+    margin: NotNegative = 0.02
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.tolerance <= self.margin:
             raise InputError(
                 f"objective: the tolerance {self.tolerance:g} is not above the margin {self.margin:g}, expected it to "
                 "be: no model has a bias below their difference"
             )
+
+
+@dataclass(frozen=True)
+class Objective(ObjectiveSettings):
+    """Φ: the performance where |bias| < tolerance − margin, else 0 (Savani et al., 2020, Section 3).
+
+    Attributes:
+        classes: k; networks for two classes have one logit.
+    """
+
+    classes: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.bias == "mean_bias") != (self.classes > 2):
             raise InputError(
                 f"objective: bias {self.bias!r} with {self.classes} classes, expected 'mean_bias' for more than two "

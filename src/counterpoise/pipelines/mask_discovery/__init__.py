@@ -1,5 +1,0 @@
-"""Stage mask_discovery; see README.md."""
-
-from counterpoise.pipelines.mask_discovery.pipeline import create_pipeline
-
-__all__ = ["create_pipeline"]
