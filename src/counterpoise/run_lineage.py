@@ -162,8 +162,8 @@ class Lineage:
         """
         graph = self._graph
         stale = {name} | (self.pipeline.inputs() if cause else set())  # others may be stale for the same cause
-        made = sorted(stale & graph.all_outputs())
-        ancestors = graph.to_outputs(*made) if made else Pipeline([])
+        outputs = sorted(stale & graph.all_outputs())
+        ancestors = graph.to_outputs(*outputs) if outputs else Pipeline([])
         wanted = {f"{PARAMS}{cause}", cause}
         readers = [node for node in ancestors.nodes if wanted & set(node.inputs)] if cause else []
         first = readers or [node for node in ancestors.nodes if name in node.outputs]

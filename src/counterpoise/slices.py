@@ -93,11 +93,11 @@ def chosen(pipeline: Pipeline, options: Mapping[str, Any]) -> Pipeline:
 
 def _namespaces(pipeline: Pipeline) -> list[str]:
     """Return all namespaces, the outer ones of nested ones too."""
-    found = set()
+    namespaces = set()
     for node in pipeline.nodes:
         parts = node.namespace.split(".") if node.namespace else []
-        found |= {".".join(parts[: depth + 1]) for depth in range(len(parts))}
-    return sorted(found)
+        namespaces |= {".".join(parts[: depth + 1]) for depth in range(len(parts))}
+    return sorted(namespaces)
 
 
 class Inputs:

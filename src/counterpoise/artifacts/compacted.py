@@ -66,8 +66,8 @@ def write(models: Iterable[CompactModel], **header: Any) -> Checkpoint:
         under = f"{model.variant}.{model.seed}."
         tensors |= {f"{under}{name}": tensor for name, tensor in model.module.state_dict().items()}
         decides = None if model.threshold != model.threshold else model.threshold  # JSON has no NaN
-        own = describe(model.module) | {"threshold": decides}
-        variants.setdefault(model.variant, {})[str(model.seed)] = own
+        description = describe(model.module) | {"threshold": decides}
+        variants.setdefault(model.variant, {})[str(model.seed)] = description
         shared = {"classes": list(model.classes), "columns": list(model.columns)}
     return Checkpoint(tensors, as_header(architecture=ARCHITECTURE, variants=variants, **shared, **header))
 
@@ -85,8 +85,8 @@ def load(path: str | Path, variant: str, seed: int) -> CompactModel:
     under = f"{variant}.{seed}."
     stored = read_checkpoint(Path(path), under=under)
     header = stored.header
-    if (found := header.get("architecture")) != ARCHITECTURE:
-        raise InputError(f"{path}: has the architecture {found!r}, expected {ARCHITECTURE!r}")
+    if (architecture := header.get("architecture")) != ARCHITECTURE:
+        raise InputError(f"{path}: has the architecture {architecture!r}, expected {ARCHITECTURE!r}")
     replicates = _known(header["variants"], variant, f"{path}: has no variant")
     described = dict(_known(replicates, str(seed), f"{path}: {variant!r} has no seed"))
     threshold = described.pop("threshold")

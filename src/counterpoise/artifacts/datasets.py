@@ -125,12 +125,12 @@ class _SafetensorsFile(AbstractVersionedDataset[Checkpoint, Checkpoint]):
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Make tensors contiguous, and copy those that share memory with one before them: the format refuses views."""
     seen: set[int] = set()
-    made = {}
+    copies = {}
     for name, tensor in tensors.items():
-        own = tensor.contiguous()
-        made[name] = own.clone() if own.untyped_storage().data_ptr() in seen else own
-        seen.add(made[name].untyped_storage().data_ptr())
-    return made
+        copy = tensor.contiguous()
+        copies[name] = copy.clone() if copy.untyped_storage().data_ptr() in seen else copy
+        seen.add(copies[name].untyped_storage().data_ptr())
+    return copies
 
 
 class SafetensorsDataset(Artifact, _SafetensorsFile):
@@ -170,8 +170,8 @@ def read_checkpoint(path: Path, *, under: str = "", verified: bool = False) -> C
             header = (file.metadata() or {}).get(HEADER)
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys()) if name.startswith(under)}
     except SafetensorError as error:
-        found = "a pickle" if _is_pickle(path) else f"no safetensors file ({error})"
-        raise InputError(f"{path}: is {found}, expected a safetensors checkpoint; pickles are never loaded") from None
+        content = "a pickle" if _is_pickle(path) else f"no safetensors file ({error})"
+        raise InputError(f"{path}: is {content}, expected a safetensors checkpoint; pickles are never loaded") from None
     if header is None:
         raise InputError(f"{path}: has no {HEADER!r} header in its metadata, expected a checkpoint of this project")
     described = _described(header, path)

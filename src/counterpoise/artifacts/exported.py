@@ -82,8 +82,8 @@ class ExportedModel(PythonModel):
     def _numbers(self, rows: pd.DataFrame) -> np.ndarray:
         """Return the model's columns of rows as finite numbers, [N, D]."""
         for name in self.columns:
-            if (found := int((rows.columns == name).sum())) != 1:
-                raise _refused(f"column {name!r}: found {found} of this name, expected one")
+            if (count := int((rows.columns == name).sum())) != 1:
+                raise _refused(f"column {name!r}: found {count} of this name, expected one")
         columns = [_column(rows[name], name) for name in self.columns]
         x = np.stack(columns, axis=1) if columns else np.empty((len(rows), 0))
         row, column = np.nonzero(~np.isfinite(x))

@@ -39,11 +39,11 @@ def _changed(frame: pd.DataFrame, change: Any) -> pd.DataFrame:
     def of(value: Any) -> Any:
         return change(value) if isinstance(value, str) else value
 
-    made = frame.copy()
+    changed = frame.copy()
     for place, kind in enumerate(frame.dtypes):
-        column = made.iloc[:, place]
+        column = changed.iloc[:, place]
         if isinstance(kind, pd.CategoricalDtype):
-            made.isetitem(place, column.cat.rename_categories(of).array)
+            changed.isetitem(place, column.cat.rename_categories(of).array)
         elif not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_datetime64_any_dtype(kind)):
-            made.isetitem(place, pd.Series([of(value) for value in column], index=made.index, dtype=kind).array)
-    return made.rename(columns=of, index=of)
+            changed.isetitem(place, pd.Series([of(value) for value in column], index=changed.index, dtype=kind).array)
+    return changed.rename(columns=of, index=of)

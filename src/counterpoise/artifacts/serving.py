@@ -177,8 +177,8 @@ def read_servable(folder: Path) -> Servable:
     """
     path = folder / "artifacts" / WEIGHTS
     stored = read_checkpoint(path)
-    if (found := stored.header.get("architecture")) != ARCHITECTURE:
-        raise InputError(f"{path}: has the architecture {found!r}, expected {ARCHITECTURE!r}")
+    if (architecture := stored.header.get("architecture")) != ARCHITECTURE:
+        raise InputError(f"{path}: has the architecture {architecture!r}, expected {ARCHITECTURE!r}")
     example = json.loads((folder / EXAMPLE).read_text())
     tensors, header = stored.tensors, stored.header
     depth = sum(name.startswith("weights.") for name in tensors)

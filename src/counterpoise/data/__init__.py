@@ -83,11 +83,11 @@ def read(
     function = _load(reader)
     parameters = dict(signature(function).parameters)
     context = {"limits": limits, "left_out": left_out}
-    known = {name: option for name, option in parameters.items() if name not in {"folder", *context}}
+    accepted = {name: option for name, option in parameters.items() if name not in {"folder", *context}}
     for name in options:
-        if name not in known:
-            raise InputError(f"reader {reader!r}: the option {name!r} is unknown{suggest(name, known)}")
-    for name, option in known.items():
+        if name not in accepted:
+            raise InputError(f"reader {reader!r}: the option {name!r} is unknown{suggest(name, accepted)}")
+    for name, option in accepted.items():
         if option.default is Parameter.empty and name not in options:
             raise InputError(f"reader {reader!r}: the option {name!r} is missing, expected {option.annotation}")
     checked = {name: _checked(reader, function, name, value) for name, value in options.items()}

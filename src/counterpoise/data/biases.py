@@ -59,7 +59,7 @@ def codes(column: pd.Series, values: Sequence[str]) -> Int[np.ndarray, "N"]:
     return column.map({value: code for code, value in enumerate(values)}).to_numpy(dtype=np.int64, copy=True)
 
 
-def _others(n: int, own: int, values: int, biases: int, stream: list[int]) -> Int[np.ndarray, "B n"]:
+def _others(n: int, aligned: int, values: int, biases: int, stream: list[int]) -> Int[np.ndarray, "B n"]:
     """Draw `n` values other than `own` for each bias.
 
     In every run of `values` − 1 images each bias has each other value once, and the second bias lags one further behind
@@ -68,6 +68,6 @@ def _others(n: int, own: int, values: int, biases: int, stream: list[int]) -> In
     generator = np.random.default_rng(stream)
     count = values - 1
     turn = np.arange(n)
-    rest = np.delete(np.arange(values), own)
+    rest = np.delete(np.arange(values), aligned)
     drawn = [generator.permutation(rest)[(turn + bias * (turn // count)) % count] for bias in range(biases)]
     return np.stack(drawn)[:, generator.permutation(n)]

@@ -68,8 +68,8 @@ def decoding(path: Path | str, expected: str) -> Iterator[None]:
         if not _is_of_data(error):
             raise
         _log.debug("%s cannot be read", path, exc_info=True)
-        found = "more than there is memory for" if isinstance(error, MemoryError) else reason(error)
-        raise InputError(f"{path}: cannot be read ({found}), expected {expected}") from error
+        cause = "more than there is memory for" if isinstance(error, MemoryError) else reason(error)
+        raise InputError(f"{path}: cannot be read ({cause}), expected {expected}") from error
 
 
 def _is_of_data(error: Exception) -> bool:

@@ -83,7 +83,7 @@ def _batches(folder: Path) -> Arrays:
     except RuntimeError as error:
         wanted = [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"]]]
         absent = [name for name, *_ in wanted if not (folder / BATCHES / name).is_file()]
-        found = f"{folder / BATCHES / absent[0]}: no such file" if absent else f"{folder / BATCHES}: a file is altered"
-        raise InputError(f"{found}, expected the published batches; {how_to_get(folder)}") from error
+        fault = f"{folder / BATCHES / absent[0]}: no such file" if absent else f"{folder / BATCHES}: a file is altered"
+        raise InputError(f"{fault}, expected the published batches; {how_to_get(folder)}") from error
     labels = [np.array(part.classes)[part.targets].tolist() for part in parts]
     return from_arrays(labels, [part.data for part in parts])

@@ -122,9 +122,9 @@ def from_arrays(labels: Sequence[Sequence[str]], pixels: Sequence[UInt8[np.ndarr
 
 def require_classes(table: pd.DataFrame, classes: Sequence[str], folder: Path) -> None:
     """Raise InputError unless the labels of both parts are exactly `classes`, to each of which a bias is tied."""
-    found = set(table[LABEL])
-    if not found <= set(classes):
-        raise InputError(f"{folder}: holds the classes {', '.join(sorted(found))}, expected {', '.join(classes)}")
+    labels = set(table[LABEL])
+    if not labels <= set(classes):
+        raise InputError(f"{folder}: holds the classes {', '.join(sorted(labels))}, expected {', '.join(classes)}")
     for part in PARTS:
         absent = set(classes) - set(table.loc[table[OFFICIAL_PART] == part, LABEL])
         if absent:

@@ -75,8 +75,8 @@ def read(
     for name in (*FEATURES, LABEL, *_FILTERED_BY):
         if name not in everybody:
             raise InputError(f"{path}: the column {name!r} is missing or renamed{suggest(name, everybody.columns)}")
-    kept = _screened_for_this_charge(everybody, path)
-    table = require_numbers(complete_rows(kept[[*FEATURES, LABEL]], str(path), left_out), COUNTS, str(path))
+    screened = _screened_for_this_charge(everybody, path)
+    table = require_numbers(complete_rows(screened[[*FEATURES, LABEL]], str(path), left_out), COUNTS, str(path))
     unknown = table.loc[~table[LABEL].isin([0, 1]), LABEL]
     if not unknown.empty:
         raise InputError(f"{path}: column {LABEL!r} has {unknown.iloc[0]} in {len(unknown):,} rows, expected 0 or 1")
@@ -89,14 +89,14 @@ def _screened_for_this_charge(everybody: pd.DataFrame, path: Path) -> pd.DataFra
     Left out: a charge more than `MAX_DAYS` from the screening, an unknown outcome (−1), ordinary traffic offences (O),
     no score.
     """
-    known = everybody.dropna(subset=list(_FILTERED_BY))
-    known = require_numbers(known, (_DAYS, _RECIDIVIST), str(path))
-    near = known[_DAYS].abs() <= MAX_DAYS
-    kept = known[near & (known[_RECIDIVIST] != -1) & (known[_DEGREE] != "O") & (known[_SCORE] != "N/A")]
-    if kept.empty:
+    complete = everybody.dropna(subset=list(_FILTERED_BY))
+    complete = require_numbers(complete, (_DAYS, _RECIDIVIST), str(path))
+    near = complete[_DAYS].abs() <= MAX_DAYS
+    screened = complete[near & (complete[_RECIDIVIST] != -1) & (complete[_DEGREE] != "O") & (complete[_SCORE] != "N/A")]
+    if screened.empty:
         raise InputError(
             f"{path}: none of {len(everybody):,} rows passes ProPublica's filter (|{_DAYS}| ≤ {MAX_DAYS}, "
             f"{_RECIDIVIST} not -1, {_DEGREE} not 'O', {_SCORE} not 'N/A'), expected at least one"
         )
-    _log.info("%s: ProPublica's filter keeps %d of %d rows", path, len(kept), len(everybody))
-    return kept
+    _log.info("%s: ProPublica's filter keeps %d of %d rows", path, len(screened), len(everybody))
+    return screened

@@ -119,9 +119,9 @@ def brightness(images: Images, level: int, draw: Draw) -> Images:
 
 def contrast(images: Images, level: int, draw: Draw) -> Images:
     """Move each channel towards its mean over the image."""
-    kept = (0.7, 0.5, 0.4, 0.3, 0.2)[level]
+    share = (0.7, 0.5, 0.4, 0.3, 0.2)[level]
     mean = images.mean(dim=(-2, -1), keepdim=True)
-    return mean + kept * (images - mean)
+    return mean + share * (images - mean)
 
 
 def saturate(images: Images, level: int, draw: Draw) -> Images:

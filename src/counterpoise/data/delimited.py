@@ -224,8 +224,8 @@ def _header(path: Path, text: str, separator: str, repeated: Sequence[str]) -> l
 def _find_separator(text: str) -> str:
     """Return the first separator that gives the first lines equally many fields, more than one; else a comma."""
     widths = {separator: _widths(text, separator) for separator in SEPARATORS}
-    same = [separator for separator, found in widths.items() if len(set(found)) == 1 and found[0] > 1]
-    several = [separator for separator, found in widths.items() if found and found[0] > 1]
+    same = [separator for separator, counts in widths.items() if len(set(counts)) == 1 and counts[0] > 1]
+    several = [separator for separator, counts in widths.items() if counts and counts[0] > 1]
     return (same or several or [","])[0]
 
 

@@ -89,10 +89,10 @@ def fetch_lfwa(
     Raises:
         InputError: `urls` or `checksums` names another file; or as `download` and `archives.extract`.
     """
-    known = [file.name for file in LFWA]
+    names = [file.name for file in LFWA]
     for name in [*(urls or {}), *(checksums or {})]:
-        if name not in known:
-            raise InputError(f"{name!r} is no file of LFW+a{suggest(name, known)}")
+        if name not in names:
+            raise InputError(f"{name!r} is no file of LFW+a{suggest(name, names)}")
     archive, attributes = (
         Remote(file.name, (urls or {}).get(file.name, file.url), (checksums or {}).get(file.name, file.checksum))
         for file in LFWA
@@ -178,10 +178,10 @@ def _recorded(record: Path) -> str | None:
     """Read the checksum of an earlier download, from a file as `sha256sum` writes it."""
     if not record.is_file():
         return None
-    found = re.match(rb"[0-9a-f]{64}\b", record.read_bytes())
-    if found is None:
+    digest = re.match(rb"[0-9a-f]{64}\b", record.read_bytes())
+    if digest is None:
         raise InputError(f"{record}: holds no SHA-256, expected 64 hexadecimal digits (or no such file, to start anew)")
-    return f"sha256:{found.group().decode()}"
+    return f"sha256:{digest.group().decode()}"
 
 
 def _resume(part: Path, url: str, output: str, _: object) -> None:

@@ -122,9 +122,9 @@ def verify(folder: Path, checksums: Mapping[str, str | None], *, source: str = "
             continue
         if not re.fullmatch(r"[0-9a-fA-F]{64}", expected):
             raise InputError(f"checksums: {name!r} has {expected!r}, expected a SHA-256 of 64 hexadecimal digits")
-        found = sha256(path)
-        if found != expected.lower():
+        digest = sha256(path)
+        if digest != expected.lower():
             raise InputError(
-                f"{path}: found SHA-256 {found[:_SHORT]}… ({path.stat().st_size:,} bytes), expected "
+                f"{path}: found SHA-256 {digest[:_SHORT]}… ({path.stat().st_size:,} bytes), expected "
                 f"{expected.lower()[:_SHORT]}…: the file is truncated or altered" + (f"; {source}" if source else "")
             )

@@ -139,13 +139,13 @@ def _stack(pixels: list[Tensor]) -> Tensor:
 
 def list_images(folder: Path, under: str) -> list[str]:
     """Name every image file in `folder/under` and below, relative to `folder`, sorted."""
-    found = (
+    paths = (
         (Path(parent) / name).relative_to(folder).as_posix()
         for parent, _, names in os.walk(folder / under)
         for name in names
         if name.lower().endswith(SUFFIXES)
     )
-    return sorted(found)
+    return sorted(paths)
 
 
 def check_images(table: pd.DataFrame, folder: Path) -> dict[str, str]:
@@ -171,12 +171,12 @@ def check_unlabelled(
     images = list_images(folder, under)
     unlabelled = sorted(set(images).difference(table[IMAGE]))
     if unlabelled:
-        found = (
+        paths = (
             f"{folder / under}: {len(unlabelled)} of {len(images)} images have no row in {rows} ({_first(unlabelled)})"
         )
         if len(unlabelled) > max_fraction * len(images):
-            raise InputError(f"{found}, expected at most {max_fraction:.2%} to leave out (max_bad_fraction)")
-        _log.warning("%s: left out", found)
+            raise InputError(f"{paths}, expected at most {max_fraction:.2%} to leave out (max_bad_fraction)")
+        _log.warning("%s: left out", paths)
     return unlabelled
 
 

@@ -68,8 +68,8 @@ def as_numbers(column: pd.Series, *, decimal: str = ".", thousands: str | None =
 
     Whole numbers beyond 64 bits stay texts. Where values are missing, whole numbers are Int64.
     """
-    codes, found = pd.factorize(column)  # a value that occurs often is looked at once
-    texts = pd.Series(found, dtype="str")
+    codes, texts_once = pd.factorize(column)  # a value that occurs often is looked at once
+    texts = pd.Series(texts_once, dtype="str")
     parts = (texts.head(1), texts)  # most columns of texts are told by their first value
     if not all(are_numbers(part, decimal=decimal, thousands=thousands).all() for part in parts):
         return column
@@ -83,8 +83,8 @@ def as_numbers(column: pd.Series, *, decimal: str = ".", thousands: str | None =
         return pd.Series(np.array(values)[codes], index=column.index, name=column.name)
     if (texts.str.len() > _SAFE_DIGITS).any() and not all(map(_fits, texts)):
         return column
-    whole = pd.Series(np.array([*map(int, texts), 0], dtype=np.int64)[codes], index=column.index, name=column.name)
-    return whole if (codes >= 0).all() else whole.astype("Int64").mask(codes < 0)
+    integers = pd.Series(np.array([*map(int, texts), 0], dtype=np.int64)[codes], index=column.index, name=column.name)
+    return integers if (codes >= 0).all() else integers.astype("Int64").mask(codes < 0)
 
 
 def _fits(text: str) -> bool:
@@ -113,9 +113,9 @@ def foreign_numbers(rows: Mapping[str, int]) -> str | None:
     others = [value for value, name in notation.items() if name is None]
     if foreign:
         name = str(notation[foreign[0]])
-        found, advice = f"holds {name} such as {shown(foreign[0])}", _NOTATIONS[name][1]
+        content, advice = f"holds {name} such as {shown(foreign[0])}", _NOTATIONS[name][1]
     elif others:
-        found, advice = "holds numbers", ""
+        content, advice = "holds numbers", ""
     else:
         longest = max(numbers, key=len)
         beyond = " (beyond 64 bits)" if _INTEGER.fullmatch(longest) and not _fits(longest) else ""
@@ -125,12 +125,12 @@ def foreign_numbers(rows: Mapping[str, int]) -> str | None:
         )
     if others:
         most = max(others, key=rows.__getitem__)
-        found += f", and {shown(most)} in {rows[most]:,} rows"
+        content += f", and {shown(most)} in {rows[most]:,} rows"
         marker = f"name {shown(most)} in the reader's option missing" + (
             f", beside {', '.join(map(repr, MISSING[1:4]))}" if most not in MISSING else ""
         )
         advice = f"{advice}; {marker}" if advice else marker
-    return f"{found}, expected numbers as in 1016.95 ({advice}; or name the column in 'categories')"
+    return f"{content}, expected numbers as in 1016.95 ({advice}; or name the column in 'categories')"
 
 
 def _notation(text: str) -> str | None:

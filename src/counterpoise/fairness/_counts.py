@@ -97,5 +97,5 @@ def _check_range(name: str, labels: Tensor, limit: int, mask: Tensor | None) -> 
     if mask is not None:
         outside = outside & mask
     if outside.any():
-        found = int(labels.expand(outside.shape)[outside][0])
-        raise InputError(f"{name} holds {found}, expected whole numbers from 0 to {limit - 1}.")
+        label = int(labels.expand(outside.shape)[outside][0])
+        raise InputError(f"{name} holds {label}, expected whole numbers from 0 to {limit - 1}.")

@@ -103,9 +103,9 @@ def warn_undefined(metric: str, value: Tensor, absent: str) -> None:
 
 def _absent_parts(counts: Tensor, value: Tensor, needs: tuple[Part, ...]) -> str:
     undefined = counts.reshape(-1, *counts.shape[-3:])[value.isnan().reshape(-1)]
-    found = []
+    parts = []
     for part in needs:
         present, phrase = _PARTS[part]
         absent = (present(undefined) == 0).any(0).nonzero().tolist()
-        found += [phrase.format(*index) for index in absent]
-    return ", ".join(found)
+        parts += [phrase.format(*index) for index in absent]
+    return ", ".join(parts)

@@ -109,8 +109,8 @@ def _simulated(metric: str, counts: Int[Tensor, "*batch G k k"]) -> Float64[Tens
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)  # the metric of these counts has said it already
         for start in range(0, len(flat), step):
-            some = flat[start : start + step]
-            tables = _fair_tables(some, draws, given_class=metric not in _PARITY_METRICS)
+            block = flat[start : start + step]
+            tables = _fair_tables(block, draws, given_class=metric not in _PARITY_METRICS)
             floor[start : start + step] = COUNT_METRICS[metric](tables).abs().mean(0)
     return floor.reshape(batch)
 

@@ -49,15 +49,15 @@ def others_counts(
         Counts [replicate that chooses, replicate whose models and validation rows these are, ...].
     """
     counts = [
-        counts_within(y[own], s[own], prediction[own], kept, groups=groups, classes=classes)
-        for own, kept in enumerate(untested(rows, tested))
+        counts_within(y[replicate], s[replicate], prediction[replicate], judges, groups=groups, classes=classes)
+        for replicate, judges in enumerate(untested(rows, tested))
     ]
     return torch.stack(counts, dim=1)
 
 
 def untested(rows: Int[Tensor, "R m"], tested: Int[Tensor, "R t"]) -> Bool[Tensor, "R R m"]:
     """Return [replicate whose rows these are, replicate that chooses, row]: whether the latter is not tested on it."""
-    return torch.stack([torch.stack([~torch.isin(own, test) for test in tested]) for own in rows])
+    return torch.stack([torch.stack([~torch.isin(members, test) for test in tested]) for members in rows])
 
 
 def choose(

@@ -164,18 +164,18 @@ def verdict(difference: float, p_holm: float, claimed: Claimed, *, level: float 
     significant = p_holm <= 1 - level and difference != 0
     if not significant or np.isnan(difference):
         return "not distinguishable"
-    found: Claimed = "lower" if difference < 0 else "higher"
-    return "supported" if found == claimed else "contradicted"
+    direction: Claimed = "lower" if difference < 0 else "higher"
+    return "supported" if direction == claimed else "contradicted"
 
 
 def verdicts(
     differences: Sequence[PairedDifference], claimed: Sequence[Claimed], *, level: float = LEVEL
 ) -> list[tuple[float, Verdict]]:
     """Return for each difference its p-value, adjusted for all of them (`holm`), and the verdict on what is claimed."""
-    adjusted = holm(np.array([found.p for found in differences], dtype=np.float64))
+    adjusted = holm(np.array([difference.p for difference in differences], dtype=np.float64))
     return [
-        (float(p_holm), verdict(found.difference, float(p_holm), direction, level=level))
-        for found, direction, p_holm in zip(differences, claimed, adjusted, strict=True)
+        (float(p_holm), verdict(difference.difference, float(p_holm), direction, level=level))
+        for difference, direction, p_holm in zip(differences, claimed, adjusted, strict=True)
     ]
 
 

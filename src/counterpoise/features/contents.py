@@ -33,14 +33,18 @@ def contents_digest(folder: Path, names: Iterable[str], index: Path, *, verify: 
     """
     folder = folder.resolve()
     remembered = index / f"files-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.json"
-    known = _load(remembered)
+    remembered_entries = _load(remembered)
     names = [str(name) for name in names]
     with ThreadPoolExecutor() as pool:
-        trusted = {} if verify else known
+        trusted = {} if verify else remembered_entries
         entries = list(pool.map(lambda name: _entry(folder / name, trusted.get(name)), names, chunksize=64))
 
     seen = dict(zip(names, entries, strict=True))
-    replaced = [name for name, entry in seen.items() if _same_stamp(known.get(name), entry) and known[name] != entry]
+    replaced = [
+        name
+        for name, entry in seen.items()
+        if _same_stamp(remembered_entries.get(name), entry) and remembered_entries[name] != entry
+    ]
     if replaced:
         _log.warning(
             "%s: %d files have other contents than before at the same size and time of change (%s, …)",
@@ -48,8 +52,8 @@ def contents_digest(folder: Path, names: Iterable[str], index: Path, *, verify: 
             len(replaced),
             replaced[0],
         )
-    if any(known.get(name) != entry for name, entry in seen.items()):
-        text = json.dumps(known | seen)
+    if any(remembered_entries.get(name) != entry for name, entry in seen.items()):
+        text = json.dumps(remembered_entries | seen)
         write(remembered, lambda path: path.write_text(text, encoding="utf-8"))
     digest = hashlib.sha256()
     for name, (size, _, sha256) in zip(names, entries, strict=True):
@@ -57,15 +61,15 @@ def contents_digest(folder: Path, names: Iterable[str], index: Path, *, verify: 
     return digest.hexdigest()
 
 
-def _same_stamp(known: tuple[int, int, str] | None, entry: tuple[int, int, str]) -> bool:
-    return known is not None and known[:2] == entry[:2]
+def _same_stamp(remembered: tuple[int, int, str] | None, entry: tuple[int, int, str]) -> bool:
+    return remembered is not None and remembered[:2] == entry[:2]
 
 
-def _entry(path: Path, known: tuple[int, int, str] | None) -> tuple[int, int, str]:
+def _entry(path: Path, remembered: tuple[int, int, str] | None) -> tuple[int, int, str]:
     try:
         status = path.stat()
-        if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
-            return known
+        if remembered is not None and remembered[:2] == (status.st_size, status.st_mtime_ns):
+            return remembered
         with path.open("rb") as file:
             return status.st_size, status.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

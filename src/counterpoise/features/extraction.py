@@ -79,8 +79,8 @@ class Progress:
     seconds_left: float
 
     def __str__(self) -> str:
-        rate, left = f"{self.images_per_second:,.0f} images/s", f"{self.seconds_left:,.0f} s left"
-        return f"{self.done:,} of {self.total:,} images, {rate}, {left}"
+        rate, remaining = f"{self.images_per_second:,.0f} images/s", f"{self.seconds_left:,.0f} s left"
+        return f"{self.done:,} of {self.total:,} images, {rate}, {remaining}"
 
 
 def extract_features(
@@ -131,8 +131,8 @@ def extract_features(
         verify=verify,
     )
     folder = cache / digest
-    if found := find_features(folder):
-        return found
+    if cached := find_features(folder):
+        return cached
 
     spans = [range(start, min(start + shard_size, len(dataset))) for start in range(0, len(dataset), shard_size)]
     shards = {folder / f"shard-{number:05d}.safetensors": rows for number, rows in enumerate(spans)}
@@ -285,10 +285,10 @@ class _Reporter:
     def advance(self, images: int) -> None:
         self._computed += images
         rate = self._computed / (time.perf_counter() - self._started)
-        left = self._pending - self._computed
+        remaining = self._pending - self._computed
         if self._on_progress is not None:
-            seconds_left = left / rate if rate else float("inf")
-            self._on_progress(Progress(self._total - left, self._total, rate, seconds_left))
+            seconds_left = remaining / rate if rate else float("inf")
+            self._on_progress(Progress(self._total - remaining, self._total, rate, seconds_left))
 
 
 def _device(name: str) -> torch.device:
@@ -299,9 +299,9 @@ def _device(name: str) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if available and name != "cpu" else torch.device("cpu")
 
 
-def _require_known(key: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise InputError(f"{key}: found {value!r}, expected one of {', '.join(known)}{suggest(value, known)}")
+def _require_known(key: str, value: str, names: Sequence[str]) -> None:
+    if value not in names:
+        raise InputError(f"{key}: found {value!r}, expected one of {', '.join(names)}{suggest(value, names)}")
 
 
 def _require_positive(**values: int) -> None:

@@ -138,16 +138,16 @@ def find_features(folder: Path) -> FeatureFile | None:
     try:
         header = json.loads((folder / _HEADER).read_text(encoding="utf-8"))
         sha256 = header.pop("sha256")
-        found = FeatureFile(path=folder / _ARRAY, **header)
-        with found.path.open("rb") as file:
+        features = FeatureFile(path=folder / _ARRAY, **header)
+        with features.path.open("rb") as file:
             intact = _file_digest(hashlib.file_digest(file, "sha256"), header) == sha256
-        intact = intact and found.digest == folder.name and found.array().shape == (found.rows, found.d)
+        intact = intact and features.digest == folder.name and features.array().shape == (features.rows, features.d)
     except Exception:  # whatever stands in a damaged file
         intact = False
     if not intact:
         _log.warning("%s: damaged, computed again", folder / _ARRAY)
         return None
-    return found
+    return features
 
 
 def _file_digest(array: hashlib._Hash, header: Mapping[str, Any]) -> str:
@@ -169,9 +169,9 @@ def join_shards(
     try:
         joined = find_features(folder) or _joined(folder, shards, digest, d, backbone, precision)
     except _ShardGoneError as gone:
-        if (found := find_features(folder)) is None:
+        if (features := find_features(folder)) is None:
             raise InputError(f"{gone}: is gone or damaged, expected the shard written in this run") from None
-        joined = found
+        joined = features
     for path in folder.glob("shard-*.safetensors"):
         path.unlink(missing_ok=True)
     return joined

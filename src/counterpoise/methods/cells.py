@@ -50,7 +50,9 @@ def fold_numbers(
     fold = torch.empty(len(y), dtype=torch.int64)
     dealt = 0
     for cell in torch.stack([s, y]).unique(dim=1).T:
-        own = order[((s == cell[0]) & (y == cell[1]))[order]]
-        fold[own] = (torch.arange(len(own)) + dealt) % folds  # goes on where the last cell ended: folds of equal size
-        dealt += len(own)
+        members = order[((s == cell[0]) & (y == cell[1]))[order]]
+        fold[members] = (
+            torch.arange(len(members)) + dealt
+        ) % folds  # goes on where the last cell ended: folds of equal size
+        dealt += len(members)
     return fold

@@ -15,20 +15,20 @@ from counterpoise.nn.networks import Masks
 def random_masks(problem: Problem, masks: Masks) -> dict[str, Bool[Tensor, "R ..."]]:
     """Return masks that prune as many weights of each layer as `masks`, chosen by chance."""
     drawn = problem.generators("random mask")
-    made = {}
+    drawn_masks = {}
     for name, mask in masks.items():
         flat = mask.flatten(1)
         order = torch.stack([torch.rand(flat.shape[1], generator=generator) for generator in drawn]).argsort(dim=1)
         pruned = (flat == 0).sum(dim=1, keepdim=True)
-        made[name] = (order.argsort(dim=1) >= pruned).view(mask.shape)
-    return made
+        drawn_masks[name] = (order.argsort(dim=1) >= pruned).view(mask.shape)
+    return drawn_masks
 
 
 def magnitude_masks(problem: Problem, like: Mapping[str, Tensor]) -> dict[str, Bool[Tensor, "R ..."]]:
     """Return masks that close as many weights of each layer as `like`, the smallest ones."""
-    made = {}
+    masks = {}
     for name, mask in like.items():
         size = problem.base[name].abs().flatten(1)
         closed = (~mask.bool()).flatten(1).sum(dim=1, keepdim=True)
-        made[name] = (size.argsort(dim=1).argsort(dim=1) >= closed).view(mask.shape)
-    return made
+        masks[name] = (size.argsort(dim=1).argsort(dim=1) >= closed).view(mask.shape)
+    return masks

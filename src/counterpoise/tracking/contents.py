@@ -66,8 +66,8 @@ def run_name(name: str, runs: Sequence[Mapping[str, Any]]) -> str:
     lineage = runs[0]["lineage"]
     overrides = [item for item in _overrides(str(lineage["command"])) if not item.startswith("tracking=")]
     marks = [*overrides, *(["partial"] if lineage.get("partial") else [])]
-    said = f"{name} ({', '.join(marks)})" if marks else name
-    return said if len(said) <= NAME_LENGTH else f"{said[: NAME_LENGTH - 1]}…"
+    title = f"{name} ({', '.join(marks)})" if marks else name
+    return title if len(title) <= NAME_LENGTH else f"{title[: NAME_LENGTH - 1]}…"
 
 
 def _overrides(command: str) -> list[str]:
@@ -133,8 +133,8 @@ def description(runs: Sequence[Mapping[str, Any]], results: Sequence[Results] = 
     if seeds := lineage.get("seeds"):
         lines.append(f"Seeds: {len(seeds)}. Environment: {lineage['environment']}.")
     commands = lineage.get("commands") or [lineage["command"]]
-    said = commands.values() if isinstance(commands, Mapping) else commands
-    lines.append("\n".join(["```bash", *dict.fromkeys(map(str, said)), "```"]))
+    texts = commands.values() if isinstance(commands, Mapping) else commands
+    lines.append("\n".join(["```bash", *dict.fromkeys(map(str, texts)), "```"]))
     return "\n\n".join(lines)[:TAG_LENGTH]
 
 
@@ -186,8 +186,8 @@ def method_metrics(result: Results, method: str, time: int) -> list[list[Any]]:
     headline = result.headline.get(method)
 
     def prefixes(variant: str) -> list[str]:
-        own = [f"{variant}/"] if len(variants) > 1 else []
-        return [*own, *([""] if len(variants) == 1 or variant == headline else [])]
+        names = [f"{variant}/"] if len(variants) > 1 else []
+        return [*names, *([""] if len(variants) == 1 or variant == headline else [])]
 
     values: list[tuple[str, float, int]] = []
     for variant, metric, mean, std in table[["variant", "metric", "mean", "std"]].to_numpy().tolist():

@@ -61,8 +61,8 @@ def status_of(error: BaseException) -> int | None:
     for cause in chain(error):
         if isinstance(cause, RequestException) and cause.response is not None:
             return cause.response.status_code
-        if said := SAID_STATUS.search(str(cause)):
-            return int(said[1] or said[2])
+        if status := SAID_STATUS.search(str(cause)):
+            return int(status[1] or status[2])
     if not isinstance(error, RestException):
         return None
     if "error_code" not in error.json and (refusal := SAID_REFUSAL.search(str(error.json))):

@@ -40,10 +40,10 @@ def has_ended(tags: Mapping[str, str], *, local: bool) -> bool:
         tags: of a run.
         local: whether the store is a file, so that who shares the host's name shares the machine.
     """
-    process, _, known = tags.get(PROCESS, "").partition(" ")
-    if tags.get(HOST) != host() or not process.isdecimal() or known.count(" ") < 2:
+    process, _, recorded = tags.get(PROCESS, "").partition(" ")
+    if tags.get(HOST) != host() or not process.isdecimal() or recorded.count(" ") < 2:
         return False
-    started, boot, namespace = known.rsplit(" ", 2)
+    started, boot, namespace = recorded.rsplit(" ", 2)
     if boot != _boot():
         return local or "/" in host()  # the machine was started anew, unless another one has its name
     if namespace != _namespace():

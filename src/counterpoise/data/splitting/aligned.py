@@ -92,32 +92,32 @@ def draw_aligned_splits(
             are not offered as they should be; or too few of them for a part.
     """
     require_seeds(seeds)
-    for (column, known), share in zip(values.items(), alignment.rho, strict=True):
+    for (column, groups), share in zip(values.items(), alignment.rho, strict=True):
         if not 0 <= share < 1:
             raise InputError(f"split.rho: {column!r} has {share}, expected at least 0 and less than 1")
-        if len(known) < 2:
-            raise InputError(f"split: the bias {column!r} has the one value {known[0]!r}, expected at least two")
+        if len(groups) < 2:
+            raise InputError(f"split: the bias {column!r} has the one value {groups[0]!r}, expected at least two")
     offers = _offers(y, biases, images, is_test)
     sizes = [_sizes(code, name, offers, alignment, len(classes)) for code, name in enumerate(classes)]
-    even = [1 / len(known) for known in values.values()]
+    even = [1 / len(groups) for groups in values.values()]
     shares = {_PRETRAIN: alignment.rho, _GATES: even, _CHOOSE: even, _REPORT: even}
 
     splits = np.full((len(seeds), len(y)), UNUSED, dtype=np.uint8)
     for code, parts in itertools.product(range(len(classes)), ((_GATES, _CHOOSE, _PRETRAIN), (_REPORT,))):
         members = np.flatnonzero((offers.label == code) & (offers.held_out == (_REPORT in parts)))
         for replicate, seed in zip(splits, seeds, strict=True):
-            left = np.random.default_rng([seed, _STREAM, code, *parts]).permutation(members)
+            remaining = np.random.default_rng([seed, _STREAM, code, *parts]).permutation(members)
             for part in parts:
                 generator = np.random.default_rng([seed, _STREAM, code, part])
                 n = sizes[code][part]
                 needed = [
-                    _evenly(n - int(np.floor(share * n + _EXACT)), code, len(known))
-                    for share, known in zip(shares[part], values.values(), strict=True)
+                    _evenly(n - int(np.floor(share * n + _EXACT)), code, len(groups))
+                    for share, groups in zip(shares[part], values.values(), strict=True)
                 ]
-                chosen = _choose(offers.other[left], needed, n, generator)
+                chosen = _choose(offers.other[remaining], needed, n, generator)
                 if chosen is None:
-                    raise InputError(_too_few(part, n, classes[code], len(left)))
-                taken, left = left[chosen], left[~chosen]
+                    raise InputError(_too_few(part, n, classes[code], len(remaining)))
+                taken, remaining = remaining[chosen], remaining[~chosen]
                 conflicting = _conflict(offers.other[taken], needed, generator)
                 replicate[offers.rows[taken, (conflicting << np.arange(len(needed))).sum(axis=1)]] = part
     return splits
@@ -133,29 +133,29 @@ def _choose(
     """
     values, cell = np.unique(other, axis=0, return_inverse=True)
     cell = cell.reshape(-1)
-    left = np.bincount(cell, minlength=len(values))
+    remaining = np.bincount(cell, minlength=len(values))
     # Of every cell its share of what each bias needs, rounded down: never too many of a value, and few are missing.
-    stock = [np.bincount(values[:, bias], left, len(counts)) for bias, counts in enumerate(needed)]
+    stock = [np.bincount(values[:, bias], remaining, len(counts)) for bias, counts in enumerate(needed)]
     kinds = list(zip(values.T, needed, stock, strict=True))
-    shares = [left * (counts / np.maximum(there, 1))[value] for value, counts, there in kinds]
-    taken = np.minimum(np.min(shares, axis=0) + _EXACT, left).astype(np.int64)
+    shares = [remaining * (counts / np.maximum(there, 1))[value] for value, counts, there in kinds]
+    taken = np.minimum(np.min(shares, axis=0) + _EXACT, remaining).astype(np.int64)
     missing = [counts - np.bincount(value, taken, len(counts)).astype(np.int64) for value, counts, _ in kinds]
-    left -= taken
+    remaining -= taken
     lot = generator.random(len(values))
     while any(counts.any() for counts in missing):
         lacking = np.stack([counts[values[:, bias]] for bias, counts in enumerate(missing)])
-        helps = (lacking > 0).sum(axis=0) * (left > 0)
-        best = np.lexsort((lot, left, lacking.sum(axis=0), helps))[-1] if len(values) else -1
+        helps = (lacking > 0).sum(axis=0) * (remaining > 0)
+        best = np.lexsort((lot, remaining, lacking.sum(axis=0), helps))[-1] if len(values) else -1
         if best < 0 or not helps[best] or taken.sum() == size:
             return None
-        left[best] -= 1
+        remaining[best] -= 1
         taken[best] += 1
         for counts, value in zip(missing, values[best], strict=True):
             counts[value] = max(counts[value] - 1, 0)
     rank = _rank(cell)
     chosen = rank < taken[cell]
     spare = np.flatnonzero(~chosen)
-    fullest_first = spare[np.argsort((rank - taken[cell] - left[cell])[spare], kind="stable")]
+    fullest_first = spare[np.argsort((rank - taken[cell] - remaining[cell])[spare], kind="stable")]
     chosen[fullest_first[: size - int(taken.sum())]] = True
     return chosen
 
@@ -190,13 +190,13 @@ def _offers(
     rendering = ((biases != y[:, None]) << np.arange(count)).sum(axis=1)
     order = np.lexsort((rendering, images))
     renderings = 1 << count
-    whole = len(y) % renderings == 0
-    rows = order.reshape(-1, renderings) if whole else order[:0].reshape(0, renderings)
+    is_complete = len(y) % renderings == 0
+    rows = order.reshape(-1, renderings) if is_complete else order[:0].reshape(0, renderings)
     # The last rendering conflicts with every bias; the others show its values, or the class's own.
     other = biases[rows[:, -1]]
     expected = np.where(np.arange(renderings)[:, None] >> np.arange(count) & 1, other[:, None], y[rows[:, :1], None])
     alike = (
-        whole
+        is_complete
         and all((column[rows] == column[rows[:, :1]]).all() for column in (images, y, is_test))
         and (rendering[rows] == np.arange(renderings)).all()
         and np.array_equal(biases[rows], expected)
@@ -216,8 +216,8 @@ def _sizes(code: int, name: str, offers: _Offers, alignment: Alignment, classes:
     tests = int(((offers.label == code) & offers.held_out).sum())
     gates, chosen = (total // classes + (code < total % classes) for total in (alignment.gates, alignment.validation))
     wanted = 1 if alignment.images_per_class is None else alignment.images_per_class
-    left = there - gates - chosen
-    if left < wanted:
+    remaining = there - gates - chosen
+    if remaining < wanted:
         raise InputError(
             f"split: class {name!r} has {there:,} training images, expected at least {gates + chosen + wanted:,}: "
             f"{gates:,} for the gates (gates), {chosen:,} to choose on (validation) and {wanted:,} to pretrain "
@@ -228,22 +228,22 @@ def _sizes(code: int, name: str, offers: _Offers, alignment: Alignment, classes:
         raise InputError(
             f"split.test_per_class: class {name!r} has {tests:,} test images, expected at least {max(tested, 1):,}"
         )
-    pretrained = left if alignment.images_per_class is None else wanted
+    pretrained = remaining if alignment.images_per_class is None else wanted
     return {_PRETRAIN: pretrained, _GATES: gates, _CHOOSE: chosen, _REPORT: tested}
 
 
-def _evenly(total: int, own: int, values: int) -> Int[np.ndarray, "k"]:
+def _evenly(total: int, group: int, values: int) -> Int[np.ndarray, "k"]:
     """Spread `total` over the values other than `own`; those that follow it get what does not divide."""
     each, more = divmod(total, values - 1)
     counts = np.full(values, each)
-    counts[(own + 1 + np.arange(more)) % values] += 1
-    counts[own] = 0
+    counts[(group + 1 + np.arange(more)) % values] += 1
+    counts[group] = 0
     return counts
 
 
-def _too_few(part: int, n: int, name: str, left: int) -> str:
+def _too_few(part: int, n: int, name: str, remaining: int) -> str:
     return (
-        f"split: {left:,} images of class {name!r} are left for {SPLITS[part]!r}, too few to show {n:,} of them in all "
-        "values of the bias as often as they should be, expected more images, a higher share that is aligned (rho), or "
-        "fewer in gates, validation, images_per_class or test_per_class"
+        f"split: {remaining:,} images of class {name!r} are left for {SPLITS[part]!r}, too few to show {n:,} of them "
+        "in all values of the bias as often as they should be, expected more images, a higher share that is aligned "
+        "(rho), or fewer in gates, validation, images_per_class or test_per_class"
     )

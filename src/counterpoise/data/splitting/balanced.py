@@ -56,11 +56,11 @@ def draw_balanced_splits(
     named = f"class {classes[smallest // len(groups)]!r} and group {groups[smallest % len(groups)]!r}"
     counts = []
     for part in SPLITS[1:]:
-        given = per_cell[part]
-        count = int(given) if given >= 1 else int(np.floor(given * rows[smallest] + _EXACT))
+        wanted = per_cell[part]
+        count = int(wanted) if wanted >= 1 else int(np.floor(wanted * rows[smallest] + _EXACT))
         if count < 1:
             raise InputError(
-                f"split.per_cell: {part} is {given:g}, of the {rows[smallest]:,} rows of {named} that is {count}, "
+                f"split.per_cell: {part} is {wanted:g}, of the {rows[smallest]:,} rows of {named} that is {count}, "
                 "expected at least one"
             )
         counts.append(count)

@@ -128,15 +128,15 @@ def _count(
 ) -> tuple[int, int, int]:
     """Return how many images of a class pretrain in its majority domain, in the other one, and how many test."""
     there = int((in_class & ~held_out).sum())
-    left = there - 2 * skew.validation_per_cell
+    remaining = there - 2 * skew.validation_per_cell
     wanted = 1 if skew.images_per_class is None else skew.images_per_class
-    if left < wanted:
+    if remaining < wanted:
         raise InputError(
             f"split: class {name!r} has {there:,} training images, expected at least "
             f"{2 * skew.validation_per_cell + wanted:,}: {skew.validation_per_cell:,} for each domain of D_val "
             f"(validation_per_cell) and {wanted:,} to pretrain (images_per_class)"
         )
-    used = left if skew.images_per_class is None else skew.images_per_class
+    used = remaining if skew.images_per_class is None else skew.images_per_class
     usual = int(np.floor(skew.share * used + 0.5))
     if usual == used:
         raise InputError(

@@ -131,16 +131,16 @@ def _largest_remainder(n: int, shares: Sequence[float | int]) -> list[int]:
     return [int(count) for count in counts]
 
 
-def _require_shares(what: str, given: Shares, expected: Sequence[str]) -> None:
-    for name in given:
+def _require_shares(what: str, shares: Shares, expected: Sequence[str]) -> None:
+    for name in shares:
         if name not in expected:
             raise InputError(f"{what}: {name!r} is unknown{suggest(name, expected)}, expected the name of a part")
     for name in expected:
-        if name not in given:
+        if name not in shares:
             raise InputError(f"{what}: {name!r} is missing, expected {', '.join(expected)}")
-        if not 0 <= given[name] < np.inf:
-            raise InputError(f"{what}: {name} is {given[name]}, expected a number that is not negative")
-    if sum(given.values()) == 0:
+        if not 0 <= shares[name] < np.inf:
+            raise InputError(f"{what}: {name} is {shares[name]}, expected a number that is not negative")
+    if sum(shares.values()) == 0:
         raise InputError(f"{what}: {', '.join(expected)} are all 0, expected a positive one")
 
 

@@ -120,17 +120,17 @@ class GateTraining:
         output = self.forward(x, opened)
         biases = biases_of(self.problem, rows).to(x.device)
         value = self.settings.task_weight * task_loss(output.logits, y)
-        told = torch.zeros_like(value)
+        price = torch.zeros_like(value)
         if self.settings.gamma:
-            told = self.told(output.features, biases)
-            value = value + self.settings.gamma * told
+            price = self.told(output.features, biases)
+            value = value + self.settings.gamma * price
         for m, gradient in zip(self.m.values(), torch.autograd.grad(value.sum(), list(self.m.values())), strict=True):
             assert m.grad is not None
             m.grad.copy_(gradient)
         self.move()
         if self.settings.gamma and self.settings.reader == "head":
             self.heads.step(output.features, biases)
-        return {"loss": value.detach(), "told_in_training": told.detach()}
+        return {"loss": value.detach(), "told_in_training": price.detach()}
 
     def told(self, z: Float[Tensor, "R B d"], biases: Int[Tensor, "K R B"]) -> Float[Tensor, "R"]:
         """Return what is said of the biases, their mean; gradients reach z."""
@@ -158,13 +158,13 @@ class GateTraining:
         y, _ = self.problem.labels(self.problem.select)
         loss = task_loss(output.logits, y)
         with torch.enable_grad():
-            told = held_out_information(self.problem, output.features, self.problem.select, self.settings.head)
+            information = held_out_information(self.problem, output.features, self.problem.select, self.settings.head)
         accuracy = (decisions(output.logits) == y).double().mean(dim=1)
-        judgement = -(self.settings.task_weight * loss + self.settings.gamma * told)
+        judgement = -(self.settings.task_weight * loss + self.settings.gamma * information)
         figures = {
             "judgement": judgement,
             "validation_loss": loss,
-            "information": told,
+            "information": information,
             "accuracy": accuracy,
             "sparsity": closed_share(self.outcome()),
             "temperature": torch.full_like(loss, self.temperature),
@@ -172,12 +172,12 @@ class GateTraining:
         if not self.settings.temperature.hard:
             soft = decisions(self.evaluate(self.problem.select, hard=False).logits)
             figures["soft_accuracy"] = (soft == y).double().mean(dim=1)
-        self._follow(float(told.mean()))
+        self._follow(float(information.mean()))
         return figures
 
-    def _follow(self, told: float) -> None:
-        if told < self.lowest * (1 - PROGRESS):
-            self.lowest, self.stalled = told, 0
+    def _follow(self, information: float) -> None:
+        if information < self.lowest * (1 - PROGRESS):
+            self.lowest, self.stalled = information, 0
         else:
             self.stalled += 1
         temperature = self.settings.temperature.after(self.temperature, self.stalled)
@@ -219,12 +219,12 @@ def gate_shapes(problem: Problem, network: Networks, granularity: Granularity) -
     x, _, _ = problem.examples.take(problem.pretrain[:, :1])
     sizes = activation_sizes(network, x)
     shapes: dict[str, tuple[int, ...]] = {f"{CHANNELS}{i}": (network.replicates, size) for i, size in enumerate(sizes)}
-    whole = [network.maskable()[-1]]
+    weightwise = [network.maskable()[-1]]
     if granularity == "kernels":
         convolutions = [name for name in network.maskable() if len(weights[name]) == CONVOLUTION]
         shapes |= {name: (*weights[name][:3], 1, 1) for name in convolutions}
-        whole += convolutions[:1]
-    return shapes | {name: weights[name] for name in whole}
+        weightwise += convolutions[:1]
+    return shapes | {name: weights[name] for name in weightwise}
 
 
 def gated_forward(network: Networks, weights: State, x: Tensor, opened: Gates) -> Output:
@@ -235,19 +235,19 @@ def gated_forward(network: Networks, weights: State, x: Tensor, opened: Gates) -
 @torch.no_grad()
 def evaluate_gated(problem: Problem, network: Networks, rows: Int[Tensor, "R n"], opened: Gates | State) -> Output:
     """Return what a gated network says of rows, on the CPU; gates may be bools."""
-    given = {name: own.to(network.device).float() for name, own in opened.items()}
-    of_weights, of_channels = _gated(network.weights(), given)
+    gates = {name: gate_values.to(network.device).float() for name, gate_values in opened.items()}
+    of_weights, of_channels = _gated(network.weights(), gates)
     with gated_channels(network, of_channels):
         return evaluate(network, problem.examples, rows, of_weights)
 
 
 def _gated(weights: State, opened: Gates) -> tuple[State, list[Tensor]]:
     """Return the weights that gates leave, and the gates of the channels."""
-    of_weights = {name: weights[name] * own for name, own in opened.items() if not name.startswith(CHANNELS)}
-    return of_weights, [own[0] for name, own in opened.items() if name.startswith(CHANNELS)]
+    of_weights = {name: weights[name] * gates for name, gates in opened.items() if not name.startswith(CHANNELS)}
+    return of_weights, [gates[0] for name, gates in opened.items() if name.startswith(CHANNELS)]
 
 
 def closed_share(opened: dict[str, Bool[Tensor, "R ..."]] | State) -> Float[Tensor, "R"]:
     """Return the share of all gates that are closed."""
-    flat = torch.cat([own.flatten(1) for own in opened.values()], dim=1)
+    flat = torch.cat([gates.flatten(1) for gates in opened.values()], dim=1)
     return 1 - flat.double().mean(dim=1)

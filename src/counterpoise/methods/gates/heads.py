@@ -122,12 +122,12 @@ class BiasHeads:
         return count
 
     def state(self) -> State:
-        known = {f"head.{number}": tensor.detach().clone() for number, tensor in enumerate(self.parameters())}
-        return known | {f"head_optimizer.{name}": tensor for name, tensor in self.move.state().items()}
+        state = {f"head.{number}": tensor.detach().clone() for number, tensor in enumerate(self.parameters())}
+        return state | {f"head_optimizer.{name}": tensor for name, tensor in self.move.state().items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        own = under("head", state)
+        parameters = under("head", state)
         with torch.no_grad():
             for number, tensor in enumerate(self.parameters()):
-                tensor.copy_(own[str(number)])
+                tensor.copy_(parameters[str(number)])
         self.move.load(under("head_optimizer", state))

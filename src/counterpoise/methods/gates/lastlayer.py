@@ -199,15 +199,15 @@ def choose_from_bank(
     cells = alignment_cells(misled_rows)
     names = [f"{strength:g}" for strength in settings.strengths]
     heads: list[Factors] = []
-    said = []
+    decisions = []
     for features in (z, without):
         bank = HeadBank({name: Factors(first=weight, bias=bias) for name in names})
         strengths = torch.tensor([settings.strengths[names.index(name)] for name in bank.names])
         loss = between_alignments(strengths, len(misled))
         trained = _trained(problem, bank, features, loss, settings, STREAM, cells)
         heads += [trained[name] for name in names]
-        said += [logits_of(trained[name], features[:, fitted:]).argmax(dim=-1) for name in names]
-    decided = torch.cat(said)
+        decisions += [logits_of(trained[name], features[:, fitted:]).argmax(dim=-1) for name in names]
+    decided = torch.cat(decisions)
     wrong = (decided != y).double().mean(dim=-1)
     gap = conflict_gap(y.expand_as(decided), decided, misled.expand(-1, *decided.shape))
     chosen = int(choose(wrong.unsqueeze(0), gap.unsqueeze(0), settings.tolerance)[0])
@@ -275,7 +275,7 @@ def fit_erasers(problem: Problem, fitted: Float[Tensor, "R n d"]) -> Erase:
     for bias in biases_of(problem, problem.fit):
         erasers.append(fit_eraser(fitted, bias))
         fitted = erasers[-1](fitted)
-    return lambda z: reduce(lambda left, eraser: eraser(left), erasers, z)
+    return lambda z: reduce(lambda features, eraser: eraser(features), erasers, z)
 
 
 def folded(head: Factors, erase: Erase) -> Factors:

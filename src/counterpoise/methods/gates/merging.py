@@ -25,7 +25,7 @@ def merged(
         InputError: the gates are not those of this network.
     """
     weights = network.weights()
-    masked = {name: weights[name] * own.to(network.device) for name, own in opened.items() if name in weights}
+    masked = {name: weights[name] * gates.to(network.device) for name, gates in opened.items() if name in weights}
     channels = sorted((name for name in opened if name.startswith(CHANNELS)), key=_position)
     return folded(network, x, masked, [opened[name][0].float() for name in channels])
 

@@ -103,7 +103,7 @@ class AdversarialFinetuning(WeightTuning):
     @torch.no_grad()
     def _held_still(self, rows: Int[Tensor, "R B"]) -> Output:
         output = evaluate(self.network, self.examples, rows, self.effective())
-        return Output(*(said.to(self.network.device) for said in output))
+        return Output(*(part.to(self.network.device) for part in output))
 
     def begin_epoch(self, epoch: int) -> None:
         """Train the critics for an epoch on the features of the networks as they are."""
@@ -115,7 +115,7 @@ class AdversarialFinetuning(WeightTuning):
             if part.shape[1] < self.batch:
                 break
             output = self._held_still(part)
-            y, s = (known.take(part).to(self.network.device) for known in (self.examples.y, self.examples.s))
+            y, s = (labels.take(part).to(self.network.device) for labels in (self.examples.y, self.examples.s))
             target = soft_bias(self.objective.bias, output.logits, y, s)
             estimate = self._estimate(output.features, self.critic_generators)
             error = (estimate - target).square()

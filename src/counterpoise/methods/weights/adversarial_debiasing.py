@@ -43,9 +43,9 @@ class AdversarialDebiasing(Contest):
         guess = task_loss(self.opponent(self.shown(output.logits, y)).logits, s)
         wanted = torch.autograd.grad(value.sum(), self.parameters, retain_graph=True)
         guesser = list(self.opponent.parameters())
-        found = torch.autograd.grad(guess.sum(), [*self.parameters, *guesser])
-        helping, own = found[: len(self.parameters)], found[len(self.parameters) :]
-        gradients = [*opposed(wanted, helping, self.strength, replicates=self.network.replicates), *own]
+        gradients_of_guess = torch.autograd.grad(guess.sum(), [*self.parameters, *guesser])
+        helping, of_guesser = gradients_of_guess[: len(self.parameters)], gradients_of_guess[len(self.parameters) :]
+        gradients = [*opposed(wanted, helping, self.strength, replicates=self.network.replicates), *of_guesser]
         for parameter, gradient in zip([*self.parameters, *guesser], gradients, strict=True):
             assert parameter.grad is not None
             parameter.grad.copy_(gradient)

@@ -117,10 +117,10 @@ def balanced_rows(problem: Problem) -> Int[Tensor, "R n"]:
     if not size:
         raise InputError("D_val: a class of a group has no row, expected one at least to balance them")
     chosen = []
-    for own, cell, generator in zip(problem.fit, cells, problem.generators("balanced rows"), strict=True):
-        order = torch.randperm(len(own), generator=generator)
+    for rows, cell, generator in zip(problem.fit, cells, problem.generators("balanced rows"), strict=True):
+        order = torch.randperm(len(rows), generator=generator)
         picked = [order[cell[order] == number][:size] for number in range(2 * classes)]
-        chosen.append(own[torch.cat(picked)])
+        chosen.append(rows[torch.cat(picked)])
     return torch.stack(chosen)
 
 

@@ -59,23 +59,23 @@ def internal_graft(
     the kept ones of the largest ℓ1 norm. Holes in other filters stay empty. Where fewer are left than there are holes,
     the largest are taken again; where none is left, the holes stay.
     """
-    made = weight * mask
+    grafted = weight * mask
     for r, generator in enumerate(generators):
         if weight.ndim == FILTERS:
-            filled = made[r].flatten(1)
+            filled = grafted[r].flatten(1)
             holes = (~mask[r].bool()).flatten(1).sum(dim=1)
             wanted = math.ceil(int(holes.sum()) / filled.shape[1])
             order = holes.argsort(descending=True, stable=True)
             receivers, donors = order[:wanted], order[wanted:]
             strength = filled.abs().sum(dim=1)
         else:
-            filled = made[r].flatten()
-            kept = mask[r].bool().flatten()
-            receivers, donors = (~kept).nonzero().flatten(), kept.nonzero().flatten()
+            filled = grafted[r].flatten()
+            present = mask[r].bool().flatten()
+            receivers, donors = (~present).nonzero().flatten(), present.nonzero().flatten()
             strength = filled.abs()
         if len(receivers) and len(donors):
             filled[receivers] = filled[_largest(strength, donors, len(receivers), generator)]
-    return made
+    return grafted
 
 
 def _largest(strength: Tensor, donors: Tensor, wanted: int, generator: torch.Generator) -> Tensor:
@@ -85,9 +85,9 @@ def _largest(strength: Tensor, donors: Tensor, wanted: int, generator: torch.Gen
     return chosen[torch.randperm(wanted, generator=generator)]
 
 
-def external_graft(own: Weights, masks: Masks, other: Weights) -> dict[str, Float[Tensor, "R ..."]]:
+def external_graft(weights: Weights, masks: Masks, other: Weights) -> dict[str, Float[Tensor, "R ..."]]:
     """Fill the holes of one network with what another has there: W ⊙ M + W′ ⊙ (1 − M)."""
-    return {name: torch.where(mask.bool(), own[name], other[name]) for name, mask in masks.items()}
+    return {name: torch.where(mask.bool(), weights[name], other[name]) for name, mask in masks.items()}
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def external_grafting(problem: Problem, settings: ExternalGraft, earlier: Mappin
     shared = {part.name: getattr(settings, part.name) for part in fields(Adversarial)}
     each = settings.epochs // rounds
     part = replace(Adversarial(**shared), epochs=max(1, each), warmup=max(0, min(settings.warmup, each - 1)))
-    states: list[State] = [problem.base | masked(problem.base, own) for own in (masks, others)]
+    states: list[State] = [problem.base | masked(problem.base, mask) for mask in (masks, others)]
     trained: list[Trained] = []
     for number in range(1, rounds + 1):
         trained = [
@@ -142,9 +142,9 @@ def external_grafting(problem: Problem, settings: ExternalGraft, earlier: Mappin
                 f"{problem.method}: network {which}, round {number}",
                 part,
                 state=state,
-                masks=own if number == 1 else None,
+                masks=mask if number == 1 else None,
             )
-            for which, (state, own) in enumerate(zip(states, (masks, others), strict=True), start=1)
+            for which, (state, mask) in enumerate(zip(states, (masks, others), strict=True), start=1)
         ]
         if number < rounds:
             first, second = (one.last for one in trained)

@@ -55,7 +55,7 @@ def repaired(
     masks: Masks | None = None,
     rows: Int[Tensor, "R m"] | None = None,
     aim: str = "phi",
-    **known: Any,
+    **trained: Any,
 ) -> Result:
     """Judge networks on D_val and let them decide the test rows, at the threshold that was best on D_val.
 
@@ -72,15 +72,15 @@ def repaired(
     final = {key: tensor.cpu() for key, tensor in (network.copied() | dict(weights or {})).items()}
     tensors = prefixed("network", final) | prefixed("masks", masks or {})
     return result_of(
-        problem, name, score, decide(score, judged.threshold), judged, chosen_on.shape[1], tensors=tensors, **known
+        problem, name, score, decide(score, judged.threshold), judged, chosen_on.shape[1], tensors=tensors, **trained
     )
 
 
-def both_epochs(problem: Problem, trained: Trained, **known: Any) -> list[Result]:
+def both_epochs(problem: Problem, trained: Trained, **options: Any) -> list[Result]:
     """Return the variants of a training of weights: its best epoch, and its last."""
     epochs = next(iter(trained.curves.values())).shape[1]
     last = torch.full_like(trained.best_epoch, epochs)
     return [
-        repaired(problem, trained.best, epoch=trained.best_epoch, curves=trained.curves, **known),
-        repaired(problem, trained.last, name=f"{problem.method}{LAST}", epoch=last, **known),
+        repaired(problem, trained.best, epoch=trained.best_epoch, curves=trained.curves, **options),
+        repaired(problem, trained.last, name=f"{problem.method}{LAST}", epoch=last, **options),
     ]

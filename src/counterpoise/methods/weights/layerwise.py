@@ -52,7 +52,7 @@ def layerwise_optimization(problem: Problem, settings: Layerwise, earlier: Mappi
     best = network.copied()
     highest = start = problem.judged(network, problem.dval).preference(problem.goal)
     moved = torch.zeros_like(highest, dtype=torch.int64)
-    parameters = [known for known, _ in network.named_parameters()][-settings.tensors :]
+    parameters = [name for name, _ in network.named_parameters()][-settings.tensors :]
     for number, parameter in enumerate(parameters, start=1):
         search = _Search(problem, f"{problem.method}: {parameter}", problem.base[parameter], settings, start)
         for _ in range(settings.calls if search.is_possible else 0):
@@ -83,8 +83,8 @@ class _Search:
         drawn = problem.generators(purpose)
         self.moving = [torch.randperm(count, generator=generator)[: settings.entries] for generator in drawn]
         self.studies = [
-            _Study(int(torch.randint(2**31, (), generator=generator)), len(own), width, phi) if width else None
-            for generator, own, width, phi in zip(drawn, self.moving, reach.tolist(), start.tolist(), strict=True)
+            _Study(int(torch.randint(2**31, (), generator=generator)), len(moving), width, phi) if width else None
+            for generator, moving, width, phi in zip(drawn, self.moving, reach.tolist(), start.tolist(), strict=True)
         ]
 
     @property
@@ -94,11 +94,11 @@ class _Search:
 
     def propose(self) -> Float[Tensor, "R ..."]:
         """Return the tensor with the entries that move where each replicate's study wants them next."""
-        made = self.flat.clone()
-        for own, entries, study in zip(made, self.moving, self.studies, strict=True):
+        moved = self.flat.clone()
+        for tensor, entries, study in zip(moved, self.moving, self.studies, strict=True):
             if study is not None:
-                own[entries] += torch.tensor(study.propose()).to(own)
-        return made.view(self.shape)
+                tensor[entries] += torch.tensor(study.propose()).to(tensor)
+        return moved.view(self.shape)
 
     def learn(self, phi: Float64[Tensor, "R"]) -> None:
         """Tell each study what its proposal was worth."""
@@ -113,12 +113,12 @@ class _Study:
     def __init__(self, seed: int, m: int, width: float, start: float) -> None:
         import optuna  # here, because it takes half a second that no other method needs
 
-        said = optuna.logging.get_verbosity()
+        verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             self.study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
         finally:
-            optuna.logging.set_verbosity(said)
+            optuna.logging.set_verbosity(verbosity)
         self.names = [str(entry) for entry in range(m)]
         self.box: dict[str, optuna.distributions.BaseDistribution] = {
             name: optuna.distributions.FloatDistribution(-width, width) for name in self.names

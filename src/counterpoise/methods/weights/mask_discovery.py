@@ -85,15 +85,17 @@ class MaskDiscovery:
     ) -> None:
         require_maskable(network)
         self.network, self.loss, self.settings, self.generators = network.eval(), loss, settings, generators
-        known = network.weights()
-        self.shapes = {name: weight.shape for name, weight in known.items()}
+        weights = network.weights()
+        self.shapes = {name: weight.shape for name, weight in weights.items()}
         self.sizes = [math.prod(shape[1:]) for shape in self.shapes.values()]
-        self.weights = torch.cat([weight.flatten(1) for weight in known.values()], dim=1)  # R, P
+        self.weights = torch.cat([weight.flatten(1) for weight in weights.values()], dim=1)  # R, P
         self.kept = torch.empty_like(self.weights)  # W ⊙ M of the step under way
         self.leaves = {name: part.requires_grad_() for name, part in self._split(self.kept).items()}
         self.m = torch.full_like(self.weights, settings.initial).requires_grad_()
         self.move = Optimizer(lr=settings.lr, fused=True).build([self.m], steps)
-        self.operations = FORWARD_AND_BACKWARD * settings.batch_size * max(weight.numel() for weight in known.values())
+        self.operations = (
+            FORWARD_AND_BACKWARD * settings.batch_size * max(weight.numel() for weight in weights.values())
+        )
 
     def begin_epoch(self, epoch: int) -> None:
         """Nothing is done between epochs."""
@@ -153,8 +155,8 @@ def discovered(earlier: Mapping[str, Sequence[Result]]) -> dict[str, Bool[Tensor
 
 def pruned_share(masks: Masks) -> Float[Tensor, "R"]:
     """Return the share of the masked weights that each replicate prunes."""
-    kept = torch.stack([mask.flatten(1).double().sum(dim=1) for mask in masks.values()]).sum(dim=0)
-    return 1 - kept / sum(mask[0].numel() for mask in masks.values())
+    present = torch.stack([mask.flatten(1).double().sum(dim=1) for mask in masks.values()]).sum(dim=0)
+    return 1 - present / sum(mask[0].numel() for mask in masks.values())
 
 
 def pruned_by_layer(masks: Masks) -> dict[str, Float[Tensor, "R"]]:
@@ -176,5 +178,5 @@ def agreement(masks: Masks) -> Float[Tensor, "R R"]:
     """
     pruned = torch.cat([(~mask.bool()).flatten(1).double() for mask in masks.values()], dim=1)
     both = pruned @ pruned.T
-    own = pruned.sum(dim=1)
-    return both / (own.unsqueeze(0) + own.unsqueeze(1) - both)
+    sizes = pruned.sum(dim=1)
+    return both / (sizes.unsqueeze(0) + sizes.unsqueeze(1) - both)

@@ -52,19 +52,20 @@ class AugmentedFinetuning(AdversarialFinetuning):
             self.larger = {
                 name: torch.stack(
                     [
-                        own.bool() | (torch.rand(own.shape, generator=generator) < self.diversity).to(own.device)
-                        for own, generator in zip(mask, self.drawn, strict=True)
+                        single.bool()
+                        | (torch.rand(single.shape, generator=generator) < self.diversity).to(single.device)
+                        for single, generator in zip(mask, self.drawn, strict=True)
                     ]
                 )
                 for name, mask in self.masks.items()
             }
 
     def value(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
-        own = super().value(x, y, s)
+        smaller = super().value(x, y, s)
         if not self.diversity:
-            return own
+            return smaller
         output = self.network(x, self.effective(self.larger), generators=self.drawn, track=False)
-        return own + self.scale * self.loss(output, y, s)
+        return smaller + self.scale * self.loss(output, y, s)
 
     def state(self) -> State:
         state = super().state() | {f"larger.{name}": mask.clone() for name, mask in self.larger.items()}

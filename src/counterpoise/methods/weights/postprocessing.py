@@ -103,9 +103,9 @@ def fit_reject_option(
     for group in range(2):
         bars = thresholds - margins if group == favoured else thresholds + margins
         for label in range(2):
-            own = score[(s == group) & (y == label)].sort().values
-            counts[:, group, label, 0] = torch.searchsorted(own, bars, right=True)
-            counts[:, group, label, 1] = len(own) - counts[:, group, label, 0]
+            cell = score[(s == group) & (y == label)].sort().values
+            counts[:, group, label, 0] = torch.searchsorted(cell, bars, right=True)
+            counts[:, group, label, 1] = len(cell) - counts[:, group, label, 0]
     judged = _figures(objective, counts)
     value = judged.phi if judged.phi.any() else -judged.bias.abs()
     best = int((value == value.max()).nonzero()[0])
@@ -135,12 +135,12 @@ def fit_calibrated_odds(
 ) -> MixingRule:
     """Return the rule that raises the better-off group's cost to the other's (Pleiss et al., Algorithm 1)."""
     members = [s == group for group in range(2)]
-    positive = torch.stack([y[own].double().mean() for own in members])
-    cost = torch.stack([_cost(score[own], y[own], settings.cost) for own in members])
+    positive = torch.stack([y[member].double().mean() for member in members])
+    cost = torch.stack([_cost(score[member], y[member], settings.cost) for member in members])
     trivial = torch.stack(
         [
-            _cost(share.expand(int(own.sum())), y[own], settings.cost)
-            for share, own in zip(positive, members, strict=True)
+            _cost(share.expand(int(member.sum())), y[member], settings.cost)
+            for share, member in zip(positive, members, strict=True)
         ]
     )
     lower = int(cost.argmin())
@@ -206,8 +206,8 @@ def calibrated_equalized_odds(
     rows = _Rows(problem)
     rules = [fit_calibrated_odds(*rows, settings) for rows in zip(rows.score, rows.y, rows.s, strict=True)]
     mixed, test_mixed = (
-        torch.stack([rule(*row) for rule, *row in zip(rules, given, s, problem.generators(purpose), strict=True)])
-        for given, s, purpose in (
+        torch.stack([rule(*row) for rule, *row in zip(rules, score, s, problem.generators(purpose), strict=True)])
+        for score, s, purpose in (
             (rows.score, rows.s, f"{problem.method}: validation"),
             (rows.test_score, rows.test_s, f"{problem.method}: test"),
         )

@@ -105,8 +105,8 @@ def _shares(described: dict[str, Any], groups: int) -> list[tuple[float, float]]
     everybody, used = sum(cell["of"] for cell in cells), sum(cell["of"] - cell["rows"] for cell in cells)
     sums = [[cell for cell in cells if cell["group"] == group] for group in range(groups)]
     return [
-        (sum(cell["of"] for cell in own) / everybody, sum(cell["of"] - cell["rows"] for cell in own) / used)
-        for own in sums
+        (sum(cell["of"] for cell in counts) / everybody, sum(cell["of"] - cell["rows"] for cell in counts) / used)
+        for counts in sums
     ]
 
 

@@ -46,12 +46,12 @@ def warn_about_association(samples: pd.DataFrame, splits: Codes, dataset: Datase
     if not isinstance(dataset.split, AlignedSplit | BalancedSplit):
         return
     allowed = dataset.split.max_association
-    for found in associations(samples, splits[0], dataset):
-        if found["split"] != SPLITS[0] and found["cramers_v"] > found["by_chance"] + allowed:
+    for row in associations(samples, splits[0], dataset):
+        if row["split"] != SPLITS[0] and row["cramers_v"] > row["by_chance"] + allowed:
             warnings.warn(
-                f"{dataset.title}: in the part {found['split']!r}, which should be unbiased, the class and "
-                f"{found['column']!r} have an association (Cramér's V) of {found['cramers_v']:.3f}, expected at most "
-                f"{allowed:g} (max_association) above the {found['by_chance']:.3f} that chance gives",
+                f"{dataset.title}: in the part {row['split']!r}, which should be unbiased, the class and "
+                f"{row['column']!r} have an association (Cramér's V) of {row['cramers_v']:.3f}, expected at most "
+                f"{allowed:g} (max_association) above the {row['by_chance']:.3f} that chance gives",
                 UserWarning,
                 stacklevel=3,
             )

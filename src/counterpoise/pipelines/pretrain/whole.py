@@ -42,11 +42,11 @@ def train_base(
     problem = problem_of("pretrain", samples, splits, None, dataset, network, seeds, training_states, pixels)
     settings = pretrain if epochs is None else pretrain.model_copy(update={"epochs": epochs})
     augment = pixels is not None and settings.augment
-    known = repr(sorted(network.items()))
-    trained: list[Trained] = run(problem, _train, (settings, known, augment), compute, "pretrain")
+    architecture = repr(sorted(network.items()))
+    trained: list[Trained] = run(problem, _train, (settings, architecture, augment), compute, "pretrain")
     delete_checkpoints(problem)
     chosen = [one.best if settings.keep == "best" else one.last for one in trained]
-    state = {name: torch.cat([own[name] for own in chosen]).cpu() for name in chosen[0]}
+    state = {name: torch.cat([losses_of[name] for losses_of in chosen]).cpu() for name in chosen[0]}
     best = torch.cat([one.best_epoch for one in trained])
     kept_epoch = best.tolist() if settings.keep == "best" else [settings.epochs] * len(best)
     header = as_header(
@@ -57,16 +57,16 @@ def train_base(
     )
     losses = torch.cat([-one.curves["judgement"] for one in trained])
     curves = [
-        pd.DataFrame({"epoch": range(1, own.shape[0] + 1), "value": own.numpy()}).assign(
+        pd.DataFrame({"epoch": range(1, losses_of.shape[0] + 1), "value": losses_of.numpy()}).assign(
             variant="base", seed=seed, figure="validation_loss"
         )
-        for seed, own in zip(seeds.root, losses, strict=True)
+        for seed, losses_of in zip(seeds.root, losses, strict=True)
     ]
     followed = pd.concat(curves, ignore_index=True)[["variant", "seed", "epoch", "figure", "value"]]
     return Checkpoint(state, header), followed
 
 
-def _train(problem: Problem, settings: Training, known: str, augment: bool) -> Trained:
+def _train(problem: Problem, settings: Training, architecture: str, augment: bool) -> Trained:
     network, batch = problem.build(), settings.batch_size or problem.pretrain.shape[1]
 
     def loss(output: Output, y: Tensor, s: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def _train(problem: Problem, settings: Training, known: str, augment: bool) -> T
     return problem.train(
         trainee,
         name="base",
-        settings=(settings.model_dump(), known, augment),
+        settings=(settings.model_dump(), architecture, augment),
         epochs=settings.epochs,
         batch_size=batch,
         rows=problem.pretrain,

@@ -36,9 +36,9 @@ def _read(file: Path) -> dict[str, Any]:
         document = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{file}: is no JSON ({error}), expected the report of an experiment") from None
-    found = document.get("experiment") if isinstance(document, dict) else None
-    if found != file.parent.name:
+    name = document.get("experiment") if isinstance(document, dict) else None
+    if name != file.parent.name:
         raise InputError(
-            f"{file}: is the report of {found!r}, expected that of {file.parent.name!r}, the folder's experiment"
+            f"{file}: is the report of {name!r}, expected that of {file.parent.name!r}, the folder's experiment"
         )
     return document

@@ -60,10 +60,11 @@ def builder_of(
     outputs = 1 if len(dataset.classes) == 2 else len(dataset.classes)
     if x.ndim > 2:
         settings = image_network(network)
-        own = settings.model_dump(exclude={"architecture", "weights"}) | {"outputs": outputs, "seeds": seeds.root}
+        drawn = settings.model_dump(exclude={"architecture", "weights"})
+        options = drawn | {"outputs": outputs, "seeds": seeds.root}
         if isinstance(settings, PixelPerceptron):
-            own["inputs"] = math.prod(x.shape[1:])
-        return IMAGE_BUILDERS[type(settings)](**own)
+            options["inputs"] = math.prod(x.shape[1:])
+        return IMAGE_BUILDERS[type(settings)](**options)
     small = Network(**network)
     hidden = (small.width,) * (small.layers - 1)
     return StackedBuilder(x.shape[1], hidden, outputs, seeds.root, small.dropout, mean, scale)
