@@ -3,8 +3,8 @@
 Not `torch.optim`: making one of its optimisers imports the compiler, which takes longer than ten seeds of Adult take
 to train (docs/performance.md), and its fused kernels round the remainders of their vectors differently from the bodies,
 so that a model's last bits would depend on its place in the stack. Whole networks, with many weights for each batch,
-take the fused kernel on a buffer that ends in zeros, so that no weight is in the remainder. The tests hold all of these
-against `torch.optim`.
+take the fused kernel (`nn.fast.adam`) on a buffer that ends in zeros, so that no weight is in the remainder. The tests
+hold all of these against `torch.optim`.
 """
 
 from __future__ import annotations
