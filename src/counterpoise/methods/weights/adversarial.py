@@ -17,7 +17,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterpoise.bounds import Bounded, Count, NotNegative, Positive
-from counterpoise.methods.objective import Objective, soft_bias
+from counterpoise.methods.gaps import soft_bias
+from counterpoise.methods.objective import Objective
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.tuning import WeightTuning, features_of, restore, states_of, under
 from counterpoise.nn.epochs import Figures
