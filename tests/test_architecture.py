@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "pipelines": {"config", "artifacts", "methods", "features", "reporting", "data", "nn", "fairness"},
     "tracking": set(),
 }
-SHARED = {"errors", "bounds", "catalogue"}
+SHARED = {"errors", "bounds", "catalogue", "atomic", "compute"}
 """Root modules that every room may import; `pipelines` and `config` may also import the project's own."""
 PROJECT = {"experiments"}
 
@@ -49,6 +49,9 @@ FOREIGN = {
     "reporting": {"kedro", "kedro_datasets", "mlflow"},
     "tracking": {"kedro", "kedro_datasets"},
 }
+FILELESS = ("nn", "methods", "fairness")
+OPENERS = {"pathlib", "os", "io", "tempfile", "shutil", "pickle", "safetensors"}
+"""Libraries through which files are opened."""
 REGISTERED = register_pipelines()
 LONGEST = 400
 """Lines of a file that one still reads."""
@@ -75,6 +78,14 @@ def test_rooms_import_only_downwards(path: Path) -> None:
     own = {found.split(".")[1] for found in imports(path) if found.startswith("counterpoise.")}
     assert own <= allowed
     assert {found.split(".")[0] for found in imports(path)}.isdisjoint(FOREIGN.get(room, set()))
+
+
+@pytest.mark.parametrize("path", [p for room in FILELESS for p in (PACKAGE / room).rglob("*.py")], ids=name)
+def test_rooms_that_compute_open_no_files(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert calls.isdisjoint({"open", "torch.load", "torch.save", "torch.hub.load"})
+    assert {module.split(".")[0] for module in imports(path)}.isdisjoint(OPENERS)
 
 
 def test_the_rule_would_notice() -> None:

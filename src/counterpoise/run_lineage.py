@@ -17,7 +17,8 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
 from pydantic import TypeAdapter
 
-from counterpoise.artifacts.artifact import Artifact, write_aside
+from counterpoise import atomic
+from counterpoise.artifacts.artifact import Artifact
 from counterpoise.artifacts.datasets import RawFolder, path_of
 from counterpoise.artifacts.lineage import Origin, Record, merged, source_digest
 from counterpoise.artifacts.recorder import Recorder
@@ -236,7 +237,7 @@ class Lineage:
         if (draft := self.recorder.draft(name)) is not None:
             status[name] = draft.digest
         text = f"window.counterpoiseStatus = {json.dumps(status, sort_keys=True)};\n"
-        write_aside(report.with_name(STATUS), text.encode())
+        atomic.write_bytes(report.with_name(STATUS), text.encode())
 
 
 @cache

@@ -104,7 +104,10 @@ def _difference(network: Networks, small: nn.Module, x: Shaped[Tensor, "1 n ..."
 
 @torch.no_grad()
 def cost(module: nn.Module, x: Shaped[Tensor, "B ..."]) -> Cost:
-    """Count what a module stores, and what its linear and convolutional layers compute for one row of x."""
+    """Count what a module stores, and what its linear and convolutional layers compute for one row of x.
+
+    `torch.utils.flop_counter` counts the same, and imports torch's compiler for it: see docs/architecture.md.
+    """
     counted: list[int] = []
 
     def count(layer: nn.Linear | nn.Conv2d, _: Any, output: Tensor) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from counterpoise.errors import InputError
 from counterpoise.nn.gates import ChannelGates, activations
@@ -66,7 +65,7 @@ def _before_activations(network: SingleNetwork, x: Tensor) -> list[str]:
     names: dict[nn.Module, str] = {
         layer: name
         for name, layer in network.module.named_modules()
-        if isinstance(layer, nn.Linear | _BatchNorm) and layer.bias is not None
+        if isinstance(layer, nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d) and layer.bias is not None
     }
     found: list[str] = []
     seen: list[str] = []

@@ -23,8 +23,8 @@ from torch.func import functional_call
 from torch.nn.functional import batch_norm
 
 from counterpoise.errors import InputError
+from counterpoise.nn.examples import Examples
 from counterpoise.nn.linalg import weighted
-from counterpoise.nn.training import Examples
 
 Weights = Mapping[str, Shaped[Tensor, "R ..."]]
 Masks = Mapping[str, Bool[Tensor, "R ..."]]
@@ -117,6 +117,8 @@ def keep(kept: State, state: Mapping[str, Tensor], chosen: Bool[Tensor, "R"]) ->
 
 class StackedNetwork(Networks):
     """R perceptrons: each hidden layer is Linear, ReLU, dropout, batch norm; the last layer is linear.
+
+    For why `nn.mlp.StackedMLP` stands beside it, see there.
 
     The altering paper's network for tables is `[D, *[32] * 11, 1]` with dropout 0.2 and batch norm (Section 4.2 and
     Savani et al., 2020). Activations are laid out [R, C, B], so that one batch norm over R·C channels serves all.

@@ -181,7 +181,7 @@ def require_rows(peers: Sequence[Peer], y: Int[Tensor, "n"], s: Int[Tensor, "n"]
 def choose_replicate_regularization(
     r: int, data: Examples, members: Mapping[str, Int[Tensor, "R n"]], candidates: Sequence[float]
 ) -> float:
-    """Return `choose_regularization` of one replicate: a task for `nn.compute`.
+    """Return `choose_regularization` of one replicate: a task for `counterpoise.compute`.
 
     Args:
         data, members: those of all replicates; `members` (part → rows) has train and validation.
@@ -200,7 +200,7 @@ def fit_replicate(
     max_iter: int,
     seeds: Sequence[int],
 ) -> dict[str, Outcome]:
-    """Fit one peer on one replicate's training rows, and classify the others: a task for `nn.compute`.
+    """Fit one peer on one replicate's training rows, and classify the others: a task for `counterpoise.compute`.
 
     Args:
         task: which replicate, and the peer.

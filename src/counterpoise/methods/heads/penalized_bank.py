@@ -95,7 +95,7 @@ def train_replicate(
     training: GridTraining,
     seeds: Sequence[int],
 ) -> TrainedGrid:
-    """Train the grid of one replicate: a task for `nn.compute`, here so that a worker imports no more than this room.
+    """Train the grid of one replicate: a task for `compute`, here so that a worker imports no more than this room.
 
     Args:
         task: which replicate; `heads`, `data`, `members` (part → rows), `folds` and `seeds` are those of all. And which

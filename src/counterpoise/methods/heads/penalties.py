@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from counterpoise.methods.gaps import largest_gap, soft_rates
 from counterpoise.nn.linalg import COLUMN_BLOCK, product
 
 Constraint = Literal["dp", "eo"]
@@ -36,22 +37,6 @@ def cross_entropy(
     return (losses * weights).sum(dim=-1) / weights.sum(dim=-1)
 
 
-def soft_rates(
-    probability: Float[Tensor, "R V B"], cell: Int[Tensor, "R B"], *, cells: int
-) -> tuple[Float[Tensor, "R V cells"], Bool[Tensor, "R 1 cells"]]:
-    """Return the mean probability in each cell, and which cells the batch has any row of."""
-    member = functional.one_hot(cell, cells).to(probability.dtype)  # R, B, cells
-    rows = member.sum(dim=1, keepdim=True)
-    return torch.bmm(probability, member) / rows.clamp(min=1), rows > 0
-
-
-def _largest_gap(rates: Float[Tensor, "*batch G"], present: Bool[Tensor, "*#batch G"]) -> Float[Tensor, "*batch"]:
-    """Return the largest gap between any two groups that are present, 0 if fewer than two are."""
-    high = rates.masked_fill(~present, 0.0).amax(dim=-1)  # rates are probabilities: 0 and 1 never win against one
-    low = rates.masked_fill(~present, 1.0).amin(dim=-1)
-    return torch.where(present.sum(dim=-1) > 1, high - low, 0.0)
-
-
 def penalty(
     logits: Float[Tensor, "R V B k"],
     y: Int[Tensor, "R B"],
@@ -71,12 +56,12 @@ def penalty(
     probability, classes = functional.softmax(logits * temperature, dim=-1), logits.shape[-1]
     if constraint == "dp":
         if classes == 2:
-            return _largest_gap(*soft_rates(probability[..., 1], s, cells=groups))
-        gaps = [_largest_gap(*soft_rates(probability[..., c], s, cells=groups)) for c in range(classes)]
+            return largest_gap(*soft_rates(probability[..., 1], s, cells=groups))
+        gaps = [largest_gap(*soft_rates(probability[..., c], s, cells=groups)) for c in range(classes)]
         return 0.5 * torch.stack(gaps).sum(dim=0)
     own = y[:, None, :, None].expand(*probability.shape[:3], 1)
     rates, present = soft_rates(probability.gather(-1, own).squeeze(-1), y * groups + s, cells=classes * groups)
-    return _largest_gap(rates.unflatten(-1, (classes, groups)), present.unflatten(-1, (classes, groups))).sum(dim=-1)
+    return largest_gap(rates.unflatten(-1, (classes, groups)), present.unflatten(-1, (classes, groups))).sum(dim=-1)
 
 
 def penalized(

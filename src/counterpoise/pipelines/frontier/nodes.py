@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.compute import replicate
 from counterpoise.config.parameters import Compute, Dataset, Frontier, Seeds
 from counterpoise.methods import (
     GridTraining,
@@ -21,7 +22,6 @@ from counterpoise.methods import (
     train_replicate,
 )
 from counterpoise.nn import Examples, Optimizer
-from counterpoise.nn.compute import replicate
 from counterpoise.nn.random import generator
 from counterpoise.pipelines.shared.arrays import examples, origin, require_features, require_seeds, rows
 from counterpoise.pipelines.shared.heads import read_heads

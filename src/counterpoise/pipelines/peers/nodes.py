@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.compute import replicate
 from counterpoise.config.parameters import Compute, Dataset, Peers, Seeds
 from counterpoise.methods import Peer, choose_replicate_regularization, fit_replicate, peer_grid, require_rows
-from counterpoise.nn.compute import replicate
 from counterpoise.pipelines.shared.arrays import examples, origin, require_seeds, rows
 from counterpoise.pipelines.shared.progress import training_progress
 
