@@ -155,7 +155,8 @@ def bank(parameters: dict, seeds: list[int]) -> dict[tuple[str, int], Tensor]:
     fine = Training.model_validate(parameters["finetune"])
     tuned, _ = finetune.train_heads(samples, splits, features, heads, dataset, fine, None, drawn)
     predictions = finetune.predict_test(samples, splits, features, pretrained, tuned, dataset)
-    fairness_report.measure(predictions, samples, splits, features, tuned, dataset, Report(leakage=False))
+    data = {"samples": samples, "splits": splits, "features": features}
+    fairness_report.measure(predictions, dataset, Report(leakage=False), **data, heads=tuned)
     return {
         (str(variant), int(seed)): torch.tensor(own["prediction"].to_numpy())
         for (variant, seed), own in predictions.groupby(["variant", "seed"])

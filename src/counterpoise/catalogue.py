@@ -28,7 +28,10 @@ class Method:
         paper: whose idea it is; None for peers and for what this project adds.
         needs_group: whether it asks for the group of everyone whom it classifies.
         control: run to see what other methods owe to their parts; an idea of nobody.
-        reference: the model before any repair.
+        beside: the method that a control is compared with in words.
+        base: the model before any repair.
+        reference: the plain form of its family's idea, which others are compared with.
+        in_maps: whether a figure shows its accuracy by class and group.
         compact: whether its sub-network leaves as a small network; what is wholly pruned leaves so in any case.
         after: methods whose results it uses, which have to be run too.
         bank_title: of its whole grid, where `title` names one model of it.
@@ -44,7 +47,10 @@ class Method:
     paper: Literal["win", "altering", "ffw"] | None = None
     needs_group: bool = False
     control: bool = False
+    beside: str = ""
+    base: bool = False
     reference: bool = False
+    in_maps: bool = False
     compact: bool = False
     after: tuple[str, ...] = ()
     bank_title: str = ""
@@ -52,8 +58,7 @@ class Method:
 
 # fmt: off
 METHODS = (
-    Method("pretrained", "Pretrained", "heads", phrase="the pretrained model", symbol="x",
-           reference=True),
+    Method("pretrained", "Pretrained", "heads", phrase="the pretrained model", symbol="x", base=True),
     Method("tl", "TL (plain fine-tuning)", "heads", run="heads.finetuning:run", phrase="plain fine-tuning (TL)",
            colour="blue", bank_title="TL heads"),
     Method("svd", "f+SVD", "heads", run="heads.finetuning:run", colour="orange", bank_title="f+SVD heads"),
@@ -76,7 +81,7 @@ METHODS = (
     Method("threshold_optimizer", "ThresholdOptimizer", "peers", run="heads.peers:run", colour="sky",
            symbol="diamond", needs_group=True),
     Method("baseline", "Baseline", "weights", run="weights.baseline:baseline", phrase="the baseline", symbol="x",
-           reference=True),
+           base=True),
     Method("threshold", "Baseline + Φ threshold", "weights", run="weights.baseline:threshold",
            phrase="the baseline with a Φ threshold", symbol="cross", control=True),
     Method("uniform_confusion", "Uniform confusion", "weights", run="weights.uniform_confusion:uniform_confusion",
@@ -110,7 +115,7 @@ METHODS = (
     Method("mask_only_paper", "Mask only, the paper's reading", "weights", run="weights.discovery:mask_only_paper",
            phrase="the mask alone, in the paper's reading,", colour="green", symbol="circle-open", paper="altering"),
     Method("prune_adversarial_finetuning", "Prune + AdvFt", "weights", run="weights.finetuning:pruned_finetuning",
-           colour="green", symbol="diamond", paper="altering", after=("mask_only",)),
+           colour="green", symbol="diamond", paper="altering", after=("mask_only",), reference=True),
     Method("noise_graft", "Noise graft", "weights", run="weights.grafting:noise_grafting", phrase="the noise graft",
            colour="blue", symbol="triangle-down", paper="altering", after=("mask_only",)),
     Method("internal_graft", "Internal graft", "weights", run="weights.grafting:internal_grafting",
@@ -120,9 +125,11 @@ METHODS = (
     Method("netaug", "NetAug", "weights", run="weights.netaug:network_augmentation", colour="blue", symbol="star",
            paper="altering", after=("mask_only",)),
     Method("random_mask", "Random mask + AdvFt", "weights", run="weights.finetuning:random_finetuning",
-           phrase="a random mask + AdvFt", colour="vermillion", control=True, after=("mask_only",)),
+           phrase="a random mask + AdvFt", colour="vermillion", control=True, after=("mask_only",),
+           beside="prune_adversarial_finetuning"),
     Method("direct_penalty", "Direct penalty, no pruning", "weights", run="weights.finetuning:direct_penalty",
-           phrase="a direct penalty without pruning", colour="vermillion", symbol="diamond", control=True),
+           phrase="a direct penalty without pruning", colour="vermillion", symbol="diamond", control=True,
+           beside="prune_adversarial_finetuning"),
     Method("teacher_pruning", "Teacher pruning", "weights", phrase="teacher pruning", colour="yellow",
            paper="altering"),
     Method("prune_guided_by_adversarial_finetuning", "Pruned, guided by AdvFt", "weights",
@@ -134,15 +141,15 @@ METHODS = (
     Method("prune_guided_by_netaug", "Pruned, guided by NetAug", "weights", run="weights.discovery:teacher_pruning",
            phrase="pruning guided by NetAug", colour="yellow", symbol="star", paper="altering", after=("netaug",)),
     Method("vanilla", "Vanilla", "gates", run="gates.vanilla:vanilla", phrase="the vanilla network", symbol="x",
-           reference=True),
+           base=True, in_maps=True),
     Method("ffw", "FFW", "gates", run="gates.extraction:extract", colour="vermillion", paper="ffw",
-           compact=True),
+           reference=True, in_maps=True, compact=True),
     Method("ffw_strong", "FFW, strong γ", "gates", run="gates.extraction:extract", phrase="FFW with a strong γ",
            colour="orange", symbol="diamond"),
     Method("ffw_best_reader", "FFW, against the best reader", "gates", run="gates.extraction:extract",
            phrase="FFW against the best reader", colour="purple", symbol="square"),
     Method("ffw_structured", "FFW, structured", "gates", run="gates.extraction:extract", phrase="structured FFW",
-           colour="sky", symbol="triangle-down", compact=True),
+           colour="sky", symbol="triangle-down", in_maps=True, compact=True),
     Method("ffw_without_information", "FFW, γ = 0", "gates", run="gates.extraction:extract", phrase="FFW with γ = 0",
            colour="yellow", symbol="cross"),
     Method("magnitude_mask", "Magnitude mask", "gates", run="gates.extraction:magnitude_gates",
@@ -150,7 +157,7 @@ METHODS = (
     Method("chance_mask", "Random mask", "gates", run="gates.extraction:random_gates", phrase="a random mask",
            symbol="diamond", control=True, after=("ffw",)),
     Method("refit", "Last layer refitted", "gates", run="gates.lastlayer:refit", phrase="a refitted last layer",
-           colour="blue", symbol="square"),
+           colour="blue", symbol="square", in_maps=True),
     Method("svd", "f+SVD", "gates", run="gates.lastlayer:refit", colour="orange", bank_title="f+SVD heads"),
     Method("win", "WIN", "gates", run="gates.lastlayer:refit", colour="green", paper="win", bank_title="WIN heads"),
     Method("leace", "LEACE", "gates", run="gates.lastlayer:erased", colour="sky", symbol="triangle-up"),
@@ -163,6 +170,10 @@ heads and on gated networks alike has two rows."""
 
 BY_NAME: dict[str, Method] = {method.name: method for method in reversed(METHODS)}
 """The row that says how a method is shown: of two with one name the first."""
+
+BASES: dict[Family, str] = {method.family: method.name for method in METHODS if method.base}
+REFERENCES: dict[Family, str] = {method.family: method.name for method in METHODS if method.reference}
+"""By family: what it starts from, and the plain form of its idea."""
 
 
 def methods_of(*families: Family) -> dict[str, Method]:

@@ -187,10 +187,9 @@ class Conclusion:
                     ("lineage", f"kedro viz run --pipeline={name}"),
                 ]
                 summary, claims = (catalog.load(artifact(name, table)) for table in ("summary", "claims"))
-                shown = summary[~summary["variant"].str.endswith(LAST)] if experiment.repairs else summary
                 document = catalog.load(artifact(name, "report_json"))
                 panel = summary_panel(
-                    shown,
+                    summary[~summary["variant"].str.endswith(LAST)],
                     claims,
                     metrics=document["headline_metrics"],
                     title=experiment.title,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from counterpoise.pipelines.subnetwork.leaving import compact_subnetworks, explain_subnetworks
 from torch import Tensor
 
 from counterpoise.artifacts.compacted import load
@@ -23,9 +24,9 @@ from counterpoise.methods.outputs import decisions
 from counterpoise.nn.gates import activation_sizes
 from counterpoise.nn.gradcam import explained
 from counterpoise.nn.networks import SingleNetwork
-from counterpoise.pipelines.fairness_report.subnetworks import draw_explanations
+from counterpoise.pipelines.fairness_report.nodes import shows_images
 from counterpoise.pipelines.shared.networks import resting_builder
-from counterpoise.pipelines.subnetwork.leaving import compact_subnetworks, explain_subnetworks
+from counterpoise.reporting.maps import Explained, heat_maps
 
 SEEDS, EDGE, PART = Seeds((3, 8)), 16, 40
 """Rows of each part; in those for pretraining the group is the class."""
@@ -208,6 +209,8 @@ def test_people_are_drawn_only_where_somebody_asks_for_them(
     reader: str, examples: int, pictures: bool, tmp_path: Path
 ) -> None:
     made = explain_subnetworks(*found("plain", tmp_path).given, tmp_path / "under_way", SEEDS)
-    report = Report(examples=examples)
-    figure = draw_explanations({"parts": {}}, dataset(5, reader), report, explanations=made)
+    shown = dataset(5, reader)
+    images = shows_images(shown, Report(examples=examples))
+    explained_ = Explained.read(made.tensors, made.header, images=images)
+    figure = heat_maps({"": explained_}, shown.classes, shown.group_names)
     assert {trace.type for trace in figure.data} == ({"image", "heatmap"} if pictures else {"heatmap"})

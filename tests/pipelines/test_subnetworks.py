@@ -11,12 +11,13 @@ import pandas as pd
 import plotly.io
 import pytest
 import torch
+from counterpoise.config.gates import GateParameters, Subnetworks
+from counterpoise.pipelines.subnetwork.nodes import extract_subnetworks, settings_of
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
 from counterpoise.config import gates as params_subnetworks
-from counterpoise.config.gates import GateParameters, Subnetworks
-from counterpoise.config.parameters import Compute, Dataset, Seeds
+from counterpoise.config.parameters import Compute, Dataset, Report, Seeds
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
@@ -24,9 +25,8 @@ from counterpoise.methods.gates.gating import GateSettings, closed_share, gated_
 from counterpoise.methods.gates.lastlayer import BankSettings, RefitSettings
 from counterpoise.methods.gates.schedules import Stalling, StraightThrough
 from counterpoise.nn.gates import activation_sizes
-from counterpoise.pipelines.fairness_report.subnetworks import measure_subnetworks
+from counterpoise.pipelines.fairness_report.nodes import measure
 from counterpoise.pipelines.shared.networks import resting_builder
-from counterpoise.pipelines.subnetwork.nodes import extract_subnetworks, settings_of
 
 # Networks that have seen their images thrice need not predict every class.
 pytestmark = pytest.mark.filterwarnings("ignore::counterpoise.fairness.UndefinedMetricWarning")
@@ -143,7 +143,7 @@ class TestWhatItLeaves:
             expected = COUNT_METRICS["accuracy"](counts).item()
             assert values[variant, seed, "accuracy"] == pytest.approx(expected)
         for row in left["extractions"].itertuples():
-            for name in ("information", "leakage", "conflicting_accuracy", "unbiased_average"):
+            for name in ("information", "leakage", "conflicting_accuracy", "unbiased_average", "sparsity"):
                 assert values[row.variant, row.seed, name] == pytest.approx(getattr(row, name), nan_ok=True)
 
     def test_settings_stand_beside_each_metric(self, left: dict[str, Any]) -> None:
@@ -174,10 +174,10 @@ class TestWhatItLeaves:
     def test_the_report_has_its_tables_and_figures(self, digits: Any) -> None:
         folder = digits.data / "08_reporting" / NAME
         html = (folder / "report.html").read_text()
-        for said in ("Sub-networks", "Bias information", "FFW, structured", "figure-closed"):
+        for said in ("Sub-networks", "Bias information", "FFW, structured", "figure-pruned"):
             assert said in html, said
         figures = {path.stem: plotly.io.from_json(path.read_text()) for path in (folder / "figures").glob("*.json")}
-        assert figures.keys() >= {"differences", "curves", "closed", "accuracy"}
+        assert figures.keys() >= {"differences", "curves", "pruned", "accuracy"}
         assert all(figure.data for figure in figures.values())
         claims = pd.read_csv(folder / "claims.csv")
         assert "The sub-network (FFW) is right more often than the vanilla network" in set(claims["claim"])
@@ -190,7 +190,8 @@ class TestWhatItLeaves:
 
 def test_metrics_keep_their_columns_and_count_each_figure_once(left: dict[str, Any]) -> None:
     dataset = Dataset.model_validate(left["settings"]["dataset"])
-    found = measure_subnetworks(left["said"], left["extractions"].sample(frac=1, random_state=0), dataset)
+    shuffled = left["extractions"].sample(frac=1, random_state=0)
+    found = measure(left["said"], dataset, Report(), repairs=shuffled)
     assert list(found) == list(left["metrics"])
     keys = ["variant", "seed", "metric"]
     assert not found.duplicated(keys).any()

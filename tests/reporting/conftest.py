@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from counterpoise.reporting import ReportContext, claims, figures, figures_fisher, tables
+from counterpoise.reporting import ReportContext, Section, claims, figures, figures_fisher, tables
 
 SEEDS = 10
 GROUPS = ("Female", "Male")
@@ -213,12 +213,12 @@ def context(
         summary=summary,
         claims=verdicts,
         claim_specs=CLAIMS,
-        figures={
-            "performance": figures.performance(metrics, summary, noise_floor=floor),
-            "paired-differences": figures.paired_differences(verdicts),
-            "fisher-diagonal": figures_fisher.fisher_diagonal(fisher, GROUPS, CLASSES),
-            "learning-curves": figures.learning_curves(history),
-        },
+        sections=[
+            Section("performance", figures.performance(metrics, summary, noise_floor=floor)),
+            Section("paired-differences", figures.paired_differences(verdicts)),
+            Section("fisher-diagonal", figures_fisher.fisher_diagonal(fisher, GROUPS, CLASSES)),
+            Section("learning-curves", figures.learning_curves(history)),
+        ],
         splits=pd.DataFrame(splits, columns=["split", "group", "label", "rows"]),
         settings={
             "finetune": {"optimizer": "adam", "lr": 0.001, "epochs": 20},
@@ -355,11 +355,11 @@ def frontier_frames(*, seeds: int, heads: tuple[str, ...] = ("tl", "svd", "win")
 
 
 @pytest.fixture(scope="session")
-def make_extracted() -> Any:
-    return extracted_frames
+def make_biased() -> Any:
+    return biased_frames
 
 
-def extracted_frames(*, seeds: int, methods: tuple[str, ...] = ("vanilla", "ffw", "refit")) -> SimpleNamespace:
+def biased_frames(*, seeds: int, methods: tuple[str, ...] = ("vanilla", "ffw", "refit")) -> SimpleNamespace:
     """Frames of sub-networks, of which the first method has no gates."""
     rng = np.random.default_rng(5)
     measured, found, curves, layers, said = [], [], [], [], []
@@ -382,7 +382,7 @@ def extracted_frames(*, seeds: int, methods: tuple[str, ...] = ("vanilla", "ffw"
     keys = ["method", "variant", "seed"]
     return SimpleNamespace(
         metrics=pd.DataFrame(measured, columns=[*keys, "split", "metric", "value"]),
-        extractions=pd.DataFrame(found, columns=[*keys, "epoch", "epochs", "sparsity", *left_of_bias]).astype(
+        repairs=pd.DataFrame(found, columns=[*keys, "epoch", "epochs", "sparsity", *left_of_bias]).astype(
             {"epoch": "Int64", "epochs": "Int64"}
         ),
         curves=pd.DataFrame(curves, columns=["variant", "seed", "epoch", "figure", "value"]),

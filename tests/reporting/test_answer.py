@@ -21,11 +21,11 @@ def verdicts(*names: str) -> pd.DataFrame:
     [
         ((), "No claim was tested."),
         (("supported",), "The claim tested is supported."),
-        (("not distinguishable",), "The claim tested is not distinguishable from no difference."),
-        (("not distinguishable",) * 3, "None of the 3 claims tested can be told from no difference."),
+        (("not distinguishable",), "The claim tested shows no detectable difference."),
+        (("not distinguishable",) * 3, "No claim shows a detectable difference (3 tested)."),
         (
             ("supported", "contradicted", "not distinguishable", "supported"),
-            "Of 4 claims tested, 2 are supported, 1 is contradicted and 1 is not distinguishable from no difference.",
+            "Of 4 claims tested, 2 are supported, 1 is contradicted and 1 shows no detectable difference.",
         ),
     ],
 )
@@ -66,7 +66,7 @@ def test_a_difference_is_better_or_worse_by_its_metric(
 
 def test_what_is_not_distinguishable_is_never_called_better(context: ReportContext) -> None:
     said = answer(one_claim(context, "err", -0.5, "not distinguishable"))
-    assert said.comparisons == ("WIN (rank 2) is not distinguishable from plain fine-tuning (TL) on error.",)
+    assert said.comparisons == ("WIN (rank 2) shows no detectable difference from plain fine-tuning (TL) on error.",)
 
 
 def test_metrics_of_one_pair_share_a_sentence(context: ReportContext) -> None:

@@ -16,23 +16,24 @@ import pytest
 
 from counterpoise.reporting import (
     ReportContext,
-    answer_altering,
+    Section,
     build,
     claims,
     figures,
-    figures_altering,
     figures_fisher,
     figures_frontier,
     figures_parts,
-    figures_subnetworks,
+    figures_repairs,
+    findings,
+    maps,
     model_card,
     overview,
     summary_panel,
     tables,
-    tables_altering,
+    tables_bias,
     tables_frontier,
     tables_parts,
-    tables_subnetworks,
+    tables_repairs,
 )
 from counterpoise.reporting.context import Table
 
@@ -121,7 +122,9 @@ def test_heads(
         survives(figure)
     for table in (tables_parts.before_after(summary), tables_parts.parameter_counts(summary, {})):
         readable(table)
-    own = replace(context, summary=summary, claims=verdicts, claim_specs=specs, figures=drawn)
+    own = replace(
+        context, summary=summary, claims=verdicts, claim_specs=specs, sections=list(map(Section, drawn, drawn.values()))
+    )
     html, content = build(own)
     assert "nan" not in read_page(html).text.lower().split()
     json.dumps(content, allow_nan=False)
@@ -148,30 +151,34 @@ def test_frontiers(make_frontier: Any, harm: Callable[[pd.DataFrame], pd.DataFra
 
 def test_repairs(repaired: Any, harm: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     metrics, repairs = harm(repaired.metrics), harm(repaired.repairs)
-    survives(figures_altering.repair_curves(harm(repaired.curves), repairs, repaired.objectives))
-    survives(figures_altering.critic_curves(harm(repaired.curves)))
+    survives(figures_repairs.repair_curves(harm(repaired.curves), repairs, repaired.objectives))
+    survives(figures_repairs.critic_curves(harm(repaired.curves)))
     masks = repaired.layers.assign(variant=repaired.layers["mask"])
-    survives(figures_altering.pruned_layers(harm(masks).drop(columns="variant")))
+    survives(figures_repairs.pruned_layers(harm(masks).drop(columns="variant")))
     agreement = repaired.agreement.assign(variant=repaired.agreement["mask"], seed=repaired.agreement["left"])
-    survives(figures_altering.mask_agreement(harm(agreement).drop(columns=["variant", "seed"])))
+    survives(figures_repairs.mask_agreement(harm(agreement).drop(columns=["variant", "seed"])))
     if nothing_left(metrics):
         return
-    survives(figures_altering.repair_plane(metrics, repaired.objectives))
-    for table in tables_altering.altering_tables(metrics, repairs, repaired.objectives):
+    survives(figures_repairs.repair_plane(metrics, repaired.objectives))
+    for table in (
+        tables_repairs.paper_table(metrics, repaired.objectives, repairs=repairs),
+        *tables_repairs.repair_tables(metrics, repairs, repaired.objectives),
+        tables_repairs.last_epoch_table(metrics, repairs, repaired.objectives),
+        tables_repairs.critic_table(repairs),
+    ):
         readable(table)
-    for sentence in answer_altering.findings(metrics, repairs, repaired.objectives):
+    for sentence in findings.repair_findings(metrics, repairs, repaired.objectives):
         assert "nan" not in sentence.split()
 
 
-def test_subnetworks(make_extracted: Any, harm: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    frames = make_extracted(seeds=4)
-    survives(figures_subnetworks.extraction_curves(harm(frames.curves)))
-    survives(figures_subnetworks.closed_layers(harm(frames.layers.assign(variant=frames.layers["mask"]))))
-    survives(figures_subnetworks.accuracy_maps(harm(frames.predictions), ["a", "b"], ["c", "d"], ["vanilla", "ffw"]))
-    metrics, extractions = harm(frames.metrics), harm(frames.extractions)
-    for table in tables_subnetworks.report_tables(metrics, extractions):
+def test_biased_networks(make_biased: Any, harm: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    frames = make_biased(seeds=4)
+    survives(figures_repairs.repair_curves(harm(frames.curves), harm(frames.repairs), {}))
+    survives(maps.accuracy_maps(harm(frames.predictions), ["a", "b"], ["c", "d"], ["vanilla", "ffw"]))
+    metrics, repairs = harm(frames.metrics), harm(frames.repairs)
+    for table in tables_bias.bias_tables(metrics, repairs):
         readable(table)
-    for sentence in tables_subnetworks.findings(metrics, extractions):
+    for sentence in tables_bias.bias_findings(metrics, repairs):
         assert "nan" not in sentence.lower()
 
 
@@ -231,7 +238,7 @@ def test_a_report_of_many_groups_and_classes(context: ReportContext, read_page: 
         class_names=labels,
         group_rates=tables.group_rates(predictions, classes=classes),
         splits=counts.rename("rows").reset_index(),
-        figures={"fisher": figures_fisher.fisher_diagonal(rng.random((2, groups, 12, classes)), names)},
+        sections=[Section("fisher", figures_fisher.fisher_diagonal(rng.random((2, groups, 12, classes)), names))],
     )
     html, content = build(own)
     page = read_page(html)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from counterpoise.reporting import ReportContext, build, model_card
+from counterpoise.reporting import ReportContext, Section, build, model_card
 from counterpoise.reporting.exported_model import ExportedModel
+from counterpoise.reporting.sections.choice import fragment_of
 
 MODEL = ExportedModel(
     variant="win_r2_a0.5_eo_0.1_t-0.4",
@@ -28,7 +29,7 @@ MODEL = ExportedModel(
 
 
 def test_report_document_and_card_say_the_same(context: ReportContext, read_page: Any) -> None:
-    own = replace(context, exported=MODEL, figures={})
+    own = replace(context, sections=[Section("exported", fragment_of(MODEL))])
     html, content = build(own)
     page, card = read_page(html).text, model_card(own).replace("\\", "")
     for text in (page, card, " ".join(MODEL.sentences())):
@@ -40,7 +41,7 @@ def test_report_document_and_card_say_the_same(context: ReportContext, read_page
     assert f"    {MODEL.command}\n" in card
     assert content["exported_model"]["command"] == MODEL.command
     assert content["exported_model"]["sentences"] == list(MODEL.sentences())
-    assert build(replace(context, figures={}))[1]["exported_model"] is None
+    assert build(replace(context, sections=[]))[1]["exported_model"] is None
 
 
 def test_a_tolerance_that_is_not_met_or_not_measured_says_so() -> None:
@@ -59,8 +60,8 @@ def test_the_command_reaches_any_folder(folder: str) -> None:
     assert words[:3] == ["mlflow", "models", "predict"]
 
 
-def test_a_model_in_memory_has_no_place_and_no_command(context: ReportContext) -> None:
+def test_a_model_in_memory_has_no_place_and_no_command() -> None:
     own = replace(MODEL, folder=None)
     assert own.command is None
     assert "lies in" not in " ".join(own.sentences())
-    assert "mlflow models" not in build(replace(context, exported=own, figures={}))[0]
+    assert "mlflow models" not in fragment_of(own).html

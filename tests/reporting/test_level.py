@@ -19,20 +19,21 @@ from scipy.stats import t as student
 import counterpoise
 from counterpoise.reporting import (
     ReportContext,
-    answer_altering,
+    Section,
     build,
     claims,
     figures,
-    figures_altering,
     figures_frontier,
     figures_parts,
+    figures_repairs,
+    findings,
     model_card,
     overview,
     summary_panel,
     tables,
-    tables_altering,
+    tables_bias,
     tables_frontier,
-    tables_subnetworks,
+    tables_repairs,
 )
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.wording import level_title
@@ -99,7 +100,7 @@ def test_whoever_takes_the_level_is_given_it() -> None:
 
 
 def test_no_level_is_written_into_a_sentence() -> None:
-    files = [*SOURCE.rglob("reporting/*.py"), *SOURCE.rglob("templates/*.j2"), *SOURCE.rglob("pipelines/**/*.py")]
+    files = [*SOURCE.rglob("reporting/**/*.py"), *SOURCE.rglob("templates/*.j2"), *SOURCE.rglob("pipelines/**/*.py")]
     assert len(files) > 30
     for file in files:
         text = file.read_text()
@@ -121,10 +122,10 @@ def at_level(context: ReportContext, metrics: pd.DataFrame, predictions: pd.Data
         summary=summary,
         claims=verdicts,
         level=level,
-        figures={
-            "performance": figures.performance(metrics, summary, level=level),
-            "differences": figures.paired_differences(verdicts),
-        },
+        sections=[
+            Section("performance", figures.performance(metrics, summary, level=level)),
+            Section("differences", figures.paired_differences(verdicts)),
+        ],
         group_rates=tables.group_rates(predictions, classes=2, level=level),
     )
 
@@ -175,11 +176,11 @@ def test_figures_and_tables_of_frontiers_name_the_level(make_frontier: Any) -> N
 
 def test_figures_tables_and_findings_of_repairs_name_the_level(repaired: Any) -> None:
     frames = (repaired.metrics, repaired.repairs, repaired.objectives)
-    said = " ".join(answer_altering.findings(*frames, level=0.9))
-    written = " ".join(text_of(table) for table in tables_altering.altering_tables(*frames, level=0.9))
+    said = " ".join(findings.repair_findings(*frames, level=0.9))
+    written = text_of(tables_repairs.last_epoch_table(*frames, level=0.9))
     assert "90% interval" in said
     assert "90% interval" in written
-    plane = figures_altering.repair_plane(repaired.metrics, repaired.objectives, level=0.9).to_json()
+    plane = figures_repairs.repair_plane(repaired.metrics, repaired.objectives, level=0.9).to_json()
     assert not [text for text in (said, written, plane) if USUAL in text]
 
 
@@ -194,8 +195,8 @@ def test_interval_of_a_figure_is_that_of_the_level(metrics: pd.DataFrame) -> Non
     assert len(set(lengths)) == len(LEVELS)
 
 
-def test_tables_of_subnetworks_name_the_level(make_extracted: Any) -> None:
-    extracted = make_extracted(seeds=4)
-    table = tables_subnetworks.extraction_tables(extracted.metrics, extracted.extractions, level=0.9)[0]
+def test_tables_of_biased_networks_name_the_level(make_biased: Any) -> None:
+    frames = make_biased(seeds=4)
+    (table,) = tables_bias.bias_tables(frames.metrics, frames.repairs, level=0.9)
     assert "90% interval" in text_of(table)
     assert USUAL not in text_of(table)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from counterpoise.errors import InputError
-from counterpoise.reporting import ReportContext, build
+from counterpoise.reporting import ReportContext, Section, build
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.overview import overview
 
@@ -26,10 +26,9 @@ def documents(context: ReportContext) -> list[dict[str, Any]]:
         title="How fair is fair enough?",
         claims=context.claims.head(3).assign(verdict=verdicts),
         claim_specs=context.claim_specs[:3],
-        tables=[Table("Chosen", "", ("Family", "Error"), [("Ours", "15.91")])],
-        figures={},
+        sections=[Section("chosen", Table("Chosen", "", ("Family", "Error"), [("Ours", "15.91")]))],
     )
-    silent = replace(context, claims=context.claims.head(0), claim_specs=[], figures={})
+    silent = replace(context, claims=context.claims.head(0), claim_specs=[], sections=[])
     return [json.loads(json.dumps(build(each)[1])) for each in (judged, silent)]
 
 

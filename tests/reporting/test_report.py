@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 
 from counterpoise.fairness import METRICS
-from counterpoise.reporting import ReportContext, build, figures, model_card, tables
+from counterpoise.reporting import Fragment, ReportContext, Section, build, figures, model_card, tables
 from counterpoise.reporting._templates import numeric_columns, resource, unbroken
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.report import flatten
+from counterpoise.reporting.sections.heads import weighted_svd
 
 HOSTILE = "</script><script>alert('x')</script><b>&"
 
@@ -89,9 +90,14 @@ def test_the_numbers_are_on_the_page(page: Any, context: ReportContext) -> None:
 def test_the_equivalence_is_explained_only_where_both_methods_were_run(
     context: ReportContext, page: Any, read_page: Any
 ) -> None:
-    assert "When can WIN differ from f+SVD" in page.text
-    without = replace(context, summary=context.summary[context.summary["method"] != "svd"])
-    assert "When can WIN differ from f+SVD" not in read_page(build(without)[0]).text
+    explained = weighted_svd(context)
+    assert explained is not None
+    html, _ = build(replace(context, sections=[Section("weighted_svd", explained)]))
+    method = html[html.index('id="method"') :]
+    assert "When can WIN differ from f+SVD" in method
+    assert "#weighted_svd" not in html  # a chapter has it already
+    assert "When can WIN differ from f+SVD" not in page.text
+    assert weighted_svd(replace(context, summary=context.summary[context.summary["method"] != "svd"])) is None
 
 
 def test_json_is_plain_and_complete(built: tuple[str, dict[str, Any]], context: ReportContext) -> None:
@@ -110,7 +116,7 @@ def test_json_is_plain_and_complete(built: tuple[str, dict[str, Any]], context: 
 def test_missing_numbers_read_not_available(context: ReportContext, read_page: Any) -> None:
     summary = context.summary.assign(mean=np.nan, std=np.nan, ci_low=np.nan, ci_high=np.nan)
     verdicts = context.claims.assign(difference=np.nan, p=np.nan, p_holm=np.nan, verdict="not distinguishable")
-    html, content = build(replace(context, summary=summary, claims=verdicts, figures={}))
+    html, content = build(replace(context, summary=summary, claims=verdicts, sections=[]))
     text = read_page(html).text
     assert "n/a" in text
     assert "nan" not in re.findall(r"\w+", text.lower())
@@ -119,7 +125,7 @@ def test_missing_numbers_read_not_available(context: ReportContext, read_page: A
 
 def test_a_report_without_figures_or_claims_or_rates_still_stands(context: ReportContext, read_page: Any) -> None:
     bare = replace(
-        context, figures={}, claims=context.claims.head(0), claim_specs=[], group_rates=None, lineage={}, notes=()
+        context, sections=[], claims=context.claims.head(0), claim_specs=[], group_rates=None, lineage={}, notes=()
     )
     html, _ = build(bare)
     assert read_page(html).open == []
@@ -136,14 +142,17 @@ def test_hostile_names_stay_text(context: ReportContext, metrics: pd.DataFrame, 
         title=HOSTILE,
         dataset=HOSTILE,
         summary=summary,
-        figures={"performance": figures.performance(named, summary)},
+        sections=[
+            Section("performance", figures.performance(named, summary)),
+            Section("tables", Table(HOSTILE, HOSTILE, (HOSTILE,), [(HOSTILE,)])),
+            Section("own", Fragment("<p>safe</p>", HOSTILE)),
+        ],
         claims=context.claims.assign(claim=HOSTILE),
         group_names=(HOSTILE, "b"),
         class_names=(HOSTILE, "d"),
         settings={HOSTILE: HOSTILE},
         lineage={"command": HOSTILE, HOSTILE: HOSTILE},
         notes=[HOSTILE],
-        tables=[Table(HOSTILE, HOSTILE, (HOSTILE,), [(HOSTILE,)])],
     )
     page = read_page(build(hostile)[0])
     assert page.open == []
@@ -160,7 +169,7 @@ def test_further_tables_are_on_the_page_and_in_the_document(context: ReportConte
     table = Table(
         "Chosen on validation", "Of ten seeds.", ("Family", "Error (%)"), [("Ours", "15.90"), ("TL", "15.60")]
     )
-    html, content = build(replace(context, tables=[table]))
+    html, content = build(replace(context, sections=[Section("chosen", table)]))
     text = read_page(html).text
     assert "Chosen on validation Of ten seeds. Family Error (%) Ours 15.90 TL 15.60" in text
     assert '<a href="#tables">' in html
@@ -208,7 +217,7 @@ def test_model_card_follows_mitchell(context: ReportContext) -> None:
     ]
     assert "15.829 ± 0.340" in card
     assert "| tl | Female | true positive rate |" in card
-    assert "split the same data anew" in card
+    assert "splits the same data in its own way" in card
 
 
 COMMANDS = ["kedro run --pipelines=win_adult", 'kedro run --from-nodes=a.b --params "seeds=3"']
@@ -216,7 +225,7 @@ COMMANDS = ["kedro run --pipelines=win_adult", 'kedro run --from-nodes=a.b --par
 
 def test_all_commands_stand_under_reproduce(context: ReportContext, read_page: Any) -> None:
     lineage = {**context.lineage, "commands": COMMANDS, "command": COMMANDS[-1], "partial": True, "run_id": "0f3a"}
-    own = replace(context, lineage=lineage, figures={})
+    own = replace(context, lineage=lineage, sections=[])
     html, content = build(own)
     page = read_page(html)
     assert " ".join(COMMANDS) in page.text
@@ -234,14 +243,14 @@ def test_all_commands_stand_under_reproduce(context: ReportContext, read_page: A
 
 def test_a_whole_run_and_one_of_before_are_not_called_partial(context: ReportContext, read_page: Any) -> None:
     for lineage in (context.lineage, {**context.lineage, "commands": COMMANDS[:1], "partial": False}):
-        own = replace(context, lineage=lineage, figures={})
+        own = replace(context, lineage=lineage, sections=[])
         assert "partial run" not in read_page(build(own)[0]).text.lower()
         assert "artial run" not in model_card(own)
 
 
 def test_the_report_knows_what_it_was_made_of(context: ReportContext, read_page: Any) -> None:
     artifacts = {"metrics": "12ab", "</script><b>": "34cd"}
-    html, _ = build(replace(context, lineage={**context.lineage, "artifacts": artifacts}, figures={}))
+    html, _ = build(replace(context, lineage={**context.lineage, "artifacts": artifacts}, sections=[]))
     page = read_page(html)
     assert page.open == []
     (stored,) = [script for script in page.scripts if script.startswith("{") and "counterpoiseStatus" not in script]

@@ -8,41 +8,40 @@ from typing import get_args
 
 import pytest
 
+from counterpoise.catalogue import BY_NAME, methods_of
 from counterpoise.methods import PEERS
-from counterpoise.methods.gates import catalogue as subnetworks
 from counterpoise.methods.heads.variants import Method
-from counterpoise.methods.weights import catalogue as altering
 from counterpoise.pipelines.shared.heads import CHOSEN, PRETRAINED
 from counterpoise.reporting._theme import (
     GROUP_COLOURS,
     GROUP_SYMBOLS,
-    METHOD_COLOURS,
-    METHOD_SYMBOLS,
+    PALETTE,
     group_marker,
     method_colours,
+    method_symbol,
 )
-from counterpoise.reporting.wording import METHOD_TITLES
 
 HEADS = get_args(Method)
 FAMILIES = {
     "heads": [PRETRAINED, *HEADS, "retrain"],
     "grids": [*HEADS, *PEERS],
     "frontiers": [PRETRAINED, "tl", CHOSEN, *(f"{CHOSEN}_{method}" for method in HEADS), *PEERS],
-    "repairs": list(altering.METHODS),
-    "sub-networks": list(subnetworks.METHODS),
+    "weights": list(methods_of("weights")),
+    "gates": list(methods_of("gates")),
 }
-METHODS = sorted({method for family in FAMILIES.values() for method in family} | set(METHOD_TITLES))
+METHODS = sorted({method for family in FAMILIES.values() for method in family} | set(BY_NAME))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_has_a_fixed_colour(method: str) -> None:
-    assert method in METHOD_COLOURS
-    assert method in METHOD_TITLES
+    assert BY_NAME[method].colour in PALETTE
+    assert BY_NAME[method].title
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_two_methods_of_a_family_look_alike(family: str) -> None:
-    styles = {method: (METHOD_COLOURS[method], METHOD_SYMBOLS.get(method, "circle")) for method in FAMILIES[family]}
+    names = FAMILIES[family]
+    styles = {method: (method_colours(names)[method], method_symbol(method)) for method in names}
     assert [pair for pair in combinations(styles, 2) if styles[pair[0]] == styles[pair[1]]] == []
 
 

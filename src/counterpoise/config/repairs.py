@@ -197,9 +197,14 @@ def _wrapper(kind: Any) -> type[BaseModel]:
 
 
 def _merged(base: Mapping[str, Any], override: Any) -> dict[str, Any]:
-    """Return a block with another's keys over its own, key by key."""
+    """Return a block with another's keys over its own, key by key; a setting of another kind replaces the setting."""
     merged = dict(base)
     for key, value in (override or {}).items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], value) if both else value
+        below = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[key] = _merged(below, value) if both and _same_kind(below, value) else value
     return merged
+
+
+def _same_kind(base: Mapping[str, Any], override: Mapping[str, Any]) -> bool:
+    return KIND not in override or base.get(KIND, override[KIND]) == override[KIND]

@@ -82,9 +82,10 @@ def run(problem: Problem, settings: Mapping[str, Any], families: Sequence[Family
         settings: of each method, by name.
     """
     results: dict[str, list[Result]] = {}
+    shared: dict[str, Any] = {}  # of these methods: the problem may be a variation of another
     for method in in_order(settings, *families):
         earlier = {name: results[name] for name in method.after}
-        named = replace(problem, method=method.name)
+        named = replace(problem, method=method.name, shared=shared)
         results[method.name] = function_of(method)(named, settings[method.name], earlier)
     return list(chain.from_iterable(results.values()))
 

@@ -93,22 +93,19 @@ def within_parts(experiment: Experiment) -> Stages:
 
 def after_parts(experiment: Experiment) -> Stages:
     """Return the stage that brings everything together."""
-    parts = {part.name: part.key for part in experiment.parts}
-    if whole_networks(experiment):
-        make = (
-            fairness_report.create_altering_pipeline
-            if experiment.objective is not None
-            else fairness_report.create_subnetwork_pipeline
-        )
-        return {"fairness_report": make(parts, own_data=own_data(experiment))}
+    before, within = before_parts(experiment).values(), within_parts(experiment).values()
+    chosen = {
+        f"params:{name}"
+        for name in CHOSEN_BLOCKS
+        for row in (experiment, *experiment.parts)
+        if getattr(row, name, None)
+    }
     return {
         "fairness_report": fairness_report.create_pipeline(
-            images=experiment.backbone is not None,
-            frontier=experiment.frontier is not None,
-            retrain=experiment.retrain is not None,
-            parts=parts,
+            chosen.union(*(stage.datasets() for stage in before)),
+            {name for stage in within for name in stage.all_outputs()},
+            parts={part.name: part.key for part in experiment.parts},
             view=experiment.view,
-            own_features=experiment.backbone is None or _own_backbones(experiment),
         )
     }
 

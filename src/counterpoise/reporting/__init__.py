@@ -2,50 +2,27 @@
 
 summary = tables.summary(metrics, published_rows)
 verdicts = claims.evaluate(metrics, claim_specs)
-html, content = build(ReportContext(..., summary=summary, claims=verdicts))
+html, content = build(ReportContext(..., summary=summary, claims=verdicts, sections=...))
+
+What a report says beyond summary and claims are sections, one function each: `counterpoise.reporting.sections`.
 """
 
-from counterpoise.reporting import (
-    claims,
-    figures,
-    figures_altering,
-    figures_fisher,
-    figures_frontier,
-    figures_parts,
-    published,
-    tables,
-    tables_altering,
-    tables_frontier,
-    tables_parts,
-    tables_subnetworks,
-)
-from counterpoise.reporting.answer_altering import findings
 from counterpoise.reporting.console import TrainingProgress, print_conclusion, summary_panel
-from counterpoise.reporting.context import ReportContext, Table
+from counterpoise.reporting.context import Findings, Fragment, ReportContext, Section, Table
 from counterpoise.reporting.model_card import model_card
 from counterpoise.reporting.overview import overview
 from counterpoise.reporting.report import build
 
 __all__ = [
+    "Findings",
+    "Fragment",
     "ReportContext",
+    "Section",
     "Table",
     "TrainingProgress",
     "build",
-    "claims",
-    "figures",
-    "figures_altering",
-    "figures_fisher",
-    "figures_frontier",
-    "figures_parts",
-    "findings",
     "model_card",
     "overview",
     "print_conclusion",
-    "published",
     "summary_panel",
-    "tables",
-    "tables_altering",
-    "tables_frontier",
-    "tables_parts",
-    "tables_subnetworks",
 ]

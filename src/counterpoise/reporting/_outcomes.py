@@ -11,11 +11,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from counterpoise.catalogue import BY_NAME
 from counterpoise.errors import InputError, suggest
 from counterpoise.reporting._frames import require_columns
 from counterpoise.reporting.tables import test_rows, variant_order
 from counterpoise.reporting.wording import LAST as LAST
-from counterpoise.reporting.wording import METHOD_TITLES, method_title, split_part
+from counterpoise.reporting.wording import method_title, split_part
 
 REPAIR_KEYS: Final = (
     "method",
@@ -34,8 +35,6 @@ REPAIR_KEYS: Final = (
 )
 OBJECTIVE_KEYS: Final = ("bias", "performance", "tolerance", "margin")
 ACCURACIES: Final = ("balanced_accuracy", "accuracy")
-CONTROLS: Final = ("threshold", "mask_only", "random_mask", "direct_penalty")
-"""Methods of no paper, run to see what the others owe to their parts."""
 
 
 def outcomes(metrics: pd.DataFrame, objectives: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -117,7 +116,7 @@ def is_last(name: str) -> bool:
 def style_of(name: str, method: str) -> str:
     """The key of a repair's colour and symbol: what it is called itself, if that is known, or its method."""
     base = name.removesuffix(LAST)
-    return base if base in METHOD_TITLES else method
+    return base if base in BY_NAME else method
 
 
 def title_of(name: str, method: str) -> str:

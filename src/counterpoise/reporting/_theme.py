@@ -9,89 +9,26 @@ from zlib import crc32
 
 import plotly.graph_objects as go
 
+from counterpoise.catalogue import BY_NAME
 from counterpoise.reporting.answer import CONTRADICTED, NOT_DISTINGUISHABLE, SUPPORTED
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color), without its black, which a dark page would swallow.
-BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PURPLE, SKY, YELLOW = "#CC79A7", "#56B4E9", "#F0E442"
-# Grey of the same contrast (about 4 to 1) to a white page and to a nearly black one.
-NEUTRAL: Final = "#7c828c"
+PALETTE: Final = {
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "vermillion": "#D55E00",
+    "sky": "#56B4E9",
+    "yellow": "#F0E442",
+    "neutral": "#7c828c",  # grey of the same contrast (about 4 to 1) to a white page and to a nearly black one
+}
+BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, YELLOW, NEUTRAL = PALETTE.values()
 GRID: Final = "rgba(124, 130, 140, 0.25)"
 CLEAR: Final = "rgba(0, 0, 0, 0)"
 
-# There are more methods than colours one can tell apart: those of one colour differ by their symbols.
-METHOD_COLOURS: Final = {
-    "pretrained": NEUTRAL,
-    **dict.fromkeys(("tl", "chosen_tl"), BLUE),
-    **dict.fromkeys(("svd", "chosen_svd"), ORANGE),
-    **dict.fromkeys(("win", "chosen_win"), GREEN),
-    **dict.fromkeys(("retrain", "chosen"), VERMILLION),
-    "logistic": NEUTRAL,
-    **dict.fromkeys(("reweighing", "leace", "threshold_optimizer"), SKY),
-    "exponentiated_gradient": PURPLE,
-    **dict.fromkeys(("baseline", "threshold"), NEUTRAL),
-    **dict.fromkeys(
-        ("uniform_confusion", "adversarial_debiasing", "domain_discriminative", "domain_independent"), PURPLE
-    ),
-    **dict.fromkeys(("reject_option", "equalized_odds_postprocessing", "calibrated_equalized_odds"), SKY),
-    **dict.fromkeys(("random_perturbation", "layerwise_optimization"), ORANGE),
-    **dict.fromkeys(("adversarial_finetuning", "adversarial_finetuning_exact"), ORANGE),
-    **dict.fromkeys(("mask_only", "mask_only_paper", "prune_adversarial_finetuning"), GREEN),
-    **dict.fromkeys(("noise_graft", "internal_graft", "external_graft", "netaug"), BLUE),
-    **dict.fromkeys(("random_mask", "direct_penalty"), VERMILLION),
-    "teacher_pruning": YELLOW,
-    "prune_guided_by_adversarial_finetuning": YELLOW,
-    "prune_guided_by_external_graft": YELLOW,
-    "prune_guided_by_netaug": YELLOW,
-    **dict.fromkeys(("vanilla", "magnitude_mask", "chance_mask"), NEUTRAL),
-    "ffw": VERMILLION,
-    "ffw_strong": ORANGE,
-    "ffw_best_reader": PURPLE,
-    "ffw_structured": SKY,
-    "ffw_without_information": YELLOW,
-    "refit": BLUE,
-    "frontier": GREEN,
-}
-METHOD_SYMBOLS: Final = {
-    "pretrained": "x",
-    **dict.fromkeys(("chosen", "chosen_tl", "chosen_svd", "chosen_win"), "star"),
-    "logistic": "square",
-    "reweighing": "triangle-down",
-    "leace": "triangle-up",
-    "exponentiated_gradient": "square",
-    "threshold_optimizer": "diamond",
-    "baseline": "x",
-    "threshold": "cross",
-    "adversarial_debiasing": "square",
-    "domain_discriminative": "triangle-up",
-    "domain_independent": "diamond",
-    "equalized_odds_postprocessing": "square",
-    "calibrated_equalized_odds": "triangle-up",
-    "layerwise_optimization": "square",
-    "adversarial_finetuning": "diamond",
-    "adversarial_finetuning_exact": "diamond-open",
-    "mask_only_paper": "circle-open",
-    "prune_adversarial_finetuning": "diamond",
-    "noise_graft": "triangle-down",
-    "internal_graft": "triangle-up",
-    "external_graft": "square",
-    "netaug": "star",
-    "direct_penalty": "diamond",
-    "prune_guided_by_adversarial_finetuning": "diamond",
-    "prune_guided_by_external_graft": "square",
-    "prune_guided_by_netaug": "star",
-    "vanilla": "x",
-    "magnitude_mask": "square",
-    "chance_mask": "diamond",
-    "ffw_strong": "diamond",
-    "ffw_best_reader": "square",
-    "ffw_structured": "triangle-down",
-    "ffw_without_information": "cross",
-    "refit": "square",
-    "frontier": "star",
-}
 MASK_COLOURS: Final = {"first": GREEN, "second": ORANGE, "paper": PURPLE}
-"""Of masks that carry no method's name: see `methods.altering.catalogue`."""
+"""Of masks that carry no method's name."""
 _FURTHER_COLOURS: Final = (PURPLE, SKY, VERMILLION, YELLOW)
 VERDICT_COLOURS: Final = {SUPPORTED: GREEN, CONTRADICTED: VERMILLION, NOT_DISTINGUISHABLE: NEUTRAL}
 GROUP_COLOURS: Final = (ORANGE, BLUE, GREEN, PURPLE, VERMILLION, SKY, YELLOW)
@@ -128,12 +65,19 @@ TEMPLATE: Final = go.layout.Template(
 
 def method_colours(methods: Iterable[str]) -> dict[str, str]:
     """A colour for every method, or mask: the same in every figure, whatever else is drawn there."""
-    return {method: METHOD_COLOURS.get(method) or MASK_COLOURS.get(method) or _further(method) for method in methods}
+    return {method: _colour(method) for method in methods}
 
 
-def _further(name: str) -> str:
-    """A colour that a name of no catalogue has for good."""
-    return _FURTHER_COLOURS[crc32(name.encode()) % len(_FURTHER_COLOURS)]
+def method_symbol(method: str) -> str:
+    """The mark of a method: there are more methods than colours one can tell apart."""
+    return BY_NAME[method].symbol if method in BY_NAME else "circle"
+
+
+def _colour(name: str) -> str:
+    """The catalogue's colour, or a mask's, or one that always belongs to this name."""
+    if name in BY_NAME:
+        return PALETTE[BY_NAME[name].colour]
+    return MASK_COLOURS.get(name) or _FURTHER_COLOURS[crc32(name.encode()) % len(_FURTHER_COLOURS)]
 
 
 def group_marker(place: int) -> dict[str, str]:

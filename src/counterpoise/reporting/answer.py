@@ -37,7 +37,7 @@ VERDICTS: Final = (SUPPORTED, CONTRADICTED, NOT_DISTINGUISHABLE)
 
 @dataclass(frozen=True)
 class Answer:
-    """A headline, and the sentences that carry it: what was found, one per pair of methods, what to make of them."""
+    """A headline, and the sentences that support it: findings, one per pair of methods, and how to read them."""
 
     headline: str
     findings: tuple[str, ...]
@@ -61,17 +61,18 @@ def headline(claims: pd.DataFrame) -> str:
     if not total:
         return "No claim was tested."
     counts = {name: int((claims["verdict"] == name).sum()) for name in VERDICTS}
-    subject = "The claim tested is" if total == 1 else f"Of {total} claims tested,"
     if total == 1:
-        return f"{subject} {_predicate(claims['verdict'].iloc[0])}."
+        return f"The claim tested {_predicate(claims['verdict'].iloc[0], 1)}."
     if counts[NOT_DISTINGUISHABLE] == total:
-        return f"None of the {total} claims tested can be told from no difference."
-    parts = [f"{count} {'is' if count == 1 else 'are'} {_predicate(name)}" for name, count in counts.items() if count]
-    return f"{subject} {enumerate_words(parts)}."
+        return f"No claim shows a detectable difference ({total} tested)."
+    parts = [f"{count} {_predicate(name, count)}" for name, count in counts.items() if count]
+    return f"Of {total} claims tested, {enumerate_words(parts)}."
 
 
-def _predicate(name: str) -> str:
-    return "not distinguishable from no difference" if name == NOT_DISTINGUISHABLE else name
+def _predicate(verdict: str, count: int) -> str:
+    if verdict == NOT_DISTINGUISHABLE:
+        return f"{'shows' if count == 1 else 'show'} no detectable difference"
+    return f"{'is' if count == 1 else 'are'} {verdict}"
 
 
 def _comparisons(claims: pd.DataFrame, specs: Sequence[Mapping[str, Any]], level: float) -> list[str]:
@@ -86,15 +87,15 @@ def _comparisons(claims: pd.DataFrame, specs: Sequence[Mapping[str, Any]], level
         for sides, rows in pairs.items()
         if (contradicting := [row for row in rows if row.verdict == CONTRADICTED])
     }
-    said = [_compare(left, right, rows, level) for (left, right), rows in against.items()]
-    return [*said, f"All comparisons, of {len(pairs)} pairs, are in the table of claims."]
+    sentences = [_compare(left, right, rows, level) for (left, right), rows in against.items()]
+    return [*sentences, f"All comparisons, of {len(pairs)} pairs, are in the table of claims."]
 
 
 def _compare(left: str, right: str, rows: Sequence[Any], level: float) -> str:
     undecided = [gap_symbol(row.metric) for row in rows if row.verdict == NOT_DISTINGUISHABLE]
     clauses = [_difference(row, right, level) for row in rows if row.verdict != NOT_DISTINGUISHABLE]
     if undecided:
-        clauses.append(f"is not distinguishable from {right} on {enumerate_words(undecided)}")
+        clauses.append(f"shows no detectable difference from {right} on {enumerate_words(undecided)}")
     return f"{left[:1].upper()}{left[1:]} {'; it '.join(clauses)}."
 
 
@@ -135,8 +136,8 @@ def _reservations(context: ReportContext) -> list[str]:
     if context.replicates:
         seeds = f"{context.replicates} seeds" if context.replicates > 1 else "a single seed"
         sentences.append(
-            f"The numbers come from {seeds} that split the same data anew: the intervals say how much a result moves "
-            "from one split to another, not how it would move in another population."
+            f"The numbers come from {seeds}, each of which splits the same data in its own way: the intervals say how "
+            "much a result changes from one split to another, not how it would change in another population."
         )
     tested = set(context.claims["metric"])
     floors = [(metric, value) for metric, value in _floors(context.noise_floor) if metric in tested or not tested]
@@ -155,4 +156,4 @@ def _floors(noise_floor: Mapping[str, Mapping[str, float]]) -> list[tuple[str, f
         metric: [floors[metric] for floors in noise_floor.values() if not is_missing(floors.get(metric))]
         for metric in metrics
     }
-    return [(metric, max(found)) for metric, found in values.items() if found]
+    return [(metric, max(measured)) for metric, measured in values.items() if measured]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from counterpoise.fairness import LEVEL
-from counterpoise.reporting.exported_model import ExportedModel
 from counterpoise.reporting.wording import HEADLINE_METRICS
 
 
@@ -37,6 +36,41 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Fragment:
+    """A piece of the page that is neither table nor figure.
+
+    Attributes:
+        html: safe HTML.
+        title: heading; empty where the fragment stands in a chapter that has one.
+        chapter: where it stands; a fragment of its own chapter is listed in the contents.
+        card: the same in Markdown, for the model card's details; may be empty.
+        data: keys of `report.json`, with plain values.
+    """
+
+    html: str
+    title: str = ""
+    chapter: Literal["answer", "method", "own"] = "own"
+    card: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+Findings = tuple[str, ...]
+"""Sentences for the top of a report, which come before those on the claims."""
+
+Content: TypeAlias = Table | Fragment | Findings | go.Figure
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """One thing that a report says, under a name that becomes an anchor and, of a figure, a file."""
+
+    name: str
+    content: Content
+
+
+@dataclass(frozen=True)
 class ReportContext:
     """The content of a report. Nothing in it depends on when or where the report is written.
 
@@ -46,21 +80,21 @@ class ReportContext:
         dataset: name of the data set, and `sensitive` and `target` the attributes s and y.
         summary: `tables.summary`.
         claims: `claims.evaluate`; `claim_specs` are the mappings it was given, in the same order.
-        figures: name → figure; the names become anchors and files, the figures' titles become headings.
         splits: frame with `split, group, label, rows`; `group` and `label` are codes into `group_names`, `class_names`.
         left_out: rows that miss a value and are not used: `rows`, `of`, further counts, and a `sentence` that says so.
         settings: parameters of the run, nested or flat.
         noise_floor: variant → metric → what a perfectly fair model with the same cell counts would measure.
         group_rates: `tables.group_rates`, or None where there are no predictions to count.
-        examples: `gallery.examples`, or nothing where no images are shown.
         lineage: what the numbers came from: `git_commit`, `data_digest`, `environment`, `seeds`, `command`, and
             `versions` (package → version). Keys that are absent are not shown.
         notes: further remarks on the method or the data, one paragraph each.
-        tables: further tables, in order; they follow the results.
-        findings: sentences that come before those on the claims, such as `answer_altering.findings`.
-        exported: the model that leaves the experiment, where one does.
         level: of all intervals; claims are decided at 1 − level.
         headline_metrics: the metrics of the table of results, in order; those that were not measured are left out.
+        parts: names of the experiment's parts, in order.
+        objectives: part → what repairs are judged by: `bias, performance, tolerance, margin`; empty without repairs.
+        published: selectors of `published.select`, of variants that were run.
+        shows_images: whether images of the data may stand in the report.
+        sections: everything else, in order; see `reporting.sections`.
     """
 
     experiment: str
@@ -69,7 +103,6 @@ class ReportContext:
     summary: pd.DataFrame
     claims: pd.DataFrame
     claim_specs: Sequence[Mapping[str, Any]]
-    figures: Mapping[str, go.Figure]
     splits: pd.DataFrame
     settings: Mapping[str, Any]
     noise_floor: Mapping[str, Mapping[str, float]]
@@ -81,12 +114,33 @@ class ReportContext:
     notes: Sequence[str] = ()
     left_out: Mapping[str, Any] = field(default_factory=dict)
     group_rates: pd.DataFrame | None = field(default=None)
-    tables: Sequence[Table] = ()
-    examples: Mapping[str, Any] = field(default_factory=dict)
-    findings: Sequence[str] = ()
-    exported: ExportedModel | None = None
     level: float = LEVEL
     headline_metrics: Sequence[str] = HEADLINE_METRICS
+    parts: Sequence[str] = ()
+    objectives: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    published: Sequence[Mapping[str, Any]] = ()
+    shows_images: bool = False
+    sections: Sequence[Section] = ()
+
+    @property
+    def figures(self) -> dict[str, go.Figure]:
+        """Name → figure; the names become anchors and files, the figures' titles become headings."""
+        return dict(self._named(go.Figure))
+
+    @property
+    def tables(self) -> list[Table]:
+        """Further tables, which follow the results."""
+        return [table for _, table in self._named(Table)]
+
+    @property
+    def findings(self) -> Findings:
+        """Sentences that come before those on the claims."""
+        return tuple(sentence for _, sentences in self._named(tuple) for sentence in sentences)
+
+    @property
+    def fragments(self) -> dict[str, Fragment]:
+        """Name → fragment."""
+        return dict(self._named(Fragment))
 
     @property
     def variants(self) -> dict[str, str]:
@@ -97,3 +151,6 @@ class ReportContext:
     def replicates(self) -> int:
         """The largest number of seeds behind any number of the summary."""
         return int(self.summary["n"].max()) if len(self.summary) else 0
+
+    def _named(self, kind: type[T]) -> list[tuple[str, T]]:
+        return [(one.name, one.content) for one in self.sections if isinstance(one.content, kind)]

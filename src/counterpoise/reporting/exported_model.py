@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
+
+from counterpoise.reporting.tables_frontier import held
 from counterpoise.reporting.wording import is_missing, number, shortfall_symbol
 
 ROWS: Final = "rows.csv"
@@ -81,3 +87,41 @@ class ExportedModel:
             "command": self.command,
             "sentences": list(self.sentences()),
         }
+
+
+def describe(
+    metadata: Mapping[str, Any],
+    choices: pd.DataFrame,
+    folder: Path | None,
+    columns: tuple[str, ...],
+    *,
+    of_features: bool,
+) -> ExportedModel:
+    """Describe an exported model by its metadata, and by what became of the same choice in the other seeds.
+
+    Args:
+        metadata: `variant, seed, criterion, tolerance, meets, validation_bias, test_bias` of the model.
+        choices: `tables_frontier.SELECTION_KEYS` of its family.
+        folder, columns, of_features: as of `ExportedModel`; the folder as an absolute path.
+    """
+    holds, seeds = held(choices, metadata["tolerance"])
+    on_validation, on_test = (
+        math.nan if metadata[name] is None else float(metadata[name]) for name in ("validation_bias", "test_bias")
+    )
+    return ExportedModel(
+        **{name: metadata[name] for name in ("variant", "seed", "criterion", "tolerance")},
+        met=bool(metadata["meets"]),
+        validation_bias=on_validation,
+        test_bias=on_test,
+        held=holds,
+        seeds=seeds,
+        folder=None if folder is None else str(_from_project(folder)),
+        columns=columns,
+        of_features=of_features,
+    )
+
+
+def _from_project(folder: Path) -> Path:
+    """Return a path as seen from the project's folder, from which the commands of a report are run."""
+    project = next((parent for parent in folder.parents if (parent / "pyproject.toml").is_file()), None)
+    return folder if project is None else folder.relative_to(project)

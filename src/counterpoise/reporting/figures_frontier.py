@@ -15,7 +15,7 @@ from counterpoise.errors import InputError
 from counterpoise.fairness import LEVEL, non_dominated, summarize
 from counterpoise.reporting._frames import require_columns, rows_of
 from counterpoise.reporting._marks import MARGINS, ROW, finish, is_new, mean_points, seed_points, whiskers
-from counterpoise.reporting._theme import METHOD_SYMBOLS, NEUTRAL, faded, method_colours, text
+from counterpoise.reporting._theme import NEUTRAL, faded, method_colours, method_symbol, text
 from counterpoise.reporting.tables import METRICS_KEYS, intervals, test_rows, variant_order
 from counterpoise.reporting.wording import (
     frontier_title,
@@ -100,7 +100,7 @@ def frontier_plane(
                 marker={
                     "size": 7,
                     "color": colours[method],
-                    "symbol": METHOD_SYMBOLS.get(method, "circle"),
+                    "symbol": method_symbol(method),
                     "opacity": np.where(own["efficient"], _EFFICIENT, _DOMINATED),
                 },
                 customdata=own[["label", "settings", "err_std", "bias_std", "n"]],
@@ -217,7 +217,7 @@ def _pick(row: Any, colour: str, hover: str, level: float) -> go.Scatter:
         mode="markers",
         marker={
             "size": _PICK,
-            "symbol": METHOD_SYMBOLS.get(row.method, "circle"),
+            "symbol": method_symbol(row.method),
             "color": colour,
             "line": {"width": 1, "color": NEUTRAL},
         },

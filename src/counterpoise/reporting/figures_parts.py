@@ -246,14 +246,15 @@ def _ablation_lines(test: pd.DataFrame) -> pd.DataFrame:
     """Variant → the line it belongs to (`line`, its name), with `method, part, alpha, rank_text`."""
     rows: list[dict[Any, Any]] = test.drop_duplicates("variant").to_dict("records")
     described = {row["variant"]: row for row in rows}
+    with_alpha = {row["method"] for row in rows if not pd.isna(row["alpha"])}  # others of its variants have none
     records = []
     for variant, method in variant_order(test).items():
         row = described[variant]
         part = "" if pd.isna(row.get("part")) else str(row["part"])
         alpha = np.nan if pd.isna(row["alpha"]) else float(row["alpha"])
         rank = "" if pd.isna(row["rank"]) else f"r = {row['rank']:g}"
-        own = split_part(variant)[1] if method == "win" and np.isnan(alpha) else method_title(method)
-        name = ", ".join(filter(None, [own, rank, part_title(part) if part else ""]))
+        title = split_part(variant)[1] if method in with_alpha and np.isnan(alpha) else method_title(method)
+        name = ", ".join(filter(None, [title, rank, part_title(part) if part else ""]))
         records.append((variant, name, method, part, alpha, rank))
     return pd.DataFrame(records, columns=["variant", "line", "method", "part", "alpha", "rank_text"])
 

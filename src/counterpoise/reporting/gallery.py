@@ -16,8 +16,7 @@ import pandas as pd
 from jaxtyping import UInt8
 from PIL import Image
 
-PREFERRED: Final = ("win", "tl")
-"""Whose predictions are shown: the first of these methods that was run, or else the first of all."""
+from counterpoise.catalogue import methods_of
 
 EDGE: Final = 96  # pixels
 QUALITY: Final = 80  # of the JPEG
@@ -32,8 +31,8 @@ def examples(
 ) -> dict[str, Any]:
     """Return thumbnails of the first `count` test rows of each cell, in the order of the rows.
 
-    The model is the preferred method (`PREFERRED`) in the last of its variants, of the highest rank where ranks are
-    listed in order, at the first seed.
+    The model is of a paper's method, or else of the first method that works on heads and was run, in the last of its
+    variants, of the highest rank where ranks are listed in order, at the first seed.
 
     Args:
         predictions: the contract's.
@@ -46,7 +45,8 @@ def examples(
         right, total` (test rows in the cell) and `images`, a list of `row, name, prediction, uri`.
     """
     methods = predictions["method"].unique()
-    method = next((name for name in PREFERRED if name in methods), methods[0])
+    heads = sorted(methods_of("heads").values(), key=lambda method: method.paper is None)
+    method = next((head.name for head in heads if head.name in methods), methods[0])
     variant = predictions.loc[predictions["method"] == method, "variant"].iloc[-1]
     of_the_variant = predictions[predictions["variant"] == variant]
     seed = of_the_variant["seed"].iloc[0]

@@ -14,14 +14,13 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from counterpoise.fairness import METRICS
-from counterpoise.reporting import gallery, wording
+from counterpoise.reporting import wording
 from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting._templates import render, resource
 from counterpoise.reporting.answer import answer
 from counterpoise.reporting.context import ReportContext
 
 _TEMPLATE: Final = "report.html.j2"
-_INTERPRETED: Final = ("win", "svd")  # the methods that the note on the weighted SVD is about
 
 
 def build(context: ReportContext) -> tuple[str, dict[str, Any]]:
@@ -46,10 +45,9 @@ def build(context: ReportContext) -> tuple[str, dict[str, Any]]:
         splits=split_table(context),
         settings=list(flatten(context.settings).items()),
         group_rates=group_rate_table(context),
-        tables=context.tables,
-        examples=gallery.table(context.examples, context.group_names, context.class_names) if context.examples else [],
+        fragments=context.fragments,
+        own=[(name, fragment.title) for name, fragment in context.fragments.items() if fragment.chapter == "own"],
         glossary=[METRICS[name] for name in wording.metric_order(context.summary["metric"]) if name in METRICS],
-        explain_weighted_svd=set(_INTERPRETED) <= set(context.summary["method"]),
         stylesheet=resource("report.css"),
         script=resource("report.js"),
         plotly=get_plotlyjs(),
@@ -167,13 +165,12 @@ def _content(context: ReportContext) -> dict[str, Any]:
                 "reservations": said.reservations,
             },
             "summary": context.summary.to_dict("records"),
-            "exported_model": context.exported.document() if context.exported else None,
+            "exported_model": None,
             "level": context.level,
             "headline_metrics": context.headline_metrics,
             "claims": context.claims.to_dict("records"),
             "noise_floor": context.noise_floor,
             "group_rates": [] if rates is None else rates.to_dict("records"),
-            **({"examples": gallery.without_pixels(context.examples)} if context.examples else {}),
             "splits": context.splits.to_dict("records"),
             "left_out": context.left_out,
             "settings": context.settings,
@@ -182,6 +179,7 @@ def _content(context: ReportContext) -> dict[str, Any]:
             "lineage": context.lineage,
             "notes": context.notes,
         }
+        | {key: value for fragment in context.fragments.values() for key, value in fragment.data.items()}
     )
     return content
 

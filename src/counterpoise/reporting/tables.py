@@ -12,7 +12,7 @@ from counterpoise.errors import InputError, suggest
 from counterpoise.fairness import LEVEL, summarize
 from counterpoise.reporting import published
 from counterpoise.reporting._frames import require_columns, rows_of
-from counterpoise.reporting.wording import METHOD_TITLES, metric_order
+from counterpoise.reporting.wording import METHOD_PLACES, metric_order
 
 METRICS_KEYS: Final = ("method", "variant", "seed", "split", "metric", "value")
 SETTINGS: Final = ("alpha", "rank", "constraint", "strength")
@@ -130,8 +130,8 @@ def test_rows(metrics: pd.DataFrame) -> pd.DataFrame:
     require_columns(metrics, METRICS_KEYS, "metrics")
     test = metrics[metrics["split"] == TEST]
     if test.empty:
-        found = ", ".join(sorted(map(str, metrics["split"].unique()))) or "none"
-        raise InputError(f"metrics: no rows of the split {TEST!r} (found: {found}).")
+        splits = ", ".join(sorted(map(str, metrics["split"].unique()))) or "none"
+        raise InputError(f"metrics: no rows of the split {TEST!r} (found: {splits}).")
     repeated = test[test.duplicated(["variant", "metric", "seed"])]
     if not repeated.empty:
         row = repeated.iloc[0]
@@ -148,7 +148,6 @@ def variant_order(frame: pd.DataFrame) -> dict[str, str]:
     Raises:
         InputError: one variant name for two methods.
     """
-    known = {method: place for place, method in enumerate(METHOD_TITLES)}
     settings = [column for column in SETTINGS if column in frame.columns]
     parts = ["part"] if "part" in frame.columns else []
     order = {part: place for place, part in enumerate(dict.fromkeys(frame["part"]))} if parts else {}
@@ -158,7 +157,7 @@ def variant_order(frame: pd.DataFrame) -> dict[str, str]:
         chosen = [getattr(row, column) for column in settings]
         nulls_first = [(False, "") if pd.isna(value) else (True, value) for value in chosen]
         first = order[row.part] if parts else 0
-        return (first, known.get(row.method, len(known)), row.method, nulls_first, row.variant)
+        return (first, METHOD_PLACES.get(row.method, len(METHOD_PLACES)), row.method, nulls_first, row.variant)
 
     methods: dict[str, str] = {}
     for row in sorted(rows_of(rows), key=place):

@@ -10,6 +10,7 @@ from numbers import Real
 from statistics import median
 from typing import Any, Final
 
+from counterpoise.catalogue import BY_NAME, METHODS
 from counterpoise.fairness import METRICS
 
 # What an experiment is about, first; the order in which metrics appear everywhere.
@@ -17,109 +18,9 @@ LAST: Final = "_last"
 """At the end of a variant's name: the model of the last epoch, where the name without it is that of the best epoch."""
 HEADLINE_METRICS: Final = ("err", "delta_eo", "delta_dp")
 
-METHOD_TITLES: Final[Mapping[str, str]] = {
-    "pretrained": "Pretrained",
-    "tl": "TL (plain fine-tuning)",
-    "svd": "f+SVD",
-    "win": "WIN",
-    "retrain": "Retrain (whole network)",
-    "chosen": "Ours, chosen",
-    "chosen_tl": "Ours, TL heads",
-    "chosen_svd": "Ours, f+SVD heads",
-    "chosen_win": "Ours, WIN heads",
-    "logistic": "Logistic regression",
-    "reweighing": "Reweighing",
-    "leace": "LEACE",
-    "exponentiated_gradient": "ExponentiatedGradient",
-    "threshold_optimizer": "ThresholdOptimizer",
-    "baseline": "Baseline",
-    "threshold": "Baseline + Φ threshold",
-    "uniform_confusion": "Uniform confusion",
-    "adversarial_debiasing": "Adversarial debiasing",
-    "domain_discriminative": "Domain-discriminative",
-    "domain_independent": "Domain-independent",
-    "reject_option": "Reject option",
-    "equalized_odds_postprocessing": "Equalized odds",
-    "calibrated_equalized_odds": "Calibrated equalized odds",
-    "random_perturbation": "Random perturbation",
-    "layerwise_optimization": "Layer-wise optimization",
-    "adversarial_finetuning": "AdvFt",
-    "adversarial_finetuning_exact": "AdvFt, exact critic",
-    "mask_only": "Mask only",
-    "mask_only_paper": "Mask only, the paper's reading",
-    "prune_adversarial_finetuning": "Prune + AdvFt",
-    "noise_graft": "Noise graft",
-    "internal_graft": "Internal graft",
-    "external_graft": "External graft",
-    "netaug": "NetAug",
-    "random_mask": "Random mask + AdvFt",
-    "direct_penalty": "Direct penalty, no pruning",
-    "teacher_pruning": "Teacher pruning",
-    "prune_guided_by_adversarial_finetuning": "Pruned, guided by AdvFt",
-    "prune_guided_by_external_graft": "Pruned, guided by external graft",
-    "prune_guided_by_netaug": "Pruned, guided by NetAug",
-    "vanilla": "Vanilla",
-    "ffw": "FFW",
-    "ffw_strong": "FFW, strong γ",
-    "ffw_best_reader": "FFW, against the best reader",
-    "ffw_structured": "FFW, structured",
-    "ffw_without_information": "FFW, γ = 0",
-    "magnitude_mask": "Magnitude mask",
-    "chance_mask": "Random mask",
-    "refit": "Last layer refitted",
-    "frontier": "Chosen from the bank",
-}
-# The methods that have another name within a sentence.
-METHOD_PHRASES: Final[Mapping[str, str]] = {
-    "pretrained": "the pretrained model",
-    "tl": "plain fine-tuning (TL)",
-    "retrain": "retraining the whole network",
-    "chosen": "our choice on the frontier",
-    "chosen_tl": "our choice among TL heads",
-    "chosen_svd": "our choice among f+SVD heads",
-    "chosen_win": "our choice among WIN heads",
-    "logistic": "logistic regression",
-    "reweighing": "reweighing",
-    "baseline": "the baseline",
-    "threshold": "the baseline with a Φ threshold",
-    "uniform_confusion": "uniform confusion",
-    "adversarial_debiasing": "adversarial debiasing",
-    "domain_discriminative": "domain-discriminative training",
-    "domain_independent": "domain-independent training",
-    "reject_option": "the reject option",
-    "equalized_odds_postprocessing": "equalized odds post-processing",
-    "calibrated_equalized_odds": "calibrated equalized odds",
-    "random_perturbation": "random perturbation",
-    "layerwise_optimization": "layer-wise optimization",
-    "adversarial_finetuning_exact": "AdvFt with an exact critic",
-    "mask_only": "the mask alone",
-    "mask_only_paper": "the mask alone, in the paper's reading,",
-    "noise_graft": "the noise graft",
-    "internal_graft": "the internal graft",
-    "external_graft": "the external graft",
-    "random_mask": "a random mask + AdvFt",
-    "direct_penalty": "a direct penalty without pruning",
-    "teacher_pruning": "teacher pruning",
-    "prune_guided_by_adversarial_finetuning": "pruning guided by AdvFt",
-    "prune_guided_by_external_graft": "pruning guided by the external graft",
-    "prune_guided_by_netaug": "pruning guided by NetAug",
-    "vanilla": "the vanilla network",
-    "ffw_strong": "FFW with a strong γ",
-    "ffw_best_reader": "FFW against the best reader",
-    "ffw_structured": "structured FFW",
-    "ffw_without_information": "FFW with γ = 0",
-    "magnitude_mask": "a magnitude mask",
-    "chance_mask": "a random mask",
-    "refit": "a refitted last layer",
-    "frontier": "the last layer chosen from the bank",
-}
-# What a method is called on a frontier, where its heads are trained under penalties and ours are all of them.
-FRONTIER_TITLES: Final[Mapping[str, str]] = {
-    "tl": "TL heads",
-    "svd": "f+SVD heads",
-    "win": "WIN heads",
-    "chosen": "All our heads",
-}
+METHOD_PLACES: Final = {method.name: place for place, method in reversed([*enumerate(METHODS)])}
+"""Method → its place in tables and legends; of two rows with one name the first counts."""
+
 # The parts of an experiment whose names are not already what a reader calls them.
 PART_TITLES: Final[Mapping[str, str]] = {"adam": "Adam", "sgd": "SGD"}
 # What stands for a metric in a sentence or at the head of a column, where its title would be too long.
@@ -194,17 +95,17 @@ def gap_label(metric: str) -> str:
 
 def method_title(method: str) -> str:
     """The name of a method as a reader knows it."""
-    return METHOD_TITLES.get(method, method.replace("_", " ").capitalize())
+    return BY_NAME[method].title if method in BY_NAME else method.replace("_", " ").capitalize()
 
 
 def frontier_title(method: str) -> str:
     """The name of a method's whole grid, where `method_title` names one model of it."""
-    return FRONTIER_TITLES.get(method, method_title(method))
+    return (method in BY_NAME and BY_NAME[method].bank_title) or method_title(method)
 
 
 def method_phrase(method: str) -> str:
     """The name of a method within a sentence."""
-    return METHOD_PHRASES.get(method, method_title(method))
+    return (method in BY_NAME and BY_NAME[method].phrase) or method_title(method)
 
 
 def part_title(part: str) -> str:
@@ -227,7 +128,7 @@ def split_method(name: str) -> tuple[str, str]:
 
     Names of methods have underscores themselves, so the longest that fits is taken; an empty one if none does.
     """
-    fitting = [method for method in METHOD_TITLES if name == method or name.startswith(f"{method}_")]
+    fitting = [method for method in BY_NAME if name == method or name.startswith(f"{method}_")]
     method = max(fitting, key=len, default="")
     return method, name.removeprefix(method).removeprefix("_") if method else name
 
@@ -284,25 +185,25 @@ def interval(low: Any, high: Any, metric: str = "", *, signed: bool = False) -> 
     return f"{number(low, metric, signed=signed)} to {number(high, metric, signed=signed)}"
 
 
-def difference(found: Any, metric: str = "") -> str:
+def difference(comparison: Any, metric: str = "") -> str:
     """Write what has `difference, ci_low, ci_high`, such as a `PairedDifference`: `−0.019 (−0.021 to −0.017)`."""
-    spread = interval(found.ci_low, found.ci_high, metric, signed=True)
-    return f"{number(found.difference, metric, signed=True)} ({spread})"
+    spread = interval(comparison.ci_low, comparison.ci_high, metric, signed=True)
+    return f"{number(comparison.difference, metric, signed=True)} ({spread})"
 
 
 def median_and_range(values: Iterable[Any], write: Callable[[float], str] = number) -> str:
-    """Write the median of what is there, and in brackets the range where there is one: `12 (3 to 40)`."""
-    there = [float(value) for value in values if not is_missing(value)]
-    if not there:
+    """Write the median of the values that are not missing, and in brackets their range: `12 (3 to 40)`."""
+    numbers = [float(value) for value in values if not is_missing(value)]
+    if not numbers:
         return NOT_AVAILABLE
-    low, middle, high = (write(value) for value in (min(there), median(there), max(there)))
+    low, middle, high = (write(value) for value in (min(numbers), median(numbers), max(numbers)))
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
-def epoch_kept(epochs: Iterable[Any], lengths: Iterable[Any]) -> str:
-    """Write which epochs were kept, of how many: `12 (3 to 40) of 90`."""
-    kept, of = median_and_range(epochs, "{:g}".format), [value for value in lengths if not is_missing(value)]
-    return f"{kept} of {max(of):g}" if of and kept != NOT_AVAILABLE else kept
+def epoch_chosen(epochs: Iterable[Any], lengths: Iterable[Any]) -> str:
+    """Write which epochs were chosen, of how many: `12 (3 to 40) of 90`."""
+    chosen, totals = median_and_range(epochs, "{:g}".format), [value for value in lengths if not is_missing(value)]
+    return f"{chosen} of {max(totals):g}" if totals and chosen != NOT_AVAILABLE else chosen
 
 
 def p_value(p: Any, *, named: bool = False) -> str:
@@ -323,6 +224,11 @@ def shortened(text: str, width: int) -> str:
     return f"{line[: max(width - 1, 0) - tail]}…{line[len(line) - tail :]}"
 
 
+def capital(words: str) -> str:
+    """Begin a sentence: the first letter as a capital, the others as they are."""
+    return words[:1].upper() + words[1:]
+
+
 def enumerate_words(words: Iterable[str], conjunction: str = "and") -> str:
     """Join words as a sentence does: `a, b and c`."""
     *first, last = list(words) or [""]
@@ -331,14 +237,13 @@ def enumerate_words(words: Iterable[str], conjunction: str = "and") -> str:
 
 def metric_order(metrics: Iterable[str]) -> list[str]:
     """Headline metrics first, then the glossary's order, then the rest by name."""
-    known = {metric: place for place, metric in enumerate(dict.fromkeys([*HEADLINE_METRICS, *METRICS]))}
-    return sorted(set(metrics), key=lambda metric: (known.get(metric, len(known)), metric))
+    places = {metric: place for place, metric in enumerate(dict.fromkeys([*HEADLINE_METRICS, *METRICS]))}
+    return sorted(set(metrics), key=lambda metric: (places.get(metric, len(places)), metric))
 
 
 def method_order(methods: Iterable[str]) -> list[str]:
     """Each method once: those with a title in their order, then the rest as they come."""
-    known = {method: place for place, method in enumerate(METHOD_TITLES)}
-    return sorted(dict.fromkeys(methods), key=lambda method: known.get(method, len(known)))
+    return sorted(dict.fromkeys(methods), key=lambda method: METHOD_PLACES.get(method, len(METHOD_PLACES)))
 
 
 def _with_unit(name: str, metric: str) -> str:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from counterpoise.methods.gates.catalogue import METHODS, Extracted, Settings, run_methods
-from counterpoise.methods.gates.problem import Debiasing
 from torch import Tensor
 
+from counterpoise.catalogue import methods_of
 from counterpoise.methods.gates.gating import GateSettings
 from counterpoise.methods.gates.heads import HeadSettings
-from counterpoise.methods.gates.lastlayer import RefitSettings
+from counterpoise.methods.gates.lastlayer import BankSettings, RefitSettings
 from counterpoise.methods.gates.schedules import Geometric, StraightThrough
 from counterpoise.methods.outputs import task_loss
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result, run
 from counterpoise.methods.tuning import WeightTuning
 from counterpoise.nn import Examples, Optimizer
 from counterpoise.nn.builders import ImageBuilder, PixelPerceptronBuilder, PlainConvBuilder
@@ -28,7 +30,7 @@ EPOCHS, BATCH = 8, 40
 
 
 @functools.cache
-def make_problem(kind: str = "perceptron", biases: int = 1, seed: int = 0) -> Debiasing:
+def make_problem(kind: str = "perceptron", biases: int = 1, seed: int = 0) -> Problem:
     """Return a problem whose base was trained on images of which nine in ten have the colour of their class.
 
     A class is a bright third of the image, faint and noisy; the colour is that of the background. With two biases the
@@ -40,7 +42,7 @@ def make_problem(kind: str = "perceptron", biases: int = 1, seed: int = 0) -> De
     y = torch.arange(count) % CLASSES
     colours = torch.stack([_values(y, len(rows["pretrain"]), drawn) for _ in range(biases)])
     build = _builder(kind, (seed,))
-    problem = Debiasing(
+    problem = Problem(
         build=build,
         base=build().copied(),
         examples=Examples(_images(y, colours, drawn), y, colours[0]),
@@ -79,7 +81,7 @@ def _builder(kind: str, seeds: tuple[int, ...]) -> ImageBuilder:
     return PlainConvBuilder(outputs=CLASSES, seeds=seeds, widths=(8, 16), kernel=3, strides=(2, 2), accelerated=False)
 
 
-def _trained(problem: Debiasing) -> dict[str, Tensor]:
+def _trained(problem: Problem) -> dict[str, Tensor]:
     trainee = WeightTuning(
         problem.network(),
         lambda output, y, s: task_loss(output.logits, y),
@@ -105,7 +107,7 @@ def _trained(problem: Debiasing) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="session")
-def coloured() -> Callable[..., Debiasing]:
+def coloured() -> Callable[..., Problem]:
     """Make the problem of a kind of network, a number of biases and a seed; each is trained once."""
     return make_problem
 
@@ -113,38 +115,57 @@ def coloured() -> Callable[..., Debiasing]:
 HEAD = HeadSettings(most=20)
 """Far from the plateau: what a head reads is not what these tests are about, and each step costs as much as a batch."""
 
-GATES = GateSettings(lr=0.2, batch_size=60, temperature=Geometric(factor=0.35, epochs=4, end=0.02), head=HEAD)
-STRUCTURED = replace(GATES, granularity="channels", temperature=StraightThrough(epochs=4), schedule="cosine")
-SETTINGS = Settings(
-    gates={
-        "ffw": GATES,
-        "ffw_strong": replace(GATES, gamma=5.0),
-        "ffw_best_reader": replace(GATES, reader="best", gamma=5.0),
-        "ffw_structured": STRUCTURED,
-        "ffw_without_information": replace(GATES, gamma=0.0),
-    },
-    refit=RefitSettings(epochs=8, batch_size=40, lr=0.02),
-    head=HeadSettings(most=80),
+JUDGE = HeadSettings(most=80)
+GATES = GateSettings(
+    lr=0.2, batch_size=60, temperature=Geometric(factor=0.35, epochs=4, end=0.02), head=HEAD, judge=JUDGE
 )
+STRUCTURED = replace(GATES, granularity="channels", temperature=StraightThrough(epochs=4), schedule="cosine")
+REFIT = RefitSettings(epochs=8, batch_size=40, lr=0.02, judge=JUDGE)
+SETTINGS = {
+    **dict.fromkeys(("vanilla", "magnitude_mask", "chance_mask"), JUDGE),
+    "ffw": GATES,
+    "ffw_strong": replace(GATES, gamma=5.0),
+    "ffw_best_reader": replace(GATES, reader="best", gamma=5.0),
+    "ffw_structured": STRUCTURED,
+    "ffw_without_information": replace(GATES, gamma=0.0),
+    **dict.fromkeys(("refit", "svd", "win", "leace"), REFIT),
+    "bank": BankSettings(judge=JUDGE),
+}
 
 
 @pytest.fixture(scope="session")
-def settings() -> Settings:
-    """Settings that are enough for the small problem."""
+def settings() -> dict[str, Any]:
+    """Settings of each method that are enough for the small problem."""
     return SETTINGS
 
 
 @functools.cache
-def _ran(kind: str, biases: int, names: tuple[str, ...]) -> dict[str, Extracted]:
-    made = run_methods(make_problem(kind, biases), names, SETTINGS)
-    return {one.name: one for one in made}
+def _results(kind: str, biases: int, names: tuple[str, ...]) -> dict[str, Result]:
+    results = run(make_problem(kind, biases), {name: SETTINGS[name] for name in names}, ("gates",))
+    return {result.name: result for result in results}
 
 
 @pytest.fixture(scope="session")
-def ran() -> Callable[..., dict[str, Extracted]]:
+def ran() -> Callable[..., dict[str, Result]]:
     """Run methods on a problem, all of them by default; each set is run once."""
 
-    def run(kind: str = "plain", biases: int = 1, names: tuple[str, ...] = METHODS) -> dict[str, Extracted]:
-        return _ran(kind, biases, names)
+    def results(
+        kind: str = "plain", biases: int = 1, names: tuple[str, ...] = tuple(methods_of("gates"))
+    ) -> dict[str, Result]:
+        return _results(kind, biases, names)
 
-    return run
+    return results
+
+
+@pytest.fixture(scope="session")
+def few_rows() -> Callable[[Problem], Problem]:
+    """Return a problem with a fraction of its unbiased rows, for what needs no result worth having."""
+    return lambda problem: replace(
+        problem, fit=problem.fit[:, :60], select=problem.select[:, :40], test=problem.test[:, :40]
+    )
+
+
+@pytest.fixture(scope="session")
+def accuracy() -> Callable[[Problem, Result], float]:
+    """Return the share of the test rows that a result is right about."""
+    return lambda problem, result: (result.prediction == problem.labels(problem.test)[0]).double().mean().item()

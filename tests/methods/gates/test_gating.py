@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from counterpoise.methods.gates.catalogue import Settings
-from counterpoise.methods.gates.problem import Debiasing
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from counterpoise.errors import InputError
+from counterpoise.methods.gates.biases import biases_of
 from counterpoise.methods.gates.gating import (
     GateSettings,
     GateTraining,
@@ -22,24 +21,25 @@ from counterpoise.methods.gates.gating import (
     evaluate_gated,
     gate_shapes,
 )
-from counterpoise.methods.gates.heads import HeadSettings
+from counterpoise.methods.gates.heads import HeadSettings, held_out_information
 from counterpoise.methods.gates.information import readable_share
 from counterpoise.methods.gates.schedules import Geometric, Stalling, StraightThrough
+from counterpoise.methods.problem import Problem
 from counterpoise.nn import generators
 from counterpoise.nn.networks import evaluate
 
-Coloured = Callable[..., Debiasing]
+Coloured = Callable[..., Problem]
 STEPS = 12
 FEW = GateSettings(head=HeadSettings(most=15))
 """Defaults, but for a head that is fitted in few steps, each of which costs as much as a batch."""
 
 
-def batch(problem: Debiasing, size: int = 40, start: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def batch(problem: Problem, size: int = 40, start: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rows = problem.fit[:, start : start + size]
     return *problem.examples.take(rows), rows
 
 
-def training(problem: Debiasing, settings: GateSettings) -> tuple[GateTraining, Callable[[], list[Tensor]]]:
+def training(problem: Problem, settings: GateSettings) -> tuple[GateTraining, Callable[[], list[Tensor]]]:
     """A training with gates on both sides and a head that knows something, whose step moves nothing; its gradient."""
     trainee = GateTraining(problem, settings, steps=1)
     drawn = torch.Generator().manual_seed(4)
@@ -76,7 +76,7 @@ class TestTheGradient:
     def test_is_that_of_the_weighted_sum(self, alpha: float, gamma: float, biases: int, coloured: Coloured) -> None:
         """α CE + γ I, with respect to m alone and as if gates did not saturate; written without the trainee's code."""
         problem, temperature = coloured("plain", biases), 0.5
-        settings = replace(FEW, alpha=alpha, gamma=gamma, temperature=Geometric(first=temperature))
+        settings = replace(FEW, task_weight=alpha, gamma=gamma, temperature=Geometric(first=temperature))
         trainee, gradient = training(problem, settings)
         m = [own.detach().clone().requires_grad_() for own in trainee.m.values()]
         soft = [2 * (own / temperature).sigmoid() for own in m]
@@ -85,7 +85,7 @@ class TestTheGradient:
         x, y, s, rows = batch(problem)
         given = {name: network.weights()[name] * own for name, own in zip(trainee.m, gates, strict=True)}
         logits, z = network(x, given)
-        told = told_by_hand(trainee, z, problem.biases_of(rows))
+        told = told_by_hand(trainee, z, biases_of(problem, rows))
         loss = alpha * cross_entropy(logits[0], y[0]) + gamma * told
         expected = torch.autograd.grad(loss, m)
         figures = trainee.step(x, y, s, rows)
@@ -98,14 +98,14 @@ class TestTheGradient:
 
     def test_of_the_best_reader_too(self, coloured: Coloured) -> None:
         problem = coloured()
-        trainee, gradient = training(problem, replace(FEW, alpha=0.0, gamma=2.0, reader="best"))
+        trainee, gradient = training(problem, replace(FEW, task_weight=0.0, gamma=2.0, reader="best"))
         m = [own.detach().clone().requires_grad_() for own in trainee.m.values()]
         soft = [2 * own.sigmoid() for own in m]
         network = problem.network().eval()
         x, y, s, rows = batch(problem)
         gates = [own + (own.clamp(max=1) - own).detach() for own in soft]
         given = {name: network.weights()[name] * own for name, own in zip(trainee.m, gates, strict=True)}
-        told = readable_share(network(x, given).features, problem.biases_of(rows)[0], problem.values[0])
+        told = readable_share(network(x, given).features, biases_of(problem, rows)[0], problem.values[0])
         expected = torch.autograd.grad(2 * told.sum(), m[:-1])
         assert trainee.step(x, y, s, rows)["told_in_training"].item() == pytest.approx(told.item(), rel=1e-4)
         for one, other in zip(gradient(), expected, strict=False):
@@ -121,7 +121,7 @@ class TestTheGradient:
         factors = [(own.detach() >= 0).float().requires_grad_() for own in m]
         x, y, s, rows = batch(problem)
         logits, z = trainee.forward(x, dict(zip(trainee.m, factors, strict=True)))
-        loss = cross_entropy(logits[0], y[0]) + gamma * told_by_hand(trainee, z, problem.biases_of(rows))
+        loss = cross_entropy(logits[0], y[0]) + gamma * told_by_hand(trainee, z, biases_of(problem, rows))
         slopes = torch.autograd.grad(loss, factors)
         trainee.step(x, y, s, rows)
         for one, slope, own in zip(gradient(), slopes, m, strict=True):
@@ -222,11 +222,13 @@ class TestGates:
 
 class TestTheInformationTerm:
     @pytest.mark.parametrize("reader", ["head", "best"])
-    def test_takes_out_what_is_said_of_the_bias(self, reader: Any, coloured: Coloured, settings: Settings) -> None:
+    def test_takes_out_what_is_said_of_the_bias(
+        self, reader: Any, coloured: Coloured, settings: dict[str, GateSettings]
+    ) -> None:
         """Of the hard gates, to readers that are fitted afterwards; the task is kept."""
         problem, found = coloured("plain"), {}
         for gamma in (0.0, 5.0):
-            own = replace(settings.gates["ffw"], gamma=gamma, reader=reader, lr=0.05)
+            own = replace(settings["ffw"], gamma=gamma, reader=reader, lr=0.05)
             trainee = GateTraining(problem, own, steps=60)
             for epoch in range(1, 11):
                 trainee.begin_epoch(epoch)
@@ -234,7 +236,7 @@ class TestTheInformationTerm:
                     trainee.step(*batch(problem, start=start))
                 trainee.temperature *= 0.7
             found[gamma] = trainee.judge()
-        before = GateTraining(problem, settings.gates["ffw"], steps=1).judge()
+        before = GateTraining(problem, settings["ffw"], steps=1).judge()
         assert before["information"].item() > 0.4
         assert found[5.0]["information"].item() < 0.5 * found[0.0]["information"].item()
         assert found[5.0]["accuracy"].item() > before["accuracy"].item()
@@ -244,13 +246,13 @@ class TestTheInformationTerm:
 class TestTheJudge:
     def test_judges_hard_gates_on_rows_to_choose_on(self, coloured: Coloured) -> None:
         problem = coloured("plain")
-        trainee, _ = training(problem, replace(FEW, alpha=0.5, gamma=2.0))
+        trainee, _ = training(problem, replace(FEW, task_weight=0.5, gamma=2.0))
         output = evaluate_gated(problem, problem.network(), problem.select, trainee.outcome())
         y, _ = problem.labels(problem.select)
         known = trainee.judge()
         assert known["validation_loss"].item() == pytest.approx(cross_entropy(output.logits[0], y[0]).item(), rel=1e-5)
         assert known["accuracy"].item() == (output.logits.argmax(dim=-1) == y).double().mean().item()
-        told = problem.told(output.features, problem.select, trainee.settings.head).item()
+        told = held_out_information(problem, output.features, problem.select, trainee.settings.head).item()
         assert known["information"].item() == pytest.approx(told)
         expected = -(0.5 * known["validation_loss"].item() + 2.0 * told)
         assert known["judgement"].item() == pytest.approx(expected, rel=1e-5)
@@ -304,7 +306,7 @@ def test_going_on_from_a_state_changes_no_bit(coloured: Coloured) -> None:
     assert torch.equal(second.heads.weights[0], straight.heads.weights[0])
 
 
-@pytest.mark.parametrize("name", ["alpha", "gamma", "initial"])
+@pytest.mark.parametrize("name", ["task_weight", "gamma", "initial"])
 def test_negative_settings_are_refused(name: str) -> None:
     wrong: dict[str, Any] = {name: -0.5}
     right: dict[str, Any] = {name: 0.0}

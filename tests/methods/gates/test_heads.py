@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from counterpoise.fairness import information
-from counterpoise.methods.gates.heads import BiasHeads, HeadSettings
+from counterpoise.methods.gates.biases import biases_of
+from counterpoise.methods.gates.heads import BiasHeads, HeadSettings, held_out_information
+from counterpoise.methods.problem import Problem
 
+Coloured = Callable[..., Problem]
 N, D, VALUES = 240, 6, 3
 CPU = torch.device("cpu")
 
@@ -50,8 +55,8 @@ def test_each_bias_has_a_head_of_its_own(biases: Tensor, generator: torch.Genera
     z = features(biases, 8.0, generator)
     further = torch.randint(0, 2, biases.shape, generator=generator)
     z[..., 3:5] += 8.0 * one_hot(further[0], 2)
-    both = BiasHeads(1, D, (VALUES, 2), HeadSettings(gain=-1.0, most=60), CPU)
-    alone = BiasHeads(1, D, (VALUES,), HeadSettings(gain=-1.0, most=60), CPU)
+    both = BiasHeads(1, D, (VALUES, 2), HeadSettings(patience=60, most=60), CPU)
+    alone = BiasHeads(1, D, (VALUES,), HeadSettings(patience=60, most=60), CPU)
     both.fit(z, torch.cat([biases, further]))
     alone.fit(z, biases)
     assert [logits.shape[-1] for logits in both.logits(z)] == [VALUES, 2]
@@ -121,3 +126,28 @@ def test_going_on_from_a_state_changes_no_bit(biases: Tensor, generator: torch.G
         second.step(z, biases)
     assert torch.equal(second.weights[0], straight.weights[0])
     assert torch.equal(second.biases[0], straight.biases[0])
+
+
+class TestHeldOutInformation:
+    settings = HeadSettings(most=150)
+
+    def test_is_much_of_features_that_say_it_and_next_to_nothing_of_others(
+        self, coloured: Coloured, generator: torch.Generator
+    ) -> None:
+        problem = coloured()
+        b = biases_of(problem, problem.fit)
+        z = torch.randn(1, 240, 6, generator=generator)
+        assert held_out_information(problem, z, problem.fit, self.settings).item() < 0.05
+        z[..., :3] += 9 * one_hot(b[0], 3)
+        assert held_out_information(problem, z, problem.fit, self.settings).item() > 0.8
+
+    def test_is_read_on_rows_that_the_head_was_not_fitted_to(self, coloured: Coloured) -> None:
+        """Features that know each row apart say all of the rows that they were fitted to, and nothing of others."""
+        problem = coloured()
+        assert held_out_information(problem, 20 * torch.eye(240).unsqueeze(0), problem.fit, self.settings).item() < 0.02
+
+    def test_is_the_mean_over_the_biases(self, coloured: Coloured, generator: torch.Generator) -> None:
+        problem = coloured(biases=2)
+        z = torch.randn(1, 240, 6, generator=generator)
+        z[..., :3] += 9 * one_hot(biases_of(problem, problem.fit)[1], 3)
+        assert 0.4 < held_out_information(problem, z, problem.fit, self.settings).item() < 0.55

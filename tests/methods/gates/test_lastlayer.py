@@ -7,44 +7,47 @@ from dataclasses import replace
 
 import pytest
 import torch
-from counterpoise.methods.gates.problem import Debiasing
 from torch import Tensor
 
 from counterpoise.errors import InputError
 from counterpoise.fairness import UndefinedMetricWarning, leakage, leakage_elsewhere
+from counterpoise.methods.gates.biases import biases_of, conflicting
 from counterpoise.methods.gates.lastlayer import (
     BankSettings,
     RefitSettings,
     between_alignments,
+    choose_from_bank,
     fit_erasers,
     folded,
-    frontier,
     logits_of,
     own_layer,
-    refit,
+    train_last_layer,
 )
 from counterpoise.methods.heads.erasure import fit_eraser
 from counterpoise.methods.heads.variants import Variant
+from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.nn import Factors
 from counterpoise.nn.networks import Output, evaluate
 
-Coloured = Callable[..., Debiasing]
+Coloured = Callable[..., Problem]
+Ran = Callable[..., dict[str, Result]]
 SETTINGS = RefitSettings(epochs=6, batch_size=40, lr=0.02)
 
 
-def said(problem: Debiasing) -> dict[str, Output]:
+def said(problem: Problem) -> dict[str, Output]:
     return {
         part: evaluate(problem.network(), problem.examples, getattr(problem, part))
-        for part in ("fit", "select", "validation", "test")
+        for part in ("fit", "select", "dval", "test")
     }
 
 
-def refitted(problem: Debiasing, settings: RefitSettings, variant: Variant = Variant("tl")) -> Factors:  # noqa: B008
+def refitted(problem: Problem, settings: RefitSettings, variant: Variant = Variant("tl")) -> Factors:  # noqa: B008
     weight, bias = own_layer(problem.base, "fc.weight")
-    return refit(problem, said(problem)["validation"].features, weight, bias, settings, variant)
+    return train_last_layer(problem, said(problem)["dval"].features, weight, bias, settings, variant)
 
 
-def correct(problem: Debiasing, logits: Tensor, part: str) -> float:
+def correct(problem: Problem, logits: Tensor, part: str) -> float:
     y, _ = problem.labels(getattr(problem, part))
     return (logits.argmax(dim=-1) == y).double().mean().item()
 
@@ -107,7 +110,7 @@ class TestErasure:
         """On the rows that it was fitted to no converged probe is better than chance; on others by luck at most."""
         problem = coloured("plain")
         found = said(problem)
-        (s,), (s_test,) = problem.biases_of(problem.fit)[0], problem.biases_of(problem.test)[0]
+        (s,), (s_test,) = biases_of(problem, problem.fit)[0], biases_of(problem, problem.test)[0]
         fitted, test = (found[part].features for part in ("fit", "test"))
         assert leakage_elsewhere(fitted[0], s, test[0], s_test) > 0.9
         fitted, test = (fit_erasers(problem, found["fit"].features)(z) for z in (fitted, test))
@@ -153,7 +156,7 @@ def test_every_bias_is_erased(coloured: Coloured) -> None:
     z = said(problem)["fit"].features
     left = fit_erasers(problem, z)(z)[0].double()
     centred = left - left.mean(dim=0)
-    for bias, values in zip(problem.biases_of(problem.fit), problem.values, strict=True):
+    for bias, values in zip(biases_of(problem, problem.fit), problem.values, strict=True):
         indicators = torch.nn.functional.one_hot(bias[0].long(), values).double()
         assert (centred.T @ indicators / len(centred)).abs().max() < 1e-4 * z.std()
 
@@ -162,17 +165,17 @@ class TestBank:
     SETTINGS = BankSettings(strengths=(0.0, 0.1, 1.0), epochs=4, batch_size=100, lr=0.02)
 
     @staticmethod
-    def gap(problem: Debiasing, logits: Tensor, part: str) -> float:
+    def gap(problem: Problem, logits: Tensor, part: str) -> float:
         rows = getattr(problem, part)
-        (y,), (misled,) = problem.labels(rows)[0], problem.conflicting(rows)[0]
+        (y,), (misled,) = problem.labels(rows)[0], conflicting(problem, rows)[0]
         right = (logits[0].argmax(dim=-1) == y).double()
         return abs(float(right[~misled].mean() - right[misled].mean()))
 
-    def chosen(self, problem: Debiasing, settings: BankSettings) -> dict[str, float]:
+    def chosen(self, problem: Problem, settings: BankSettings) -> dict[str, float]:
         weight, bias = own_layer(problem.base, "fc.weight")
         known = said(problem)
-        z, erase = known["validation"].features, fit_erasers(problem, known["fit"].features)
-        head, erases = frontier(problem, z, erase(z), weight, bias, settings)
+        z, erase = known["dval"].features, fit_erasers(problem, known["fit"].features)
+        head, erases = choose_from_bank(problem, z, erase(z), weight, bias, settings)
         chosen_on = known["select"].features
         logits = logits_of(head, erase(chosen_on) if erases else chosen_on)
         return {
@@ -233,10 +236,33 @@ class TestBank:
 
     def test_refuses_rows_that_the_bias_never_misleads(self, coloured: Coloured) -> None:
         problem = coloured("plain")
-        (misled,) = problem.conflicting(problem.select)
+        (misled,) = conflicting(problem, problem.select)
         problem = replace(problem, select=problem.select[:, ~misled[0]])
         with (
             pytest.warns(UndefinedMetricWarning, match="an aligned and a conflicting sample"),
             pytest.raises(InputError, match="the rows to choose on have none"),
         ):
             self.chosen(problem, self.SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["refit", "svd", "win", "leace", "bank"])
+def test_a_result_is_the_layer_on_the_frozen_features(name: str, ran: Ran, coloured: Coloured) -> None:
+    """Erased or not: what an eraser does to features stands in the layer."""
+    problem, result = coloured("plain"), ran()[name]
+    head = Factors(**{"second": None} | result.part("head"))
+    logits = logits_of(head, said(problem)["test"].features)
+    torch.testing.assert_close(logits.softmax(dim=-1), result.score, rtol=1e-3, atol=1e-4)
+    assert result.epoch is None
+    factors = {"refit": (None, None), "svd": (None, 3), "win": (0.5, 3)}
+    assert (result.fact("alpha", 0), result.fact("rank", 0)) == factors.get(name, (None, None))
+
+
+def test_new_last_layers_gain_and_only_erasure_hides_the_bias(
+    ran: Ran, coloured: Coloured, accuracy: Callable[..., float]
+) -> None:
+    problem, results = coloured("plain"), ran()
+    for name in ("refit", "svd", "win", "leace"):
+        assert accuracy(problem, results[name]) > accuracy(problem, results["vanilla"]) + 0.1
+    for name in ("refit", "svd", "win"):  # the features are the same
+        assert results[name].fact("leakage", 0) == results["vanilla"].fact("leakage", 0)
+    assert results["leace"].fact("leakage", 0) < 0.45

@@ -106,7 +106,8 @@ def test_the_actor_does_not_move_while_the_critic_learns(unfair: Callable[..., P
 def test_the_critic_s_ratio_is_its_error_over_the_variance_of_what_it_estimates(unfair: Callable[..., Problem]) -> None:
     """Of a critic that does not learn, and whose estimate is known, both are known."""
     task = unfair()
-    made = trainee(task, replace(SETTINGS, critic_lr=0.0))
+    made = trainee(task)
+    made.move_critic = lambda: None  # type: ignore[assignment]
     assert made.critic is not None
     with torch.no_grad():  # the estimate is 0.25 whatever it sees
         for name, parameter in made.critic.named_parameters():

@@ -14,18 +14,24 @@ from counterpoise.errors import InputError
 from counterpoise.methods.objective import fairness_loss
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.methods.weights import discovery
 from counterpoise.methods.weights.discovery import (
+    PaperMasks,
+    TeacherMasks,
     _Student,
     balanced_rows,
     both_masks,
     discover,
+    mask_only,
+    mask_only_paper,
     soft_cross_entropy,
     teacher_pruning,
 )
 from counterpoise.methods.weights.mask_discovery import MaskSettings, pruned_share
 from counterpoise.nn.networks import State, evaluate, masked
 
+Earlier = dict[str, list[Result]]
 SETTINGS = MaskSettings(epochs=3, batch_size=64, lr=0.3)
 
 
@@ -51,15 +57,14 @@ def test_masks_make_the_base_fairer_by_its_own_loss(unfair: Callable[..., Proble
 
 def test_figures_of_an_epoch_are_those_of_its_masks(unfair: Callable[..., Problem]) -> None:
     task = unfair()
-    best, last = both_masks(task, "masks", discover(task, "masks", SETTINGS))
+    best, last = mask_only(replace(task, method="masks"), SETTINGS, {})
     assert best.epoch is not None
     chosen = (best.epoch - 1).unsqueeze(1)
     torch.testing.assert_close(best.facts["phi"], best.curves["judgement"].gather(1, chosen).squeeze(1))
     torch.testing.assert_close(best.facts["bias"], best.curves["bias"].gather(1, chosen).squeeze(1))
     assert last.name == "masks_last"
     assert last.facts["phi"].tolist() == pytest.approx(best.curves["judgement"][:, -1].tolist())
-    assert best.masks is not None
-    assert torch.equal(best.facts["pruned"], pruned_share(best.masks))
+    assert torch.equal(best.facts["pruned"], pruned_share(best.part("masks")))
 
 
 def test_the_paper_s_reading_fits_on_as_many_of_each_group_and_class(
@@ -88,8 +93,8 @@ def test_the_paper_s_reading_fits_on_as_many_of_each_group_and_class(
         return train(task, name, settings, loss, rows, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(discovery, "_train", watched)
-    discover(task, "paper", replace(SETTINGS, reading="paper", epochs=1))
-    discover(task, "default", replace(SETTINGS, epochs=1))
+    mask_only_paper(replace(task, method="mask_only_paper"), PaperMasks(epochs=1, lr=0.3), {})
+    mask_only(replace(task, method="mask_only"), replace(SETTINGS, epochs=1), {})
     (paper_loss, paper_rows), (default_loss, default_rows) = used
     assert torch.equal(paper_rows, rows)
     assert torch.equal(default_rows, task.fit)
@@ -102,9 +107,9 @@ def test_rows_that_cannot_be_balanced_are_refused(unfair: Callable[..., Problem]
     task = unfair()
     y, s = task.labels(task.fit)
     lacking = replace(task)
-    left = task.fit.clone()
-    left[0] = task.fit[0][~((y[0] == 1) & (s[0] == 0))].repeat(3)[: task.fit.shape[1]]
-    object.__setattr__(lacking, "fit", left)  # a task refuses such rows itself
+    rows = task.fit.clone()
+    rows[0] = task.fit[0][~((y[0] == 1) & (s[0] == 0))].repeat(3)[: task.fit.shape[1]]
+    object.__setattr__(lacking, "fit", rows)  # a problem refuses such rows itself
     with pytest.raises(InputError, match="D_val: a class of a group has no row"):
         balanced_rows(lacking)
 
@@ -134,7 +139,7 @@ def test_a_student_s_loss_is_eq_10(
         SETTINGS,
         steps=4,
         generators=task.generators("noise"),
-        given=task,
+        problem=task,
         teacher=teacher,
         consistency=0.3,
     )
@@ -157,15 +162,17 @@ def test_a_student_s_loss_is_eq_10(
     assert not torch.allclose(said[0], said[1])
 
 
-def test_a_student_keeps_its_weights_and_comes_nearer_to_its_teacher(unfair: Callable[..., Problem]) -> None:
+def test_a_student_keeps_its_weights_and_comes_nearer_to_its_teacher(
+    unfair: Callable[..., Problem], after_repair: Callable[..., Earlier]
+) -> None:
     task = unfair()
     teacher = fairer(task)
-    settings = replace(SETTINGS, epochs=25, lr=0.2, prunable=None)
-    (_, last) = teacher_pruning(task, "student", settings, teacher, consistency=0.1)
-    assert last.masks is not None
+    settings = TeacherMasks(epochs=25, batch_size=64, lr=0.2, consistency=0.1)
+    (_, last) = teacher_pruning(replace(task, method="student"), settings, after_repair(task, teacher))
+    masks = last.part("masks")
+    assert masks
     for name, tensor in last.part("network").items():
-        kept = task.base[name] * last.masks[name] if name in last.masks else task.base[name]
-        assert torch.equal(tensor, kept)
+        assert torch.equal(tensor, task.base[name] * masks[name] if name in masks else task.base[name])
     wanted = evaluate(task.network(teacher), task.examples, task.fit).logits.sigmoid()
     before, after = (
         soft_cross_entropy(evaluate(task.network(state), task.examples, task.fit).logits, wanted)
@@ -175,17 +182,20 @@ def test_a_student_keeps_its_weights_and_comes_nearer_to_its_teacher(unfair: Cal
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_convolutional_networks_are_masked_too(classes: int, unfair_images: Callable[..., Problem]) -> None:
+def test_convolutional_networks_are_masked_too(
+    classes: int, unfair_images: Callable[..., Problem], after_repair: Callable[..., Earlier]
+) -> None:
     task = unfair_images(classes)
     settings = replace(SETTINGS, epochs=2, lr=1.5)
-    made = both_masks(task, "masks", discover(task, "masks", settings))
-    made += teacher_pruning(task, "student", settings, fairer(task), consistency=1.0)
-    for one in made:
-        assert one.score.isfinite().all()
-        assert one.masks is not None
-        assert {mask.ndim for mask in one.masks.values()} == {3, 5}  # linear layers and filters, replicates in front
-        assert 0 < one.facts["pruned"].item() < 1
-    paper, _ = both_masks(task, "paper", discover(task, "paper", replace(settings, reading="paper", epochs=1)))
+    student = TeacherMasks(epochs=2, batch_size=64, lr=1.5)
+    results = mask_only(replace(task, method="masks"), settings, {})
+    results += teacher_pruning(replace(task, method="student"), student, after_repair(task, fairer(task)))
+    for result in results:
+        assert result.score.isfinite().all()
+        axes = {mask.ndim for mask in result.part("masks").values()}
+        assert axes == {3, 5}  # linear layers and filters, replicates in front
+        assert 0 < result.facts["pruned"].item() < 1
+    paper, _ = mask_only_paper(replace(task, method="paper"), PaperMasks(epochs=1, batch_size=64, lr=1.5), {})
     assert paper.score.isfinite().all()
 
 
@@ -199,6 +209,6 @@ def test_a_discovery_that_empties_a_layer_says_so(
     assert [message for message in caplog.messages if "weight0" in message] == [
         "masks: all weights of layer weight0 are pruned with seeds [0, 1, 5]"
     ]
-    for made in both_masks(task, "masks", trained):
-        assert made.score.isfinite().all()
-        assert made.facts["phi"].tolist() == [0.5] * 3  # one answer for all is fair
+    for result in both_masks(replace(task, method="masks"), trained):
+        assert result.score.isfinite().all()
+        assert result.facts["phi"].tolist() == [0.5] * 3  # one answer for all is fair

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,37 +14,35 @@ from counterpoise.methods.objective import fairness_loss
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.repair import Result
 from counterpoise.methods.weights.adversarial import Adversarial
-from counterpoise.methods.weights.discovery import both_masks, discover
+from counterpoise.methods.weights.discovery import mask_only
 from counterpoise.methods.weights.finetuning import (
     Penalty,
     adversarial_finetuning,
     direct_penalty,
-    masked_only,
     pruned_finetuning,
 )
-from counterpoise.methods.weights.mask_discovery import MaskSettings, pruned_by_layer
-from counterpoise.nn import generators
-from counterpoise.nn.networks import Masks, evaluate
+from counterpoise.methods.weights.mask_discovery import MaskSettings, discovered, pruned_by_layer
+from counterpoise.nn.networks import evaluate
 
+Earlier = dict[str, list[Result]]
 SETTINGS = Adversarial(epochs=2, warmup=0, batch_size=32)
-
-
-def some_masks(task: Problem, share: float = 0.3) -> Masks:
-    return {
-        name: torch.stack([torch.rand(weight.shape[1:], generator=own) > share for own in generators(task.seeds, name)])
-        for name, weight in task.network().weights().items()
-    }
+MASKS = MaskSettings(epochs=2, batch_size=64, lr=0.5)
 
 
 @pytest.mark.parametrize("kind", ["tabular", "images"])
 @pytest.mark.parametrize("critic", ["published", "exact"])
 def test_pruned_weights_stay_at_zero_and_the_others_move(
-    kind: str, critic: str, unfair: Callable[..., Problem], unfair_images: Callable[..., Problem]
+    kind: str,
+    critic: str,
+    unfair: Callable[..., Problem],
+    unfair_images: Callable[..., Problem],
+    after_masks: Callable[..., Earlier],
 ) -> None:
     task = unfair() if kind == "tabular" else unfair_images()
-    masks = some_masks(task)
+    earlier = after_masks(task)
+    masks = discovered(earlier)
     settings = Adversarial(epochs=1, warmup=0, batch_size=64, critic=critic)  # type: ignore[arg-type]
-    for made in pruned_finetuning(task, "prune", settings, masks):
+    for made in pruned_finetuning(replace(task, method="prune"), settings, earlier):
         for name, mask in masks.items():
             assert not made.part("network")[name][~mask].any()
             moved = (made.part("network")[name] != task.base[name])[mask].double().mean()
@@ -52,9 +51,11 @@ def test_pruned_weights_stay_at_zero_and_the_others_move(
         torch.testing.assert_close(task.read(score), made.score)
 
 
-def test_random_masks_prune_as_many_of_each_layer(unfair: Callable[..., Problem]) -> None:
+def test_random_masks_prune_as_many_of_each_layer(
+    unfair: Callable[..., Problem], after_masks: Callable[..., Earlier]
+) -> None:
     task = unfair()
-    masks = some_masks(task)
+    masks = discovered(after_masks(task))
     drawn = random_masks(task, masks)
     for name, share in pruned_by_layer(masks).items():
         assert torch.equal(pruned_by_layer(drawn)[name], share)
@@ -68,10 +69,12 @@ def test_random_masks_prune_as_many_of_each_layer(unfair: Callable[..., Problem]
 
 def test_masks_alone_change_weights_and_nothing_else(unfair: Callable[..., Problem]) -> None:
     task = unfair()
-    masks = some_masks(task)
-    made = masked_only(task, "mask_only", masks)
-    for name, tensor in made.part("network").items():
-        assert torch.equal(tensor, task.base[name] * masks[name] if name in masks else task.base[name])
+    best, last = mask_only(replace(task, method="mask_only"), MASKS, {})
+    for result in (best, last):
+        masks = result.part("masks")
+        assert any(not mask.all() for mask in masks.values())
+        for name, tensor in result.part("network").items():
+            assert torch.equal(tensor, task.base[name] * masks[name] if name in masks else task.base[name])
 
 
 def test_a_direct_penalty_takes_the_loss_of_mask_discovery_down(unfair: Callable[..., Problem]) -> None:
@@ -86,14 +89,16 @@ def test_a_direct_penalty_takes_the_loss_of_mask_discovery_down(unfair: Callable
     assert (gaps[1] < 0.5 * gaps[0]).all()
 
 
-def test_adding_a_method_changes_no_other_method_s_numbers(unfair: Callable[..., Problem]) -> None:
+def test_adding_a_method_changes_no_other_method_s_numbers(
+    unfair: Callable[..., Problem], after_masks: Callable[..., Earlier]
+) -> None:
     """One after the other in one process, in either order, or alone: the same bits."""
     task = unfair(dropout=0.2)
     methods: dict[str, Callable[[], list[Result]]] = {
         "advft": lambda: adversarial_finetuning(replace(task, method="advft"), SETTINGS, {}),
-        "masks": lambda: both_masks(task, "masks", discover(task, "masks", MaskSettings(epochs=2, batch_size=64))),
+        "masks": lambda: mask_only(replace(task, method="masks"), MASKS, {}),
         "penalty": lambda: direct_penalty(replace(task, method="penalty"), Penalty(epochs=2, batch_size=64), {}),
-        "prune": lambda: pruned_finetuning(task, "prune", SETTINGS, some_masks(task)),
+        "prune": lambda: pruned_finetuning(replace(task, method="prune"), SETTINGS, after_masks(task)),
     }
     base = {name: tensor.clone() for name, tensor in task.base.items()}
     alone = {name: run() for name, run in methods.items()}
@@ -107,14 +112,16 @@ def test_adding_a_method_changes_no_other_method_s_numbers(unfair: Callable[...,
     assert all(torch.equal(base[name], tensor) for name, tensor in task.base.items()), "the base is every method's"
 
 
-def test_no_replicate_s_numbers_depend_on_the_others(unfair: Callable[..., Problem]) -> None:
+def test_no_replicate_s_numbers_depend_on_the_others(
+    unfair: Callable[..., Problem], after_masks: Callable[..., Earlier]
+) -> None:
     """The base of each is its own too, so that everything from the first epoch on is the same."""
     together, alone = unfair(dropout=0.2), unfair((5,), dropout=0.2)
     runs: list[Callable[[Problem], list[Result]]] = [
         lambda task: adversarial_finetuning(replace(task, method="advft"), SETTINGS, {}),
-        lambda task: pruned_finetuning(task, "prune", SETTINGS, some_masks(task)),
+        lambda task: pruned_finetuning(replace(task, method="prune"), SETTINGS, after_masks(task)),
         lambda task: direct_penalty(replace(task, method="penalty"), Penalty(epochs=2, batch_size=64), {}),
-        lambda task: both_masks(task, "masks", discover(task, "masks", MaskSettings(epochs=2, batch_size=64))),
+        lambda task: mask_only(replace(task, method="masks"), MASKS, {}),
     ]
     for run in runs:
         for one, other in zip(run(together), run(alone), strict=True):

@@ -11,28 +11,26 @@ import torch
 from torch import Tensor
 
 from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.methods.weights.adversarial import Adversarial
+from counterpoise.methods.weights.discovery import discover
 from counterpoise.methods.weights.finetuning import finetune_adversarially, pruned_finetuning
 from counterpoise.methods.weights.grafting import (
-    external_finetuning,
+    ExternalGraft,
     external_graft,
-    grafted_finetuning,
+    external_grafting,
     internal_graft,
+    internal_grafting,
     noise_graft,
+    noise_grafting,
 )
+from counterpoise.methods.weights.mask_discovery import MaskSettings, discovered
 from counterpoise.nn import generators
-from counterpoise.nn.networks import Masks, masked
+from counterpoise.nn.networks import masked
 
+Earlier = dict[str, list[Result]]
 SETTINGS = Adversarial(epochs=4, warmup=1, batch_size=64)
-
-
-def some_masks(task: Problem, purpose: str = "") -> Masks:
-    return {
-        name: torch.stack(
-            [torch.rand(weight.shape[1:], generator=own) > 0.3 for own in generators(task.seeds, purpose + name)]
-        )
-        for name, weight in task.network().weights().items()
-    }
+EXTERNAL = ExternalGraft(**vars(SETTINGS), rounds=2, masks=MaskSettings(epochs=2, batch_size=64, lr=0.5))
 
 
 def random_mask(shape: tuple[int, ...], share: float, seed: int = 0) -> Tensor:
@@ -94,10 +92,12 @@ def test_whole_filters_are_grafted_in_a_convolution(generator: torch.Generator) 
     assert not internal_graft(weight, torch.zeros_like(mask), generators([0], "scions")).any()
 
 
-def test_two_equal_networks_restore_each_other(unfair: Callable[..., Problem]) -> None:
+def test_two_equal_networks_restore_each_other(
+    unfair: Callable[..., Problem], after_masks: Callable[..., Earlier]
+) -> None:
     task = unfair()
     own = task.network().weights()
-    first, second = some_masks(task), some_masks(task, "other ")
+    first, second = (discovered(after_masks(task, purpose)) for purpose in ("", "other "))
     for masks in (first, second):
         restored = external_graft(masked(own, masks), masks, own)
         assert all(torch.equal(restored[name], weight) for name, weight in own.items())
@@ -106,11 +106,15 @@ def test_two_equal_networks_restore_each_other(unfair: Callable[..., Problem]) -
     assert made["w"].tolist() == [[1.0, 5.0, 3.0]]
 
 
-def test_external_rounds_begin_with_what_both_have_learned(unfair: Callable[..., Problem]) -> None:
+def test_external_rounds_begin_with_what_both_have_learned(
+    unfair: Callable[..., Problem], after_masks: Callable[..., Earlier]
+) -> None:
     """Two rounds, by hand: each prunes and fine-tunes; then the first takes the other's values where it has holes."""
     task = unfair()
-    masks, others = some_masks(task), some_masks(task, "other ")
-    (best, last) = external_finetuning(task, "external", SETTINGS, masks, others, rounds=2)
+    earlier = after_masks(task)
+    (best, last) = external_grafting(replace(task, method="external"), EXTERNAL, earlier)
+    masks, others = discovered(earlier), discover(task, "second discovery", EXTERNAL.masks).best
+    assert any(not torch.equal(mask, others[name]) for name, mask in masks.items())
     part = replace(SETTINGS, epochs=2, warmup=1)
     pruned = [
         finetune_adversarially(
@@ -126,26 +130,34 @@ def test_external_rounds_begin_with_what_both_have_learned(unfair: Callable[...,
     for name in trained.last:
         assert torch.equal(last.part("network")[name], trained.last[name])
         assert torch.equal(best.part("network")[name], trained.best[name])
+    for result in (best, last):
+        assert all(torch.equal(mask, others[name]) for name, mask in result.part("masks").items())
 
 
-def test_one_external_round_is_a_pruned_network(unfair: Callable[..., Problem]) -> None:
+def test_one_external_round_is_a_pruned_network(
+    unfair: Callable[..., Problem], after_masks: Callable[..., Earlier]
+) -> None:
     task = unfair()
-    masks = some_masks(task)
-    settings = replace(SETTINGS, epochs=1, warmup=0)
-    (_, last) = external_finetuning(task, "external", settings, masks, some_masks(task, "other "), rounds=1)
-    assert last.masks is masks
-    assert all(not last.part("network")[name][~mask].any() for name, mask in masks.items())
+    earlier = after_masks(task)
+    settings = replace(EXTERNAL, epochs=1, warmup=0, rounds=1)
+    (_, last) = external_grafting(replace(task, method="external"), settings, earlier)
+    assert all(not last.part("network")[name][~mask].any() for name, mask in discovered(earlier).items())
 
 
 @pytest.mark.parametrize("scion", ["noise", "internal"])
 def test_grafts_of_whole_networks(
-    scion: str, unfair: Callable[..., Problem], unfair_images: Callable[..., Problem]
+    scion: str,
+    unfair: Callable[..., Problem],
+    unfair_images: Callable[..., Problem],
+    after_masks: Callable[..., Earlier],
 ) -> None:
+    method = {"noise": noise_grafting, "internal": internal_grafting}[scion]
     settings = replace(SETTINGS, epochs=1, warmup=0)
     for task in (unfair(), unfair_images()):
-        masks = some_masks(task)
-        (_, last) = grafted_finetuning(task, scion, settings, masks, scion=scion)
-        (_, pruned) = pruned_finetuning(task, scion, settings, masks)
+        problem, earlier = replace(task, method=scion), after_masks(task)
+        masks = discovered(earlier)
+        (_, last) = method(problem, settings, earlier)
+        (_, pruned) = pruned_finetuning(problem, settings, earlier)
         first = next(iter(masks))
         assert last.part("network")[first][~masks[first]].any(), "what was grafted is fine-tuned without a mask"
         assert not torch.equal(last.score, pruned.score)
@@ -153,8 +165,8 @@ def test_grafts_of_whole_networks(
         assert torch.equal(last.facts["grafted"], pruned.facts["pruned"])
 
 
-def test_external_grafts_of_images(unfair_images: Callable[..., Problem]) -> None:
+def test_external_grafts_of_images(unfair_images: Callable[..., Problem], after_masks: Callable[..., Earlier]) -> None:
     task = unfair_images()
-    settings = replace(SETTINGS, epochs=2, warmup=0)
-    made = external_finetuning(task, "external", settings, some_masks(task), some_masks(task, "other "), rounds=2)
-    assert all(one.score.isfinite().all() for one in made)
+    settings = replace(EXTERNAL, epochs=2, warmup=0)
+    results = external_grafting(replace(task, method="external"), settings, after_masks(task))
+    assert all(result.score.isfinite().all() for result in results)

@@ -40,7 +40,7 @@ METHODS: dict[str, Run] = {
         replace(task, method="confusion"), Contested(**{**CONTEST, **own}), {}
     ),
     "discriminative": lambda task, **own: domain_discriminative(
-        task, "discriminative", InProcessing(**{**SHORT, **own})
+        replace(task, method="discriminative"), InProcessing(**{**SHORT, **own}), {}
     ),
     "independent": lambda task, **own: domain_independent(
         replace(task, method="independent"), InProcessing(**{**SHORT, **own}), {}
@@ -72,7 +72,7 @@ class TestAdversary:
     def test_sees_the_class_where_odds_are_to_be_equal(
         self, bias: str, sees: int, unfair: Callable[..., Problem]
     ) -> None:
-        trainee = AdversarialDebiasing(unfair(bias=bias), "debiasing", Contested())
+        trainee = AdversarialDebiasing(replace(unfair(bias=bias), method="debiasing"), Contested())
         y = torch.tensor([[0, 1]] * 3)
         shown = trainee.shown(torch.zeros(3, 2, 1), y)
         assert shown.shape[-1] == sees
@@ -105,7 +105,7 @@ class TestConfusion:
     def test_the_turns_are_separate(self, unfair: Callable[..., Problem]) -> None:
         """The guess moves the classifier alone; the networks' gradient is the loss's, the classifier still."""
         task = unfair()
-        trainee = UniformConfusion(task, "confusion", Contested(strength=3.0))
+        trainee = UniformConfusion(replace(task, method="confusion"), Contested(strength=3.0))
         x, y, s = task.examples.take(task.pretrain[:, :50])
         before, opponent = trainee.network.copied(), trainee.opponent.copied()
         trainee.network.train()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ def test_one_of_the_last_tensors_moves_within_its_box(task: Problem) -> None:
 
 
 def test_the_search_improves_on_the_base_and_more_calls_never_harm(task: Problem) -> None:
-    start = repaired(task, "base", rows=task.dval).facts["phi"]
+    start = repaired(task, rows=task.dval).facts["phi"]
     found = torch.stack(
         [
             layerwise_optimization(replace(task, method="layerwise"), Layerwise(calls=calls), {})[0].facts["phi"]
@@ -73,7 +74,7 @@ def test_tensors_that_span_no_box_leave_the_base(task: Problem) -> None:
     """The last tensor is the bias of one logit."""
     (outcome,) = layerwise_optimization(replace(task, method="layerwise"), Layerwise(tensors=1), {})
     assert not outcome.facts["tensor"].any()
-    assert torch.equal(outcome.prediction, repaired(task, "base", rows=task.dval).prediction)
+    assert torch.equal(outcome.prediction, repaired(task, rows=task.dval).prediction)
 
 
 def test_it_says_nothing(task: Problem, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:

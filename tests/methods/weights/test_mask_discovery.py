@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from counterpoise.errors import InputError
 from counterpoise.methods.objective import Objective, fairness_loss
 from counterpoise.methods.problem import Problem
-from counterpoise.methods.weights.finetuning import masked_only
 from counterpoise.methods.weights.judging import repaired
 from counterpoise.methods.weights.mask_discovery import (
     MaskDiscovery,
@@ -134,7 +133,7 @@ def test_a_mask_of_ones_changes_no_bit(unfair: Callable[..., Problem]) -> None:
     fresh = MaskDiscovery(task.network(), loss, MaskSettings(), steps=1, generators=task.generators("noise"))
     masks = fresh.masks()
     assert all(mask.all() for mask in masks.values())
-    plain, with_mask = repaired(task, "plain"), masked_only(task, "ones", masks)
+    plain, with_mask = repaired(task), repaired(task, weights=masked(task.base, masks), masks=masks)
     assert torch.equal(plain.score, with_mask.score)
     assert torch.equal(plain.prediction, with_mask.prediction)
     assert torch.equal(plain.facts["threshold"], with_mask.facts["threshold"])
@@ -190,7 +189,7 @@ def test_networks_and_settings_that_cannot_be_masked_are_refused() -> None:
     with pytest.raises(InputError, match="no linear or convolutional layer"):
         MaskDiscovery(bare, loss, MaskSettings(), steps=1, generators=generators([0], "noise"))
     for tau in (0.0, 1.0, -0.2, 1.5):
-        with pytest.raises(InputError, match=rf"τ \(prunable\) is {tau:g}, expected a number between 0 and 1"):
+        with pytest.raises(InputError, match=f"masks: prunable is {tau}, expected a number between 0 and 1"):
             MaskSettings(prunable=tau)
 
 
@@ -205,7 +204,7 @@ def test_a_layer_without_weights_gives_a_warning_and_numbers(
         with caplog.at_level(logging.WARNING):
             warn_of_empty_layers(masks, "prune", task.seeds)
         assert caplog.messages == [f"prune: all weights of layer {layer} are pruned with seeds {list(task.seeds)}"]
-        outcome = masked_only(task, "prune", masks)
+        outcome = repaired(task, weights=masked(task.base, masks), masks=masks)
         assert outcome.score.isfinite().all()
         assert outcome.facts["phi"].isfinite().all()
         network = task.network()

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result
 from counterpoise.methods.weights.adversarial import Adversarial, AdversarialFinetuning
 from counterpoise.methods.weights.finetuning import finetune_adversarially
-from counterpoise.methods.weights.netaug import AugmentedFinetuning, network_augmentation
-from counterpoise.nn import generators
+from counterpoise.methods.weights.mask_discovery import discovered
+from counterpoise.methods.weights.netaug import AugmentedFinetuning, NetAug, network_augmentation
 from counterpoise.nn.networks import Masks
 
+Earlier = dict[str, list[Result]]
 SETTINGS = Adversarial(epochs=2, warmup=0, batch_size=32)
 
 
-def some_masks(task: Problem, share: float = 0.3) -> Masks:
-    return {
-        name: torch.stack([torch.rand(weight.shape[1:], generator=own) > share for own in generators(task.seeds, name)])
-        for name, weight in task.network().weights().items()
-    }
-
-
-def trainee(task: Problem, diversity: float, scale: float = 1.0) -> AugmentedFinetuning:
+def trainee(task: Problem, masks: Masks, diversity: float, scale: float = 1.0) -> AugmentedFinetuning:
     return AugmentedFinetuning(
         task.network(),
         task.goal,
@@ -34,7 +30,7 @@ def trainee(task: Problem, diversity: float, scale: float = 1.0) -> AugmentedFin
         task.fit,
         generators=task.generators("noise"),
         critic_generators=task.generators("critic"),
-        masks=some_masks(task),
+        masks=masks,
         diversity=diversity,
         scale=scale,
         drawn=task.generators("larger"),
@@ -46,9 +42,11 @@ def batch(task: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return *task.examples.take(rows), rows
 
 
-def test_without_diversity_it_is_fine_tuning_of_the_pruned_network(unfair: Callable[..., Problem]) -> None:
+def test_without_diversity_it_is_fine_tuning_of_the_pruned_network(
+    unfair: Callable[..., Problem], after_masks: Callable[..., Earlier]
+) -> None:
     task = unfair(dropout=0.2)
-    masks = some_masks(task)
+    masks = discovered(after_masks(task))
     plain = finetune_adversarially(task, "name", SETTINGS, masks=masks)
     augmented = finetune_adversarially(
         task,
@@ -66,8 +64,10 @@ def test_without_diversity_it_is_fine_tuning_of_the_pruned_network(unfair: Calla
     assert torch.equal(plain.curves["loss"], augmented.curves["loss"])
 
 
-def test_larger_networks_hold_the_mask_and_some_more(unfair: Callable[..., Problem]) -> None:
-    made = trainee(unfair(), diversity=0.4)
+def test_larger_networks_hold_the_mask_and_some_more(
+    unfair: Callable[..., Problem], after_masks: Callable[..., Earlier]
+) -> None:
+    made = trainee(unfair(), discovered(after_masks(unfair())), diversity=0.4)
     assert made.masks is not None
     pruned = sum(int((~mask).sum()) for mask in made.masks.values())
     seen = []
@@ -82,9 +82,11 @@ def test_larger_networks_hold_the_mask_and_some_more(unfair: Callable[..., Probl
     assert back.shape[1] == pruned
 
 
-def test_the_loss_is_the_sum_over_both_networks(unfair: Callable[..., Problem]) -> None:
+def test_the_loss_is_the_sum_over_both_networks(
+    unfair: Callable[..., Problem], after_masks: Callable[..., Earlier]
+) -> None:
     task = unfair()
-    made, x, y, s, _ = trainee(task, diversity=0.5, scale=0.7), *batch(task)
+    made, x, y, s, _ = trainee(task, discovered(after_masks(task)), diversity=0.5, scale=0.7), *batch(task)
     made.begin_epoch(1)
     made.network.train()
     value = made.value(x, y, s)
@@ -96,10 +98,13 @@ def test_the_loss_is_the_sum_over_both_networks(unfair: Callable[..., Problem]) 
 
 @pytest.mark.parametrize("kind", ["tabular", "images"])
 def test_statistics_of_batch_norm_follow_the_sub_network_alone(
-    kind: str, unfair: Callable[..., Problem], unfair_images: Callable[..., Problem]
+    kind: str,
+    unfair: Callable[..., Problem],
+    unfair_images: Callable[..., Problem],
+    after_masks: Callable[..., Earlier],
 ) -> None:
     task = unfair() if kind == "tabular" else unfair_images()
-    with_larger = trainee(task, diversity=0.5)
+    with_larger = trainee(task, discovered(after_masks(task)), diversity=0.5)
     alone = AdversarialFinetuning(
         task.network(),
         task.goal,
@@ -123,11 +128,12 @@ def test_statistics_of_batch_norm_follow_the_sub_network_alone(
     assert not torch.equal(first[weight], second[weight]), "the larger network's loss does move the weights"
 
 
-def test_what_leaves_is_the_sub_network(unfair: Callable[..., Problem], unfair_images: Callable[..., Problem]) -> None:
+def test_what_leaves_is_the_sub_network(
+    unfair: Callable[..., Problem], unfair_images: Callable[..., Problem], after_masks: Callable[..., Earlier]
+) -> None:
+    settings = NetAug(epochs=1, warmup=0, batch_size=64, diversity=0.2)
     for task in (unfair(), unfair_images()):
-        masks = some_masks(task)
-        for made in network_augmentation(
-            task, "netaug", Adversarial(epochs=1, warmup=0, batch_size=64), masks, diversity=0.2, scale=1.0
-        ):
-            assert all(not made.part("network")[name][~mask].any() for name, mask in masks.items())
-            assert made.score.isfinite().all()
+        earlier = after_masks(task)
+        for result in network_augmentation(replace(task, method="netaug"), settings, earlier):
+            assert all(not result.part("network")[name][~mask].any() for name, mask in discovered(earlier).items())
+            assert result.score.isfinite().all()

@@ -10,17 +10,18 @@ import torch
 
 from counterpoise.methods.gaps import soft_bias
 from counterpoise.methods.problem import Problem
-from counterpoise.methods.repair import Result
+from counterpoise.methods.repair import Result, prefixed
 from counterpoise.methods.weights.adversarial import Adversarial
-from counterpoise.methods.weights.discovery import discover, teacher_pruning
+from counterpoise.methods.weights.discovery import TeacherMasks, discover, teacher_pruning
 from counterpoise.methods.weights.finetuning import Penalty, direct_penalty, pruned_finetuning
-from counterpoise.methods.weights.grafting import external_finetuning, grafted_finetuning
+from counterpoise.methods.weights.grafting import ExternalGraft, external_grafting, internal_grafting, noise_grafting
 from counterpoise.methods.weights.mask_discovery import MaskSettings, pruned_share
-from counterpoise.methods.weights.netaug import network_augmentation
+from counterpoise.methods.weights.netaug import NetAug, network_augmentation
 from counterpoise.nn import generators
 from counterpoise.nn.builders import StackedBuilder
 from counterpoise.nn.networks import Networks, StackedNetwork, evaluate, masked
 
+Earlier = dict[str, list[Result]]
 SETTINGS = Adversarial(epochs=4, warmup=0, batch_size=32)
 MASKS = MaskSettings(epochs=30, batch_size=64)
 
@@ -38,8 +39,7 @@ def bare(unfair: Callable[..., Problem]) -> Problem:
     build = BareBuilder(**{name: getattr(task.build, name) for name in ("inputs", "hidden", "outputs", "seeds")})
     initial = replace(task, build=build, base=build().copied())
     plain = Penalty(epochs=20, batch_size=64, weight=0.0, lr=0.01)
-    base = direct_penalty(replace(initial, fit=task.pretrain), "base", plain)[-1].state
-    assert base is not None
+    base = direct_penalty(replace(initial, method="base", fit=task.pretrain), plain, {})[-1].part("network")
     assert not [name for name in base if "running" in name]
     return replace(initial, base=base)
 
@@ -56,21 +56,23 @@ def test_masks_make_it_fairer(bare: Problem) -> None:
     assert (after < 0.7 * before).all()
 
 
-def test_every_reconstruction_is_made_of_it(bare: Problem) -> None:
-    masks, others = (discover(bare, name, replace(MASKS, epochs=5)).last for name in ("masks", "other masks"))
-    kept = {name: tensor.clone() for name, tensor in bare.base.items()}
-    made: list[Result] = [
-        *pruned_finetuning(bare, "prune", SETTINGS, masks),
-        *grafted_finetuning(bare, "noise", SETTINGS, masks, scion="noise"),
-        *grafted_finetuning(bare, "internal", SETTINGS, masks, scion="internal"),
-        *external_finetuning(bare, "external", SETTINGS, masks, others, rounds=2),
-        *network_augmentation(bare, "netaug", SETTINGS, masks, diversity=0.05, scale=1.0),
+def test_every_reconstruction_is_made_of_it(bare: Problem, after_masks: Callable[..., Earlier]) -> None:
+    masks = discover(bare, "masks", replace(MASKS, epochs=5)).last
+    (result,) = after_masks(bare)["mask_only"]
+    earlier = {"mask_only": [replace(result, tensors=prefixed("masks", masks))]}
+    before = {name: tensor.clone() for name, tensor in bare.base.items()}
+    external = ExternalGraft(**vars(SETTINGS), rounds=2, masks=replace(MASKS, epochs=5))
+    repaired = pruned_finetuning(replace(bare, method="prune"), SETTINGS, earlier)
+    results = [
+        *repaired,
+        *noise_grafting(replace(bare, method="noise"), SETTINGS, earlier),
+        *internal_grafting(replace(bare, method="internal"), SETTINGS, earlier),
+        *external_grafting(replace(bare, method="external"), external, earlier),
+        *network_augmentation(replace(bare, method="netaug"), NetAug(**vars(SETTINGS)), earlier),
+        *teacher_pruning(replace(bare, method="student"), TeacherMasks(epochs=2, batch_size=64), {"prune": repaired}),
     ]
-    teacher = made[0].part("network")
-    assert teacher is not None
-    made += teacher_pruning(bare, "student", replace(MASKS, epochs=2, prunable=None), teacher, consistency=1.0)
-    for one in made:
+    for one in results:
         assert one.score.isfinite().all(), one.name
         y, _ = bare.labels(bare.test)
         assert ((one.score.squeeze(-1) > 0.5).long() == y).double().mean() > 0.55, one.name
-    assert all(torch.equal(kept[name], tensor) for name, tensor in bare.base.items()), "the base is every method's"
+    assert all(torch.equal(before[name], tensor) for name, tensor in bare.base.items()), "the base is every method's"

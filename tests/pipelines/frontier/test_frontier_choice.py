@@ -18,10 +18,12 @@ from counterpoise.artifacts.datasets import Checkpoint, CSVDataset
 from counterpoise.config.evidence import Claim
 from counterpoise.config.parameters import Evidence, Report, Selection
 from counterpoise.errors import InputError
-from counterpoise.pipelines.fairness_report.nodes import draw_frontier, measure, summarize
+from counterpoise.pipelines.fairness_report.nodes import measure, summarize
 from counterpoise.pipelines.select.candidates import neighbours
 from counterpoise.pipelines.select.nodes import collect, judge
 from counterpoise.pipelines.shared.arrays import rows
+from counterpoise.reporting import ReportContext
+from counterpoise.reporting.sections.choice import frontier_dp, frontier_eo
 from counterpoise.reporting.tables_frontier import selection_table
 
 
@@ -279,9 +281,8 @@ class TestDivergence:
         schemas.Predictions.validate(predictions)
         assert set(predictions.loc[predictions["variant"] == "tl", "seed"]) == {0, 2}
         report = Report(leakage=False)
-        metrics = measure(
-            predictions, left["samples"], left["splits"], left["features"], heads, inputs["dataset"], report
-        )
+        data = {name: left[name] for name in ("samples", "splits", "features")}
+        metrics = measure(predictions, inputs["dataset"], report, **data, heads=heads)
         schemas.Metrics.validate(metrics)
         values = metrics[metrics["variant"] == "tl"].set_index("seed")["value"]
         assert values.loc[1].isna().all()
@@ -290,8 +291,20 @@ class TestDivergence:
         summary, claims = summarize(metrics, Evidence(claims=(claim,)), report)
         assert summary.set_index(["variant", "metric"]).loc[("tl", "err"), "n"] == 2
         assert claims["difference"].notna().all()
-        floors_ = {"chosen": {"delta_eo": 0.03, "delta_dp": 0.01}}
-        assert len(draw_frontier(grid, chosen, left["hypervolumes"], floors_, Selection(), Report())) == 3
+        context = ReportContext(
+            **dict.fromkeys(("experiment", "title", "dataset", "sensitive", "target"), ""),
+            **dict.fromkeys(("claim_specs", "group_names", "class_names"), ()),
+            summary=summary,
+            claims=claims,
+            splits=summary.head(0),
+            settings={},
+            noise_floor={"chosen": {"delta_eo": 0.03, "delta_dp": 0.01}},
+            lineage={},
+        )
+        for draw, bias in ((frontier_eo, "ΔEO"), (frontier_dp, "ΔDP")):
+            figure = draw(context, grid, chosen)
+            assert figure.layout.xaxis.title.text == bias
+            assert any("tolerance" in note.text for note in figure.layout.annotations) == (bias == "ΔEO")
         assert selection_table(chosen).rows
 
     def test_nothing_of_ours_is_left_in_a_seed(self, inputs: dict[str, Any]) -> None:

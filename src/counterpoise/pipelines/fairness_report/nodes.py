@@ -2,178 +2,140 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint
-from counterpoise.artifacts.serving import Servable
-from counterpoise.config.parameters import Dataset, Evidence, Report, Selection
+from counterpoise.config.parameters import Dataset, Evidence, Report
 from counterpoise.data.images import IMAGE, ImageFiles
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts, evaluate, leakage, noise_floor
-from counterpoise.pipelines.fairness_report.altering import biases, repair_context
-from counterpoise.pipelines.fairness_report.exported import exported_model
+from counterpoise.methods.objective import ObjectiveSettings
+from counterpoise.pipelines.fairness_report.parts import join_parts
 from counterpoise.pipelines.shared.arrays import examples, rows
 from counterpoise.pipelines.shared.evidence import applicable
-from counterpoise.pipelines.shared.heads import CHOSEN, trainable_parameters
-from counterpoise.reporting import (
-    ReportContext,
-    build,
-    figures,
-    figures_fisher,
-    figures_frontier,
-    gallery,
-    model_card,
-    tables,
-    tables_frontier,
-    tables_parts,
-    tables_subnetworks,
-)
+from counterpoise.reporting import ReportContext, build, gallery, model_card, tables
 from counterpoise.reporting import claims as claims_room
-from counterpoise.reporting.exported_model import ExportedModel
+from counterpoise.reporting.sections import Producer
+from counterpoise.reporting.tables_bias import MEASURED
+from counterpoise.reporting.wording import HEADLINE_METRICS
 
-SETTINGS = ("alpha", "rank", "constraint", "strength")
-"""The columns of `metrics.parquet` that hold a variant's settings."""
+SETTINGS = {"alpha": "float64", "rank": "Int64", "constraint": "str", "strength": "float64"}
+"""The columns of `metrics.parquet` that hold a variant's settings, and their types."""
+
+OF_REPAIRS = (*MEASURED, "sparsity")
+"""Columns of `repairs` that are metrics too, where they are measured."""
+
+WITHOUT_PEOPLE = frozenset({"biased_mnist", "corrupted_cifar10", "multicolor_mnist"})
+"""Readers of images that a report shows unasked; for others `report.examples` has to be above 0, see `gallery`."""
 
 
 def measure(
     predictions: pd.DataFrame,
-    samples: pd.DataFrame,
-    splits: Checkpoint,
-    features: Checkpoint,
-    finetuned_heads: Checkpoint,
     dataset: Dataset,
     report: Report,
+    *,
+    samples: pd.DataFrame | None = None,
+    splits: Checkpoint | None = None,
+    features: Checkpoint | None = None,
+    heads: Checkpoint | None = None,
     retrained: Checkpoint | None = None,
+    repairs: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return the contract's `metrics`: one row per variant, seed and metric, on the test split.
 
-    `leakage` is read from the frozen features, which all heads of a replicate share, so it is the same for all of them.
-    A variant without predictions in a replicate, because it diverged there, has null for them.
+    Args:
+        predictions: of all variants on the test rows.
+        samples, splits, features: of an experiment on heads. `leakage` is read from the frozen features, which all
+            heads of a replicate share, so it is the same for all of them. A variant without predictions in a replicate,
+            because it diverged there, has null for every metric.
+        heads, retrained: checkpoints whose headers have the variants' settings.
+        repairs: its settings and the figures in `OF_REPAIRS` are taken over.
     """
     keys, arrays = _stack(predictions)
     values = evaluate(**arrays, groups=len(dataset.groups), classes=len(dataset.classes))
-    if report.leakage:
-        values["leakage"] = torch.tensor(keys["seed"].map(_leakage(samples, splits, features)).to_numpy())
-    absent = _absent(keys, splits.header["seeds"])
-    keys = pd.concat([keys, absent], ignore_index=True)
-    unknown = torch.full((len(absent),), torch.nan)
-    known: Mapping[str, Mapping[str, Any]] = finetuned_heads.header["variants"] | (
-        retrained.header["variants"] if retrained else {}
-    )
-    return _long(keys, {metric: torch.cat([value.flatten(), unknown]) for metric, value in values.items()}, known)
+    if samples is not None and splits is not None and features is not None:
+        if report.leakage:
+            values["leakage"] = torch.tensor(keys["seed"].map(_leakage(samples, splits, features)).to_numpy())
+        absent = _absent(keys, splits.header["seeds"])
+        keys = pd.concat([keys, absent], ignore_index=True)
+        missing = torch.full((len(absent),), torch.nan)
+        values = {metric: torch.cat([value.flatten(), missing]) for metric, value in values.items()}
+    settings = [variant for stored in (heads, retrained) if stored for variant in stored.header["variants"].items()]
+    metrics = _long(keys, values, dict(settings) if repairs is None else _settings(repairs))
+    return metrics if repairs is None else pd.concat([metrics, *_measured(repairs, metrics)], ignore_index=True)
 
 
-def measure_repairs(predictions: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
-    """Return the contract's `metrics` of whole networks, which have none of the settings of heads."""
-    return measure_models(predictions, dataset, {})
-
-
-def measure_models(
-    predictions: pd.DataFrame, dataset: Dataset, settings: Mapping[str, Mapping[str, Any]]
-) -> pd.DataFrame:
-    """Return the contract's `metrics` of what predictions say, with the settings of each variant that has some."""
-    keys, arrays = _stack(predictions)
-    return _long(keys, evaluate(**arrays, groups=len(dataset.groups), classes=len(dataset.classes)), settings)
-
-
-def _long(keys: pd.DataFrame, values: Mapping[str, Tensor], known: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Return one row per model and metric; a model's settings are those `known` of its variant."""
-    settings = pd.DataFrame(
-        [{name: known.get(variant, {}).get(name) for name in SETTINGS} for variant in keys["variant"]]
-    ).astype({"alpha": "float64", "rank": "Int64", "constraint": "str", "strength": "float64"})
+def _long(keys: pd.DataFrame, values: Mapping[str, Tensor], settings: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return one row per model and metric, with the settings of the model's variant."""
+    columns = pd.DataFrame(
+        [{name: settings.get(variant, {}).get(name) for name in SETTINGS} for variant in keys["variant"]]
+    ).astype(SETTINGS)
     frames = [
-        keys.assign(split="test", metric=metric, value=value.flatten().numpy()).join(settings)
+        keys.assign(split="test", metric=metric, value=value.flatten().numpy()).join(columns)
         for metric, value in values.items()
     ]
     return pd.concat(frames, ignore_index=True)
 
 
+def _settings(frame: pd.DataFrame, columns: Sequence[str] = tuple(SETTINGS)) -> dict[str, dict[str, Any]]:
+    """Return the settings of each variant of a table by the columns that it has; None for null."""
+    names = [name for name in columns if name in frame]
+    values = frame.drop_duplicates("variant").set_index("variant")[names].astype(object)
+    records: dict[Any, dict[Any, Any]] = values.where(values.notna(), None).to_dict("index")
+    return {str(variant): {str(name): value for name, value in record.items()} for variant, record in records.items()}
+
+
+def _measured(repairs: pd.DataFrame, metrics: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the figures of `repairs` that are metrics in the form of `metrics`, those that any model has."""
+    keys = ["method", "variant", "seed"]
+    settings = metrics.drop_duplicates(keys[1:]).drop(columns=["metric", "value"])
+    return [
+        settings.merge(repairs[[*keys, name]].rename(columns={name: "value"}), on=keys).assign(metric=name)[
+            list(metrics)
+        ]
+        for name in OF_REPAIRS
+        if name in repairs and repairs[name].notna().any()
+    ]
+
+
 def summarize(metrics: pd.DataFrame, evidence: Evidence, report: Report) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the contract's `summary` and `claims`."""
-    names = ["method", *SETTINGS]
-    run = metrics.drop_duplicates("variant").set_index("variant")[names].astype(object)
-    rows_ = run.where(run.notna(), None).to_dict("index")
-    known = {str(variant): {str(name): value for name, value in own.items()} for variant, own in rows_.items()}
-    tested = applicable(evidence, known)
-    published = [row.model_dump(exclude_none=True) for row in tested.published]
-    summary = tables.summary(metrics, published, level=report.level)
+    tested = applicable(evidence, _settings(metrics, ("method", *SETTINGS)))
+    summary = tables.summary(metrics, _published(tested), level=report.level)
     return summary, claims_room.evaluate(metrics, _claims(tested), level=report.level)
 
 
-def floors(predictions: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, float]]:
-    """Return variant → metric → the gap that a perfectly fair model with the same cells would show, mean over seeds."""
-    return _floors(predictions, dataset, ("delta_dp", "delta_eo"))
+def floors(predictions: pd.DataFrame, dataset: Dataset, run: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return variant → metric → the gap that a perfectly fair model with the same cells would show, mean over seeds.
 
-
-def floors_of_repairs(predictions: pd.DataFrame, dataset: Dataset, run: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Return the same for the biases that repairs are judged by; none is known of a mean bias."""
-    return _floors(predictions, dataset, ("delta_dp", "delta_eo", *biases(run)))
-
-
-def _floors(predictions: pd.DataFrame, dataset: Dataset, metrics: Sequence[str]) -> dict[str, dict[str, float]]:
+    Beside the headline's gaps, of the biases that repairs are judged by; a mean bias has none.
+    """
     keys, arrays = _stack(predictions)
     counts = confusion_counts(
         arrays["y"], arrays["prediction"], arrays["s"], groups=len(dataset.groups), classes=len(dataset.classes)
     )
-    every = {metric: noise_floor(metric, counts) for metric in dict.fromkeys(metrics)}
+    biases = (objective["bias"] for objective in objectives_of(run).values())
+    every = {metric: noise_floor(metric, counts) for metric in dict.fromkeys(("delta_dp", "delta_eo", *biases))}
     expected = {metric: value.flatten().numpy() for metric, value in every.items() if value is not None}
     frame = keys.assign(**expected)
     means = frame.groupby("variant", sort=False)[list(expected)].mean()
     return {str(variant): {str(name): float(gap) for name, gap in row.items()} for variant, row in means.iterrows()}
 
 
-def draw_figures(
-    metrics: pd.DataFrame,
-    summary: pd.DataFrame,
-    claims: pd.DataFrame,
-    noise_floors: dict[str, dict[str, float]],
-    importance: Checkpoint,
-    dataset: Dataset,
-    report: Report,
-) -> tuple[go.Figure, go.Figure, go.Figure]:
-    """Return Figure 4, the paired differences, and Figure 3."""
-    return (
-        figures.performance(metrics, summary, noise_floor=noise_floors, level=report.level),
-        figures.paired_differences(claims),
-        figures_fisher.fisher_diagonal(importance.tensors["fisher"].double().numpy(), dataset.group_names),
-    )
-
-
-def draw_frontier(
-    frontier: pd.DataFrame,
-    selection: pd.DataFrame,
-    areas: pd.DataFrame,
-    noise_floors: dict[str, dict[str, float]],
-    settings: Selection,
-    report: Report,
-) -> tuple[go.Figure, go.Figure, go.Figure]:
-    """Return the plane of error and ΔEO, that of error and ΔDP, and the hypervolumes."""
-    values = frontier[frontier["split"] == "test"].set_index(["seed", "variant", "metric"])["value"]
-    planes = []
-    for bias in ("delta_eo", "delta_dp"):
-        chosen = selection[["seed", "variant"]].assign(method=selection["family"]).dropna(subset=["variant"])
-        for name in ("err", bias):
-            keys = pd.MultiIndex.from_arrays([chosen["seed"], chosen["variant"], [name] * len(chosen)])
-            chosen[name] = values.loc[keys].to_numpy()
-        planes.append(
-            figures_frontier.frontier_plane(
-                frontier,
-                chosen,
-                bias=bias,
-                tolerance=settings.tolerance if bias == settings.criterion else None,
-                noise_floor=noise_floors[CHOSEN].get(bias),
-                level=report.level,
-            )
-        )
-    return (*planes, figures_frontier.hypervolumes(areas, level=report.level))
+def objectives_of(run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the objective of each part, with its defaults; of an experiment without parts under an empty name."""
+    settings = run["settings"]
+    shared = settings.get("objective")
+    blocks = {name: settings.get(name, {}).get("objective", shared) for name in run["parts"].values()}
+    return {name: vars(ObjectiveSettings(**block)) for name, block in (blocks or {"": shared}).items() if block}
 
 
 def pick_examples(
@@ -199,90 +161,86 @@ def pick_examples(
     return gallery.examples(predictions, samples[IMAGE].tolist(), load, report.examples)
 
 
-def write_report(
-    summary: pd.DataFrame,
-    claims: pd.DataFrame,
-    predictions: pd.DataFrame,
-    noise_floors: dict[str, dict[str, float]],
-    data_summary: dict[str, Any],
-    dataset: Dataset,
-    evidence: Evidence,
-    report: Report,
-    run: dict[str, Any],
-    *,
-    example_images: Mapping[str, Any] | None = None,
-    selection: pd.DataFrame | None = None,
-    hypervolume_differences: pd.DataFrame | None = None,
-    importance_effect: pd.DataFrame | None = None,
-    finetuned_heads: Checkpoint | None = None,
-    retrained: Checkpoint | None = None,
-    metrics: pd.DataFrame | None = None,
-    repairs: pd.DataFrame | None = None,
-    costs: pd.DataFrame | None = None,
-    extractions: pd.DataFrame | None = None,
-    model: Servable | None = None,
-    **drawn: go.Figure,
-) -> tuple[str, dict[str, Any], str]:
-    """Return the HTML report, the same as JSON, and the model card. What an experiment does not have is left out."""
+def report_writer(producers: Sequence[Producer], of_parts: Sequence[str]) -> Callable[..., dict[str, Any]]:
+    """Return the node that writes a report with the sections of these producers.
+
+    Args:
+        of_parts: names of artifacts that each part has, and which are not joined yet.
+    """
+
+    def write_report(dataset: Dataset, evidence: Evidence, report: Report, **artifacts: Any) -> dict[str, Any]:
+        """Return the figures by name, the HTML report, the same as JSON, and the model card."""
+        context = _context(dataset, evidence, report, artifacts)
+        available = artifacts | {name: _by_part(name, artifacts) for name in of_parts}
+        made = {producer: producer.sections(context, available) for producer in producers}
+        context = replace(context, sections=[section for sections in made.values() for section in sections])
+        html, document = build(context)
+        figures = {producer.name: made[producer][0].content for producer in producers if producer.is_figure}
+        return figures | {"report_html": html, "report_json": document, "model_card": model_card(context)}
+
+    return write_report
+
+
+def _by_part(name: str, artifacts: Mapping[str, Any]) -> Any:
+    """Return what the parts have under one name: tables as one, anything else as a mapping from the part's name."""
+    run = artifacts["run"]
+    values = {f"{key}__{name}": artifacts[f"{key}__{name}"] for key in run["parts"]} or {name: artifacts[name]}
+    if not all(isinstance(value, pd.DataFrame) for value in values.values()):
+        return dict(zip(run["parts"].values() or [""], values.values(), strict=True))
+    return join_parts(run, **values) if run["parts"] else values[name]
+
+
+def _context(dataset: Dataset, evidence: Evidence, report: Report, artifacts: Mapping[str, Any]) -> ReportContext:
+    """Return what a report says in any case."""
+    summary, claims, run, data = (artifacts[name] for name in ("summary", "claims", "run", "data_summary"))
     tested = set(zip(claims["claim"], claims["metric"], strict=True))
-    further = [
-        make(frame, level=report.level)
-        for make, frame in (
-            (tables_frontier.selection_table, selection),
-            (tables_frontier.hypervolume_table, hypervolume_differences),
-            (tables_frontier.importance_table, importance_effect),
-        )
-        if frame is not None
-    ]
-    if finetuned_heads is not None and retrained is not None:
-        further.append(tables_parts.parameter_counts(summary, trainable_parameters(finetuned_heads, retrained)))
-    if run["parts"] and "figure_parts" in drawn:
-        further.append(tables_parts.before_after(summary, parts=list(run["parts"].values())))
-    of_repairs: dict[str, Any] = {"tables": further}
-    if metrics is not None and repairs is not None and costs is not None:
-        of_repairs = repair_context(metrics, repairs, costs, run, evidence, noise_floors, level=report.level)
-    if metrics is not None and extractions is not None:
-        of_repairs = {
-            "tables": tables_subnetworks.report_tables(metrics, extractions, costs, level=report.level),
-            "findings": tables_subnetworks.findings(metrics, extractions, level=report.level),
-            "headline_metrics": ("accuracy", *tables_subnetworks.MEASURED),
-        }
-    context = ReportContext(
+    objectives, variants = objectives_of(run), set(summary["variant"])
+    return ReportContext(
         experiment=run["experiment"],
         title=run["title"],
         dataset=dataset.title,
         summary=summary,
         claims=claims,
         claim_specs=[claim for claim in _claims(evidence) if (claim["claim"], claim["metric"]) in tested],
-        figures={name.removeprefix("figure_"): figure for name, figure in drawn.items()},
-        splits=pd.DataFrame(data_summary["cells"]),
-        left_out=data_summary["left_out"],
+        splits=pd.DataFrame(data["cells"]),
+        left_out=data["left_out"],
         settings=run["settings"],
-        noise_floor=noise_floors,
-        lineage={**run["lineage"], "data_digest": data_summary["digest"]},
+        noise_floor=artifacts["noise_floors"],
+        lineage={**run["lineage"], "data_digest": data["digest"]},
         group_names=dataset.group_names,
         class_names=dataset.classes,
         sensitive=dataset.sensitive,
         target=dataset.label,
         notes=evidence.notes,
-        group_rates=tables.group_rates(predictions, classes=len(dataset.classes), level=report.level),
+        group_rates=tables.group_rates(artifacts["predictions"], classes=len(dataset.classes), level=report.level),
         level=report.level,
-        **of_repairs,
-        examples=example_images or {},
-        exported=_exported(model, selection, images=example_images is not None),
+        headline_metrics=_headline(objectives, set(summary["metric"])),
+        parts=list(run["parts"].values()),
+        objectives=objectives,
+        published=[row for row in _published(evidence) if row["variant"] in variants],
+        shows_images=shows_images(dataset, report),
     )
-    html, document = build(context)
-    return html, document, model_card(context)
 
 
-def _exported(model: Servable | None, selection: pd.DataFrame | None, *, images: bool) -> ExportedModel | None:
-    if model is None or selection is None:
-        return None
-    return exported_model(model, selection, of_features=images)
+def shows_images(dataset: Dataset, report: Report) -> bool:
+    """Whether images of the data may stand in a report."""
+    return dataset.reader in WITHOUT_PEOPLE or report.examples > 0
+
+
+def _headline(objectives: Mapping[str, Mapping[str, Any]], measured: set[str]) -> tuple[str, ...]:
+    """Return the metrics that lead the results: those that repairs are judged by, or that say how biased they are."""
+    judged = [objective[kind] for kind in ("performance", "bias") for objective in objectives.values()]
+    if judged:
+        return tuple(dict.fromkeys([*judged, "accuracy"]))
+    return ("accuracy", *MEASURED) if "information" in measured else HEADLINE_METRICS
 
 
 def _claims(evidence: Evidence) -> list[dict[str, Any]]:
     return [claim.model_dump() for claim in evidence.claims]
+
+
+def _published(evidence: Evidence) -> list[dict[str, Any]]:
+    return [row.model_dump(exclude_none=True) for row in evidence.published]
 
 
 def _stack(predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Tensor]]:

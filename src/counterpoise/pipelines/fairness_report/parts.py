@@ -1,23 +1,24 @@
-"""Experiments of several parts: their results in one table, and what their heads see."""
+"""Experiments of several parts: their results in one table, their data in one description, and what their heads see."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 import torch
 
 from counterpoise.artifacts.datasets import Checkpoint
-from counterpoise.config.parameters import Dataset, Report
+from counterpoise.pipelines.data_split.left_out import join_left_out
 from counterpoise.pipelines.shared.arrays import examples, rows
 from counterpoise.pipelines.shared.heads import pretrained_head
-from counterpoise.reporting.figures_parts import ablation, by_part, representation
 from counterpoise.reporting.wording import join_part
 
 
 def join_parts(run: dict[str, Any], **frames: pd.DataFrame) -> pd.DataFrame:
-    """Return one table of all parts; a variant is named `<part>/<variant>`, and some tables get a column `part`.
+    """Return one table of all parts; a variant is named `<part>/<variant>`.
+
+    Metrics, and tables that are not about variants, get a column `part`.
 
     Args:
         run: its `parts` map the keys of the catalog to the names of the parts.
@@ -30,18 +31,21 @@ def join_parts(run: dict[str, Any], **frames: pd.DataFrame) -> pd.DataFrame:
         joined = frame
         if "variant" in frame:
             joined = frame.assign(variant=[join_part(name, variant) for variant in frame["variant"]])
-        parts.append(joined.assign(part=name) if {"metric", "mask"} & set(frame) else joined)
+        parts.append(joined.assign(part=name) if "metric" in frame or "variant" not in frame else joined)
     return pd.concat(parts, ignore_index=True)
 
 
-def draw_parts(metrics: pd.DataFrame, summary: pd.DataFrame, report: Report) -> go.Figure:
-    """Return error and bias of all parts side by side (Tables 2 and 4)."""
-    return by_part(metrics, summary, level=report.level)
-
-
-def draw_ablation(metrics: pd.DataFrame, report: Report) -> go.Figure:
-    """Return what α does in every part (Figure 5)."""
-    return ablation(metrics, level=report.level)
+def join_data(run: dict[str, Any], **summaries: dict[str, Any]) -> dict[str, Any]:
+    """Return one description of the data of all parts: their digests digested, and the cells of each."""
+    by_key = {name.split("__")[0]: summary for name, summary in summaries.items()}
+    described = {name: by_key[key] for key, name in run["parts"].items()}
+    first = next(iter(described.values()))
+    digest = hashlib.sha256("".join(summary["digest"] for summary in described.values()).encode()).hexdigest()
+    cells = [
+        cell | {"split": f"{name}: {cell['split']}"} for name, summary in described.items() for cell in summary["cells"]
+    ]
+    left_out = join_left_out({name: summary["left_out"] for name, summary in described.items()})
+    return first | {"digest": digest, "cells": cells, "left_out": left_out}
 
 
 def project(pretrained: Checkpoint, features: Checkpoint, samples: pd.DataFrame, splits: Checkpoint) -> pd.DataFrame:
@@ -63,13 +67,3 @@ def project(pretrained: Checkpoint, features: Checkpoint, samples: pd.DataFrame,
     share = scale.square() / scale.square().sum()
     frame = pd.DataFrame({"group": s[0][positive].numpy(), "x": points[:, 0].numpy(), "y": points[:, 1].numpy()})
     return frame.assign(share_x=float(share[0]), share_y=float(share[1]))
-
-
-def draw_representation(run: dict[str, Any], dataset: Dataset, **components: pd.DataFrame) -> go.Figure:
-    """Return Figure 1: what the heads of all parts see of the samples that are predicted positive."""
-    frames = {name: components[f"{key}__components"] for key, name in run["parts"].items()}
-    points = pd.concat([frame.assign(part=name) for name, frame in frames.items()], ignore_index=True)
-    shares = {
-        name: (float(frame["share_x"].iloc[0]), float(frame["share_y"].iloc[0])) for name, frame in frames.items()
-    }
-    return representation(points, dataset.group_names, shares=shares)

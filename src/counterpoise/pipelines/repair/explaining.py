@@ -58,7 +58,7 @@ def explain_networks(
     x, y, s = problem.examples.take(shown)
     single = resting_builder(network, dataset, seeds, inputs(samples, pixels)).replicate(0)()
     assert isinstance(single, SingleNetwork)
-    frozen = next(name for name, method in methods_of("gates").items() if method.reference)
+    frozen = next(name for name, method in methods_of("gates").items() if method.base)
     states = {frozen: problem.base}
     for variant in read_masks(masks):
         if BY_NAME[variant].compact:

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 import yaml
 
+from counterpoise.catalogue import BY_NAME
 from counterpoise.config.parameters import Evidence
 from counterpoise.experiments import EXPERIMENTS, Experiment
 from counterpoise.fairness import METRICS
 from counterpoise.pipelines.shared.evidence import applicable
 from counterpoise.reporting import claims, published, tables
-from counterpoise.reporting.wording import METHOD_TITLES, join_part, split_part
+from counterpoise.reporting.wording import join_part, split_part
 
 ALTERING = [experiment for experiment in EXPERIMENTS if experiment.altering is not None]
 TABLES = {
@@ -49,7 +50,7 @@ def named(evidence: Evidence) -> set[str]:
 def test_every_variant_is_a_known_method_of_a_part(experiment: Experiment, evidence: Evidence) -> None:
     found = [split_part(variant) for variant in named(evidence)]
     assert {part for part, _ in found} == ({part.name for part in experiment.parts} or {""})
-    assert {name for _, name in found} <= set(METHOD_TITLES)
+    assert {name for _, name in found} <= set(BY_NAME)
 
 
 def test_claims_can_be_tested_and_told_apart(evidence: Evidence) -> None:

@@ -1,4 +1,4 @@
-"""Tables 1 to 6 of the altering paper (Zhang, Gao and Huang, ECCV 2022) with their uncertainty, and what they omit."""
+"""Tables 1 to 6 of Zhang, Gao and Huang (ECCV 2022) with their uncertainty, and what they omit."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from counterpoise.catalogue import BY_NAME
 from counterpoise.fairness import LEVEL, paired_difference, summarize
 from counterpoise.reporting import published
 from counterpoise.reporting._outcomes import (
     ACCURACIES,
-    CONTROLS,
     LAST,
     REPAIR_KEYS,
     objective_of,
@@ -24,8 +24,9 @@ from counterpoise.reporting.context import Table
 from counterpoise.reporting.published import PublishedResult
 from counterpoise.reporting.wording import (
     NOT_AVAILABLE,
+    capital,
     difference,
-    epoch_kept,
+    epoch_chosen,
     gap_label,
     gap_symbol,
     interval_title,
@@ -50,25 +51,6 @@ Objectives = Mapping[str, Mapping[str, Any]]
 Selectors = Sequence[Mapping[str, Any]]
 
 
-def altering_tables(
-    metrics: pd.DataFrame,
-    repairs: pd.DataFrame,
-    objectives: Objectives,
-    *,
-    published_rows: Selectors = (),
-    noise_floors: Mapping[str, Mapping[str, float]] | None = None,
-    level: float = LEVEL,
-) -> list[Table]:
-    """All tables of an experiment on repairs, without those that would be empty (arguments: those of the others)."""
-    made = [
-        paper_table(metrics, objectives, repairs=repairs, published_rows=published_rows),
-        *repair_tables(metrics, repairs, objectives, noise_floors=noise_floors),
-        last_epoch_table(metrics, repairs, objectives, level=level),
-        critic_table(repairs),
-    ]
-    return [table for table in made if table.rows]
-
-
 def paper_table(
     metrics: pd.DataFrame,
     objectives: Objectives,
@@ -88,26 +70,26 @@ def paper_table(
     Raises:
         InputError: a missing column, objective or metric, or a selector that fits nothing.
     """
-    found = outcomes(metrics, objectives)
-    found = found[~found["last"]]
+    reached = outcomes(metrics, objectives)
+    reached = reached[~reached["last"]]
     paper = published.printed(published_rows)
     pruned = _pruned_by_variant(repairs)
-    parts = list(dict.fromkeys(found["part"]))
-    cells: dict[str, list[str]] = {title: [] for title in dict.fromkeys(found["title"])}
+    parts = list(dict.fromkeys(reached["part"]))
+    cells: dict[str, list[str]] = {title: [] for title in dict.fromkeys(reached["title"])}
     columns = ["Method"]
     for part in parts:
         objective = objective_of(part, objectives)
-        own = found[found["part"] == part]
-        shown = [key for key in ACCURACIES if key == objective["performance"] or own[key].notna().any()]
+        of_part = reached[reached["part"] == part]
+        shown = [key for key in ACCURACIES if key == objective["performance"] or of_part[key].notna().any()]
         if objective["performance"] == "accuracy":
             shown = ["accuracy"]
-        variants = dict(zip(own["title"], own["variant"], strict=True))
+        variants = dict(zip(of_part["title"], of_part["variant"], strict=True))
         with_pruned = any((variant, PRUNED) in paper for variant in variants.values())
-        head = f"{_head(part)}: " if part else ""
+        head = f"{capital(part_title(part))}: " if part else ""
         columns += [f"{head}{metric_label(key)}" for key in shown] + [f"{head}{gap_label(objective['bias'])}"]
         columns += [f"{head}Pruned"] if with_pruned else []
         for title, row in cells.items():
-            rows = own[own["title"] == title]
+            rows = of_part[of_part["title"] == title]
             variant = variants.get(title, "")
             printed_bias = paper.get((variant, objective["bias"]))
             ours, theirs = _mark(rows["bias"], objective), _printed_mark(printed_bias, objective)
@@ -148,19 +130,19 @@ def repair_tables(
     Raises:
         InputError: a missing column, objective or metric.
     """
-    found = outcomes(metrics, objectives)
-    found = found[~found["last"]]
+    measured = outcomes(metrics, objectives)
+    measured = measured[~measured["last"]]
     chosen = with_part(repairs, REPAIR_KEYS, "repairs")
     tables = []
-    for part in dict.fromkeys(found["part"]):
+    for part in dict.fromkeys(measured["part"]):
         objective = objective_of(part, objectives)
         performance, bias, tolerance = objective["performance"], objective["bias"], objective["tolerance"]
-        own = found[found["part"] == part]
-        floors = {variant: (noise_floors or {}).get(variant, {}).get(bias) for variant in own["variant"]}
+        of_part = measured[measured["part"] == part]
+        floors = {variant: (noise_floors or {}).get(variant, {}).get(bias) for variant in of_part["variant"]}
         with_floor = any(not is_missing(floor) for floor in floors.values())
-        other = [key for key in ACCURACIES if key != performance and own[key].notna().any()]
+        other = [key for key in ACCURACIES if key != performance and of_part[key].notna().any()]
         rows = []
-        for variant, reached in own.groupby("variant", sort=False):
+        for variant, reached in of_part.groupby("variant", sort=False):
             selected = chosen[chosen["variant"] == variant]
             rows.append(
                 (
@@ -173,7 +155,7 @@ def repair_tables(
                     _remarks(str(reached["method"].iloc[0]), selected),
                     _mean(selected["performance"], performance),
                     _mean(selected["bias"].abs(), bias),
-                    epoch_kept(selected["epoch"], selected["epochs"]),
+                    epoch_chosen(selected["epoch"], selected["epochs"]),
                     median_and_range(selected["threshold"]),
                     _mean(selected["pruned"], PRUNED),
                 )
@@ -215,13 +197,13 @@ def last_epoch_table(
     Arguments and errors as in `repair_tables`, `level` is that of the intervals; methods without a variant
     `<method>_last` are left out.
     """
-    found = outcomes(metrics, objectives)
+    reached = outcomes(metrics, objectives)
     chosen = with_part(repairs, REPAIR_KEYS, "repairs")
-    with_parts = any(found["part"])
+    with_parts = any(reached["part"])
     rows = []
-    for variant in dict.fromkeys(found.loc[~found["last"], "variant"]):
-        best = found[found["variant"] == variant].set_index("seed")
-        last = found[found["variant"] == f"{variant}{LAST}"].set_index("seed").reindex(best.index)
+    for variant in dict.fromkeys(reached.loc[~reached["last"], "variant"]):
+        best = reached[reached["variant"] == variant].set_index("seed")
+        last = reached[reached["variant"] == f"{variant}{LAST}"].set_index("seed").reindex(best.index)
         if last["variant"].isna().all():
             continue
         objective = objective_of(best["part"].iloc[0], objectives)
@@ -229,8 +211,8 @@ def last_epoch_table(
         rows.append(
             (
                 str(best["title"].iloc[0]),
-                *([_head(best["part"].iloc[0])] if with_parts else []),
-                epoch_kept(selected["epoch"], selected["epochs"]),
+                *([capital(part_title(best["part"].iloc[0]))] if with_parts else []),
+                epoch_chosen(selected["epoch"], selected["epochs"]),
                 _count(selected["epoch"] <= 1, selected["epoch"].notna()),
                 *_both(best["performance"], last["performance"], objective["performance"], level),
                 *_both(best["bias"], last["bias"], objective["bias"], level),
@@ -240,14 +222,14 @@ def last_epoch_table(
         )
     return Table(
         title="The best epoch beside the last",
-        note="The epoch with the best Φ is kept; where that is the first one, little was fine-tuned, and of a pruned "
-        "network the mask is nearly all that is new. Differences are best − last on test, paired by seed, with their "
-        f"{interval_title(level)}s; performance and bias are those of the tables above.",
+        note="The epoch with the best Φ is chosen. Where that is the first one, little was fine-tuned, and nearly the "
+        "only new thing about a pruned network is its mask. Differences are best − last on test, paired by seed, with "
+        f"their {interval_title(level)}s; performance and bias are those of the tables above.",
         columns=(
             "Method",
             *(["Part"] if with_parts else []),
-            "Epoch kept",
-            "First kept",
+            "Epoch chosen",
+            "First chosen",
             "Performance, best",
             "Performance, last",
             "Difference",
@@ -276,21 +258,20 @@ def critic_table(repairs: pd.DataFrame) -> Table:
     judged = frame[frame["critic_ratio"].notna()]
     rows = []
     for variant in dict.fromkeys(name.removesuffix(LAST) for name in judged["variant"]):
-        own = judged[judged["variant"].isin([variant, f"{variant}{LAST}"])].drop_duplicates("seed")
+        seeds = judged[judged["variant"].isin([variant, f"{variant}{LAST}"])].drop_duplicates("seed")
         rows.append(
             (
-                title_of(split_part(variant)[1], own["method"].iloc[0]),
-                *([_head(own["part"].iloc[0])] if with_parts else []),
-                median_and_range(own["critic_ratio"]),
-                _reading(float(own["critic_ratio"].median())),
+                title_of(split_part(variant)[1], seeds["method"].iloc[0]),
+                *([capital(part_title(seeds["part"].iloc[0]))] if with_parts else []),
+                median_and_range(seeds["critic_ratio"]),
+                _reading(float(seeds["critic_ratio"].median())),
             )
         )
     return Table(
         title="Quality of the critic",
         note="A critic that sees a batch predicts that batch's bias. Its mean squared error in the last epoch over the "
-        f"variance of the bias: 1 is what predicting the mean would reach, so that a ratio above {_UNLEARNED:g} says "
-        "that the network was fine-tuned almost without a word about bias. Median, in brackets the range over the "
-        "seeds.",
+        f"variance of the bias: predicting the mean would reach 1. A ratio above {_UNLEARNED:g} says that the critic "
+        "taught the network almost nothing about bias. Median, in brackets the range over the seeds.",
         columns=("Method", *(["Part"] if with_parts else []), "Error / variance", "Reading"),
         rows=rows,
     )
@@ -298,8 +279,8 @@ def critic_table(repairs: pd.DataFrame) -> Table:
 
 def _mean(values: pd.Series, metric: str, mark: str = "") -> str:
     """Mean ± deviation of what is there, marked; `n/a` where nothing is."""
-    found = summarize(values.to_numpy(np.float64, na_value=np.nan))
-    written = plus_minus(float(found.mean), float(found.std), metric)
+    statistics = summarize(values.to_numpy(np.float64, na_value=np.nan))
+    written = plus_minus(float(statistics.mean), float(statistics.std), metric)
     return written if written == NOT_AVAILABLE else f"{written}{mark}"
 
 
@@ -331,24 +312,24 @@ def _pruned_by_variant(repairs: pd.DataFrame | None) -> dict[str, pd.Series]:
 
 
 def _share(within: pd.Series) -> str:
-    """In how many seeds the tolerance holds; a seed whose bias is unknown does not count."""
+    """In how many seeds the tolerance holds; a seed whose bias is missing does not count."""
     return _count(within.fillna(False), within.notna())
 
 
-def _count(hits: pd.Series, known: pd.Series) -> str:
-    return f"{int(hits[known].sum())} of {int(known.sum())}" if known.any() else NOT_AVAILABLE
+def _count(hits: pd.Series, valid: pd.Series) -> str:
+    return f"{int(hits[valid].sum())} of {int(valid.sum())}" if valid.any() else NOT_AVAILABLE
 
 
 def _both(best: pd.Series, last: pd.Series, metric: str, level: float) -> tuple[str, str, str]:
     """Best, last, and their difference paired by seed, with its interval."""
-    found = paired_difference(best.to_numpy(np.float64), last.to_numpy(np.float64), level=level)
-    return _mean(best, metric), _mean(last, metric), difference(found, metric)
+    compared = paired_difference(best.to_numpy(np.float64), last.to_numpy(np.float64), level=level)
+    return _mean(best, metric), _mean(last, metric), difference(compared, metric)
 
 
 def _remarks(method: str, selected: pd.DataFrame) -> str:
     """What a reader has to know before comparing a repair with another."""
     missed = int((selected["phi"] == 0).sum())
-    remarks = ["control"] if method in CONTROLS else []
+    remarks = ["control"] if method in BY_NAME and BY_NAME[method].control else []
     remarks += ["needs the group"] if selected["needs_group"].any() else []
     remarks += [f"Φ = 0 in {missed} of {len(selected)}"] if missed else []
     return "; ".join(remarks)
@@ -358,8 +339,3 @@ def _reading(ratio: float) -> str:
     if is_missing(ratio):
         return NOT_AVAILABLE
     return "not learned" if ratio > _UNLEARNED else "learned in part" if ratio > _LEARNED else "learned"
-
-
-def _head(part: str) -> str:
-    title = part_title(part)
-    return title[:1].upper() + title[1:]

@@ -1,4 +1,4 @@
-"""Tables, words and figures on sub-networks: the means they were given, in the order and under the names they have."""
+"""Tables, words and figures on a bias: the means of the frames, in the order and under the names they have."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from scipy import stats
 
 from counterpoise.errors import InputError
-from counterpoise.reporting import figures_subnetworks as figures
-from counterpoise.reporting import tables_subnetworks as tables
+from counterpoise.reporting import figures_repairs, maps
+from counterpoise.reporting import tables_bias as tables
 from counterpoise.reporting.context import Table
 
 SEEDS = 4
@@ -31,15 +31,15 @@ HOSTILE = "<b>ffw"
 
 
 @dataclass(frozen=True)
-class Extracted:
+class Frames:
     metrics: pd.DataFrame
-    extractions: pd.DataFrame
+    repairs: pd.DataFrame
     curves: pd.DataFrame
     layers: pd.DataFrame
     predictions: pd.DataFrame
 
 
-def frames(parts: tuple[str, ...] = ("",), methods: dict[str, Any] | None = None) -> Extracted:
+def frames(parts: tuple[str, ...] = ("",), methods: dict[str, Any] | None = None) -> Frames:
     """Frames whose seeds lie 0.01 apart around the means in `METHODS`; parts after the first are 0.1 less accurate."""
     measured, found, curves, layers, said = [], [], [], [], []
     for number, part in enumerate(parts):
@@ -79,9 +79,9 @@ def frames(parts: tuple[str, ...] = ("",), methods: dict[str, Any] | None = None
                     if (y, s) != (1, 2)
                 ]
     keys = ["method", "variant", "seed", "split", "metric", "value"]
-    return Extracted(
+    return Frames(
         metrics=pd.DataFrame(measured, columns=keys),
-        extractions=pd.DataFrame(found).astype({"epoch": "Int64", "epochs": "Int64"}),
+        repairs=pd.DataFrame(found).astype({"epoch": "Int64", "epochs": "Int64"}),
         curves=pd.DataFrame(curves, columns=["variant", "seed", "epoch", "figure", "value"]),
         layers=pd.DataFrame(layers, columns=["mask", "layer", "position", "seed", "pruned", "part"]),
         predictions=pd.DataFrame(said, columns=["variant", "y", "s", "prediction"]),
@@ -100,12 +100,12 @@ def spread(mean: float) -> str:
 class TestTables:
     def test_a_row_per_method_with_its_means_over_the_seeds(self) -> None:
         own = frames()
-        (table,) = tables.extraction_tables(own.metrics, own.extractions)
+        (table,) = tables.bias_tables(own.metrics, own.repairs)
         assert table.title == "Sub-networks"
         assert [row[0] for row in table.rows] == ["Vanilla", "FFW", "FFW, structured", "Last layer refitted"]
         assert list(table.columns) == [
             *("Method", "Accuracy", "Beside FFW", "Accuracy, bias-conflicting", "Unbiased average"),
-            *("Bias information", "Leakage", "Sparsity", "Epoch kept"),
+            *("Bias information", "Leakage", "Sparsity", "Epoch chosen"),
         ]
         assert cell(table, "FFW", "Accuracy") == spread(0.95)
         assert cell(table, "FFW", "Accuracy, bias-conflicting") == spread(0.75)
@@ -113,13 +113,13 @@ class TestTables:
         assert cell(table, "FFW", "Bias information") == "0.050 ± 0.000"
         assert cell(table, "Vanilla", "Leakage") == spread(0.55)
         assert cell(table, "FFW", "Sparsity") == spread(0.4)
-        assert cell(table, "FFW", "Epoch kept") == "8.5 (7 to 10) of 11"
+        assert cell(table, "FFW", "Epoch chosen") == "8.5 (7 to 10) of 11"
         for row in ("Vanilla", "Last layer refitted"):
-            assert cell(table, row, "Sparsity") == cell(table, row, "Epoch kept") == "n/a"
+            assert cell(table, row, "Sparsity") == cell(table, row, "Epoch chosen") == "n/a"
 
     def test_the_difference_to_the_sub_network_is_paired_by_seed(self) -> None:
         own = frames()
-        (table,) = tables.extraction_tables(own.metrics, own.extractions)
+        (table,) = tables.bias_tables(own.metrics, own.repairs)
         assert cell(table, "FFW", "Beside FFW") == ""
         for row, mean, pace in (("FFW, structured", -0.15, -0.5), ("Last layer refitted", 0.0, -2.0)):
             differences = mean + pace * 0.01 * (np.arange(SEEDS) - 1.5)
@@ -130,47 +130,47 @@ class TestTables:
 
     def test_each_part_has_a_table_of_its_own(self) -> None:
         own = frames(("99.0%", "99.5%"))
-        first, second = tables.extraction_tables(own.metrics, own.extractions)
+        first, second = tables.bias_tables(own.metrics, own.repairs)
         assert (first.title, second.title) == ("Sub-networks: 99.0%", "Sub-networks: 99.5%")
         assert (cell(first, "FFW", "Accuracy"), cell(second, "FFW", "Accuracy")) == (spread(0.95), spread(0.85))
 
     def test_frames_may_come_in_any_order(self) -> None:
         own = frames()
-        turned = tables.extraction_tables(own.metrics.sample(frac=1, random_state=1), own.extractions)
+        turned = tables.bias_tables(own.metrics.sample(frac=1, random_state=1), own.repairs)
         assert [table.rows for table in turned] == [
-            table.rows for table in tables.extraction_tables(own.metrics, own.extractions)
+            table.rows for table in tables.bias_tables(own.metrics, own.repairs)
         ]
 
     @pytest.mark.parametrize("column", ["information", "sparsity", "epoch"])
     def test_a_missing_column_is_named(self, column: str) -> None:
         own = frames()
-        with pytest.raises(InputError, match=f"extractions: the column '{column}' is missing"):
-            tables.extraction_tables(own.metrics, own.extractions.drop(columns=column))
+        with pytest.raises(InputError, match=f"repairs: the column '{column}' is missing"):
+            tables.bias_tables(own.metrics, own.repairs.drop(columns=column))
 
 
 class TestWords:
     def test_the_sub_network_beside_the_vanilla_network_and_its_peers(self) -> None:
         own = frames()
-        (said,) = tables.findings(own.metrics, own.extractions)
+        (said,) = tables.bias_findings(own.metrics, own.repairs)
         assert said.startswith("The vanilla network is right about 60.0% of the unbiased test images")
         assert "its sub-network (FFW) about 95.0%" in said
         assert "in 0.550 and 0.125 of the cases" in said
         assert said.endswith(
-            " Not distinguishable from it: a refitted last layer (95.0%). Worse: structured FFW (80.0%)."
+            " No detectable difference from it: a refitted last layer (95.0%). Worse: structured FFW (80.0%)."
         )
 
     def test_a_better_peer_is_called_so(self) -> None:
         own = frames(methods=METHODS | {"refit": (0.99, 0.9, None, None), "ffw": (0.90, 0.05, 0.4, 7)})
-        (said,) = tables.findings(own.metrics, own.extractions)
+        (said,) = tables.bias_findings(own.metrics, own.repairs)
         assert "Better than the sub-network: a refitted last layer (99.0%). Worse: structured FFW (80.0%)." in said
 
     def test_of_each_part_and_of_none_without_a_sub_network(self) -> None:
         own = frames(("99.0%", "99.5%"))
-        said = tables.findings(own.metrics, own.extractions)
+        said = tables.bias_findings(own.metrics, own.repairs)
         assert [line[:10] for line in said] == ["99.0%: the", "99.5%: the"]
-        without = own.extractions[own.extractions["method"] != "ffw"]
-        assert tables.findings(own.metrics, without) == []
-        (table, _) = tables.extraction_tables(own.metrics, without)
+        without = own.repairs[own.repairs["method"] != "ffw"]
+        assert tables.bias_findings(own.metrics, without) == ()
+        (table, _) = tables.bias_tables(own.metrics, without)
         assert all(row[list(table.columns).index("Beside FFW")] == "" for row in table.rows)
 
 
@@ -180,7 +180,7 @@ def on(figure: go.Figure, axis: str, name: str | None = None) -> list[Any]:
 
 class TestFigures:
     def test_curves_are_means_over_the_seeds_of_what_is_followed(self) -> None:
-        figure = figures.extraction_curves(frames().curves)
+        figure = figures_repairs.repair_curves(frames().curves, frames().repairs, {})
         titles = [axis.title.text for axis in figure.select_yaxes()]
         assert titles == ["accuracy, hard gates", "sparsity", "bias information", "temperature"]
         line = next(trace for trace in on(figure, "x", "FFW") if trace.line.width != 0)
@@ -192,18 +192,20 @@ class TestFigures:
         assert figure.layout.yaxis.type != "log"
         assert not any(0.99 in list(trace.y) for trace in figure.data), "soft gates say nothing"
         shown = [trace.name for trace in figure.data if trace.showlegend]
-        assert sorted(shown) == ["FFW", "FFW, structured"]
+        assert sorted(shown) == ["FFW", "FFW, structured", figures_repairs.CHOSEN]
+        (chosen,) = on(figure, "x", figures_repairs.CHOSEN)
+        assert dict(zip(chosen.text, chosen.x, strict=True))["FFW, seed 2"] == 9
 
     def test_layers_are_in_the_order_of_the_network(self) -> None:
         shuffled = frames().layers.sample(frac=1, random_state=0)
-        figure = figures.closed_layers(shuffled.assign(layer=shuffled["layer"].replace({"conv0": "z"})))
+        figure = figures_repairs.pruned_layers(shuffled.assign(layer=shuffled["layer"].replace({"conv0": "z"})))
         (line,) = on(figure, "x", "FFW")
-        assert list(line.x) == ["z", "conv1", "conv2"]
+        assert list(figure.layout.xaxis.ticktext) == ["z", "conv1", "conv2"]
+        assert list(line.x) == list(figure.layout.xaxis.tickvals)
         assert list(line.y) == pytest.approx([0.4, 0.5, 0.6])
-        assert tuple(figure.layout.yaxis.range) == (0, 1)
 
     def test_maps_hold_the_accuracy_of_each_cell(self) -> None:
-        figure = figures.accuracy_maps(
+        figure = maps.accuracy_maps(
             frames().predictions, ("round", "long"), ("red", "green", "blue"), ("vanilla", "ffw", "leace")
         )
         assert [note.text for note in figure.layout.annotations] == ["Vanilla", "FFW"]
@@ -216,23 +218,23 @@ class TestFigures:
 
     def test_parts_stand_below_one_another(self) -> None:
         own = frames(("99.0%", "99.5%"))
-        axes = {trace.xaxis for trace in figures.extraction_curves(own.curves).data}
+        axes = {trace.xaxis for trace in figures_repairs.repair_curves(own.curves, own.repairs, {}).data}
         assert axes == {"x", *(f"x{number}" for number in range(2, 9))}
-        closed = figures.closed_layers(own.layers)
+        closed = figures_repairs.pruned_layers(own.layers)
         assert {trace.xaxis for trace in closed.data} == {"x", "x2"}
         assert len([trace for trace in closed.data if trace.showlegend]) == 2
-        maps = figures.accuracy_maps(own.predictions, ("a", "b"), ("c", "d", "e"), ("vanilla", "ffw"))
-        assert [axis.showticklabels for axis in maps.select_yaxes()] == [True, False] * 2
-        assert [note.text for note in maps.layout.annotations] == [
+        drawn = maps.accuracy_maps(own.predictions, ("a", "b"), ("c", "d", "e"), ("vanilla", "ffw"))
+        assert [axis.showticklabels for axis in drawn.select_yaxes()] == [True, False] * 2
+        assert [note.text for note in drawn.layout.annotations] == [
             *("99.0%: Vanilla", "99.0%: FFW", "99.5%: Vanilla", "99.5%: FFW")
         ]
 
     def test_names_are_text_not_markup(self) -> None:
         own = frames(methods={HOSTILE: (0.8, 0.1, 0.3, 5)})
         for figure in (
-            figures.extraction_curves(own.curves),
-            figures.closed_layers(own.layers),
-            figures.accuracy_maps(own.predictions, ("a", "b"), ("c", "d", "e"), (HOSTILE,)),
+            figures_repairs.repair_curves(own.curves, own.repairs, {}),
+            figures_repairs.pruned_layers(own.layers),
+            maps.accuracy_maps(own.predictions, ("a", "b"), ("c", "d", "e"), (HOSTILE,)),
         ):
             drawn = str(json.loads(figure.to_json())).lower()
             assert "&lt;b&gt;" in drawn
@@ -240,10 +242,7 @@ class TestFigures:
 
     def test_empty_frames_are_empty_figures_and_a_missing_column_a_sentence(self) -> None:
         own = frames()
-        assert not figures.extraction_curves(own.curves[:0]).data
-        assert not figures.closed_layers(own.layers[:0]).data
-        assert not figures.accuracy_maps(own.predictions[:0], ("a",), ("b",), ("ffw",)).data
-        for draw, frame in ((figures.closed_layers, own.layers), (figures.extraction_curves, own.curves)):
-            column = "pruned" if "pruned" in frame else "value"
-            with pytest.raises(InputError, match=f"the column '{column}' is missing"):
-                draw(frame.drop(columns=column))
+        assert not figures_repairs.repair_curves(own.curves[:0], own.repairs, {}).data
+        assert not maps.accuracy_maps(own.predictions[:0], ("a",), ("b",), ("ffw",)).data
+        with pytest.raises(InputError, match="the column 'value' is missing"):
+            figures_repairs.repair_curves(own.curves.drop(columns="value"), own.repairs, {})

@@ -8,9 +8,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from counterpoise.catalogue import METHODS
 from counterpoise.fairness import LEVEL, paired_difference
 from counterpoise.reporting._outcomes import REPAIR_KEYS, objective_of, outcomes, with_part
 from counterpoise.reporting.wording import (
+    capital,
     enumerate_words,
     gap_symbol,
     interval,
@@ -23,12 +25,10 @@ from counterpoise.reporting.wording import (
 )
 
 THRESHOLD: Final = "threshold"
-REFERENCE: Final = "prune_adversarial_finetuning"
-"""The paper's plain strategy, which the controls are held against."""
-HELD_AGAINST_IT: Final = ("random_mask", "direct_penalty")
+"""The control that a sentence of its own is about: whoever only moves a threshold needs no repair of weights."""
 
 
-def findings(
+def repair_findings(
     metrics: pd.DataFrame,
     repairs: pd.DataFrame,
     objectives: Mapping[str, Mapping[str, Any]],
@@ -49,14 +49,14 @@ def findings(
     Raises:
         InputError: a missing column, objective or metric.
     """
-    found = outcomes(metrics, objectives)
-    found = found[~found["last"]]
+    reached = outcomes(metrics, objectives)
+    reached = reached[~reached["last"]]
     chosen = with_part(repairs, REPAIR_KEYS, "repairs")
     group = set(chosen.loc[chosen["needs_group"].astype(bool), "variant"])
     sentences = []
-    for part in dict.fromkeys(found["part"]):
-        of_part = _Part(found[found["part"] == part], objective_of(part, objectives), group, level)
-        head = f"{_capital(part_title(part))}: " if part else ""
+    for part in dict.fromkeys(reached["part"]):
+        of_part = _Part(reached[reached["part"] == part], objective_of(part, objectives), group, level)
+        head = f"{capital(part_title(part))}: " if part else ""
         sentences += [f"{head}{sentence}" for sentence in of_part.sentences()]
     return tuple(sentences)
 
@@ -64,18 +64,19 @@ def findings(
 class _Part:
     """The repairs of one part by name, with their means."""
 
-    def __init__(self, found: pd.DataFrame, objective: Mapping[str, Any], group: set[str], level: float) -> None:
+    def __init__(self, reached: pd.DataFrame, objective: Mapping[str, Any], group: set[str], level: float) -> None:
         self.objective, self.level = objective, level
-        self.seeds = {str(name): own.set_index("seed").sort_index() for name, own in found.groupby("name", sort=False)}
+        by_name = reached.groupby("name", sort=False)
+        self.seeds = {str(name): seeds.set_index("seed").sort_index() for name, seeds in by_name}
         self.phrases = {name: method_phrase(name) for name in self.seeds}
-        self.needs_group = {name for name, own in self.seeds.items() if own["variant"].iloc[0] in group}
+        self.needs_group = {name for name, seeds in self.seeds.items() if seeds["variant"].iloc[0] in group}
 
     def sentences(self) -> list[str]:
-        within = [name for name, own in self.seeds.items() if own["bias"].mean() <= self.objective["tolerance"]]
+        within = [name for name, seeds in self.seeds.items() if seeds["bias"].mean() <= self.objective["tolerance"]]
         gap = f"a mean {gap_symbol(self.objective['bias'])} within {self.objective['tolerance']:g} on test"
         if not within:
             nearest = min(self.seeds, key=lambda name: self.seeds[name]["bias"].mean())
-            first = f"None of {len(self.seeds)} methods has {gap}; {self.reached(nearest)} comes nearest."
+            first = f"No method has {gap} ({len(self.seeds)} were run); {self.reached(nearest)} comes nearest."
             return [first, *self.controls()]
         best = max(within, key=self.performance)
         first = (
@@ -94,11 +95,9 @@ class _Part:
 
     def reached(self, name: str) -> str:
         """`NetAug (0.790, |AOD| 0.032, within the tolerance in 4 of 4 seeds)`."""
-        own = self.seeds[name]
-        kept = own["within"].dropna()
-        return (
-            f"{self.phrases[name]} ({self.pair(name)}, within the tolerance in {int(kept.sum())} of {len(kept)} seeds)"
-        )
+        within = self.seeds[name]["within"].dropna()
+        seeds = f"{int(within.sum())} of {len(within)} seeds"
+        return f"{self.phrases[name]} ({self.pair(name)}, within the tolerance in {seeds})"
 
     def pair(self, name: str) -> str:
         bias = number(self.seeds[name]["bias"].mean(), self.objective["bias"])
@@ -112,38 +111,34 @@ class _Part:
         )
 
     def controls(self) -> list[str]:
-        """What the reference's idea adds: the controls beside it."""
-        if REFERENCE not in self.seeds:
-            return []
-        held = [name for name in HELD_AGAINST_IT if name in self.seeds]
+        """What an idea adds: the controls beside it."""
         return [
-            f"{_capital(self.phrases[name])} reaches {self.pair(name)}: {self.compared(name, REFERENCE)}."
-            for name in held
+            f"{capital(self.phrases[method.name])} reaches {self.pair(method.name)}: "
+            f"{self.compared(method.name, method.beside)}."
+            for method in METHODS
+            if {method.name, method.beside} <= self.seeds.keys()
         ]
 
     def compared(self, left: str, right: str) -> str:
         """How `left` does beside `right` on both sides of the trade."""
-        own, other = self.seeds[left], self.seeds[right].reindex(self.seeds[left].index)
+        first, second = self.seeds[left], self.seeds[right].reindex(self.seeds[left].index)
         clauses = []
         for key in ("performance", "bias"):
             metric = self.objective[key]
-            found = paired_difference(own[key].to_numpy(np.float64), other[key].to_numpy(np.float64), level=self.level)
-            spread = interval(found.ci_low, found.ci_high, metric, signed=True)
-            size = f"{gap_symbol(metric)} {number(found.difference, metric, signed=True)}"
+            pairs = (side[key].to_numpy(np.float64) for side in (first, second))
+            compared = paired_difference(*pairs, level=self.level)
+            spread = interval(compared.ci_low, compared.ci_high, metric, signed=True)
+            size = f"{gap_symbol(metric)} {number(compared.difference, metric, signed=True)}"
             shown = f"{size}, {interval_title(self.level)} {spread}"
-            clauses.append(f"{_judged(found.ci_low, found.ci_high, lower_is_better=key == 'bias')} ({shown})")
-        return f"beside {self.phrases[right]} ({self.pair(right)}) it is {enumerate_words(clauses)}"
+            clauses.append(f"{_judged(compared.ci_low, compared.ci_high, lower_is_better=key == 'bias')} ({shown})")
+        return f"compared with {self.phrases[right]} ({self.pair(right)}) it is {enumerate_words(clauses)}"
 
 
 def _judged(low: float, high: float, *, lower_is_better: bool) -> str:
     """Better or worse where the interval leaves zero out."""
     what = "fairer" if lower_is_better else "better"
     if is_missing(low) or is_missing(high) or low <= 0 <= high:
-        return f"not distinguishably {what} or {'less fair' if lower_is_better else 'worse'}"
+        return f"not detectably {what} or {'less fair' if lower_is_better else 'worse'}"
     if (high < 0) == lower_is_better:
         return what
     return "less fair" if lower_is_better else "worse"
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from counterpoise.errors import InputError
-from counterpoise.reporting import ReportContext, build, findings, model_card
+from counterpoise.reporting import ReportContext, Section, build, model_card
+from counterpoise.reporting.findings import repair_findings
 from counterpoise.reporting.overview import overview
 
 FEW = {
@@ -29,7 +30,7 @@ def said(make_repaired: Any, repairs: dict[str, tuple[Any, ...]], part: str = ""
     for name, noise in change.items():
         rows = (metrics["variant"] == name) & (metrics["metric"] == "balanced_accuracy")
         metrics.loc[rows, "value"] += noise[metrics.loc[rows, "seed"]]
-    return list(findings(metrics, frames.repairs, frames.objectives))
+    return list(repair_findings(metrics, frames.repairs, frames.objectives))
 
 
 def test_the_best_within_the_tolerance_and_what_the_threshold_alone_reaches(make_repaired: Any) -> None:
@@ -38,7 +39,9 @@ def test_the_best_within_the_tolerance_and_what_the_threshold_alone_reaches(make
         "2 of 3 methods have a mean |AOD| within 0.05 on test; among them, Prune + AdvFt (0.790, |AOD| 0.032, within "
         "the tolerance in 4 of 4 seeds) has the highest balanced accuracy."
     )
-    assert moved.startswith("Moving the threshold of the baseline and nothing else reaches 0.597, |AOD| 0.022: beside")
+    assert moved.startswith(
+        "Moving the threshold of the baseline and nothing else reaches 0.597, |AOD| 0.022: compared"
+    )
     assert "it is worse (balanced accuracy −0.193" in moved
 
 
@@ -56,7 +59,7 @@ def test_a_method_that_needs_the_group_is_named_with_the_best_that_does_not(make
 
 @pytest.mark.parametrize(
     ("mean", "words"),
-    [(0.60, "it is worse ("), (0.79, "it is not distinguishably better or worse ("), (0.95, "it is better (")],
+    [(0.60, "it is worse ("), (0.79, "it is not detectably better or worse ("), (0.95, "it is better (")],
 )
 def test_a_control_is_judged_by_the_interval_of_its_difference(make_repaired: Any, mean: float, words: str) -> None:
     repairs = FEW | {"random_mask": ("random_mask", mean, 0.03, 5, None, False)}
@@ -72,31 +75,31 @@ def test_a_bias_is_judged_by_its_size(make_repaired: Any, bias: float, words: st
     rows = (frames.metrics["variant"] == "direct_penalty") & (frames.metrics["metric"] == "aod")
     metrics = frames.metrics.copy()
     metrics.loc[rows, "value"] += np.sign(bias) * np.abs(NOISE[metrics.loc[rows, "seed"]]) / 10
-    control = findings(metrics, frames.repairs, frames.objectives)[-1]
+    control = repair_findings(metrics, frames.repairs, frames.objectives)[-1]
     assert f" and {words} (|AOD|" in control
 
 
 def test_where_nothing_is_within_the_tolerance_the_nearest_is_named(make_repaired: Any) -> None:
     (only,) = said(make_repaired, {name: FEW[name] for name in ("baseline",)})
     assert only == (
-        "None of 1 methods has a mean |AOD| within 0.05 on test; the baseline (0.800, |AOD| 0.192, within the "
+        "No method has a mean |AOD| within 0.05 on test (1 were run); the baseline (0.800, |AOD| 0.192, within the "
         "tolerance in 0 of 4 seeds) comes nearest."
     )
 
 
 def test_one_seed_tells_no_difference(make_repaired: Any) -> None:
     frames = make_repaired({"": 0.0}, seeds=1, repairs=FEW)
-    moved = findings(frames.metrics, frames.repairs, frames.objectives)[1]
-    assert "it is not distinguishably better or worse (balanced accuracy −0.190, 95% interval n/a)" in moved
+    moved = repair_findings(frames.metrics, frames.repairs, frames.objectives)[1]
+    assert "it is not detectably better or worse (balanced accuracy −0.190, 95% interval n/a)" in moved
 
 
 def test_the_report_begins_with_the_findings_and_its_table_has_the_metrics_asked_for(
     context: ReportContext, read_page: Any
 ) -> None:
-    known = replace(context, findings=["NetAug < all."], headline_metrics=("auc", "aod"), figures={})
+    known = replace(context, sections=[Section("in_words", ("NetAug < all.",))], headline_metrics=("auc", "aod"))
     html, content = build(known)
     page = read_page(html)
-    assert page.text.index("NetAug < all.") < page.text.index("is not distinguishable from")
+    assert page.text.index("NetAug < all.") < page.text.index("shows no detectable difference from")
     assert "Variant AUC Pretrained" in page.text
     assert content["answer"]["findings"] == ["NetAug < all."]
     assert "NetAug &lt; all." in model_card(known)
@@ -107,6 +110,6 @@ def test_the_report_begins_with_the_findings_and_its_table_has_the_metrics_asked
 
 def test_what_is_missing_is_named(repaired: Any) -> None:
     with pytest.raises(InputError, match="repairs: the column 'needs_group' is missing"):
-        findings(repaired.metrics, repaired.repairs.drop(columns="needs_group"), repaired.objectives)
+        repair_findings(repaired.metrics, repaired.repairs.drop(columns="needs_group"), repaired.objectives)
     with pytest.raises(InputError, match="metrics: no rows of the split 'test'"):
-        findings(pd.DataFrame(columns=repaired.metrics.columns), repaired.repairs, repaired.objectives)
+        repair_findings(pd.DataFrame(columns=repaired.metrics.columns), repaired.repairs, repaired.objectives)

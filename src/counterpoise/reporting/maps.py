@@ -1,4 +1,4 @@
-"""Figures on unbiased sub-networks: how they were learnt, where they are sparse, and whom they are right about."""
+"""Maps: whom networks are right about, by class and value of the bias, and where in an image they see a class."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,22 +14,14 @@ import plotly.graph_objects as go
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from plotly.subplots import make_subplots
+from torch import Tensor
 
 from counterpoise.reporting._marks import finish
 from counterpoise.reporting._outcomes import with_part
-from counterpoise.reporting._theme import METHOD_SYMBOLS, VERMILLION, faded, method_colours, text
-from counterpoise.reporting.figures_altering import add_lines, curves_with_titles, panels
+from counterpoise.reporting._theme import VERMILLION, faded, text
 from counterpoise.reporting.wording import method_title, part_title
 
-CURVES = {
-    "accuracy": "accuracy, hard gates",
-    "sparsity": "sparsity",
-    "information": "bias information",
-    "temperature": "temperature",
-}
-"""What is drawn over the epochs, on the validation rows."""
-
-_FRAME, _PANEL, _MAP, _CELL = 160, 230, 330, 18  # pixels; a cell is a row of a map
+_FRAME, _MAP, _CELL = 160, 330, 18  # pixels; a cell is a row of a map
 
 EXPLAINED = {
     "grad_cam": "What speaks for the right class in bias-conflicting images (Grad-CAM), each map over its own largest "
@@ -41,29 +33,6 @@ EXPLAINED = {
 
 _STRIP, _GAP = 124, 2  # pixels of the page that a strip of images takes; pixels of an image between two of them
 _HEAT = [[0.0, faded(VERMILLION, 0.0)], [1.0, faded(VERMILLION, 0.85)]]
-
-
-def extraction_curves(curves: pd.DataFrame) -> go.Figure:
-    """Accuracy, sparsity and information of the hard gates over the epochs, and the temperature they were learnt at.
-
-    Args:
-        curves: frame with `variant, seed, epoch, figure, value`; figures other than `CURVES` are ignored.
-
-    Raises:
-        InputError: a missing column.
-    """
-    frame = curves_with_titles(curves)
-    parts = list(dict.fromkeys(frame["part"]))
-    figure = panels(parts, columns=len(CURVES))
-    for place, part in enumerate(parts, start=1):
-        for column, (key, title) in enumerate(CURVES.items(), start=1):
-            own = frame[(frame["part"] == part) & (frame["figure"] == key)]
-            add_lines(figure, own, place, column)
-            figure.update_xaxes(title_text="epoch", row=place, col=column)
-            figure.update_yaxes(title_text=title, row=place, col=column)
-        figure.update_yaxes(type="log", row=place, col=len(CURVES))
-    figure.update_layout(legend={"orientation": "h", "yanchor": "bottom", "y": 1.06, "x": 0})
-    return finish(figure, "How the sub-networks were found", _FRAME + _PANEL * max(len(parts), 1))
 
 
 def accuracy_maps(
@@ -113,41 +82,6 @@ def accuracy_maps(
     return finish(figure, "Who is right about which class in which value of the bias", _FRAME + height * rows)
 
 
-def closed_layers(layers: pd.DataFrame) -> go.Figure:
-    """Share of each layer's gates that is closed, mean over the seeds, one line per method.
-
-    Args:
-        layers: frame with `mask, layer, position, seed, pruned`, and `part` where there are parts.
-
-    Raises:
-        InputError: a missing column.
-    """
-    keys = ("mask", "layer", "position", "seed", "pruned")
-    frame = with_part(layers, keys, "closed layers")
-    parts = list(dict.fromkeys(frame["part"]))
-    colours = method_colours(frame["mask"])
-    figure = panels(parts)
-    for place, part in enumerate(parts, start=1):
-        own = frame[frame["part"] == part]
-        for mask, found in own.groupby("mask", sort=False):
-            means = found.groupby(["position", "layer"], sort=True)["pruned"].mean().reset_index()
-            name = text(method_title(str(mask)))
-            trace = go.Scatter(
-                name=name,
-                x=means["layer"],
-                y=means["pruned"],
-                mode="lines+markers",
-                line={"color": colours[str(mask)]},
-                marker={"color": colours[str(mask)], "symbol": METHOD_SYMBOLS.get(str(mask), "circle"), "size": 8},
-                legendgroup=name,
-                showlegend=all(known.name != name for known in figure.data),
-                hovertemplate="%{x}: %{y:.3f}<extra></extra>",
-            )
-            figure.add_trace(trace, row=place, col=1)
-        figure.update_yaxes(title_text="share closed", range=[0, 1], row=place, col=1)
-    return finish(figure, "Where the sub-networks are sparse", _FRAME + _PANEL * max(len(parts), 1))
-
-
 @dataclass(frozen=True, eq=False)
 class Explained:
     """Test images, and where networks see the class y in them.
@@ -163,6 +97,23 @@ class Explained:
     s: Int[np.ndarray, "n"]
     heat: Mapping[str, Float[np.ndarray, "n H W"]]
     prediction: Mapping[str, Int[np.ndarray, "n"]]
+
+    @classmethod
+    def read(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any], *, images: bool) -> Explained:
+        """Read the artifact `explanations`: `images` [n, 3, H, W], `y`, `s`, `<variant>.heat`, `<variant>.prediction`.
+
+        Args:
+            images: whether they may be shown.
+        """
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        return cls(
+            method=header["method"],
+            images=arrays["images"].transpose(0, 2, 3, 1) if images else None,
+            y=arrays["y"],
+            s=arrays["s"],
+            heat={name: arrays[f"{name}.heat"] for name in header["variants"]},
+            prediction={name: arrays[f"{name}.prediction"] for name in header["variants"]},
+        )
 
 
 def heat_maps(parts: Mapping[str, Explained], classes: Sequence[str], groups: Sequence[str]) -> go.Figure:

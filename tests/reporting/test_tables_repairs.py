@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from counterpoise.errors import InputError
-from counterpoise.reporting import tables_altering
+from counterpoise.reporting import tables_repairs
 from counterpoise.reporting.context import Table
 
 SEX = {"paper": "altering", "table": "T4", "setting": "protected=sex"}
@@ -18,6 +18,16 @@ PUBLISHED = [
     {"variant": "sex/baseline", "method": "baseline", **SEX},
     {"variant": "sex/netaug", "method": "netaug", **SEX},
 ]
+
+
+def all_tables(metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: Any) -> list[Table]:
+    """Every table on repairs."""
+    return [
+        tables_repairs.paper_table(metrics, objectives, repairs=repairs),
+        *tables_repairs.repair_tables(metrics, repairs, objectives),
+        tables_repairs.last_epoch_table(metrics, repairs, objectives),
+        tables_repairs.critic_table(repairs),
+    ]
 
 
 def cell(table: Table, row: str, column: str) -> str:
@@ -31,7 +41,7 @@ def spread(mean: float, step: float) -> str:
 
 
 def test_the_papers_form_has_a_row_per_method_and_columns_per_part(repaired: Any) -> None:
-    table = tables_altering.paper_table(repaired.metrics, repaired.objectives, published_rows=PUBLISHED)
+    table = tables_repairs.paper_table(repaired.metrics, repaired.objectives, published_rows=PUBLISHED)
     assert table.columns[0] == "Method"
     assert table.columns[1:4] == ["Sex: Balanced accuracy", "Sex: Accuracy", "Sex: |AOD|"]
     assert table.columns[4:] == ["Race: Balanced accuracy", "Race: Accuracy", "Race: |SPD|"]
@@ -52,7 +62,7 @@ def test_the_papers_bounds_are_shown_and_strike_out(repaired: Any) -> None:
     ]
     names = {"metrics": {"aod": "bias"}}
     rows = [bound | names for bound in bounds]
-    table = tables_altering.paper_table(repaired.metrics, repaired.objectives, published_rows=rows)
+    table = tables_repairs.paper_table(repaired.metrics, repaired.objectives, published_rows=rows)
     assert cell(table, "Baseline", "Sex: |AOD|").endswith("(>0.05)")
     assert cell(table, "Baseline", "Sex: Accuracy").endswith("(0.530 ± 0.000\u00a0✗)")
     assert cell(table, "NetAug", "Sex: |AOD|").endswith("(<0.05)")
@@ -64,21 +74,21 @@ def test_the_pruned_share_stands_where_the_paper_prints_one(make_repaired: Any) 
     frames = make_repaired({"80%": 0.0}, seeds=4, repairs={"prune_guided_by_netaug": teacher})
     selector = {"paper": "altering", "table": "T6", "setting": "skew=80%", "method": "prune_guided_by_netaug"}
     rows = [{"variant": "80%/prune_guided_by_netaug", **selector, "metrics": {"pruned": "pruning_rate"}}]
-    table = tables_altering.paper_table(
+    table = tables_repairs.paper_table(
         frames.metrics, frames.objectives, repairs=frames.repairs.assign(pruned=0.13), published_rows=rows
     )
     assert cell(table, "Pruned, guided by NetAug", "80%: Pruned") == "0.130 ± 0.000 (0.170)"
-    assert "80%: Pruned" not in tables_altering.paper_table(frames.metrics, frames.objectives).columns
+    assert "80%: Pruned" not in tables_repairs.paper_table(frames.metrics, frames.objectives).columns
 
 
 def test_where_accuracy_is_the_performance_balanced_accuracy_is_left_out(repaired: Any) -> None:
     objectives = {part: {**own, "performance": "accuracy"} for part, own in repaired.objectives.items()}
-    table = tables_altering.paper_table(repaired.metrics, objectives)
+    table = tables_repairs.paper_table(repaired.metrics, objectives)
     assert table.columns == ["Method", "Sex: Accuracy", "Sex: |AOD|", "Race: Accuracy", "Race: |SPD|"]
 
 
 def test_repairs_of_a_part_seed_by_seed(repaired: Any) -> None:
-    sex, race = tables_altering.repair_tables(repaired.metrics, repaired.repairs, repaired.objectives)
+    sex, race = tables_repairs.repair_tables(repaired.metrics, repaired.repairs, repaired.objectives)
     assert (sex.title, race.title) == ("Repairs: sex", "Repairs: race")
     assert "|AOD| < 0.03" in sex.note
     assert cell(sex, "Mask only", "Within 0.05") == "4 of 4"
@@ -94,7 +104,7 @@ def test_repairs_of_a_part_seed_by_seed(repaired: Any) -> None:
 
 
 def test_a_noise_floor_has_a_column_where_one_is_known(repaired: Any) -> None:
-    tables = tables_altering.repair_tables(
+    tables = tables_repairs.repair_tables(
         repaired.metrics, repaired.repairs, repaired.objectives, noise_floors={"sex/netaug": {"aod": 0.0123}}
     )
     assert cell(tables[0], "NetAug", "Floor") == "0.012"
@@ -105,7 +115,7 @@ def test_a_noise_floor_has_a_column_where_one_is_known(repaired: Any) -> None:
 def test_an_unknown_bias_does_not_count_as_kept(repaired: Any) -> None:
     test = repaired.metrics
     lost = (test["variant"] == "sex/netaug") & (test["metric"] == "aod") & (test["seed"] < 2)
-    tables = tables_altering.repair_tables(
+    tables = tables_repairs.repair_tables(
         test.assign(value=test["value"].mask(lost)), repaired.repairs, repaired.objectives
     )
     assert cell(tables[0], "NetAug", "Within 0.05") == "2 of 2"
@@ -116,7 +126,7 @@ def test_the_last_epoch_beside_the_best_is_paired_by_seed(repaired: Any) -> None
     noise = np.array([0.01, -0.02, 0.03, 0.0])
     rows = (test["variant"] == "sex/netaug_last") & (test["split"] == "test") & (test["metric"] == "balanced_accuracy")
     test.loc[rows, "value"] += noise[test.loc[rows, "seed"]]
-    table = tables_altering.last_epoch_table(test.sample(frac=1, random_state=0), repaired.repairs, repaired.objectives)
+    table = tables_repairs.last_epoch_table(test.sample(frac=1, random_state=0), repaired.repairs, repaired.objectives)
     (row,) = (row for row in table.rows if row[:2] == ("NetAug", "Sex"))
     low, high = stats.t.interval(0.95, 3, loc=(0.02 - noise).mean(), scale=stats.sem(0.02 - noise))
     assert row[2:4] == ("1.5 (0 to 3) of 90", "2 of 4")
@@ -126,7 +136,7 @@ def test_the_last_epoch_beside_the_best_is_paired_by_seed(repaired: Any) -> None
 
 
 def test_a_critic_that_predicts_the_mean_is_called_so(repaired: Any) -> None:
-    table = tables_altering.critic_table(repaired.repairs)
+    table = tables_repairs.critic_table(repaired.repairs)
     assert table.rows[:2] == [
         ("AdvFt", "Sex", "0.980", "not learned"),
         ("Random mask + AdvFt", "Sex", "0.300", "learned"),
@@ -135,7 +145,7 @@ def test_a_critic_that_predicts_the_mean_is_called_so(repaired: Any) -> None:
 
 def test_an_experiment_without_parts_has_no_heads_of_parts(make_repaired: Any) -> None:
     frames = make_repaired({"": 0.0}, seeds=3)
-    tables = tables_altering.altering_tables(frames.metrics, frames.repairs, frames.objectives)
+    tables = all_tables(frames.metrics, frames.repairs, frames.objectives)
     assert [table.title for table in tables] == [
         "Repairs in the paper's form",
         "Repairs",
@@ -145,7 +155,7 @@ def test_an_experiment_without_parts_has_no_heads_of_parts(make_repaired: Any) -
     assert tables[0].columns == ["Method", "Balanced accuracy", "Accuracy", "|AOD|"]
     assert all("Part" not in table.columns for table in tables)
     untrained = frames.repairs.assign(critic_ratio=np.nan)
-    assert len(tables_altering.altering_tables(frames.metrics, untrained, frames.objectives)) == 3
+    assert not tables_repairs.critic_table(untrained).rows
 
 
 @pytest.mark.parametrize(
@@ -165,14 +175,12 @@ def test_an_experiment_without_parts_has_no_heads_of_parts(make_repaired: Any) -
 )
 def test_what_is_missing_is_named(repaired: Any, spoil: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        tables_altering.altering_tables(*spoil(repaired.metrics, repaired.repairs, repaired.objectives))
+        all_tables(*spoil(repaired.metrics, repaired.repairs, repaired.objectives))
 
 
 def test_frames_may_come_in_any_order(repaired: Any) -> None:
     """Parts keep the order of the metrics; seeds and variants have their own."""
-    straight = tables_altering.altering_tables(repaired.metrics, repaired.repairs, repaired.objectives)
+    straight = all_tables(repaired.metrics, repaired.repairs, repaired.objectives)
     turned = pd.concat([own.sample(frac=1, random_state=1) for _, own in repaired.metrics.groupby("part", sort=False)])
-    again = tables_altering.altering_tables(
-        turned, repaired.repairs.sample(frac=1, random_state=2), repaired.objectives
-    )
+    again = all_tables(turned, repaired.repairs.sample(frac=1, random_state=2), repaired.objectives)
     assert [list(table.rows) for table in again[:3]] == [list(table.rows) for table in straight[:3]]

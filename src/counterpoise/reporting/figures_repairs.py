@@ -10,16 +10,17 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from counterpoise.catalogue import BY_NAME
 from counterpoise.fairness import LEVEL, summarize
 from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting._marks import ONE_SEED, banded_line, finish, is_new
 from counterpoise.reporting._outcomes import is_last, objective_of, outcomes, style_of, title_of, with_part
-from counterpoise.reporting._theme import METHOD_SYMBOLS, NEUTRAL, faded, method_colours, text
+from counterpoise.reporting._theme import NEUTRAL, faded, method_colours, method_symbol, text
 from counterpoise.reporting.wording import (
-    METHOD_TITLES,
     gap_label,
     gap_symbol,
     method_order,
+    method_title,
     metric_label,
     metric_symbol,
     part_title,
@@ -28,7 +29,17 @@ from counterpoise.reporting.wording import (
 CURVE_KEYS: Final = ("variant", "seed", "epoch", "figure", "value")
 LAYER_KEYS: Final = ("mask", "layer", "position", "seed", "pruned")
 AGREEMENT_KEYS: Final = ("mask", "left", "right", "iou", "chance")
-KEPT: Final = "epoch kept (one seed)"
+CHOSEN: Final = "epoch chosen (one seed)"
+JUDGED: Final = ("judgement", "bias", "performance")
+"""What is drawn over the epochs where an objective judges the repairs."""
+FOLLOWED: Final = {
+    "accuracy": "accuracy, hard gates",
+    "sparsity": "sparsity",
+    "information": "bias information",
+    "temperature": "temperature",
+}
+"""What is drawn where there is no objective, with the titles of the axes."""
+LOGARITHMIC: Final = frozenset({"temperature"})
 _ASIDE: Final = {"orientation": "v", "x": 1.02, "yref": "paper", "y": 1}
 _FRAME: Final = 120  # pixels above and below the panels together
 _PLANE, _PANEL, _MAP = 420, 300, 300  # pixels of a panel
@@ -67,7 +78,7 @@ def repair_plane(metrics: pd.DataFrame, objectives: Objectives, *, level: float 
         symbols = (gap_symbol(objective["bias"]), metric_symbol(objective["performance"]))
         for variant, own in found[found["part"] == part].groupby("variant", sort=False):
             key = keys[variant]
-            for trace in _repair(own, colours[key], METHOD_SYMBOLS.get(key, "circle"), symbols, level):
+            for trace in _repair(own, colours[key], method_symbol(key), symbols, level):
                 trace.update(showlegend=bool(trace.showlegend) and is_new(figure, trace.name))
                 figure.add_trace(trace, row=place, col=1)
         _mark_tolerance(figure, objective["tolerance"], place)
@@ -78,7 +89,7 @@ def repair_plane(metrics: pd.DataFrame, objectives: Objectives, *, level: float 
 
 
 def pruned_layers(layers: pd.DataFrame) -> go.Figure:
-    """The share of each layer's weights that a mask prunes: means over the seeds as lines, seeds as points.
+    """The share of each layer that a mask leaves out: means over the seeds as lines, seeds as points.
 
     Args:
         layers: frame with `LAYER_KEYS`, and `part` where there are parts: `position` is the layer's place in the
@@ -92,8 +103,8 @@ def pruned_layers(layers: pd.DataFrame) -> go.Figure:
     colours = method_colours(frame["mask"])
     figure = panels(parts)
     for place, part in enumerate(parts, start=1):
-        own = frame[frame["part"] == part]
-        for mask, rows in own.groupby("mask", sort=False):
+        of_part = frame[frame["part"] == part]
+        for mask, rows in of_part.groupby("mask", sort=False):
             name, colour = _mask_title(str(mask)), colours[str(mask)]
             means = rows.groupby("position", sort=True)["pruned"].mean()
             line = go.Scatter(
@@ -102,7 +113,7 @@ def pruned_layers(layers: pd.DataFrame) -> go.Figure:
                 y=means,
                 mode="lines+markers",
                 line={"color": colour, "width": 1.5},
-                marker={"size": 8, "color": colour},
+                marker={"size": 8, "color": colour, "symbol": method_symbol(str(mask))},
                 legendgroup=name,
                 hovertemplate=f"{name}: %{{y:.3f}}<extra></extra>",
             )
@@ -119,7 +130,7 @@ def pruned_layers(layers: pd.DataFrame) -> go.Figure:
             )
             figure.add_trace(line.update(showlegend=is_new(figure, name)), row=place, col=1)
             figure.add_trace(seeds, row=place, col=1)
-        names = own.drop_duplicates("position").sort_values("position")
+        names = of_part.drop_duplicates("position").sort_values("position")
         figure.update_xaxes(
             tickvals=list(names["position"]), ticktext=[text(name) for name in names["layer"]], row=place, col=1
         )
@@ -175,39 +186,36 @@ def mask_agreement(agreement: pd.DataFrame) -> go.Figure:
 
 
 def repair_curves(curves: pd.DataFrame, repairs: pd.DataFrame, objectives: Objectives) -> go.Figure:
-    """Φ, bias and performance over the epochs, on the rows that the epoch is chosen on, with the epoch each seed kept.
+    """What was followed over the epochs on the rows that the epoch is chosen on, with the epoch of each seed.
 
-    A row of panels for each part. Lines are means over the seeds, bands their range; of a signed bias the size is
-    drawn, under it the bound that Φ sets (dashed) and the tolerance (dotted).
+    A row of panels for each part. Lines are means over the seeds, bands their range. Under an objective these are Φ,
+    bias and performance: of a signed bias the size is drawn, under it the bound that Φ sets (dashed) and the tolerance
+    (dotted). Without one they are the figures of `FOLLOWED`.
 
     Args:
-        curves: frame with `CURVE_KEYS`: `figure` is `judgement` (Φ), `bias`, `performance`; others are ignored.
-        repairs: frame with `variant, seed, epoch`, the epoch that was kept.
-        objectives: part → `bias, performance, tolerance, margin`.
+        curves: frame with `CURVE_KEYS`: `figure` is `judgement` (Φ), `bias`, `performance`, or one of `FOLLOWED`;
+            others are ignored.
+        repairs: frame with `variant, seed, epoch`, the epoch that was chosen.
+        objectives: part → `bias, performance, tolerance, margin`; may be empty.
 
     Raises:
         InputError: a missing column or objective.
     """
     frame = curves_with_titles(curves)
-    kept = with_part(repairs, ("method", "variant", "seed", "epoch"), "repairs")
-    kept = kept[kept["epoch"].notna() & ~kept["name"].map(is_last).astype(bool)]
+    chosen = with_part(repairs, ("method", "variant", "seed", "epoch"), "repairs")
+    chosen = chosen[chosen["epoch"].notna() & ~chosen["name"].map(is_last).astype(bool)]
     parts = list(dict.fromkeys(frame["part"]))
-    figure = panels(parts, columns=3)
+    figure = panels(parts, columns=len(JUDGED if objectives else FOLLOWED))
     for place, part in enumerate(parts, start=1):
-        objective = objective_of(part, objectives)
-        titles = {
-            "judgement": "Φ, or how far beyond the bound",
-            "bias": gap_label(objective["bias"]),
-            "performance": metric_label(objective["performance"]),
-        }
+        titles = _judged(objective_of(part, objectives)) if objectives else FOLLOWED
         for column, (key, title) in enumerate(titles.items(), start=1):
-            own = frame[(frame["part"] == part) & (frame["figure"] == key)]
-            add_lines(figure, own, place, column)
-            _add_kept(figure, own, kept, place, column)
+            rows = frame[(frame["part"] == part) & (frame["figure"] == key)]
+            add_lines(figure, rows, place, column)
+            _add_chosen(figure, rows, chosen, place, column)
             figure.update_xaxes(title_text="epoch", row=place, col=column)
-            figure.update_yaxes(title_text=title, row=place, col=column)
-        for bound, dash in ((objective["tolerance"] - objective["margin"], "dash"), (objective["tolerance"], "dot")):
-            figure.add_hline(y=bound, line={"color": NEUTRAL, "width": 1.2, "dash": dash}, row=place, col=2)
+            figure.update_yaxes(title_text=title, type="log" if key in LOGARITHMIC else "linear", row=place, col=column)
+        if objectives:
+            _add_bounds(figure, objective_of(part, objectives), place, 1 + JUDGED.index("bias"))
     figure.update_layout(legend=_ASIDE)
     return finish(figure, "How the repairs were learned", _FRAME + _PANEL * max(len(parts), 1))
 
@@ -323,14 +331,27 @@ def add_lines(figure: go.Figure, own: pd.DataFrame, row: int, column: int) -> No
             figure.add_trace(trace.update(showlegend=bool(trace.showlegend) and first), row=row, col=column)
 
 
-def _add_kept(figure: go.Figure, own: pd.DataFrame, kept: pd.DataFrame, row: int, column: int) -> None:
-    """A circle where each seed's epoch was kept; a kept epoch without a value on the curve has none."""
-    points = own.merge(kept[["variant", "seed", "epoch"]].astype({"epoch": "int64"}), on=["variant", "seed", "epoch"])
+def _judged(objective: Mapping[str, Any]) -> dict[str, str]:
+    """The titles of the axes of `JUDGED`."""
+    titles = ("Φ, or how far beyond the bound", gap_label(objective["bias"]), metric_label(objective["performance"]))
+    return dict(zip(JUDGED, titles, strict=True))
+
+
+def _add_bounds(figure: go.Figure, objective: Mapping[str, Any], row: int, column: int) -> None:
+    tolerance = objective["tolerance"]
+    for bound, dash in ((tolerance - objective["margin"], "dash"), (tolerance, "dot")):
+        figure.add_hline(y=bound, line={"color": NEUTRAL, "width": 1.2, "dash": dash}, row=row, col=column)
+
+
+def _add_chosen(figure: go.Figure, rows: pd.DataFrame, chosen: pd.DataFrame, row: int, column: int) -> None:
+    """A circle at the epoch that each seed chose; an epoch without a value on the curve has none."""
+    keys = ["variant", "seed", "epoch"]
+    points = rows.merge(chosen[keys].astype({"epoch": "int64"}), on=keys)
     if points.empty:
         return
-    colours = method_colours(method_order(own["key"]))
+    colours = method_colours(method_order(rows["key"]))
     trace = go.Scatter(
-        name=KEPT,
+        name=CHOSEN,
         x=points["epoch"],
         y=points["value"],
         mode="markers",
@@ -342,8 +363,8 @@ def _add_kept(figure: go.Figure, own: pd.DataFrame, kept: pd.DataFrame, row: int
         },
         text=[f"{text(point.title)}, seed {point.seed}" for point in rows_of(points)],
         hovertemplate="%{text}: epoch %{x}, %{y:.4g}<extra></extra>",
-        legendgroup=KEPT,
-        showlegend=is_new(figure, KEPT),
+        legendgroup=CHOSEN,
+        showlegend=is_new(figure, CHOSEN),
     )
     figure.add_trace(trace, row=row, col=column)
 
@@ -359,4 +380,4 @@ def _symmetric(own: pd.DataFrame, key: str, seeds: list[Any]) -> np.ndarray:
 
 
 def _mask_title(mask: str) -> str:
-    return text(_MASKS.get(mask) or METHOD_TITLES.get(mask, mask.replace("_", " ")))
+    return text(_MASKS.get(mask) or (method_title(mask) if mask in BY_NAME else mask.replace("_", " ")))

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from counterpoise.errors import InputError
-from counterpoise.reporting import figures_altering
+from counterpoise.reporting import figures_repairs
 
 HOSTILE = "<b>svd"
 
@@ -23,7 +23,7 @@ def on(figure: go.Figure, axis: str, name: str | None = None) -> list[Any]:
 
 
 def test_a_repair_is_a_mean_with_both_intervals_and_its_seeds(repaired: Any) -> None:
-    figure = figures_altering.repair_plane(repaired.metrics, repaired.objectives)
+    figure = figures_repairs.repair_plane(repaired.metrics, repaired.objectives)
     for axis, part, metric in (("x", "sex", "aod"), ("x2", "race", "spd")):
         test = repaired.metrics[
             (repaired.metrics["split"] == "test") & (repaired.metrics["variant"] == f"{part}/netaug")
@@ -44,7 +44,7 @@ def test_a_repair_is_a_mean_with_both_intervals_and_its_seeds(repaired: Any) -> 
 
 def test_the_tolerance_of_each_part_is_drawn_and_each_method_is_once_in_the_legend(repaired: Any) -> None:
     objectives = repaired.objectives | {"race": repaired.objectives["race"] | {"tolerance": 0.08}}
-    figure = figures_altering.repair_plane(repaired.metrics, objectives)
+    figure = figures_repairs.repair_plane(repaired.metrics, objectives)
     bands = {shape.xref: shape.x1 for shape in figure.layout.shapes if shape.type == "rect"}
     assert bands == {"x": 0.05, "x2": 0.08}
     shown = [trace.name for trace in figure.data if trace.showlegend]
@@ -54,7 +54,7 @@ def test_the_tolerance_of_each_part_is_drawn_and_each_method_is_once_in_the_lege
 
 
 def test_masks_layer_by_layer(repaired: Any) -> None:
-    figure = figures_altering.pruned_layers(repaired.layers.sample(frac=1, random_state=0))
+    figure = figures_repairs.pruned_layers(repaired.layers.sample(frac=1, random_state=0))
     (line,) = on(figure, "x", "Mask only")
     assert list(line.x) == [0, 1, 2]
     assert list(line.y) == pytest.approx([0.1015, 0.1115, 0.1215])
@@ -64,7 +64,7 @@ def test_masks_layer_by_layer(repaired: Any) -> None:
 
 
 def test_agreement_is_symmetric_and_stands_beside_chance(repaired: Any) -> None:
-    figure = figures_altering.mask_agreement(repaired.agreement)
+    figure = figures_repairs.mask_agreement(repaired.agreement)
     found, chance = on(figure, "x")[0], on(figure, "x2")[0]
     cells = np.array(found.z, dtype=float)
     assert np.isnan(np.diag(cells)).all()
@@ -77,11 +77,11 @@ def test_agreement_is_symmetric_and_stands_beside_chance(repaired: Any) -> None:
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0, 1)
 
 
-def test_curves_show_sizes_and_the_epochs_kept(repaired: Any) -> None:
-    figure = figures_altering.repair_curves(repaired.curves, repaired.repairs, repaired.objectives)
+def test_curves_show_sizes_and_the_epochs_chosen(repaired: Any) -> None:
+    figure = figures_repairs.repair_curves(repaired.curves, repaired.repairs, repaired.objectives)
     bias = next(trace for trace in on(figure, "x2", "NetAug") if trace.line.width != 0)
     assert list(bias.y) == pytest.approx([abs(-0.1 + epoch / 1000) for epoch in range(0, 91, 10)])
-    (kept,) = on(figure, "x", figures_altering.KEPT)
+    (kept,) = on(figure, "x", figures_repairs.CHOSEN)
     points = dict(zip(kept.text, zip(kept.x, kept.y, strict=True), strict=True))
     assert points["NetAug, seed 0"] == (0, 0.5)
     assert points["AdvFt, seed 0"] == (30, pytest.approx(0.53))
@@ -93,22 +93,22 @@ def test_curves_show_sizes_and_the_epochs_kept(repaired: Any) -> None:
 
 
 def test_only_methods_with_a_critic_have_its_curve(repaired: Any) -> None:
-    figure = figures_altering.critic_curves(repaired.curves)
+    figure = figures_repairs.critic_curves(repaired.curves)
     assert {trace.name for trace in figure.data} == {"AdvFt", "Random mask + AdvFt"}
     line = next(trace for trace in figure.data if trace.showlegend)
     assert list(line.y) == pytest.approx([1 - epoch / 1000 for epoch in range(0, 91, 10)])
-    assert not figures_altering.critic_curves(repaired.curves[repaired.curves["figure"] == "loss"]).data
+    assert not figures_repairs.critic_curves(repaired.curves[repaired.curves["figure"] == "loss"]).data
 
 
 def test_an_experiment_without_parts_has_one_panel(make_repaired: Any) -> None:
     frames = make_repaired({"": 0.0}, seeds=2)
-    plane = figures_altering.repair_plane(frames.metrics, frames.objectives)
+    plane = figures_repairs.repair_plane(frames.metrics, frames.objectives)
     assert {trace.xaxis for trace in plane.data} == {"x"}
     assert [note.text for note in plane.layout.annotations] == ["tolerance 0.05"]
     whole = (frames.layers.drop(columns="part"), frames.agreement.drop(columns="part"))
-    assert len(figures_altering.pruned_layers(whole[0]).data) == 4
-    assert figures_altering.mask_agreement(whole[1]).layout.annotations[0].text == "Mask only, found"
-    curves = figures_altering.repair_curves(frames.curves.drop(columns="part"), frames.repairs, frames.objectives)
+    assert len(figures_repairs.pruned_layers(whole[0]).data) == 4
+    assert figures_repairs.mask_agreement(whole[1]).layout.annotations[0].text == "Mask only, found"
+    curves = figures_repairs.repair_curves(frames.curves.drop(columns="part"), frames.repairs, frames.objectives)
     assert {trace.xaxis for trace in curves.data} == {"x", "x2", "x3"}
 
 
@@ -116,11 +116,11 @@ def test_names_are_text_not_markup(make_repaired: Any) -> None:
     repairs = {HOSTILE: (HOSTILE, 0.8, 0.1, 30, 0.5, False)}
     frames = make_repaired({HOSTILE: 0.0}, seeds=2, repairs=repairs)
     for figure in (
-        figures_altering.repair_plane(frames.metrics, frames.objectives),
-        figures_altering.pruned_layers(frames.layers.assign(mask=HOSTILE, layer=HOSTILE)),
-        figures_altering.mask_agreement(frames.agreement.assign(mask=HOSTILE)),
-        figures_altering.repair_curves(frames.curves, frames.repairs, frames.objectives),
-        figures_altering.critic_curves(frames.curves),
+        figures_repairs.repair_plane(frames.metrics, frames.objectives),
+        figures_repairs.pruned_layers(frames.layers.assign(mask=HOSTILE, layer=HOSTILE)),
+        figures_repairs.mask_agreement(frames.agreement.assign(mask=HOSTILE)),
+        figures_repairs.repair_curves(frames.curves, frames.repairs, frames.objectives),
+        figures_repairs.critic_curves(frames.curves),
     ):
         assert "&lt;b&gt;" in str(json.loads(figure.to_json())).lower()
         assert "<b>svd" not in str(json.loads(figure.to_json())).lower()
@@ -129,9 +129,9 @@ def test_names_are_text_not_markup(make_repaired: Any) -> None:
 @pytest.mark.parametrize(
     ("draw", "columns", "where"),
     [
-        (figures_altering.pruned_layers, figures_altering.LAYER_KEYS, "pruned layers"),
-        (figures_altering.mask_agreement, figures_altering.AGREEMENT_KEYS, "mask agreement"),
-        (figures_altering.critic_curves, figures_altering.CURVE_KEYS, "repair curves"),
+        (figures_repairs.pruned_layers, figures_repairs.LAYER_KEYS, "pruned layers"),
+        (figures_repairs.mask_agreement, figures_repairs.AGREEMENT_KEYS, "mask agreement"),
+        (figures_repairs.critic_curves, figures_repairs.CURVE_KEYS, "repair curves"),
     ],
 )
 def test_an_empty_frame_is_an_empty_figure_and_a_missing_column_a_sentence(draw: Any, columns: Any, where: str) -> None:
@@ -142,5 +142,5 @@ def test_an_empty_frame_is_an_empty_figure_and_a_missing_column_a_sentence(draw:
 
 
 def test_discoveries_have_names_of_their_own(repaired: Any) -> None:
-    figure = figures_altering.pruned_layers(repaired.layers.replace({"mask": {"mask_only": "first"}}))
+    figure = figures_repairs.pruned_layers(repaired.layers.replace({"mask": {"mask_only": "first"}}))
     assert {trace.name for trace in figure.data} == {"the mask", "Random mask + AdvFt", "one seed"}

@@ -1,0 +1,121 @@
+"""What a report says beyond its claims and results, a function for each thing: a table, a figure, findings, a fragment.
+
+To add one, write a function in any module of this folder and mark it with `section` or `figure`. The report stage hands
+over the artifacts that the function's parameters name, and an experiment that does not make one of them has no such
+section. Nothing else has to change: the stage, the page, `report.json`, the model card and the figures' files follow.
+
+    @section(place=75)
+    def slowest(context: ReportContext, costs: pd.DataFrame) -> Table | None: ...
+
+A parameter is `context`, or the name of an artifact as a stage leaves it; one with a default is handed over where it is
+there. Where an experiment has parts, tables come joined, with the part before a variant's name or in a column `part`.
+What is no table comes as a mapping from the part's name to its value; the name is empty where there are no parts.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from torch import Tensor
+
+from counterpoise.reporting.context import Content, ReportContext, Section, Table
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONTEXT = "context"
+VIEW = "view:"
+"""Before the name of the figure that an experiment's row chooses to show its parts side by side."""
+
+
+@runtime_checkable
+class Tensors(Protocol):
+    """A checkpoint: named tensors, and a header that describes them."""
+
+    tensors: dict[str, Tensor]
+    header: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Producer:
+    """A function that makes one section.
+
+    Attributes:
+        place: where it stands among the others of its kind.
+        is_figure: whether it is a figure, which has a file.
+        needs: what has to be there beside the artifacts that the function takes.
+    """
+
+    function: Callable[..., Content | list[Content] | None]
+    place: int
+    is_figure: bool
+    needs: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def takes(self) -> dict[str, bool]:
+        """Artifact that the function takes → whether it has to be there."""
+        parameters = inspect.signature(self.function).parameters.items()
+        return {name: one.default is one.empty for name, one in parameters if name != CONTEXT}
+
+    def applies(self, available: Collection[str]) -> bool:
+        """Whether all is there that the function takes or its mark names."""
+        return {*self.needs, *(name for name, required in self.takes.items() if required)} <= set(available)
+
+    def sections(self, context: ReportContext, artifacts: Mapping[str, Any]) -> list[Section]:
+        """Return what the function makes of the artifacts: None and what is empty are no sections."""
+        made = self.function(context, **{name: artifacts[name] for name in self.takes if name in artifacts})
+        contents = made if isinstance(made, list) else [made]
+        return [Section(self.name, content) for content in contents if content is not None and not _is_empty(content)]
+
+
+def _is_empty(content: Content) -> bool:
+    return not (content.rows if isinstance(content, Table) else content)
+
+
+_PRODUCERS: list[Producer] = []
+
+
+def section(*, place: int, needs: Collection[str] = ()) -> Callable[[F], F]:
+    """Mark a function that returns a `Table`, sentences, a `Fragment`, a list of them, or None.
+
+    Args:
+        place: where it stands among the others of its kind; ties go to the first by module and name.
+        needs: names that have to be there although the function does not take them: artifacts, `params:<block>` of a
+            block that the experiment's row chooses, or `view:<name>`.
+    """
+    return _marked(place, needs, is_figure=False)
+
+
+def figure(*, place: int, needs: Collection[str] = ()) -> Callable[[F], F]:
+    """Mark a function that returns a plotly figure; its file is named like the function. Arguments as of `section`."""
+    return _marked(place, needs, is_figure=True)
+
+
+def _marked(place: int, needs: Collection[str], *, is_figure: bool) -> Callable[[F], F]:
+    def mark(function: F) -> F:
+        _PRODUCERS.append(Producer(function, place, is_figure, frozenset(needs)))
+        return function
+
+    return mark
+
+
+@cache
+def producers() -> tuple[Producer, ...]:
+    """Return all producers of this folder's modules, by place."""
+    for module in iter_modules(__path__):
+        import_module(f"{__name__}.{module.name}")
+    return tuple(sorted(_PRODUCERS, key=lambda one: (one.place, one.function.__module__, one.name)))
+
+
+def applicable(available: Collection[str]) -> list[Producer]:
+    """Return the producers whose needs are all available, in order."""
+    return [producer for producer in producers() if producer.applies(available)]

@@ -1,0 +1,32 @@
+"""What every experiment can say: how its methods differ, and what its data look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import plotly.graph_objects as go
+
+from counterpoise.reporting import figures, gallery
+from counterpoise.reporting._templates import render
+from counterpoise.reporting.context import Fragment, ReportContext
+from counterpoise.reporting.sections import figure, section
+
+
+@figure(place=60)
+def differences(context: ReportContext) -> go.Figure:
+    """The claims as a forest plot."""
+    return figures.paired_differences(context.claims)
+
+
+@section(place=10)
+def examples(context: ReportContext, example_images: Mapping[str, Any]) -> Fragment | None:
+    """Images of every cell, where somebody asked for them."""
+    if not example_images:
+        return None
+    rows = gallery.table(example_images, context.group_names, context.class_names)
+    return Fragment(
+        render("examples.html.j2", context=context, shown=example_images, rows=rows),
+        title="Example images",
+        data={"examples": gallery.without_pixels(example_images)},
+    )

@@ -1,0 +1,90 @@
+"""The catalogue: rows that can be run, in an order in which each finds what it comes after."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+
+import pytest
+
+from counterpoise.catalogue import BY_NAME, METHODS, Family, Method, in_order, methods_of
+from counterpoise.methods.repair import function_of
+from counterpoise.reporting._theme import PALETTE
+
+FAMILIES: tuple[Family, ...] = ("heads", "peers", "weights", "gates")
+WHOLE: tuple[Family, ...] = ("weights", "gates")
+RUNNABLE = [method for family in WHOLE for method in methods_of(family).values()]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_names_are_unique_within_a_family(family: Family) -> None:
+    names = Counter(method.name for method in METHODS if method.family == family)
+    assert names
+    assert max(names.values()) == 1
+
+
+def test_a_name_has_one_way_to_be_shown() -> None:
+    """Of rows with one name, tables and figures show the first."""
+    for method in METHODS:
+        shown = BY_NAME[method.name]
+        assert shown is next(row for row in METHODS if row.name == method.name)
+        assert (shown.title, shown.colour, shown.needs_group) == (method.title, method.colour, method.needs_group)
+
+
+def test_colours_are_of_the_palette_and_no_two_methods_of_a_family_look_alike() -> None:
+    for family in FAMILIES:
+        rows = [method for method in METHODS if method.family == family and not method.reference]
+        assert {method.colour for method in rows} <= {*PALETTE}
+        assert len({(method.colour, method.symbol) for method in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("method", RUNNABLE, ids=lambda method: f"{method.family}.{method.name}")
+def test_every_row_names_a_function_of_the_one_interface(method: Method) -> None:
+    assert list(inspect.signature(function_of(method)).parameters) == ["problem", "settings", "earlier"]
+
+
+@pytest.mark.parametrize("method", RUNNABLE, ids=lambda method: f"{method.family}.{method.name}")
+def test_what_a_method_comes_after_is_of_its_family_and_not_itself_in_a_circle(method: Method) -> None:
+    rows, before, further = methods_of(method.family), set(), {*method.after}
+    while further:
+        name = further.pop()
+        assert name != method.name
+        if name not in before:
+            before.add(name)
+            further |= {*rows[name].after}
+
+
+def test_methods_run_in_the_order_of_the_catalogue_whatever_the_order_of_their_names() -> None:
+    """Those that come after nothing that stands below them, that is."""
+    names = ["threshold", "mask_only", "baseline", "netaug"]
+    assert [method.name for method in in_order(names, "weights")] == ["baseline", "threshold", "mask_only", "netaug"]
+    assert in_order(reversed(names), "weights") == in_order(names, "weights")
+
+
+def test_a_method_runs_after_those_whose_results_it_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever their rows stand; the others keep their order."""
+    first = Method("first", "", "gates", run="a:b", after=("third",))
+    second, third = Method("second", "", "gates", run="a:b"), Method("third", "", "gates", run="a:b")
+    monkeypatch.setattr("counterpoise.catalogue.METHODS", (first, second, third))
+    assert [method.name for method in in_order(["first", "second", "third"], "gates")] == ["second", "third", "first"]
+    for family in WHOLE:
+        monkeypatch.undo()
+        ordered = in_order(methods_of(family), family)
+        names = [method.name for method in ordered]
+        assert sorted(names) == sorted(methods_of(family))
+        assert all(names.index(other) < names.index(method.name) for method in ordered for other in method.after)
+
+
+def test_rows_of_other_families_are_not_run() -> None:
+    """`win` is a bank of heads and a last layer of a frozen network."""
+    (gates,), (heads,) = in_order(["win"], "gates"), in_order(["win"], "heads")
+    assert (gates.family, heads.family) == ("gates", "heads")
+    assert methods_of("weights").keys().isdisjoint({"win", "pretrained"})
+    assert "pretrained" not in methods_of("heads"), "there is nothing to run"
+
+
+def test_each_family_of_whole_networks_has_one_reference() -> None:
+    for family in WHOLE:
+        assert [method.name for method in METHODS if method.family == family and method.reference] == [
+            {"weights": "baseline", "gates": "vanilla"}[family]
+        ]
