@@ -171,6 +171,7 @@ def preflight() -> Callable[..., None]:
     from kedro.config import OmegaConfigLoader
 
     from counterpoise.config.parameters import check
+    from counterpoise.config.parts import merged, with_parts
     from counterpoise.experiments import EXPERIMENTS
     from counterpoise.preflight import check_experiment
     from counterpoise.settings import CONFIG_LOADER_ARGS
@@ -179,17 +180,9 @@ def preflight() -> Callable[..., None]:
     by_name = {experiment.name: experiment for experiment in EXPERIMENTS}
 
     def run(given: Mapping[str, Any], experiment: str = "win_adult") -> None:
-        check_experiment(check(merged(smoke, given)), by_name[experiment])
+        check_experiment(check(with_parts(merged(smoke, given))), by_name[experiment])
 
     return run
-
-
-def merged(blocks: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return blocks in which what is given replaces what it names, at any depth."""
-    return dict(blocks) | {
-        name: merged(blocks.get(name, {}), value) if isinstance(value, Mapping) else value
-        for name, value in given.items()
-    }
 
 
 @pytest.fixture(scope="session")

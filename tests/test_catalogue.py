@@ -33,7 +33,7 @@ def test_a_name_has_one_way_to_be_shown() -> None:
 
 def test_colours_are_of_the_palette_and_no_two_methods_of_a_family_look_alike() -> None:
     for family in FAMILIES:
-        rows = [method for method in METHODS if method.family == family and not method.reference]
+        rows = [method for method in METHODS if method.family == family and not method.base]
         assert {method.colour for method in rows} <= {*PALETTE}
         assert len({(method.colour, method.symbol) for method in rows}) == len(rows)
 
@@ -55,7 +55,6 @@ def test_what_a_method_comes_after_is_of_its_family_and_not_itself_in_a_circle(m
 
 
 def test_methods_run_in_the_order_of_the_catalogue_whatever_the_order_of_their_names() -> None:
-    """Those that come after nothing that stands below them, that is."""
     names = ["threshold", "mask_only", "baseline", "netaug"]
     assert [method.name for method in in_order(names, "weights")] == ["baseline", "threshold", "mask_only", "netaug"]
     assert in_order(reversed(names), "weights") == in_order(names, "weights")
@@ -83,8 +82,15 @@ def test_rows_of_other_families_are_not_run() -> None:
     assert "pretrained" not in methods_of("heads"), "there is nothing to run"
 
 
-def test_each_family_of_whole_networks_has_one_reference() -> None:
-    for family in WHOLE:
-        assert [method.name for method in METHODS if method.family == family and method.reference] == [
-            {"weights": "baseline", "gates": "vanilla"}[family]
-        ]
+@pytest.mark.parametrize("family", WHOLE)
+def test_each_family_of_whole_networks_has_one_base_and_one_reference(family: Family) -> None:
+    rows = methods_of(family).values()
+    assert [method.run.partition(":")[2] for method in rows if method.base] in (["baseline"], ["vanilla"])
+    (reference,) = (method for method in rows if method.reference)
+    assert reference.paper is not None
+
+
+def test_controls_are_compared_with_a_method_of_their_family_that_is_none() -> None:
+    for method in METHODS:
+        assert not method.beside or method.control
+        assert not method.beside or not methods_of(method.family)[method.beside].control

@@ -187,8 +187,8 @@ def in_order(names: Iterable[str], *families: Family) -> list[Method]:
     Args:
         names: known ones; those that a method comes after are among them.
     """
-    rows = methods_of(*families)
-    waiting = [rows[name] for name in rows if name in set(names)]
+    wanted = set(names)
+    waiting = [method for name, method in methods_of(*families).items() if name in wanted]
     ordered: dict[str, Method] = {}
     while waiting:
         ready = next(method for method in waiting if ordered.keys() >= set(method.after))

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -100,12 +100,7 @@ class Lineage:
 
     def value(self, path: str) -> Any:
         """Return a block of the parameters as plain JSON values; raises KeyError if there is none at `path`."""
-        value: Any = self.parameters
-        for part in path.split("."):
-            if not isinstance(value, Mapping) and not hasattr(value, part):
-                raise KeyError(path)
-            value = value[part] if isinstance(value, Mapping) else getattr(value, part)
-        return _PLAIN.dump_python(value, mode="json")
+        return _PLAIN.dump_python(self.parameters.at(path), mode="json")
 
     def raw(self, name: str) -> str | None:
         """Return the digest of what a folder of raw files holds, None if it is not there."""

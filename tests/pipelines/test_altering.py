@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from counterpoise.pipelines.mask_discovery.nodes import describe_masks
+from counterpoise.pipelines.reconstruct.nodes import reconstruct
 
 from counterpoise.artifacts.compacted import load
 from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset, read_checkpoint
@@ -21,8 +23,6 @@ from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.methods.weights import catalogue
-from counterpoise.pipelines.mask_discovery.nodes import describe_masks
-from counterpoise.pipelines.reconstruct.nodes import reconstruct
 from counterpoise.pipelines.shared import repairs
 from counterpoise.pipelines.shared.arrays import feature_matrix
 
@@ -32,10 +32,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::counterpoise.fairness.Undefined
 SEEDS = [0, 1]
 REPAIRS = ["mask_only", "prune_adversarial_finetuning", "netaug"]
 METHODS = [*REPAIRS, "baseline", "threshold", "equalized_odds_postprocessing"]
-FEW = {"seeds": 2, "alterings": {"tables": {"methods": METHODS}}}
+FEW = {"seeds": 2, "repairs": {"tables": {"methods": METHODS}}}
 IMAGES = {
     "seeds": 2,
-    "alterings": {"images": {"methods": ["mask_only", "prune_adversarial_finetuning", "baseline"]}},
+    "repairs": {"images": {"methods": ["mask_only", "prune_adversarial_finetuning", "baseline"]}},
 }
 
 
@@ -206,12 +206,12 @@ class TestParameters:
     @pytest.mark.parametrize(
         ("params", "sentence"),
         [
-            ({"alterings": {"tables": {"methods": ["netaugg"]}}}, "'netaugg' is unknown.*netaug"),
+            ({"repairs": {"tables": {"methods": ["netaugg"]}}}, "'netaugg' is unknown.*netaug"),
             (
-                {"alterings": {"tables": {"methods": ["mask_only", "prune_guided_by_netaug"]}}},
+                {"repairs": {"tables": {"methods": ["mask_only", "prune_guided_by_netaug"]}}},
                 "needs 'netaug' as its teacher",
             ),
-            ({"alterings": {"tables": {"masks": {"prunable": 1.5}}}}, "prunable"),
+            ({"repairs": {"tables": {"masks": {"prunable": 1.5}}}}, "prunable"),
             ({"objectives": {"eod": {"margin": 0.05}}}, "tolerance 0.05 is not above the margin 0.05"),
             ({"objectives": {"eod": {"bias": "mean_bias"}}}, "'mean_bias' for more than two"),
             ({"convnets": {"faces": {"width": 12}}}, "multiple of 8"),
@@ -239,7 +239,7 @@ def test_masks_of_another_network_are_refused(compas: Any) -> None:
             Dataset.model_validate(settings["dataset"]),
             settings["network"],
             ObjectiveSettings.model_validate(settings["objective"]),
-            Altering.model_validate(settings["altering"]),
+            Altering.model_validate(settings["repairs"]),
             compas.data / "under_way",
             Compute(backend="serial"),
             None,

@@ -37,7 +37,7 @@ FACTORED = ("svd", "win")
 """Methods whose last layer starts from factors of the frozen one."""
 
 METHODS = ["vanilla", *GATED, "magnitude_mask", "refit", *FACTORED, "leace"]
-FEW = {"seeds": 2, "subnetworks": {"digits": {"methods": METHODS}}}
+FEW = {"seeds": 2, "repairs": {"digits": {"methods": METHODS}}}
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ class TestWhatItLeaves:
         assert {name: len(own) for name, own in refitted.items()} == dict.fromkeys(FACTORED, 1)
         ranks = {name: int(own["rank"].item()) for name, own in refitted.items()}
         assert ranks == dict.fromkeys(FACTORED, 10)  # a last layer of ten classes is not truncated
-        assert refitted["win"]["alpha"].item() == left["settings"]["subnetworks"]["refit"]["alpha"]
+        assert refitted["win"]["alpha"].item() == left["settings"]["repairs"]["refit"]["alpha"]
         assert refitted["svd"]["alpha"].isna().all()
         others = metrics[~metrics["variant"].isin(FACTORED)]
         assert len(others)
@@ -295,7 +295,7 @@ class TestParameters:
         self, preflight: Callable[..., None], block: dict[str, Any], sentence: str
     ) -> None:
         with pytest.raises(InputError, match=sentence) as caught:
-            preflight({"subnetworks": {"digits": block}}, NAME)
+            preflight({"repairs": {"digits": block}}, NAME)
         assert "\n" not in str(caught.value)
 
     def test_gates_without_settings_are_named(self) -> None:

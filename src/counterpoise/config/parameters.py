@@ -269,8 +269,19 @@ class Report(Settings):
     examples: Annotated[int, Field(ge=0, le=1_000)] = 0
 
 
+class PartBlocks(Settings):
+    """What a part of an experiment reads in the place of the experiment's blocks; see `counterpoise.config.parts`."""
+
+    dataset: Dataset | None = None
+    network: Network | None = None
+    backbone: Backbone | None = None
+    penalty: Penalty | None = None
+    finetune: Training | None = None
+    objective: ObjectiveSettings | None = None
+
+
 class Parameters(Settings):
-    """All of `parameters*.yml`."""
+    """All of `parameters*.yml`, and the blocks of the experiments' parts."""
 
     seeds: Seeds
     epochs: Count | None = None
@@ -296,6 +307,16 @@ class Parameters(Settings):
     evidence: dict[str, Evidence]
     report: Report = Report()
     fetch: dict[Literal["celeba", "compas", "lfwa"], dict[str, Any]] = Field(default={})
+    parts: dict[str, dict[str, PartBlocks]] = Field(default={})
+
+    def at(self, path: str) -> Any:
+        """Return the block or value at a path such as `datasets.adult`; raises KeyError if there is none."""
+        value: Any = self
+        for name in path.split("."):
+            if not isinstance(value, Mapping) and not hasattr(value, name):
+                raise KeyError(path)
+            value = value[name] if isinstance(value, Mapping) else getattr(value, name)
+        return value
 
 
 def check(raw: Mapping[str, Any]) -> Parameters:
@@ -338,23 +359,24 @@ def _fields(location: list[str]) -> list[str]:
     """Return the keys that the block at `location` may have, in any of its forms."""
     models: list[Any] = [Parameters]
     for part in location:
-        annotations = [_annotations(model).get(part, model) for model in models]
-        models = [
-            found
-            for annotation in annotations
-            for found in ([each for each in getattr(annotation, "__args__", ()) if _is_model(each)] or [annotation])
-        ]
+        models = [inner for model in models for inner in _models(_annotations(model).get(part, model))]
     return [name for model in models for name in _annotations(model)]
+
+
+def _models(annotation: Any) -> list[Any]:
+    """Return the models and dataclasses within an annotation, such as that of the values of a dictionary."""
+    if _is_model(annotation):
+        return [annotation]
+    return [model for inner in getattr(annotation, "__args__", ()) for model in _models(inner)]
 
 
 def _annotations(model: Any) -> dict[str, Any]:
     """Return the keys of a model or dataclass, and what stands there."""
-    if model is Repairs:
-        return {name: field.annotation for name, field in Repairs.model_fields.items()} | block_classes()
     if is_dataclass(model):
         hints = get_type_hints(model)
         return {part.name: hints[part.name] for part in fields(model)}
-    return {name: field.annotation for name, field in model.model_fields.items()} if _is_model(model) else {}
+    blocks = block_classes() if model is Repairs else {}
+    return {name: field.annotation for name, field in model.model_fields.items()} | blocks
 
 
 def _is_model(annotation: Any) -> bool:

@@ -201,8 +201,9 @@ def _merged(base: Mapping[str, Any], override: Any) -> dict[str, Any]:
     merged = dict(base)
     for key, value in (override or {}).items():
         below = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(below, Mapping)
-        merged[key] = _merged(below, value) if both and _same_kind(below, value) else value
+        if isinstance(value, Mapping) and isinstance(below, Mapping) and _same_kind(below, value):
+            value = _merged(below, value)
+        merged[key] = value
     return merged
 
 
