@@ -67,7 +67,7 @@ def _before_activations(network: SingleNetwork, x: Tensor) -> list[str]:
         for name, layer in network.module.named_modules()
         if isinstance(layer, nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d) and layer.bias is not None
     }
-    found: list[str] = []
+    layers: list[str] = []
     seen: list[str] = []
 
     def see(layer: nn.Module, *_: Any) -> None:
@@ -76,10 +76,10 @@ def _before_activations(network: SingleNetwork, x: Tensor) -> list[str]:
     def close(*_: Any) -> None:
         if not seen:
             raise InputError(
-                f"network: ReLU {len(found) + 1} follows no batch norm and no linear layer, expected one that can "
+                f"network: ReLU {len(layers) + 1} follows no batch norm and no linear layer, expected one that can "
                 "close its channels"
             )
-        found.append(seen[-1])
+        layers.append(seen[-1])
         seen.clear()
 
     hooks = [layer.register_forward_hook(see) for layer in names]
@@ -92,4 +92,4 @@ def _before_activations(network: SingleNetwork, x: Tensor) -> list[str]:
         network.train(training)
         for hook in hooks:
             hook.remove()
-    return found
+    return layers

@@ -162,8 +162,8 @@ class TestAKilledRun:
         with pytest.raises(KilledError):
             run(replace(problem, states=TrainingStates(tmp_path), progress=dying), {name: gates}, ("gates",))
         epochs: list[int] = []
-        progress = lambda training, epoch, total: epochs.append(epoch)  # noqa: E731
-        watched = replace(problem, states=TrainingStates(tmp_path), progress=progress)
+        states = TrainingStates(tmp_path)
+        watched = replace(problem, states=states, progress=lambda training, epoch, total: epochs.append(epoch))
         (resumed,) = run(watched, {name: gates}, ("gates",))
         assert epochs == [3]
         assert same(straight, resumed)
