@@ -168,15 +168,13 @@ def preflight() -> Callable[..., None]:
 
     `given` is merged into the parameters of the environment smoke.
     """
-    from kedro.config import OmegaConfigLoader
-
     from counterpoise.config.parameters import check
     from counterpoise.config.parts import merged, with_parts
     from counterpoise.experiments import EXPERIMENTS
     from counterpoise.preflight import check_experiment
-    from counterpoise.settings import CONFIG_LOADER_ARGS
+    from counterpoise.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 
-    smoke = OmegaConfigLoader(str(REPOSITORY / "conf"), env="smoke", **CONFIG_LOADER_ARGS)["parameters"]
+    smoke = CONFIG_LOADER_CLASS(str(REPOSITORY / "conf"), env="smoke", **CONFIG_LOADER_ARGS)["parameters"]
     by_name = {experiment.name: experiment for experiment in EXPERIMENTS}
 
     def run(given: Mapping[str, Any], experiment: str = "win_adult") -> None:
