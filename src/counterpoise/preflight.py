@@ -18,12 +18,11 @@ from kedro.pipeline import Pipeline
 
 from counterpoise.artifacts.datasets import path_of, require_writable
 from counterpoise.config.gates import Subnetworks
-from counterpoise.config.parameters import Parameters, check, check_ranks
+from counterpoise.config.parameters import Parameters, check
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import EXPERIMENTS, Experiment
 from counterpoise.pipelines.assemble import CHOSEN_BLOCKS, parameter
 from counterpoise.pipelines.shared.evidence import applicable
-from counterpoise.pipelines.shared.heads import grid, settings_of
 
 IMAGENET_CLASSES = 1000
 
@@ -84,10 +83,10 @@ def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
             inputs = parameters.networks[network].width
         elif backbone is not None and parameters.backbones[backbone].head == "imagenet":
             classes = IMAGENET_CLASSES
-        check_ranks(parameters.variants[experiment.variants], inputs=inputs, classes=classes)
+        parameters.variants[experiment.variants].require_ranks(inputs=inputs, classes=classes)
     # Others name their variants so that there is one of each.
     if experiment.variants and experiment.frontier is None and not experiment.parts:
-        run = {variant.name: settings_of(variant) for variant in grid(parameters.variants[experiment.variants])}
+        run = {variant.name: variant.settings for variant in parameters.variants[experiment.variants].grid()}
         applicable(parameters.evidence[experiment.evidence], run)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import random
 from itertools import combinations
-from typing import get_args
 
 import pytest
 
 from counterpoise.methods import PEERS
 from counterpoise.methods.gates import catalogue as subnetworks
-from counterpoise.methods.heads.variants import Method
+from counterpoise.methods.heads.problem import PRETRAINED
+from counterpoise.methods.heads.variants import FINE_TUNED
 from counterpoise.methods.weights import catalogue as altering
-from counterpoise.pipelines.shared.heads import CHOSEN, PRETRAINED
+from counterpoise.pipelines.shared.heads import CHOSEN
 from counterpoise.reporting._theme import (
     GROUP_COLOURS,
     GROUP_SYMBOLS,
@@ -23,11 +23,10 @@ from counterpoise.reporting._theme import (
 )
 from counterpoise.reporting.wording import METHOD_TITLES
 
-HEADS = get_args(Method)
 FAMILIES = {
-    "heads": [PRETRAINED, *HEADS, "retrain"],
-    "grids": [*HEADS, *PEERS],
-    "frontiers": [PRETRAINED, "tl", CHOSEN, *(f"{CHOSEN}_{method}" for method in HEADS), *PEERS],
+    "heads": [PRETRAINED, *FINE_TUNED, "retrain"],
+    "grids": [*FINE_TUNED, *PEERS],
+    "frontiers": [PRETRAINED, "tl", CHOSEN, *(f"{CHOSEN}_{method}" for method in FINE_TUNED), *PEERS],
     "repairs": list(altering.METHODS),
     "sub-networks": list(subnetworks.METHODS),
 }

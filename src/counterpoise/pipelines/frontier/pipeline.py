@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from counterpoise.pipelines.frontier.nodes import train_frontier
+from counterpoise.pipelines.frontier.nodes import train_bank
 
 
 def create_pipeline() -> Pipeline:
@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(
-                train_frontier,
+                train_bank,
                 [
                     "samples",
                     "splits",
@@ -25,7 +25,7 @@ def create_pipeline() -> Pipeline:
                     "params:seeds",
                 ],
                 ["frontier_heads", "frontier_outcomes"],
-                name="train_frontier",
+                name="train_bank",
             )
         ]
     )

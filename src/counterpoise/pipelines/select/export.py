@@ -42,7 +42,7 @@ def export_model(
             "stages before this one too"
         )
     head = read_heads(chosen_models)[CHOSEN]
-    require_features(features, "chosen_models", head.first.shape[-2])
+    require_features(features.tensors["features"], "chosen_models", head.first.shape[-2])
     chosen = best(selection)
     if "image" in samples:
         x = features.tensors["features"]

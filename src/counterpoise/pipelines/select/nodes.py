@@ -16,12 +16,13 @@ from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.parameters import Dataset, Seeds, Selection
 from counterpoise.errors import InputError
 from counterpoise.fairness import choose, shortfall
-from counterpoise.nn import Factors, HeadBank
+from counterpoise.methods.heads import finetuning
+from counterpoise.nn import Factors
 from counterpoise.pipelines.select.candidates import PLAIN, Candidates, families, ours, theirs
 from counterpoise.pipelines.select.measuring import AXES, JUDGED, MEASURED, measure
 from counterpoise.pipelines.shared.arrays import examples, origin, require_seeds, rows
-from counterpoise.pipelines.shared.heads import CHOSEN, PRETRAINED, pretrained_head, write_heads
-from counterpoise.pipelines.shared.predictions import predict, predictions_of
+from counterpoise.pipelines.shared.heads import CHOSEN, pretrained_head, problem_of, write_heads
+from counterpoise.pipelines.shared.predictions import predictions_of, predictions_of_results
 from counterpoise.reporting.wording import shortfall_symbol
 
 LOG = logging.getLogger(__name__)
@@ -101,30 +102,29 @@ def collect(
 
     Beside the chosen models stand the pretrained head and the unpenalised one, `tl`.
     """
-    members, data = rows(splits, "test"), examples(samples, features.tensors["features"])
-    seeds = splits.header["seeds"]
-    heads, known = {}, list(frontier_heads.header["variants"])
-    for family, own in selection_table[selection_table["own"]].groupby("family", sort=False):
-        there = torch.tensor(own["head"].notna().to_numpy())
-        place = [known.index(name) if chosen else ABSENT for name, chosen in zip(own["head"], there, strict=True)]
+    seeds = Seeds(tuple(splits.header["seeds"]))
+    weight, bias = pretrained_head(pretrained)
+    head = Factors(first=weight, bias=bias)
+    problem = problem_of(samples, splits, features.tensors["features"], dataset, seeds, head=head)
+    heads, names = {}, list(frontier_heads.header["variants"])
+    for family, choices in selection_table[selection_table["own"]].groupby("family", sort=False):
+        there = torch.tensor(choices["head"].notna().to_numpy())
+        place = [names.index(name) if chosen else ABSENT for name, chosen in zip(choices["head"], there, strict=True)]
         weight, bias = (
             torch.stack([frontier_heads.tensors[name][r, v] for r, v in enumerate(place)])
             for name in ("weight", "bias")
         )
-        shift = torch.tensor(own["threshold"].to_numpy(), dtype=bias.dtype)  # NaN where there is no choice
+        shift = torch.tensor(choices["threshold"].to_numpy(), dtype=bias.dtype)  # NaN where there is no choice
         absent = torch.where(there, 0.0, torch.nan)
         heads[str(family)] = Factors(
             weight + absent[:, None, None], bias - torch.stack([torch.zeros_like(shift), shift], dim=-1)
         )
-    weight, bias = pretrained_head(pretrained)
-    bank = HeadBank({PRETRAINED: Factors(first=weight, bias=bias)})
-    models = [(PRETRAINED, PRETRAINED, 0)]
-    frames = [predict(bank, models, data, members, seeds=seeds, classes=len(dataset.classes))]
+    frames = [predictions_of_results(problem.examples, [finetuning.pretrained(problem)], seeds.root, problem.test)]
     for family in dict.fromkeys(selection_table["family"]):
         score, prediction = (chosen_outcomes.tensors[f"{family}.{kind}"] for kind in ("score", "prediction"))
         frames += [
-            predictions_of(data, family, family, seed, members[r], score[r], prediction[r])
-            for r, seed in enumerate(seeds)
+            predictions_of(problem.examples, family, family, seed, problem.test[r], score[r], prediction[r])
+            for r, seed in enumerate(seeds.root)
             if not score[r].isnan().any()
         ]
     settings = {
