@@ -24,9 +24,9 @@ from timing import seconds, show, threads
 from torch import Tensor, nn
 
 from counterpoise.config.parameters import Block, Compute, Dataset, Network, Seeds
-from counterpoise.methods import GridPoint, Variant, head_bank, penalized, penalty_grid, train_bank
+from counterpoise.methods import Variant, head_bank, penalized
 from counterpoise.methods.heads.peers import Peer, Peers, fit_peer
-from counterpoise.methods.heads.penalized_bank import PenalizedBank
+from counterpoise.methods.heads.penalized_bank import GridPoint, PenalizedBank, penalty_grid, train_bank
 from counterpoise.methods.heads.penalties import Penalty
 from counterpoise.methods.heads.variants import Variants
 from counterpoise.nn import BinaryHeads, Examples, Factors, Optimizer, fit

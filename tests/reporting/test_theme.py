@@ -7,8 +7,8 @@ from itertools import combinations
 
 import pytest
 
-from counterpoise.methods import PEERS
 from counterpoise.methods.gates import catalogue as subnetworks
+from counterpoise.methods.heads.peers import PEERS
 from counterpoise.methods.heads.problem import PRETRAINED
 from counterpoise.methods.heads.variants import FINE_TUNED
 from counterpoise.methods.weights import catalogue as altering

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from counterpoise.errors import InputError
-from counterpoise.methods import GridPoint, TrainedBank, penalty_grid, train_bank
+from counterpoise.methods.heads.penalized_bank import GridPoint, TrainedBank, penalty_grid, train_bank
 from counterpoise.methods.heads.penalties import penalty
 from counterpoise.nn import Examples, Factors, Optimizer, generators
 

@@ -11,8 +11,8 @@ import torch
 
 from counterpoise.config.parameters import Block, Compute, Seeds
 from counterpoise.errors import InputError
-from counterpoise.methods import fold_numbers, penalty_grid, train_replicate
-from counterpoise.methods.heads.penalized_bank import PenalizedBank
+from counterpoise.methods.cells import fold_numbers
+from counterpoise.methods.heads.penalized_bank import PenalizedBank, penalty_grid, train_replicate
 from counterpoise.nn.random import generator
 from counterpoise.pipelines.frontier.nodes import train_bank
 from counterpoise.pipelines.shared.arrays import examples, rows

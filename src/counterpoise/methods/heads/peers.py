@@ -72,7 +72,7 @@ class Peer:
         fairlearn's `difference_bound`: how far any group's rate may lie from the overall rate on the training rows, so
         that two groups may lie up to twice as far from each other.
     threshold_optimizer: a randomised threshold for each group, chosen on the training rows (Hardt et al. 2016,
-        fairlearn). It has to be told the group of every row it classifies.
+        fairlearn). It asks for the group of everyone whom it classifies.
     """
 
     method: str

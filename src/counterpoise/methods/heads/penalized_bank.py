@@ -6,9 +6,8 @@ A grid point is a way to train, not a model: choosing one by its validation bias
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from typing import Annotated, Literal
 
@@ -23,7 +22,7 @@ from counterpoise.methods.cells import fold_numbers
 from counterpoise.methods.heads.penalties import Constraint, penalized, strengths_of
 from counterpoise.methods.heads.problem import HeadProblem
 from counterpoise.methods.result import Result
-from counterpoise.nn import BinaryHeads, Examples, Factors, HeadBank, Loss, Optimizer, fit, generators, predict_logits
+from counterpoise.nn import BinaryHeads, Examples, Factors, HeadBank, Optimizer, fit, generators, predict_logits
 from counterpoise.nn.linalg import COLUMN_BLOCK
 from counterpoise.nn.random import generator
 from counterpoise.nn.settings import Training
@@ -139,21 +138,12 @@ def run(problem: HeadProblem, settings: PenalizedBank, earlier: Mapping[str, lis
         penalty_grid(list(problem.initial), settings.constraints, settings.strengths, settings.weight_decays),
         key=lambda point: point.name,
     )
-    replicates, folds = range(len(problem.seeds)), _folds(problem, settings.folds)
+    replicates, groups, folds = range(len(problem.seeds)), len(problem.groups), _folds(problem, settings.folds)
     tasks = [(r, None) for r in replicates] + [(r, fold) for r in replicates for fold in range(settings.folds)]
     trained: list[TrainedBank] = problem.spread(
         train_replicate,
         tasks,
-        shared=(
-            points,
-            problem.initial,
-            problem.examples,
-            problem.parts,
-            folds,
-            settings,
-            len(problem.groups),
-            problem.seeds,
-        ),
+        shared=(points, problem.initial, problem.examples, problem.parts, folds, settings, groups, problem.seeds),
         on_done=problem.follow("frontier", len(tasks)),
     )
     of_all = _joined(trained[: len(replicates)], dim=0)
@@ -280,26 +270,46 @@ def train_bank(
 
     A head that diverges has NaN for weights and scores: it can never be chosen by accident.
     """
-    # A few heads at a time: what is passed from one operation to the next then stays in the cache. No head's bits
-    # depend on which others are trained with it.
-    batch = min(batch_size or rows.shape[1], rows.shape[1])
-    size = max(COLUMN_BLOCK, MARGINS_AT_ONCE // (len(rows) * batch) // COLUMN_BLOCK * COLUMN_BLOCK)
-    trained = [
-        _train_points(
-            heads,
-            points[start : start + size],
+    by_name = {point.name: point for point in points}
+
+    def together(members: Sequence[GridPoint]) -> TrainedBank:
+        bank = BinaryHeads({point.name: heads[point.head] for point in members})
+        ordered = [by_name[name] for name in bank.names]
+        history = fit(
+            bank,
             examples,
             rows,
-            evaluate,
-            loss=partial(penalized, groups=groups, temperature=temperature, class_weights=class_weights),
+            loss=penalized(
+                strengths_of([(point.constraint, point.strength) for point in ordered]),
+                groups=groups,
+                temperature=temperature,
+                class_weights=class_weights,
+            ),
             optimizer=optimizer,
             epochs=epochs,
             batch_size=batch_size,
             generators=[torch.Generator().set_state(generator.get_state()) for generator in generators],
+            weight_decay=torch.tensor([point.weight_decay for point in ordered]).expand(bank.replicates, -1),
         )
-        for start in range(0, len(points), size)
-    ]
-    return _joined(trained, dim=1)
+        names = [point.name for point in members]
+        place = [bank.names.index(name) for name in names]
+        scores = {}
+        for part, evaluated in evaluate.items():
+            margins = predict_logits(bank, examples, evaluated)[:, place, :, 0]
+            # In double precision: the last bit of a float's sigmoid depends on where in memory the float stands.
+            scores[part] = margins.double().sigmoid().to(margins.dtype)
+        weight, bias = dense(bank, names)
+        # The last step has no loss after it that could tell.
+        lost = history.diverged[:, place] | ~(weight.isfinite().all(dim=(-2, -1)) & bias.isfinite().all(dim=-1))
+        for tensor in (weight, bias, *scores.values()):
+            tensor[lost] = torch.nan
+        return TrainedBank(weight, bias, scores, lost)
+
+    # A few heads at a time: what is passed from one operation to the next then stays in the cache. No head's bits
+    # depend on which others are trained with it.
+    batch = min(batch_size or rows.shape[1], rows.shape[1])
+    size = max(COLUMN_BLOCK, MARGINS_AT_ONCE // (len(rows) * batch) // COLUMN_BLOCK * COLUMN_BLOCK)
+    return _joined([together(points[start : start + size]) for start in range(0, len(points), size)], dim=1)
 
 
 def _joined(trained: Sequence[TrainedBank], dim: int) -> TrainedBank:
@@ -314,48 +324,6 @@ def _joined(trained: Sequence[TrainedBank], dim: int) -> TrainedBank:
         {part: cat(bank.scores[part] for bank in trained) for part in trained[0].scores},
         cat(bank.diverged for bank in trained),
     )
-
-
-def _train_points(
-    heads: Mapping[str, Factors],
-    points: Sequence[GridPoint],
-    examples: Examples,
-    rows: Int[Tensor, "R n"],
-    evaluate: Mapping[str, Int[Tensor, "R m"]],
-    *,
-    loss: Callable[[dict[Constraint, float | Tensor]], Loss],
-    optimizer: Optimizer,
-    epochs: int,
-    batch_size: int | None,
-    generators: Sequence[torch.Generator],
-) -> TrainedBank:
-    """Train some points of the grid at once; see `train_bank`."""
-    bank = BinaryHeads({point.name: heads[point.head] for point in points})
-    ordered = [{point.name: point for point in points}[name] for name in bank.names]
-    strengths = strengths_of([(point.constraint, point.strength) for point in ordered])
-    history = fit(
-        bank,
-        examples,
-        rows,
-        loss=loss(strengths),
-        optimizer=optimizer,
-        epochs=epochs,
-        batch_size=batch_size,
-        generators=generators,
-        weight_decay=torch.tensor([point.weight_decay for point in ordered]).expand(bank.replicates, -1),
-    )
-    place = [bank.names.index(point.name) for point in points]
-    scores = {}
-    for part, members in evaluate.items():
-        margins = predict_logits(bank, examples, members)[:, place, :, 0]
-        # In double precision: the last bit of a float's sigmoid depends on where in memory the float stands.
-        scores[part] = margins.double().sigmoid().to(margins.dtype)
-    weight, bias = dense(bank, [point.name for point in points])
-    # The last step has no loss after it that could tell.
-    lost = history.diverged[:, place] | ~(weight.isfinite().all(dim=(-2, -1)) & bias.isfinite().all(dim=-1))
-    for tensor in (weight, bias, *scores.values()):
-        tensor[lost] = torch.nan
-    return TrainedBank(weight, bias, scores, lost)
 
 
 def dense(bank: HeadBank, names: Sequence[str]) -> tuple[Float[Tensor, "R V d k"], Float[Tensor, "R V k"]]:

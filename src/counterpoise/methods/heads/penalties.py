@@ -43,7 +43,7 @@ def cross_entropy(
     *,
     class_weights: Float[Tensor, "k"] | None = None,
 ) -> Float[Tensor, "R V"]:
-    """Return each model's mean cross-entropy, weighted by class as torch's if weights are given.
+    """Return each model's mean cross-entropy, weighted by class, if there are weights, as torch does.
 
     `s` is not used; it makes this a loss like the others.
     """
@@ -109,7 +109,7 @@ def penalized(
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Return the loss CE + Σ λ · penalty over the constraints.
 
-    Logits of two classes may also be given as one, their difference (`nn.BinaryHeads`).
+    Logits of two classes may also be one, their difference (`nn.BinaryHeads`).
 
     Args:
         strengths: λ of each constraint, one number or one for each variant.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,8 @@ from counterpoise.methods.result import Result
 from counterpoise.nn import Factors, StackedMLP
 from counterpoise.nn.settings import Training
 from counterpoise.pipelines.shared.arrays import feature_matrix, origin, require_seeds
-from counterpoise.pipelines.shared.heads import pretrained_head, problem_of, write_results
+from counterpoise.pipelines.shared.heads import followed, pretrained_head, problem_of, write_results
 from counterpoise.pipelines.shared.predictions import predictions_of_results
-from counterpoise.pipelines.shared.progress import trainings_progress
 
 
 def train_heads(
@@ -38,18 +38,8 @@ def train_heads(
     Returns:
         The heads at their chosen epochs, the learning curves, and the predictions of the pretrained head and of these.
     """
-    weight, bias = pretrained_head(pretrained)
-    with trainings_progress() as progress:
-        problem = problem_of(
-            samples,
-            splits,
-            features.tensors["features"],
-            dataset,
-            seeds,
-            head_bank,
-            head=Factors(first=weight, bias=bias),
-            progress=progress,
-        )
+    head, x = Factors(*pretrained_head(pretrained)), features.tensors["features"]
+    with followed(problem_of(samples, splits, x, dataset, seeds, head_bank, head)) as problem:
         results = finetuning.run(problem, finetune.root.lasting(epochs), {})
     predicted = [finetuning.pretrained(problem), *results]
     return (
@@ -78,16 +68,11 @@ def retrain_networks(
     """
     require_seeds(seeds, splits=splits, pretrained=pretrained)
     widths = pretrained.header["widths"]
-    with trainings_progress() as progress:
-        problem = problem_of(
-            samples,
-            splits,
-            feature_matrix(samples),
-            dataset,
-            seeds,
-            networks=lambda copies: StackedMLP.from_state(pretrained.tensors, widths, copies=copies),
-            progress=progress,
-        )
+    problem = replace(
+        problem_of(samples, splits, feature_matrix(samples), dataset, seeds),
+        networks=lambda copies: StackedMLP.from_state(pretrained.tensors, widths, copies=copies),
+    )
+    with followed(problem) as problem:
         results = retraining.run(problem, Retraining(retrain.root, finetune.root.lasting(epochs)), {})
     parts = [result.part("network") for result in results]
     networks = {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from functools import partial
 
 import pandas as pd
 import torch
@@ -14,10 +13,8 @@ from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
 from counterpoise.methods.heads import penalized_bank
 from counterpoise.methods.heads.penalized_bank import PenalizedBank
 from counterpoise.methods.heads.problem import settings_of
-from counterpoise.nn.compute import replicate
 from counterpoise.pipelines.shared.arrays import origin
-from counterpoise.pipelines.shared.heads import problem_of, stacked
-from counterpoise.pipelines.shared.progress import trainings_progress
+from counterpoise.pipelines.shared.heads import followed, problem_of, stacked
 
 LOG = logging.getLogger(__name__)
 
@@ -47,20 +44,10 @@ def train_bank(
     Raises:
         InputError: the checkpoints are of other seeds or features, or a class or group is missing where it is needed.
     """
-    bank = frontier.root
-    bank = replace(bank, training=bank.training.lasting(epochs))
-    with trainings_progress() as progress:
-        problem = problem_of(
-            samples,
-            splits,
-            features.tensors["features"],
-            dataset,
-            seeds,
-            head_bank,
-            spread=partial(replicate, **compute.model_dump()),
-            progress=progress,
-        )
-        results = penalized_bank.run(problem, bank, {})
+    settings, x = frontier.root, features.tensors["features"]
+    settings = replace(settings, training=settings.training.lasting(epochs))
+    with followed(problem_of(samples, splits, x, dataset, seeds, head_bank), compute) as problem:
+        results = penalized_bank.run(problem, settings, {})
     diverged = [
         [seed, result.name] for r, seed in enumerate(seeds.root) for result in results if result.fact("diverged", r)
     ]
@@ -72,8 +59,8 @@ def train_bank(
             ", ".join(f"{name} of seed {seed}" for seed, name in diverged[:NAMED]) + (" …" if diverged[NAMED:] else ""),
         )
     header = {
-        "variants": {name: settings | {"needs_group": False} for name, settings in settings_of(results).items()},
-        "thresholds": list(bank.thresholds),
+        "variants": {name: variant | {"needs_group": False} for name, variant in settings_of(results).items()},
+        "thresholds": list(settings.thresholds),
         "diverged": diverged,
         **origin(splits),
     }

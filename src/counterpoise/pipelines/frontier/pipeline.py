@@ -9,23 +9,8 @@ from counterpoise.pipelines.frontier.nodes import train_bank
 
 def create_pipeline() -> Pipeline:
     """Return the stage with unbound names."""
-    return Pipeline(
-        [
-            Node(
-                train_bank,
-                [
-                    "samples",
-                    "splits",
-                    "features",
-                    "head_bank",
-                    "params:dataset",
-                    "params:frontier",
-                    "params:epochs",
-                    "params:compute",
-                    "params:seeds",
-                ],
-                ["frontier_heads", "frontier_outcomes"],
-                name="train_bank",
-            )
-        ]
-    )
+    read = [
+        *("samples", "splits", "features", "head_bank", "params:dataset", "params:frontier"),
+        *("params:epochs", "params:compute", "params:seeds"),
+    ]
+    return Pipeline([Node(train_bank, read, ["frontier_heads", "frontier_outcomes"], name="train_bank")])

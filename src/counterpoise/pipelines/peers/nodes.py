@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pandas as pd
 import torch
 
@@ -13,10 +11,8 @@ from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
 from counterpoise.methods.heads import peers as methods
 from counterpoise.methods.heads.peers import Peers
 from counterpoise.methods.heads.problem import settings_of
-from counterpoise.nn.compute import replicate
 from counterpoise.pipelines.shared.arrays import origin
-from counterpoise.pipelines.shared.heads import problem_of, stacked
-from counterpoise.pipelines.shared.progress import trainings_progress
+from counterpoise.pipelines.shared.heads import followed, problem_of, stacked
 
 
 def fit_peers(
@@ -35,16 +31,7 @@ def fit_peers(
         the order of the names in the header's `variants`, which is alphabetical, as it comes back from a file;
         `C` is what each replicate chose.
     """
-    with trainings_progress() as progress:
-        problem = problem_of(
-            samples,
-            splits,
-            features.tensors["features"],
-            dataset,
-            seeds,
-            spread=partial(replicate, **compute.model_dump()),
-            progress=progress,
-        )
+    with followed(problem_of(samples, splits, features.tensors["features"], dataset, seeds), compute) as problem:
         results = methods.run(problem, peers.root, {})
     tensors = {
         "validation.score": stacked(results, "validation.score"),

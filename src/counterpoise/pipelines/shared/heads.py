@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -11,11 +14,13 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
-from counterpoise.config.parameters import Dataset, Seeds
+from counterpoise.config.parameters import Compute, Dataset, Seeds
 from counterpoise.methods.heads.problem import HeadProblem, factors_of, settings_of, tensors_of
 from counterpoise.methods.result import Result
 from counterpoise.nn import Factors
+from counterpoise.nn.compute import replicate
 from counterpoise.pipelines.shared.arrays import examples, require_features, require_seeds, rows
+from counterpoise.pipelines.shared.progress import trainings_progress
 
 CHOSEN = "chosen"
 """The family of models that may take any head of the bank; `chosen_<method>` takes one of that method."""
@@ -28,22 +33,21 @@ def problem_of(
     dataset: Dataset,
     seeds: Seeds,
     head_bank: Checkpoint | None = None,
-    **options: Any,
+    head: Factors | None = None,
 ) -> HeadProblem:
     """Return what the methods of a stage are given.
 
     Args:
         x: features, or the input of networks.
-        head_bank: the heads that variants start from. options: further attributes of the problem.
+        head_bank: the heads that variants start from. head: the pretrained one.
 
     Raises:
         InputError: the checkpoints are of other seeds, or of another number of features.
     """
     require_seeds(seeds, splits=splits, **({} if head_bank is None else {"head_bank": head_bank}))
-    if head_bank is not None:
-        heads = read_heads(head_bank)
-        require_features(x, "head_bank", next(iter(heads.values())).first.shape[-2])
-        options |= {"initial": heads, "variants": head_bank.header["variants"]}
+    initial = {} if head_bank is None else read_heads(head_bank)
+    for factors in initial.values():
+        require_features(x, "head_bank", factors.first.shape[-2])
     return HeadProblem(
         title=dataset.title,
         examples=examples(samples, x),
@@ -53,8 +57,18 @@ def problem_of(
         seeds=seeds.root,
         groups=dataset.group_names,
         classes=dataset.classes,
-        **options,
+        head=head,
+        initial=initial,
+        variants={} if head_bank is None else head_bank.header["variants"],
     )
+
+
+@contextmanager
+def followed(problem: HeadProblem, compute: Compute | None = None) -> Iterator[HeadProblem]:
+    """Show how far the trainings of a problem are; its tasks run where `compute` says."""
+    spread = problem.spread if compute is None else partial(replicate, **compute.model_dump())
+    with trainings_progress() as progress:
+        yield replace(problem, progress=progress, spread=spread)
 
 
 def pretrained_head(pretrained: Checkpoint) -> tuple[Float[Tensor, "R d k"], Float[Tensor, "R k"]]:
