@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kedro.config import OmegaConfigLoader
 from pydantic import ValidationError
 
+from counterpoise.config.loader import ConfigLoader
 from counterpoise.config.parameters import Block, Evidence, Parameters, Seeds, check
 from counterpoise.errors import InputError, suggest
 from counterpoise.methods.heads.variants import Variants
@@ -23,7 +23,7 @@ CONF = Path(__file__).parents[2] / "conf"
 def load(environment: str) -> dict[str, Any]:
     """Return an environment's parameters as Kedro reads them."""
     arguments = CONFIG_LOADER_ARGS | {"default_run_env": environment}
-    loader = OmegaConfigLoader(conf_source=str(CONF), env=environment, **arguments)
+    loader = ConfigLoader(conf_source=str(CONF), env=environment, **arguments)
     return dict(loader["parameters"])
 
 
