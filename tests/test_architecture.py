@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "methods": {"nn", "fairness"},
     "features": {"nn", "fairness"},
     "reporting": {"fairness"},
-    "config": {"data", "methods", "fairness"},
+    "config": {"data", "methods", "nn", "fairness"},
     "artifacts": {"methods", "features", "nn", "fairness"},
     "pipelines": {"config", "artifacts", "methods", "features", "reporting", "data", "nn", "fairness"},
     "tracking": set(),

@@ -17,13 +17,12 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from counterpoise.artifacts.datasets import path_of, require_writable
-from counterpoise.config.parameters import Parameters, check, check_ranks
+from counterpoise.config.parameters import Parameters, check
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import BLOCKS, EXPERIMENTS, Experiment, Part
 from counterpoise.methods.objective import Objective
 from counterpoise.pipelines.assemble import parameter
 from counterpoise.pipelines.shared.evidence import applicable
-from counterpoise.pipelines.shared.heads import grid, settings_of
 
 IMAGENET_CLASSES = 1000
 
@@ -78,7 +77,7 @@ def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
             _check_objective(parameters, experiment, part)
     # Others name their variants so that there is one of each.
     if experiment.variants and experiment.frontier is None and not experiment.parts:
-        run = {variant.name: settings_of(variant) for variant in grid(parameters.variants[experiment.variants])}
+        run = {variant.name: variant.settings for variant in parameters.variants[experiment.variants].grid()}
         applicable(parameters.evidence[experiment.evidence], run)
 
 
@@ -89,7 +88,7 @@ def _check_heads(parameters: Parameters, experiment: Experiment, part: Part | No
         inputs = parameters.at(parameter("network", experiment, part)).width
     elif parameters.at(parameter("backbone", experiment, part)).head == "imagenet":
         classes = IMAGENET_CLASSES
-    check_ranks(parameters.at(parameter("variants", experiment)), inputs=inputs, classes=classes)
+    parameters.at(parameter("variants", experiment)).require_ranks(inputs=inputs, classes=classes)
 
 
 def _check_objective(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:

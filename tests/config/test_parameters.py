@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterpoise.config.loader import ConfigLoader
-from counterpoise.config.parameters import Parameters, Seeds, Variants, check, check_ranks
+from counterpoise.config.parameters import Block, Parameters, Seeds, check
 from counterpoise.errors import InputError, suggest
+from counterpoise.methods.heads.variants import Variants
 from counterpoise.settings import CONFIG_LOADER_ARGS
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -38,12 +39,7 @@ def test_every_environment_is_valid(environment: str) -> None:
 def test_base_is_at_paper_scale(base: dict[str, Any]) -> None:
     parameters = check(base)
     assert parameters.seeds.root == tuple(range(10))
-    assert parameters.variants["win"].model_dump() == {
-        "methods": ("tl", "svd", "win"),
-        "ranks": (1, 2),
-        "alphas": (0.5,),
-        "neutralizers": ("mean",),
-    }
+    assert parameters.variants["win"] == Variants(("tl", "svd", "win"), (1, 2), (0.5,), ("mean",))
     assert parameters.datasets["adult"].groups == ("Female", "Male")
 
 
@@ -188,6 +184,10 @@ def changed(base: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
             0,
             r"per_cell\.test' is 0: expected a number of rows, at least 1",
         ),
+        ("finetune.optimizer.rate", 1, r"'rate' in 'finetune.optimizer' \(did you mean 'name'\?\)"),
+        ("frontiers.tables.training.epoch", 1, r"'epoch' in 'frontiers.tables.training' \(did you mean 'epochs'"),
+        ("convnets.faces.widht", 8, r"'widht' in 'convnets.faces' \(did you mean 'width'"),
+        ("penalties.eo_01", 3, r"'penalties.eo_01' is 3: input should be a dictionary"),
         ("finetune.optimizer.name", "adan", r"'finetune.optimizer.name' is 'adan' \(did you mean 'adam'\?\)"),
         ("variants.win.alphas", [0.5, 1.01], r"'variants.win.alphas.1' is 1.01: input should be less than or equal"),
         ("report.level", float("nan"), r"'report.level' is nan"),
@@ -225,15 +225,15 @@ def test_fractions_may_be_rounded(base: dict[str, Any]) -> None:
 
 
 def test_one_value_stands_for_a_list_of_one() -> None:
-    variants = Variants(methods="win", ranks=3, alphas=0.2, neutralizers="minimum")  # type: ignore[arg-type]
-    assert (variants.methods, variants.ranks, variants.alphas) == (("win",), (3,), (0.2,))
+    block = {"methods": "win", "ranks": 3, "alphas": 0.2, "neutralizers": "minimum"}
+    assert Block[Variants].model_validate(block).root == Variants(("win",), (3,), (0.2,), ("minimum",))
 
 
 @pytest.mark.parametrize(("inputs", "classes", "most"), [(20, 2, 2), (3, 1000, 3), (4, 4, 4)])
 def test_ranks_reach_the_smaller_side_of_the_head(inputs: int, classes: int, most: int) -> None:
-    check_ranks(Variants(methods=("svd",), ranks=(1, most)), inputs=inputs, classes=classes)
+    Variants(methods=("svd",), ranks=(1, most)).require_ranks(inputs=inputs, classes=classes)
     with pytest.raises(InputError, match=f"rank {most + 1}, expected 1 … {most}"):
-        check_ranks(Variants(methods=("svd",), ranks=(1, most + 1)), inputs=inputs, classes=classes)
+        Variants(methods=("svd",), ranks=(1, most + 1)).require_ranks(inputs=inputs, classes=classes)
 
 
 def test_the_closest_name_is_suggested_and_all_are_listed_if_none_is_close() -> None:

@@ -74,6 +74,11 @@ class Repairs(Settings):
         settings = _validated(kind, values)
         return settings if epochs is None else shortened(settings, epochs)
 
+    @staticmethod
+    def further_blocks() -> dict[str, type[Any]]:
+        """Return the dataclass of each block of settings that may stand beside the methods."""
+        return block_classes()
+
     @property
     def blocks(self) -> dict[str, Any]:
         """The blocks of settings as they stand in conf/."""

@@ -18,6 +18,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from counterpoise.bounds import NotNegative, Positive, Share
 from counterpoise.nn.fast.adam import fused_adam
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -50,11 +51,11 @@ class Optimizer:
     """How parameters move. Defaults: WIN's fine-tuning as METHODS fixes it (Adam 1e-3, constant rate)."""
 
     name: Literal["adam", "sgd"] = "adam"
-    lr: float = 1e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.0
+    lr: Positive = 1e-3
+    momentum: Share = 0.9
+    weight_decay: NotNegative = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup: float = 0.0
+    warmup: Share = 0.0
     """Share of the steps in which the rate rises linearly to what the schedule says."""
     fused: bool = False
     """Adam in one pass over memory, for large networks: the same rule, rounded in other places."""
