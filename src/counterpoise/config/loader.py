@@ -140,8 +140,8 @@ def fault_of(raw: bytes) -> str | None:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is not None and not isinstance(root, yaml.MappingNode):
-            found = "a list" if isinstance(root, yaml.SequenceNode) else f"the text {shown(root.value)}"
-            return f"line {root.start_mark.line + 1}: found {found}, expected keys with values (key: value)"
+            kind = "a list" if isinstance(root, yaml.SequenceNode) else f"the text {shown(root.value)}"
+            return f"line {root.start_mark.line + 1}: found {kind}, expected keys with values (key: value)"
         if fault := _scalar_fault(root):
             return fault
         OmegaConf.load(io.StringIO(text))  # twice the same key, tags that stand for code

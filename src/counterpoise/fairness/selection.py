@@ -11,7 +11,7 @@ def counts_within(
     y: Integer[Tensor, "m"],
     s: Integer[Tensor, "m"],
     prediction: Integer[Tensor, "V m"],
-    kept: Bool[Tensor, "T m"],
+    subsets: Bool[Tensor, "T m"],
     *,
     groups: int,
     classes: int,
@@ -21,9 +21,9 @@ def counts_within(
     `confusion_counts` of every subset at once, as matrix products: float32 counts exactly up to 2^24 rows.
     """
     cell = torch.nn.functional.one_hot(s.long() * classes + y.long(), groups * classes)  # m, G·k
-    member = (kept.unsqueeze(-1) & cell.bool()).to(torch.float32).transpose(0, 1).flatten(1)  # m, T·G·k
+    member = (subsets.unsqueeze(-1) & cell.bool()).to(torch.float32).transpose(0, 1).flatten(1)  # m, T·G·k
     counts = torch.stack([(prediction == c).to(torch.float32) @ member for c in range(classes)], dim=-1)
-    return counts.unflatten(1, (len(kept), groups, classes)).transpose(0, 1).round().long()
+    return counts.unflatten(1, (len(subsets), groups, classes)).transpose(0, 1).round().long()
 
 
 def others_counts(

@@ -96,9 +96,9 @@ def _difference(network: Networks, small: nn.Module, x: Shaped[Tensor, "1 n ..."
     network.eval()
     difference, largest = torch.zeros(()), torch.ones(())
     for part in x.split(TIMED_ROWS, dim=1):
-        said: Float[Tensor, "n k"] = network(part).logits[0]
-        difference = difference.maximum((small(part[0].float()) - said).abs().max())  # NaN is passed on
-        largest = largest.maximum(said.abs().max())
+        logits: Float[Tensor, "n k"] = network(part).logits[0]
+        difference = difference.maximum((small(part[0].float()) - logits).abs().max())  # NaN is passed on
+        largest = largest.maximum(logits.abs().max())
     return float(difference), ROUNDING * float(largest)
 
 

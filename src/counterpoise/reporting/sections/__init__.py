@@ -72,8 +72,8 @@ class Producer:
 
     def sections(self, context: ReportContext, artifacts: Mapping[str, Any]) -> list[Section]:
         """Return what the function makes of the artifacts: None and what is empty are no sections."""
-        made = self.function(context, **{name: artifacts[name] for name in self.takes if name in artifacts})
-        contents = made if isinstance(made, list) else [made]
+        result = self.function(context, **{name: artifacts[name] for name in self.takes if name in artifacts})
+        contents = result if isinstance(result, list) else [result]
         return [Section(self.name, content) for content in contents if content is not None and not _is_empty(content)]
 
 
