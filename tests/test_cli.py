@@ -167,7 +167,7 @@ def said(result: Result) -> str:
         ("--runner=Sequential", r"--runner: there is no runner 'Sequential' \(did you mean 'SequentialRunner'\?\)"),
         ("--runner=no.such.Class", r"--runner: there is no runner 'no\.such\.Class' \(known: SequentialRunner, "),
         ("--runner=.", r"--runner: there is no runner '\.'"),
-        ("--runner=os.system", r"--runner: 'os\.system' is no runner of Kedro's"),
+        ("--runner=os.system", r"--runner: 'os\.system' is not a Kedro runner"),
         (
             "--runner-params=max_workers=2",
             r"--runner-params: SequentialRunner takes no 'max_workers' \(known: is_async",
@@ -185,7 +185,7 @@ def said(result: Result) -> str:
         ("--params==3", "cannot be an empty string"),
         ("--params=seeds={a", r"--params: 'seeds=\{a' cannot be read"),
         ("--params=seeds='1", r"--params: \"seeds='1\" cannot be read"),
-        ("--params=seeds=${x}", r"--params: the value of 'seeds' refers with \$\{…\} to what is not there"),
+        ("--params=seeds=${x}", r"--params: the value of 'seeds' refers with \$\{…\} to a missing value"),
         (
             "--params=seeds=20240101",
             r"'seeds' is 20240101: expected a number of seeds .* seeds=\[20240101\] for this one",
@@ -220,13 +220,13 @@ def test_a_broken_file_is_one_sentence(
     invoke: Callable[..., Result], project: Any, environment: str, file: str
 ) -> None:
     (project.path / "conf" / environment / file).write_text("a: 1\n\tb: 2\n")
-    assert said(invoke()).startswith(f"conf/{environment}/{file}, line 2: is no YAML (")
+    assert said(invoke()).startswith(f"conf/{environment}/{file}, line 2: is not YAML (")
 
 
 def test_a_file_of_options(invoke: Callable[..., Result], project: Any) -> None:
     options = project.path / "options.yml"
     options.write_text("run:\n\ttags: x\n")
-    assert "options.yml, line 2: is no YAML" in said(invoke(f"--config={options}"))
+    assert "options.yml, line 2: is not YAML" in said(invoke(f"--config={options}"))
     options.write_text("run:\n  tags: finetun\n")
     assert "no tag 'finetun'" in said(invoke(f"--config={options}"))
 

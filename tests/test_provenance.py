@@ -213,7 +213,7 @@ def test_an_artifact_made_from_another_than_lies_there_is_refused(finished: Open
 def test_other_raw_files_are_noticed(finished: Opened, tmp_path: Path) -> None:
     lineage = finished.lineage(WIN.from_nodes("finetune.train_heads"))
     lineage._raw["adult__raw"] = "another digest"
-    with pytest.raises(InputError, match="was made from other raw files than adult__raw holds now"):
+    with pytest.raises(InputError, match="was made from raw files that differ from those in adult__raw"):
         lineage.require_inputs()
 
 

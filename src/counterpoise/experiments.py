@@ -69,7 +69,7 @@ class Experiment:
     experiment's parts side by side.
 
     With `repairs`, whole networks are repaired: perceptrons (`network`), for images a `convnet`. With an `objective`
-    their weights are altered; without one, unbiased sub-networks are looked for.
+    their weights are altered; without one, unbiased sub-networks are searched for.
     """
 
     name: str

@@ -170,7 +170,7 @@ def read_checkpoint(path: Path, *, under: str = "", verified: bool = False) -> C
             header = (file.metadata() or {}).get(HEADER)
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys()) if name.startswith(under)}
     except SafetensorError as error:
-        content = "a pickle" if _is_pickle(path) else f"no safetensors file ({error})"
+        content = "a pickle" if _is_pickle(path) else f"not a safetensors file ({error})"
         raise InputError(f"{path}: is {content}, expected a safetensors checkpoint; pickles are never loaded") from None
     if header is None:
         raise InputError(f"{path}: has no {HEADER!r} header in its metadata, expected a checkpoint of this project")

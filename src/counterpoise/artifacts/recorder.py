@@ -71,7 +71,7 @@ class Recorder:
         if artifact in self.saved:
             if sha256 != self.saved[artifact]:
                 raise InputError(
-                    f"{path}: was changed by somebody else while this run was going on, expected the file that it had "
+                    f"{path}: was changed by another program during this run, expected the file that the run had "
                     "written: run it again"
                 )
             return
@@ -94,7 +94,7 @@ class Recorder:
             return f"was made with {difference}: run `{self.remedy(artifact, difference.block)}`, or set it back"
         for name, digest in record.raw.items():
             if (now := self.raw(name)) is not None and now != digest:
-                return f"was made from other raw files than {name} holds now: run `{self.remedy(artifact, name)}`"
+                return f"was made from raw files that differ from those in {name}: run `{self.remedy(artifact, name)}`"
         return self._broken_chain(artifact, record, set())
 
     def is_current(self, artifact: str, sha256: str) -> bool:

@@ -57,7 +57,7 @@ def shortfall(metric: str, value: Num[Tensor, "*any"]) -> Float64[Tensor, "*any"
 
 def _checked(metric: str) -> str:
     if metric not in CRITERIA:
-        raise InputError(f"There is no metric {metric!r} that has an ideal{suggest(metric, CRITERIA)}.")
+        raise InputError(f"No metric with an ideal value is called {metric!r}{suggest(metric, CRITERIA)}.")
     return metric
 
 

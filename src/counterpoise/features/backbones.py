@@ -98,7 +98,7 @@ class _Torchvision:
         names = self._models.list_models(module=self._models)
         if name not in names:
             raise InputError(
-                f"backbone: {name!r} is no classifier of torchvision's, expected one of them or "
+                f"backbone: {name!r} is not a torchvision classifier, expected one of them or "
                 f"{', '.join(EFFICIENTNET_LITES)}{suggest(name, [*names, *EFFICIENTNET_LITES])}"
             )
 

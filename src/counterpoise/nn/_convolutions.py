@@ -46,9 +46,9 @@ def basic_blocks(module: nn.Module) -> Iterator[Any]:
 
 @torch.no_grad()
 def slim(place: Place) -> bool:
-    """Cut out the channels that nobody reads or that are 0 everywhere, except one; return whether anything changed.
+    """Remove channels that are not used or 0 everywhere, all but one of them; return whether anything changed.
 
-    What the one that must stay reads, and what is read of it, is made 0: it is as good as cut out.
+    If all could go, one stays with zero weights, which is as good as removed.
     """
     conv, norm, reader = layers_at(place)
     constant = (conv.weight == 0).flatten(1).all(dim=1) | (norm.weight == 0)
@@ -72,7 +72,7 @@ def at_least_one(units: Bool[Tensor, "units"]) -> Bool[Tensor, "units"]:
 
 @torch.no_grad()
 def keep_channels(place: Place, channels: Bool[Tensor, "channels"]) -> None:
-    """Do without the other channels of a place."""
+    """Remove the other channels of a place."""
     conv, norm, reader = layers_at(place)
     small = nn.BatchNorm2d(int(channels.sum()), eps=norm.eps).train(norm.training)
     small.load_state_dict(

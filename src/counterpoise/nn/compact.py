@@ -3,7 +3,7 @@
     small = compact(network, 3, masked(network.weights(), masks))      # replicate 3
     again = rebuild(describe(small), small.state_dict())               # from values that files can hold
 
-A hidden unit or filter is cut out where nobody reads it, or where nothing comes in and it says the same of every row.
+A hidden unit or filter is removed if the next layer does not use it, or if it has no input and so is constant.
 What that saves: `counterpoise.nn.costs`.
 """
 
@@ -79,7 +79,7 @@ class _Layer:
     norm: dict[str, Float64[Tensor, "out"]] | None
 
     def constants(self) -> Float64[Tensor, "out"]:
-        """Return what the units say where nothing comes in."""
+        """Return the output of units without input."""
         activations = self.bias.relu()
         if self.norm is None:
             return activations
@@ -87,7 +87,7 @@ class _Layer:
         return (activations - self.norm["running_mean"]) / spread * self.norm["gamma"] + self.norm["beta"]
 
     def keep(self, units: Bool[Tensor, "out"]) -> None:
-        """Do without the other units."""
+        """Remove the other units."""
         self.weight, self.bias = self.weight[units], self.bias[units]
         if self.norm is not None:
             self.norm = {kind: tensor[units] for kind, tensor in self.norm.items()}

@@ -92,7 +92,7 @@ def shrink(network: Networks, x: Shaped[Tensor, "1 n ..."], *, name: str, repeat
 
 @torch.inference_mode()
 def _difference(network: Networks, small: nn.Module, x: Shaped[Tensor, "1 n ..."]) -> tuple[float, float]:
-    """Return the largest difference between what the two say, and what rounding may make of it."""
+    """Return the largest difference between the outputs of the two, and how much rounding may cause."""
     network.eval()
     difference, largest = torch.zeros(()), torch.ones(())
     for part in x.split(TIMED_ROWS, dim=1):

@@ -1,4 +1,4 @@
-"""MLflow's SQLite database: made aside and moved to its place, so that nobody ever sees half of one."""
+"""MLflow's SQLite database: made under another name and then moved, so that an incomplete one is never seen."""
 
 from __future__ import annotations
 
@@ -137,8 +137,8 @@ def _check(path: Path) -> None:
         )
     if not revisions or not experiments:
         raise InputError(
-            f"MLflow at {sqlite_uri(path)}: the database is half-made, by a run that was stopped or one that is "
-            "making it now: if nothing else runs, remove the file, which holds no runs; the next run makes a new one"
+            f"MLflow at {sqlite_uri(path)}: the database is incomplete (a run was stopped while making it, or makes "
+            "it now): if nothing else runs, remove the file, which holds no runs; the next run makes a new one"
         )
     if missing := _expected_tables() - tables:
         raise InputError(

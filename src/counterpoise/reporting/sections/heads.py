@@ -1,4 +1,4 @@
-"""What experiments on last layers say: the WIN paper's figures and tables, and what its algebra implies."""
+"""Sections of experiments on last layers: the figures and tables of WIN's paper, and what its algebra implies."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def before_after(context: ReportContext) -> Table:
 
 @section(place=20)
 def weighted_svd(context: ReportContext) -> Fragment | None:
-    """When the two ways to factor a head can differ at all."""
+    """When the two ways to factor a head can differ."""
     if not set(context.summary["method"]) >= INTERPRETED:
         return None
     return Fragment(render("weighted_svd.html.j2"), chapter="method")
