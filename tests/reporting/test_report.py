@@ -202,24 +202,6 @@ def test_flatten_writes_settings_as_one_reads_them() -> None:
     assert flatten(nested) == {"a.b": "0.001", "a.c": "1, 2", "a.d": "—", "e": "—", "f": "True"}
 
 
-def test_model_card_follows_mitchell(context: ReportContext) -> None:
-    card = model_card(context)
-    assert re.findall(r"^## (.+)$", card, flags=re.MULTILINE) == [
-        "Model details",
-        "Intended use",
-        "Factors",
-        "Metrics",
-        "Evaluation data",
-        "Training data",
-        "Quantitative analyses",
-        "Ethical considerations",
-        "Caveats and recommendations",
-    ]
-    assert "15.829 ± 0.340" in card
-    assert "| tl | Female | true positive rate |" in card
-    assert "splits the same data in its own way" in card
-
-
 COMMANDS = ["kedro run --pipelines=win_adult", 'kedro run --from-nodes=a.b --params "seeds=3"']
 
 
