@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from counterpoise.pipelines.repair.nodes import describe_masks, read_masks
 
 from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
 from counterpoise.experiments import EXPERIMENTS, Experiment, Part
+from counterpoise.pipelines.repair.nodes import describe_masks, read_masks
 from counterpoise.reporting import wording
 
 ROOT = Path(__file__).parents[1]
