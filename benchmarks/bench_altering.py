@@ -14,16 +14,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
+from counterpoise.methods.weights.objective import Objective, fairness_loss
 from timing import in_turn, ratio, show, threads
 from torch import Tensor
 from torchvision.models import resnet18
 
 from counterpoise.methods.weights.adversarial import Adversarial, AdversarialFinetuning
 from counterpoise.methods.weights.mask_discovery import MaskDiscovery, MaskSettings
-from counterpoise.methods.weights.objective import Objective, fairness_loss
 from counterpoise.nn import Examples, generators
 from counterpoise.nn.epochs import Trainee, run_epochs
-from counterpoise.nn.memory import keep_freed_memory
+from counterpoise.nn.fast.memory import keep_freed_memory
 from counterpoise.nn.networks import Masks, Networks, Output, SingleNetwork, StackedNetwork, masked
 from counterpoise.nn.optimizers import Optimizer
 

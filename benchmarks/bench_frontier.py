@@ -23,22 +23,16 @@ from kedro.config import OmegaConfigLoader
 from timing import seconds, show, threads
 from torch import Tensor, nn
 
-from counterpoise.config.parameters import (
-    Compute,
-    Dataset,
-    Frontier,
-    Network,
-    Peers,
-    Penalty,
-    Seeds,
-    Training,
-    Variants,
-)
-from counterpoise.methods import GridPoint, Variant, frontier_grid, head_bank, penalized, train_grid
-from counterpoise.methods.heads.peers import Peer, fit_peer
+from counterpoise.config.parameters import Block, Compute, Dataset, Network, Seeds
+from counterpoise.methods import Variant, head_bank, penalized
+from counterpoise.methods.heads.peers import Peer, Peers, fit_peer
+from counterpoise.methods.heads.penalized_bank import GridPoint, PenalizedBank, penalty_grid, train_bank
+from counterpoise.methods.heads.penalties import Penalty
+from counterpoise.methods.heads.variants import Variants
 from counterpoise.nn import BinaryHeads, Examples, Factors, Optimizer, fit
+from counterpoise.nn.settings import Training
 from counterpoise.pipelines.data_split import nodes as data_split
-from counterpoise.pipelines.frontier.nodes import train_frontier
+from counterpoise.pipelines.frontier.nodes import train_bank as train_stage
 from counterpoise.pipelines.group_fisher import nodes as group_fisher
 from counterpoise.pipelines.pretrain import nodes as pretrain
 from counterpoise.pipelines.shared.arrays import examples, rows
@@ -62,9 +56,9 @@ def adult(parameters: dict[str, Any], seeds: Seeds) -> dict[str, Any]:
     splits = data_split.split_samples(samples, dataset, seeds)
     network, training = (
         Network.model_validate(parameters["networks"]["mlp2"]),
-        Training.model_validate(parameters["pretrain"]),
+        Block[Training].model_validate(parameters["pretrain"]),
     )
-    none = Penalty.model_validate(parameters["penalties"]["none"])
+    none = Block[Penalty].model_validate(parameters["penalties"]["none"])
     pretrained = pretrain.train_networks(samples, splits, dataset, network, none, training, None, seeds)
     features = pretrain.compute_features(samples, pretrained)
     importance = group_fisher.compute_importance(samples, splits, features, pretrained, dataset)
@@ -119,7 +113,7 @@ def against_pytorch(made: dict[str, Any], seeds: Seeds) -> None:
     train, test = rows(made["splits"], "train"), rows(made["splits"], "test")
     variants = [Variant("tl"), Variant("svd", 2), Variant("win", 2, 0.5)]
     heads = head_bank(variants, weight, bias, made["importance"].tensors["importance"])
-    points = frontier_grid(list(heads), ("dp", "eo"), STRENGTHS, (0.0,))
+    points = penalty_grid(list(heads), ("dp", "eo"), STRENGTHS, (0.0,))
     optimizer = Optimizer(lr=RATE, schedule="cosine")
     scores: list[Tensor] = []
 
@@ -130,7 +124,7 @@ def against_pytorch(made: dict[str, Any], seeds: Seeds) -> None:
                 n: Factors(h.first[[r]], h.bias[[r]], None if h.second is None else h.second[[r]])
                 for n, h in heads.items()
             }
-            trained = train_grid(
+            trained = train_bank(
                 own, points, data.replicate(r), train[[r]], {"test": test[[r]]},
                 groups=2, optimizer=optimizer, epochs=EPOCHS, temperature=TEMPERATURE,
             )  # fmt: skip
@@ -227,11 +221,11 @@ def scaling(made: dict[str, Any], counts: tuple[int, ...]) -> None:
     with threads(1):
         for count in counts:
             strengths = tuple(0.001 * (1 + i) for i in range(count // 2))
-            points = frontier_grid(["tl"], ("dp", "eo"), strengths, (0.0,))
+            points = penalty_grid(["tl"], ("dp", "eo"), strengths, (0.0,))
             heads = {"tl": Factors(weight[:1], bias[:1])}
             taken = min(
                 seconds(
-                    lambda points=points, heads=heads: train_grid(
+                    lambda points=points, heads=heads: train_bank(
                         heads, points, data, train, {}, groups=2, optimizer=Optimizer(), epochs=10, temperature=1.0
                     )
                 )
@@ -243,18 +237,18 @@ def scaling(made: dict[str, Any], counts: tuple[int, ...]) -> None:
 
 
 def against_fairlearn(made: dict[str, Any], parameters: dict[str, Any], seeds: Seeds) -> None:
-    frontier = Frontier.model_validate(parameters["frontiers"]["tables"])
+    frontier = Block[PenalizedBank].model_validate(parameters["frontiers"]["tables"])
     initial = build_head_bank(
-        made["pretrained"], made["importance"], Variants.model_validate(parameters["variants"]["win"])
+        made["pretrained"], made["importance"], Block[Variants].model_validate(parameters["variants"]["win"])
     )
     names = ("samples", "splits", "features")
     began = time.perf_counter()
-    train_frontier(*(made[name] for name in names), initial, made["dataset"], frontier, None, Compute(), seeds)
+    train_stage(*(made[name] for name in names), initial, made["dataset"], frontier, None, Compute(), seeds)
     ours = time.perf_counter() - began
     began = time.perf_counter()
-    train_frontier(*(made[name] for name in names), initial, made["dataset"], frontier, None, Compute(), seeds)
+    train_stage(*(made[name] for name in names), initial, made["dataset"], frontier, None, Compute(), seeds)
     again = time.perf_counter() - began
-    peers = Peers.model_validate(parameters["peers"])
+    peers = Block[Peers].model_validate(parameters["peers"]).root
     data = examples(made["samples"], made["features"].tensors["features"]).replicate(0)
     train = rows(made["splits"], "train")[0]
     part = Examples(data.x[train], data.y[train], data.s[train])

@@ -17,19 +17,19 @@ from functools import partial
 from statistics import median
 
 import torch
+from counterpoise.methods.gates.problem import Debiasing
 from timing import in_turn, ratio, show, threads
 from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn.functional import cross_entropy
 
 from counterpoise.methods.gates.gating import GateSettings, GateTraining
-from counterpoise.methods.gates.problem import Debiasing
 from counterpoise.methods.gates.schedules import StraightThrough
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.tuning import WeightTuning
+from counterpoise.nn import Examples
 from counterpoise.nn.builders import ImageBuilder, PixelPerceptronBuilder, PlainConvBuilder, ResNetBuilder
 from counterpoise.nn.optimizers import Optimizer
-from counterpoise.nn.training import Examples
 
 VALUES = 10
 BATCH = 100

@@ -37,8 +37,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from counterpoise.data.celeba import ATTRIBUTES, IMAGES
 from counterpoise.data.images import ImageFiles, decode
+from counterpoise.features.backbones import Backbone, backbone
 from counterpoise.features.extraction import BATCH_SIZES, extract_features, resolve_precision
-from counterpoise.nn.backbones import Backbone, backbone
 
 CELEBA = ROOT / "data" / "01_raw" / "celeba"
 CPU = torch.device("cpu")

@@ -19,11 +19,14 @@ from kedro.config import OmegaConfigLoader
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from counterpoise.config.parameters import Dataset, Network, Penalty, Report, Seeds, Training, Variants
+from counterpoise.config.parameters import Block, Dataset, Network, Report, Seeds
 from counterpoise.data import draw_splits, encode, read
 from counterpoise.fairness import confusion_counts, err
 from counterpoise.methods import neutralize, weighted_svd
+from counterpoise.methods.heads.penalties import Penalty
+from counterpoise.methods.heads.variants import Variants
 from counterpoise.nn import generators
+from counterpoise.nn.settings import Training
 from counterpoise.pipelines.data_split import nodes as data_split
 from counterpoise.pipelines.fairness_report import nodes as fairness_report
 from counterpoise.pipelines.finetune import nodes as finetune
@@ -145,16 +148,17 @@ def bank(parameters: dict, seeds: list[int]) -> dict[tuple[str, int], Tensor]:
     samples = data_split.encode_samples(table, dataset)
     splits = data_split.split_samples(samples, dataset, drawn)
     network = Network.model_validate(parameters["networks"]["mlp2"])
-    training = Training.model_validate(parameters["pretrain"])
-    penalty = Penalty.model_validate(parameters["penalties"]["none"])
+    training = Block[Training].model_validate(parameters["pretrain"])
+    penalty = Block[Penalty].model_validate(parameters["penalties"]["none"])
     pretrained = pretrain.train_networks(samples, splits, dataset, network, penalty, training, None, drawn)
     features = pretrain.compute_features(samples, pretrained)
     importance = group_fisher.compute_importance(samples, splits, features, pretrained, dataset)
-    variants = Variants.model_validate(parameters["variants"]["win"])
+    variants = Block[Variants].model_validate(parameters["variants"]["win"])
     heads = weighted_svd_stage.build_head_bank(pretrained, importance, variants)
-    fine = Training.model_validate(parameters["finetune"])
-    tuned, _ = finetune.train_heads(samples, splits, features, heads, dataset, fine, None, drawn)
-    predictions = finetune.predict_test(samples, splits, features, pretrained, tuned, dataset)
+    fine = Block[Training].model_validate(parameters["finetune"])
+    tuned, _, predictions = finetune.train_heads(
+        samples, splits, features, pretrained, heads, dataset, fine, None, drawn
+    )
     data = {"samples": samples, "splits": splits, "features": features}
     fairness_report.measure(predictions, dataset, Report(leakage=False), **data, heads=tuned)
     return {

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from counterpoise.pipelines.mask_discovery.nodes import describe_masks
 
 from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
 from counterpoise.experiments import EXPERIMENTS, Experiment, Part
-from counterpoise.pipelines.mask_discovery.nodes import describe_masks
 from counterpoise.reporting import wording
 
 ROOT = Path(__file__).parents[1]
@@ -68,16 +68,17 @@ def collect(experiment: Experiment) -> None:
     target.mkdir(parents=True, exist_ok=True)
     summary = pd.read_csv(source / "summary.csv")
     keep = [*METRICS, "auc", "balanced_accuracy", "leakage"]
-    if experiment.subnetworks is not None:
+    gates = (source / "extractions.parquet").is_file()
+    if gates:
         keep += OF_SUBNETWORKS
     summary[summary["metric"].isin(keep)].to_csv(target / "summary.csv", index=False, float_format="%.6g")
     for name in COPIED:
         if (source / name).is_file():
             pd.read_csv(source / name).to_csv(target / name, index=False, float_format="%.6g")
-    if experiment.altering is not None:
-        repairs(source, target)
-    if experiment.subnetworks is not None:
+    if gates:
         subnetworks(source, target)
+    elif experiment.repairs is not None:
+        repairs(source, target)
     if (source / "tolerances.csv").is_file():
         sweep = pd.read_csv(source / "tolerances.csv")
         keys = ["family", "criterion", "tolerance"]
@@ -141,9 +142,9 @@ def section(experiment: Experiment) -> str:
     summary = pd.read_csv(folder / "summary.csv")
     lines = [f"## `{experiment.name}`", "", experiment.title, ""]
     variants = list(dict.fromkeys(summary["variant"]))
-    if experiment.altering is not None or experiment.subnetworks is not None:
-        shown = "repairs.csv" if experiment.subnetworks is None else "subnetworks.csv"
-        table = pd.read_csv(folder / shown, dtype=str, keep_default_na=False)
+    if experiment.repairs is not None:
+        shown = next(folder / name for name in ("subnetworks.csv", "repairs.csv") if (folder / name).is_file())
+        table = pd.read_csv(shown, dtype=str, keep_default_na=False)
         escaped = [[cell.replace("|", "\\|") for cell in row] for row in [list(table), *table.to_numpy().tolist()]]
         lines += ["| " + " | ".join(escaped[0]) + " |", "|" + "---|" * table.shape[1]]
         lines += ["| " + " | ".join(row) + " |" for row in escaped[1:]]

@@ -169,6 +169,7 @@ def preflight() -> Callable[..., None]:
     `given` is merged into the parameters of the environment smoke.
     """
     from counterpoise.config.parameters import check
+    from counterpoise.config.parts import merged, with_parts
     from counterpoise.experiments import EXPERIMENTS
     from counterpoise.preflight import check_experiment
     from counterpoise.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
@@ -177,17 +178,9 @@ def preflight() -> Callable[..., None]:
     by_name = {experiment.name: experiment for experiment in EXPERIMENTS}
 
     def run(given: Mapping[str, Any], experiment: str = "win_adult") -> None:
-        check_experiment(check(merged(smoke, given)), by_name[experiment])
+        check_experiment(check(with_parts(merged(smoke, given))), by_name[experiment])
 
     return run
-
-
-def merged(blocks: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return blocks in which what is given replaces what it names, at any depth."""
-    return dict(blocks) | {
-        name: merged(blocks.get(name, {}), value) if isinstance(value, Mapping) else value
-        for name, value in given.items()
-    }
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from counterpoise.artifacts import datasets as storage
 from counterpoise.data import READERS
 from counterpoise.experiments import DEFAULT, EXPERIMENTS, Experiment
 from counterpoise.pipeline_registry import register_pipelines
-from counterpoise.pipelines.assemble import artifact, blocks, owner, parameter, stages
+from counterpoise.pipelines.assemble import artifact, blocks, owner, parameter, raw_of, stages
 
 PACKAGE = Path(counterpoise.__file__).parent
 REPOSITORY = PACKAGE.parents[1]
@@ -32,13 +32,13 @@ MAY_IMPORT = {
     "methods": {"nn", "fairness"},
     "features": {"nn", "fairness"},
     "reporting": {"fairness"},
-    "config": {"data", "methods", "fairness"},
+    "config": {"data", "methods", "nn", "fairness"},
     "artifacts": {"methods", "features", "nn", "fairness"},
     "pipelines": {"config", "artifacts", "methods", "features", "reporting", "data", "nn", "fairness"},
     "tracking": set(),
 }
-SHARED = {"errors", "bounds", "catalogue"}
-"""Root modules that every room may import; `pipelines` may also import the project's own."""
+SHARED = {"errors", "bounds", "catalogue", "atomic", "compute"}
+"""Root modules that every room may import; `pipelines` and `config` may also import the project's own."""
 PROJECT = {"experiments"}
 
 FOREIGN = {
@@ -49,6 +49,9 @@ FOREIGN = {
     "reporting": {"kedro", "kedro_datasets", "mlflow"},
     "tracking": {"kedro", "kedro_datasets"},
 }
+FILELESS = ("nn", "methods", "fairness")
+OPENERS = {"pathlib", "os", "io", "tempfile", "shutil", "pickle", "safetensors"}
+"""Libraries through which files are opened."""
 REGISTERED = register_pipelines()
 LONGEST = 400
 """Lines of a file that one still reads."""
@@ -71,10 +74,18 @@ def imports(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("path", [path for path in MODULES if path.parent != PACKAGE], ids=name)
 def test_rooms_import_only_downwards(path: Path) -> None:
     room = path.relative_to(PACKAGE).parts[0]
-    allowed = {room, *MAY_IMPORT[room], *SHARED, *(PROJECT if room == "pipelines" else set())}
+    allowed = {room, *MAY_IMPORT[room], *SHARED, *(PROJECT if room in {"pipelines", "config"} else set())}
     own = {found.split(".")[1] for found in imports(path) if found.startswith("counterpoise.")}
     assert own <= allowed
     assert {found.split(".")[0] for found in imports(path)}.isdisjoint(FOREIGN.get(room, set()))
+
+
+@pytest.mark.parametrize("path", [p for room in FILELESS for p in (PACKAGE / room).rglob("*.py")], ids=name)
+def test_rooms_that_compute_open_no_files(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert calls.isdisjoint({"open", "torch.load", "torch.save", "torch.hub.load"})
+    assert {module.split(".")[0] for module in imports(path)}.isdisjoint(OPENERS)
 
 
 def test_the_rule_would_notice() -> None:
@@ -99,14 +110,14 @@ def test_files_are_short_and_say_what_they_are(path: Path) -> None:
 class TestExperiments:
     def test_assembles_into_stages_in_order(self, experiment: Experiment) -> None:
         pipeline = REGISTERED[experiment.name]
-        order = list(stages(experiment))
+        order = list(dict.fromkeys(name for name, _ in stages(experiment)))
         assert {stage_of(node) for node in pipeline.nodes} == set(order)
         for node in pipeline.nodes:
             makers = [other for other in pipeline.nodes if set(other.outputs) & set(node.inputs)]
             assert all(order.index(stage_of(maker)) <= order.index(stage_of(node)) for maker in makers)
 
     def test_reads_blocks_that_are_there(self, experiment: Experiment, base: dict[str, Any]) -> None:
-        for kind in ("dataset", "evidence", "altering" if experiment.altering else "variants"):
+        for kind in ("dataset", "evidence", "repairs" if experiment.repairs else "variants"):
             block: Any = base
             for part in parameter(kind, experiment).split("."):
                 block = block[part]
@@ -124,10 +135,9 @@ class TestExperiments:
         own = experiment.name
         owners = [owner(experiment, part) for part in experiment.parts] or [own]
         heads = ["finetuned_heads.safetensors"] if experiment.frontier is None else FRONTIER_MODELS
-        if experiment.altering is not None:
-            heads = ALTERED_MODELS
-        if experiment.subnetworks is not None:
-            heads = ["subnetworks.safetensors", "compact_networks.safetensors"]
+        if experiment.repairs is not None:
+            heads = ["compact_networks.safetensors"]
+            heads += ALTERED_MODELS if "mask_discovery" in dict(stages(experiment)) else ["subnetworks.safetensors"]
         tables = REPORTS if experiment.frontier is None else (*REPORTS, *FRONTIER_TABLES)
         assert results >= {
             *(f"data/06_models/{name}/{file}" for name in owners for file in ("pretrained.safetensors", *heads)),
@@ -139,23 +149,28 @@ class TestExperiments:
     def test_reads_what_is_made_or_raw(self, experiment: Experiment) -> None:
         pipeline = REGISTERED[experiment.name]
         free = {name for name in pipeline.inputs() if not name.startswith("params:")}
-        read = {experiment.dataset, *(part.dataset for part in experiment.parts if part.dataset is not None)}
         shared = {"feature_cache", "training_states", artifact(experiment.name, "run")}
-        assert free <= {*shared, *(artifact(dataset, "raw") for dataset in read)}
+        assert free <= {*shared, *(raw_of(experiment, part) for part in (None, *experiment.parts))}
+
+    def test_a_part_is_a_namespace(self, experiment: Experiment) -> None:
+        """Kedro-Viz shows one box for each part; what the parts share, and the report, stand beside them."""
+        boxes = {str(node.namespace).split(".")[0] for node in REGISTERED[experiment.name].nodes}
+        shared = {"data_split", "extract_features", "fairness_report", "read_pixels"}
+        keys = {part.key for part in experiment.parts}
+        assert boxes - shared == keys if keys else boxes == {name for name, _ in stages(experiment)}
+        if experiment.divides("dataset"):
+            assert boxes == {*keys, "fairness_report"}
 
 
 REPORTS = ("metrics.parquet", "summary.csv", "claims.csv", "report.html", "report.json", "model_card.md")
 FRONTIER_MODELS = ["frontier_heads.safetensors", "chosen_models.safetensors", "model"]
-ALTERED_MODELS = [
-    f"{name}.safetensors"
-    for name in ("masks", "masked_networks", "reconstructed", "compact_networks", "baseline_networks")
-]
+ALTERED_MODELS = [f"{name}.safetensors" for name in ("masks", "masked_networks", "reconstructed", "baseline_networks")]
 FRONTIER_TABLES = ("frontier.parquet", "selection.csv", "tolerances.csv", "hypervolumes.csv")
 
 
 def stage_of(node: Node) -> str:
-    """Return the stage of a node; within a part, its namespace has the part's key after a dot."""
-    return str(node.namespace).split(".")[0]
+    """Return the stage of a node: a part's key stands beside it in the namespace."""
+    return next(name for name in str(node.namespace).split(".") if (PACKAGE / "pipelines" / name).is_dir())
 
 
 def test_names_are_unique_and_the_default_is_one_of_them() -> None:
@@ -167,9 +182,9 @@ def test_names_are_unique_and_the_default_is_one_of_them() -> None:
 
 
 TEMPLATES = {
-    f"{experiment.name}-{stage}": (stage, template)
+    f"{experiment.name}-{stage}-{position}": (stage, template)
     for experiment in EXPERIMENTS
-    for stage, template in stages(experiment).items()
+    for position, (stage, template) in enumerate(stages(experiment))
 }
 
 

@@ -24,13 +24,13 @@ from scene import Kind
 from counterpoise import data
 from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset, read_checkpoint
 from counterpoise.artifacts.lineage import Record, parse_record
+from counterpoise.artifacts.states import TrainingStates
 from counterpoise.data import Limits, celeba
 from counterpoise.data.archives import extract
 from counterpoise.data.images import ImageFiles
 from counterpoise.data.mnist import RAW
 from counterpoise.errors import InputError
-from counterpoise.nn.epochs import Resumable
-from counterpoise.nn.pickles import load_pickle
+from counterpoise.features.pickles import load_pickle
 
 SLOW = 20.0
 """Seconds after which a file counts as one that hangs the reader, on a busy machine."""
@@ -153,8 +153,15 @@ def _weights(path: Path) -> Any:
 
 
 def _state(path: Path) -> Any:
-    state = Resumable(path).load()
+    shutil.move(path, path.with_name("state.pt"))
+    state = TrainingStates(path.parent).load("state")
     return None if state is None else state["epoch"]
+
+
+def _save_state(path: Path) -> None:
+    states = TrainingStates(path.parent)
+    states.save("state", {"epoch": 3, "trainee": TENSORS})
+    states.path("state").rename(path)
 
 
 def _zip() -> bytes:
@@ -206,7 +213,7 @@ def targets() -> list[Target]:
         ),
         Target(
             "state of a training",
-            _bytes_of(lambda path: Resumable(path).save({"epoch": 3, "trainee": TENSORS})),
+            _bytes_of(_save_state),
             _state,
             sealed=True,
         ),

@@ -6,13 +6,16 @@ A dataclass that is `Bounded` checks them when it is made; `counterpoise.config`
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from typing import Annotated, Any, ClassVar, get_args, get_type_hints
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from counterpoise.errors import InputError, shown
+
+T = TypeVar("T")
 
 Count = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
@@ -71,3 +74,25 @@ def _expected(bounds: tuple[Bound, ...]) -> str:
     if len(limits) > 1:
         return f"a number between {limits[0]} and {limits[1]}"
     return f"{limits[0]} or more" if isinstance(bounds[0], Ge) else f"a number above {limits[0]}"
+
+
+class _ListOfOne:
+    """In files under conf/ a single value stands for a list of it: `methods: tl`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core.core_schema import no_info_before_validator_function  # asked for by pydantic alone
+
+        return no_info_before_validator_function(
+            lambda value: value if isinstance(value, list | tuple) else [value], handler(source)
+        )
+
+
+Values = Annotated[tuple[T, ...], MinLen(1), _ListOfOne()]
+"""`ranks: Values[Count]`: values to try, at least one."""
+
+
+def require_increasing(name: str, values: Sequence[float]) -> None:
+    """Raise InputError unless each number of a setting is larger than the one before."""
+    if any(low >= high for low, high in pairwise(values)):
+        verb = "are" if name.endswith("s") else "is"
+        raise InputError(f"{name} {verb} {shown(list(values))}, expected increasing numbers")

@@ -7,9 +7,11 @@ these rows and name no method themselves. To add a method: a module in `methods/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from counterpoise.errors import InputError, shown, suggest
 
 Family = Literal["heads", "peers", "weights", "gates"]
 
@@ -63,7 +65,8 @@ METHODS = (
            colour="blue", bank_title="TL heads"),
     Method("svd", "f+SVD", "heads", run="heads.finetuning:run", colour="orange", bank_title="f+SVD heads"),
     Method("win", "WIN", "heads", run="heads.finetuning:run", colour="green", paper="win", bank_title="WIN heads"),
-    Method("retrain", "Retrain (whole network)", "heads", phrase="retraining the whole network", colour="vermillion"),
+    Method("retrain", "Retrain (whole network)", "heads", run="heads.retraining:run",
+           phrase="retraining the whole network", colour="vermillion"),
     Method("chosen", "Ours, chosen", "heads", phrase="our choice on the frontier", colour="vermillion", symbol="star",
            bank_title="All our heads"),
     Method("chosen_tl", "Ours, TL heads", "heads", phrase="our choice among TL heads", colour="blue", symbol="star"),
@@ -179,6 +182,20 @@ REFERENCES: dict[Family, str] = {method.family: method.name for method in METHOD
 def methods_of(*families: Family) -> dict[str, Method]:
     """Return the methods of some families that can be run, by name."""
     return {method.name: method for method in METHODS if method.family in families and method.run}
+
+
+def run_by(function: str) -> tuple[str, ...]:
+    """Return the names of the methods that one function runs."""
+    return tuple(dict.fromkeys(method.name for method in METHODS if method.run == function))
+
+
+def require_names(names: Sequence[str], methods: Collection[str]) -> None:
+    """Raise InputError unless the names are among those of methods, each once."""
+    for name in names:
+        if name not in methods:
+            raise InputError(f"methods has {shown(name)}{suggest(name, methods)}")
+        if names.count(name) > 1:
+            raise InputError(f"method {name} is given more than once")
 
 
 def in_order(names: Iterable[str], *families: Family) -> list[Method]:

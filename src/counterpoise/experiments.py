@@ -6,30 +6,57 @@ that are not there yet (docs/adding-an-experiment.md).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+BLOCKS = {
+    "dataset": "datasets",
+    "network": "networks",
+    "backbone": "backbones",
+    "convnet": "convnets",
+    "penalty": "penalties",
+    "variants": "variants",
+    "pretrain": "pretrains",
+    "finetune": "finetunes",
+    "retrain": "retrains",
+    "frontier": "frontiers",
+    "objective": "objectives",
+    "repairs": "repairs",
+    "evidence": "evidence",
+}
+"""What a row chooses → what the blocks of parameters that it chooses from are called together."""
+
+Choice = str | Mapping[str, Any]
+"""The name of a block, or settings that are merged key by key over the experiment's block."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One of several parts of an experiment: what it reads in the place of the experiment's own block.
+    """One of several parts of an experiment: what it reads in the place of the experiment's block, or changes in it.
 
     Everything from the pretrained model to the models that are reported exists once for each part; the report is
-    shared, and so are the rows unless the part has a data set of its own.
+    shared, and so are the rows unless the parts differ in their data.
     """
 
     name: str
-    dataset: str | None = None
-    network: str | None = None
-    backbone: str | None = None
-    penalty: str | None = None
-    finetune: str | None = None
-    objective: str | None = None
+    dataset: Choice | None = None
+    network: Choice | None = None
+    backbone: Choice | None = None
+    penalty: Choice | None = None
+    finetune: Choice | None = None
+    objective: Choice | None = None
 
     @property
     def key(self) -> str:
         """The name as it stands in the catalog, where a dot means something else, and in paths."""
         return self.name.replace(".", "").replace("%", "")
+
+    @property
+    def overrides(self) -> dict[str, Mapping[str, Any]]:
+        """The settings that are merged over the experiment's blocks, by kind of block."""
+        chosen = {kind: getattr(self, kind, None) for kind in BLOCKS}
+        return {kind: settings for kind, settings in chosen.items() if isinstance(settings, Mapping)}
 
 
 @dataclass(frozen=True)
@@ -41,8 +68,8 @@ class Experiment:
     is that of pretraining. `retrain` fine-tunes whole networks beside the heads. `view` is the figure that shows an
     experiment's parts side by side.
 
-    With `altering`, whole networks are repaired under an `objective`: perceptrons (`network`), for images a `convnet`.
-    With `subnetworks`, unbiased parts of a `convnet` are looked for.
+    With `repairs`, whole networks are repaired: perceptrons (`network`), for images a `convnet`. With an `objective`
+    their weights are altered; without one, unbiased sub-networks are looked for.
     """
 
     name: str
@@ -63,12 +90,29 @@ class Experiment:
     parts: tuple[Part, ...] = ()
     view: Literal["parts", "ablation", "representation"] | None = None
 
+    def divides(self, kind: str) -> bool:
+        """Whether the parts differ in blocks of a kind."""
+        return any(getattr(part, kind, None) is not None for part in self.parts)
 
-TABLE_4 = tuple(Part(name, backbone=name) for name in ("resnet18", "resnet50", "densenet121"))
-"""The backbones of the WIN paper's Table 4, whose weights are downloads."""
+    @property
+    def images(self) -> bool:
+        """Whether the data are images, not a table."""
+        return self.network is None
 
-LITES = tuple(Part(name, backbone=name) for name in ("lite0", "lite1", "lite2"))
-"""Three backbones whose weights are packages."""
+
+FACES = (("celeba", "CelebA", "hair"), ("lfwa", "LFW+a", "gender"))
+"""Data sets of faces, their titles, and what their classifiers predict."""
+
+RACE = {
+    "sensitive": "race",
+    "groups": [["Black", "Asian-Pac-Islander", "Amer-Indian-Eskimo", "Other"], "White"],
+    "group_names": ["other", "White"],
+}
+
+SKEWS = tuple(
+    Part(name, dataset={"split": {"skew": skew}}) for name, skew in (("80%", 0.8), ("90%", 0.9), ("99%", 0.99))
+)
+"""Shares of a class's training images that are in its majority domain."""
 
 EXPERIMENTS = (
     Experiment(
@@ -79,37 +123,27 @@ EXPERIMENTS = (
         variants="win",
         evidence="win_adult",
     ),
-    Experiment(
-        name="win_celeba",
-        title="Does WIN make a fine-tuned hair classifier fairer?",
-        dataset="celeba",
-        backbone="probe",
-        variants="win",
-        evidence="win_images",
+    *(
+        Experiment(
+            name=f"win_{dataset}",
+            title=f"Does WIN make a fine-tuned {label} classifier fairer?",
+            dataset=dataset,
+            backbone="probe",
+            variants="win",
+            evidence="win_images",
+        )
+        for dataset, _, label in FACES
     ),
-    Experiment(
-        name="win_lfwa",
-        title="Does WIN make a fine-tuned gender classifier fairer?",
-        dataset="lfwa",
-        backbone="probe",
-        variants="win",
-        evidence="win_images",
-    ),
-    Experiment(
-        name="win_celeba_imagenet",
-        title="Does WIN help where the head is truncated for real? (1000-way head, CelebA)",
-        dataset="celeba",
-        backbone="imagenet",
-        variants="win_imagenet",
-        evidence="win_images_imagenet",
-    ),
-    Experiment(
-        name="win_lfwa_imagenet",
-        title="Does WIN help where the head is truncated for real? (1000-way head, LFW+a)",
-        dataset="lfwa",
-        backbone="imagenet",
-        variants="win_imagenet",
-        evidence="win_images_imagenet",
+    *(
+        Experiment(
+            name=f"win_{dataset}_imagenet",
+            title=f"Does WIN help where the head is truncated for real? (1000-way head, {title})",
+            dataset=dataset,
+            backbone="imagenet",
+            variants="win_imagenet",
+            evidence="win_images_imagenet",
+        )
+        for dataset, title, _ in FACES
     ),
     Experiment(
         name="frontier_adult",
@@ -120,23 +154,17 @@ EXPERIMENTS = (
         frontier="tables",
         evidence="frontier_adult",
     ),
-    Experiment(
-        name="frontier_celeba",
-        title="How fair can a hair classifier be, and at what price?",
-        dataset="celeba",
-        backbone="probe",
-        variants="win",
-        frontier="images",
-        evidence="frontier_images",
-    ),
-    Experiment(
-        name="frontier_lfwa",
-        title="How fair can a gender classifier be, and at what price?",
-        dataset="lfwa",
-        backbone="probe",
-        variants="win",
-        frontier="images",
-        evidence="frontier_images",
+    *(
+        Experiment(
+            name=f"frontier_{dataset}",
+            title=f"How fair can a {label} classifier be, and at what price?",
+            dataset=dataset,
+            backbone="probe",
+            variants="win",
+            frontier="images",
+            evidence="frontier_images",
+        )
+        for dataset, _, label in FACES
     ),
     Experiment(
         name="fair_pretrain_adult",
@@ -175,75 +203,45 @@ EXPERIMENTS = (
         parts=tuple(Part(f"mlp{layers}", network=f"mlp{layers}") for layers in (2, 3, 4, 5)),
         view="parts",
     ),
-    Experiment(
-        name="architectures_celeba",
-        title="Does the backbone change the answer? (CelebA)",
-        dataset="celeba",
-        backbone="probe",
-        variants="win",
-        evidence="architectures_celeba",
-        parts=TABLE_4,
-        view="parts",
+    *(
+        Experiment(
+            name=f"architectures_{dataset}",
+            title=f"Does the backbone change the answer? ({title})",
+            dataset=dataset,
+            backbone="probe",
+            variants="win",
+            evidence=f"architectures_{dataset}",
+            parts=tuple(Part(name, backbone=name) for name in ("resnet18", "resnet50", "densenet121")),
+            view="parts",
+        )
+        for dataset, title, _ in FACES  # WIN, Table 4: their weights are downloads
     ),
-    Experiment(
-        name="architectures_lfwa",
-        title="Does the backbone change the answer? (LFW+a)",
-        dataset="lfwa",
-        backbone="probe",
-        variants="win",
-        evidence="architectures_lfwa",
-        parts=TABLE_4,
-        view="parts",
+    *(
+        Experiment(
+            name=f"architectures_{dataset}_lite",
+            title=f"Does the backbone change the answer? ({title}, EfficientNet-Lite0 to 2)",
+            dataset=dataset,
+            backbone="probe",
+            variants="win",
+            evidence="architectures_lite",
+            parts=tuple(Part(name, backbone=name) for name in ("lite0", "lite1", "lite2")),
+            view="parts",
+        )
+        for dataset, title, _ in FACES  # their weights are packages
     ),
-    Experiment(
-        name="architectures_celeba_lite",
-        title="Does the backbone change the answer? (CelebA, EfficientNet-Lite0 to 2)",
-        dataset="celeba",
-        backbone="probe",
-        variants="win",
-        evidence="architectures_lite",
-        parts=LITES,
-        view="parts",
-    ),
-    Experiment(
-        name="architectures_lfwa_lite",
-        title="Does the backbone change the answer? (LFW+a, EfficientNet-Lite0 to 2)",
-        dataset="lfwa",
-        backbone="probe",
-        variants="win",
-        evidence="architectures_lite",
-        parts=LITES,
-        view="parts",
-    ),
-    Experiment(
-        name="ablation_adult",
-        title="What do α, the rank and the optimiser change? (Adult)",
-        dataset="adult",
-        network="mlp2",
-        variants="ablation",
-        evidence="ablation",
-        parts=(Part("adam"), Part("sgd", finetune="sgd")),
-        view="ablation",
-    ),
-    Experiment(
-        name="ablation_celeba",
-        title="What do α, the rank and the optimiser change? (CelebA)",
-        dataset="celeba",
-        backbone="probe",
-        variants="ablation",
-        evidence="ablation",
-        parts=(Part("adam"), Part("sgd", finetune="sgd")),
-        view="ablation",
-    ),
-    Experiment(
-        name="ablation_lfwa",
-        title="What do α, the rank and the optimiser change? (LFW+a)",
-        dataset="lfwa",
-        backbone="probe",
-        variants="ablation",
-        evidence="ablation",
-        parts=(Part("adam"), Part("sgd", finetune="sgd")),
-        view="ablation",
+    *(
+        Experiment(
+            name=f"ablation_{dataset}",
+            title=f"What do α, the rank and the optimiser change? ({title})",
+            dataset=dataset,
+            network="mlp2" if dataset == "adult" else None,
+            backbone=None if dataset == "adult" else "probe",
+            variants="ablation",
+            evidence="ablation",
+            parts=(Part("adam"), Part("sgd", finetune="sgd")),
+            view="ablation",
+        )
+        for dataset, title, _ in (("adult", "Adult", "income"), *FACES)
     ),
     Experiment(
         name="representation_adult",
@@ -264,8 +262,8 @@ EXPERIMENTS = (
         repairs="tables",
         evidence="alter_adult",
         parts=(
-            Part("sex", dataset="adult_sex", objective="aod"),
-            Part("race", dataset="adult_race", objective="spd"),
+            Part("sex", dataset={"sensitive": "sex", "group_names": ["women", "men"]}, objective="aod"),
+            Part("race", dataset=RACE, objective="spd"),
         ),
     ),
     Experiment(
@@ -297,18 +295,21 @@ EXPERIMENTS = (
         repairs="skew",
         objective="domains",
         evidence="alter_cifar10s_skew",
-        parts=tuple(Part(f"{skew}%", dataset=f"cifar10s_{skew}") for skew in (80, 90, 99)),
+        parts=SKEWS,
     ),
     Experiment(
         name="alter_celeba",
         title="Can a trained classifier of faces be repaired by altering its weights?",
-        dataset="celeba_smiling",
+        dataset="celeba_pixels",
         convnet="faces",
         pretrain="images",
         repairs="faces",
         objective="spd",
         evidence="alter_celeba",
-        parts=(Part("smiling", dataset="celeba_smiling"), Part("young", dataset="celeba_young")),
+        parts=(
+            Part("smiling", dataset={"label": "Smiling", "classes": ["not smiling", "smiling"]}),
+            Part("young", dataset={"label": "Young", "classes": ["not young", "young"]}),
+        ),
     ),
     Experiment(
         name="teacher_prune_cifar10s",
@@ -319,7 +320,7 @@ EXPERIMENTS = (
         repairs="teacher",
         objective="domains",
         evidence="teacher_prune_cifar10s",
-        parts=tuple(Part(f"{skew}%", dataset=f"cifar10s_{skew}") for skew in (80, 90, 99)),
+        parts=SKEWS,
     ),
     Experiment(
         name="ffw_biased_mnist",
@@ -330,7 +331,8 @@ EXPERIMENTS = (
         repairs="digits",
         evidence="ffw_biased_mnist",
         parts=tuple(
-            Part(f"{rho}%", dataset=f"biased_mnist_{rho.replace('.', '')}") for rho in ("99.0", "99.5", "99.7")
+            Part(f"{aligned}%", dataset={"split": {"rho": rho}})
+            for aligned, rho in (("99.0", 0.99), ("99.5", 0.995), ("99.7", 0.997))
         ),
     ),
     Experiment(
@@ -345,14 +347,14 @@ EXPERIMENTS = (
     Experiment(
         name="ffw_corrupted_cifar10",
         title="Does a network that learnt corruptions hold a part that sees objects? (Corrupted CIFAR10)",
-        dataset="corrupted_cifar10_05",
+        dataset="corrupted_cifar10",
         convnet="corrupted_images",
         pretrain="corrupted_images",
         repairs="biased_images",
         evidence="ffw_corrupted_cifar10",
         parts=tuple(
-            Part(f"{skew}%", dataset=f"corrupted_cifar10_{skew.replace('.', '')}")
-            for skew in ("0.5", "1.0", "2.0", "5.0")
+            Part(f"{conflicting}%", dataset={"split": {"rho": rho}})
+            for conflicting, rho in (("0.5", 0.995), ("1.0", 0.99), ("2.0", 0.98), ("5.0", 0.95))
         ),
     ),
     Experiment(
@@ -370,3 +372,20 @@ DEFAULT = "win_adult"
 
 FETCHABLE = ("celeba", "compas", "lfwa")
 """Data sets with a pipeline `fetch_<dataset>`."""
+
+RAW_FOLDERS = {
+    "adult_protected": "adult",
+    "biased_mnist": "mnist",
+    "celeba_blond": "celeba",
+    "celeba_pixels": "celeba",
+    "cifar10s": "cifar10",
+    "corrupted_cifar10": "cifar10",
+    "lfwa": "lfw",
+    "multicolor_mnist": "mnist",
+}
+"""Blocks of `datasets` → the folder of their raw files, where it is not called as the block is."""
+
+
+def raw_folder(dataset: str) -> str:
+    """Return the folder under data/01_raw that holds the raw files of a data set."""
+    return RAW_FOLDERS.get(dataset, dataset)

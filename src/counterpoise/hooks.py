@@ -23,7 +23,7 @@ from counterpoise.config.evidence import Claim
 from counterpoise.config.parameters import check
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
-from counterpoise.pipelines.assemble import artifact, own_data, owner
+from counterpoise.pipelines.assemble import artifact, owner, raw_of, table_of
 from counterpoise.preflight import Preflight, experiments_in, parameters_of
 from counterpoise.provenance import Provenance
 from counterpoise.reporting import print_conclusion, summary_panel
@@ -128,19 +128,16 @@ class Tracking:
     def _datasets(
         self, experiment: Experiment, load: Callable[[str], Any], catalog: DataCatalog
     ) -> list[dict[str, str]]:
-        """Describe the data of an experiment, or of each of its parts that has data of its own."""
-        owners = {experiment.name: experiment.dataset}
-        if own_data(experiment):
-            owners = {owner(experiment, part): part.dataset or experiment.dataset for part in experiment.parts}
+        """Describe the data of an experiment, or of each of its parts if these differ in their data."""
         described = []
-        for name, data in owners.items():
+        for part in experiment.parts if experiment.divides("dataset") else (None,):
+            name = experiment.name if part is None else owner(experiment, part)
             if (summary := load(artifact(name, "data_summary"))) is not None:
-                raw, samples = (
-                    path_of(catalog.get(full)) for full in (artifact(data, "raw"), artifact(name, "samples"))
-                )
+                raw = path_of(catalog.get(raw_of(experiment, part)))
                 if raw is not None and raw.is_relative_to(self.project):
                     raw = raw.relative_to(self.project)
-                described.append(dataset(data, summary, raw, samples))
+                samples = path_of(catalog.get(artifact(name, "samples")))
+                described.append(dataset(table_of(experiment, part), summary, raw, samples))
         return described
 
 

@@ -17,13 +17,12 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from counterpoise.artifacts.datasets import path_of, require_writable
-from counterpoise.config.parameters import Parameters, check, check_ranks
+from counterpoise.config.parameters import Parameters, check
 from counterpoise.errors import InputError, suggest
-from counterpoise.experiments import EXPERIMENTS, Experiment
+from counterpoise.experiments import BLOCKS, EXPERIMENTS, Experiment, Part
 from counterpoise.methods.objective import Objective
-from counterpoise.pipelines.assemble import CHOSEN_BLOCKS, parameter
+from counterpoise.pipelines.assemble import parameter
 from counterpoise.pipelines.shared.evidence import applicable
-from counterpoise.pipelines.shared.heads import grid, settings_of
 
 IMAGENET_CLASSES = 1000
 
@@ -64,37 +63,40 @@ class Preflight:
 
 def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
     """Raise InputError unless the blocks that an experiment, or a part of it, combines are there and fit together."""
-    if experiment.repairs is not None:
-        _check_objectives(parameters, experiment)
+    parts = (None, *experiment.parts)
+    for path in dict.fromkeys(parameter(kind, experiment, part) for part in parts for kind in BLOCKS):
+        block, _, name = path.partition(".")
+        if block != "parts" and name and name not in (named := getattr(parameters, block)):
+            raise InputError(
+                f"conf: {block} has no block {name!r}, which {experiment.name} reads{suggest(name, named)}"
+            )
     for part in experiment.parts or (None,):
-        for kind in (*CHOSEN_BLOCKS, "evidence"):
-            path = parameter(kind, experiment, part)
-            block, _, wanted = path.partition(".")
-            if wanted and wanted not in (known := getattr(parameters, block)):
-                raise InputError(
-                    f"conf: {block} has no block {wanted!r}, which {experiment.name} reads{suggest(wanted, known)}"
-                )
-        if experiment.variants is None:
-            continue
-        network, backbone = (getattr(part, kind, None) or getattr(experiment, kind) for kind in ("network", "backbone"))
-        inputs, classes = sys.maxsize, len(parameters.datasets[experiment.dataset].classes)
-        if network is not None:
-            inputs = parameters.networks[network].width
-        elif backbone is not None and parameters.backbones[backbone].head == "imagenet":
-            classes = IMAGENET_CLASSES
-        check_ranks(parameters.variants[experiment.variants], inputs=inputs, classes=classes)
+        if experiment.variants is not None:
+            _check_heads(parameters, experiment, part)
+        if experiment.repairs is not None:
+            _check_objective(parameters, experiment, part)
     # Others name their variants so that there is one of each.
     if experiment.variants and experiment.frontier is None and not experiment.parts:
-        run = {variant.name: settings_of(variant) for variant in grid(parameters.variants[experiment.variants])}
+        run = {variant.name: variant.settings for variant in parameters.variants[experiment.variants].grid()}
         applicable(parameters.evidence[experiment.evidence], run)
 
 
-def _check_objectives(parameters: Parameters, experiment: Experiment) -> None:
-    """Raise InputError unless each part's objective is one for as many classes as it has."""
-    for part in experiment.parts or (None,):
-        chosen, data = (parameter(kind, experiment, part).partition(".")[2] for kind in ("objective", "dataset"))
-        if chosen in parameters.objectives and data in parameters.datasets:  # `check_experiment` says what is missing
-            Objective(**vars(parameters.objectives[chosen]), classes=len(parameters.datasets[data].classes))
+def _check_heads(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:
+    """Raise InputError unless every rank fits the head."""
+    inputs, classes = sys.maxsize, len(parameters.at(parameter("dataset", experiment, part)).classes)
+    if experiment.network is not None:
+        inputs = parameters.at(parameter("network", experiment, part)).width
+    elif parameters.at(parameter("backbone", experiment, part)).head == "imagenet":
+        classes = IMAGENET_CLASSES
+    parameters.at(parameter("variants", experiment)).require_ranks(inputs=inputs, classes=classes)
+
+
+def _check_objective(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:
+    """Raise InputError unless the objective is one for as many classes as there are."""
+    path = parameter("objective", experiment, part)
+    if path != "objective":  # there is one
+        dataset = parameters.at(parameter("dataset", experiment, part))
+        Objective(**vars(parameters.at(path)), classes=len(dataset.classes))
 
 
 def git_commit(project: Path) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,8 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
 from pydantic import TypeAdapter
 
-from counterpoise.artifacts.artifact import Artifact, write_aside
+from counterpoise import atomic
+from counterpoise.artifacts.artifact import Artifact
 from counterpoise.artifacts.datasets import RawFolder, path_of
 from counterpoise.artifacts.lineage import Origin, Record, merged, source_digest
 from counterpoise.artifacts.recorder import Recorder
@@ -99,12 +100,7 @@ class Lineage:
 
     def value(self, path: str) -> Any:
         """Return a block of the parameters as plain JSON values; raises KeyError if there is none at `path`."""
-        value: Any = self.parameters
-        for part in path.split("."):
-            if not isinstance(value, Mapping) and not hasattr(value, part):
-                raise KeyError(path)
-            value = value[part] if isinstance(value, Mapping) else getattr(value, part)
-        return _PLAIN.dump_python(value, mode="json")
+        return _PLAIN.dump_python(self.parameters.at(path), mode="json")
 
     def raw(self, name: str) -> str | None:
         """Return the digest of what a folder of raw files holds, None if it is not there."""
@@ -241,7 +237,7 @@ class Lineage:
         if (draft := self.recorder.draft(name)) is not None:
             status[name] = draft.digest
         text = f"window.counterpoiseStatus = {json.dumps(status, sort_keys=True)};\n"
-        write_aside(report.with_name(STATUS), text.encode())
+        atomic.write_bytes(report.with_name(STATUS), text.encode())
 
 
 @cache

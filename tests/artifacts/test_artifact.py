@@ -13,7 +13,6 @@ import pytest
 import torch
 from kedro.io import DataCatalog, DatasetError
 
-from counterpoise.artifacts.artifact import write_aside
 from counterpoise.artifacts.datasets import Checkpoint, path_of
 from counterpoise.artifacts.lineage import FOLDER, Origin, parse_record
 from counterpoise.artifacts.recorder import Recorder
@@ -172,14 +171,3 @@ def test_a_record_is_json_that_others_can_read(tmp_path: Path) -> None:
     stored = json.loads(path.read_text())
     assert stored["parameters"] == {"seeds": 3}
     assert parse_record(path.read_text(), path).digest == stored["digest"]
-
-
-def test_a_small_file_is_replaced_whole_and_left_alone_if_it_is_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "folder" / "x.js"
-    write_aside(path, b"1")
-    first = path.stat().st_mtime_ns
-    write_aside(path, b"1")
-    assert path.stat().st_mtime_ns == first
-    write_aside(path, b"2")
-    assert path.read_bytes() == b"2"
-    assert [entry.name for entry in path.parent.iterdir()] == ["x.js"]

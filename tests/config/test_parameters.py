@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kedro.config import OmegaConfigLoader
-from pydantic import ValidationError
 
-from counterpoise.config.parameters import Evidence, Parameters, Seeds, Variants, check, check_ranks
+from counterpoise.config.loader import ConfigLoader
+from counterpoise.config.parameters import Block, Parameters, Seeds, check
 from counterpoise.errors import InputError, suggest
+from counterpoise.methods.heads.variants import Variants
 from counterpoise.settings import CONFIG_LOADER_ARGS
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -22,7 +22,7 @@ CONF = Path(__file__).parents[2] / "conf"
 def load(environment: str) -> dict[str, Any]:
     """Return an environment's parameters as Kedro reads them."""
     arguments = CONFIG_LOADER_ARGS | {"default_run_env": environment}
-    loader = OmegaConfigLoader(conf_source=str(CONF), env=environment, **arguments)
+    loader = ConfigLoader(str(CONF), env=environment, **arguments)
     return dict(loader["parameters"])
 
 
@@ -39,12 +39,7 @@ def test_every_environment_is_valid(environment: str) -> None:
 def test_base_is_at_paper_scale(base: dict[str, Any]) -> None:
     parameters = check(base)
     assert parameters.seeds.root == tuple(range(10))
-    assert parameters.variants["win"].model_dump() == {
-        "methods": ("tl", "svd", "win"),
-        "ranks": (1, 2),
-        "alphas": (0.5,),
-        "neutralizers": ("mean",),
-    }
+    assert parameters.variants["win"] == Variants(("tl", "svd", "win"), (1, 2), (0.5,), ("mean",))
     assert parameters.datasets["adult"].groups == ("Female", "Male")
 
 
@@ -189,26 +184,30 @@ def changed(base: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
             0,
             r"per_cell\.test' is 0: expected a number of rows, at least 1",
         ),
+        ("finetune.optimizer.rate", 1, r"'rate' in 'finetune.optimizer' \(did you mean 'name'\?\)"),
+        ("frontiers.tables.training.epoch", 1, r"'epoch' in 'frontiers.tables.training' \(did you mean 'epochs'"),
+        ("convnets.faces.widht", 8, r"'widht' in 'convnets.faces' \(did you mean 'width'"),
+        ("penalties.eo_01", 3, r"'penalties.eo_01' is 3: input should be a dictionary"),
         ("finetune.optimizer.name", "adan", r"'finetune.optimizer.name' is 'adan' \(did you mean 'adam'\?\)"),
         ("variants.win.alphas", [0.5, 1.01], r"'variants.win.alphas.1' is 1.01: input should be less than or equal"),
         ("report.level", float("nan"), r"'report.level' is nan"),
-        ("subnetworks.digits.methods", [], r"subnetworks\.digits\.methods' is \[\]"),
-        ("subnetworks.digits.gates.ffw.gamma", -1.0, r"gates\.ffw\.gamma' is -1\.0: .*greater than or equal to 0"),
-        ("subnetworks.digits.gates.ffw.lr", 0.0, r"gates\.ffw\.lr' is 0\.0: .*greater than 0"),
+        ("repairs.digits.methods", [], r"repairs\.digits\.methods' is \[\]"),
+        ("repairs.digits.gates.ffw.gamma", -1.0, r"gates\.ffw\.gamma' is -1\.0: .*greater than or equal to 0"),
+        ("repairs.digits.gates.ffw.lr", 0.0, r"gates\.ffw\.lr' is 0\.0: .*greater than 0"),
         (
-            "subnetworks.digits.gates.ffw.temperature",
+            "repairs.digits.gates.ffw.temperature",
             {"kind": "stalling", "factor": 1.0},
             r"temperature\.factor' is 1\.0: input should be less than 1",
         ),
         (
-            "subnetworks.digits.gates.ffw.temperature",
+            "repairs.digits.gates.ffw.temperature",
             {"kind": "geometric", "end": 1.0},
             "end is 1, expected less than first, 1: it never falls",
         ),
         (
-            "subnetworks.digits.gates.ffw.temperature",
+            "repairs.digits.gates.ffw.temperature",
             {"kind": "straight_through", "factor": 0.5},
-            "unknown parameter 'factor' in 'subnetworks.digits.gates.ffw.temperature'",
+            "unknown parameter 'factor' in 'repairs.digits.gates.ffw.temperature'",
         ),
         ("finetune", {"batch_size": None}, r"parameter 'finetune.epochs' is missing"),
     ],
@@ -226,54 +225,17 @@ def test_fractions_may_be_rounded(base: dict[str, Any]) -> None:
 
 
 def test_one_value_stands_for_a_list_of_one() -> None:
-    variants = Variants(methods="win", ranks=3, alphas=0.2, neutralizers="minimum")  # type: ignore[arg-type]
-    assert (variants.methods, variants.ranks, variants.alphas) == (("win",), (3,), (0.2,))
+    block = {"methods": "win", "ranks": 3, "alphas": 0.2, "neutralizers": "minimum"}
+    assert Block[Variants].model_validate(block).root == Variants(("win",), (3,), (0.2,), ("minimum",))
 
 
 @pytest.mark.parametrize(("inputs", "classes", "most"), [(20, 2, 2), (3, 1000, 3), (4, 4, 4)])
 def test_ranks_reach_the_smaller_side_of_the_head(inputs: int, classes: int, most: int) -> None:
-    check_ranks(Variants(methods=("svd",), ranks=(1, most)), inputs=inputs, classes=classes)
+    Variants(methods=("svd",), ranks=(1, most)).require_ranks(inputs=inputs, classes=classes)
     with pytest.raises(InputError, match=f"rank {most + 1}, expected 1 … {most}"):
-        check_ranks(Variants(methods=("svd",), ranks=(1, most + 1)), inputs=inputs, classes=classes)
+        Variants(methods=("svd",), ranks=(1, most + 1)).require_ranks(inputs=inputs, classes=classes)
 
 
 def test_the_closest_name_is_suggested_and_all_are_listed_if_none_is_close() -> None:
     assert suggest("hepochs", ["seeds", "epochs"]) == " (did you mean 'epochs'?)"
     assert suggest("qqq", ["seeds", "epochs"]) == " (known: seeds, epochs)"
-
-
-def test_evidence_of_several_parts_is_said_once() -> None:
-    claim = {"claim": "lower", "metric": "err", "left": {"variant": "a"}, "right": {"variant": "b"}, "claimed": "lower"}
-    printed = {"variant": "a", "paper": "win", "table": "T1", "method": "tl", "setting": "protected={part}"}
-    known = {
-        "parts": ["sex", "race"],
-        "claims": [
-            {**claim, "claim": "of both", "left": {"variant": "sex/a"}, "right": {"variant": "race/a"}},
-            claim,
-            {**claim, "metric": "auc", "for": ["race"]},
-            {**claim, "metric": "f1"},
-        ],
-        "published": [printed],
-    }
-    found = Evidence.model_validate(known)
-    assert [(made.claim, made.metric, made.left["variant"], made.right["variant"]) for made in found.claims] == [
-        ("Sex: lower", "err", "sex/a", "sex/b"),
-        ("Sex: lower", "f1", "sex/a", "sex/b"),
-        ("Race: lower", "err", "race/a", "race/b"),
-        ("Race: lower", "auc", "race/a", "race/b"),
-        ("Race: lower", "f1", "race/a", "race/b"),
-        ("of both", "err", "sex/a", "race/a"),
-    ]
-    assert [(made.variant, made.setting) for made in found.published] == [
-        ("sex/a", "protected=sex"),
-        ("race/a", "protected=race"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("parts", "message"), [(["sex", "race"], r"claims: for is \['rice'\] \(did you mean 'race'"), ([], "for")]
-)
-def test_evidence_for_a_part_that_is_not_there_is_refused(parts: list[str], message: str) -> None:
-    claim = {"claim": "lower", "metric": "err", "left": {"variant": "a"}, "right": {"variant": "b"}, "claimed": "lower"}
-    with pytest.raises(ValidationError, match=message):
-        Evidence.model_validate({"parts": parts, "claims": [{**claim, "for": ["rice"]}]})

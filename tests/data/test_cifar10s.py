@@ -15,6 +15,7 @@ from PIL import Image
 
 from counterpoise import data
 from counterpoise.data import cifar10, cifar10s
+from counterpoise.data.pixels import open_images
 from counterpoise.errors import InputError
 
 CLASSES = ("airplane", "cat", "dog")
@@ -71,7 +72,7 @@ def test_both_layouts_give_the_same_table_and_the_same_pixels(tree: Path, batche
     table = data.read("cifar10s", tree)
     pd.testing.assert_frame_equal(table, cifar10s.read(batches))
     names = table.loc[table["domain"] == "colour", "image"]
-    from_files, from_batches = cifar10.open_images(tree, names), cifar10.open_images(batches, names)
+    from_files, from_batches = open_images("cifar10s", tree, names), open_images("cifar10s", batches, names)
     assert len(from_files) == len(from_batches) == 6 * PER_BATCH
     for file, batch in zip(map(from_files.__getitem__, range(len(names))), from_batches, strict=True):
         assert file.name == batch.name
@@ -91,7 +92,7 @@ def test_every_image_is_offered_in_both_domains(tree: Path) -> None:
 
 def test_a_transform_runs_on_each_image_of_a_batch(batches: Path) -> None:
     names = cifar10s.read(batches)["image"][:3]
-    plain, halved = cifar10.open_images(batches, names), cifar10.open_images(batches, names, lambda x: x // 2)
+    plain, halved = open_images("cifar10s", batches, names), open_images("cifar10s", batches, names, lambda x: x // 2)
     assert torch.equal(plain[2].pixels // 2, halved[2].pixels)
 
 

@@ -133,7 +133,7 @@ def test_damaged_idx_files(digits: Path, mutate: Mutate, name: str, *, packed: b
     path = digits / mnist.RAW / name
     whole = path.read_bytes()
     table = mnist.read(digits)
-    pixels = [image.pixels for image in mnist.open_images(digits, table["image"])]
+    pixels = [image.pixels for image in open_images("biased_mnist", digits, table["image"])]
     if packed:
         path.unlink()
         path, whole = path.with_name(f"{name}.gz"), gzip.compress(whole)

@@ -44,17 +44,6 @@ def test_what_is_no_checksum_is_refused(tmp_path: Path) -> None:
         files.verify(tmp_path, {"a.csv": "abc"})
 
 
-def test_writing_leaves_no_partial_file_and_does_not_touch_what_is_there(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "a.bin"
-    files.write_bytes(path, b"first")
-    before = path.stat().st_mtime_ns
-    files.write_bytes(path, b"first")
-    assert path.stat().st_mtime_ns == before
-    files.write_bytes(path, b"second")
-    assert path.read_bytes() == b"second"
-    assert [entry.name for entry in path.parent.iterdir()] == ["a.bin"]
-
-
 OUTSIDE = {
     "": "is empty",
     ".": "is empty",

@@ -17,6 +17,7 @@ from counterpoise.data import biased_mnist, mnist, multicolor_mnist
 from counterpoise.data.class_folders import PARTS
 from counterpoise.data.generate.folders import MARKER
 from counterpoise.data.generate.mnist import draw_digit, idx, write_mnist
+from counterpoise.data.pixels import open_images
 from counterpoise.errors import InputError
 
 TRAIN_LABELS, TRAIN_IMAGES = "train-labels-idx1-ubyte", "train-images-idx3-ubyte"
@@ -48,7 +49,8 @@ def test_both_layouts_give_the_same_table_and_the_same_pixels(files: Path, tree:
     pd.testing.assert_frame_equal(table, data.read(reader, tree))
     names = table["image"].unique()
     assert len(names) == 60
-    pair = zip(mnist.open_images(files, names), map(mnist.open_images(tree, names).__getitem__, range(60)), strict=True)
+    from_files, from_tree = open_images("biased_mnist", files, names), open_images("biased_mnist", tree, names)
+    pair = zip(from_files, map(from_tree.__getitem__, range(60)), strict=True)
     for from_array, from_file in pair:
         assert from_array.name == from_file.name
         assert torch.equal(from_array.pixels, from_file.pixels)
@@ -153,7 +155,7 @@ def test_checksums_are_compared_on_request(files: Path) -> None:
 def test_drawn_digits_are_the_same_each_time(files: Path, tmp_path: Path) -> None:
     write_mnist(tmp_path / "more", train=6, test=2)
     names = mnist.read(files)["image"]
-    images = [mnist.open_images(folder, names) for folder in (files, tmp_path / "more")]
+    images = [open_images("biased_mnist", folder, names) for folder in (files, tmp_path / "more")]
     assert all(torch.equal(few.pixels, more.pixels) for few, more in zip(*images, strict=True))
     before = (files / MARKER).stat().st_mtime_ns
     write_mnist(files, train=4, test=2)

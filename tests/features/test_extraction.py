@@ -18,9 +18,9 @@ from counterpoise.data.images import Decoded, ImageFiles
 from counterpoise.errors import InputError
 from counterpoise.features import extraction
 from counterpoise.features import files as feature_files
+from counterpoise.features.backbones import Backbone, backbone
 from counterpoise.features.extraction import Progress, _streamed, _Work, extract_features, features_digest
 from counterpoise.features.files import FeatureFile, Shard, join_shards, load_shard
-from counterpoise.nn.backbones import Backbone, backbone
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra 'offline-weights'")
 

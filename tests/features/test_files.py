@@ -15,8 +15,8 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from counterpoise.data.images import Decoded, ImageFiles
+from counterpoise.features.backbones import Backbone
 from counterpoise.features.extraction import Progress, extract_features, features_digest
-from counterpoise.nn.backbones import Backbone
 from counterpoise.nn.preprocessing import Preprocessing
 
 IMAGES, EDGE = 50, 8

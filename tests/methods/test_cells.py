@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from counterpoise.errors import InputError
-from counterpoise.methods import cell_sizes, fold_numbers, require_cells
+from counterpoise.methods.cells import cell_sizes, fold_numbers, require_cells
 
 NAMES = {"groups": ["women", "men"], "classes": ["no", "yes"], "where": "here", "why": "because"}
 

@@ -13,7 +13,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.methods.objective import THRESHOLDS, Judged, Objective, fairness_loss, judge, soft_bias
+from counterpoise.methods.gaps import soft_bias
+from counterpoise.methods.objective import THRESHOLDS, Judged, Objective, fairness_loss, judge
 from counterpoise.methods.outputs import decide, scores, task_loss
 from counterpoise.methods.problem import Problem
 

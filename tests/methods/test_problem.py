@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from counterpoise.artifacts.states import TrainingStates
 from counterpoise.errors import InputError
 from counterpoise.methods.objective import judge
 from counterpoise.methods.outputs import scores
@@ -115,6 +116,6 @@ def test_trainings_go_on_in_a_folder_by_name_and_settings(problem: Problem, tmp_
 
     settings = Penalty(epochs=1, batch_size=100)
     for folder in (None, tmp_path):
-        direct_penalty(replace(problem, method="penalty", folder=folder), settings, {})
+        direct_penalty(replace(problem, method="penalty", states=TrainingStates(folder)), settings, {})
     (state,) = tmp_path.iterdir()
     assert state.name.startswith("penalty-")

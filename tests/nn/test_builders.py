@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
+import pytest
 import torch
-from safetensors.torch import save_file
+from torchvision import models
 
-from counterpoise.nn.builders import ResNetBuilder
+from counterpoise.errors import InputError
+from counterpoise.nn.builders import InitialWeights, ResNetBuilder, resnet18
 from counterpoise.nn.random import generator
 
 BUILD = ResNetBuilder(outputs=3, seeds=(4,), width=4, accelerated=False)
@@ -30,11 +31,21 @@ def test_a_network_that_is_built_again_is_the_same_and_shares_nothing() -> None:
     assert all(torch.equal(tensor[0], drawn[name]) for name, tensor in BUILD().state().items())
 
 
-def test_weights_of_a_file_are_read_whenever_a_network_is_built(tmp_path: Path) -> None:
-    path = tmp_path / "weights.safetensors"
-    build = replace(BUILD, weights=str(path))
-    for value in (0.25, 0.5):
-        save_file({name: torch.full_like(tensor, value) for name, tensor in BUILD.module(7).state_dict().items()}, path)
-        state = build().state()
-        assert (state["layer1.0.conv1.weight"] == value).all()
-        assert not (state["fc.weight"] == value).all(), "the last layer is not taken"
+def test_published_weights_are_taken_but_for_the_last_layer_and_must_fit() -> None:
+    state = {name: torch.full_like(tensor, 0.25) for name, tensor in BUILD.module(7).state_dict().items()}
+    drawn, built = (replace(BUILD, weights=weights)().state() for weights in (None, InitialWeights("a.pth", state)))
+    assert (built["layer1.0.conv1.weight"] == 0.25).all()
+    assert torch.equal(built["fc.weight"], drawn["fc.weight"])
+    wider = InitialWeights("a.pth", replace(BUILD, width=8).module(3).state_dict())
+    with pytest.raises(InputError, match=r"a\.pth: does not fit a ResNet-18 at 'bn1\.weight', expected weights of the"):
+        replace(BUILD, weights=wider)()
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_resnet_of_the_published_width_is_torchvisions(pooled: bool) -> None:
+    ours, theirs = resnet18(10, 64, pooled=pooled), models.resnet18(num_classes=10)
+    if not pooled:
+        theirs.conv1, theirs.maxpool = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False), torch.nn.Identity()
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(ours.eval()(x), theirs.eval()(x))

@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from counterpoise.nn import costs, generators
 from counterpoise.nn.costs import WARMUP, cost, latencies, shrink
@@ -100,6 +101,18 @@ def test_costs_of_known_layers() -> None:
     assert found.parameters == 72 + 8 + 25
     assert found.nonzero == 36 + 4 + 25  # batch norm's shifts are zero
     assert not module[0]._forward_hooks
+
+
+def test_multiplications_are_those_that_torch_counts() -> None:
+    """torch counts a multiplication and an addition as two operations."""
+    module = nn.Sequential(
+        nn.Conv2d(4, 8, 3, padding=1, groups=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 6, 5, stride=2, dilation=2)
+    )
+    module.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5, bias=False), nn.Linear(5, 1)]).eval()
+    x = torch.zeros(1, 4, 13, 11)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(x)
+    assert 2 * cost(module, x).macs == counter.get_total_flops()
 
 
 class Waits(nn.Module):

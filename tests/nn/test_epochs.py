@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from counterpoise.artifacts.states import TrainingStates
 from counterpoise.nn import Examples, generators
-from counterpoise.nn.epochs import Figures, Resumable, Trained, digest, run_epochs
+from counterpoise.nn.epochs import Checkpoints, Figures, Trained, digest, run_epochs
 from counterpoise.nn.networks import State
 
 SEEDS, ROWS, EPOCHS = [3, 4], 30, 6
@@ -75,23 +72,10 @@ def run(
         batch_size=batch_size,
         generators=generators(seeds, "batches"),
         judge=lambda: {"judgement": judged[:, trainee.epoch - 1]},
-        device=torch.device("cpu"),
         whole_batches=whole_batches,
-        resumable=None if path is None else Resumable(path),
+        checkpoints=None if path is None else Checkpoints(trainee, TrainingStates(path.parent), path.stem),
         on_epoch=on_epoch,
     )
-
-
-def saved(state: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def flipped(content: bytes, place: float) -> bytes:
-    """Flip a bit, so far from the beginning."""
-    position = int(place * len(content))
-    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
 
 
 def test_the_best_epoch_is_the_earliest_of_the_highest() -> None:
@@ -157,65 +141,6 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path: Path, killed: int) -> 
     assert trained.curves.keys() == expected.curves.keys()
     assert all(torch.equal(trained.curves[name], curve) for name, curve in expected.curves.items())
     assert [file.name for file in path.parent.iterdir()] == ["sum.pt"]
-
-
-def test_a_write_that_fails_leaves_the_last_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    resumable = Resumable(tmp_path / "state.pt")
-    resumable.save({"epoch": 1, "value": torch.ones(3)})
-
-    def broken(state: object, file: Path) -> None:
-        file.write_bytes(b"half")
-        raise OSError("disk full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", broken)
-        with pytest.raises(OSError, match="disk full"):
-            resumable.save({"epoch": 2, "value": torch.zeros(3)})
-    known = resumable.load()
-    assert known is not None
-    assert known["epoch"] == 1
-    assert torch.equal(known["value"], torch.ones(3))
-    assert Resumable(tmp_path / "none.pt").load() is None
-
-
-def altered(state: dict[str, Any]) -> dict[str, Any]:
-    """The same state with one number that is none."""
-    return state | {"highest": torch.full_like(state["highest"], torch.nan)}
-
-
-DAMAGE: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda _: b"",
-    "one byte": lambda content: content[:1],
-    "only a checksum": lambda content: content[-32:],
-    "truncated": lambda content: content[: len(content) // 2],
-    "one byte short": lambda content: content[:-1],
-    "one byte more": lambda content: content + b"x",
-    "zeroed half": lambda content: content[: len(content) // 2] + bytes(len(content) - len(content) // 2),
-    "other bytes": lambda content: b"x" * len(content),
-    **{f"bit {place}": partial(flipped, place=place) for place in (0.0, 0.3, 0.6, 0.9, 0.9999)},
-    "written anew": lambda content: saved(altered(torch.load(io.BytesIO(content[:-32])))),
-    "empty state": lambda _: saved({}),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_state_is_discarded_and_the_training_starts_anew(
-    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    def kill(epoch: int) -> None:
-        if epoch == 3:
-            raise KeyboardInterrupt
-
-    path = tmp_path / "sum.pt"
-    with pytest.raises(KeyboardInterrupt):
-        run(Sum(), path, kill)
-    path.write_bytes(DAMAGE[damage](path.read_bytes()))
-    finished: list[int] = []
-    trained, expected = run(Sum(), path, finished.append), run(Sum())
-    assert finished == list(range(1, EPOCHS + 1))
-    assert torch.equal(trained.best["total"], expected.best["total"])
-    assert torch.equal(trained.last["total"], expected.last["total"])
-    assert re.search(r"sum\.pt: .*; the state is discarded, the training starts anew", caplog.text)
 
 
 def test_a_digest_knows_every_part_and_its_place() -> None:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from counterpoise.errors import InputError
+from counterpoise.methods.gaps import Bias, soft_bias
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.tuning import WeightTuning
-from counterpoise.methods.weights.objective import Bias, soft_bias
 from counterpoise.nn import Examples, Optimizer, generators
 from counterpoise.nn.networks import (
     Output,

@@ -17,6 +17,8 @@ from kedro.io import DataCatalog
 from counterpoise.artifacts.datasets import Checkpoint, path_of
 from counterpoise.artifacts.schemas import Samples
 from counterpoise.config.parameters import Dataset, Parameters, Seeds, check
+from counterpoise.experiments import EXPERIMENTS, raw_folder
+from counterpoise.pipelines.assemble import artifact, raw_of, table_of
 from counterpoise.pipelines.data_split.nodes import describe_data, encode_samples, read_table, split_samples
 from counterpoise.pipelines.data_split.schemes import warn_about_association
 
@@ -58,24 +60,43 @@ def prepare(dataset: Dataset, raw: Path) -> tuple[pd.DataFrame, pd.DataFrame, Ch
     return table, samples, splits, describe_data(samples, splits, left_out, dataset)
 
 
-@pytest.mark.parametrize("name", ["adult_sex", "adult_race"])
-def test_adults_variants_read_adults_files(configured: Configured, name: str) -> None:
+def of_part(name: str) -> str:
+    """Return the path of a part's data set: `alter_adult.sex` → parts.alter_adult.sex.dataset."""
+    return f"parts.{name}.dataset"
+
+
+def test_data_sets_of_one_source_read_the_same_files() -> None:
+    experiments = {experiment.name: experiment for experiment in EXPERIMENTS}
+    for names in (
+        ("win_adult", "alter_adult"),
+        ("win_celeba", "alter_celeba", "ffw_celeba"),
+        ("alter_cifar10s", "alter_cifar10s_skew", "ffw_corrupted_cifar10"),
+        ("ffw_biased_mnist", "ffw_multicolor_mnist"),
+    ):
+        rows = [(experiments[name], part) for name in names for part in (None, *experiments[name].parts)]
+        assert len({raw_of(*row) for row in rows}) == 1
+
+
+def test_adults_parts_have_tables_of_their_own(configured: Configured) -> None:
     parameters, catalog = configured
-    assert path_of(catalog.get(f"{name}__raw")) == path_of(catalog.get("adult__raw"))
-    assert parameters.datasets[name].checksums == parameters.datasets["adult"].checksums
-    tables = [path_of(catalog.get(f"{owner}__table")) for owner in ("adult", "adult_sex", "adult_race")]
-    assert len(set(tables)) == 3
+    (experiment,) = [experiment for experiment in EXPERIMENTS if experiment.name == "alter_adult"]
+    tables = {path_of(catalog.get(artifact(table_of(experiment, part), "table"))) for part in experiment.parts}
+    assert len(tables | {path_of(catalog.get("adult__table"))}) == 3
+    for part in experiment.parts:
+        dataset = parameters.at(of_part(f"alter_adult.{part.key}"))
+        assert dataset.checksums == parameters.datasets["adult"].checksums
 
 
 @pytest.mark.parametrize(
-    ("name", "women_or_others", "rich_among_them"), [("adult_sex", 14_695, 1_669), ("adult_race", 6_319, 1_001)]
+    ("name", "women_or_others", "rich_among_them"),
+    [("alter_adult.sex", 14_695, 1_669), ("alter_adult.race", 6_319, 1_001)],
 )
 def test_adult_with_sex_and_race_as_inputs(
     base: Configured, name: str, women_or_others: int, rich_among_them: int
 ) -> None:
     """The group that is compared and the other one are both inputs; 60/20/20, the second 20 cut 70 to 30."""
     parameters, catalog = base
-    table, samples, splits, summary = prepare(parameters.datasets[name], catalog.load(f"{name}__raw"))
+    table, samples, splits, summary = prepare(parameters.at(of_part(name)), catalog.load("adult__raw"))
     assert len(samples) == 45_222
     np.testing.assert_array_equal(samples["sex=Female"], table["sex"] == "Female")
     np.testing.assert_array_equal(samples["race=White"], table["race"] == "White")
@@ -115,11 +136,10 @@ def test_cifar10s_at_full_size(base: Configured, raw: Callable[..., Path]) -> No
     assert pd.DataFrame(summary["cells"])["rows"].sum() == 120_000
 
 
-def test_celebas_pairs_read_celebas_files(configured: Configured) -> None:
-    parameters, catalog = configured
-    for name, label in (("celeba_smiling", "Smiling"), ("celeba_young", "Young")):
-        dataset = parameters.datasets[name]
-        assert path_of(catalog.get(f"{name}__raw")) == path_of(catalog.get("celeba__raw"))
+def test_celebas_parts_differ_in_the_label(configured: Configured) -> None:
+    parameters, _ = configured
+    for name, label in (("smiling", "Smiling"), ("young", "Young")):
+        dataset = parameters.at(of_part(f"alter_celeba.{name}"))
         assert (dataset.label, dataset.sensitive, dataset.reader) == (label, "Male", "celeba")
         assert dataset.split == parameters.datasets["compas"].split
 
@@ -135,13 +155,14 @@ MNIST = (5_923, 6_742, 5_958, 6_131, 5_842, 5_421, 5_918, 6_265, 5_851, 5_949)
 
 
 @pytest.mark.parametrize(
-    ("name", "rho"), [("biased_mnist", 0.99), ("biased_mnist_995", 0.995), ("biased_mnist_997", 0.997)]
+    ("name", "rho"),
+    [("ffw_biased_mnist.990", 0.99), ("ffw_biased_mnist.995", 0.995), ("ffw_biased_mnist.997", 0.997)],
 )
 def test_biased_mnist_at_full_size(base: Configured, raw: Callable[..., Path], name: str, rho: float) -> None:
     """METHODS, part 3: int(n ρ) of a class are aligned; 10,000 unbiased images for gates, 10,000 to choose on."""
     parameters, catalog = base
-    dataset = parameters.datasets[name]
-    assert path_of(catalog.get(f"{name}__raw")).name == "mnist"
+    dataset = parameters.at(of_part(name))
+    assert path_of(catalog.get("mnist__raw")).name == "mnist"
     _, samples, splits, summary = prepare(dataset, raw("mnist", "MNIST/raw/*"))
     Samples.validate(samples)
     rows = cells(summary)
@@ -176,14 +197,12 @@ def test_multicolor_mnist_keeps_its_second_bias(base: Configured, raw: Callable[
     }
 
 
-@pytest.mark.parametrize(("name", "conflicting"), [("corrupted_cifar10_05", 15), ("corrupted_cifar10_50", 150)])
+@pytest.mark.parametrize(("name", "conflicting"), [("ffw_corrupted_cifar10.05", 15), ("ffw_corrupted_cifar10.50", 150)])
 def test_corrupted_cifar10_at_full_size(
     base: Configured, raw: Callable[..., Path], name: str, conflicting: int
 ) -> None:
     """Of 5,000 images of a class 2,000 are unbiased, and of the other 3,000 so many conflict."""
-    parameters, catalog = base
-    assert path_of(catalog.get(f"{name}__raw")) == path_of(catalog.get("cifar10s__raw"))
-    _, _, _, summary = prepare(parameters.datasets[name], raw("cifar10", "train"))
+    _, _, _, summary = prepare(base[0].at(of_part(name)), raw("cifar10", "train"))
     rows = cells(summary)
     assert (np.diag(rows("pretrain")) == 3_000 - conflicting).all()
     assert (rows("pretrain").sum(axis=1) == 3_000).all()
@@ -193,9 +212,7 @@ def test_corrupted_cifar10_at_full_size(
 
 def test_blond_hair_in_celeba_is_balanced_but_for_pretraining(base: Configured, raw: Callable[..., Path]) -> None:
     """Gates and validation are 60 to 40 up to one row per cell; as large as the rarest cell allows."""
-    parameters, catalog = base
-    dataset = parameters.datasets["celeba_blond"]
-    assert path_of(catalog.get("celeba_blond__raw")) == path_of(catalog.get("celeba__raw"))
+    dataset = base[0].datasets["celeba_blond"]
     _, samples, _, summary = prepare(dataset, raw("celeba"))
     rows = cells(summary)
     smallest = samples.groupby(["y", "s"]).size().min()
@@ -214,7 +231,7 @@ def test_a_part_that_should_be_unbiased_and_is_not_is_warned_about(generated: Co
     """Of a third of its images the class can be told from the colour; pretraining may be as biased as it likes."""
     parameters, catalog = generated
     dataset = parameters.datasets["biased_mnist"]
-    samples = encode_samples(read_table(catalog.load("biased_mnist__raw"), dataset)[0], dataset)
+    samples = encode_samples(read_table(catalog.load("mnist__raw"), dataset)[0], dataset)
     splits = split_samples(samples, dataset, SEEDS).tensors["splits"].numpy()
     aligned = (samples["s"] == samples["y"]).to_numpy()
     wrong = np.where((splits == 0) & aligned & (np.arange(len(samples)) % 10 == 0), 1, splits).astype(np.uint8)
@@ -224,15 +241,18 @@ def test_a_part_that_should_be_unbiased_and_is_not_is_warned_about(generated: Co
     assert len(all_) == 1
 
 
-RENDERED = ("biased_mnist", "biased_mnist_990", "multicolor_mnist", "corrupted_cifar10_05", "corrupted_cifar10_50")
+RENDERED = (
+    *("datasets.biased_mnist", "datasets.multicolor_mnist", "datasets.corrupted_cifar10"),
+    *(of_part("ffw_biased_mnist.990"), of_part("ffw_corrupted_cifar10.05"), of_part("ffw_corrupted_cifar10.50")),
+)
 
 
-@pytest.mark.parametrize("name", RENDERED)
-def test_groups_stand_in_the_order_of_the_classes(configured: Configured, name: str) -> None:
+@pytest.mark.parametrize("path", RENDERED)
+def test_groups_stand_in_the_order_of_the_classes(configured: Configured, path: str) -> None:
     """So that an image is aligned where s equals y."""
     from counterpoise.data import biased_mnist, corruptions, multicolor_mnist
 
-    dataset = configured[0].datasets[name]
+    dataset = configured[0].at(path)
     values = {
         "colour": biased_mnist.PALETTE,
         "left": multicolor_mnist.LEFT_PALETTE,
@@ -243,17 +263,23 @@ def test_groups_stand_in_the_order_of_the_classes(configured: Configured, name: 
 
 
 @pytest.mark.parametrize(
-    "name",
+    "path",
     [
-        *("adult_sex", "adult_race", "compas", "celeba_smiling", "celeba_young", "celeba_blond", "cifar10s"),
-        *("cifar10s_99", *RENDERED),
+        *(
+            "datasets.compas",
+            "datasets.celeba_blond",
+            "datasets.cifar10s",
+            of_part("alter_cifar10s_skew.99"),
+            *RENDERED,
+        ),
+        *map(of_part, ("alter_adult.sex", "alter_adult.race", "alter_celeba.smiling", "alter_celeba.young")),
     ],
 )
-def test_generated_data_fill_every_cell_of_every_part(generated: Configured, name: str) -> None:
+def test_generated_data_fill_every_cell_of_every_part(generated: Configured, path: str) -> None:
     """In conf/smoke, as its own raw folder lays them out: no metric is null because a cell is empty."""
     parameters, catalog = generated
-    dataset = parameters.datasets[name]
-    _, samples, splits, summary = prepare(dataset, catalog.load(f"{name}__raw"))
+    dataset = parameters.at(path)
+    _, samples, splits, summary = prepare(dataset, catalog.load(f"{raw_folder(dataset.reader)}__raw"))
     Samples.validate(samples)
     cells = pd.DataFrame(summary["cells"])
     assert cells["rows"].min() >= 1

@@ -19,7 +19,7 @@ from PIL import Image
 from counterpoise.errors import InputError
 
 TO_SAMPLES = {"to_nodes": ["data_split.encode_samples"]}
-TO_PREDICTIONS = {"to_nodes": ["finetune.predict_test"]}
+TO_PREDICTIONS = {"to_nodes": ["finetune.train_heads"]}
 FEWER = {"seeds": [0], "epochs": 2, "compute": {"backend": "serial"}}
 # Two epochs teach little.
 pytestmark = pytest.mark.filterwarnings("ignore::counterpoise.fairness.UndefinedMetricWarning")

@@ -9,7 +9,7 @@ import pytest
 
 from counterpoise.artifacts.datasets import read_checkpoint
 
-TO_PREDICTIONS = {"to_nodes": ["finetune.predict_test"]}
+TO_PREDICTIONS = {"to_nodes": ["finetune.train_heads"]}
 OVERRIDES = {"seeds": [11, 4], "pretrain": {"epochs": 1}, "finetune": {"epochs": 2}}
 
 

@@ -75,7 +75,7 @@ class TestFairPretraining:
 
 def test_the_part_without_a_penalty_is_the_experiment_without_parts(fair: Any, project_factory: Any) -> None:
     plain = project_factory("plain")
-    plain.run("win_adult", params=FEW | {"pretrain": {"epochs": 15}}, to_nodes=["finetune.predict_test"])
+    plain.run("win_adult", params=FEW | {"pretrain": {"epochs": 15}}, to_nodes=["finetune.train_heads"])
     alone = plain.predictions
     own = pd.read_parquet(fair.file("07_model_output/fair_pretrain_adult/predictions.parquet"))
     own = own[own["variant"].str.startswith("biased/")]

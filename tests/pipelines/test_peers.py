@@ -12,9 +12,10 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
 from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset
-from counterpoise.config.parameters import Compute, Dataset, Peers, Seeds
+from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
 from counterpoise.data.generate.adult import write_adult
 from counterpoise.errors import InputError
+from counterpoise.methods.heads.peers import Peers
 from counterpoise.pipelines import peers
 from counterpoise.pipelines.data_split.nodes import encode_samples, read_table, split_samples
 from counterpoise.pipelines.shared.arrays import feature_matrix, rows
@@ -31,7 +32,7 @@ ADULT = Dataset(
     group_names=("women", "men"),
     split={"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 2, "validation": 1, "test": 1}},
 )
-QUICK = Peers(methods=("logistic", "leace", "threshold_optimizer"), C=1.0)
+QUICK = Peers(methods=("logistic", "leace", "threshold_optimizer"), C=(1.0,))
 SERIAL = Compute(backend="serial")
 
 
@@ -56,7 +57,7 @@ def run(
     left: dict[str, Any], settings: Peers = QUICK, compute: Compute = SERIAL, seeds: tuple[int, ...] = (0, 1)
 ) -> Any:
     """Run the stage; return the checkpoint it makes."""
-    parameters = {"dataset": ADULT, "peers": settings, "compute": compute, "seeds": Seeds(seeds)}
+    parameters = {"dataset": ADULT, "peers": Block[Peers](settings), "compute": compute, "seeds": Seeds(seeds)}
     data = left | {f"params:{name}": value for name, value in parameters.items()}
     pipeline = peers.create_pipeline()
     catalog = DataCatalog({name: MemoryDataset(data[name], copy_mode="assign") for name in pipeline.inputs()})
@@ -161,20 +162,21 @@ class TestWhatCannotBeFitted:
         samples.loc[samples["s"] == 0, "y"] = 0
         with pytest.raises(InputError, match=r"no row of y = 1 among s = 0, expected .* threshold_optimizer_dp"):
             run(left | {"samples": samples})
-        assert run(left | {"samples": samples}, Peers(methods=("reweighing",), C=1.0)).tensors
+        assert run(left | {"samples": samples}, Peers(methods=("reweighing",), C=(1.0,))).tensors
 
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({"tolerances": [0.1, 0.05]}, r"tolerances is \[0.1, 0.05\], expected increasing numbers"),
-            ({"tolerances": [0.1, 0.1]}, r"tolerances is \[0.1, 0.1\], expected increasing numbers"),
+            ({"tolerances": [0.1, 0.05]}, r"tolerances are \[0.1, 0.05\], expected increasing numbers"),
+            ({"tolerances": [0.1, 0.1]}, r"tolerances are \[0.1, 0.1\], expected increasing numbers"),
             ({"tolerances": [0.0, 0.1]}, "greater than 0"),
             ({"tolerances": [float("nan")]}, "finite number"),
             ({"C": [1.0, 0.1]}, "C is"),
             ({"methods": ["leace", "leace"]}, "method leace is given more than once"),
             ({"methods": []}, "at least 1 item"),
+            ({"methods": ["leece"]}, r"methods has 'leece' \(did you mean 'leace'\?\)"),
         ],
     )
     def test_settings(self, settings: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
-            Peers(**settings)
+            Block[Peers].model_validate(settings)

@@ -14,9 +14,13 @@ from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 
 from counterpoise.artifacts.datasets import Checkpoint
-from counterpoise.config.parameters import Dataset, Network, OptimizerSettings, Penalty, Seeds, Training, Variants
+from counterpoise.config.parameters import Block, Dataset, Network, Seeds
 from counterpoise.data import SPLITS
 from counterpoise.errors import InputError
+from counterpoise.methods.heads.penalties import Penalty
+from counterpoise.methods.heads.variants import Variants
+from counterpoise.nn import Optimizer
+from counterpoise.nn.settings import Training
 from counterpoise.pipelines import data_split, finetune, group_fisher, pretrain, weighted_svd
 from counterpoise.pipelines.shared.arrays import rows
 
@@ -34,16 +38,16 @@ TABLE = Dataset(
     group_names=("a", "b"),
     split={"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 2, "validation": 1, "test": 1}},
 )
-TRAINING = Training(epochs=4, batch_size=32, optimizer=OptimizerSettings(lr=0.02))
+TRAINING = Block[Training](Training(epochs=4, batch_size=32, optimizer=Optimizer(lr=0.02)))
 PARAMETERS = {
     "dataset": TABLE,
     "seeds": Seeds(SEEDS),
     "network": Network(layers=2, width=WIDTH),
-    "penalty": Penalty(constraint="eo", strength=0),
+    "penalty": Block[Penalty](Penalty("eo", 0.0)),
     "pretrain": TRAINING,
     "finetune": TRAINING,
     "epochs": None,
-    "variants": Variants(methods=("tl", "svd", "win"), ranks=(1, 2), alphas=(0.25, 0.75)),
+    "variants": Block[Variants](Variants(methods=("tl", "svd", "win"), ranks=(1, 2), alphas=(0.25, 0.75))),
 }
 
 
@@ -137,7 +141,7 @@ def test_a_network_reads_its_own_replicates_rows(made: dict[str, Any], samples: 
 
 
 def test_epochs_of_a_stage_and_of_all(before_heads: dict[str, Any]) -> None:
-    stage = TRAINING.model_copy(update={"epochs": 2})
+    stage = Block[Training](TRAINING.root.lasting(2))
     for parameters, expected in (({"finetune": stage}, 2), ({"finetune": stage, "epochs": 3}, 3)):
         made = run(HEADS, before_heads, parameters)
         assert made["learning_curves"].groupby(["variant", "seed"])["epoch"].max().eq(expected).all()
@@ -173,7 +177,7 @@ class TestCheckpointsThatDoNotBelongTogether:
 
     def test_rank(self, before_heads: dict[str, Any]) -> None:
         with pytest.raises(InputError, match="rank 3, expected 1 … 2"):
-            run(HEADS, before_heads, {"variants": Variants(methods=("svd",), ranks=(3,))})
+            run(HEADS, before_heads, {"variants": Block[Variants](Variants(methods=("svd",), ranks=(3,)))})
 
 
 def test_parts_are_disjoint_and_all_replicates_differ(made: dict[str, Any]) -> None:

@@ -18,7 +18,6 @@ from counterpoise.pipelines.shared.evidence import applicable
 from counterpoise.reporting import claims, published, tables
 from counterpoise.reporting.wording import join_part, split_part
 
-ALTERING = [experiment for experiment in EXPERIMENTS if experiment.altering is not None]
 TABLES = {
     "alter_adult": "T4",
     "alter_compas": "T5",
@@ -27,6 +26,7 @@ TABLES = {
     "alter_celeba": "T3",
     "teacher_prune_cifar10s": "T6",
 }
+ALTERING = [experiment for experiment in EXPERIMENTS if experiment.name in TABLES]
 BLOCKS = yaml.safe_load((Path(__file__).parents[2] / "conf" / "base" / "parameters_evidence.yml").read_text())[
     "evidence"
 ]

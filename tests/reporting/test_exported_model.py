@@ -34,7 +34,7 @@ def test_report_document_and_card_say_the_same(context: ReportContext, read_page
     page, card = read_page(html).text, model_card(own).replace("\\", "")
     for text in (page, card, " ".join(MODEL.sentences())):
         assert "win_r2_a0.5_eo_0.1_t-0.4 of seed 7, chosen under ΔEO ≤ 0.05: met on validation (0.031)" in text
-        assert "holds on test in 6 of 10 seeds" in text
+        assert "on test, the tolerance holds for 6 of these 10 models" in text
         assert "It lies in data/06_models/frontier_adult/model" in text
     assert MODEL.command is not None
     assert MODEL.command in page

@@ -11,6 +11,7 @@ import plotly.io
 import pytest
 
 from counterpoise.reporting import ReportContext, figures, figures_fisher, tables
+from counterpoise.reporting._marks import CHOSEN
 
 FLOOR = {"tl": {"delta_eo": 0.033}}
 
@@ -115,11 +116,9 @@ def test_fisher_needs_a_name_for_every_group(fisher: np.ndarray) -> None:
         figures_fisher.fisher_diagonal(fisher, ("Female",))
 
 
-def test_learning_curves_mark_the_epoch_kept(history: pd.DataFrame) -> None:
+def test_learning_curves_mark_the_epoch_chosen(history: pd.DataFrame) -> None:
     figure = figures.learning_curves(history)
-    marked = sorted(
-        (x, y) for trace in traces(figure, "epoch kept (one seed)") for x, y in zip(trace.x, trace.y, strict=True)
-    )
+    marked = sorted((x, y) for trace in traces(figure, CHOSEN) for x, y in zip(trace.x, trace.y, strict=True))
     chosen = history[history["chosen"]]
     assert marked == sorted(zip(chosen["epoch"], chosen["validation_err"], strict=True))
     mean = next(trace for trace in traces(figure, "tl") if trace.mode == "lines" and trace.line.color)

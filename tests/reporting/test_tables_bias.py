@@ -104,11 +104,11 @@ class TestTables:
         assert table.title == "Sub-networks"
         assert [row[0] for row in table.rows] == ["Vanilla", "FFW", "FFW, structured", "Last layer refitted"]
         assert list(table.columns) == [
-            *("Method", "Accuracy", "Beside FFW", "Accuracy, bias-conflicting", "Unbiased average"),
+            *("Method", "Accuracy", "Beside FFW", "Bias-conflicting accuracy", "Unbiased average"),
             *("Bias information", "Leakage", "Sparsity", "Epoch chosen"),
         ]
         assert cell(table, "FFW", "Accuracy") == spread(0.95)
-        assert cell(table, "FFW", "Accuracy, bias-conflicting") == spread(0.75)
+        assert cell(table, "FFW", "Bias-conflicting accuracy") == spread(0.75)
         assert cell(table, "FFW", "Unbiased average") == spread(0.85)
         assert cell(table, "FFW", "Bias information") == "0.050 ± 0.000"
         assert cell(table, "Vanilla", "Leakage") == spread(0.55)

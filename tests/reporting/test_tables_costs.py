@@ -54,15 +54,12 @@ def test_shares_are_of_what_there_was() -> None:
 
 def test_it_says_that_little_is_saved_where_little_is() -> None:
     note = saving_table(costs(cut=1)).note
-    assert (
-        "In 0 of 2 networks there is none; the most that is saved are 0.2% of the multiply-adds, which is little"
-        in note
-    )
+    assert "0 of 2 networks have none; at most 0.2% of the multiply-adds are saved, which is little" in note
     assert "256 rows" in note
     assert "1,235 test rows" in note
-    assert "In 2 of 2 networks there is none" in saving_table(costs()).note
+    assert "2 of 2 networks have none" in saving_table(costs()).note
     much = saving_table(costs(cut=100)).note
-    assert "20.0% of the multiply-adds. " in much
+    assert "20.0% of the multiply-adds are saved. " in much
     assert "little" not in much
 
 

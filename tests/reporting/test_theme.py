@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 from itertools import combinations
-from typing import get_args
 
 import pytest
 
 from counterpoise.catalogue import BY_NAME, methods_of
-from counterpoise.methods import PEERS
-from counterpoise.methods.heads.variants import Method
-from counterpoise.pipelines.shared.heads import CHOSEN, PRETRAINED
+from counterpoise.methods.heads.peers import PEERS
+from counterpoise.methods.heads.problem import PRETRAINED
+from counterpoise.methods.heads.variants import FINE_TUNED
+from counterpoise.pipelines.shared.heads import CHOSEN
 from counterpoise.reporting._theme import (
     GROUP_COLOURS,
     GROUP_SYMBOLS,
@@ -21,11 +21,10 @@ from counterpoise.reporting._theme import (
     method_symbol,
 )
 
-HEADS = get_args(Method)
 FAMILIES = {
-    "heads": [PRETRAINED, *HEADS, "retrain"],
-    "grids": [*HEADS, *PEERS],
-    "frontiers": [PRETRAINED, "tl", CHOSEN, *(f"{CHOSEN}_{method}" for method in HEADS), *PEERS],
+    "heads": [PRETRAINED, *FINE_TUNED, "retrain"],
+    "grids": [*FINE_TUNED, *PEERS],
+    "frontiers": [PRETRAINED, "tl", CHOSEN, *(f"{CHOSEN}_{method}" for method in FINE_TUNED), *PEERS],
     "weights": list(methods_of("weights")),
     "gates": list(methods_of("gates")),
 }

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import os
-import shutil
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.io import DatasetError
 
+from counterpoise import atomic
 from counterpoise.artifacts.lineage import Record, parse_record, record_path, sha256_of
 from counterpoise.artifacts.recorder import Recorder
 from counterpoise.errors import InputError
@@ -20,9 +17,10 @@ from counterpoise.errors import InputError
 class Artifact:
     """Makes a dataset's files whole or absent, and known by their origin.
 
-    `save` writes `.<name>.<process>.part` and renames it, where the file system can rename; an object store has a file
-    only when all of it is there. Beside the file stands the record of what it was made from (`artifacts.lineage`);
-    `load` compares the file with it. Within a run, the file must also have been made as the run's parameters imply.
+    `save` writes aside and renames (`counterpoise.atomic`), where the file system can rename; an object store has a
+    file only when all of it is there. Beside the file stands the record of what it was made from
+    (`artifacts.lineage`); `load` compares the file with it. Within a run, the file must also have been made as the
+    run's parameters imply.
     """
 
     _filepath: PurePosixPath
@@ -40,20 +38,13 @@ class Artifact:
 
     def save(self, data: Any) -> None:
         final = self._get_save_path()
-        write = super().save  # type: ignore[misc]
         if not self.is_local:
-            write(data)
+            super().save(data)  # type: ignore[misc]
             self._record(final, final)
             return
-        aside = final.with_name(f".{final.name}.{os.getpid()}.part")
         try:
-            Path(final.parent).mkdir(parents=True, exist_ok=True)
-            _clear(Path(final))
-            self._aside = aside
-            # Kedro's own wrapper would look for the new version of a versioned file before it has its name.
-            write.__wrapped__(self, data)
-            self._record(aside, final)
-            _put(Path(aside), Path(final))
+            atomic.clear(Path(final))
+            atomic.write(Path(final), lambda aside: self._save_aside(data, aside, final))
         except Exception as error:
             if cause := _os_error(error):
                 reason = cause.strerror or str(cause)
@@ -61,10 +52,16 @@ class Artifact:
                     f"{final}: cannot be written ({reason}), expected space and a writable folder"
                 ) from error
             raise
+
+    def _save_aside(self, data: Any, aside: Path, final: PurePosixPath) -> None:
+        """Write the file under another name, and the record of what will have the name `final`."""
+        self._aside = PurePosixPath(aside)
+        try:
+            # Kedro's own wrapper would look for the new version of a versioned file before it has its name.
+            super().save.__wrapped__(self, data)  # type: ignore[misc]
         finally:
             self._aside = None
-            with suppress(OSError):
-                _remove(Path(aside))
+        self._record(PurePosixPath(aside), final)
 
     def load(self) -> Any:
         self.verified = self.verify()
@@ -171,63 +168,12 @@ class Artifact:
 
     def _write(self, path: PurePosixPath, content: bytes) -> None:
         if self.is_local:
-            write_aside(Path(path), content)
+            atomic.write_bytes(Path(path), content)
         else:
             self._fs.pipe_file(str(path), content)
 
 
 _BLOCK = 1 << 20
-
-
-def write_aside(path: Path, content: bytes) -> None:
-    """Write a small file whole or not at all; one that already holds the content is left alone."""
-    if path.is_file() and path.read_bytes() == content:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    aside.write_bytes(content)
-    aside.replace(path)
-
-
-def _put(aside: Path, final: Path) -> None:
-    """Rename `aside` to `final`; a folder that is there steps aside first, because folders do not replace folders."""
-    if not (aside.is_dir() and final.is_dir()):
-        aside.replace(final)
-        return
-    before = final.with_name(f".{final.name}.before.{os.getpid()}.part")
-    final.rename(before)
-    try:
-        aside.rename(final)
-    except OSError:
-        before.rename(final)
-        raise
-    _remove(before)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _clear(final: Path) -> None:
-    """Remove what killed runs have left half-written beside `final`."""
-    for aside in final.parent.glob(f".{glob.escape(final.name)}.*.part"):
-        writer = aside.suffixes[-2].removeprefix(".")
-        if writer.isdecimal() and not _is_running(int(writer)):
-            _remove(aside)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # signal 0 only asks whether it could be sent
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _os_error(error: BaseException | None) -> OSError | None:

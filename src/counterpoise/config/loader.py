@@ -18,6 +18,7 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import OmegaConf
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
+from counterpoise.config.parts import with_parts
 from counterpoise.errors import InputError, one_line, shown, suggest
 
 _INDEX = re.compile(r"\[?(?P<index>\d+)\]?\.?(?P<rest>.*)", re.DOTALL)
@@ -56,13 +57,14 @@ class ConfigLoader(OmegaConfigLoader):
             ) from error
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        """Return one kind of configuration, merged over the environments.
+        """Return one kind of configuration, merged over the environments; parameters with the blocks of all parts.
 
         Raises:
             InputError: a file is not in UTF-8, is no YAML, holds no keys, or refers to what is not there.
         """
         try:
-            return self._checked(key, super().__getitem__(key))
+            content = self._checked(key, super().__getitem__(key))
+            return with_parts(content) if key == "parameters" else content
         except (MissingConfigException, InputError):
             raise  # Kedro does without credentials and globals
         except Exception as error:

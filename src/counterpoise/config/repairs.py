@@ -74,6 +74,11 @@ class Repairs(Settings):
         settings = _validated(kind, values)
         return settings if epochs is None else shortened(settings, epochs)
 
+    @staticmethod
+    def further_blocks() -> dict[str, type[Any]]:
+        """Return the dataclass of each block of settings that may stand beside the methods."""
+        return block_classes()
+
     @property
     def blocks(self) -> dict[str, Any]:
         """The blocks of settings as they stand in conf/."""
@@ -201,8 +206,9 @@ def _merged(base: Mapping[str, Any], override: Any) -> dict[str, Any]:
     merged = dict(base)
     for key, value in (override or {}).items():
         below = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(below, Mapping)
-        merged[key] = _merged(below, value) if both and _same_kind(below, value) else value
+        if isinstance(value, Mapping) and isinstance(below, Mapping) and _same_kind(below, value):
+            value = _merged(below, value)
+        merged[key] = value
     return merged
 
 

@@ -9,7 +9,7 @@ only after their MD5 sums have been found to be those of the published files, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,11 @@ import pandas as pd
 from counterpoise.data import files
 from counterpoise.data.class_folders import (
     PARTS,
-    ArrayImages,
     Arrays,
-    Transform,
     from_arrays,
     is_tree,
     list_tree,
 )
-from counterpoise.data.image_modes import Range
-from counterpoise.data.images import ImageFiles
 from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.errors import InputError
 
@@ -58,24 +54,15 @@ def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.Data
     """
     if checksums:
         files.verify(folder, checksums, source=how_to_get(folder))
-    return list_tree(folder, source=how_to_get(folder)) if is_tree(folder, BATCHES) else _batches(folder).images
+    return list_tree(folder, source=how_to_get(folder)) if is_tree(folder, BATCHES) else arrays(folder).images
 
 
-def open_images(
-    folder: Path,
-    names: Iterable[str],
-    transform: Transform | None = None,
-    *,
-    limits: Limits = LIMITS,
-    value_range: Range | None = None,
-) -> ImageFiles | ArrayImages:
-    """Return the images `names` of the table, each decoded when asked for."""
-    if is_tree(folder, BATCHES):
-        return ImageFiles(folder, names, transform, max_pixels=limits.image_pixels, value_range=value_range)
-    return ArrayImages(folder, names, _batches(folder), transform)
+def arrays(folder: Path, limits: Limits = LIMITS) -> Arrays:
+    """Return the images of the batches, whose size is known: they are checked by their MD5 sums.
 
-
-def _batches(folder: Path) -> Arrays:
+    Raises:
+        InputError: a batch is missing or not the published file.
+    """
     from torchvision.datasets import CIFAR10  # imported here: slow to import, and not needed for a tree of files
 
     try:

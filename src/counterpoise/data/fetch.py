@@ -1,7 +1,8 @@
 """Downloads: resumed where they broke off, checked before they get their name, unpacked without leaving their folder.
 
-LFW+a and COMPAS may be fetched automatically. CelebA's terms are the user's to accept: it is fetched only when they
-are.
+pooch checks and names the files; its own downloader starts afresh after every break, so that the bytes come through one
+that resumes. LFW+a and COMPAS may be fetched automatically. CelebA's terms are the user's to accept: it is fetched only
+when they are.
 """
 
 from __future__ import annotations

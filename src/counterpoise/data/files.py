@@ -1,4 +1,4 @@
-"""Files on disk: are they there, are they the ones that were meant, and writing them so that no half is ever seen."""
+"""Files on disk: are they there, and are they the ones that were meant."""
 
 from __future__ import annotations
 
@@ -128,13 +128,3 @@ def verify(folder: Path, checksums: Mapping[str, str | None], *, source: str = "
                 f"{path}: found SHA-256 {digest[:_SHORT]}… ({path.stat().st_size:,} bytes), expected "
                 f"{expected.lower()[:_SHORT]}…: the file is truncated or altered" + (f"; {source}" if source else "")
             )
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` aside and rename it into place; a file that already holds it is left alone."""
-    if path.is_file() and path.read_bytes() == content:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.partial")
-    aside.write_bytes(content)
-    aside.replace(path)

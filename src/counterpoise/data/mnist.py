@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +20,12 @@ from counterpoise.data import files
 from counterpoise.data.boundary import decoding
 from counterpoise.data.class_folders import (
     PARTS,
-    ArrayImages,
     Arrays,
-    Transform,
     from_arrays,
     is_tree,
     list_tree,
     require_classes,
 )
-from counterpoise.data.image_modes import Range
-from counterpoise.data.images import ImageFiles
 from counterpoise.data.limits import LIMITS, Limits, require_at_most, require_size
 from counterpoise.errors import InputError
 
@@ -67,32 +63,17 @@ def read(folder: Path, *, checksums: Mapping[str, str] | None = None, limits: Li
     if checksums:
         files.verify(folder, checksums, source=how_to_get(folder))
     tree = is_tree(folder, RAW)
-    table = list_tree(folder, source=how_to_get(folder)) if tree else _arrays(folder, limits=limits).images
+    table = list_tree(folder, source=how_to_get(folder)) if tree else arrays(folder, limits).images
     require_classes(table, DIGITS, folder)
     return table.reset_index(drop=True)
 
 
-def open_images(
-    folder: Path,
-    names: Iterable[str],
-    transform: Transform | None = None,
-    *,
-    limits: Limits = LIMITS,
-    value_range: Range | None = None,
-) -> ImageFiles | ArrayImages:
-    """Return the images `names` of the table, each decoded when asked for: white on black in three equal channels."""
-    if is_tree(folder, RAW):
-        return ImageFiles(folder, names, transform, max_pixels=limits.image_pixels, value_range=value_range)
-    return ArrayImages(folder, names, _arrays(folder, limits=limits), transform)
+def arrays(folder: Path, limits: Limits) -> Arrays:
+    """Return the images of the IDX files, white on black in three equal channels.
 
-
-def on_background(digits: UInt8[Tensor, "n 3 H W"], colours: UInt8[Tensor, "n 3 #H #W"]) -> UInt8[Tensor, "n 3 H W"]:
-    """Return the digits in white on coloured backgrounds: the ink's grey level is how much of a pixel it covers."""
-    paper = (colours.int() * (_WHITE - digits.int()) + _WHITE // 2).div_(_WHITE, rounding_mode="floor")
-    return paper.to(digits.dtype) + digits
-
-
-def _arrays(folder: Path, *, limits: Limits) -> Arrays:
+    Raises:
+        InputError: a file is missing, truncated, altered or too large.
+    """
     labels, pixels = [], []
     for part in PARTS:
         stem = folder / RAW / STEMS[part]
@@ -113,6 +94,12 @@ def _arrays(folder: Path, *, limits: Limits) -> Arrays:
         labels.append(np.array(DIGITS)[digits].tolist())
         pixels.append(np.repeat(images[..., None], 3, axis=3))
     return from_arrays(labels, pixels)
+
+
+def on_background(digits: UInt8[Tensor, "n 3 H W"], colours: UInt8[Tensor, "n 3 #H #W"]) -> UInt8[Tensor, "n 3 H W"]:
+    """Return the digits in white on coloured backgrounds: the ink's grey level is how much of a pixel it covers."""
+    paper = (colours.int() * (_WHITE - digits.int()) + _WHITE // 2).div_(_WHITE, rounding_mode="floor")
+    return paper.to(digits.dtype) + digits
 
 
 def _idx(path: Path, folder: Path, limits: Limits) -> UInt8[np.ndarray, "..."]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from counterpoise.data import biased_mnist, cifar10, cifar10s, corrupted_cifar10, mnist, multicolor_mnist
 from counterpoise.data.boundary import decoding
-from counterpoise.data.class_folders import ArrayImages
+from counterpoise.data.class_folders import ArrayImages, Arrays, is_tree
 from counterpoise.data.image_modes import Range
 from counterpoise.data.images import Batch, ImageFiles, collate
 from counterpoise.data.limits import LIMITS, Limits
@@ -29,11 +29,12 @@ CHUNK = 512
 
 Images = ImageFiles | ArrayImages
 
-_OPENERS: Mapping[str, Callable[..., Images]] = {
-    "biased_mnist": mnist.open_images,
-    "cifar10s": cifar10.open_images,
-    "corrupted_cifar10": cifar10.open_images,
-    "multicolor_mnist": mnist.open_images,
+#: Reader → the folder of files that hold many images each, and what reads them where there is no tree of classes.
+_ARCHIVES: Mapping[str, tuple[str, Callable[[Path, Limits], Arrays]]] = {
+    "biased_mnist": (mnist.RAW, mnist.arrays),
+    "cifar10s": (cifar10.BATCHES, cifar10.arrays),
+    "corrupted_cifar10": (cifar10.BATCHES, cifar10.arrays),
+    "multicolor_mnist": (mnist.RAW, mnist.arrays),
 }
 
 #: Reader → what makes of some images, and of the rows of its table that name them, what these rows show.
@@ -75,8 +76,8 @@ def open_images(
         InputError: as the reader, of files that hold many images.
     """
     with decoding(folder, f"files that the reader {reader!r} can read"):
-        if reader in _OPENERS:
-            return _OPENERS[reader](folder, names, transform, limits=limits, value_range=value_range)
+        if reader in _ARCHIVES and not is_tree(folder, (archive := _ARCHIVES[reader])[0]):
+            return ArrayImages(folder, names, archive[1](folder, limits), transform)
         return ImageFiles(folder, names, transform, max_pixels=limits.image_pixels, value_range=value_range)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from counterpoise.features.files import write_aside
+from counterpoise.features.files import write
 
 ABSENT = "absent"
 """Stands for the contents of a file that cannot be read: the digest changes when it appears."""
@@ -54,7 +54,7 @@ def contents_digest(folder: Path, names: Iterable[str], index: Path, *, verify: 
         )
     if any(remembered_entries.get(name) != entry for name, entry in seen.items()):
         text = json.dumps(remembered_entries | seen)
-        write_aside(remembered, lambda path: path.write_text(text, encoding="utf-8"))
+        write(remembered, lambda path: path.write_text(text, encoding="utf-8"))
     digest = hashlib.sha256()
     for name, (size, _, sha256) in zip(names, entries, strict=True):
         digest.update(f"{name}\0{size}\0{sha256}\0".encode())

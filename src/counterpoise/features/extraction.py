@@ -25,11 +25,11 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from counterpoise.compute import as_completed
 from counterpoise.errors import InputError, suggest
+from counterpoise.features.backbones import Backbone
 from counterpoise.features.contents import contents_digest
 from counterpoise.features.files import FeatureFile, Shard, find_features, join_shards, load_shard, save_shard
-from counterpoise.nn.backbones import Backbone
-from counterpoise.nn.compute import as_completed
 from counterpoise.nn.preprocessing import Preprocessing
 
 SHARD_SIZE = 256
@@ -109,7 +109,7 @@ def extract_features(
         precision: `float32`, `bfloat16` (autocast), or `auto`: bfloat16 where the hardware computes in it.
         device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
         workers: processes, on the CPU for whole shards, for a GPU to decode; by default one per core.
-        backend, address: see `counterpoise.nn.compute.replicate`; on a cluster each worker needs to reach the files.
+        backend, address: see `counterpoise.compute.replicate`; on a cluster each worker needs to reach the files.
         verify: read all images to see whether they are those of the cache, not only those whose size or time changed.
         on_progress: called at the start and after each finished shard.
 

@@ -14,13 +14,10 @@ import hashlib
 import io
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -29,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from counterpoise import atomic
 from counterpoise.errors import InputError
 
 _ARRAY = "features.npy"
@@ -88,31 +86,23 @@ class FeatureFile:
         return torch.from_numpy(np.load(self.path, mmap_mode="c"))
 
 
-def write_aside(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, put it on the disk, and give it its name: whole or not at all.
+def write(path: Path, fill: Callable[[Path], object]) -> None:
+    """Write a file that is whole or absent, see `counterpoise.atomic`.
 
     Raises InputError if it cannot be written.
     """
-    aside = path.with_name(f".{path.name}.{uuid4().hex}.part")  # a process number is not unique on a shared disk
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(aside)
-        with aside.open("rb+") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
+        atomic.write(path, fill, durable=True)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be written ({reason}), expected space and a writable folder") from error
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
 
 
 def save_shard(path: Path, shard: Shard) -> None:
     """Write a finished shard."""
     features = shard.features.contiguous()
     header = json.dumps({"start": shard.start, "bad": shard.bad, "sha256": _shard_digest(path, shard)})
-    write_aside(path, lambda aside: save_file({"features": features}, aside, metadata={_SHARD: header}))
+    write(path, lambda aside: save_file({"features": features}, aside, metadata={_SHARD: header}))
 
 
 def load_shard(path: Path, rows: range, d: int) -> Shard | None:
@@ -199,7 +189,7 @@ def _joined(
     rows = sum(map(len, shards.values()))
     array = hashlib.sha256()
 
-    def write(aside: Path) -> None:
+    def fill(aside: Path) -> None:
         with aside.open("wb") as file:
             dtype = np.lib.format.dtype_to_descr(np.dtype(np.float32))
             start = io.BytesIO()
@@ -215,9 +205,9 @@ def _joined(
                 array.update(content)
                 file.write(content)
 
-    write_aside(folder / _ARRAY, write)
+    write(folder / _ARRAY, fill)
     joined = FeatureFile(folder / _ARRAY, digest, rows, d, backbone, precision, bad)
     header = {key: value for key, value in asdict(joined).items() if key != "path"}
     text = json.dumps({**header, "sha256": _file_digest(array, header)}, indent=1)
-    write_aside(folder / _HEADER, lambda aside: aside.write_text(text, encoding="utf-8"))
+    write(folder / _HEADER, lambda aside: aside.write_text(text, encoding="utf-8"))
     return joined

@@ -1,6 +1,6 @@
 """What an altered network is judged by: performance while its bias stays within the tolerance (Savani et al., Eq. 1).
 
-Soft quantities are differentiable and over a batch, for training; hard ones are counted, for choosing. A trivial
+What is counted here is for choosing; soft biases, for training, are in `methods.gaps`. A trivial
 classifier is fair and has balanced accuracy one half, so there is always a threshold that is within the tolerance.
 """
 
@@ -11,18 +11,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int, Int64
+from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
 
 from counterpoise.bounds import Bounded, NotNegative, Positive
 from counterpoise.errors import InputError
 from counterpoise.fairness import UndefinedMetricWarning, confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.methods.gaps import Bias, soft_bias
 from counterpoise.methods.outputs import task_loss
-from counterpoise.nn.linalg import in_whole_blocks
-
-Bias = Literal["spd", "eod", "aod", "mean_bias"]
-"""Signed differences of two groups, two classes (the altering paper, Eq. 4 to 6); or CIFAR-10S's bias, many classes."""
 
 GROUPS = 2
 """Groups that a bias compares."""
@@ -98,35 +95,6 @@ class Judged:
         """
         beyond = (self.bias.abs() - objective.bound).nan_to_num(nan=1.0)
         return torch.where(self.phi > 0, self.phi, -beyond.clamp(min=0))
-
-
-def soft_bias(
-    bias: Bias, logits: Float[Tensor, "R B k"], y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]
-) -> Float[Tensor, "R"]:
-    """Return the bias of each replicate's batch with probabilities in the place of decisions.
-
-    SPD: mean p̂ of group 0 minus that of group 1; EOD: the same among y = 1; AOD: half the sum of the same among y = 1
-    and among y = 0. A term of which a group has no row in the batch is left out: it is 0, not a gap to an imagined 0.
-    `mean_bias`: mean over the classes of |share of group 1 among what is predicted as the class − ½|.
-    """
-    if bias == "mean_bias":
-        p = logits.softmax(dim=-1)
-        given = torch.stack([(p * (s == group).unsqueeze(-1)).sum(dim=1) for group in (0, 1)])  # 2, R, k
-        total = given.sum(dim=0)
-        share = given[1] / total.clamp(min=torch.finfo(p.dtype).tiny)
-        return (share - 0.5).abs().where(total > 0, 0).mean(dim=-1)
-    p = in_whole_blocks(torch.sigmoid, logits.squeeze(-1))
-    if bias == "spd":
-        return _gap(p, s, torch.ones_like(s, dtype=torch.bool))
-    gap = _gap(p, s, y == 1)
-    return gap if bias == "eod" else 0.5 * (gap + _gap(p, s, y == 0))
-
-
-def _gap(p: Float[Tensor, "R B"], s: Int[Tensor, "R B"], among: Bool[Tensor, "R B"]) -> Float[Tensor, "R"]:
-    members = torch.stack([among & (s == group) for group in (0, 1)]).to(p.dtype)  # 2, R, B
-    sizes = members.sum(dim=-1)
-    means = (members * p).sum(dim=-1) / sizes.clamp(min=1)
-    return (means[0] - means[1]).where((sizes > 0).all(dim=0), 0)
 
 
 def fairness_loss(

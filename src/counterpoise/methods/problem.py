@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,10 +15,11 @@ from counterpoise.methods.cells import require_cells
 from counterpoise.methods.objective import GROUPS, Judged, Objective, judge
 from counterpoise.methods.outputs import scores
 from counterpoise.nn.builders import Builder
-from counterpoise.nn.epochs import Figures, Resumable, Trained, Trainee, digest, run_epochs
+from counterpoise.nn.epochs import Checkpoints, Figures, Resumable, Store, Trained, digest, run_epochs
+from counterpoise.nn.examples import Examples
+from counterpoise.nn.fast.memory import keep_freed_memory
 from counterpoise.nn.networks import Networks, State, Weights, evaluate
 from counterpoise.nn.random import generators
-from counterpoise.nn.training import Examples
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,7 +38,7 @@ class Problem:
         objective: what repairs of weights are judged by.
         biases: the value of each bias in each row; the first is s. values: how many values each has.
         read: logits to scores; other than `scores` where a network's outputs are not the classes.
-        folder: of the states of trainings under way, on these examples and no others; None keeps none.
+        states: of trainings under way, on these examples and no others; None keeps none.
         device: where `build` puts networks; the base is on the CPU.
         progress: called with the name of a training and the number of each finished epoch.
     """
@@ -57,7 +57,7 @@ class Problem:
     biases: Int[Tensor, "K N"] = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
     values: tuple[int, ...] = ()
     read: Callable[[Tensor], Tensor] = field(default=scores)
-    folder: Path | None = None
+    states: Store | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: Callable[[str, int, int], None] = field(default=lambda name, epoch, epochs: None)
     shared: dict[str, Any] = field(default_factory=dict)
@@ -120,7 +120,7 @@ class Problem:
 
     def train(
         self,
-        trainee: Trainee,
+        trainee: Resumable,
         *,
         name: str,
         settings: tuple[Any, ...],
@@ -137,12 +137,13 @@ class Problem:
             name: of the training; two in one run have different ones.
             settings: what else than the rows, the base and the seeds it depends on; see `nn.epochs.digest`.
         """
-        resumable = None
-        if self.folder is not None:
+        checkpoints = None
+        if self.states is not None:
             seen = (rows, *self.labels(rows), self.select, *self.base.values())
             depends = (self.objective, self.values, len(self.biases))
             key = digest(name, settings, epochs, batch_size, depends, list(self.seeds), seen)
-            resumable = Resumable(self.folder / f"{name}-{key}.pt")
+            checkpoints = Checkpoints(trainee, self.states, f"{name}-{key}")
+        keep_freed_memory()
         return run_epochs(
             trainee,
             self.examples,
@@ -153,7 +154,7 @@ class Problem:
             judge=figures,
             device=self.device,
             whole_batches=whole_batches,
-            resumable=resumable,
+            checkpoints=checkpoints,
             on_epoch=lambda epoch: self.progress(name, epoch, epochs),
             finished=finished,
         )

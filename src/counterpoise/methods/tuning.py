@@ -10,9 +10,10 @@ from torch import Tensor
 
 from counterpoise.nn.augment import crop_and_flip
 from counterpoise.nn.epochs import Figures
+from counterpoise.nn.examples import Examples
 from counterpoise.nn.networks import Masks, Networks, Output, State, Weights, evaluate, masked
 from counterpoise.nn.optimizers import Optimizer
-from counterpoise.nn.training import FORWARD_AND_BACKWARD, Examples
+from counterpoise.nn.threads import FORWARD_AND_BACKWARD
 
 OutputLoss = Callable[[Output, Tensor, Tensor], Tensor]
 """(output, y [R, B], s [R, B]) to one loss per replicate [R]."""

@@ -48,11 +48,11 @@ class Bank(nn.Module, ABC):
     @torch.no_grad()
     def keep(self, snapshot: list[Tensor], chosen: Bool[Tensor, "R V"]) -> None:
         """Copy the present parameters of the chosen models into `snapshot`, in place."""
-        for kept, parameter, owned in zip(snapshot, self.parameters(), self.owners(chosen), strict=True):
-            torch.where(owned, parameter, kept, out=kept)
+        for best, parameter, chosen_entries in zip(snapshot, self.parameters(), self.owners(chosen), strict=True):
+            torch.where(chosen_entries, parameter, best, out=best)
 
     @torch.no_grad()
     def restore(self, snapshot: list[Tensor]) -> None:
         """Make the tensors of `snapshot` the parameters, without gradients."""
-        for parameter, kept in zip(self.parameters(), snapshot, strict=True):
-            parameter.data, parameter.grad = kept, None
+        for parameter, best in zip(self.parameters(), snapshot, strict=True):
+            parameter.data, parameter.grad = best, None

@@ -13,7 +13,6 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -21,9 +20,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from counterpoise.errors import InputError
-from counterpoise.nn.networks import Networks, SingleNetwork, StackedNetwork
+from counterpoise.nn.networks import Networks, SingleNetwork, StackedNetwork, State
 from counterpoise.nn.random import generator, generators
-from counterpoise.nn.weights import read_state
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the colour channels, as torchvision's published weights expect them."""
@@ -123,6 +121,14 @@ def _initial(builder: ImageBuilder, outputs: int) -> nn.Module:
         return builder.module(outputs)
 
 
+@dataclass(frozen=True, eq=False)
+class InitialWeights:
+    """Published weights to begin with, and the file they are from, for sentences."""
+
+    source: str
+    state: State
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResNetBuilder(ImageBuilder):
     """A ResNet-18 for small images, with a 3×3 stem and no pooling before the first block, as is usual at 32×32.
@@ -130,13 +136,12 @@ class ResNetBuilder(ImageBuilder):
     Attributes:
         width: channels of the first stage; 64 is the published network, less makes it smaller for a processor.
         pooled: the published 7×7 stem with pooling, for larger images.
-        weights: a local file to begin with, of the published width; its last layer is not taken, nor a stem that does
-            not fit.
+        weights: to begin with, of the published width; their last layer is not taken, nor a stem that does not fit.
     """
 
     width: int = 64
     pooled: bool = False
-    weights: str | None = None
+    weights: InitialWeights | None = None
 
     def module(self, outputs: int) -> nn.Module:
         made: nn.Module = resnet18(outputs, self.width, pooled=self.pooled)
@@ -144,7 +149,7 @@ class ResNetBuilder(ImageBuilder):
 
     def begin(self, module: nn.Module) -> None:
         if self.weights is not None:
-            _begin_with(module, Path(self.weights))
+            _begin_with(module, self.weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,10 +207,16 @@ def resnet18(outputs: int, width: int, *, pooled: bool) -> Any:
         module.maxpool = nn.Identity()
     elif width != module.inplanes:
         module.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-    module.bn1, module.inplanes = nn.BatchNorm2d(width), width
+    module.bn1 = nn.BatchNorm2d(width)
+    entering = width
     for stage in range(4):
-        layer = module._make_layer(BasicBlock, width * 2**stage, 2, stride=1 if stage == 0 else 2)
-        setattr(module, f"layer{stage + 1}", layer)
+        leaving, stride, shortcut = width * 2**stage, 1 if stage == 0 else 2, None
+        if stage:
+            conv = nn.Conv2d(entering, leaving, 1, stride=stride, bias=False)
+            shortcut = nn.Sequential(conv, nn.BatchNorm2d(leaving))
+        blocks = BasicBlock(entering, leaving, stride, shortcut), BasicBlock(leaving, leaving)
+        setattr(module, f"layer{stage + 1}", nn.Sequential(*blocks))
+        entering = leaving
     module.fc = nn.Linear(width * 8, outputs)
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
@@ -213,10 +224,12 @@ def resnet18(outputs: int, width: int, *, pooled: bool) -> Any:
     return module
 
 
-def _begin_with(module: nn.Module, path: Path) -> None:
-    """Take all weights of a file that fit, and insist that only the first and the last layer do not."""
-    given, own = read_state(path), module.state_dict()
-    other = [name for name in own if name not in given or given[name].shape != own[name].shape]
+def _begin_with(module: nn.Module, weights: InitialWeights) -> None:
+    """Take all weights that fit, and insist that only the first and the last layer do not."""
+    published, drawn = weights.state, module.state_dict()
+    other = [name for name in drawn if name not in published or published[name].shape != drawn[name].shape]
     if unexpected := [name for name in other if not name.startswith(("fc.", "conv1."))]:
-        raise InputError(f"{path}: does not fit a ResNet-18 at {unexpected[0]!r}, expected weights of the same width")
-    module.load_state_dict({name: given[name] for name in own if name not in other}, strict=False)
+        raise InputError(
+            f"{weights.source}: does not fit a ResNet-18 at {unexpected[0]!r}, expected weights of the same width"
+        )
+    module.load_state_dict({name: published[name] for name in drawn if name not in other}, strict=False)

@@ -36,10 +36,10 @@ def plain(network: Networks, replicate: int = 0, weights: Weights | None = None)
     Args:
         weights: that stand in for some of the network's, all replicates'.
     """
-    own = _own_state(network, replicate, weights)
+    state = _own_state(network, replicate, weights)
     if isinstance(network, StackedNetwork):
-        return _perceptron(_layers(network, own), own)
-    return _standing_alone(network, own)
+        return _perceptron(_layers(network, state), state)
+    return _standing_alone(network, state)
 
 
 def compact(network: Networks, replicate: int = 0, weights: Weights | None = None) -> nn.Module:
@@ -50,13 +50,13 @@ def compact(network: Networks, replicate: int = 0, weights: Weights | None = Non
     a bias by perceptrons; in a convolutional network such a filter stays, since at the edges, where zeros are added, it
     does not look constant. At least one unit of each layer stays.
     """
-    own = _own_state(network, replicate, weights)
+    state = _own_state(network, replicate, weights)
     if isinstance(network, StackedNetwork):
-        layers = _layers(network, own)
+        layers = _layers(network, state)
         while _cut(layers):
             pass
-        return _perceptron(layers, own)
-    standardizing, module = _standing_alone(network, own)
+        return _perceptron(layers, state)
+    standardizing, module = _standing_alone(network, state)
     if not _convolutional(module):
         module = _without_idle_units(module)
     else:
@@ -93,13 +93,13 @@ class _Layer:
             self.norm = {kind: tensor[units] for kind, tensor in self.norm.items()}
 
 
-def _layers(network: StackedNetwork, own: State) -> list[_Layer]:
+def _layers(network: StackedNetwork, state: State) -> list[_Layer]:
     made = []
     for layer in range(network.layers):
         kinds = ("gamma", "beta", "running_mean", "running_var")
         normalized = network.normalized and layer < network.layers - 1
-        norm = {kind: own[f"{kind}{layer}"].double() for kind in kinds} if normalized else None
-        made.append(_Layer(own[f"weight{layer}"].double(), own[f"bias{layer}"].double().flatten(), norm))
+        norm = {kind: state[f"{kind}{layer}"].double() for kind in kinds} if normalized else None
+        made.append(_Layer(state[f"weight{layer}"].double(), state[f"bias{layer}"].double().flatten(), norm))
     return made
 
 
@@ -120,12 +120,12 @@ def _cut(layers: list[_Layer]) -> bool:
     return changed
 
 
-def _perceptron(layers: list[_Layer], own: State) -> nn.Module:
+def _perceptron(layers: list[_Layer], state: State) -> nn.Module:
     widths = [layers[0].weight.shape[1], *(len(layer.bias) for layer in layers)]
-    module = _chain(widths, standardized="mean" in own, normalized=layers[0].norm is not None)
+    module = _chain(widths, standardized="mean" in state, normalized=layers[0].norm is not None)
     parts = iter(module)
-    if "mean" in own:
-        _say_standardizing(next(parts), own["mean"], own["scale"])
+    if "mean" in state:
+        _say_standardizing(next(parts), state["mean"], state["scale"])
     names = {"gamma": "weight", "beta": "bias"}
     for layer in layers:
         next(parts).load_state_dict({"weight": layer.weight, "bias": layer.bias})
@@ -170,11 +170,11 @@ def _sizes(weights: Iterable[Tensor]) -> dict[str, Any]:
     return {"inputs": shapes[0][1], "widths": widths, "outputs": outputs}
 
 
-def _standing_alone(network: Networks, own: State) -> nn.Sequential:
+def _standing_alone(network: Networks, state: State) -> nn.Sequential:
     assert isinstance(network, SingleNetwork)
     module = copy.deepcopy(network.module).cpu()
     module.get_submodule(network.head)._forward_pre_hooks.clear()  # of the original, which listens there
-    module.load_state_dict(own)
+    module.load_state_dict(state)
     standardizing = _standardizing(nn.BatchNorm2d, network.mean.numel())
     _say_standardizing(standardizing, *(statistic.cpu().flatten() for statistic in (network.mean, network.std)))
     return nn.Sequential(standardizing, module).eval()
@@ -233,12 +233,12 @@ def _describe_network_of_images(network: Any) -> dict[str, Any]:
 
 def rebuild(description: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
     """Return the module that `describe` has described, with a state of its own, in eval mode."""
-    known = dict(description)
-    kind = known.pop("kind")
+    options = dict(description)
+    kind = options.pop("kind")
     if kind == "perceptron":
-        module: nn.Module = _chain(**known)
+        module: nn.Module = _chain(**options)
     else:
-        module = nn.Sequential(_standardizing(nn.BatchNorm2d, COLOURS), _IMAGE_NETWORKS[kind](**known))
+        module = nn.Sequential(_standardizing(nn.BatchNorm2d, COLOURS), _IMAGE_NETWORKS[kind](**options))
     module.load_state_dict(dict(state))
     return module.eval()
 

@@ -104,7 +104,10 @@ def _difference(network: Networks, small: nn.Module, x: Shaped[Tensor, "1 n ..."
 
 @torch.no_grad()
 def cost(module: nn.Module, x: Shaped[Tensor, "B ..."]) -> Cost:
-    """Count what a module stores, and what its linear and convolutional layers compute for one row of x."""
+    """Count what a module stores, and what its linear and convolutional layers compute for one row of x.
+
+    `torch.utils.flop_counter` counts the same, and imports torch's compiler for it: see docs/architecture.md.
+    """
     counted: list[int] = []
 
     def count(layer: nn.Linear | nn.Conv2d, _: Any, output: Tensor) -> None:
@@ -134,11 +137,11 @@ def latencies(modules: Sequence[nn.Module], x: Shaped[Tensor, "B ..."], *, repea
     wait = partial(torch.cuda.synchronize, x.device) if x.is_cuda else lambda: None
     times: list[list[float]] = [[] for _ in modules]
     for number in range(WARMUP + repeats):
-        for module, own in zip(modules, times, strict=True):
+        for module, passes in zip(modules, times, strict=True):
             wait()
             start = time.perf_counter()
             module(x)
             wait()
             if number >= WARMUP:
-                own.append(time.perf_counter() - start)
-    return [statistics.median(own) for own in times]
+                passes.append(time.perf_counter() - start)
+    return [statistics.median(passes) for passes in times]

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from counterpoise.errors import InputError
 from counterpoise.nn.gates import ChannelGates, activations
@@ -66,9 +65,9 @@ def _before_activations(network: SingleNetwork, x: Tensor) -> list[str]:
     names: dict[nn.Module, str] = {
         layer: name
         for name, layer in network.module.named_modules()
-        if isinstance(layer, nn.Linear | _BatchNorm) and layer.bias is not None
+        if isinstance(layer, nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d) and layer.bias is not None
     }
-    found: list[str] = []
+    layers: list[str] = []
     seen: list[str] = []
 
     def see(layer: nn.Module, *_: Any) -> None:
@@ -77,10 +76,10 @@ def _before_activations(network: SingleNetwork, x: Tensor) -> list[str]:
     def close(*_: Any) -> None:
         if not seen:
             raise InputError(
-                f"network: ReLU {len(found) + 1} follows no batch norm and no linear layer, expected one that can "
+                f"network: ReLU {len(layers) + 1} follows no batch norm and no linear layer, expected one that can "
                 "close its channels"
             )
-        found.append(seen[-1])
+        layers.append(seen[-1])
         seen.clear()
 
     hooks = [layer.register_forward_hook(see) for layer in names]
@@ -93,4 +92,4 @@ def _before_activations(network: SingleNetwork, x: Tensor) -> list[str]:
         network.train(training)
         for hook in hooks:
             hook.remove()
-    return found
+    return layers

@@ -57,10 +57,10 @@ def activations(network: Networks) -> list[nn.ReLU]:
         InputError: there are none, or the networks are stacked perceptrons, whose channels are columns of weights.
     """
     module = network.module if isinstance(network, SingleNetwork) else nn.Module()
-    found = [layer for layer in module.modules() if isinstance(layer, nn.ReLU)]
-    if not found:
+    activated = [layer for layer in module.modules() if isinstance(layer, nn.ReLU)]
+    if not activated:
         raise InputError("network: has no ReLU whose channels can be gated, expected one at least")
-    return found
+    return activated
 
 
 def activation_sizes(network: Networks, x: Shaped[Tensor, "1 B 3 H W"]) -> list[int]:

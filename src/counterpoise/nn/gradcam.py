@@ -52,11 +52,11 @@ def explained(
         classes: whose score is explained; a single logit speaks for class 1, and its negative for class 0.
     """
     before = network.training
-    pooling, kept = _pooling(network), list[Tensor]()
+    pooling, maps = _pooling(network), list[Tensor]()
 
     def keep(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        kept.append(given[0].detach().requires_grad_())
-        return (kept[0], *given[1:])
+        maps.append(given[0].detach().requires_grad_())
+        return (maps[0], *given[1:])
 
     handles: list[Any] = [] if pooling is None else [pooling.register_forward_pre_hook(keep)]
     images = x.to(network.device).float().requires_grad_()
@@ -65,7 +65,7 @@ def explained(
             score = _score(network.eval()(images).logits[0], classes.to(network.device))
             if pooling is None:
                 return input_gradients(score, images)[0].cpu()
-            heat = grad_cam(score, kept[0])
+            heat = grad_cam(score, maps[0])
     finally:
         network.train(before)
         for handle in handles:
@@ -80,5 +80,5 @@ def _score(logits: Float[Tensor, "B k"], classes: Int[Tensor, "B"]) -> Float[Ten
 
 
 def _pooling(network: SingleNetwork) -> nn.Module | None:
-    found = [part for part in network.module.modules() if isinstance(part, nn.AdaptiveAvgPool2d)]
-    return found[-1] if found else None
+    poolings = [part for part in network.module.modules() if isinstance(part, nn.AdaptiveAvgPool2d)]
+    return poolings[-1] if poolings else None

@@ -23,8 +23,8 @@ from torch.func import functional_call
 from torch.nn.functional import batch_norm
 
 from counterpoise.errors import InputError
+from counterpoise.nn.examples import Examples
 from counterpoise.nn.linalg import weighted
-from counterpoise.nn.training import Examples
 
 Weights = Mapping[str, Shaped[Tensor, "R ..."]]
 Masks = Mapping[str, Bool[Tensor, "R ..."]]
@@ -108,15 +108,17 @@ def masked(weights: Weights, masks: Masks) -> dict[str, Float[Tensor, "R ..."]]:
     return {name: weights[name] * mask for name, mask in masks.items()}
 
 
-def keep(kept: State, state: Mapping[str, Tensor], chosen: Bool[Tensor, "R"]) -> None:
-    """Copy the chosen replicates' part of `state` into `kept`, in place."""
+def keep(best: State, state: Mapping[str, Tensor], chosen: Bool[Tensor, "R"]) -> None:
+    """Copy the chosen replicates' part of `state` into `best`, in place."""
     for name, tensor in state.items():
-        owned = chosen.to(tensor.device).view(-1, *[1] * (tensor.ndim - 1))
-        kept[name].copy_(torch.where(owned, tensor, kept[name].to(tensor.device)))
+        rows = chosen.to(tensor.device).view(-1, *[1] * (tensor.ndim - 1))
+        best[name].copy_(torch.where(rows, tensor, best[name].to(tensor.device)))
 
 
 class StackedNetwork(Networks):
     """R perceptrons: each hidden layer is Linear, ReLU, dropout, batch norm; the last layer is linear.
+
+    For why `nn.mlp.StackedMLP` stands beside it, see there.
 
     The altering paper's network for tables is `[D, *[32] * 11, 1]` with dropout 0.2 and batch norm (Section 4.2 and
     Savani et al., 2020). Activations are laid out [R, C, B], so that one batch norm over R·C channels serves all.
@@ -165,40 +167,44 @@ class StackedNetwork(Networks):
         generators: Sequence[torch.Generator] | None = None,
         track: bool = True,
     ) -> Output:
-        own = dict(self.named_parameters()) | dict(weights or {})
+        tensors = dict(self.named_parameters()) | dict(weights or {})
         if self.mean is not None and self.scale is not None:
             x = (x - self.mean.unsqueeze(1)) / self.scale.unsqueeze(1)
         h = x.transpose(1, 2)  # R, C, B
-        kept = self._kept(x.shape[1], generators)
+        masks = self._dropout_masks(x.shape[1], generators)
         for layer in range(self.layers - 1):
-            h = weighted(own[f"bias{layer}"], own[f"weight{layer}"], h).relu()
-            if kept is not None:
-                h = h * kept[layer]
+            h = weighted(tensors[f"bias{layer}"], tensors[f"weight{layer}"], h).relu()
+            if masks is not None:
+                h = h * masks[layer]
             if self.normalized:
-                h = self._normalize(h, layer, own, track=track)
+                h = self._normalize(h, layer, tensors, track=track)
         last = self.layers - 1
         if h.requires_grad:  # logits and features may send it back in different layouts, which round differently
             h.register_hook(Tensor.contiguous)
-        logits = weighted(own[f"bias{last}"], own[f"weight{last}"], h)
+        logits = weighted(tensors[f"bias{last}"], tensors[f"weight{last}"], h)
         return Output(logits.transpose(1, 2), h.transpose(1, 2))
 
-    def _normalize(self, h: Tensor, layer: int, own: Mapping[str, Tensor], *, track: bool) -> Float[Tensor, "R C B"]:
+    def _normalize(
+        self, h: Tensor, layer: int, tensors: Mapping[str, Tensor], *, track: bool
+    ) -> Float[Tensor, "R C B"]:
         running = (self.get_buffer(f"running_{kind}{layer}").view(-1) for kind in ("mean", "var"))
         mean, variance = running if track or not self.training else (None, None)
         flat = h.reshape(1, -1, h.shape[-1])
-        gamma, beta = own[f"gamma{layer}"].reshape(-1), own[f"beta{layer}"].reshape(-1)
+        gamma, beta = tensors[f"gamma{layer}"].reshape(-1), tensors[f"beta{layer}"].reshape(-1)
         return batch_norm(flat, mean, variance, gamma, beta, training=self.training).view(h.shape)
 
-    def _kept(self, rows: int, generators: Sequence[torch.Generator] | None) -> list[Float[Tensor, "R C B"]] | None:
+    def _dropout_masks(
+        self, rows: int, generators: Sequence[torch.Generator] | None
+    ) -> list[Float[Tensor, "R C B"]] | None:
         """Draw what dropout leaves, scaled to keep the mean: one draw per replicate for all layers."""
         if not (self.training and self.dropout and generators):
             return None
         sizes = [width * rows for width in self.widths[1:-1]]
         draws = torch.stack([torch.rand(sum(sizes), generator=generator) for generator in generators])
-        kept = (draws >= self.dropout).to(draws.dtype).mul_(1 / (1 - self.dropout)).to(self.device)
+        masks = (draws >= self.dropout).to(draws.dtype).mul_(1 / (1 - self.dropout)).to(self.device)
         return [
             part.view(self.replicates, width, rows)
-            for part, width in zip(kept.split(sizes, dim=1), self.widths[1:-1], strict=True)
+            for part, width in zip(masks.split(sizes, dim=1), self.widths[1:-1], strict=True)
         ]
 
     def maskable(self) -> tuple[str, ...]:
@@ -232,10 +238,10 @@ class SingleNetwork(Networks):
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1) * 255, persistent=False)
         outputs = [layer.out_channels for layer in module.modules() if isinstance(layer, nn.Conv2d)]
-        whole = not any(channels % CHANNEL_BLOCK for channels in outputs)
-        self.layout = torch.channels_last if whole else torch.contiguous_format
+        blocks = not any(channels % CHANNEL_BLOCK for channels in outputs)
+        self.layout = torch.channels_last if blocks else torch.contiguous_format
         self._seen: list[Tensor] = []
-        module.get_submodule(head).register_forward_pre_hook(lambda _, given: self._seen.append(given[0]))
+        module.get_submodule(head).register_forward_pre_hook(lambda _, inputs: self._seen.append(inputs[0]))
 
     def forward(
         self,
@@ -246,10 +252,10 @@ class SingleNetwork(Networks):
         track: bool = True,
     ) -> Output:
         images = ((x[0].float() - self.mean) / self.std).contiguous(memory_format=self.layout)
-        given = {name: weight[0] for name, weight in (weights or {}).items()}
+        replacements = {name: weight[0] for name, weight in (weights or {}).items()}
         if self.training and not track:
-            given |= {name: buffer.clone() for name, buffer in self.module.named_buffers()}
-        logits = functional_call(self.module, given, (images,)) if given else self.module(images)
+            replacements |= {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+        logits = functional_call(self.module, replacements, (images,)) if replacements else self.module(images)
         return Output(logits.unsqueeze(0), self._seen.pop().unsqueeze(0))
 
     def maskable(self) -> tuple[str, ...]:

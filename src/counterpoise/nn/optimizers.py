@@ -3,8 +3,8 @@
 Not `torch.optim`: making one of its optimisers imports the compiler, which takes longer than ten seeds of Adult take
 to train (docs/performance.md), and its fused kernels round the remainders of their vectors differently from the bodies,
 so that a model's last bits would depend on its place in the stack. Whole networks, with many weights for each batch,
-take the fused kernel on a buffer that ends in zeros, so that no weight is in the remainder. The tests hold all of these
-against `torch.optim`.
+take the fused kernel (`nn.fast.adam`) on a buffer that ends in zeros, so that no weight is in the remainder. The tests
+hold all of these against `torch.optim`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from counterpoise.bounds import NotNegative, Positive, Share
+from counterpoise.nn.fast.adam import fused_adam
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's constants (Kingma and Ba, 2015, Algorithm 1)."""
@@ -48,11 +51,11 @@ class Optimizer:
     """How parameters move. Defaults: WIN's fine-tuning as METHODS fixes it (Adam 1e-3, constant rate)."""
 
     name: Literal["adam", "sgd"] = "adam"
-    lr: float = 1e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.0
+    lr: Positive = 1e-3
+    momentum: Share = 0.9
+    weight_decay: NotNegative = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup: float = 0.0
+    warmup: Share = 0.0
     """Share of the steps in which the rate rises linearly to what the schedule says."""
     fused: bool = False
     """Adam in one pass over memory, for large networks: the same rule, rounded in other places."""
@@ -145,21 +148,8 @@ class _FusedAdam(_Adam):
         self.count = torch.zeros((), device=self.values.device)
 
     def move(self, rate: float) -> None:
-        torch._fused_adam_(
-            [self.values],
-            [self.gradients],
-            [self.means],
-            [self.squares],
-            [],
-            [self.count.fill_(self.taken)],
-            lr=rate,
-            beta1=BETA1,
-            beta2=BETA2,
-            weight_decay=0.0,
-            eps=EPSILON,
-            amsgrad=False,
-            maximize=False,
-        )
+        step = self.count.fill_(self.taken)
+        fused_adam(self.values, self.gradients, self.means, self.squares, step, rate, (BETA1, BETA2), EPSILON)
 
 
 class _SGD(_Flat):

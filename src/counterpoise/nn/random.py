@@ -41,8 +41,8 @@ def coarse_normals(generators: Sequence[torch.Generator], count: int, device: to
     is wrong by more than 2⁻¹⁶.
     """
     words = torch.empty(len(generators), -(-count // DRAWS_PER_WORD), dtype=torch.int64)
-    for own, generator in zip(words, generators, strict=True):
-        own.random_(-(2**63), None, generator=generator)
+    for row, generator in zip(words, generators, strict=True):
+        row.random_(-(2**63), None, generator=generator)
     index = words.view(torch.uint16).to(device).to(torch.int32)
     return _quantiles(device).index_select(0, index.flatten()).view(index.shape)[:, :count]
 

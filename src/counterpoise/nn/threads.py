@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
+FORWARD_AND_BACKWARD = 6
+"""Floating-point operations per weight and row of a training step: a product forward, two backward."""
+
 WORTH_SHARING = 50_000_000
 """Floating-point operations of one step from which a second thread pays (measured: docs/performance.md)."""
 

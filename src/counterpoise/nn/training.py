@@ -7,49 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from counterpoise.nn.bank import Bank
-from counterpoise.nn.optimizers import Optimizer
-from counterpoise.nn.threads import threads_for
+from counterpoise.nn.epochs import Figures, run_epochs
+from counterpoise.nn.examples import Examples
+from counterpoise.nn.networks import State
+from counterpoise.nn.optimizers import Optimizer, Step
+from counterpoise.nn.threads import FORWARD_AND_BACKWARD
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits [R, V, B, k], y [R, B], s [R, B]) to one loss per model [R, V]."""
 
-FORWARD_AND_BACKWARD = 6
-"""Floating-point operations per weight and row of a training step: a product forward, two backward."""
-
-REPLICATED = 3
-"""Axes of `Examples.x` where each replicate has a matrix of its own."""
-
 EVALUATION_ELEMENTS = 2**24
 """Most logits held at once while evaluating (64 MiB of float32), whatever the number of rows, models and classes."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Rows to learn from: `x` (images too) shared by the replicates or one matrix for each, `y` classes, `s` groups."""
-
-    x: Float[Tensor, "N d"] | Float[Tensor, "R N d"] | UInt8[Tensor, "N c h w"]
-    y: Int[Tensor, "N"]
-    s: Int[Tensor, "N"]
-
-    def replicate(self, r: int) -> Examples:
-        """Return the rows as one replicate sees them."""
-        return Examples(self.x[r], self.y, self.s) if self.x.ndim == REPLICATED else self
-
-    def take(
-        self, rows: Int[Tensor, "R B"], buffer: Float[Tensor, "size"] | None = None
-    ) -> tuple[Shaped[Tensor, "R B ..."], Int[Tensor, "R B"], Int[Tensor, "R B"]]:
-        """Return x, y and s of each replicate's own rows; x is written into `buffer` if one is given."""
-        if self.x.ndim == REPLICATED:
-            source, chosen = self.x.flatten(0, 1), rows + torch.arange(len(rows)).unsqueeze(1) * self.x.shape[1]
-        else:
-            source, chosen = self.x, rows
-        out = None if buffer is None else buffer[: rows.numel() * source.shape[1]].view(-1, source.shape[1])
-        x = torch.index_select(source, 0, chosen.flatten(), out=out)
-        return x.unflatten(0, rows.shape), self.y.take(rows), self.s.take(rows)
 
 
 @dataclass(frozen=True)
@@ -60,6 +32,29 @@ class History:
     validation: Float[Tensor, "R V E"] | None
     best_epoch: Int[Tensor, "R V"]
     diverged: Bool[Tensor, "R V"]
+
+
+class _BankTraining:
+    """The models of a bank on their way; see `nn.epochs.Trainee`. `losses` are means over the rows of the epoch."""
+
+    def __init__(self, bank: Bank, loss: Loss, move: Step, *, rows: int, batch: int, dtype: torch.dtype) -> None:
+        self.bank, self.loss, self.move, self.rows, self.epoch = bank, loss, move, rows, 0
+        self.losses = torch.zeros(bank.replicates, bank.variants, dtype=dtype)
+        self.operations = FORWARD_AND_BACKWARD * sum(parameter.numel() for parameter in bank.parameters()) * batch
+
+    def begin_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.losses.zero_()
+
+    def step(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"], rows: Int[Tensor, "R B"]) -> Figures:
+        value = self.loss(self.bank.logits(self.bank.standardize_(x)), y, s)
+        value.sum().backward()
+        self.move()
+        self.losses.add_(value.detach(), alpha=rows.shape[1] / self.rows)
+        return {}
+
+    def outcome(self) -> State:
+        return {name: parameter.detach() for name, parameter in self.bank.named_parameters()}
 
 
 def fit(
@@ -95,43 +90,36 @@ def fit(
     """
     total, batch = rows.shape[1], batch_size or rows.shape[1]
     decays = None if weight_decay is None else bank.owners(weight_decay)
-    step = optimizer.build(bank.parameters(), epochs * math.ceil(total / batch), decays)
-    shape = (bank.replicates, bank.variants)
-    losses = torch.zeros(*shape, epochs, dtype=torch.float64)
-    figures = torch.full((*shape, epochs), math.nan, dtype=torch.float64)
-    best, best_epoch = torch.full(shape, math.inf, dtype=torch.float64), torch.zeros(shape, dtype=torch.int64)
-    snapshot = bank.snapshot()
+    move = optimizer.build(bank.parameters(), epochs * math.ceil(total / batch), decays)
+    training = _BankTraining(bank, loss, move, rows=total, batch=batch, dtype=examples.x.dtype)
 
-    # One buffer for all batches: memory that is asked for anew at every step is also cleared anew by the system.
-    buffer = examples.x.new_empty(rows.shape[0] * min(batch, total) * examples.x.shape[-1])
-    weights = sum(parameter.numel() for parameter in bank.parameters())
-    with threads_for(FORWARD_AND_BACKWARD * weights * batch):
-        for epoch in range(epochs):
-            mean_loss = torch.zeros(shape, dtype=examples.x.dtype)
-            order = shuffled(rows, generators) if batch_size else rows
-            for part in order.split(batch, dim=1):
-                x, y, s = examples.take(part, buffer)
-                value = loss(bank.logits(bank.standardize_(x)), y, s)
-                value.sum().backward()
-                step()
-                mean_loss.add_(value.detach(), alpha=part.shape[1] / total)
-            losses[..., epoch] = mean_loss
-            better = losses[..., epoch].isfinite()
-            if validation is not None and criterion is not None:
-                logits = predict_logits(bank, examples, validation, classes=classes)
-                figures[..., epoch] = criterion(logits, examples.y[validation], examples.s[validation]).double()
-                better = better & (figures[..., epoch] < best)
-                best = torch.where(better, figures[..., epoch], best)
-            best_epoch[better] = epoch + 1
-            bank.keep(snapshot, better)
-            if on_epoch is not None:
-                on_epoch(epoch + 1)
-    bank.restore(snapshot)
+    def judge() -> Figures:
+        figures = {"loss": training.losses}
+        judgement = torch.full_like(training.losses, training.epoch, dtype=torch.float64)  # the last epoch is the best
+        if validation is not None and criterion is not None:
+            logits = predict_logits(bank, examples, validation, classes=classes)
+            figures["validation"] = criterion(logits, examples.y[validation], examples.s[validation]).double()
+            judgement = -figures["validation"]
+        return figures | {"judgement": judgement.where(training.losses.isfinite(), math.nan)}
+
+    trained = run_epochs(
+        training,
+        examples,
+        rows,
+        epochs=epochs,
+        batch_size=batch_size,
+        generators=generators,
+        judge=judge,
+        models=(bank.replicates, bank.variants),
+        keep=lambda best, _, chosen: bank.keep(list(best.values()), chosen),
+        on_epoch=on_epoch,
+    )
+    bank.restore(list(trained.best.values()))
     return History(
-        train_loss=losses,
-        validation=figures if validation is not None else None,
-        best_epoch=best_epoch,
-        diverged=~losses.isfinite().all(-1),
+        train_loss=trained.curves["loss"],
+        validation=trained.curves.get("validation"),
+        best_epoch=trained.best_epoch,
+        diverged=~trained.curves["loss"].isfinite().all(-1),
     )
 
 
@@ -146,9 +134,3 @@ def predict_logits(
         [bank.logits(bank.standardize_(examples.take(part)[0]))[..., :classes] for part in rows.split(chunk, dim=1)],
         dim=2,
     )
-
-
-def shuffled(rows: Int[Tensor, "R n"], generators: Sequence[torch.Generator]) -> Int[Tensor, "R n"]:
-    """Return each replicate's rows in an order of its own."""
-    order = torch.stack([torch.randperm(rows.shape[1], generator=generator) for generator in generators])
-    return rows.gather(1, order)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 from kedro.pipeline import Pipeline
 
-from counterpoise.experiments import Experiment, Part
+from counterpoise.experiments import BLOCKS, Experiment, Part, raw_folder
 from counterpoise.pipelines import (
     data_split,
     extract_features,
@@ -26,128 +26,110 @@ from counterpoise.pipelines import (
 SHARED = frozenset({"seeds", "epochs", "pretrain", "finetune", "report", "compute", "selection", "peers"})
 """Blocks of parameters that all experiments read, unless their row chooses another one."""
 
-CHOSEN_BLOCKS = (
-    *("dataset", "network", "backbone", "convnet", "penalty", "variants", "pretrain", "finetune", "retrain"),
-    *("frontier", "objective", "repairs"),
-)
-"""Blocks of parameters that an experiment's row chooses, or one of its parts."""
+CHOSEN = tuple(kind for kind in BLOCKS if kind != "evidence")
+"""Blocks of parameters that results depend on, and that an experiment's row or one of its parts chooses."""
 
-PLURALS = {"variants": "variants", "evidence": "evidence", "penalty": "penalties", "repairs": "repairs"}
-"""What the blocks of one kind are called together, where it is not the kind with an s."""
 
-OF_THE_EXPERIMENT = frozenset({"samples", "splits", "data_summary"})
-"""Artifacts that the parts of an experiment share, unless they have data sets of their own."""
-
-OF_THE_DATASET = frozenset({"raw", "table", "left_out"})
-"""Artifacts that experiments on the same data share."""
-
+OF_THE_ROWS = frozenset({"samples", "splits", "data_summary"})
+"""Artifacts that the parts of an experiment share, unless they differ in their data."""
 
 OF_ALL = frozenset({"feature_cache", "training_states"})
 """Artifacts that all experiments share."""
 
 
-Stages = dict[str, Pipeline]
-"""Unbound pipelines by the name of the stage, in order."""
+class Stage(NamedTuple):
+    """A stage, the rows that have it, and how its pipeline is made for one of them.
+
+    once_for: whether it exists once for the experiment, for each data set, for each part, or for each `backbone`: for
+        each part, but outside of its namespace, since the rows that all parts share are drawn from what it can read.
+    """
+
+    name: str
+    when: Callable[[Experiment], bool]
+    create: Callable[[Experiment], Pipeline]
+    once_for: Literal["experiment", "data", "backbone", "part"] = "part"
 
 
-def stages(experiment: Experiment) -> Stages:
-    """Return the experiment's stages, unbound, in order; for images the extraction of features comes first."""
-    return before_parts(experiment) | within_parts(experiment) | after_parts(experiment)
+def _always(_: Experiment) -> bool:
+    return True
 
 
-def before_parts(experiment: Experiment) -> Stages:
-    """Return the stages before the parts divide: the rows, and the features of images if all parts share them."""
-    if whole_networks(experiment):
-        return {} if own_data(experiment) else _rows_of_whole_networks(experiment)
-    images = experiment.backbone is not None
-    first = {}
-    if images:
-        divided = _own_backbones(experiment)
-        first = {
-            "extract_features": extract_features.read_pipeline() if divided else extract_features.create_pipeline()
-        }
-    return first | {"data_split": data_split.create_pipeline(images=images)}
+def _heads(experiment: Experiment) -> bool:
+    return experiment.variants is not None
 
 
-def within_parts(experiment: Experiment) -> Stages:
-    """Return the stages that exist once for each part; once in all if there are no parts."""
-    if experiment.repairs is not None:
-        images = experiment.convnet is not None
-        objective = any(getattr(row, "objective", None) for row in (experiment, *experiment.parts))
-        return (_rows_of_whole_networks(experiment) if own_data(experiment) else {}) | {
-            "pretrain": pretrain.create_pipeline(images=images, whole=True),
-            "repair": repair.create_pipeline(images=images, objective=objective),
-        }
-    images = experiment.backbone is not None
-    first = {"extract_features": extract_features.extract_pipeline()} if _own_backbones(experiment) else {}
-    return (
-        first
-        | {
-            "pretrain": pretrain.create_pipeline(images=images),
-            "group_fisher": group_fisher.create_pipeline(),
-            "weighted_svd": weighted_svd.create_pipeline(),
-        }
-        | _training(experiment)
-    )
+def _frontier(experiment: Experiment) -> bool:
+    return experiment.frontier is not None
 
 
-def after_parts(experiment: Experiment) -> Stages:
-    """Return the stage that brings everything together."""
-    before, within = before_parts(experiment).values(), within_parts(experiment).values()
-    chosen = {
-        f"params:{name}"
-        for name in CHOSEN_BLOCKS
-        for row in (experiment, *experiment.parts)
-        if getattr(row, name, None)
-    }
-    return {
-        "fairness_report": fairness_report.create_pipeline(
-            chosen.union(*(stage.datasets() for stage in before)),
-            {name for stage in within for name in stage.all_outputs()},
-            parts={part.name: part.key for part in experiment.parts},
-            view=experiment.view,
-        )
-    }
+def _has_objective(experiment: Experiment) -> bool:
+    return experiment.objective is not None or experiment.divides("objective")
 
 
-def _training(experiment: Experiment) -> Stages:
-    """Return the stages between the initial heads and the report."""
-    if experiment.frontier is None:
-        return {"finetune": finetune.create_pipeline(retrain=experiment.retrain is not None)}
-    return {
-        "frontier": frontier.create_pipeline(),
-        "peers": peers.create_pipeline(),
-        "select": select.create_pipeline(),
-    }
+def _shared_backbone(experiment: Experiment) -> bool:
+    return experiment.backbone is not None and not _backbones(experiment)
 
 
-def _rows_of_whole_networks(experiment: Experiment) -> Stages:
-    """Return the stages from raw files to rows; images are decoded once, and kept as they are."""
-    images = experiment.convnet is not None
-    first = {"read_pixels": read_pixels.create_pipeline()} if images else {}
-    return first | {"data_split": data_split.create_pipeline(images=images)}
+def _backbones(experiment: Experiment) -> bool:
+    return experiment.divides("backbone")
 
 
-def whole_networks(experiment: Experiment) -> bool:
-    """Whether whole networks are trained here and worked on, not heads."""
-    return experiment.repairs is not None
+def _report(experiment: Experiment) -> Pipeline:
+    """Return the report of what the other stages leave, once for the experiment or once for each of its parts."""
+    once = {f"params:{kind}" for kind in CHOSEN if getattr(experiment, kind) or experiment.divides(kind)}
+    divided: set[str] = set()
+    for stage in STAGES[:-1]:
+        if stage.when(experiment):
+            template = stage.create(experiment)
+            if stage.once_for == "data" and not experiment.divides("dataset"):
+                once |= template.datasets()
+            else:
+                divided |= template.all_outputs()
+    parts = {part.name: part.key for part in experiment.parts}
+    return fairness_report.create_pipeline(once, divided, parts=parts, view=experiment.view)
 
 
-def own_data(experiment: Experiment) -> bool:
-    """Whether the parts of an experiment have data sets of their own."""
-    return any(part.dataset is not None for part in experiment.parts)
+STAGES = (
+    Stage("extract_features", _shared_backbone, lambda _: extract_features.create_pipeline(), "data"),
+    Stage("extract_features", _backbones, lambda _: extract_features.read_pipeline(), "data"),
+    Stage("read_pixels", lambda e: e.convnet is not None, lambda _: read_pixels.create_pipeline(), "data"),
+    Stage("data_split", _always, lambda e: data_split.create_pipeline(images=e.images), "data"),
+    Stage("extract_features", _backbones, lambda _: extract_features.extract_pipeline(), "backbone"),
+    Stage("pretrain", _always, lambda e: pretrain.create_pipeline(images=e.images, whole=e.repairs is not None)),
+    Stage("group_fisher", _heads, lambda _: group_fisher.create_pipeline()),
+    Stage("weighted_svd", _heads, lambda _: weighted_svd.create_pipeline()),
+    Stage(
+        "finetune",
+        lambda e: _heads(e) and not _frontier(e),
+        lambda e: finetune.create_pipeline(retrain=e.retrain is not None),
+    ),
+    Stage("frontier", _frontier, lambda _: frontier.create_pipeline()),
+    Stage("peers", _frontier, lambda _: peers.create_pipeline()),
+    Stage("select", _frontier, lambda _: select.create_pipeline()),
+    Stage(
+        "repair",
+        lambda e: e.repairs is not None,
+        lambda e: repair.create_pipeline(images=e.images, objective=_has_objective(e)),
+    ),
+    Stage("fairness_report", _always, _report, "experiment"),
+)
+"""All stages, in order: an experiment has those that the fields of its row ask for."""
 
 
-def _own_backbones(experiment: Experiment) -> bool:
-    return any(part.backbone is not None for part in experiment.parts)
+def stages(experiment: Experiment) -> list[tuple[str, Pipeline]]:
+    """Return the names of an experiment's stages with their pipelines, unbound, in order."""
+    return [(stage.name, stage.create(experiment)) for stage in STAGES if stage.when(experiment)]
 
 
 def assemble(experiment: Experiment) -> Pipeline:
-    """Return the experiment's pipeline: each stage is a namespace, which Kedro-Viz shows as one box."""
-    bound = [_bind(name, stage, experiment) for name, stage in before_parts(experiment).items()]
-    for part in experiment.parts or (None,):
-        bound += [_bind(name, stage, experiment, part) for name, stage in within_parts(experiment).items()]
-    bound += [_bind(name, stage, experiment) for name, stage in after_parts(experiment).items()]
+    """Return the experiment's pipeline: a part is a namespace, which Kedro-Viz shows as one box, its stages within."""
+    bound = []
+    for stage in STAGES:
+        if stage.when(experiment):
+            template = stage.create(experiment)
+            once = stage.once_for == "experiment" or (stage.once_for == "data" and not experiment.divides("dataset"))
+            parts = () if once else experiment.parts
+            bound += [_bind(stage, template, experiment, part) for part in parts or (None,)]
     return sum(bound, Pipeline([]))
 
 
@@ -156,12 +138,33 @@ def artifact(owner: str, name: str) -> str:
     return f"{owner}__{name}"
 
 
+def owner(experiment: Experiment, part: Part) -> str:
+    """Return the name under which a part's own artifacts stand in the catalog."""
+    return artifact(experiment.name, part.key)
+
+
+def table_of(experiment: Experiment, part: Part | None = None) -> str:
+    """Return the name under which a table stands in the catalog: the block's, or the part's that changes the block."""
+    if part is None or part.dataset is None or isinstance(part.dataset, str):
+        return _block(experiment, part)
+    return owner(experiment, part)
+
+
+def raw_of(experiment: Experiment, part: Part | None = None) -> str:
+    """Return the name of the raw files in the catalog."""
+    return artifact(raw_folder(_block(experiment, part)), "raw")
+
+
+def _block(experiment: Experiment, part: Part | None) -> str:
+    return part.dataset if part is not None and isinstance(part.dataset, str) else experiment.dataset
+
+
 def parameter(name: str, experiment: Experiment, part: Part | None = None) -> str:
     """Return the path of the block that the stages' `params:<name>` stands for in this experiment or part of it."""
+    if part is not None and name in part.overrides:
+        return f"parts.{experiment.name}.{part.key}.{name}"
     chosen = getattr(part, name, None) or getattr(experiment, name, None)
-    if chosen is None:
-        return name  # all experiments read the same block
-    return f"{PLURALS.get(name, f'{name}s')}.{chosen}"
+    return name if chosen is None else f"{BLOCKS[name]}.{chosen}"  # without a choice, all experiments read one block
 
 
 def blocks(read: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
@@ -170,34 +173,35 @@ def blocks(read: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
     Args:
         read: path of a block (`parameter`) → its value.
     """
-    named = {name: parameter(name, experiment) for name in sorted({*SHARED, *CHOSEN_BLOCKS})}
+    named = {name: parameter(name, experiment) for name in sorted({*SHARED, *CHOSEN})}
     settings = {name: read[path] for name, path in named.items() if path in read}
     for part in experiment.parts:
-        chosen = {name: parameter(name, experiment, part) for name in CHOSEN_BLOCKS if getattr(part, name, None)}
+        chosen = {name: parameter(name, experiment, part) for name in CHOSEN if getattr(part, name, None) is not None}
         settings[part.name] = {name: read[path] for name, path in chosen.items() if path in read}
     return settings
 
 
-def _bind(stage: str, template: Pipeline, experiment: Experiment, part: Part | None = None) -> Pipeline:
-    own_features = _own_backbones(experiment)
-
+def _bind(stage: Stage, template: Pipeline, experiment: Experiment, part: Part | None) -> Pipeline:
     def dataset(name: str) -> str:
         if name in OF_ALL:
             return name
-        if name in OF_THE_DATASET:
-            return artifact(getattr(part, "dataset", None) or experiment.dataset, name)
-        if name == "readable" and part is None and own_features:
+        if name == "raw":
+            return raw_of(experiment, part)
+        if name in {"table", "left_out"}:
+            return artifact(table_of(experiment, part), name)
+        if name == "readable" and part is None and _backbones(experiment):
             return artifact(owner(experiment, experiment.parts[0]), name)
-        if part is None or name == "run" or (name in OF_THE_EXPERIMENT and not own_data(experiment)):
+        if part is None or name == "run" or (name in OF_THE_ROWS and not experiment.divides("dataset")):
             return artifact(experiment.name, name)
-        if name in {"features", "backbone_head"} and experiment.backbone is not None and not own_features:
+        if name in {"features", "backbone_head"} and _shared_backbone(experiment):
             return artifact(experiment.name, name)
         return artifact(owner(experiment, part), name)
 
     inputs = template.inputs()
+    path = [stage.name] if part is None else [part.key, stage.name]
     return Pipeline(
         template,
-        namespace=stage if part is None else f"{stage}.{part.key}",
+        namespace=".".join(reversed(path) if stage.once_for == "backbone" else path),
         inputs={name: dataset(name) for name in inputs if not name.startswith("params:")},
         outputs={name: dataset(name) for name in template.all_outputs()},
         parameters={
@@ -205,10 +209,5 @@ def _bind(stage: str, template: Pipeline, experiment: Experiment, part: Part | N
             for name in inputs
             if name.startswith("params:")
         },
-        tags=[stage, experiment.name],
+        tags=[stage.name, experiment.name],
     )
-
-
-def owner(experiment: Experiment, part: Part) -> str:
-    """Return the name under which a part's own artifacts stand in the catalog."""
-    return artifact(experiment.name, part.key)

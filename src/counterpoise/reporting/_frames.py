@@ -16,7 +16,7 @@ def rows_of(frame: pd.DataFrame) -> Iterator[Any]:
 
 
 def require_columns(frame: pd.DataFrame, columns: Sequence[str], where: str) -> None:
-    """Raise InputError, naming the frame by `where`, unless all the columns are there."""
+    """Raise InputError, naming the frame by `where`, unless it has all the columns."""
     for column in columns:
         if column not in frame.columns:
             raise InputError(f"{where}: the column {column!r} is missing{suggest(column, frame.columns)}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +17,10 @@ ROW: Final = 44  # pixels a row of a panel takes
 MARGINS: Final = 200  # pixels above and below the panels together
 SPREAD: Final = 0.16  # how far the seeds of one row lie apart, in rows
 ONE_SEED: Final = "one seed"
+CHOSEN: Final = "epoch chosen (one seed)"
+DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
+ASIDE: Final = {"orientation": "v", "x": 1.02, "yref": "paper", "y": 1}
+"""A legend at the right of the panels."""
 _BAND_OPACITY: Final = 0.16
 
 
@@ -34,6 +40,22 @@ def interval_hover(level: float) -> str:
 def is_new(figure: go.Figure, name: str) -> bool:
     """Whether a legend entry of this name is still to be made."""
     return all(trace.name != name for trace in figure.data)
+
+
+def dashes(shared: Mapping[str, str]) -> dict[str, str]:
+    """Name of a line → its dash; `shared`: name → what lines of one colour have in common, such as their method."""
+    count = Counter[str]()
+    styles = {}
+    for name, common in shared.items():
+        styles[name] = DASHES[count[common] % len(DASHES)]
+        count[common] += 1
+    return styles
+
+
+def seed_band(values: pd.DataFrame, column: str) -> tuple[np.ndarray, ...]:
+    """Epochs, and the least, the largest and the mean value over the seeds: what `banded_line` draws."""
+    seeds = values.groupby("epoch", sort=True)[column].agg(["min", "max", "mean"])
+    return (seeds.index.to_numpy(), *(seeds[name].to_numpy() for name in ("min", "max", "mean")))
 
 
 def whiskers(rows: pd.DataFrame, centre: np.ndarray, *, thickness: float = 2) -> dict[str, Any]:

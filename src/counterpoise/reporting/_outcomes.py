@@ -58,14 +58,14 @@ def outcomes(metrics: pd.DataFrame, objectives: Mapping[str, Mapping[str, Any]])
     for variant, method in order.items():
         part, name = split_part(variant)
         objective = objective_of(part, objectives)
-        own = values.loc[variant]
+        measured = values.loc[variant]
         for key in ("performance", "bias"):
-            if objective[key] not in own.columns:
-                known = list(own.columns)
+            if objective[key] not in measured.columns:
+                names = list(measured.columns)
                 raise InputError(
-                    f"metrics: {objective[key]!r} of {variant!r} was not measured{suggest(objective[key], known)}."
+                    f"metrics: {objective[key]!r} of {variant!r} was not measured{suggest(objective[key], names)}."
                 )
-        bias = own[objective["bias"]].abs()
+        bias = measured[objective["bias"]].abs()
         frame = pd.DataFrame(
             {
                 "part": part,
@@ -74,10 +74,10 @@ def outcomes(metrics: pd.DataFrame, objectives: Mapping[str, Mapping[str, Any]])
                 "method": method,
                 "title": title_of(name, method),
                 "last": is_last(name),
-                "seed": own.index,
-                "performance": own[objective["performance"]].to_numpy(np.float64),
+                "seed": measured.index,
+                "performance": measured[objective["performance"]].to_numpy(np.float64),
                 "bias": bias.to_numpy(np.float64),
-                **{key: own[key].to_numpy(np.float64) if key in own else np.nan for key in ACCURACIES},
+                **{key: measured[key].to_numpy(np.float64) if key in measured else np.nan for key in ACCURACIES},
                 "within": (bias <= objective["tolerance"]).astype("boolean").mask(bias.isna()).to_numpy(),
             }
         )
@@ -120,6 +120,6 @@ def style_of(name: str, method: str) -> str:
 
 
 def title_of(name: str, method: str) -> str:
-    """The name of a repair as a reader knows it: teachers are told apart, the model of the last epoch says so."""
+    """The name of a repair as a reader knows it: teachers have different names, the model of the last epoch says so."""
     title = method_title(style_of(name, method))
     return f"{title}, last epoch" if is_last(name) else title

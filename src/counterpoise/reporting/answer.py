@@ -46,7 +46,7 @@ class Answer:
 
 
 def answer(context: ReportContext) -> Answer:
-    """Say what the claims' verdicts say, with the differences that are distinguishable and the noise floor."""
+    """Say what the claims' verdicts say, with the detectable differences and the noise floor."""
     return Answer(
         headline=headline(context.claims),
         findings=tuple(context.findings),

@@ -49,9 +49,10 @@ def evaluate(
     pairs = [paired_values(test, claim) for claim in claims]
     results = [paired_difference(left, right, level=level, correction=correction) for left, right in pairs]
     judged = verdicts(results, [claim["claimed"] for claim in claims], level=level)
+    statistics = [(result.difference, result.ci_low, result.ci_high, result.p) for result in results]
     records = [
-        (str(claim["claim"]), str(claim["metric"]), found.difference, found.ci_low, found.ci_high, found.p, *verdict)
-        for claim, found, verdict in zip(claims, results, judged, strict=True)
+        (str(claim["claim"]), str(claim["metric"]), *numbers, *verdict)
+        for claim, numbers, verdict in zip(claims, statistics, judged, strict=True)
     ]
     texts = dict.fromkeys(("claim", "metric", "verdict"), "str")  # also where there are no claims
     numbers = dict.fromkeys(("difference", "ci_low", "ci_high", "p", "p_holm"), "float64")
@@ -71,8 +72,8 @@ def paired_values(test: pd.DataFrame, claim: Mapping[str, Any]) -> tuple[np.ndar
         raise InputError(f"{where}: 'claimed' is {claim['claimed']!r}{suggest(claim['claimed'], DIRECTIONS)}.")
     rows = test[test["metric"] == claim["metric"]]
     if rows.empty:
-        known = sorted(test["metric"].unique())
-        raise InputError(f"{where}: the metric {claim['metric']!r} was not measured{suggest(claim['metric'], known)}.")
+        names = sorted(test["metric"].unique())
+        raise InputError(f"{where}: the metric {claim['metric']!r} was not measured{suggest(claim['metric'], names)}.")
     if is_signed(claim["metric"]):
         rows = rows.assign(value=rows["value"].abs())
     left, right = (_select(rows, claim[side], f"{where}, {side} side") for side in ("left", "right"))
@@ -96,7 +97,7 @@ def _select(rows: pd.DataFrame, selector: Mapping[str, Any], where: str) -> pd.S
         chosen &= matches.to_numpy(dtype=bool)
     variants = sorted(rows.loc[chosen, "variant"].unique())
     if len(variants) != 1:
-        found = shortened(", ".join(variants), _SHOWN) or "none"
+        names = shortened(", ".join(variants), _SHOWN) or "none"
         chosen_by = shortened(str(dict(selector)), _SHOWN)
-        raise InputError(f"{where}: the selector {chosen_by} leaves {len(variants)} variants ({found}), expected one.")
+        raise InputError(f"{where}: the selector {chosen_by} leaves {len(variants)} variants ({names}), expected one.")
     return rows[chosen].set_index("seed")["value"].sort_index()

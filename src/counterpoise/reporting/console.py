@@ -58,12 +58,12 @@ def summary_panel(
     indexed = summary.set_index(["variant", "metric"])
     rows = []
     for variant in summary["variant"].unique():
-        own = [indexed.loc[(variant, metric)] if (variant, metric) in indexed.index else None for metric in metrics]
+        cells = [indexed.loc[(variant, metric)] if (variant, metric) in indexed.index else None for metric in metrics]
         rows.append(
             _Row(
                 str(variant),
-                [_measured(row, metric) for row, metric in zip(own, metrics, strict=True)],
-                [_published(row, metric) for row, metric in zip(own, metrics, strict=True)],
+                [_measured(row, metric) for row, metric in zip(cells, metrics, strict=True)],
+                [_published(row, metric) for row, metric in zip(cells, metrics, strict=True)],
             )
         )
     parts: list[RenderableType] = [_Results([metric_label(metric) for metric in metrics], rows)]
@@ -163,8 +163,8 @@ def _published(row: pd.Series | None, metric: str) -> str:
 
 def _verdict(row: Any) -> tuple[Text, Text]:
     mark, style = _MARKS[row.verdict]
-    said = f"{row.claim}: {difference(row, row.metric)}, {p_value(row.p_holm, named=True)}"
-    return Text(f"{mark} {row.verdict}", style=style, no_wrap=True), Text(said)
+    sentence = f"{row.claim}: {difference(row, row.metric)}, {p_value(row.p_holm, named=True)}"
+    return Text(f"{mark} {row.verdict}", style=style, no_wrap=True), Text(sentence)
 
 
 class TrainingProgress:

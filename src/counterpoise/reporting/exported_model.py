@@ -62,22 +62,22 @@ class ExportedModel:
         on_validation = number(self.validation_bias)
         met = f"met on validation ({on_validation})"
         if not self.met:
-            met = f"not met on validation ({on_validation}), where no model of its seed comes nearer"
+            met = f"not met on validation ({on_validation}), but no model of its seed comes nearer"
         measured = (
             "cannot be measured on test" if is_missing(self.test_bias) else f"has {number(self.test_bias)} on test"
         )
-        said = [
+        sentences = [
             f"The exported model is {self.variant} of seed {self.seed}, chosen under {bound}: {met}; it {measured}.",
-            f"Of the models that are chosen in this way in each seed, the tolerance holds on test in {self.held} of "
-            f"{self.seeds} seeds.",
+            f"One model is chosen in this way in each seed; on test, the tolerance holds for {self.held} of these "
+            f"{self.seeds} models.",
         ]
         if self.folder is not None:
             kind = "features of an image" if self.of_features else "columns of the encoded table"
-            said.append(
+            sentences.append(
                 f"It lies in {self.folder}, beside an example of the {len(self.columns)} {kind} that it takes "
                 "(input_example.json)."
             )
-        return tuple(said)
+        return tuple(sentences)
 
     def document(self) -> dict[str, Any]:
         """The same as plain values."""

@@ -13,13 +13,16 @@ from plotly.subplots import make_subplots
 
 from counterpoise.fairness import LEVEL
 from counterpoise.reporting._marks import (
+    CHOSEN,
     MARGINS,
     ROW,
     SPREAD,
     banded_line,
+    dashes,
     finish,
     is_new,
     mean_points,
+    seed_band,
     seed_points,
     whiskers,
 )
@@ -61,8 +64,14 @@ def performance(
         traces = [
             seed_points(seeds, seeds["variant"].map(rows), row="variant", colours=colours),
             *(
-                mean_points(own, places[own.index], row="variant", colour=colours[own["method"].iloc[0]], level=level)
-                for _, own in means.groupby("method")
+                mean_points(
+                    group,
+                    places[group.index],
+                    row="variant",
+                    colour=colours[group["method"].iloc[0]],
+                    level=level,
+                )
+                for _, group in means.groupby("method")
             ),
             go.Scatter(
                 name="the paper",
@@ -145,28 +154,27 @@ def learning_curves(history: pd.DataFrame) -> go.Figure:
     variants = history[["variant", "method"]].drop_duplicates()
     colours = method_colours(variants["method"])
     figure = make_subplots(1, 2, horizontal_spacing=0.1)
-    dashes = _dashes(variants)
+    styles = dashes(dict(variants.itertuples(index=False, name=None)))
     for column, (quantity, title) in enumerate(panels.items(), start=1):
         for variant, method in variants.itertuples(index=False):
             rows = history[history["variant"] == variant]
-            seeds = rows.groupby("epoch", sort=True)[quantity].agg(["min", "max", "mean"])
-            band = (seeds.index.to_numpy(), seeds["min"].to_numpy(), seeds["max"].to_numpy(), seeds["mean"].to_numpy())
-            for trace in banded_line(*band, name=text(variant), colour=colours[method], dash=dashes[variant]):
+            band, colour = seed_band(rows, quantity), colours[method]
+            for trace in banded_line(*band, name=text(variant), colour=colour, dash=styles[variant]):
                 trace.update(showlegend=bool(trace.showlegend) and column == 1)
                 figure.add_trace(trace, row=1, col=column)
             if quantity == "validation_err":
-                kept = rows[rows["chosen"]].sort_values("seed")
+                chosen = rows[rows["chosen"]].sort_values("seed")
                 figure.add_trace(
                     go.Scatter(
-                        name="epoch kept (one seed)",
-                        x=kept["epoch"],
-                        y=kept[quantity],
+                        name=CHOSEN,
+                        x=chosen["epoch"],
+                        y=chosen[quantity],
                         mode="markers",
                         marker={"size": 7, "color": colours[method], "symbol": "circle-open", "line": {"width": 1.5}},
-                        text=[f"{text(variant)}, seed {seed}" for seed in kept["seed"]],
+                        text=[f"{text(variant)}, seed {seed}" for seed in chosen["seed"]],
                         hovertemplate="%{text}: epoch %{x}, %{y:.4g}<extra></extra>",
                         legendgroup="kept",
-                        showlegend=is_new(figure, "epoch kept (one seed)"),
+                        showlegend=is_new(figure, CHOSEN),
                     ),
                     row=1,
                     col=column,
@@ -174,13 +182,3 @@ def learning_curves(history: pd.DataFrame) -> go.Figure:
         figure.update_xaxes(title_text="epoch", row=1, col=column)
         figure.update_yaxes(title_text=title, row=1, col=column)
     return finish(figure, "Learning curves", height=440)
-
-
-def _dashes(variants: pd.DataFrame) -> dict[str, str]:
-    """Tell the variants of one method apart by their dashes, since they share its colour."""
-    styles = ("solid", "dash", "dot", "dashdot", "longdash")
-    return {
-        variant: styles[place % len(styles)]
-        for _, names in variants.groupby("method", sort=False)["variant"]
-        for place, variant in enumerate(names)
-    }

@@ -80,9 +80,9 @@ def _few_groups(
 
     features = np.arange(1, fisher.shape[2] + 1)
     for index, name in enumerate(group_names):
-        there = importance[~np.isnan(importance[:, index]).any(axis=1), index]
-        if len(there):
-            band = (features, there.min(axis=0), there.max(axis=0), there.mean(axis=0))
+        complete = importance[~np.isnan(importance[:, index]).any(axis=1), index]
+        if len(complete):
+            band = (features, complete.min(axis=0), complete.max(axis=0), complete.mean(axis=0))
             for trace in banded_line(*band, name=text(name), colour=GROUP_COLOURS[index]):
                 figure.add_trace(trace, row=2, col=1)
     figure.update_xaxes(title_text=_POOLED, row=2)
@@ -115,12 +115,12 @@ def _colour_axis(title: str, *, length: float) -> dict[str, object]:
 
 def _mean(values: Float[np.ndarray, "R *shape"]) -> Float[np.ndarray, "*shape"]:
     """Mean over the replicates that have a value; NaN where none has."""
-    there = ~np.isnan(values)
+    measured = ~np.isnan(values)
     return np.divide(
-        np.where(there, values, 0.0).sum(axis=0),
-        there.sum(axis=0),
+        np.where(measured, values, 0.0).sum(axis=0),
+        measured.sum(axis=0),
         out=np.full(values.shape[1:], np.nan),
-        where=there.any(axis=0),
+        where=measured.any(axis=0),
     )
 
 

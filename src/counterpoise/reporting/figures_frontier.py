@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from counterpoise.errors import InputError
 from counterpoise.fairness import LEVEL, non_dominated, summarize
 from counterpoise.reporting._frames import require_columns, rows_of
-from counterpoise.reporting._marks import MARGINS, ROW, finish, is_new, mean_points, seed_points, whiskers
+from counterpoise.reporting._marks import ASIDE, MARGINS, ROW, finish, is_new, mean_points, seed_points, whiskers
 from counterpoise.reporting._theme import NEUTRAL, faded, method_colours, method_symbol, text
 from counterpoise.reporting.tables import METRICS_KEYS, intervals, test_rows, variant_order
 from counterpoise.reporting.wording import (
@@ -78,8 +78,8 @@ def frontier_plane(
     hover = _HOVER.replace("SYMBOL", gap_symbol(bias))
     figure = go.Figure()
     for method in [name for name in methods if name in set(points["method"])]:
-        own = drawn[drawn["method"] == method]
-        efficient = own[own["efficient"]].sort_values(["bias", "err"])
+        points_of_method = drawn[drawn["method"] == method]
+        efficient = points_of_method[points_of_method["efficient"]].sort_values(["bias", "err"])
         figure.add_trace(
             go.Scatter(
                 x=efficient["bias"],
@@ -94,16 +94,16 @@ def frontier_plane(
         figure.add_trace(
             go.Scatter(
                 name=frontier_title(method),
-                x=own["bias"],
-                y=own["err"],
+                x=points_of_method["bias"],
+                y=points_of_method["err"],
                 mode="markers",
                 marker={
                     "size": 7,
                     "color": colours[method],
                     "symbol": method_symbol(method),
-                    "opacity": np.where(own["efficient"], _EFFICIENT, _DOMINATED),
+                    "opacity": np.where(points_of_method["efficient"], _EFFICIENT, _DOMINATED),
                 },
-                customdata=own[["label", "settings", "err_std", "bias_std", "n"]],
+                customdata=points_of_method[["label", "settings", "err_std", "bias_std", "n"]],
                 hovertemplate=f"{hover}<extra></extra>",
                 legendgroup=method,
             )
@@ -115,7 +115,7 @@ def frontier_plane(
     figure.update_yaxes(title_text=metric_label(ERROR))
     _mark_limits(figure, tolerance, noise_floor)
     _set_view(figure, points, len(drawn), picks, tolerance)
-    figure.update_layout(legend={"orientation": "v", "x": 1.02, "yref": "paper", "y": 1}, margin_b=56)
+    figure.update_layout(legend=ASIDE, margin_b=56)
     return finish(figure, f"Error and {gap_symbol(bias)} of every variant on the test split", height=560)
 
 
@@ -187,8 +187,8 @@ def hypervolumes(frame: pd.DataFrame, *, level: float = LEVEL) -> go.Figure:
         traces = [
             seed_points(seeds, seeds["method"].map(rows), row="method", colours=colours),
             *(
-                mean_points(own, places[own.index], row="title", colour=colours[str(method)], level=level)
-                for method, own in means.groupby("method")
+                mean_points(group, places[group.index], row="title", colour=colours[str(method)], level=level)
+                for method, group in means.groupby("method")
             ),
         ]
         for trace in traces:
@@ -235,19 +235,19 @@ def _chosen_means(chosen: pd.DataFrame | None, bias: str, level: float) -> pd.Da
     require_columns(chosen, columns, "chosen models")
     records = []
     for method in method_order(chosen["method"]):
-        own = chosen[chosen["method"] == method]
-        variants = own["variant"].value_counts()
+        choices = chosen[chosen["method"] == method]
+        variants = choices["variant"].value_counts()
         if variants.empty:  # no model of the family could be chosen in any seed
             continue
         most = text(str(variants.index[0]))
         record: dict[str, Any] = {
             "method": method,
-            "settings": f"<br>{most} in {variants.iloc[0]} of {len(own)} seeds",
+            "settings": f"<br>{most} in {variants.iloc[0]} of {len(choices)} seeds",
         }
         for name, column in (("err", ERROR), ("bias", bias)):
-            found = summarize(np.abs(own[column].to_numpy(np.float64)), level=level)
-            record |= {name: float(found.mean), f"{name}_std": float(found.std), "n": int(found.n)}
-            record |= {f"{name}_low": float(found.ci_low), f"{name}_high": float(found.ci_high)}
+            statistics = summarize(np.abs(choices[column].to_numpy(np.float64)), level=level)
+            record |= {name: float(statistics.mean), f"{name}_std": float(statistics.std), "n": int(statistics.n)}
+            record |= {f"{name}_low": float(statistics.ci_low), f"{name}_high": float(statistics.ci_high)}
         records.append(record)
     return pd.DataFrame(records, columns=None if records else ["method", "bias", "bias_high", "err", "err_high"])
 
@@ -308,7 +308,7 @@ def _set_view(
 
 def _settings(row: Any, settings: Sequence[str]) -> str:
     """A variant's settings as lines of a hover box; those it does not have are left out."""
-    there = {name: value for name in settings if not pd.isna(value := getattr(row, name))}
+    present = {name: value for name in settings if not pd.isna(value := getattr(row, name))}
     return "".join(
-        f"<br>{name} {text(value) if isinstance(value, str) else f'{value:g}'}" for name, value in there.items()
+        f"<br>{name} {text(value) if isinstance(value, str) else f'{value:g}'}" for name, value in present.items()
     )

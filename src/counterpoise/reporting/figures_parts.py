@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from counterpoise.fairness import LEVEL
 from counterpoise.reporting._frames import require_columns
-from counterpoise.reporting._marks import finish, interval_hover, is_new, whiskers
+from counterpoise.reporting._marks import ASIDE, dashes, finish, interval_hover, is_new, whiskers
 from counterpoise.reporting._theme import GROUP_COLOURS, NEUTRAL, group_marker, method_colours, text
 from counterpoise.reporting.tables import intervals, test_rows, variant_order
 from counterpoise.reporting.wording import (
@@ -28,13 +28,11 @@ POINT_KEYS: Final = ("part", "group", "x", "y")
 _PANEL: Final = 250  # pixels
 _FRAME: Final = 110  # pixels above and below the panels together
 _DODGE: Final = 0.6  # share of the distance between two places over which the lines of one place are spread
-_DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
 _SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross")
 _MOST_POINTS: Final = 2_000  # of one panel: more than that hide each other
 _MOST_COLUMNS: Final = 4
 _LEVEL: Final = 0.3  # steps of α between the ends of two level lines
 _BELOW: Final = 56  # pixels below the panels where the legend stands aside
-_ASIDE: Final = {"orientation": "v", "x": 1.02, "yref": "paper", "y": 1}
 
 
 def by_part(
@@ -65,12 +63,13 @@ def by_part(
     rows = rows.assign(part=rows["variant"].map(part_of), name=[split_part(name)[1] for name in rows["variant"]])
     methods = dict(zip(rows["name"], rows["method"], strict=True))
     titles, colours, shift = variant_titles(methods), method_colours(methods.values()), _dodge(methods)
-    styles = _styles(methods)
+    styles = dashes(methods)
     figure = make_subplots(max(len(panels), 1), 1, shared_xaxes=True, vertical_spacing=0.05)
     for panel, metric in enumerate(panels, start=1):
-        own = rows[rows["metric"] == metric]
+        of_metric = rows[rows["metric"] == metric]
         for name, method in methods.items():
-            line = own[own["name"] == name].assign(place=lambda line: line["part"].map(places)).sort_values("place")
+            line = of_metric[of_metric["name"] == name]
+            line = line.assign(place=line["part"].map(places)).sort_values("place")
             if line.empty:
                 continue
             trace = _interval_line(
@@ -83,7 +82,7 @@ def by_part(
             )
             trace.update(text=[f"{text(titles[name])}, {text(part_title(part))}" for part in line["part"]])
             figure.add_trace(trace.update(showlegend=is_new(figure, trace.name)), row=panel, col=1)
-        printed = own[own["reported"].notna()]
+        printed = of_metric[of_metric["reported"].notna()]
         if len(printed):
             paper = go.Scatter(
                 name="the paper",
@@ -101,7 +100,7 @@ def by_part(
     labels = [text(part_title(part)) for part in places]
     figure.update_xaxes(tickvals=list(places.values()), ticktext=labels, range=[-0.5, max(len(places), 1) - 0.5])
     figure.update_xaxes(showgrid=False, zeroline=False)
-    figure.update_layout(legend=_ASIDE, margin_b=_BELOW)
+    figure.update_layout(legend=ASIDE, margin_b=_BELOW)
     return finish(figure, "Error and bias, part by part", height=_FRAME + _PANEL * len(panels))
 
 
@@ -126,38 +125,39 @@ def ablation(metrics: pd.DataFrame, *, panels: Sequence[str] = HEADLINE_METRICS,
     means = intervals(shown, ["variant", "metric"], "value", level=level).merge(lines, on="variant")
     alphas = sorted(lines["alpha"].dropna().unique())
     step = min(np.diff(alphas), default=0.1)
-    curves, levels = (list(dict.fromkeys(lines.loc[there, "line"])) for there in _split(lines["alpha"].notna()))
+    with_alpha = lines["alpha"].notna()
+    curves, levels = (list(dict.fromkeys(lines.loc[rows, "line"])) for rows in (with_alpha, ~with_alpha))
     left = (alphas[0] if alphas else 0.0) - step / 2
     shifts = {line: step * shift for line, shift in _dodge(curves).items()}
     ends = {line: max(alphas, default=0.0) + step * (0.6 + _LEVEL * place) for place, line in enumerate(levels)}
     colours = method_colours(lines["method"])
-    dashes = {part: _DASHES[place % len(_DASHES)] for place, part in enumerate(dict.fromkeys(lines["part"]))}
+    styles = dashes(dict.fromkeys(lines["part"], ""))
     symbols = {rank: _SYMBOLS[place % len(_SYMBOLS)] for place, rank in enumerate(sorted(set(lines["rank_text"])))}
     figure = make_subplots(max(len(panels), 1), 1, shared_xaxes=True, vertical_spacing=0.05)
     for panel, metric in enumerate(panels, start=1):
         for title in (*levels, *curves):
-            own = means[(means["line"] == title) & (means["metric"] == metric)].sort_values("alpha")
-            if own.empty:
+            points = means[(means["line"] == title) & (means["metric"] == metric)].sort_values("alpha")
+            if points.empty:
                 continue
-            first = own.iloc[0]
+            first = points.iloc[0]
             style: dict[str, Any] = {
                 "title": title,
                 "colour": colours[first["method"]],
-                "dash": dashes[first["part"]],
+                "dash": styles[first["part"]],
                 "level": level,
             }
             if title in ends:
-                trace = _horizontal(own, left, ends[title], **style)
+                trace = _horizontal(points, left, ends[title], **style)
             else:
-                trace = _interval_line(own, own["alpha"].to_numpy(np.float64) + shifts[title], **style)
-                trace.update(text=[f"{text(title)}, α {alpha:g}" for alpha in own["alpha"]])
+                trace = _interval_line(points, points["alpha"].to_numpy(np.float64) + shifts[title], **style)
+                trace.update(text=[f"{text(title)}, α {alpha:g}" for alpha in points["alpha"]])
             trace.update(marker_symbol=symbols[first["rank_text"]], showlegend=is_new(figure, trace.name))
             figure.add_trace(trace, row=panel, col=1)
         figure.update_yaxes(title_text=metric_label(metric), row=panel, col=1)
     figure.update_xaxes(title_text="α", row=len(panels), col=1)
     right = max([*alphas, *ends.values()], default=1.0) + step / 2
     figure.update_xaxes(tickvals=alphas, range=[left, right], zeroline=False)
-    figure.update_layout(legend=_ASIDE, margin_b=_BELOW)
+    figure.update_layout(legend=ASIDE, margin_b=_BELOW)
     return finish(figure, "What α does", height=_FRAME + _PANEL * len(panels))
 
 
@@ -192,11 +192,11 @@ def representation(
     for place, part in enumerate(parts):
         at = {"row": place // columns + 1, "col": place % columns + 1}
         for code, group in enumerate(group_names):
-            own = drawn[part][drawn[part]["group"] == code]
+            group_points = drawn[part][drawn[part]["group"] == code]
             trace = go.Scatter(
                 name=text(group),
-                x=own["x"],
-                y=own["y"],
+                x=group_points["x"],
+                y=group_points["y"],
                 mode="markers",
                 marker={"size": 4, "opacity": 0.5, **group_marker(code)},
                 legendgroup=str(code),
@@ -208,7 +208,7 @@ def representation(
         figure.update_yaxes(title_text=_component(2, second), **at)
     figure.update_layout(legend_itemsizing="constant")
     if len(group_names) > len(GROUP_COLOURS):  # more than fit below the panels
-        figure.update_layout(legend=_ASIDE, margin_b=_BELOW)
+        figure.update_layout(legend=ASIDE, margin_b=_BELOW)
     return finish(figure, "What the head sees of the samples predicted positive", height=_FRAME + 300 * rows)
 
 
@@ -238,10 +238,6 @@ def _horizontal(rows: pd.DataFrame, left: float, right: float, **style: Any) -> 
     return trace.update(text=[text(title)] * 2)
 
 
-def _split(there: pd.Series) -> tuple[pd.Series, pd.Series]:
-    return there, ~there
-
-
 def _ablation_lines(test: pd.DataFrame) -> pd.DataFrame:
     """Variant → the line it belongs to (`line`, its name), with `method, part, alpha, rank_text`."""
     rows: list[dict[Any, Any]] = test.drop_duplicates("variant").to_dict("records")
@@ -260,19 +256,9 @@ def _ablation_lines(test: pd.DataFrame) -> pd.DataFrame:
 
 
 def _dodge(names: Collection[str]) -> dict[str, float]:
-    """Shift the lines of one place apart, so that their intervals can be told."""
+    """Shift the lines of one place apart, so that their intervals do not overlap."""
     middle = (len(names) - 1) / 2
     return {name: _DODGE * (place - middle) / max(len(names), 1) for place, name in enumerate(names)}
-
-
-def _styles(methods: Mapping[str, str]) -> dict[str, str]:
-    """Variant → dash: the variants of one method share its colour."""
-    seen: dict[str, int] = {}
-    styles = {}
-    for name, method in methods.items():
-        styles[name] = _DASHES[seen.setdefault(method, 0) % len(_DASHES)]
-        seen[method] += 1
-    return styles
 
 
 def _thinned(points: pd.DataFrame) -> pd.DataFrame:

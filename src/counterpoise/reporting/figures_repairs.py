@@ -1,4 +1,4 @@
-"""Figures of experiments on repairs: what each is worth and for what bias, what was pruned, and how it was learned."""
+"""Figures of experiments on repairs: performance and bias of each, what was pruned, and how it was learned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from counterpoise.catalogue import BY_NAME
 from counterpoise.fairness import LEVEL, summarize
 from counterpoise.reporting._frames import rows_of
-from counterpoise.reporting._marks import ONE_SEED, banded_line, finish, is_new
+from counterpoise.reporting._marks import ASIDE, CHOSEN, ONE_SEED, banded_line, dashes, finish, is_new, seed_band
 from counterpoise.reporting._outcomes import is_last, objective_of, outcomes, style_of, title_of, with_part
 from counterpoise.reporting._theme import NEUTRAL, faded, method_colours, method_symbol, text
 from counterpoise.reporting.wording import (
@@ -29,7 +29,6 @@ from counterpoise.reporting.wording import (
 CURVE_KEYS: Final = ("variant", "seed", "epoch", "figure", "value")
 LAYER_KEYS: Final = ("mask", "layer", "position", "seed", "pruned")
 AGREEMENT_KEYS: Final = ("mask", "left", "right", "iou", "chance")
-CHOSEN: Final = "epoch chosen (one seed)"
 JUDGED: Final = ("judgement", "bias", "performance")
 """What is drawn over the epochs where an objective judges the repairs."""
 FOLLOWED: Final = {
@@ -40,7 +39,6 @@ FOLLOWED: Final = {
 }
 """What is drawn where there is no objective, with the titles of the axes."""
 LOGARITHMIC: Final = frozenset({"temperature"})
-_ASIDE: Final = {"orientation": "v", "x": 1.02, "yref": "paper", "y": 1}
 _FRAME: Final = 120  # pixels above and below the panels together
 _PLANE, _PANEL, _MAP = 420, 300, 300  # pixels of a panel
 _MASKS: Final = {"first": "the mask", "second": "a second discovery", "paper": "the paper's reading"}
@@ -67,24 +65,24 @@ def repair_plane(metrics: pd.DataFrame, objectives: Objectives, *, level: float 
     Raises:
         InputError: a missing column, objective or metric.
     """
-    found = outcomes(metrics, objectives)
-    found = found[~found["last"]]
-    parts = list(dict.fromkeys(found["part"]))
-    keys = {row.variant: style_of(row.name, row.method) for row in rows_of(found)}
+    reached = outcomes(metrics, objectives)
+    reached = reached[~reached["last"]]
+    parts = list(dict.fromkeys(reached["part"]))
+    keys = {row.variant: style_of(row.name, row.method) for row in rows_of(reached)}
     colours = method_colours(keys.values())
     figure = panels(parts)
     for place, part in enumerate(parts, start=1):
         objective = objective_of(part, objectives)
         symbols = (gap_symbol(objective["bias"]), metric_symbol(objective["performance"]))
-        for variant, own in found[found["part"] == part].groupby("variant", sort=False):
+        for variant, seeds in reached[reached["part"] == part].groupby("variant", sort=False):
             key = keys[variant]
-            for trace in _repair(own, colours[key], method_symbol(key), symbols, level):
+            for trace in _repair(seeds, colours[key], method_symbol(key), symbols, level):
                 trace.update(showlegend=bool(trace.showlegend) and is_new(figure, trace.name))
                 figure.add_trace(trace, row=place, col=1)
         _mark_tolerance(figure, objective["tolerance"], place)
         figure.update_xaxes(title_text=gap_label(objective["bias"]), rangemode="tozero", row=place, col=1)
         figure.update_yaxes(title_text=metric_label(objective["performance"]), row=place, col=1)
-    figure.update_layout(legend=_ASIDE, margin_b=56)
+    figure.update_layout(legend=ASIDE, margin_b=56)
     return finish(figure, "Performance and bias of every repair on the test split", _FRAME + _PLANE * len(parts))
 
 
@@ -135,7 +133,7 @@ def pruned_layers(layers: pd.DataFrame) -> go.Figure:
             tickvals=list(names["position"]), ticktext=[text(name) for name in names["layer"]], row=place, col=1
         )
         figure.update_yaxes(title_text="share pruned", rangemode="tozero", row=place, col=1)
-    figure.update_layout(legend=_ASIDE)
+    figure.update_layout(legend=ASIDE)
     return finish(figure, "What the masks prune, layer by layer", _FRAME + _PANEL * len(parts))
 
 
@@ -161,11 +159,11 @@ def mask_agreement(agreement: pd.DataFrame) -> go.Figure:
         rows, 2, subplot_titles=heads or None, horizontal_spacing=0.1, vertical_spacing=min(0.3, 70 / (_MAP * rows))
     )
     for place, (part, mask) in enumerate(kinds, start=1):
-        own = frame[(frame["part"] == part) & (frame["mask"] == mask)]
-        seeds = sorted({*own["left"], *own["right"]})
+        pairs = frame[(frame["part"] == part) & (frame["mask"] == mask)]
+        seeds = sorted({*pairs["left"], *pairs["right"]})
         written = {"texttemplate": "%{z:.2f}"} if len(seeds) <= _MOST_WRITTEN else {}
         for column, key in enumerate(("iou", "chance"), start=1):
-            cells = _symmetric(own, key, seeds)
+            cells = _symmetric(pairs, key, seeds)
             names = [str(seed) for seed in seeds]
             heat = go.Heatmap(
                 z=cells,
@@ -216,7 +214,8 @@ def repair_curves(curves: pd.DataFrame, repairs: pd.DataFrame, objectives: Objec
             figure.update_yaxes(title_text=title, type="log" if key in LOGARITHMIC else "linear", row=place, col=column)
         if objectives:
             _add_bounds(figure, objective_of(part, objectives), place, 1 + JUDGED.index("bias"))
-    figure.update_layout(legend=_ASIDE)
+    if objectives:  # else there are more panels, which need the width
+        figure.update_layout(legend=ASIDE)
     return finish(figure, "How the repairs were learned", _FRAME + _PANEL * max(len(parts), 1))
 
 
@@ -244,7 +243,7 @@ def critic_curves(curves: pd.DataFrame) -> go.Figure:
         )
         figure.update_xaxes(title_text="epoch", row=place, col=1)
         figure.update_yaxes(title_text="error / variance", rangemode="tozero", row=place, col=1)
-    figure.update_layout(legend=_ASIDE)
+    figure.update_layout(legend=ASIDE)
     return finish(figure, "What the critics learned", _FRAME + _PANEL * max(len(parts), 1))
 
 
@@ -258,19 +257,21 @@ def panels(parts: list[str], *, columns: int = 1) -> go.Figure:
     )
 
 
-def _repair(own: pd.DataFrame, colour: str, symbol: str, symbols: tuple[str, str], level: float) -> list[go.Scatter]:
+def _repair(
+    outcome: pd.DataFrame, colour: str, symbol: str, symbols: tuple[str, str], level: float
+) -> list[go.Scatter]:
     """A repair's seeds, and above them its mean with a cross of both intervals."""
-    bias, performance = (summarize(own[key].to_numpy(np.float64), level=level) for key in ("bias", "performance"))
-    title = text(own["title"].iloc[0])
-    within = own["within"].dropna()
+    bias, performance = (summarize(outcome[key].to_numpy(np.float64), level=level) for key in ("bias", "performance"))
+    title = text(outcome["title"].iloc[0])
+    within = outcome["within"].dropna()
     hover = _HOVER.replace("BIAS", symbols[0]).replace("PERFORMANCE", symbols[1])
     seeds = go.Scatter(
         name=ONE_SEED,
-        x=own["bias"],
-        y=own["performance"],
+        x=outcome["bias"],
+        y=outcome["performance"],
         mode="markers",
         marker={"size": 5, "color": colour, "symbol": symbol, "opacity": 0.35},
-        text=[f"{title}, seed {seed}" for seed in own["seed"]],
+        text=[f"{title}, seed {seed}" for seed in outcome["seed"]],
         hovertemplate="%{text}: %{y:.3f} at %{x:.3f}<extra></extra>",
         legendgroup=title,
         showlegend=False,
@@ -284,7 +285,13 @@ def _repair(own: pd.DataFrame, colour: str, symbol: str, symbols: tuple[str, str
         mode="markers",
         marker={"size": 12, "color": colour, "symbol": symbol, "line": {"width": 1, "color": colour}},
         customdata=[
-            [text(own["variant"].iloc[0]), float(performance.std), float(bias.std), int(within.sum()), len(within)]
+            [
+                text(outcome["variant"].iloc[0]),
+                float(performance.std),
+                float(bias.std),
+                int(within.sum()),
+                len(within),
+            ]
         ],
         hovertemplate=hover,
         legendgroup=title,
@@ -315,19 +322,14 @@ def curves_with_titles(curves: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(key=keys, title=titles, value=size)
 
 
-def add_lines(figure: go.Figure, own: pd.DataFrame, row: int, column: int) -> None:
+def add_lines(figure: go.Figure, curves: pd.DataFrame, row: int, column: int) -> None:
     """One line per method over the epochs: the mean over the seeds, with their range as a band."""
-    colours = method_colours(method_order(own["key"]))
-    seen: dict[str, int] = {}
-    for key in method_order(own["key"]):
-        rows = own[own["key"] == key]
-        dash = ("solid", "dash", "dot", "dashdot", "longdash")[seen.setdefault(colours[key], 0) % 5]
-        seen[colours[key]] += 1
-        seeds = rows.groupby("epoch", sort=True)["value"].agg(["min", "max", "mean"])
-        band = (seeds.index.to_numpy(), seeds["min"].to_numpy(), seeds["max"].to_numpy(), seeds["mean"].to_numpy())
+    colours = method_colours(method_order(curves["key"]))
+    for key, dash in dashes(colours).items():
+        rows = curves[curves["key"] == key]
         name = text(rows["title"].iloc[0])
         first = is_new(figure, name)
-        for trace in banded_line(*band, name=name, colour=colours[key], dash=dash):
+        for trace in banded_line(*seed_band(rows, "value"), name=name, colour=colours[key], dash=dash):
             figure.add_trace(trace.update(showlegend=bool(trace.showlegend) and first), row=row, col=column)
 
 
@@ -369,11 +371,11 @@ def _add_chosen(figure: go.Figure, rows: pd.DataFrame, chosen: pd.DataFrame, row
     figure.add_trace(trace, row=row, col=column)
 
 
-def _symmetric(own: pd.DataFrame, key: str, seeds: list[Any]) -> np.ndarray:
+def _symmetric(pairs: pd.DataFrame, key: str, seeds: list[Any]) -> np.ndarray:
     """A matrix over the seeds, filled on both sides; a mask is not compared with itself."""
     cells = np.full((len(seeds), len(seeds)), np.nan)
     places = {seed: place for place, seed in enumerate(seeds)}
-    for left, right, value in own[["left", "right", key]].itertuples(index=False, name=None):
+    for left, right, value in pairs[["left", "right", key]].itertuples(index=False, name=None):
         if left != right:
             cells[places[left], places[right]] = cells[places[right], places[left]] = value
     return cells

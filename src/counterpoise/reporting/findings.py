@@ -25,7 +25,7 @@ from counterpoise.reporting.wording import (
 )
 
 THRESHOLD: Final = "threshold"
-"""The control that a sentence of its own is about: whoever only moves a threshold needs no repair of weights."""
+"""The control that has a sentence in any case: if moving a threshold is enough, no weights need to be repaired."""
 
 
 def repair_findings(

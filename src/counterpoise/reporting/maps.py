@@ -58,10 +58,10 @@ def accuracy_maps(
     titles = [text(f"{head}{method_title(method)}") for head, (_, method) in zip(heads, shown, strict=True)]
     figure = make_subplots(rows, columns, subplot_titles=titles or None, horizontal_spacing=0.06)
     for place, (part, method) in enumerate(shown):
-        own = frame[(frame["part"] == part) & (frame["name"] == method)]
-        right = (own["y"] == own["prediction"]).astype(float)
+        answers = frame[(frame["part"] == part) & (frame["name"] == method)]
+        right = (answers["y"] == answers["prediction"]).astype(float)
         cells = np.full((len(classes), len(groups)), np.nan)
-        for (label, value), share in right.groupby([own["y"], own["s"]]).mean().items():
+        for (label, value), share in right.groupby([answers["y"], answers["s"]]).mean().items():
             cells[label, value] = share
         heat = go.Heatmap(
             z=cells,
@@ -126,25 +126,25 @@ def heat_maps(parts: Mapping[str, Explained], classes: Sequence[str], groups: Se
         parts: by name of the part; an empty one where there are no parts.
         classes, groups: names of the codes in y and s.
     """
-    strips = [(part, name) for part, own in parts.items() for name in (*_pictures(own), *own.heat)]
+    strips = [(part, name) for part, shown in parts.items() for name in (*_pictures(shown), *shown.heat)]
     titles = [text(f"{part_title(part)}: {_strip(name)}" if part else _strip(name)) for part, name in strips]
     rows = len(strips)
     figure = make_subplots(rows, 1, subplot_titles=titles, vertical_spacing=min(0.1, 52 / (_STRIP * rows)))
     for row, (part, name) in enumerate(strips, start=1):
-        own = parts[part]
-        if own.images is not None:
-            figure.add_trace(_picture(own.images, grey=name in own.heat), row=row, col=1)
-        if name in own.heat:
-            figure.add_trace(_heat(own.heat[name]), row=row, col=1)
-            said = [
+        shown = parts[part]
+        if shown.images is not None:
+            figure.add_trace(_picture(shown.images, grey=name in shown.heat), row=row, col=1)
+        if name in shown.heat:
+            figure.add_trace(_heat(shown.heat[name]), row=row, col=1)
+            captions = [
                 f"{'✓' if right else '✗'} {text(classes[label])}"
-                for label, right in zip(own.prediction[name], own.prediction[name] == own.y, strict=True)
+                for label, right in zip(shown.prediction[name], shown.prediction[name] == shown.y, strict=True)
             ]
         else:
-            said = [f"{text(classes[y])}<br>{text(groups[s])}" for y, s in zip(own.y, own.s, strict=True)]
-        width = next(iter(own.heat.values())).shape[2]
-        centres = np.arange(len(own.y)) * (width + _GAP) + (width - 1) / 2
-        figure.update_xaxes(tickvals=centres, ticktext=said, row=row, col=1)
+            captions = [f"{text(classes[y])}<br>{text(groups[s])}" for y, s in zip(shown.y, shown.s, strict=True)]
+        width = next(iter(shown.heat.values())).shape[2]
+        centres = np.arange(len(shown.y)) * (width + _GAP) + (width - 1) / 2
+        figure.update_xaxes(tickvals=centres, ticktext=captions, row=row, col=1)
     figure.update_xaxes(showgrid=False, zeroline=False, ticks="", tickangle=0, constrain="domain")
     figure.update_yaxes(visible=False, autorange="reversed", constrain="domain")
     for row in range(1, rows + 1):
@@ -157,8 +157,8 @@ def heat_maps(parts: Mapping[str, Explained], classes: Sequence[str], groups: Se
 _IMAGES = "images"
 
 
-def _pictures(own: Explained) -> tuple[str, ...]:
-    return () if own.images is None else (_IMAGES,)
+def _pictures(shown: Explained) -> tuple[str, ...]:
+    return () if shown.images is None else (_IMAGES,)
 
 
 def _strip(name: str) -> str:

@@ -45,7 +45,7 @@ def overview(documents: Sequence[Mapping[str, Any]]) -> str:
 def _view(document: Mapping[str, Any]) -> dict[str, Any]:
     """What the template shows of one document."""
     content = {key: _key(document, key) for key in DOCUMENT_KEYS}
-    found = Counter(claim["verdict"] for claim in content["claims"])
+    verdicts = Counter(claim["verdict"] for claim in content["claims"])
     return {
         **content,
         "level": document.get("level", LEVEL),
@@ -55,7 +55,7 @@ def _view(document: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "cells": result_cells(content["summary"], content["noise_floor"]),
         "seeds": max((row["n"] for row in content["summary"]), default=0),
-        "counts": {name: found[name] for name in VERDICTS},
+        "counts": {name: verdicts[name] for name in VERDICTS},
         "tables": document.get("tables", []),
     }
 

@@ -75,7 +75,7 @@ def select(selectors: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     Raises:
         InputError: a selector that matches nothing, or more than one number for a metric.
     """
-    rows = [(*key, found.value, found.std) for key, found in printed(selectors).items() if not found.bound]
+    rows = [(*key, result.value, result.std) for key, result in printed(selectors).items() if not result.bound]
     frame = pd.DataFrame(rows, columns=list(SELECTED_COLUMNS))
     return frame.astype({"variant": "str", "metric": "str", "reported": "float64", "reported_std": "float64"})
 

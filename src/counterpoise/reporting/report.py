@@ -98,7 +98,8 @@ def split_table(context: ReportContext) -> dict[str, Any]:
         for group, name in enumerate(context.group_names)
         for label, title in enumerate(context.class_names)
     ]
-    return {"splits": splits, "rows": rows, "total": [sum(own) for own in zip(*(row[2] for row in rows), strict=True)]}
+    total = [sum(cells) for cells in zip(*(row[2] for row in rows), strict=True)]
+    return {"splits": splits, "rows": rows, "total": total}
 
 
 def group_rate_table(context: ReportContext) -> dict[str, Any] | None:
@@ -147,7 +148,7 @@ def _figure_view(name: str, figure: go.Figure) -> dict[str, Any]:
 
 
 def _content(context: ReportContext) -> dict[str, Any]:
-    said = answer(context)
+    answered = answer(context)
     rates = context.group_rates
     content: dict[str, Any] = _plain(
         {
@@ -159,10 +160,10 @@ def _content(context: ReportContext) -> dict[str, Any]:
             "group_names": context.group_names,
             "class_names": context.class_names,
             "answer": {
-                "headline": said.headline,
-                "findings": said.findings,
-                "comparisons": said.comparisons,
-                "reservations": said.reservations,
+                "headline": answered.headline,
+                "findings": answered.findings,
+                "comparisons": answered.comparisons,
+                "reservations": answered.reservations,
             },
             "summary": context.summary.to_dict("records"),
             "exported_model": None,

@@ -12,7 +12,7 @@ from counterpoise.errors import InputError, suggest
 from counterpoise.fairness import LEVEL, summarize
 from counterpoise.reporting import published
 from counterpoise.reporting._frames import require_columns, rows_of
-from counterpoise.reporting.wording import METHOD_PLACES, metric_order
+from counterpoise.reporting.wording import METHOD_PLACES, NOT_AVAILABLE, metric_order, plus_minus
 
 METRICS_KEYS: Final = ("method", "variant", "seed", "split", "metric", "value")
 SETTINGS: Final = ("alpha", "rank", "constraint", "strength")
@@ -119,6 +119,13 @@ def intervals(frame: pd.DataFrame, keys: Sequence[str], column: str, *, level: f
         (*cast(tuple[Any, ...], key), *_interval(rows.to_numpy(np.float64), level, None)) for key, rows in groups
     ]
     return pd.DataFrame(records, columns=[*keys, *_INTERVAL_COLUMNS])
+
+
+def written_mean(values: pd.Series, metric: str = "", mark: str = "") -> str:
+    """Mean ± deviation of the values that are not missing, marked; `n/a` where all are."""
+    statistics = summarize(values.to_numpy(np.float64, na_value=np.nan))
+    written = plus_minus(float(statistics.mean), float(statistics.std), metric)
+    return written if written == NOT_AVAILABLE else f"{written}{mark}"
 
 
 def test_rows(metrics: pd.DataFrame) -> pd.DataFrame:

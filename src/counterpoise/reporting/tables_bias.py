@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.catalogue import BASES, REFERENCES
-from counterpoise.fairness import LEVEL, PairedDifference, paired_difference, summarize
+from counterpoise.fairness import LEVEL, PairedDifference, paired_difference
 from counterpoise.reporting._outcomes import with_part
 from counterpoise.reporting.context import Table
+from counterpoise.reporting.tables import written_mean
 from counterpoise.reporting.wording import (
     NOT_AVAILABLE,
     capital,
@@ -25,7 +26,6 @@ from counterpoise.reporting.wording import (
     metric_label,
     number,
     part_title,
-    plus_minus,
 )
 
 MEASURED: Final = ("conflicting_accuracy", "unbiased_average", "information", "leakage")
@@ -61,12 +61,12 @@ def bias_tables(metrics: pd.DataFrame, repairs: pd.DataFrame, *, level: float = 
         rows = [
             (
                 method_title(seeds["method"].iloc[0]),
-                _mean(accuracy.loc[variant].to_numpy(np.float64), "accuracy"),
+                written_mean(accuracy.loc[variant], "accuracy"),
                 ""
                 if reference in (None, variant)
                 else difference(_beside(accuracy.loc[variant], accuracy.loc[reference], level), "accuracy"),
-                *(_mean(seeds[key].to_numpy(np.float64), key) for key in MEASURED),
-                _mean(seeds["sparsity"].to_numpy(np.float64), ""),
+                *(written_mean(seeds[key], key) for key in MEASURED),
+                written_mean(seeds["sparsity"]),
                 epoch_chosen(seeds["epoch"], seeds["epochs"]),
             )
             for variant, seeds in of_part.groupby("variant", sort=False)
@@ -148,8 +148,3 @@ def _values(metrics: pd.DataFrame, metric: str) -> pd.Series:
 def _percent(values: pd.Series) -> str:
     mean = values.mean()
     return NOT_AVAILABLE if is_missing(mean) else f"{mean:.1%}"
-
-
-def _mean(values: np.ndarray, metric: str) -> str:
-    statistics = summarize(values)
-    return plus_minus(float(statistics.mean), float(statistics.std), metric)

@@ -1,14 +1,13 @@
-"""What pruning saves: the pruned networks, and the same without the units and filters that are wholly pruned."""
+"""What pruning saves: the pruned networks, and the same without the units and filters that can be cut out."""
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from counterpoise.fairness import summarize
 from counterpoise.reporting._outcomes import title_of, with_part
 from counterpoise.reporting.context import Table
-from counterpoise.reporting.wording import number, part_title, plus_minus
+from counterpoise.reporting.tables import written_mean
+from counterpoise.reporting.wording import number, part_title
 
 COST_KEYS = (
     *("method", "variant", "seed", "parameters", "parameters_compact", "nonzero", "macs", "macs_compact"),
@@ -19,7 +18,7 @@ LITTLE = 0.05
 
 
 def saving_table(costs: pd.DataFrame) -> Table:
-    """One row per pruned network: numbers stored, multiplications and time with and without what is wholly pruned.
+    """One row per pruned network: numbers stored, multiplications and time with and without what can be cut out.
 
     Args:
         costs: one row per variant and seed with `COST_KEYS`; times in milliseconds.
@@ -30,20 +29,20 @@ def saving_table(costs: pd.DataFrame) -> Table:
     frame = with_part(costs, COST_KEYS, "costs")
     parts = any(frame["part"])
     rows = []
-    for _, own in frame.groupby("variant", sort=False):
-        first = own.iloc[0]
+    for _, seeds in frame.groupby("variant", sort=False):
+        first = seeds.iloc[0]
         rows.append(
             (
                 title_of(first["name"], first["method"]),
                 *([part_title(first["part"])] if parts else []),
                 f"{first['parameters']:,}",
-                _percent(1 - own["nonzero"] / own["parameters"]),
-                _percent(1 - own["parameters_compact"] / own["parameters"]),
+                _percent(1 - seeds["nonzero"] / seeds["parameters"]),
+                _percent(1 - seeds["parameters_compact"] / seeds["parameters"]),
                 f"{first['macs']:,}",
-                _percent(1 - own["macs_compact"] / own["macs"]),
-                f"{number(own['latency'].median())} → {number(own['latency_compact'].median())}",
-                _mean(own["latency_ratio"]),
-                f"{own['difference'].max():.1g}",
+                _percent(1 - seeds["macs_compact"] / seeds["macs"]),
+                f"{number(seeds['latency'].median())} → {number(seeds['latency_compact'].median())}",
+                written_mean(seeds["latency_ratio"]),
+                f"{seeds['difference'].max():.1g}",
             )
         )
     return Table(
@@ -64,29 +63,25 @@ def _note(costs: pd.DataFrame) -> str:
     batch = " or ".join(f"{size:,}" for size in sorted(costs["batch"].unique()))
     compared = " or ".join(f"{rows:,}" for rows in sorted(costs["compared"].unique()))
     return (
-        "Zeros alone save neither time nor memory. What can be cut out with the same outputs is a unit or filter that "
-        f"is wholly pruned, or that nobody reads. {_verdict(costs)} Parameters cut out may have been other than zero. "
-        "Mean ± standard deviation over the seeds; numbers of parameters and multiply-adds (for one row; two FLOPs "
-        f"each) are those before. Latency: a pass of {batch} rows on one thread, before → after, median over the seeds "
-        "of the median of passes that took turns, and the ratio of the two: below 1 is faster; on a busy machine it "
-        f"strays by some percent. Largest difference: between the outputs before and after, on {compared} test rows."
+        "Zeros alone save neither time nor memory. A unit or filter can be cut out without a change of the outputs if "
+        "all its weights are pruned, or if nothing uses its output; then its other parameters go too. "
+        f"{_verdict(costs)} Mean ± standard deviation over the seeds; numbers of parameters and multiply-adds (for one "
+        f"row; two FLOPs each) are those before. Latency: a pass of {batch} rows on one thread, before → after, median "
+        "over the seeds of the median of passes that took turns, and the ratio of the two: below 1 is faster; on a "
+        "busy machine it varies by a few percent. Largest difference: between the outputs before and after, on "
+        f"{compared} test rows."
     )
 
 
 def _verdict(costs: pd.DataFrame) -> str:
-    """Say how much was saved, so that nobody has to read it off the table."""
+    """Say how much was saved."""
     saved = 1 - costs["macs_compact"] / costs["macs"]
-    whole = int((costs["parameters_compact"] == costs["parameters"]).sum())
-    found = f"In {whole} of {len(costs)} networks there is none; the most that is saved are {saved.max():.1%}"
+    uncut = int((costs["parameters_compact"] == costs["parameters"]).sum())
+    sentence = f"{uncut} of {len(costs)} networks have none; at most {saved.max():.1%} of the multiply-adds are saved"
     if saved.max() < LITTLE:
-        return f"{found} of the multiply-adds, which is little: masks that prune single weights leave few units empty."
-    return f"{found} of the multiply-adds."
+        return f"{sentence}, which is little: masks that prune single weights leave few units empty."
+    return f"{sentence}."
 
 
 def _percent(shares: pd.Series) -> str:
-    return f"{_mean(100 * shares, 'err')}%"  # with the decimals of percentages
-
-
-def _mean(values: pd.Series, metric: str = "") -> str:
-    found = summarize(values.to_numpy(np.float64))
-    return plus_minus(float(found.mean), float(found.std), metric)
+    return f"{written_mean(100 * shares, 'err')}%"  # with the decimals of percentages

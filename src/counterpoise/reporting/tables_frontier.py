@@ -62,22 +62,21 @@ def selection_table(selection: pd.DataFrame, *, level: float = LEVEL) -> Table:
     rows = [
         (
             method_title(family),
-            _chosen_most(own),
-            _mean(own["test_err"], level, "err"),
-            _mean(own["test_bias"].abs(), level),
-            f"{int(own['meets'].sum())} of {len(own)}",
-            "{} of {}".format(*held(own, tolerance)),
-            _answer(own["needs_group"]),
+            _chosen_most(choices),
+            _mean(choices["test_err"], level, "err"),
+            _mean(choices["test_bias"].abs(), level),
+            f"{int(choices['meets'].sum())} of {len(choices)}",
+            "{} of {}".format(*held(choices, tolerance)),
+            _answer(choices["needs_group"]),
         )
-        for family, own in families
+        for family, choices in families
     ]
     return Table(
         title=f"Chosen on validation under {shortfall_symbol(criterion)} ≤ {tolerance:g}, measured on test",
         note="For each seed, the variant with the lowest error on validation among those within the tolerance there; "
-        "where none is, the one that comes nearest. Error and bias are measured on test: mean over the seeds, "
-        f"{interval_title(level)} in brackets. A tolerance that holds on validation need not hold on test: seeds are "
-        "counted. "
-        "The last column says whether a prediction needs the group.",
+        "if there is none, the one that comes nearest. Error and bias are measured on test: mean over the seeds, "
+        f"{interval_title(level)} in brackets. A tolerance that holds on validation may fail on test, so the seeds in "
+        "which it holds are counted. The last column says whether a prediction needs the group.",
         columns=(
             "Family",
             "Chosen most often",
@@ -155,21 +154,22 @@ def importance_table(effect: pd.DataFrame, *, level: float = LEVEL) -> Table:
 
 
 def held(selection: pd.DataFrame, tolerance: float) -> tuple[int, int]:
-    """In how many seeds of a family the tolerance holds on test, of those whose bias is known there."""
-    known = selection["test_bias"].dropna()
-    return int((known.abs() <= tolerance).sum()), len(known)
+    """In how many seeds of a family the tolerance holds on test, of those whose bias could be measured there."""
+    biases = selection["test_bias"].dropna()
+    return int((biases.abs() <= tolerance).sum()), len(biases)
 
 
-def _chosen_most(own: pd.DataFrame) -> str:
-    counts = own["variant"].value_counts()
+def _chosen_most(choices: pd.DataFrame) -> str:
+    counts = choices["variant"].value_counts()
     if counts.empty:
-        return f"none (0 of {len(own)})"
-    return f"{counts.index[0]} ({counts.iloc[0]} of {len(own)})"
+        return f"none (0 of {len(choices)})"
+    return f"{counts.index[0]} ({counts.iloc[0]} of {len(choices)})"
 
 
 def _mean(values: pd.Series, level: float, metric: str = "") -> str:
-    found = summarize(values.to_numpy("float64"), level=level)
-    return f"{number(float(found.mean), metric)} ({interval(float(found.ci_low), float(found.ci_high), metric)})"
+    statistics = summarize(values.to_numpy("float64"), level=level)
+    mean, low, high = (float(value) for value in (statistics.mean, statistics.ci_low, statistics.ci_high))
+    return f"{number(mean, metric)} ({interval(low, high, metric)})"
 
 
 def _answer(needed: Any) -> str:

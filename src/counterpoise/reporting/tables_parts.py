@@ -73,8 +73,8 @@ def _parts(summary: pd.DataFrame, first: Sequence[str]) -> dict[str, dict[str, s
 
 
 def _cells(summary: pd.DataFrame, variant: str, metrics: Sequence[str]) -> list[str]:
-    found = {row.metric: row for row in rows_of(summary[summary["variant"] == variant])}
-    return [_measured(found[metric]) if metric in found else NOT_AVAILABLE for metric in metrics]
+    cells = {row.metric: row for row in rows_of(summary[summary["variant"] == variant])}
+    return [_measured(cells[metric]) if metric in cells else NOT_AVAILABLE for metric in metrics]
 
 
 def _measured(row: Any) -> str:
@@ -84,11 +84,11 @@ def _measured(row: Any) -> str:
 
 def _printed_count(summary: pd.DataFrame, variant: str) -> str:
     """The paper's number of trainable parameters in brackets, where it is the paper's variant."""
-    own = summary[summary["variant"] == variant]
-    if own["reported"].isna().all():
+    rows = summary[summary["variant"] == variant]
+    if rows["reported"].isna().all():
         return ""
-    method = own["method"].iloc[0]
+    method = rows["method"].iloc[0]
     if method not in set(published.load()["method"]):
         return ""
-    found = published.lookup(paper="win", table="T3", metric="trainable_parameters", method=method)
-    return f" ({found.value:,.0f})" if found else ""
+    printed = published.lookup(paper="win", table="T3", metric="trainable_parameters", method=method)
+    return f" ({printed.value:,.0f})" if printed else ""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.catalogue import BY_NAME
-from counterpoise.fairness import LEVEL, paired_difference, summarize
+from counterpoise.fairness import LEVEL, paired_difference
 from counterpoise.reporting import published
 from counterpoise.reporting._outcomes import (
     ACCURACIES,
@@ -22,6 +22,7 @@ from counterpoise.reporting._outcomes import (
 )
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.published import PublishedResult
+from counterpoise.reporting.tables import written_mean
 from counterpoise.reporting.wording import (
     NOT_AVAILABLE,
     capital,
@@ -36,7 +37,6 @@ from counterpoise.reporting.wording import (
     metric_symbol,
     number,
     part_title,
-    plus_minus,
     reported,
     split_part,
 )
@@ -93,11 +93,12 @@ def paper_table(
             variant = variants.get(title, "")
             printed_bias = paper.get((variant, objective["bias"]))
             ours, theirs = _mark(rows["bias"], objective), _printed_mark(printed_bias, objective)
-            row += [_beside(_mean(rows[key], key, ours), paper.get((variant, key)), key, theirs) for key in shown]
-            row.append(_beside(_mean(rows["bias"], objective["bias"]), printed_bias, objective["bias"]))
+            means = {key: written_mean(rows[key], key, ours) for key in shown}
+            row += [_beside(mean, paper.get((variant, key)), key, theirs) for key, mean in means.items()]
+            row.append(_beside(written_mean(rows["bias"], objective["bias"]), printed_bias, objective["bias"]))
             if with_pruned:
                 share = pruned.get(variant, pd.Series(dtype="float64"))
-                row.append(_beside(_mean(share, PRUNED), paper.get((variant, PRUNED)), PRUNED))
+                row.append(_beside(written_mean(share, PRUNED), paper.get((variant, PRUNED)), PRUNED))
     return Table(
         title="Repairs in the paper's form",
         note="Test split: mean ± standard deviation over the seeds; in brackets what the paper prints. "
@@ -147,17 +148,17 @@ def repair_tables(
             rows.append(
                 (
                     str(reached["title"].iloc[0]),
-                    _mean(reached["performance"], performance, _mark(reached["bias"], objective)),
-                    *(_mean(reached[key], key) for key in other),
-                    _mean(reached["bias"], bias),
+                    written_mean(reached["performance"], performance, _mark(reached["bias"], objective)),
+                    *(written_mean(reached[key], key) for key in other),
+                    written_mean(reached["bias"], bias),
                     *([number(floors[str(variant)], bias)] if with_floor else []),
                     _share(reached["within"]),
                     _remarks(str(reached["method"].iloc[0]), selected),
-                    _mean(selected["performance"], performance),
-                    _mean(selected["bias"].abs(), bias),
+                    written_mean(selected["performance"], performance),
+                    written_mean(selected["bias"].abs(), bias),
                     epoch_chosen(selected["epoch"], selected["epochs"]),
                     median_and_range(selected["threshold"]),
-                    _mean(selected["pruned"], PRUNED),
+                    written_mean(selected["pruned"], PRUNED),
                 )
             )
         bound = tolerance - objective["margin"]
@@ -277,13 +278,6 @@ def critic_table(repairs: pd.DataFrame) -> Table:
     )
 
 
-def _mean(values: pd.Series, metric: str, mark: str = "") -> str:
-    """Mean ± deviation of what is there, marked; `n/a` where nothing is."""
-    statistics = summarize(values.to_numpy(np.float64, na_value=np.nan))
-    written = plus_minus(float(statistics.mean), float(statistics.std), metric)
-    return written if written == NOT_AVAILABLE else f"{written}{mark}"
-
-
 def _beside(ours: str, paper: PublishedResult | None, metric: str, mark: str = "") -> str:
     """The paper's number, or its bound, in brackets behind ours."""
     if paper is None:
@@ -323,7 +317,7 @@ def _count(hits: pd.Series, valid: pd.Series) -> str:
 def _both(best: pd.Series, last: pd.Series, metric: str, level: float) -> tuple[str, str, str]:
     """Best, last, and their difference paired by seed, with its interval."""
     compared = paired_difference(best.to_numpy(np.float64), last.to_numpy(np.float64), level=level)
-    return _mean(best, metric), _mean(last, metric), difference(compared, metric)
+    return written_mean(best, metric), written_mean(last, metric), difference(compared, metric)
 
 
 def _remarks(method: str, selected: pd.DataFrame) -> str:

@@ -33,6 +33,7 @@ METRIC_SYMBOLS: Final[Mapping[str, str]] = {
     "spd": "SPD",
     "eod": "EOD",
     "aod": "AOD",
+    "conflicting_accuracy": "bias-conflicting accuracy",
 }
 PART_SEPARATOR: Final = "/"
 """Between the part of an experiment and the rest of a variant's name: `eo_0.1/win_r2_a0.5`."""

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from counterpoise import atomic
 from counterpoise.errors import InputError
 from counterpoise.tracking.addresses import TrackingSettings
 from counterpoise.tracking.store import Entry, Store
@@ -43,9 +44,8 @@ def keep(entries: list[Entry], store: Store, name: str) -> Path:
                 _link(source, folder / copy)
             entry = {**entry, "path": copy.as_posix()}
         lines.append(entry)
-    aside = folder / f".{RECORD}.part"
-    aside.write_text("".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines), encoding="utf-8")
-    aside.replace(folder / RECORD)
+    text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
+    atomic.write_bytes(folder / RECORD, text.encode())
     return folder / RECORD
 
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from counterpoise.data import cifar10, cifar10s, pixels
+from counterpoise.data import cifar10s, pixels
 from counterpoise.data.generate.cifar10 import SHAPES, SIZE, write_cifar10
 from counterpoise.data.generate.folders import MARKER
 from counterpoise.data.images import decode
+from counterpoise.data.pixels import open_images
 from counterpoise.errors import InputError
 
 
@@ -39,7 +40,7 @@ def test_the_layout_is_what_the_reader_expects(folder: Path) -> None:
 def test_colour_is_a_cue_and_grey_hides_it(folder: Path) -> None:
     """The mean colour of an image's middle tells classes apart, beyond chance (1 in 10); in grey it tells less."""
     table = cifar10s.read(folder).query("domain == 'colour'")
-    images = cifar10.open_images(folder, table["image"])
+    images = open_images("cifar10s", folder, table["image"])
     decoded = pixels.gather([pixels.decode_chunk(range(len(images)), images)], images).decoded
     train = (table["official_part"] == "train").to_numpy()
     accuracy = []
@@ -82,7 +83,7 @@ def test_shapes_differ_in_grey(folder: Path) -> None:
     covered = {}
     for kind in SHAPES:
         names = [f"train/{kind}/{number:04d}.png" for number in range(20)]
-        images = cifar10.open_images(folder, names)
+        images = open_images("cifar10s", folder, names)
         shown = cifar10s.grey(pixels.gather([pixels.decode_chunk(range(20), images)], images).decoded)[:, 0].float()
         contrast = (shown - shown[:, :4, :4].mean(dim=(1, 2))[:, None, None]).abs()
         covered[kind] = (contrast / contrast.amax(dim=(1, 2), keepdim=True)).mean(dim=0)

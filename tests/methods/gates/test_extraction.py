@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from counterpoise.artifacts.states import TrainingStates
 from counterpoise.catalogue import methods_of
 from counterpoise.methods.gates.gating import GateSettings, closed_share, evaluate_gated
 from counterpoise.methods.gates.heads import HeadSettings
@@ -159,9 +160,10 @@ class TestAKilledRun:
                 raise KilledError
 
         with pytest.raises(KilledError):
-            run(replace(problem, folder=tmp_path, progress=dying), {name: gates}, ("gates",))
+            run(replace(problem, states=TrainingStates(tmp_path), progress=dying), {name: gates}, ("gates",))
         epochs: list[int] = []
-        watched = replace(problem, folder=tmp_path, progress=lambda training, epoch, total: epochs.append(epoch))
+        states = TrainingStates(tmp_path)
+        watched = replace(problem, states=states, progress=lambda training, epoch, total: epochs.append(epoch))
         (resumed,) = run(watched, {name: gates}, ("gates",))
         assert epochs == [3]
         assert same(straight, resumed)
@@ -171,7 +173,7 @@ class TestAKilledRun:
         self, coloured: Coloured, few_rows: FewRows, settings: dict[str, Any], tmp_path: Path
     ) -> None:
         """Nothing that a training depends on may differ from what its state was made of."""
-        problem = replace(few_rows(coloured()), folder=tmp_path)
+        problem = replace(few_rows(coloured()), states=TrainingStates(tmp_path))
         short = in_a_hurry(settings["ffw"], 1)
         turned = {name: tensor.flip(-1) for name, tensor in problem.base.items()}
         runs = [

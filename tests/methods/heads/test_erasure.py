@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from counterpoise.methods import fit_eraser
+from counterpoise.methods.heads.erasure import fit_eraser
 
 N, D = 400, 6
 GROUPS = (2, 4)

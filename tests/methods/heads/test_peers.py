@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.methods import (
+from counterpoise.methods.heads.peers import (
     PEERS,
     Peer,
     choose_regularization,

@@ -1,4 +1,4 @@
-"""The grid of penalised heads against heads trained one by one, and what a penalty is for."""
+"""The bank of penalised heads against heads trained one by one, and what a penalty is for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from counterpoise.errors import InputError
-from counterpoise.methods import GridPoint, TrainedGrid, frontier_grid, train_grid
+from counterpoise.methods.heads.penalized_bank import GridPoint, TrainedBank, penalty_grid, train_bank
 from counterpoise.methods.heads.penalties import penalty
 from counterpoise.nn import Examples, Factors, Optimizer, generators
 
@@ -41,12 +41,12 @@ def heads(generator: torch.Generator) -> dict[str, Factors]:
     }
 
 
-def train(heads: dict[str, Factors], points: list[GridPoint], data: Examples, **options: Any) -> TrainedGrid:
+def train(heads: dict[str, Factors], points: list[GridPoint], data: Examples, **options: Any) -> TrainedBank:
     settings: dict[str, Any] = {"groups": 2, "optimizer": ADAM, "epochs": 30, "temperature": 1.0} | options
-    return train_grid(heads, points, data, TRAIN, {"train": TRAIN, "test": TEST}, **settings)
+    return train_bank(heads, points, data, TRAIN, {"train": TRAIN, "test": TEST}, **settings)
 
 
-def gap(grid: TrainedGrid, data: Examples, constraint: Any) -> torch.Tensor:
+def gap(grid: TrainedBank, data: Examples, constraint: Any) -> torch.Tensor:
     """Return the soft gap [R, V] that the penalty sees, on the training rows."""
     margins = grid.scores["train"].logit()
     logits = torch.stack([torch.zeros_like(margins), margins], dim=-1)
@@ -55,7 +55,7 @@ def gap(grid: TrainedGrid, data: Examples, constraint: Any) -> torch.Tensor:
 
 class TestGrid:
     def test_strength_zero_is_one_point_whatever_the_constraint(self) -> None:
-        grid = frontier_grid(["tl", "win_r2_a0.5"], ["dp", "eo"], [0.0, 0.05, 2.0], [0.0, 0.01])
+        grid = penalty_grid(["tl", "win_r2_a0.5"], ["dp", "eo"], [0.0, 0.05, 2.0], [0.0, 0.01])
         assert [point.name for point in grid] == [
             *("tl", "tl_dp_0.05", "tl_dp_2", "tl_eo_0.05", "tl_eo_2"),
             *("tl_wd0.01", "tl_dp_0.05_wd0.01", "tl_dp_2_wd0.01", "tl_eo_0.05_wd0.01", "tl_eo_2_wd0.01"),
@@ -65,16 +65,16 @@ class TestGrid:
         assert grid[8] == GridPoint("tl", "eo", 0.05, 0.01)
 
     def test_no_point_without_penalty_unless_asked_for(self) -> None:
-        assert frontier_grid(["tl"], ["eo"], [0.1], [0.0]) == [GridPoint("tl", "eo", 0.1)]
+        assert penalty_grid(["tl"], ["eo"], [0.1], [0.0]) == [GridPoint("tl", "eo", 0.1)]
 
     def test_strengths_of_one_name_are_refused(self) -> None:
         with pytest.raises(InputError, match=r"tl_eo_0\.3 2 times"):
-            frontier_grid(["tl"], ["eo"], [0.3, 0.1 + 0.2], [0.0])
+            penalty_grid(["tl"], ["eo"], [0.3, 0.1 + 0.2], [0.0])
 
 
 def test_axis_v_is_in_the_order_of_the_points(heads: dict[str, Factors], data: Examples) -> None:
     """Dense and low-rank heads mixed: the bank sorts them by rank, the result does not."""
-    points = frontier_grid(list(heads), ["dp", "eo"], [0.0, 0.4], [0.0, 0.02])
+    points = penalty_grid(list(heads), ["dp", "eo"], [0.0, 0.4], [0.0, 0.02])
     together = train(heads, points, data)
     backwards = train(heads, points[::-1], data)
     assert len(points) == together.weight.shape[1] == 18
@@ -88,7 +88,7 @@ def test_axis_v_is_in_the_order_of_the_points(heads: dict[str, Factors], data: E
 
 
 def test_scores_are_those_of_the_dense_heads(heads: dict[str, Factors], data: Examples) -> None:
-    grid = train(heads, frontier_grid(list(heads), ["eo"], [0.0, 0.4], [0.0]), data)
+    grid = train(heads, penalty_grid(list(heads), ["eo"], [0.0, 0.4], [0.0]), data)
     for part, rows in (("train", TRAIN), ("test", TEST)):
         logits = torch.einsum("rnd,rvdk->rvnk", data.x[rows], grid.weight) + grid.bias.unsqueeze(2)
         torch.testing.assert_close(grid.scores[part], logits.softmax(dim=-1)[..., 1])
@@ -151,7 +151,7 @@ def test_a_penalty_is_differentiated_as_autograd_does(
 def test_stronger_penalties_leave_smaller_gaps(heads: dict[str, Factors], data: Examples, constraint: str) -> None:
     strengths = [0.0, 0.1, 0.3, 1.0]
     for name in heads:
-        points = frontier_grid([name], [constraint], strengths, [0.0])  # type: ignore[list-item]
+        points = penalty_grid([name], [constraint], strengths, [0.0])  # type: ignore[list-item]
         gaps = gap(train(heads, points, data, epochs=120), data, constraint)
         assert (gaps.diff(dim=1) < 0.01).all(), name
         assert (gaps[:, -1] < 0.5 * gaps[:, 0]).all(), name
@@ -159,7 +159,7 @@ def test_stronger_penalties_leave_smaller_gaps(heads: dict[str, Factors], data: 
 
 def test_three_groups(heads: dict[str, Factors], data: Examples) -> None:
     three = replace(data, s=(data.x[:, 0] > -0.3).long() + (data.x[:, 0] > 0.6).long())
-    points = frontier_grid(["tl", "win_r1"], ["dp", "eo"], [0.0, 1.0], [0.0])
+    points = penalty_grid(["tl", "win_r1"], ["dp", "eo"], [0.0, 1.0], [0.0])
     grid = train(heads, points, three, groups=3, epochs=120)
     assert not grid.diverged.any()
     for plain, penalised in ((0, 1), (3, 4)):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from counterpoise.methods.objective import soft_bias
+from counterpoise.methods.gaps import soft_bias
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.weights.adversarial import Adversarial, AdversarialFinetuning
 from counterpoise.methods.weights.finetuning import CRITIC_RATIO, adversarial_finetuning

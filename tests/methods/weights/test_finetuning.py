@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from counterpoise.methods.gaps import soft_bias
 from counterpoise.methods.masks import random_masks
-from counterpoise.methods.objective import fairness_loss, soft_bias
+from counterpoise.methods.objective import fairness_loss
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.repair import Result
 from counterpoise.methods.weights.adversarial import Adversarial

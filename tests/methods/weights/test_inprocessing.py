@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from counterpoise.artifacts.states import TrainingStates
 from counterpoise.errors import InputError
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.problem import Problem
@@ -237,9 +238,11 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(
     task = unfair(dropout=0.1)
     whole = METHODS[method](task)[1]
     with pytest.raises(KilledError):
-        METHODS[method](replace(task, folder=tmp_path, progress=kill))
+        METHODS[method](replace(task, states=TrainingStates(tmp_path), progress=kill))
     epochs: list[int] = []
-    again = METHODS[method](replace(task, folder=tmp_path, progress=lambda name, epoch, of: epochs.append(epoch)))[1]
+    again = METHODS[method](
+        replace(task, states=TrainingStates(tmp_path), progress=lambda name, epoch, of: epochs.append(epoch))
+    )[1]
     assert epochs == [3]
     assert torch.equal(again.score, whole.score)
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from counterpoise.artifacts.states import TrainingStates
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.repair import Result, prefixed
 from counterpoise.methods.weights.adversarial import Adversarial
@@ -94,9 +95,11 @@ def test_a_killed_method_goes_on_to_the_same_result(
     straight = run(task)
     assert any(not torch.equal(curve[:, 0], curve[:, 1]) for curve in straight[0].curves.values()), "something moves"
     with pytest.raises(KilledError):
-        run(replace(task, folder=tmp_path, progress=killed_at(2)))
+        run(replace(task, states=TrainingStates(tmp_path), progress=killed_at(2)))
     epochs: list[int] = []
-    resumed = run(replace(task, folder=tmp_path, progress=lambda name, epoch, total: epochs.append(epoch)))
+    resumed = run(
+        replace(task, states=TrainingStates(tmp_path), progress=lambda name, epoch, total: epochs.append(epoch))
+    )
     assert epochs == [3]
     assert same(straight, resumed)
     assert len(list(tmp_path.iterdir())) == 1
@@ -106,7 +109,7 @@ def test_another_problem_is_another_training(
     tmp_path: Path, unfair: Callable[..., Problem], after_masks: AfterMasks
 ) -> None:
     """Nothing that a training depends on may differ from what its state was made of."""
-    task = replace(unfair(), method="name", folder=tmp_path)
+    task = replace(unfair(), method="name", states=TrainingStates(tmp_path))
     earlier = after_masks(task)
     settings = replace(SETTINGS, epochs=1, warmup=0)
     other_base = task.base | {"weight0": task.base["weight0"] * 1.1}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from counterpoise.methods.objective import soft_bias
+from counterpoise.methods.gaps import soft_bias
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.repair import Result, prefixed
 from counterpoise.methods.weights.adversarial import Adversarial

@@ -9,16 +9,21 @@ from typing import Any
 import pytest
 import torch
 
-from counterpoise.config.parameters import Compute, Frontier, Seeds
+from counterpoise.config.parameters import Block, Compute, Seeds
 from counterpoise.errors import InputError
-from counterpoise.methods import GridTraining, fold_numbers, frontier_grid, train_replicate
-from counterpoise.nn import Optimizer
+from counterpoise.methods.cells import fold_numbers
+from counterpoise.methods.heads.penalized_bank import PenalizedBank, penalty_grid, train_replicate
 from counterpoise.nn.random import generator
-from counterpoise.pipelines.frontier.nodes import train_frontier
+from counterpoise.pipelines.frontier.nodes import train_bank
 from counterpoise.pipelines.shared.arrays import examples, rows
 from counterpoise.pipelines.shared.heads import read_heads
 
 SEEDS = Seeds((0, 1, 2))
+
+
+def changed(arguments: dict[str, Any], **settings: Any) -> Block[PenalizedBank]:
+    """Return the bank of the arguments with other settings."""
+    return Block[PenalizedBank](replace(arguments["frontier"].root, **settings))
 
 
 class TestTraining:
@@ -27,14 +32,14 @@ class TestTraining:
         return {
             **{name: left[name] for name in ("samples", "splits", "features", "head_bank")},
             "dataset": inputs["dataset"],
-            "frontier": Frontier.model_validate(blocks["frontier"]).model_copy(update={"strengths": (0.0, 0.2)}),
+            "frontier": Block[PenalizedBank].model_validate(blocks["frontier"] | {"strengths": (0.0, 0.2)}),
             "epochs": None,
             "compute": Compute(backend="serial"),
             "seeds": SEEDS,
         }
 
     def test_fewer_strengths_give_the_same_heads(self, arguments: dict[str, Any], left: dict[str, Any]) -> None:
-        heads, _ = train_frontier(**arguments)
+        heads, _ = train_bank(**arguments)
         known = list(left["frontier_heads"].header["variants"])
         for v, name in enumerate(heads.header["variants"]):
             assert torch.equal(
@@ -46,15 +51,14 @@ class TestTraining:
         self, arguments: dict[str, Any], left: dict[str, Any]
     ) -> None:
         """The scores of a fold are those of heads that were trained with the labels of its rows turned round."""
-        _, outcomes = train_frontier(**arguments)
-        settings, bank = arguments["frontier"], arguments["head_bank"]
-        points = frontier_grid(list(bank.header["variants"]), settings.constraints, settings.strengths, (0.0,))
+        _, outcomes = train_bank(**arguments)
+        settings, bank = arguments["frontier"].root, arguments["head_bank"]
+        points = penalty_grid(list(bank.header["variants"]), settings.constraints, settings.strengths, (0.0,))
         points.sort(key=lambda point: point.name)
         data = examples(left["samples"], left["features"].tensors["features"])
         members = {part: rows(left["splits"], part) for part in ("train", "validation")}
         own, seed = members["train"][1], SEEDS.root[1]
         fold = fold_numbers(data.y[own], data.s[own], folds=2, generator=generator(seed, "frontier folds"))
-        training = GridTraining(Optimizer(**settings.training.optimizer.model_dump()), settings.training.epochs, 2.0, 2)
         for held_out in (0, 1):
             y = data.y.clone()
             y[own[fold == held_out]] = 1 - y[own[fold == held_out]]
@@ -65,22 +69,22 @@ class TestTraining:
                 replace(data, y=y),
                 members,
                 fold.expand(3, -1),
-                training,
+                settings,
+                2,
                 SEEDS.root,
             )
             scores = outcomes.tensors["train.score"][1]
             assert torch.equal(trained.scores["held_out"][0], scores[:, fold == held_out])
 
     def test_without_folds_training_rows_are_not_scored(self, arguments: dict[str, Any]) -> None:
-        alone = arguments["frontier"].model_copy(update={"folds": 0})
-        heads, outcomes = train_frontier(**arguments | {"frontier": alone})
+        heads, outcomes = train_bank(**arguments | {"frontier": changed(arguments, folds=0)})
         assert set(outcomes.tensors) == {"validation.score", "test.score"}
-        cross_fitted, _ = train_frontier(**arguments)
+        cross_fitted, _ = train_bank(**arguments)
         assert torch.equal(heads.tensors["weight"], cross_fitted.tensors["weight"])
 
     def test_balanced_classes_predict_more_positives(self, arguments: dict[str, Any], left: dict[str, Any]) -> None:
-        balanced = arguments["frontier"].model_copy(update={"class_weights": "balanced", "strengths": (0.0,)})
-        heads, outcomes = train_frontier(**arguments | {"frontier": balanced})
+        balanced = changed(arguments, class_weights="balanced", strengths=(0.0,))
+        heads, outcomes = train_bank(**arguments | {"frontier": balanced})
         known = list(left["frontier_outcomes"].header["variants"])
         plain = left["frontier_outcomes"].tensors["test.score"][:, [known.index(n) for n in heads.header["variants"]]]
         assert (outcomes.tensors["test.score"].mean(dim=-1) > plain.mean(dim=-1) + 0.05).all()
@@ -91,7 +95,7 @@ class TestTraining:
         tensors = {name: tensor.clone() for name, tensor in bank.tensors.items()}
         tensors["svd_r1.A"][1] = torch.inf
         with caplog.at_level(logging.WARNING, logger="counterpoise.pipelines.frontier.nodes"):
-            heads, outcomes = train_frontier(**arguments | {"head_bank": replace(bank, tensors=tensors)})
+            heads, outcomes = train_bank(**arguments | {"head_bank": replace(bank, tensors=tensors)})
         names = ["svd_r1", "svd_r1_dp_0.2", "svd_r1_eo_0.2"]
         assert heads.header["diverged"] == outcomes.header["diverged"] == [[1, name] for name in names]
         (message,) = caplog.messages
@@ -105,7 +109,7 @@ class TestTraining:
         own = samples.index.isin(members) & (samples["s"] == 0).to_numpy()
         samples.loc[own, "y"] = 0
         with pytest.raises(InputError) as caught:
-            train_frontier(**arguments | {"samples": samples})
+            train_bank(**arguments | {"samples": samples})
         assert str(caught.value).startswith(
             f"generated data in Adult's layout: a replicate's {part} part has no row of"
         )
@@ -113,4 +117,4 @@ class TestTraining:
 
     def test_checkpoints_of_other_seeds(self, arguments: dict[str, Any]) -> None:
         with pytest.raises(InputError, match=r"splits\.safetensors has the seeds \[0, 1, 2\], expected \[0, 1\]"):
-            train_frontier(**arguments | {"seeds": Seeds((0, 1))})
+            train_bank(**arguments | {"seeds": Seeds((0, 1))})

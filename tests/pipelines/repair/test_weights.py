@@ -10,9 +10,9 @@ import torch
 
 from counterpoise.artifacts.compacted import load
 from counterpoise.artifacts.datasets import read_checkpoint
+from counterpoise.artifacts.states import TrainingStates
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.nn.epochs import Resumable
 from counterpoise.pipelines.repair.nodes import read_masks
 from counterpoise.pipelines.shared.arrays import feature_matrix
 
@@ -135,22 +135,24 @@ class TestAKilledRun:
     ) -> None:
         """Killed after the first epoch of the second replicate's network; only what was missing is trained again."""
         saved: list[str] = []
-        save = Resumable.save
+        save = TrainingStates.save
 
-        def dying(self: Resumable, state: Any) -> None:
-            save(self, state)
-            saved.append(str(self.path))
+        def dying(self: TrainingStates, key: str, state: Any) -> None:
+            save(self, key, state)
+            saved.append(str(self.path(key)))
             if len(saved) == EPOCHS + 1:
                 raise KeyboardInterrupt
 
         stop = {"to_nodes": ["pretrain.train_base"]}
         with monkeypatch.context() as patch:
-            patch.setattr(Resumable, "save", dying)
+            patch.setattr(TrainingStates, "save", dying)
             with pytest.raises(KeyboardInterrupt):
                 project.run("alter_cifar10s", params=IMAGES, **stop)
         assert len(set(saved)) == len(SEEDS)
         counted: list[int] = []
-        monkeypatch.setattr(Resumable, "save", lambda self, state: (save(self, state), counted.append(state["epoch"])))
+        monkeypatch.setattr(
+            TrainingStates, "save", lambda self, key, state: (save(self, key, state), counted.append(state["epoch"]))
+        )
         project.run("alter_cifar10s", params=IMAGES, **stop)
         assert counted == [EPOCHS]
         again, once = (

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from counterpoise import atomic
 from counterpoise.data.adult import CHECKSUMS, COLUMNS, INCOMES
-from counterpoise.data.files import sha256, write_bytes
+from counterpoise.data.files import sha256
 from counterpoise.errors import InputError
 
 #: Fewer rows leave a (class, group) cell without a row for each part of a split.
@@ -62,8 +63,8 @@ def write_adult(folder: Path, rows: int = 1500, seed: int = 0) -> None:
             )
     persons = _persons(rows, np.random.default_rng(seed))
     training = round(rows * _TRAINING_SHARE)
-    write_bytes(folder / "adult.data", _lines(persons[:training]).encode())
-    write_bytes(folder / "adult.test", ("|1x3 Cross validator\n" + _lines(persons[training:], end=".")).encode())
+    atomic.write_bytes(folder / "adult.data", _lines(persons[:training]).encode())
+    atomic.write_bytes(folder / "adult.test", ("|1x3 Cross validator\n" + _lines(persons[training:], end=".")).encode())
 
 
 def _persons(rows: int, generator: np.random.Generator) -> pd.DataFrame:

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from counterpoise import atomic
 from counterpoise.data.compas import CHECKSUMS, FILE, MAX_DAYS
-from counterpoise.data.files import sha256, write_bytes
+from counterpoise.data.files import sha256
 from counterpoise.errors import InputError
 
 #: The file's header, in order; `decile_score` and `priors_count` stand in it two times.
@@ -63,7 +64,7 @@ def write_compas(folder: Path, rows: int = 1200, seed: int = 0) -> None:
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(HEADER)
     lines.writerows(defendants[list(HEADER)].itertuples(index=False))  # a name that stands twice gives its column twice
-    write_bytes(path, text.getvalue().encode())
+    atomic.write_bytes(path, text.getvalue().encode())
 
 
 def _defendants(rows: int, generator: np.random.Generator) -> pd.DataFrame:

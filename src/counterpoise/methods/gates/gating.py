@@ -27,7 +27,7 @@ from counterpoise.nn.epochs import Figures
 from counterpoise.nn.gates import activation_sizes, forward, gate, gated_channels
 from counterpoise.nn.networks import Networks, Output, State, evaluate, require_maskable
 from counterpoise.nn.optimizers import Optimizer
-from counterpoise.nn.training import FORWARD_AND_BACKWARD
+from counterpoise.nn.threads import FORWARD_AND_BACKWARD
 
 LOG = logging.getLogger(__name__)
 

@@ -46,7 +46,6 @@ def fit_eraser(x: Float[Tensor, "*batch n d"], s: Int[Tensor, "*batch n"]) -> Er
     varies = values > values[..., -1:] * (x.shape[-1] * torch.finfo(exact.dtype).eps)
     root = torch.where(varies, values, 0.0).sqrt().unsqueeze(-2)
     inverse_root = torch.where(varies, values, torch.inf).rsqrt().unsqueeze(-2)
-    left, strength, _ = torch.linalg.svd((vectors * inverse_root) @ (vectors.mT @ cross), full_matrices=False)
-    kept = left * (strength > NO_CORRELATION).unsqueeze(-2)
-    coordinates = vectors.mT @ kept
+    basis, strength, _ = torch.linalg.svd((vectors * inverse_root) @ (vectors.mT @ cross), full_matrices=False)
+    coordinates = vectors.mT @ (basis * (strength > NO_CORRELATION).unsqueeze(-2))
     return Eraser(mean, (vectors * inverse_root) @ coordinates, ((vectors * root) @ coordinates).mT)

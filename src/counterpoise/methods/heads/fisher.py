@@ -29,8 +29,8 @@ def group_fisher(
     for group in range(groups):
         members = (s == group).nonzero().squeeze(1)
         for rows in members.split(ROWS_PER_CHUNK):
-            whole = len(rows) == len(features)
-            x, labels = (features, y) if whole else (features.index_select(0, rows), y.index_select(0, rows))
+            every = len(rows) == len(features)
+            x, labels = (features, y) if every else (features.index_select(0, rows), y.index_select(0, rows))
             residual = torch.addmm(bias, x, weight).softmax(dim=1)
             residual[torch.arange(len(rows)), labels] -= 1
             fisher[group].addmm_(x.square().T, residual.square_())

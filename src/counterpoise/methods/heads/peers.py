@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,16 +20,45 @@ from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
+from counterpoise.bounds import Count, Positive, Values, require_increasing
+from counterpoise.catalogue import methods_of, require_names
 from counterpoise.errors import InputError
 from counterpoise.methods.cells import cell_sizes, require_cells
 from counterpoise.methods.heads.erasure import fit_eraser
-from counterpoise.methods.heads.penalties import Constraint
+from counterpoise.methods.heads.penalties import CONSTRAINTS, Constraint
+from counterpoise.methods.heads.problem import HeadProblem
+from counterpoise.methods.repair import Result, prefixed
 from counterpoise.nn import Examples
 
-PeerMethod = Literal["logistic", "reweighing", "leace", "exponentiated_gradient", "threshold_optimizer"]
-PEERS: tuple[PeerMethod, ...] = get_args(PeerMethod)
+_ROWS = methods_of("peers")
+PEERS = tuple(_ROWS)
 
 LOGISTIC_ITERATIONS = 1000
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Which methods, in which settings.
+
+    Attributes:
+        tolerances: of exponentiated_gradient, one variant for each and for each constraint.
+        max_iter: its iterations.
+        C: inverse strengths of the logistic regressions' L2 penalty. Of several, each replicate takes for all of its
+            peers the one at which plain logistic regression has the lowest log loss on its validation rows.
+
+    Raises:
+        InputError: an unknown method, or one twice; numbers that do not increase.
+    """
+
+    methods: Values[str] = PEERS
+    tolerances: Values[Positive] = (0.01, 0.02, 0.05, 0.1, 0.2)
+    max_iter: Count = 50
+    C: Values[Positive] = (0.0001, 0.001, 0.01, 0.1, 1.0)
+
+    def __post_init__(self) -> None:
+        require_names(self.methods, PEERS)
+        require_increasing("tolerances", self.tolerances)
+        require_increasing("C", self.C)
 
 
 @dataclass(frozen=True)
@@ -42,10 +72,10 @@ class Peer:
         fairlearn's `difference_bound`: how far any group's rate may lie from the overall rate on the training rows, so
         that two groups may lie up to twice as far from each other.
     threshold_optimizer: a randomised threshold for each group, chosen on the training rows (Hardt et al. 2016,
-        fairlearn). It has to be told the group of every row it classifies.
+        fairlearn). It asks for the group of everyone whom it classifies.
     """
 
-    method: PeerMethod
+    method: str
     constraint: Constraint | None = None
     tolerance: float | None = None
 
@@ -56,8 +86,19 @@ class Peer:
         return "_".join([self.method, *filter(None, settings)])
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The settings under the column names of `metrics.parquet`."""
+        return {
+            "method": self.method,
+            "alpha": None,
+            "rank": None,
+            "constraint": self.constraint,
+            "strength": self.tolerance,
+        }
+
+    @property
     def needs_group_at_prediction(self) -> bool:
-        return self.method == "threshold_optimizer"
+        return _ROWS[self.method].needs_group
 
 
 @dataclass(frozen=True)
@@ -74,18 +115,62 @@ Classifier = Callable[[Tensor, Tensor | None], Outcome]
 _Decide = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]
 
 
-def peer_grid(methods: Sequence[PeerMethod], tolerances: Sequence[float]) -> list[Peer]:
+def peer_grid(methods: Sequence[str], tolerances: Sequence[float]) -> list[Peer]:
     """Expand settings into peers: constraints where a method has them, tolerances where it has those too."""
-    constraints: tuple[Constraint, ...] = get_args(Constraint)
-    made: list[Peer] = []
+    peers: list[Peer] = []
     for method in methods:
         if method == "exponentiated_gradient":
-            made += [Peer(method, constraint, tolerance) for constraint in constraints for tolerance in tolerances]
+            peers += [Peer(method, constraint, tolerance) for constraint in CONSTRAINTS for tolerance in tolerances]
         elif method == "threshold_optimizer":
-            made += [Peer(method, constraint) for constraint in constraints]
+            peers += [Peer(method, constraint) for constraint in CONSTRAINTS]
         else:
-            made.append(Peer(method))
-    return made
+            peers.append(Peer(method))
+    return peers
+
+
+def run(problem: HeadProblem, settings: Peers, earlier: Mapping[str, list[Result]]) -> list[Result]:
+    """Fit every peer on each replicate's training rows, one task per replicate and peer, side by side.
+
+    Returns:
+        The peers by name, what they say of the validation rows as `validation.score` and `validation.prediction`
+        [R, m]; as facts their settings, and the C that each replicate chose.
+
+    Raises:
+        InputError: see `require_rows`.
+    """
+    grid = sorted(peer_grid(settings.methods, settings.tolerances), key=lambda peer: peer.name)
+    data = problem.examples
+    for rows in problem.train:
+        require_rows(grid, data.y[rows], data.s[rows], groups=len(problem.groups))
+    replicates = range(len(problem.seeds))
+    C: list[float] = problem.spread(
+        choose_replicate_regularization, replicates, shared=(data, problem.parts, settings.C)
+    )
+    tasks = list(product(replicates, grid))
+    outcomes: list[dict[str, Outcome]] = problem.spread(
+        fit_replicate,
+        tasks,
+        shared=(data, problem.parts, C, settings.max_iter, problem.seeds),
+        on_done=problem.follow("peers", len(tasks)),
+    )
+
+    def stacked(part: str, v: int) -> dict[str, Tensor]:
+        said = [outcome[part] for outcome in outcomes[v :: len(grid)]]
+        return {name: torch.stack([getattr(outcome, name) for outcome in said]) for name in ("score", "prediction")}
+
+    results = []
+    for v, peer in enumerate(grid):
+        test = stacked("test", v)
+        results.append(
+            Result(
+                peer.name,
+                test["score"].unsqueeze(-1),
+                test["prediction"].long(),
+                tensors=prefixed("validation", stacked("validation", v)),
+                facts=peer.settings | {"C": torch.tensor(C, dtype=torch.float64)},
+            )
+        )
+    return results
 
 
 def fit_peer(peer: Peer, train: Examples, *, C: float = 1.0, max_iter: int = 50, seed: int = 0) -> Classifier:
@@ -136,7 +221,7 @@ def fit_peer(peer: Peer, train: Examples, *, C: float = 1.0, max_iter: int = 50,
 def choose_regularization(train: Examples, validation: Examples, candidates: Sequence[float]) -> float:
     """Return the C at which plain logistic regression has the lowest log loss on the validation rows.
 
-    The first of equals. With many features the default of 1 overfits, and every peer would look worse than it is.
+    Ties go to the first. With many features the default of 1 overfits, and every peer would look worse than it is.
     """
     if len(candidates) == 1:
         return candidates[0]
@@ -163,9 +248,9 @@ def require_rows(peers: Sequence[Peer], y: Int[Tensor, "n"], s: Int[Tensor, "n"]
 
     All need both classes; threshold_optimizer needs both in every group, since it sets a threshold in each.
     """
-    found = sorted(set(y.tolist()))
-    if found != [0, 1]:
-        raise InputError(f"samples: the training rows have the classes {found} in column y, expected both 0 and 1")
+    classes = sorted(set(y.tolist()))
+    if classes != [0, 1]:
+        raise InputError(f"samples: the training rows have the classes {classes} in column y, expected both 0 and 1")
     for peer in peers:
         if peer.method == "threshold_optimizer":
             require_cells(
@@ -181,7 +266,7 @@ def require_rows(peers: Sequence[Peer], y: Int[Tensor, "n"], s: Int[Tensor, "n"]
 def choose_replicate_regularization(
     r: int, data: Examples, members: Mapping[str, Int[Tensor, "R n"]], candidates: Sequence[float]
 ) -> float:
-    """Return `choose_regularization` of one replicate: a task for `nn.compute`.
+    """Return `choose_regularization` of one replicate: a task for `counterpoise.compute`.
 
     Args:
         data, members: those of all replicates; `members` (part → rows) has train and validation.
@@ -200,7 +285,7 @@ def fit_replicate(
     max_iter: int,
     seeds: Sequence[int],
 ) -> dict[str, Outcome]:
-    """Fit one peer on one replicate's training rows, and classify the others: a task for `nn.compute`.
+    """Fit one peer on one replicate's training rows, and classify the others: a task for `counterpoise.compute`.
 
     Args:
         task: which replicate, and the peer.
@@ -212,16 +297,16 @@ def fit_replicate(
     r, peer = task
     with _one_thread():
         classify = fit_peer(peer, _part(data, members["train"], r), C=C[r], max_iter=max_iter, seed=seeds[r])
-        asked = {name: _part(data, rows, r) for name, rows in members.items() if name != "train"}
+        others = {name: _part(data, rows, r) for name, rows in members.items() if name != "train"}
         return {
-            name: classify(part.x, part.s if peer.needs_group_at_prediction else None) for name, part in asked.items()
+            name: classify(part.x, part.s if peer.needs_group_at_prediction else None) for name, part in others.items()
         }
 
 
 def _part(data: Examples, members: Int[Tensor, "R n"], r: int) -> Examples:
-    """Return some rows as one replicate sees them."""
-    own, chosen = data.replicate(r), members[r]
-    return Examples(own.x[chosen], own.y[chosen], own.s[chosen])
+    """Return rows of a replicate as it sees them."""
+    single, rows = data.replicate(r), members[r]
+    return Examples(single.x[rows], single.y[rows], single.s[rows])
 
 
 def _one_thread() -> AbstractContextManager[Any]:

@@ -1,4 +1,4 @@
-"""The frontier's heads: every initial head under every penalty of a grid, trained as one bank.
+"""A bank of penalised heads: every initial head under every penalty of a grid, trained as one computation.
 
 A grid point is a way to train, not a model: choosing one by its validation bias is the business of `selection`.
 """
@@ -6,22 +6,67 @@ A grid point is a way to train, not a model: choosing one by its validation bias
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from counterpoise.errors import InputError
-from counterpoise.methods.heads.penalties import Constraint, penalized
-from counterpoise.nn import BinaryHeads, Examples, Factors, HeadBank, Loss, Optimizer, fit, generators, predict_logits
+from counterpoise.bounds import NotNegative, Positive, Values, require_increasing
+from counterpoise.errors import InputError, shown
+from counterpoise.methods.cells import fold_numbers
+from counterpoise.methods.heads.penalties import Constraint, penalized, strengths_of
+from counterpoise.methods.heads.problem import HeadProblem
+from counterpoise.methods.repair import Result
+from counterpoise.nn import BinaryHeads, Examples, Factors, HeadBank, Optimizer, fit, generators, predict_logits
 from counterpoise.nn.linalg import COLUMN_BLOCK
+from counterpoise.nn.random import generator
+from counterpoise.nn.settings import Training
 
 MARGINS_AT_ONCE = 2**20
 """Margins (rows of a batch times heads) of a bank: 4 MB of float32. Measured: docs/performance.md."""
+
+HELD_OUT = "held_out"
+"""The rows of the fold that a bank is not trained on."""
+
+
+@dataclass(frozen=True)
+class PenalizedBank:
+    """The grid of penalties that every initial head is trained with, and how.
+
+    Attributes:
+        temperature: of the soft rates; see `penalties.penalized`.
+        thresholds: on the logit z₁ − z₀, that each trained head is tried with; they cost no training.
+        class_weights: `balanced` gives every class the same weight in the cross-entropy.
+        folds: into how many the training rows are divided, so that each way to train is also judged by training rows,
+            those of one fold at a time, which it was then not trained on; costs as many further trainings. 0: by
+            validation rows alone.
+
+    Raises:
+        InputError: values that do not increase, or no 0 among those that the others are compared with; one fold.
+    """
+
+    constraints: Values[Constraint]
+    strengths: Values[NotNegative]
+    training: Training
+    weight_decays: Values[NotNegative] = (0.0,)
+    temperature: Positive = 1.0
+    thresholds: Values[float] = (0.0,)
+    class_weights: Literal["balanced"] | None = None
+    folds: Annotated[int, Ge(0)] = 0
+
+    def __post_init__(self) -> None:
+        for name in ("strengths", "weight_decays", "thresholds"):
+            require_increasing(name, getattr(self, name))
+        for name in ("strengths", "thresholds"):
+            if 0 not in (values := getattr(self, name)):
+                raise InputError(f"{name} are {shown(list(values))}, expected 0 among them, to compare the others with")
+        if self.folds == 1:
+            raise InputError("folds is 1, expected 0 or at least 2, since one fold is all rows")
 
 
 @dataclass(frozen=True)
@@ -40,7 +85,7 @@ class GridPoint:
         return f"{self.head}{penalty}{f'_wd{self.weight_decay:g}' if self.weight_decay else ''}"
 
 
-def frontier_grid(
+def penalty_grid(
     heads: Sequence[str], constraints: Sequence[Constraint], strengths: Sequence[float], weight_decays: Sequence[float]
 ) -> list[GridPoint]:
     """Return every head under every penalty; a strength of 0, whatever the constraint, is one point.
@@ -61,8 +106,8 @@ def frontier_grid(
 
 
 @dataclass(frozen=True)
-class TrainedGrid:
-    """What training a grid gives: dense heads, the positive class' scores where asked for, and who diverged.
+class TrainedBank:
+    """What training a bank gives: dense heads, the positive class' scores where asked for, and who diverged.
 
     weight [R, V, d, 2] and bias [R, V, 2]: `x @ weight + bias`, whatever the rank of the factors that were trained.
     """
@@ -73,16 +118,80 @@ class TrainedGrid:
     diverged: Bool[Tensor, "R V"]
 
 
-@dataclass(frozen=True)
-class GridTraining:
-    """How a replicate's grid is trained; see `train_grid`. `balanced`: every class weighs the same."""
+def run(problem: HeadProblem, settings: PenalizedBank, earlier: Mapping[str, list[Result]]) -> list[Result]:
+    """Train every initial head under every penalty on each replicate's training rows.
 
-    optimizer: Optimizer
-    epochs: int
-    temperature: float
-    groups: int
-    batch_size: int | None = None
-    balanced: bool = False
+    A replicate's heads are one bank on one thread; replicates and folds run side by side (`problem.spread`). That is
+    faster than one bank of all replicates on all threads: with all rows in every batch, what is passed on from one
+    operation to the next stays in a core's cache.
+
+    Returns:
+        The ways to train by name: the head multiplied out, `head.W` and `head.b`; the scores of the validation rows,
+        and with folds of each training row by heads that were trained without its fold, `scores.<part>` [R, m]; as
+        facts the settings, and who `diverged`: of those everything is NaN, and the prediction −1.
+
+    Raises:
+        InputError: a class or group is missing where it is needed.
+    """
+    problem.require_cells("or their rates cannot be compared")
+    points = sorted(
+        penalty_grid(list(problem.initial), settings.constraints, settings.strengths, settings.weight_decays),
+        key=lambda point: point.name,
+    )
+    replicates, groups, folds = range(len(problem.seeds)), len(problem.groups), _folds(problem, settings.folds)
+    tasks = [(r, None) for r in replicates] + [(r, fold) for r in replicates for fold in range(settings.folds)]
+    trained: list[TrainedBank] = problem.spread(
+        train_replicate,
+        tasks,
+        shared=(points, problem.initial, problem.examples, problem.parts, folds, settings, groups, problem.seeds),
+        on_done=problem.follow("frontier", len(tasks)),
+    )
+    of_all = _joined(trained[: len(replicates)], dim=0)
+    scores = {f"scores.{part}": score for part, score in of_all.scores.items()}
+    if folds is not None:
+        scores["scores.train"] = _held_out(tasks, trained, folds)
+    test = scores.pop("scores.test")
+    tensors = {"head.W": of_all.weight, "head.b": of_all.bias} | scores
+    return [
+        Result(
+            point.name,
+            test[:, v].unsqueeze(-1),
+            (test[:, v] > 0.5).to(torch.int8).masked_fill(of_all.diverged[:, v, None], -1),
+            tensors={name: tensor[:, v] for name, tensor in tensors.items()},
+            facts={
+                **problem.variants[point.head],
+                "constraint": point.constraint,
+                "strength": point.strength if point.constraint else None,
+                "weight_decay": point.weight_decay,
+                "diverged": of_all.diverged[:, v],
+            },
+        )
+        for v, point in enumerate(points)
+    ]
+
+
+def _folds(problem: HeadProblem, folds: int) -> Int[Tensor, "R n"] | None:
+    """Assign each replicate's training rows to folds."""
+    if not folds:
+        return None
+    y, s = problem.examples.y, problem.examples.s
+    return torch.stack(
+        [
+            fold_numbers(y[rows], s[rows], folds=folds, generator=generator(seed, "frontier folds"))
+            for rows, seed in zip(problem.train, problem.seeds, strict=True)
+        ]
+    )
+
+
+def _held_out(
+    tasks: Sequence[tuple[int, int | None]], trained: Sequence[TrainedBank], folds: Int[Tensor, "R n"]
+) -> Float[Tensor, "R V n"]:
+    """Put the scores of the folds that were left out back into the order of the training rows."""
+    scores = torch.full((len(folds), trained[0].diverged.shape[1], folds.shape[1]), torch.nan)
+    for (r, fold), bank in zip(tasks, trained, strict=True):
+        if fold is not None:
+            scores[r][:, folds[r] == fold] = bank.scores[HELD_OUT][0]
+    return scores
 
 
 def train_replicate(
@@ -92,10 +201,11 @@ def train_replicate(
     data: Examples,
     members: Mapping[str, Int[Tensor, "R _"]],
     folds: Int[Tensor, "R n"] | None,
-    training: GridTraining,
+    settings: PenalizedBank,
+    groups: int,
     seeds: Sequence[int],
-) -> TrainedGrid:
-    """Train the grid of one replicate: a task for `nn.compute`, here so that a worker imports no more than this room.
+) -> TrainedBank:
+    """Train the bank of one replicate: a task for `compute`, here so that a worker imports no more than this room.
 
     Args:
         task: which replicate; `heads`, `data`, `members` (part → rows), `folds` and `seeds` are those of all. And which
@@ -105,7 +215,7 @@ def train_replicate(
         folds: to which fold each training row belongs.
     """
     r, held_out = task
-    own = {
+    initial = {
         name: Factors(head.first[[r]], head.bias[[r]], None if head.second is None else head.second[[r]])
         for name, head in heads.items()
     }
@@ -113,31 +223,28 @@ def train_replicate(
     parts = {part: rows[r] for part, rows in members.items()}
     if folds is not None and held_out is not None:
         out = folds[r] == held_out
-        parts = {
-            "train": torch.cat([parts["train"][~out], parts["validation"]]),
-            "held_out": parts["train"][out],
-        }
+        parts = {"train": torch.cat([parts["train"][~out], parts["validation"]]), HELD_OUT: parts["train"][out]}
     train = parts.pop("train")
     weights = None
-    if training.balanced:
+    if settings.class_weights == "balanced":
         weights = len(train) / (2 * torch.bincount(single.y[train], minlength=2))
-    return train_grid(
-        own,
+    return train_bank(
+        initial,
         points,
         single,
         train.unsqueeze(0),
         {part: rows.unsqueeze(0) for part, rows in parts.items()},
-        groups=training.groups,
-        optimizer=training.optimizer,
-        epochs=training.epochs,
-        temperature=training.temperature,
-        batch_size=training.batch_size,
+        groups=groups,
+        optimizer=settings.training.optimizer,
+        epochs=settings.training.epochs,
+        temperature=settings.temperature,
+        batch_size=settings.training.batch_size,
         generators=generators(seeds[r : r + 1], "frontier batches"),
         class_weights=weights,
     )
 
 
-def train_grid(
+def train_bank(
     heads: Mapping[str, Factors],
     points: Sequence[GridPoint],
     examples: Examples,
@@ -151,7 +258,7 @@ def train_grid(
     batch_size: int | None = None,
     generators: Sequence[torch.Generator] = (),
     class_weights: Float[Tensor, "k"] | None = None,
-) -> TrainedGrid:
+) -> TrainedBank:
     """Train a head for each grid point on `rows`, and score the rows of `evaluate`.
 
     Args:
@@ -163,76 +270,60 @@ def train_grid(
 
     A head that diverges has NaN for weights and scores: it can never be chosen by accident.
     """
-    # A few heads at a time: what is passed from one operation to the next then stays in the cache. No head's bits
-    # depend on which others are trained with it.
-    batch = min(batch_size or rows.shape[1], rows.shape[1])
-    some = max(COLUMN_BLOCK, MARGINS_AT_ONCE // (len(rows) * batch) // COLUMN_BLOCK * COLUMN_BLOCK)
-    trained = [
-        _train_some(
-            heads,
-            points[start : start + some],
+    by_name = {point.name: point for point in points}
+
+    def together(members: Sequence[GridPoint]) -> TrainedBank:
+        bank = BinaryHeads({point.name: heads[point.head] for point in members})
+        ordered = [by_name[name] for name in bank.names]
+        history = fit(
+            bank,
             examples,
             rows,
-            evaluate,
-            loss=partial(penalized, groups=groups, temperature=temperature, class_weights=class_weights),
+            loss=penalized(
+                strengths_of([(point.constraint, point.strength) for point in ordered]),
+                groups=groups,
+                temperature=temperature,
+                class_weights=class_weights,
+            ),
             optimizer=optimizer,
             epochs=epochs,
             batch_size=batch_size,
             generators=[torch.Generator().set_state(generator.get_state()) for generator in generators],
+            weight_decay=torch.tensor([point.weight_decay for point in ordered]).expand(bank.replicates, -1),
         )
-        for start in range(0, len(points), some)
-    ]
-    return TrainedGrid(
-        torch.cat([own.weight for own in trained], dim=1),
-        torch.cat([own.bias for own in trained], dim=1),
-        {part: torch.cat([own.scores[part] for own in trained], dim=1) for part in evaluate},
-        torch.cat([own.diverged for own in trained], dim=1),
-    )
+        names = [point.name for point in members]
+        place = [bank.names.index(name) for name in names]
+        scores = {}
+        for part, evaluated in evaluate.items():
+            margins = predict_logits(bank, examples, evaluated)[:, place, :, 0]
+            # In double precision: the last bit of a float's sigmoid depends on where in memory the float stands.
+            scores[part] = margins.double().sigmoid().to(margins.dtype)
+        weight, bias = dense(bank, names)
+        # The last step has no loss after it that could tell.
+        lost = history.diverged[:, place] | ~(weight.isfinite().all(dim=(-2, -1)) & bias.isfinite().all(dim=-1))
+        for tensor in (weight, bias, *scores.values()):
+            tensor[lost] = torch.nan
+        return TrainedBank(weight, bias, scores, lost)
+
+    # A few heads at a time: what is passed from one operation to the next then stays in the cache. No head's bits
+    # depend on which others are trained with it.
+    batch = min(batch_size or rows.shape[1], rows.shape[1])
+    size = max(COLUMN_BLOCK, MARGINS_AT_ONCE // (len(rows) * batch) // COLUMN_BLOCK * COLUMN_BLOCK)
+    return _joined([together(points[start : start + size]) for start in range(0, len(points), size)], dim=1)
 
 
-def _train_some(
-    heads: Mapping[str, Factors],
-    points: Sequence[GridPoint],
-    examples: Examples,
-    rows: Int[Tensor, "R n"],
-    evaluate: Mapping[str, Int[Tensor, "R m"]],
-    *,
-    loss: Callable[[dict[Constraint, float | Tensor]], Loss],
-    optimizer: Optimizer,
-    epochs: int,
-    batch_size: int | None,
-    generators: Sequence[torch.Generator],
-) -> TrainedGrid:
-    """Train a part of the grid as one bank; see `train_grid`."""
-    bank = BinaryHeads({point.name: heads[point.head] for point in points})
-    ordered = [{point.name: point for point in points}[name] for name in bank.names]
-    strengths: dict[Constraint, float | Tensor] = {
-        constraint: torch.tensor([point.strength if point.constraint == constraint else 0.0 for point in ordered])
-        for constraint in ("dp", "eo")
-    }
-    history = fit(
-        bank,
-        examples,
-        rows,
-        loss=loss(strengths),
-        optimizer=optimizer,
-        epochs=epochs,
-        batch_size=batch_size,
-        generators=generators,
-        weight_decay=torch.tensor([point.weight_decay for point in ordered]).expand(bank.replicates, -1),
+def _joined(trained: Sequence[TrainedBank], dim: int) -> TrainedBank:
+    """Put banks side by side: of other replicates (axis 0), or of other variants (axis 1)."""
+
+    def cat(tensors: Iterable[Tensor]) -> Tensor:
+        return torch.cat(list(tensors), dim=dim)
+
+    return TrainedBank(
+        cat(bank.weight for bank in trained),
+        cat(bank.bias for bank in trained),
+        {part: cat(bank.scores[part] for bank in trained) for part in trained[0].scores},
+        cat(bank.diverged for bank in trained),
     )
-    place = [bank.names.index(point.name) for point in points]
-    scores = {}
-    for part, members in evaluate.items():
-        margins = predict_logits(bank, examples, members)[:, place, :, 0]
-        # In double precision: the last bit of a float's sigmoid depends on where in memory the float stands.
-        scores[part] = margins.double().sigmoid().to(margins.dtype)
-    weight, bias = dense(bank, [point.name for point in points])
-    # The last step has no loss after it that could tell.
-    lost = history.diverged[:, place] | ~(weight.isfinite().all(dim=(-2, -1)) & bias.isfinite().all(dim=-1))
-    for tensor in (weight, bias, *scores.values()):
-        tensor[lost] = torch.nan
-    return TrainedGrid(weight, bias, scores, lost)
 
 
 def dense(bank: HeadBank, names: Sequence[str]) -> tuple[Float[Tensor, "R V d k"], Float[Tensor, "R V k"]]:

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from counterpoise.bounds import NotNegative
+from counterpoise.methods.gaps import largest_gap, soft_rates
 from counterpoise.nn.linalg import COLUMN_BLOCK, product
 
 Constraint = Literal["dp", "eo"]
+CONSTRAINTS: tuple[Constraint, ...] = get_args(Constraint)
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """The penalty that a network is pretrained with (WIN, Section 4.3); a strength of 0 is none."""
+
+    constraint: Constraint
+    strength: NotNegative
+
+
+def strengths_of(
+    variants: Sequence[tuple[Constraint | None, float]],
+) -> dict[Constraint, float | Float[Tensor, "V"]]:
+    """Return λ of each constraint in every variant, which has one constraint, or None."""
+    return {
+        name: torch.tensor([strength if constraint == name else 0.0 for constraint, strength in variants])
+        for name in CONSTRAINTS
+    }
 
 
 def cross_entropy(
@@ -22,7 +44,7 @@ def cross_entropy(
     *,
     class_weights: Float[Tensor, "k"] | None = None,
 ) -> Float[Tensor, "R V"]:
-    """Return each model's mean cross-entropy, weighted by class as torch's if weights are given.
+    """Return each model's mean cross-entropy, weighted by class, if there are weights, as torch does.
 
     `s` is not used; it makes this a loss like the others.
     """
@@ -34,22 +56,6 @@ def cross_entropy(
         return losses.mean(dim=-1)
     weights = class_weights[y].unsqueeze(1)
     return (losses * weights).sum(dim=-1) / weights.sum(dim=-1)
-
-
-def soft_rates(
-    probability: Float[Tensor, "R V B"], cell: Int[Tensor, "R B"], *, cells: int
-) -> tuple[Float[Tensor, "R V cells"], Bool[Tensor, "R 1 cells"]]:
-    """Return the mean probability in each cell, and which cells the batch has any row of."""
-    member = functional.one_hot(cell, cells).to(probability.dtype)  # R, B, cells
-    rows = member.sum(dim=1, keepdim=True)
-    return torch.bmm(probability, member) / rows.clamp(min=1), rows > 0
-
-
-def _largest_gap(rates: Float[Tensor, "*batch G"], present: Bool[Tensor, "*#batch G"]) -> Float[Tensor, "*batch"]:
-    """Return the largest gap between any two groups that are present, 0 if fewer than two are."""
-    high = rates.masked_fill(~present, 0.0).amax(dim=-1)  # rates are probabilities: 0 and 1 never win against one
-    low = rates.masked_fill(~present, 1.0).amin(dim=-1)
-    return torch.where(present.sum(dim=-1) > 1, high - low, 0.0)
 
 
 def penalty(
@@ -71,12 +77,12 @@ def penalty(
     probability, classes = functional.softmax(logits * temperature, dim=-1), logits.shape[-1]
     if constraint == "dp":
         if classes == 2:
-            return _largest_gap(*soft_rates(probability[..., 1], s, cells=groups))
-        gaps = [_largest_gap(*soft_rates(probability[..., c], s, cells=groups)) for c in range(classes)]
+            return largest_gap(*soft_rates(probability[..., 1], s, cells=groups))
+        gaps = [largest_gap(*soft_rates(probability[..., c], s, cells=groups)) for c in range(classes)]
         return 0.5 * torch.stack(gaps).sum(dim=0)
-    own = y[:, None, :, None].expand(*probability.shape[:3], 1)
-    rates, present = soft_rates(probability.gather(-1, own).squeeze(-1), y * groups + s, cells=classes * groups)
-    return _largest_gap(rates.unflatten(-1, (classes, groups)), present.unflatten(-1, (classes, groups))).sum(dim=-1)
+    labels = y[:, None, :, None].expand(*probability.shape[:3], 1)
+    rates, present = soft_rates(probability.gather(-1, labels).squeeze(-1), y * groups + s, cells=classes * groups)
+    return largest_gap(rates.unflatten(-1, (classes, groups)), present.unflatten(-1, (classes, groups))).sum(dim=-1)
 
 
 def penalized(
@@ -86,9 +92,9 @@ def penalized(
     temperature: float = 1.0,
     class_weights: Float[Tensor, "k"] | None = None,
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Return the loss CE + Σ λ · penalty over the constraints given.
+    """Return the loss CE + Σ λ · penalty over the constraints.
 
-    Logits of two classes may also be given as one, their difference (`nn.BinaryHeads`).
+    Logits of two classes may also be one, their difference (`nn.BinaryHeads`).
 
     Args:
         strengths: λ of each constraint, one number or one for each variant.
@@ -100,10 +106,10 @@ def penalized(
     def loss(logits: Float[Tensor, "R V B k"], y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]) -> Float[Tensor, "R V"]:
         if logits.shape[-1] <= 2 and groups == 2:
             margins = logits.squeeze(-1) if logits.shape[-1] == 1 else logits[..., 1] - logits[..., 0]
-            own = [
-                torch.as_tensor(strengths.get(name, 0.0)).to(logits).expand(logits.shape[1]) for name in ("dp", "eo")
+            each = [
+                torch.as_tensor(strengths.get(name, 0.0)).to(logits).expand(logits.shape[1]) for name in CONSTRAINTS
             ]
-            return _BinaryPenalized.apply(margins.mT, y, s, *own, temperature, class_weights)
+            return _BinaryPenalized.apply(margins.mT, y, s, *each, temperature, class_weights)
         if logits.shape[-1] == 1:
             logits = torch.cat([torch.zeros_like(logits), logits], dim=-1)
         value = cross_entropy(logits, y, class_weights=class_weights)
@@ -130,8 +136,8 @@ def _mean_loss(true: Float[Tensor, "R B V"], weights: Float[Tensor, "R B"], *, a
     """
     if not alike:
         return product(-weights.unsqueeze(1), _logarithm(true)).squeeze(1)
-    quarter, left = divmod(true.shape[1], 4)
-    first, second, third, fourth, rest = true.split([quarter, quarter, quarter, quarter, left], dim=1)
+    quarter, remainder = divmod(true.shape[1], 4)
+    first, second, third, fourth, rest = true.split([quarter, quarter, quarter, quarter, remainder], dim=1)
     products = _logarithm((first * second).mul_(third * fourth)), _logarithm(rest)
     each = -weights[:, None, :1]  # R, 1, 1
     sums = [product(each.expand(-1, 1, part.shape[1]), part) for part in products]

@@ -4,16 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import product
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
+from counterpoise.bounds import Count, Share, Values
+from counterpoise.catalogue import require_names, run_by
+from counterpoise.errors import InputError
 from counterpoise.methods.heads.neutralize import Neutralizer, neutralize
 from counterpoise.methods.heads.weighted_svd import weighted_svd
 from counterpoise.nn import Factors
 
-Method = Literal["tl", "svd", "win"]
+FINE_TUNED = run_by("heads.finetuning:run")
+"""Methods that differ in the head they start from."""
+
+
+@dataclass(frozen=True)
+class Variants:
+    """The grid of ways to fine-tune: every method at every rank, WIN at every α and with every neutralizer.
+
+    Raises:
+        InputError: an unknown method, or one twice.
+    """
+
+    methods: Values[str]
+    ranks: Values[Count]
+    alphas: Values[Share] = (0.5,)
+    neutralizers: Values[Neutralizer] = ("mean",)
+
+    def __post_init__(self) -> None:
+        require_names(self.methods, FINE_TUNED)
+
+    def grid(self) -> list[Variant]:
+        """Return the variants: TL once, f+SVD at every rank, WIN at every rank, α and neutralizer.
+
+        α belongs to the mean; the other neutralizers have none.
+        """
+        variants: list[Variant] = []
+        for method in self.methods:
+            if method == "tl":
+                variants.append(Variant(method))
+            elif method == "svd":
+                variants += [Variant(method, rank) for rank in self.ranks]
+            else:
+                for rank, neutralizer in product(self.ranks, self.neutralizers):
+                    alphas = self.alphas if neutralizer == "mean" else (None,)
+                    variants += [Variant(method, rank, alpha, neutralizer) for alpha in alphas]
+        return variants
+
+    def require_ranks(self, *, inputs: int, classes: int) -> None:
+        """Raise InputError unless every rank fits a head of `inputs` features and `classes` classes."""
+        for rank in self.ranks:
+            if rank > min(inputs, classes):
+                raise InputError(
+                    f"conf: variants has rank {rank}, expected 1 … {min(inputs, classes)}, the smaller of the head's "
+                    "numbers of features and classes"
+                )
 
 
 @dataclass(frozen=True)
@@ -24,7 +72,7 @@ class Variant:
     the SVD weighted by neutralized importance). WIN, Section 4.1.
     """
 
-    method: Method
+    method: str
     rank: int | None = None
     alpha: float | None = None
     neutralizer: Neutralizer = "mean"
@@ -38,6 +86,11 @@ class Variant:
         if self.method == "win":
             parts.append(f"a{self.alpha:g}" if self.neutralizer == "mean" else self.neutralizer)
         return "_".join(parts)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings under the column names of `metrics.parquet`."""
+        return {"method": self.method, "alpha": self.alpha, "rank": self.rank, "constraint": None, "strength": None}
 
     def factors(
         self, weight: Float[Tensor, "R d k"], bias: Float[Tensor, "R k"], importance: Float[Tensor, "R G d"]

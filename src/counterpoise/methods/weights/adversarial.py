@@ -17,13 +17,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterpoise.bounds import Bounded, Count, NotNegative, Positive
-from counterpoise.methods.objective import Objective, soft_bias
+from counterpoise.methods.gaps import soft_bias
+from counterpoise.methods.objective import Objective
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.tuning import WeightTuning, features_of, restore, states_of, under
 from counterpoise.nn.epochs import Figures
+from counterpoise.nn.examples import Examples, shuffled
 from counterpoise.nn.networks import Masks, Networks, Output, StackedNetwork, State, evaluate
 from counterpoise.nn.optimizers import Optimizer
-from counterpoise.nn.training import Examples, shuffled
 
 CRITIC_WIDTHS = (32, 32, 32, 32)
 CRITIC_DROPOUT = 0.2

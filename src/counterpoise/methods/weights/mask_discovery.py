@@ -26,7 +26,7 @@ from counterpoise.nn.linalg import in_whole_blocks
 from counterpoise.nn.networks import Masks, Networks, Output, State, require_maskable
 from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.random import coarse_normals
-from counterpoise.nn.training import FORWARD_AND_BACKWARD
+from counterpoise.nn.threads import FORWARD_AND_BACKWARD
 
 LOG = logging.getLogger(__name__)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -161,24 +162,26 @@ def pick_examples(
     return gallery.examples(predictions, samples[IMAGE].tolist(), load, report.examples)
 
 
-def report_writer(producers: Sequence[Producer], of_parts: Sequence[str]) -> Callable[..., dict[str, Any]]:
-    """Return the node that writes a report with the sections of these producers.
+@dataclass(frozen=True)
+class ReportWriter:
+    """The node that writes a report with the sections of some producers; it can be sent to another process.
 
-    Args:
+    Attributes:
         of_parts: names of artifacts that each part has, and which are not joined yet.
     """
 
-    def write_report(dataset: Dataset, evidence: Evidence, report: Report, **artifacts: Any) -> dict[str, Any]:
+    producers: tuple[Producer, ...]
+    of_parts: tuple[str, ...]
+
+    def write_report(self, dataset: Dataset, evidence: Evidence, report: Report, **artifacts: Any) -> dict[str, Any]:
         """Return the figures by name, the HTML report, the same as JSON, and the model card."""
         context = _context(dataset, evidence, report, artifacts)
-        available = artifacts | {name: _by_part(name, artifacts) for name in of_parts}
-        made = {producer: producer.sections(context, available) for producer in producers}
-        context = replace(context, sections=[section for sections in made.values() for section in sections])
+        available = artifacts | {name: _by_part(name, artifacts) for name in self.of_parts}
+        sections = {producer: producer.sections(context, available) for producer in self.producers}
+        context = replace(context, sections=list(chain.from_iterable(sections.values())))
         html, document = build(context)
-        figures = {producer.name: made[producer][0].content for producer in producers if producer.is_figure}
+        figures = {producer.name: sections[producer][0].content for producer in self.producers if producer.is_figure}
         return figures | {"report_html": html, "report_json": document, "model_card": model_card(context)}
-
-    return write_report
 
 
 def _by_part(name: str, artifacts: Mapping[str, Any]) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from kedro.pipeline import Node, Pipeline
 
-from counterpoise.pipelines.fairness_report.nodes import floors, measure, pick_examples, report_writer, summarize
+from counterpoise.pipelines.fairness_report.nodes import ReportWriter, floors, measure, pick_examples, summarize
 from counterpoise.pipelines.fairness_report.parts import join_data, join_parts, project
 from counterpoise.reporting.sections import VIEW, Producer, applicable
 
@@ -90,4 +90,5 @@ def _report(producers: list[Producer], keys: list[str], available: set[str], div
     inputs |= {name.removeprefix("params:"): name for name in SETTINGS}
     figures = {producer.name: f"figure_{producer.name}" for producer in producers if producer.is_figure}
     documents = {name: name for name in ("report_html", "report_json", "model_card")}
-    return Node(report_writer(producers, of_parts), inputs, figures | documents, name="write_report")
+    writer = ReportWriter(tuple(producers), tuple(of_parts))
+    return Node(writer.write_report, inputs, figures | documents, name="write_report")

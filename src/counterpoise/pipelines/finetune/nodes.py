@@ -1,136 +1,106 @@
-"""Fine-tune every variant of every replicate at once, and predict the test rows."""
+"""Fine-tune the heads of every variant, and whole networks beside them, and keep what they say of the test rows."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from counterpoise.artifacts.datasets import Checkpoint
-from counterpoise.config.parameters import Dataset, Seeds, Training
-from counterpoise.fairness import confusion_counts, metrics
-from counterpoise.methods import cross_entropy
-from counterpoise.nn import Bank, Examples, Factors, HeadBank, History, Loss, Optimizer, fit, generators
-from counterpoise.pipelines.shared.arrays import examples, origin, require_features, require_seeds, rows
-from counterpoise.pipelines.shared.heads import PRETRAINED, pretrained_head, read_heads, write_heads
-from counterpoise.pipelines.shared.predictions import predict
-from counterpoise.pipelines.shared.progress import training_progress
+from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.config.parameters import Block, Dataset, Seeds
+from counterpoise.methods.heads import finetuning, retraining
+from counterpoise.methods.heads.problem import settings_of
+from counterpoise.methods.heads.retraining import Penalties, Retraining
+from counterpoise.methods.repair import Result
+from counterpoise.nn import Factors, StackedMLP
+from counterpoise.nn.settings import Training
+from counterpoise.pipelines.shared.arrays import feature_matrix, origin, require_seeds
+from counterpoise.pipelines.shared.heads import followed, pretrained_head, problem_of, write_results
+from counterpoise.pipelines.shared.predictions import predictions_of_results
 
 
 def train_heads(
     samples: pd.DataFrame,
     splits: Checkpoint,
     features: Checkpoint,
+    pretrained: Checkpoint,
     head_bank: Checkpoint,
     dataset: Dataset,
-    finetune: Training,
+    finetune: Block[Training],
     epochs: int | None,
     seeds: Seeds,
-) -> tuple[Checkpoint, pd.DataFrame]:
+) -> tuple[Checkpoint, pd.DataFrame, pd.DataFrame]:
     """Train the bank on the new task; each head keeps its epoch with the lowest validation error.
 
     Returns:
-        The heads at their chosen epochs, and the learning curves.
+        The heads at their chosen epochs, the learning curves, and the predictions of the pretrained head and of these.
     """
-    require_seeds(seeds, splits=splits, head_bank=head_bank)
-    heads = read_heads(head_bank)
-    require_features(features, "head_bank", next(iter(heads.values())).first.shape[-2])
-    bank = HeadBank(heads)
-    data = examples(samples, features.tensors["features"])
-    history = tune(bank, data, splits, dataset, finetune, epochs, seeds, loss=cross_entropy, description="finetune")
-    variants = head_bank.header["variants"]
-    curves = _curves(history, {name: variants[name]["method"] for name in bank.names}, seeds)
-    return write_heads(bank.heads(), variants, **origin(splits)), curves
+    head, x = Factors(*pretrained_head(pretrained)), features.tensors["features"]
+    with followed(problem_of(samples, splits, x, dataset, seeds, head_bank, head)) as problem:
+        results = finetuning.run(problem, finetune.root.lasting(epochs), {})
+    predicted = [finetuning.pretrained(problem), *results]
+    return (
+        write_results(results, **origin(splits)),
+        _curves(results, seeds),
+        predictions_of_results(problem.examples, predicted, seeds.root, problem.test),
+    )
 
 
-def tune(
-    bank: Bank,
-    data: Examples,
-    splits: Checkpoint,
-    dataset: Dataset,
-    finetune: Training,
-    epochs: int | None,
-    seeds: Seeds,
-    *,
-    loss: Loss,
-    description: str,
-) -> History:
-    """Train a bank on the new task, whatever is in it; each model keeps its epoch with the lowest validation error."""
-
-    def validation_error(
-        logits: Float[Tensor, "R V m k"], y: Int[Tensor, "R m"], s: Int[Tensor, "R m"]
-    ) -> Float[Tensor, "R V"]:
-        groups, classes = len(dataset.groups), len(dataset.classes)
-        counts = confusion_counts(y.unsqueeze(1), logits.argmax(dim=-1), s.unsqueeze(1), groups=groups, classes=classes)
-        return metrics.err(counts)
-
-    total = epochs or finetune.epochs
-    with training_progress(description, total) as advance:
-        return fit(
-            bank,
-            data,
-            rows(splits, "train"),
-            loss=loss,
-            optimizer=Optimizer(**finetune.optimizer.model_dump()),
-            epochs=total,
-            batch_size=finetune.batch_size,
-            generators=generators(seeds.root, "fine-tuning batches"),
-            validation=rows(splits, "validation"),
-            criterion=validation_error,
-            classes=len(dataset.classes),
-            on_epoch=advance,
-        )
-
-
-def predict_test(
+def retrain_networks(
     samples: pd.DataFrame,
     splits: Checkpoint,
-    features: Checkpoint,
     pretrained: Checkpoint,
-    finetuned_heads: Checkpoint,
+    head_predictions: pd.DataFrame,
+    retrain: Block[Penalties],
     dataset: Dataset,
-) -> pd.DataFrame:
-    """Predict the test rows with the pretrained head and with every fine-tuned one.
+    finetune: Block[Training],
+    epochs: int | None,
+    seeds: Seeds,
+) -> tuple[Checkpoint, pd.DataFrame]:
+    """Fine-tune every weight of the pretrained networks on the new task, once under each penalty.
 
     Returns:
-        The contract's predictions; see `pipelines.predictions`.
+        The networks at their epochs with the lowest validation error, variants on the second axis; the predictions of
+        heads and of networks.
     """
-    weight, bias = pretrained_head(pretrained)
-    bank = HeadBank({PRETRAINED: Factors(first=weight, bias=bias), **read_heads(finetuned_heads)})
-    methods = {PRETRAINED: PRETRAINED} | {
-        name: settings["method"] for name, settings in finetuned_heads.header["variants"].items()
-    }
-    return predict(
-        bank,
-        [(method, name, bank.names.index(name)) for name, method in methods.items()],
-        examples(samples, features.tensors["features"]),
-        rows(splits, "test"),
-        seeds=finetuned_heads.header["seeds"],
-        classes=len(dataset.classes),
+    require_seeds(seeds, splits=splits, pretrained=pretrained)
+    widths = pretrained.header["widths"]
+    problem = replace(
+        problem_of(samples, splits, feature_matrix(samples), dataset, seeds),
+        networks=lambda copies: StackedMLP.from_state(pretrained.tensors, widths, copies=copies),
+    )
+    with followed(problem) as problem:
+        results = retraining.run(problem, Retraining(retrain.root, finetune.root.lasting(epochs)), {})
+    parts = [result.part("network") for result in results]
+    networks = {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
+    header = as_header(architecture="mlp", widths=widths, variants=settings_of(results), **origin(splits))
+    predicted = predictions_of_results(problem.examples, results, seeds.root, problem.test)
+    return (
+        Checkpoint(pretrained.tensors | networks, header),
+        pd.concat([head_predictions, predicted], ignore_index=True),
     )
 
 
-def _curves(history: History, methods: dict[str, str], seeds: Seeds) -> pd.DataFrame:
+def _curves(results: Sequence[Result], seeds: Seeds) -> pd.DataFrame:
     """Return `method, variant, seed, epoch, loss, validation_err, chosen`, one row per epoch of every head."""
-    assert history.validation is not None
-    replicates, variants, epochs = history.train_loss.shape
-    names = list(methods)
-    index: dict[str, Any] = {
-        "method": np.tile(np.repeat([methods[name] for name in names], epochs), replicates),
-        "variant": np.tile(np.repeat(names, epochs), replicates),
-        "seed": np.repeat(np.array(seeds.root), variants * epochs),
-        "epoch": np.tile(np.arange(1, epochs + 1), replicates * variants),
-    }
-    chosen = torch.arange(1, epochs + 1) == history.best_epoch.unsqueeze(-1)
-    return pd.DataFrame(
-        {
-            **index,
-            "loss": history.train_loss.flatten().numpy(),
-            "validation_err": history.validation.flatten().numpy(),
-            "chosen": chosen.flatten().numpy(),
-        }
-    )
+    curves = []
+    for result in results:
+        assert result.epoch is not None
+        epochs = np.arange(1, (result.epochs or 0) + 1)
+        curves += [
+            pd.DataFrame(
+                {
+                    "method": result.facts["method"],
+                    "variant": result.name,
+                    "seed": seed,
+                    "epoch": epochs,
+                    **{name: values[r].numpy() for name, values in result.curves.items()},
+                    "chosen": epochs == result.epoch[r].item(),
+                }
+            )
+            for r, seed in enumerate(seeds.root)
+        ]
+    return pd.concat(curves, ignore_index=True)

@@ -4,54 +4,26 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from counterpoise.pipelines.finetune.nodes import predict_test, train_heads
-from counterpoise.pipelines.finetune.whole import join_predictions, retrain_networks
+from counterpoise.pipelines.finetune.nodes import retrain_networks, train_heads
+
+COMMON = ("params:dataset", "params:finetune", "params:epochs", "params:seeds")
 
 
 def create_pipeline(*, retrain: bool = False) -> Pipeline:
     """Return the stage with unbound names; with `retrain`, networks are fine-tuned whole under penalties too."""
     predictions = "head_predictions" if retrain else "predictions"
-    heads = [
-        Node(
-            train_heads,
-            [
-                "samples",
-                "splits",
-                "features",
-                "head_bank",
-                "params:dataset",
-                "params:finetune",
-                "params:epochs",
-                "params:seeds",
-            ],
-            ["finetuned_heads", "learning_curves"],
-            name="train_heads",
-        ),
-        Node(
-            predict_test,
-            ["samples", "splits", "features", "pretrained", "finetuned_heads", "params:dataset"],
-            predictions,
-            name="predict_test",
-        ),
-    ]
+    heads = Node(
+        train_heads,
+        ["samples", "splits", "features", "pretrained", "head_bank", *COMMON],
+        ["finetuned_heads", "learning_curves", predictions],
+        name="train_heads",
+    )
     if not retrain:
-        return Pipeline(heads)
-    whole = [
-        Node(
-            retrain_networks,
-            [
-                "samples",
-                "splits",
-                "pretrained",
-                "params:dataset",
-                "params:finetune",
-                "params:retrain",
-                "params:epochs",
-                "params:seeds",
-            ],
-            ["retrained", "retrained_predictions"],
-            name="retrain_networks",
-        ),
-        Node(join_predictions, [predictions, "retrained_predictions"], "predictions", name="join_predictions"),
-    ]
-    return Pipeline([*heads, *whole])
+        return Pipeline([heads])
+    networks = Node(
+        retrain_networks,
+        ["samples", "splits", "pretrained", predictions, "params:retrain", *COMMON],
+        ["retrained", "predictions"],
+        name="retrain_networks",
+    )
+    return Pipeline([heads, networks])

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from counterpoise.pipelines.frontier.nodes import train_frontier
+from counterpoise.pipelines.frontier.nodes import train_bank
 
 
 def create_pipeline() -> Pipeline:
     """Return the stage with unbound names."""
-    return Pipeline(
-        [
-            Node(
-                train_frontier,
-                [
-                    "samples",
-                    "splits",
-                    "features",
-                    "head_bank",
-                    "params:dataset",
-                    "params:frontier",
-                    "params:epochs",
-                    "params:compute",
-                    "params:seeds",
-                ],
-                ["frontier_heads", "frontier_outcomes"],
-                name="train_frontier",
-            )
-        ]
-    )
+    read = [
+        *("samples", "splits", "features", "head_bank", "params:dataset", "params:frontier"),
+        *("params:epochs", "params:compute", "params:seeds"),
+    ]
+    return Pipeline([Node(train_bank, read, ["frontier_heads", "frontier_outcomes"], name="train_bank")])

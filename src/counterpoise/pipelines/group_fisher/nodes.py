@@ -24,7 +24,7 @@ def compute_importance(
     A group without such rows has NaN, and a warning says so.
     """
     weight, bias = pretrained_head(pretrained)
-    require_features(features, "pretrained", weight.shape[-2])
+    require_features(features.tensors["features"], "pretrained", weight.shape[-2])
     data, members = examples(samples, features.tensors["features"]), rows(splits, "train")
     fisher = []
     for r in range(len(members)):  # one at a time: a replicate's rows of a large image set fill memory by themselves

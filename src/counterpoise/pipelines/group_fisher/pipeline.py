@@ -9,13 +9,5 @@ from counterpoise.pipelines.group_fisher.nodes import compute_importance
 
 def create_pipeline() -> Pipeline:
     """Return the stage with unbound names."""
-    return Pipeline(
-        [
-            Node(
-                compute_importance,
-                ["samples", "splits", "features", "pretrained", "params:dataset"],
-                "importance",
-                name="compute_importance",
-            )
-        ]
-    )
+    read = ["samples", "splits", "features", "pretrained", "params:dataset"]
+    return Pipeline([Node(compute_importance, read, "importance", name="compute_importance")])

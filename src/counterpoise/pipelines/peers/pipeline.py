@@ -9,21 +9,5 @@ from counterpoise.pipelines.peers.nodes import fit_peers
 
 def create_pipeline() -> Pipeline:
     """Return the stage with unbound names."""
-    return Pipeline(
-        [
-            Node(
-                fit_peers,
-                [
-                    "samples",
-                    "splits",
-                    "features",
-                    "params:dataset",
-                    "params:peers",
-                    "params:compute",
-                    "params:seeds",
-                ],
-                "peer_outcomes",
-                name="fit_peers",
-            )
-        ]
-    )
+    read = ["samples", "splits", "features", "params:dataset", "params:peers", "params:compute", "params:seeds"]
+    return Pipeline([Node(fit_peers, read, "peer_outcomes", name="fit_peers")])

@@ -10,9 +10,11 @@ from jaxtyping import Int
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
-from counterpoise.config.parameters import Backbone, Dataset, Network, Penalty, Seeds, Training
+from counterpoise.config.parameters import Backbone, Block, Dataset, Network, Seeds
 from counterpoise.methods import cross_entropy, penalized
-from counterpoise.nn import Loss, Optimizer, StackedMLP, fit, generators
+from counterpoise.methods.heads.penalties import Penalty
+from counterpoise.nn import Loss, StackedMLP, fit, generators
+from counterpoise.nn.settings import Training
 from counterpoise.pipelines.shared.arrays import examples, feature_matrix, input_statistics, origin, require_seeds, rows
 from counterpoise.pipelines.shared.progress import training_progress
 
@@ -24,8 +26,8 @@ def train_networks(
     splits: Checkpoint,
     dataset: Dataset,
     network: Network,
-    penalty: Penalty,
-    pretrain: Training,
+    penalty: Block[Penalty],
+    pretrain: Block[Training],
     epochs: int | None,
     seeds: Seeds,
 ) -> Checkpoint:
@@ -44,9 +46,9 @@ def train_networks(
     )
     header = as_header(architecture="mlp", widths=list(bank.widths), **origin(splits))
     loss: Loss = cross_entropy
-    if penalty.strength:
-        loss = penalized({penalty.constraint: penalty.strength}, groups=len(dataset.groups))
-    return _train(bank, header, samples, x, members, pretrain, epochs, seeds, loss)
+    if penalty.root.strength:
+        loss = penalized({penalty.root.constraint: penalty.root.strength}, groups=len(dataset.groups))
+    return _train(bank, header, samples, x, members, pretrain.root.lasting(epochs), seeds, loss)
 
 
 def _train(
@@ -55,21 +57,19 @@ def _train(
     samples: pd.DataFrame,
     x: Tensor,
     members: Int[Tensor, "R n"],
-    pretrain: Training,
-    epochs: int | None,
+    training: Training,
     seeds: Seeds,
     loss: Loss = cross_entropy,
 ) -> Checkpoint:
-    total = epochs or pretrain.epochs
-    with training_progress("pretrain", total) as advance:
+    with training_progress("pretrain", training.epochs) as advance:
         fit(
             bank,
             examples(samples, x),
             members,
             loss=loss,
-            optimizer=Optimizer(**pretrain.optimizer.model_dump()),
-            epochs=total,
-            batch_size=pretrain.batch_size,
+            optimizer=training.optimizer,
+            epochs=training.epochs,
+            batch_size=training.batch_size,
             generators=generators(seeds.root, "pretraining batches"),
             on_epoch=advance,
         )
@@ -83,7 +83,7 @@ def fit_heads(
     backbone_head: Checkpoint,
     dataset: Dataset,
     backbone: Backbone,
-    pretrain: Training,
+    pretrain: Block[Training],
     epochs: int | None,
     seeds: Seeds,
 ) -> Checkpoint:
@@ -107,7 +107,7 @@ def fit_heads(
         generators=generators(seeds.root, "initial weights"),
     )
     header = as_header(architecture="probe", widths=list(probes.widths), **origin(splits))
-    return _train(probes, header, samples, x, rows(splits, "pretrain"), pretrain, epochs, seeds)
+    return _train(probes, header, samples, x, rows(splits, "pretrain"), pretrain.root.lasting(epochs), seeds)
 
 
 def compute_features(samples: pd.DataFrame, pretrained: Checkpoint) -> Checkpoint:

@@ -7,6 +7,8 @@ from kedro.pipeline import Node, Pipeline
 from counterpoise.pipelines.pretrain.nodes import compute_features, fit_heads, train_networks
 from counterpoise.pipelines.pretrain.whole import train_base
 
+SETTINGS = ("params:pretrain", "params:epochs", "params:seeds")
+
 
 def create_pipeline(*, images: bool, whole: bool = False) -> Pipeline:
     """Return the stage with unbound names: a network trained here for tables, a head on a ready backbone for images.
@@ -16,50 +18,13 @@ def create_pipeline(*, images: bool, whole: bool = False) -> Pipeline:
     """
     if whole:
         return _whole(images=images)
-    return _images() if images else _tables()
-
-
-def _images() -> Pipeline:
+    if images:
+        read = ["samples", "splits", "features", "backbone_head", "params:dataset", "params:backbone", *SETTINGS]
+        return Pipeline([Node(fit_heads, read, "pretrained", name="fit_heads")])
+    read = ["samples", "splits", "params:dataset", "params:network", "params:penalty", *SETTINGS]
     return Pipeline(
         [
-            Node(
-                fit_heads,
-                [
-                    "samples",
-                    "splits",
-                    "features",
-                    "backbone_head",
-                    "params:dataset",
-                    "params:backbone",
-                    "params:pretrain",
-                    "params:epochs",
-                    "params:seeds",
-                ],
-                "pretrained",
-                name="fit_heads",
-            )
-        ]
-    )
-
-
-def _tables() -> Pipeline:
-    return Pipeline(
-        [
-            Node(
-                train_networks,
-                [
-                    "samples",
-                    "splits",
-                    "params:dataset",
-                    "params:network",
-                    "params:penalty",
-                    "params:pretrain",
-                    "params:epochs",
-                    "params:seeds",
-                ],
-                "pretrained",
-                name="train_networks",
-            ),
+            Node(train_networks, read, "pretrained", name="train_networks"),
             Node(compute_features, ["samples", "pretrained"], "features", name="compute_features"),
         ]
     )

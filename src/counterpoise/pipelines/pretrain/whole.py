@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
-from counterpoise.config.parameters import Compute, Dataset, Seeds, Training
+from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.tuning import WeightTuning
-from counterpoise.nn import Optimizer
 from counterpoise.nn.epochs import Figures, Trained
 from counterpoise.nn.networks import Output, evaluate
+from counterpoise.nn.settings import Training
 from counterpoise.pipelines.shared.arrays import origin
 from counterpoise.pipelines.shared.networks import delete_checkpoints, problem_of, run
 
@@ -27,7 +27,7 @@ def train_base(
     splits: Checkpoint,
     dataset: Dataset,
     network: dict[str, Any],
-    pretrain: Training,
+    pretrain: Block[Training],
     training_states: Path,
     compute: Compute,
     epochs: int | None,
@@ -40,13 +40,13 @@ def train_base(
         The networks, at their epochs with the lowest loss on D_val or at the last one, and the learning curves.
     """
     problem = problem_of("pretrain", samples, splits, None, dataset, network, seeds, training_states, pixels)
-    settings = pretrain if epochs is None else pretrain.model_copy(update={"epochs": epochs})
+    settings = pretrain.root.lasting(epochs)
     augment = pixels is not None and settings.augment
     architecture = repr(sorted(network.items()))
     trained: list[Trained] = run(problem, _train, (settings, architecture, augment), compute, "pretrain")
     delete_checkpoints(problem)
     chosen = [one.best if settings.keep == "best" else one.last for one in trained]
-    state = {name: torch.cat([losses_of[name] for losses_of in chosen]).cpu() for name in chosen[0]}
+    state = {name: torch.cat([outcome[name] for outcome in chosen]).cpu() for name in chosen[0]}
     best = torch.cat([one.best_epoch for one in trained])
     kept_epoch = best.tolist() if settings.keep == "best" else [settings.epochs] * len(best)
     header = as_header(
@@ -57,10 +57,10 @@ def train_base(
     )
     losses = torch.cat([-one.curves["judgement"] for one in trained])
     curves = [
-        pd.DataFrame({"epoch": range(1, losses_of.shape[0] + 1), "value": losses_of.numpy()}).assign(
+        pd.DataFrame({"epoch": range(1, len(values) + 1), "value": values.numpy()}).assign(
             variant="base", seed=seed, figure="validation_loss"
         )
-        for seed, losses_of in zip(seeds.root, losses, strict=True)
+        for seed, values in zip(seeds.root, losses, strict=True)
     ]
     followed = pd.concat(curves, ignore_index=True)[["variant", "seed", "epoch", "figure", "value"]]
     return Checkpoint(state, header), followed
@@ -79,7 +79,7 @@ def _train(problem: Problem, settings: Training, architecture: str, augment: boo
     trainee = WeightTuning(
         network,
         loss,
-        optimizer=Optimizer(**settings.optimizer.model_dump()),
+        optimizer=settings.optimizer,
         steps=settings.epochs * math.ceil(problem.pretrain.shape[1] / batch),
         batch_size=batch,
         generators=problem.generators("base: noise"),
@@ -88,7 +88,7 @@ def _train(problem: Problem, settings: Training, architecture: str, augment: boo
     return problem.train(
         trainee,
         name="base",
-        settings=(settings.model_dump(), architecture, augment),
+        settings=(settings, architecture, augment),
         epochs=settings.epochs,
         batch_size=batch,
         rows=problem.pretrain,

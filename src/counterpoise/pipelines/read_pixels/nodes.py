@@ -50,10 +50,10 @@ def decode_images(
 
 def _decoded(images: Any, compute: Compute) -> Iterator[Any]:
     """Yield decoded chunks as they are done; images that are in memory already are not worth a process."""
+    from counterpoise.compute import as_completed
     from counterpoise.data.images import ImageFiles
     from counterpoise.data.pixels import chunks, decode_chunk
     from counterpoise.features.extraction import Progress
-    from counterpoise.nn.compute import as_completed
 
     spans = chunks(images)
     few = len(spans) == 1 and compute.backend == "processes"

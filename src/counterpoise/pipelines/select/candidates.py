@@ -13,14 +13,15 @@ from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.fairness import Neighbours
+from counterpoise.methods.heads.variants import FINE_TUNED
 from counterpoise.pipelines.shared.heads import CHOSEN
 
-OURS = ("tl", "svd", "win")
-PLAIN = "tl"
+OURS = FINE_TUNED
+PLAIN = OURS[0]
 """The family of the dense heads without penalty and threshold: no tolerance is asked of it, only a low error."""
 
 REACH = 3.0
-"""Widths of the kernel at which its weight, 0.01, is no longer worth a sum."""
+"""Widths of the kernel beyond which a neighbour is ignored (weight below 0.01 ≈ exp(−3²/2))."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +42,12 @@ class Candidates:
 
 
 def ours(outcomes: Checkpoint) -> Candidates:
-    """Every head of the grid with every threshold: a threshold costs a comparison."""
+    """Every head of the bank with every threshold: a threshold costs a comparison."""
     header = outcomes.header
     thresholds = [float(value) for value in header["thresholds"]]
     settings = {
-        f"{name}{f'_t{threshold:+g}' if threshold else ''}": own | {"head": name, "threshold": threshold, "own": True}
-        for name, own in header["variants"].items()
+        f"{name}{f'_t{threshold:+g}' if threshold else ''}": head | {"head": name, "threshold": threshold, "own": True}
+        for name, head in header["variants"].items()
         for threshold in thresholds
     }
     score = _by_part(outcomes, "score")
@@ -62,7 +63,8 @@ def ours(outcomes: Checkpoint) -> Candidates:
 def theirs(outcomes: Checkpoint) -> Candidates:
     """Every peer in every setting."""
     settings = {
-        name: own | {"head": None, "threshold": None, "own": False} for name, own in outcomes.header["variants"].items()
+        name: peer | {"head": None, "threshold": None, "own": False}
+        for name, peer in outcomes.header["variants"].items()
     }
     prediction = {part: tensor.to(torch.int8) for part, tensor in _by_part(outcomes, "prediction").items()}
     return Candidates(settings, prediction, _by_part(outcomes, "score"), list(range(len(settings))))
@@ -71,8 +73,8 @@ def theirs(outcomes: Checkpoint) -> Candidates:
 def families(candidates: Candidates) -> dict[str, list[str]]:
     """Return which models each family chooses from."""
     by_method: dict[str, list[str]] = {}
-    for name, own in candidates.settings.items():
-        by_method.setdefault(own["method"], []).append(name)
+    for name, settings in candidates.settings.items():
+        by_method.setdefault(settings["method"], []).append(name)
     if not next(iter(candidates.settings.values()))["own"]:
         return by_method
     plain = [
@@ -96,18 +98,19 @@ def neighbours(settings: Mapping[str, Mapping[str, Any]], width: float) -> Neigh
     if not width:
         return None
     lines: dict[tuple[tuple[str, Any], ...], list[tuple[int, float]]] = {}
-    for place, own in enumerate(settings.values()):
-        if own["strength"]:
-            line = tuple((name, value) for name, value in own.items() if name not in ("strength", "head"))
-            lines.setdefault(line, []).append((place, log(own["strength"])))
+    for place, model in enumerate(settings.values()):
+        if model["strength"]:
+            key = tuple((name, value) for name, value in model.items() if name not in ("strength", "head"))
+            lines.setdefault(key, []).append((place, log(model["strength"])))
     near: list[list[tuple[int, float]]] = [[(place, 0.0)] for place in range(len(settings))]
-    for line_ in lines.values():
-        for place, at in line_:
-            near[place] = [(other, (at - there) / width) for other, there in line_ if abs(at - there) < REACH * width]
-    most = max(len(own) for own in near)
-    padded = [own + [(own[0][0], torch.inf)] * (most - len(own)) for own in near]
-    distance = torch.tensor([[steps for _, steps in own] for own in padded], dtype=torch.float64)
-    return Neighbours(torch.tensor([[other for other, _ in own] for own in padded]), (-distance.square() / 2).exp())
+    for line in lines.values():
+        for place, at in line:
+            near[place] = [(other, (at - there) / width) for other, there in line if abs(at - there) < REACH * width]
+    most = max(len(beside) for beside in near)
+    padded = [beside + [(beside[0][0], torch.inf)] * (most - len(beside)) for beside in near]
+    distance = torch.tensor([[steps for _, steps in beside] for beside in padded], dtype=torch.float64)
+    places = torch.tensor([[other for other, _ in beside] for beside in padded])
+    return Neighbours(places, (-distance.square() / 2).exp())
 
 
 def _by_part(outcomes: Checkpoint, kind: str) -> dict[str, Tensor]:

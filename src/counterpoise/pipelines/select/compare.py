@@ -1,4 +1,4 @@
-"""What the grid says when methods are compared: hypervolumes, and whether importance helps."""
+"""What the bank says when methods are compared: hypervolumes, and whether importance helps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from counterpoise.config.parameters import Report
 from counterpoise.fairness import Claimed, PairedDifference, hypervolume, non_dominated, paired_difference, verdicts
-from counterpoise.pipelines.select.candidates import OURS
+from counterpoise.pipelines.select.candidates import OURS, PLAIN
 from counterpoise.pipelines.select.measuring import AXES, JUDGED
 from counterpoise.pipelines.shared.heads import CHOSEN
 
@@ -38,50 +38,54 @@ def _hypervolumes(wide: pd.DataFrame, reference: pd.Series[float]) -> pd.DataFra
     The models are those that no other one of their method dominates by what the choice is made by. The box they are
     measured in ends at 1.5 times `reference`, the error and bias of unpenalised heads.
     """
-    made = []
+    areas = []
     for bias in AXES:
         corner = torch.tensor([1.5 * reference["err"], 1.5 * reference[bias]], dtype=torch.float64)
         for seed, of_seed in wide.groupby(level="seed", sort=False):
             methods = of_seed.index.get_level_values("method")
             groups = {CHOSEN: methods.isin(OURS)} | {name: methods == name for name in dict.fromkeys(methods)}
             for name, mask in groups.items():
-                own = of_seed[mask]
-                known = torch.tensor(own[JUDGED][["err", bias]].to_numpy())
-                best = own[non_dominated(known).numpy()]
+                models = of_seed[mask]
+                judged = torch.tensor(models[JUDGED][["err", bias]].to_numpy())
+                best = models[non_dominated(judged).numpy()]
                 area = hypervolume(torch.tensor(best["test"][["err", bias]].to_numpy()), corner)
-                made.append({"method": name, "seed": seed, "bias": bias, "hypervolume": float(area)})
-    return pd.DataFrame(made)
+                areas.append({"method": name, "seed": seed, "bias": bias, "hypervolume": float(area)})
+    return pd.DataFrame(areas)
 
 
 def _against_ours(areas: pd.DataFrame, report: Report) -> pd.DataFrame:
     """Return ours minus each other method's hypervolume, paired by seed, all p-values corrected together."""
-    made = {}
-    for bias, own in areas.groupby("bias", sort=False):
-        table = own.pivot(index="seed", columns="method", values="hypervolume")
+    differences = {}
+    for bias, of_bias in areas.groupby("bias", sort=False):
+        table = of_bias.pivot(index="seed", columns="method", values="hypervolume")
         for name in table.columns.drop(CHOSEN):
-            made[bias, CHOSEN, name] = _difference(table[CHOSEN], table[name], report)
-    return _judged(made, ["bias", "left", "right"], "higher", report)
+            differences[bias, CHOSEN, name] = _difference(table[CHOSEN], table[name], report)
+    return _judged(differences, ["bias", "left", "right"], "higher", report)
 
 
 def _importance(grid: pd.DataFrame, report: Report) -> pd.DataFrame:
-    """Compare win with svd and tl at equal rank and penalty on test, the mean over all penalties, paired by seed."""
+    """Compare heads that start from weighted factors with the others at equal rank and penalty, on test.
+
+    The mean over all penalties, paired by seed.
+    """
     test = grid[(grid["split"] == "test") & grid["method"].isin(OURS) & (grid["threshold"] == 0)]
     keys = ["seed", "metric", "constraint", "strength", "weight_decay"]
     values = {
-        (method, rank): own.groupby(keys, dropna=False)["value"].mean()
-        for (method, rank), own in test.groupby(["method", "rank"], dropna=False)
+        (method, rank): of_rank.groupby(keys, dropna=False)["value"].mean()
+        for (method, rank), of_rank in test.groupby(["method", "rank"], dropna=False)
     }
-    made = {}
-    for (method, rank), own in values.items():
-        if method != "win":
+    differences = {}
+    *others, weighted = OURS
+    for (method, rank), ours in values.items():
+        if method != weighted:
             continue
-        for other in ("svd", "tl"):
-            found = [v for (name, r), v in values.items() if name == other and (name == "tl" or r == rank)]
+        for other in reversed(others):
+            theirs = [v for (name, r), v in values.items() if name == other and (name == PLAIN or r == rank)]
             for metric in ("err", *AXES):
-                if found:
-                    difference = (own - found[0]).xs(metric, level="metric").groupby(level="seed").mean()
-                    made["win", other, rank, metric] = _difference(difference, 0 * difference, report)
-    return _judged(made, ["left", "right", "rank", "metric"], "lower", report)
+                if theirs:
+                    difference = (ours - theirs[0]).xs(metric, level="metric").groupby(level="seed").mean()
+                    differences[weighted, other, rank, metric] = _difference(difference, 0 * difference, report)
+    return _judged(differences, ["left", "right", "rank", "metric"], "lower", report)
 
 
 def _difference(left: pd.Series, right: pd.Series, report: Report) -> PairedDifference:
@@ -95,8 +99,8 @@ def _judged(
     judged = verdicts(list(pairs.values()), [claimed] * len(pairs), level=report.level)
     return pd.DataFrame(
         [
-            (*names, found.difference, found.ci_low, found.ci_high, found.p, *verdict)
-            for (names, found), verdict in zip(pairs.items(), judged, strict=True)
+            (*names, paired.difference, paired.ci_low, paired.ci_high, paired.p, *verdict)
+            for (names, paired), verdict in zip(pairs.items(), judged, strict=True)
         ],
         columns=[*named, "difference", "ci_low", "ci_high", "p", "p_holm", "verdict"],
     )

@@ -36,13 +36,13 @@ def export_model(
         InputError: the chosen heads are of other seeds, or of another number of features, than the networks.
     """
     seeds = chosen_models.header["seeds"]
-    if seeds != (known := pretrained.header["seeds"]):
+    if seeds != (expected := pretrained.header["seeds"]):
         raise InputError(
-            f"chosen_models.safetensors has the seeds {seeds}, expected {known}, as in pretrained.safetensors: run the "
-            "stages before this one too"
+            f"chosen_models.safetensors has the seeds {seeds}, expected {expected}, as in pretrained.safetensors: run "
+            "the stages before this one too"
         )
     head = read_heads(chosen_models)[CHOSEN]
-    require_features(features, "chosen_models", head.first.shape[-2])
+    require_features(features.tensors["features"], "chosen_models", head.first.shape[-2])
     chosen = best(selection)
     if "image" in samples:
         x = features.tensors["features"]
@@ -67,9 +67,9 @@ def best(selection: pd.DataFrame) -> dict[str, Any]:
 
     If none meets it, the row with the lowest validation bias. Plain values, null where there is none.
     """
-    own = selection[selection["family"] == CHOSEN].drop(columns="family")
-    meeting = own[own["meets"].astype(bool)]
+    ours = selection[selection["family"] == CHOSEN].drop(columns="family")
+    meeting = ours[ours["meets"].astype(bool)]
     by_error, by_bias = ["validation_err", "validation_bias", "seed"], ["validation_bias", "validation_err", "seed"]
-    first = (own.sort_values(by_bias) if meeting.empty else meeting.sort_values(by_error)).iloc[:1]
+    first = (ours.sort_values(by_bias) if meeting.empty else meeting.sort_values(by_error)).iloc[:1]
     (row,) = first.to_dict("records")
     return {str(name): None if pd.isna(value) else value for name, value in row.items()}

@@ -61,9 +61,11 @@ def measure(
     names = dict.fromkeys(("err", *AXES, selection.criterion))
     measured = {JUDGED: _judged(candidates, data, members, dataset, selection)}
     for part in MEASURED:
-        own = {name: _values(name, candidates, data, part, members[part], dataset) for name in names}
         lost = candidates.diverged(part)
-        measured[part] = {name: values.masked_fill(lost, torch.nan) for name, values in own.items()}
+        measured[part] = {
+            name: _values(name, candidates, data, part, members[part], dataset).masked_fill(lost, torch.nan)
+            for name in names
+        }
     return measured
 
 
@@ -96,22 +98,22 @@ def _judged(
         judges = torch.ones(len(rows), 1, rows.shape[1], dtype=torch.bool)
         counts = _counts(prediction, data, rows, dataset).unsqueeze(1)
     beside = neighbours(candidates.settings, selection.smoothing)
-    found = {"err": PERCENT * mean_shortfall(shortfall("err", COUNT_METRICS["err"](counts)))}
+    judged = {"err": PERCENT * mean_shortfall(shortfall("err", COUNT_METRICS["err"](counts)))}
     for name in dict.fromkeys((*AXES, selection.criterion)):
         if name == AUC:
             score = torch.cat([candidates.score[part] for part in parts], dim=2).nan_to_num()
             areas = torch.stack(
                 [
-                    torch.stack([auc(data.y[rows[r]], own, mask=kept) for kept in judges[r]])
-                    for r, own in enumerate(score)
+                    torch.stack([auc(data.y[rows[r]], scores, mask=mask) for mask in judges[r]])
+                    for r, scores in enumerate(score)
                 ]
             )[..., candidates.scored]
             samples = areas.transpose(0, 1) if selection.validation == "pooled" else areas
-            found[name] = mean_shortfall(shortfall(AUC, samples), beside)
+            judged[name] = mean_shortfall(shortfall(AUC, samples), beside)
         else:
-            found[name] = underlying_bias(name, counts, beside)
-    _require_defined(found[selection.criterion].isnan() & ~lost, lost, counts, dataset, selection.criterion)
-    return {name: values.masked_fill(lost, torch.nan) for name, values in found.items()}
+            judged[name] = underlying_bias(name, counts, beside)
+    _require_defined(judged[selection.criterion].isnan() & ~lost, lost, counts, dataset, selection.criterion)
+    return {name: values.masked_fill(lost, torch.nan) for name, values in judged.items()}
 
 
 def _require_defined(
@@ -142,8 +144,8 @@ def _counts(
     every = torch.ones(1, rows.shape[1], dtype=torch.bool)
     return torch.cat(
         [
-            counts_within(data.y[own], data.s[own], prediction[r].clamp(min=0), every, **_sizes(dataset))
-            for r, own in enumerate(rows)
+            counts_within(data.y[members], data.s[members], prediction[r].clamp(min=0), every, **_sizes(dataset))
+            for r, members in enumerate(rows)
         ]
     )
 

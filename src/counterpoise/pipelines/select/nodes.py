@@ -16,12 +16,13 @@ from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.parameters import Dataset, Seeds, Selection
 from counterpoise.errors import InputError
 from counterpoise.fairness import choose, shortfall
-from counterpoise.nn import Factors, HeadBank
+from counterpoise.methods.heads import finetuning
+from counterpoise.nn import Factors
 from counterpoise.pipelines.select.candidates import PLAIN, Candidates, families, ours, theirs
 from counterpoise.pipelines.select.measuring import AXES, JUDGED, MEASURED, measure
 from counterpoise.pipelines.shared.arrays import examples, origin, require_seeds, rows
-from counterpoise.pipelines.shared.heads import CHOSEN, PRETRAINED, pretrained_head, write_heads
-from counterpoise.pipelines.shared.predictions import predict, predictions_of
+from counterpoise.pipelines.shared.heads import CHOSEN, pretrained_head, problem_of, write_heads
+from counterpoise.pipelines.shared.predictions import predictions_of, predictions_of_results
 from counterpoise.reporting.wording import shortfall_symbol
 
 LOG = logging.getLogger(__name__)
@@ -44,8 +45,8 @@ def judge(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Checkpoint]:
     """Measure every model on validation and test, and choose one of each family in every replicate, on validation.
 
-    Families: `chosen` may take any head of the grid, `chosen_tl`, `chosen_svd` and `chosen_win` one of that method, and
-    each peer is chosen from its own settings by the same rule. `tl`, the unpenalised head, has the lowest error.
+    Families: `chosen` may take any head of the bank, `chosen_<method>` one of that method, and each peer is chosen from
+    its settings by the same rule. `tl`, the unpenalised head, has the lowest error.
 
     Returns:
         The grid: `method, variant, seed, split, metric, value` and the settings, for error and biases, as measured on
@@ -63,7 +64,7 @@ def judge(
     data = examples(samples, torch.empty(len(samples), 0))  # features are not needed
     members = {part: rows(splits, part) for part in ("train", "validation", "test")}
     grid, chosen, sweep = [], [], []
-    kept: dict[str, Tensor] = {}
+    outcomes: dict[str, Tensor] = {}
     for candidates in (ours(frontier_outcomes), theirs(peer_outcomes)):
         measured = measure(candidates, data, members, dataset, selection)
         grid.append(_grid(candidates, measured, seeds))
@@ -75,15 +76,15 @@ def judge(
             chosen += _rows(family, candidates.settings, place, picked, measured, selection, seeds)
             each, absent = range(len(picked)), (picked == ABSENT).unsqueeze(1)
             shared = torch.tensor(candidates.scored)[picked]
-            kept[f"{family}.score"] = candidates.score["test"][each, shared].masked_fill(absent, torch.nan)
-            kept[f"{family}.prediction"] = candidates.prediction["test"][each, picked].masked_fill(absent, -1)
+            outcomes[f"{family}.score"] = candidates.score["test"][each, shared].masked_fill(absent, torch.nan)
+            outcomes[f"{family}.prediction"] = candidates.prediction["test"][each, picked].masked_fill(absent, -1)
     frame = pd.DataFrame(chosen)
     _say_whether_met(frame, selection)
     return (
         pd.concat(grid, ignore_index=True),
         frame,
         pd.DataFrame(sweep),
-        Checkpoint(kept, frontier_outcomes.header | {"variants": {}}),
+        Checkpoint(outcomes, frontier_outcomes.header | {"variants": {}}),
     )
 
 
@@ -101,30 +102,28 @@ def collect(
 
     Beside the chosen models stand the pretrained head and the unpenalised one, `tl`.
     """
-    members, data = rows(splits, "test"), examples(samples, features.tensors["features"])
-    seeds = splits.header["seeds"]
-    heads, known = {}, list(frontier_heads.header["variants"])
-    for family, own in selection_table[selection_table["own"]].groupby("family", sort=False):
-        there = torch.tensor(own["head"].notna().to_numpy())
-        place = [known.index(name) if chosen else ABSENT for name, chosen in zip(own["head"], there, strict=True)]
+    seeds = Seeds(tuple(splits.header["seeds"]))
+    head, x = Factors(*pretrained_head(pretrained)), features.tensors["features"]
+    problem = problem_of(samples, splits, x, dataset, seeds, head=head)
+    heads, names = {}, list(frontier_heads.header["variants"])
+    for family, choices in selection_table[selection_table["own"]].groupby("family", sort=False):
+        there = torch.tensor(choices["head"].notna().to_numpy())
+        place = [names.index(name) if chosen else ABSENT for name, chosen in zip(choices["head"], there, strict=True)]
         weight, bias = (
             torch.stack([frontier_heads.tensors[name][r, v] for r, v in enumerate(place)])
             for name in ("weight", "bias")
         )
-        shift = torch.tensor(own["threshold"].to_numpy(), dtype=bias.dtype)  # NaN where there is no choice
+        shift = torch.tensor(choices["threshold"].to_numpy(), dtype=bias.dtype)  # NaN where there is no choice
         absent = torch.where(there, 0.0, torch.nan)
         heads[str(family)] = Factors(
             weight + absent[:, None, None], bias - torch.stack([torch.zeros_like(shift), shift], dim=-1)
         )
-    weight, bias = pretrained_head(pretrained)
-    bank = HeadBank({PRETRAINED: Factors(first=weight, bias=bias)})
-    models = [(PRETRAINED, PRETRAINED, 0)]
-    frames = [predict(bank, models, data, members, seeds=seeds, classes=len(dataset.classes))]
+    frames = [predictions_of_results(problem.examples, [finetuning.pretrained(problem)], seeds.root, problem.test)]
     for family in dict.fromkeys(selection_table["family"]):
         score, prediction = (chosen_outcomes.tensors[f"{family}.{kind}"] for kind in ("score", "prediction"))
         frames += [
-            predictions_of(data, family, family, seed, members[r], score[r], prediction[r])
-            for r, seed in enumerate(seeds)
+            predictions_of(problem.examples, family, family, seed, problem.test[r], score[r], prediction[r])
+            for r, seed in enumerate(seeds.root)
             if not score[r].isnan().any()
         ]
     settings = {
@@ -136,7 +135,7 @@ def collect(
 def _grid(candidates: Candidates, measured: Mapping[str, Mapping[str, Tensor]], seeds: Seeds) -> pd.DataFrame:
     columns = ("method", "alpha", "rank", "constraint", "strength", "weight_decay", "threshold")
     settings = pd.DataFrame(
-        [{name: own.get(name) for name in columns} for own in candidates.settings.values()],
+        [{name: model.get(name) for name in columns} for model in candidates.settings.values()],
         index=pd.Index(list(candidates.settings), name="variant"),
     ).astype(
         {"alpha": "float64", "rank": "Int64", "constraint": "str", "strength": "float64"}
@@ -177,51 +176,51 @@ def _rows(
 ) -> list[dict[str, Any]]:
     names = list(settings)
     of_all = settings[names[int(place[0])]]
-    made = []
+    choices = []
     for r, v in enumerate(picked.tolist()):
-        own = settings[names[v]] if v != ABSENT else {}
+        model = settings[names[v]] if v != ABSENT else {}
 
         def value(part: str, name: str, r: int = r, v: int = v) -> float:
             return float(measured[part][name][r, v]) if v != ABSENT else math.nan
 
-        known = value(JUDGED, selection.criterion)
+        judged = value(JUDGED, selection.criterion)
         bias = float(shortfall(selection.criterion, torch.tensor(value("test", selection.criterion))))
-        made.append(
+        choices.append(
             {
                 "family": family,
                 "seed": seeds.root[r],
                 "variant": names[v] if v != ABSENT else None,
-                **{name: own.get(name) for name in ("method", "rank", "constraint", "strength", "weight_decay")},
-                "head": own.get("head"),
-                "threshold": own.get("threshold"),
+                **{name: model.get(name) for name in ("method", "rank", "constraint", "strength", "weight_decay")},
+                "head": model.get("head"),
+                "threshold": model.get("threshold"),
                 "own": of_all["own"],
                 "needs_group": of_all["needs_group"],
                 "criterion": selection.criterion,
                 "tolerance": selection.tolerance,
                 "validation_err": value(JUDGED, "err"),
-                "validation_bias": known,
-                "meets": known <= selection.tolerance,
+                "validation_bias": judged,
+                "meets": judged <= selection.tolerance,
                 "test_err": value("test", "err"),
                 "test_bias": bias,
                 "holds": bias <= selection.tolerance,
             }
         )
-    return made
+    return choices
 
 
 def _sweep(
     family: str, place: Int[Tensor, "v"], measured: Mapping[str, Mapping[str, Tensor]], seeds: Seeds
 ) -> list[dict[str, Any]]:
     """Return what the family's models come to on test if they are chosen under one tolerance after the other."""
-    made = []
+    choices = []
     for bias in AXES:
         for tolerance in TOLERANCES:
             picked = _picked(family, place, measured, bias, tolerance)
             absent, each = picked == ABSENT, range(len(picked))
-            known = measured[JUDGED][bias][each, picked].masked_fill(absent, torch.nan)
+            judged = measured[JUDGED][bias][each, picked].masked_fill(absent, torch.nan)
             err, gap = (measured["test"][name][each, picked].masked_fill(absent, torch.nan) for name in ("err", bias))
-            columns = zip(seeds.root, (known <= tolerance).tolist(), err.tolist(), gap.tolist(), strict=True)
-            made += [
+            columns = zip(seeds.root, (judged <= tolerance).tolist(), err.tolist(), gap.tolist(), strict=True)
+            choices += [
                 {
                     "family": family,
                     "criterion": bias,
@@ -233,7 +232,7 @@ def _sweep(
                 }
                 for seed, meets, test_err, test_bias in columns
             ]
-    return made
+    return choices
 
 
 def _say_where_absent(family: str, picked: Int[Tensor, "R"], seeds: Seeds) -> None:
@@ -250,14 +249,14 @@ def _say_where_absent(family: str, picked: Int[Tensor, "R"], seeds: Seeds) -> No
 
 def _say_whether_met(chosen: pd.DataFrame, selection: Selection) -> None:
     """Say so where no model of ours is within the tolerance; raise if `strict`."""
-    own = chosen[chosen["family"] == CHOSEN]
-    if own["meets"].all():
+    choices = chosen[chosen["family"] == CHOSEN]
+    if choices["meets"].all():
         return
-    missed = own[~own["meets"]]
+    missed = choices[~choices["meets"]]
     nearest = missed.iloc[int(missed["validation_bias"].argmin())]
     message = (
         f"selection: no model has {shortfall_symbol(selection.criterion)} ≤ {selection.tolerance:g} on validation in "
-        f"{len(missed)} of {len(own)} replicates; the closest is {nearest['variant']} with "
+        f"{len(missed)} of {len(choices)} replicates; the closest is {nearest['variant']} with "
         f"{nearest['validation_bias']:.3f}, {nearest['validation_bias'] - selection.tolerance:+.3f} from the tolerance"
     )
     if selection.strict:

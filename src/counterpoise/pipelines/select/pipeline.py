@@ -8,51 +8,25 @@ from counterpoise.pipelines.select.compare import compare
 from counterpoise.pipelines.select.export import export_model
 from counterpoise.pipelines.select.nodes import collect, judge
 
+JUDGED = [
+    *("frontier_outcomes", "peer_outcomes", "samples", "splits"),
+    *("params:dataset", "params:selection", "params:seeds"),
+]
+COLLECTED = [
+    *("selection", "chosen_outcomes", "frontier_heads", "pretrained", "samples", "splits", "features"),
+    "params:dataset",
+]
+EXPORTED = ["samples", "features", "pretrained", "chosen_models", "selection", "params:dataset", "run"]
+
 
 def create_pipeline() -> Pipeline:
     """Return the stage with unbound names."""
+    comparisons = ["hypervolumes", "hypervolume_differences", "importance_effect"]
     return Pipeline(
         [
-            Node(
-                judge,
-                [
-                    "frontier_outcomes",
-                    "peer_outcomes",
-                    "samples",
-                    "splits",
-                    "params:dataset",
-                    "params:selection",
-                    "params:seeds",
-                ],
-                ["frontier", "selection", "tolerances", "chosen_outcomes"],
-                name="judge",
-            ),
-            Node(
-                collect,
-                [
-                    "selection",
-                    "chosen_outcomes",
-                    "frontier_heads",
-                    "pretrained",
-                    "samples",
-                    "splits",
-                    "features",
-                    "params:dataset",
-                ],
-                ["chosen_models", "predictions"],
-                name="collect",
-            ),
-            Node(
-                compare,
-                ["frontier", "params:report"],
-                ["hypervolumes", "hypervolume_differences", "importance_effect"],
-                name="compare",
-            ),
-            Node(
-                export_model,
-                ["samples", "features", "pretrained", "chosen_models", "selection", "params:dataset", "run"],
-                "model",
-                name="export_model",
-            ),
+            Node(judge, JUDGED, ["frontier", "selection", "tolerances", "chosen_outcomes"], name="judge"),
+            Node(collect, COLLECTED, ["chosen_models", "predictions"], name="collect"),
+            Node(compare, ["frontier", "params:report"], comparisons, name="compare"),
+            Node(export_model, EXPORTED, "model", name="export_model"),
         ]
     )

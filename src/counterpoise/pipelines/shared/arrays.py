@@ -32,12 +32,11 @@ def require_seeds(seeds: Seeds, **checkpoints: Checkpoint) -> None:
             )
 
 
-def require_features(features: Checkpoint, head: str, inputs: int) -> None:
+def require_features(features: Tensor, head: str, inputs: int) -> None:
     """Raise InputError unless a head reads as many features as there are."""
-    features_there = features.tensors["features"].shape[-1]
-    if inputs != features_there:
+    if inputs != (there := features.shape[-1]):
         raise InputError(
-            f"{head}.safetensors has heads of {inputs} features, expected {features_there}, as in features.safetensors"
+            f"{head}.safetensors has heads of {inputs} features, expected {there}, as in features.safetensors"
         )
 
 
@@ -53,8 +52,8 @@ def input_statistics(
 
     A category that none of them has is constant there: it is centred, not scaled.
     """
-    mean = torch.stack([x[rows_of_replicate].mean(dim=0) for rows_of_replicate in members])
-    scale = torch.stack([x[rows_of_replicate].std(dim=0, correction=0) for rows_of_replicate in members])
+    mean = torch.stack([x[rows].mean(dim=0) for rows in members])
+    scale = torch.stack([x[rows].std(dim=0, correction=0) for rows in members])
     return mean, torch.where(scale > 0, scale, torch.ones_like(scale))
 
 

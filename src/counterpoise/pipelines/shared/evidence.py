@@ -8,7 +8,7 @@ from typing import Any
 
 from counterpoise.config.parameters import Evidence
 from counterpoise.errors import InputError
-from counterpoise.pipelines.shared.heads import PRETRAINED
+from counterpoise.methods.heads.problem import PRETRAINED
 
 LOG = logging.getLogger(__name__)
 

@@ -1,23 +1,74 @@
-"""Heads in checkpoints: how a bank of them is written and read."""
+"""Heads: how the problem of their methods is put together from artifacts, and how they are written and read."""
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from jaxtyping import Float
+import pandas as pd
+import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
-from counterpoise.config.parameters import Variants
-from counterpoise.methods import Variant
+from counterpoise.compute import replicate
+from counterpoise.config.parameters import Compute, Dataset, Seeds
+from counterpoise.methods.heads.problem import HeadProblem, factors_of, settings_of, tensors_of
+from counterpoise.methods.repair import Result
 from counterpoise.nn import Factors
-
-PRETRAINED = "pretrained"
-"""The name of the head before fine-tuning, in predictions and metrics."""
+from counterpoise.pipelines.shared.arrays import examples, require_features, require_seeds, rows
+from counterpoise.pipelines.shared.progress import trainings_progress
 
 CHOSEN = "chosen"
-"""The family of models that may take any head of the frontier; `chosen_<method>` takes one of that method."""
+"""The family of models that may take any head of the bank; `chosen_<method>` takes one of that method."""
+
+
+def problem_of(
+    samples: pd.DataFrame,
+    splits: Checkpoint,
+    x: Tensor,
+    dataset: Dataset,
+    seeds: Seeds,
+    head_bank: Checkpoint | None = None,
+    head: Factors | None = None,
+) -> HeadProblem:
+    """Return what the methods of a stage are given.
+
+    Args:
+        x: features, or the input of networks.
+        head_bank: the heads that variants start from. head: the pretrained one.
+
+    Raises:
+        InputError: the checkpoints are of other seeds, or of another number of features.
+    """
+    require_seeds(seeds, splits=splits, **({} if head_bank is None else {"head_bank": head_bank}))
+    initial = {} if head_bank is None else read_heads(head_bank)
+    for factors in initial.values():
+        require_features(x, "head_bank", factors.first.shape[-2])
+    return HeadProblem(
+        title=dataset.title,
+        examples=examples(samples, x),
+        train=rows(splits, "train"),
+        validation=rows(splits, "validation"),
+        test=rows(splits, "test"),
+        seeds=seeds.root,
+        groups=dataset.group_names,
+        classes=dataset.classes,
+        head=head,
+        initial=initial,
+        variants={} if head_bank is None else head_bank.header["variants"],
+    )
+
+
+@contextmanager
+def followed(problem: HeadProblem, compute: Compute | None = None) -> Iterator[HeadProblem]:
+    """Show how far the trainings of a problem are; its tasks run where `compute` says."""
+    spread = problem.spread if compute is None else partial(replicate, **compute.model_dump())
+    with trainings_progress() as progress:
+        yield replace(problem, progress=progress, spread=spread)
 
 
 def pretrained_head(pretrained: Checkpoint) -> tuple[Float[Tensor, "R d k"], Float[Tensor, "R k"]]:
@@ -26,64 +77,36 @@ def pretrained_head(pretrained: Checkpoint) -> tuple[Float[Tensor, "R d k"], Flo
     return pretrained.tensors[f"weights.{last}"].squeeze(1), pretrained.tensors[f"biases.{last}"].squeeze(1)
 
 
-def grid(variants: Variants) -> list[Variant]:
-    """Expand the settings into variants: TL once, f+SVD at every rank, WIN at every rank, α and neutralizer.
-
-    α belongs to the mean; the other neutralizers have none.
-    """
-    made: list[Variant] = []
-    for method in variants.methods:
-        if method == "tl":
-            made.append(Variant("tl"))
-        elif method == "svd":
-            made += [Variant("svd", rank) for rank in variants.ranks]
-        else:
-            for rank, neutralizer in product(variants.ranks, variants.neutralizers):
-                alphas = variants.alphas if neutralizer == "mean" else [None]
-                made += [Variant("win", rank, alpha, neutralizer) for alpha in alphas]
-    return made
-
-
-def settings_of(variant: Variant) -> dict[str, Any]:
-    """Return a variant's settings under the column names of `metrics.parquet`."""
-    return {
-        "method": variant.method,
-        "alpha": variant.alpha,
-        "rank": variant.rank,
-        "constraint": None,
-        "strength": None,
-    }
-
-
-def write_heads(heads: dict[str, Factors], variants: dict[str, dict[str, Any]], **header: Any) -> Checkpoint:
+def write_heads(heads: Mapping[str, Factors], variants: Mapping[str, Mapping[str, Any]], **header: Any) -> Checkpoint:
     """Store heads as `<variant>.A|B|W|b`, and the variants' settings in the header."""
-    tensors: dict[str, Tensor] = {}
-    for name, head in heads.items():
-        tensors[f"{name}.W" if head.second is None else f"{name}.A"] = head.first
-        if head.second is not None:
-            tensors[f"{name}.B"] = head.second
-        tensors[f"{name}.b"] = head.bias
+    tensors = {f"{name}.{key}": tensor for name, head in heads.items() for key, tensor in tensors_of(head).items()}
     return Checkpoint(tensors, as_header(architecture="heads", variants=variants, **header))
+
+
+def write_results(results: Sequence[Result], **header: Any) -> Checkpoint:
+    """Store the heads of results."""
+    heads = {result.name: factors_of(result.part("head")) for result in results}
+    return write_heads(heads, settings_of(results), **header)
+
+
+def stacked(results: Sequence[Result], name: str) -> Shaped[Tensor, "R V ..."]:
+    """Return one tensor of all results, which become the axis V."""
+    return torch.stack([result.tensors[name] for result in results], dim=1)
 
 
 def read_heads(checkpoint: Checkpoint) -> dict[str, Factors]:
     """Return the heads of `write_heads`, in the order in which they were written."""
     tensors = checkpoint.tensors
     return {
-        name: Factors(
-            first=tensors[f"{name}.W"] if f"{name}.W" in tensors else tensors[f"{name}.A"],
-            second=tensors.get(f"{name}.B"),
-            bias=tensors[f"{name}.b"],
-        )
+        name: factors_of({key: tensors[f"{name}.{key}"] for key in "WABb" if f"{name}.{key}" in tensors})
         for name in checkpoint.header["variants"]
     }
 
 
 def trainable_parameters(finetuned_heads: Checkpoint, retrained: Checkpoint) -> dict[str, int]:
     """Return how many numbers fine-tuning may change in each variant."""
-    networks = retrained.header["variants"]
     network = sum(
         tensor[0, 0].numel() for name, tensor in retrained.tensors.items() if name.startswith(("weights", "biases"))
     )
     heads = {name: head.parameters_per_replicate for name, head in read_heads(finetuned_heads).items()}
-    return heads | dict.fromkeys(networks, network)
+    return heads | dict.fromkeys(retrained.header["variants"], network)

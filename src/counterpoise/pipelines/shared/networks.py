@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,19 +14,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.artifacts.states import TrainingStates
+from counterpoise.compute import replicate
 from counterpoise.config.networks import PixelPerceptron, PlainConvNet, ResNet, image_network
 from counterpoise.config.parameters import Compute, Dataset, Network, Seeds
+from counterpoise.features.weights import read_state
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.repair import Result
 from counterpoise.nn.builders import (
     Builder,
     ImageBuilder,
+    InitialWeights,
     PixelPerceptronBuilder,
     PlainConvBuilder,
     ResNetBuilder,
     StackedBuilder,
 )
-from counterpoise.nn.compute import replicate
 from counterpoise.nn.epochs import digest
 from counterpoise.pipelines.shared.arrays import examples, feature_matrix, input_statistics, require_seeds, rows
 from counterpoise.pipelines.shared.progress import training_progress, trainings_progress
@@ -49,7 +51,7 @@ def builder_of(
     mean: Float[Tensor, "R D"] | None = None,
     scale: Float[Tensor, "R D"] | None = None,
 ) -> Builder:
-    """Return what makes an experiment's networks, for images [N, 3, H, W] or tables [N, D].
+    """Return what makes an experiment's networks, for images [N, 3, H, W] or tables [N, D]; all weights are drawn.
 
     Args:
         network: a block of `convnets` or `networks`. Kedro cannot check a type that may be one or the other; both were
@@ -58,7 +60,8 @@ def builder_of(
     outputs = 1 if len(dataset.classes) == 2 else len(dataset.classes)
     if x.ndim > 2:
         settings = image_network(network)
-        options = settings.model_dump(exclude={"architecture"}) | {"outputs": outputs, "seeds": seeds.root}
+        drawn = settings.model_dump(exclude={"architecture", "weights"})
+        options = drawn | {"outputs": outputs, "seeds": seeds.root}
         if isinstance(settings, PixelPerceptron):
             options["inputs"] = math.prod(x.shape[1:])
         return IMAGE_BUILDERS[type(settings)](**options)
@@ -77,8 +80,6 @@ def resting_builder(
 ) -> Builder:
     """Return what makes the same networks on the processor, for weights that all come from checkpoints."""
     builder = builder_of(network, dataset, seeds, x, mean, scale)
-    if isinstance(builder, ResNetBuilder):
-        builder = replace(builder, weights=None)
     return replace(builder, accelerated=False) if isinstance(builder, ImageBuilder) else builder
 
 
@@ -117,6 +118,8 @@ def problem_of(
     if pretrained is None and pixels is None:
         mean, scale = input_statistics(x, pretrain)
     builder = builder_of(network, dataset, seeds, x, mean, scale)
+    if isinstance(builder, ResNetBuilder) and (path := network.get("weights")) is not None:
+        builder = replace(builder, weights=InitialWeights(path, read_state(Path(path))))
     # Parts of an experiment may share their samples and differ in the rows alone, and run side by side.
     key = digest(splits.header["digests"]["samples"], *(part[:1] for part in parts))
     return Problem(
@@ -129,7 +132,7 @@ def problem_of(
         test=test,
         seeds=seeds.root,
         classes=len(dataset.classes),
-        folder=training_states / f"{stage}-{key}",
+        states=TrainingStates(training_states / f"{stage}-{key}"),
         device=builder.device if isinstance(builder, ImageBuilder) else torch.device("cpu"),
         **judged_by,
     )
@@ -182,5 +185,5 @@ def _epochs_needed(result: Result, r: int) -> int:
 
 def delete_checkpoints(problem: Problem) -> None:
     """Delete the states of trainings under way, once all of them are done."""
-    assert problem.folder is not None
-    shutil.rmtree(problem.folder, ignore_errors=True)
+    assert isinstance(problem.states, TrainingStates)
+    problem.states.delete()

@@ -8,34 +8,32 @@ import pandas as pd
 from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
-from counterpoise.nn import Bank, Examples, predict_logits
+from counterpoise.methods.repair import Result
+from counterpoise.nn import Examples
 
 COLUMNS = ("method", "variant", "seed", "split", "row", "y", "s", "score", "prediction")
 
 
-def predict(
-    bank: Bank,
-    models: Sequence[tuple[str, str, int]],
-    data: Examples,
-    members: Int[Tensor, "R n"],
-    *,
-    seeds: Sequence[int],
-    classes: int,
+def predictions_of_results(
+    data: Examples, results: Sequence[Result], seeds: Sequence[int], members: Int[Tensor, "R n"]
 ) -> pd.DataFrame:
-    """Return the predictions of a bank's models on the test rows `members`, model by model, seed by seed.
+    """Return what the models of results have said of the test rows, model by model, seed by seed.
 
-    The score is the softmax probability of the positive class (two classes), or of the predicted one (more).
-
-    Args:
-        models: method, variant and place on the bank's axis V, in the order of the result.
+    The score is the probability of class 1 of two, or of the likeliest of more. A result whose name says more than its
+    method has the fact `method`.
     """
-    logits = predict_logits(bank, data, members, classes=classes)
-    probability, prediction = logits.softmax(dim=-1), logits.argmax(dim=-1)
-    score = probability[..., 1] if classes == 2 else probability.amax(dim=-1)
     frames = [
-        predictions_of(data, method, variant, seed, members[r], score[r, v], prediction[r, v])
-        for method, variant, v in models
-        for r, seed in enumerate(seeds)
+        frame
+        for result in results
+        for frame in predictions_of_whole(
+            data,
+            str(result.facts.get("method", result.name)),
+            result.name,
+            seeds,
+            members,
+            result.score,
+            result.prediction,
+        )
     ]
     return pd.concat(frames, ignore_index=True)
 
@@ -70,8 +68,9 @@ def predictions_of_whole(
     score: Float[Tensor, "R n k"],
     prediction: Integer[Tensor, "R n"],
 ) -> list[pd.DataFrame]:
-    """Return what whole networks have said, seed by seed; of many classes the score is that of the likeliest."""
-    own = score.amax(dim=-1) if score.shape[-1] > 1 else score.squeeze(-1)
+    """Return what models have said, seed by seed; of many classes the score is that of the likeliest."""
+    highest = score.amax(dim=-1) if score.shape[-1] > 1 else score.squeeze(-1)
     return [
-        predictions_of(data, method, variant, seed, members[r], own[r], prediction[r]) for r, seed in enumerate(seeds)
+        predictions_of(data, method, variant, seed, members[r], highest[r], prediction[r])
+        for r, seed in enumerate(seeds)
     ]

@@ -4,7 +4,8 @@
 
 Each task computes on the same number of threads wherever it runs, so that its result is the same to the bit wherever
 the processors are the same. On several cores, whole tasks side by side on one thread each are also faster than one task
-on all: no core waits for another inside a layer.
+on all: no core waits for another inside a layer. What tasks share goes to the processes through a file, so that this is
+no module of `nn`, which opens none.
 """
 
 from __future__ import annotations

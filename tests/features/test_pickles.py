@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.nn.pickles import load_pickle
-from counterpoise.nn.weights import read_state
+from counterpoise.features.pickles import load_pickle
+from counterpoise.features.weights import read_state
 
 MUTATIONS = 400
 WEIGHTS = {"a.weight": torch.arange(32.0).reshape(8, 4), "a.bias": torch.ones(8), "n": torch.tensor(3)}

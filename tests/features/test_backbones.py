@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from counterpoise.errors import InputError
-from counterpoise.nn import weights as weights_module
-from counterpoise.nn.backbones import EFFICIENTNET_LITES, RANDOM_SEED, backbone
+from counterpoise.features import weights as weights_module
+from counterpoise.features.backbones import EFFICIENTNET_LITES, RANDOM_SEED, backbone
+from counterpoise.features.weights import fit_state
 from counterpoise.nn.preprocessing import Preprocessing
-from counterpoise.nn.weights import fit_state
 
 SMALL = "shufflenet_v2_x0_5"
 SMALL_FILE = "shufflenetv2_x0.5-f707e7126e.pth"  # what torchvision calls its published weights

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
+from counterpoise import compute
+from counterpoise.compute import as_completed, replicate
 from counterpoise.errors import InputError
-from counterpoise.nn import compute
-from counterpoise.nn.compute import as_completed, replicate
 
 LOCAL = ("serial", "threads", "processes")
 

@@ -19,8 +19,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from counterpoise.errors import InputError, suggest
+from counterpoise.features.weights import State, fingerprint, fit_state, is_path, published_state, read_state
 from counterpoise.nn.preprocessing import Preprocessing
-from counterpoise.nn.weights import State, fingerprint, fit_state, is_path, published_state, read_state
 
 RANDOM = "random"
 DEFAULT = "DEFAULT"

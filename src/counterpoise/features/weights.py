@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.hub import download_url_to_file, get_dir
 
 from counterpoise.errors import InputError, reason, shown
-from counterpoise.nn.pickles import load_pickle
+from counterpoise.features.pickles import load_pickle
 
 SAFETENSORS = ".safetensors"
 PICKLES = (".pth", ".pt")

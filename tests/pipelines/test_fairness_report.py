@@ -1,0 +1,154 @@
+"""The report stage hands over what there is: of each part its own, of all parts one table."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+import yaml
+
+from counterpoise.config.parameters import Dataset, Evidence, Report
+from counterpoise.pipelines.fairness_report import create_pipeline
+from counterpoise.pipelines.fairness_report.nodes import ReportWriter, floors, measure, summarize
+from counterpoise.pipelines.fairness_report.parts import join_parts
+from counterpoise.reporting import ReportContext, Table, sections
+from counterpoise.reporting.sections import figure, producers, section
+
+CONF = Path(__file__).parents[2] / "conf" / "base"
+PARTS = {"99.0%": "990", "99.5%": "995"}
+SHARED = {"raw", "samples", "splits", "data_summary", "params:dataset"}
+DIVIDED = {"pretrained", "predictions", "repairs", "curves", "pruned_layers", "mask_agreement", "costs", "explanations"}
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return Dataset.model_validate(yaml.safe_load((CONF / "parameters_datasets.yml").read_text())["datasets"]["adult"])
+
+
+def predictions_of(*methods: str, seeds: int = 2) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    frames = []
+    for method in methods:
+        for seed in range(seeds):
+            y, s = rng.integers(2, size=60), rng.integers(2, size=60)
+            frame = pd.DataFrame({"row": range(60), "y": y, "s": s, "score": rng.random(60)})
+            frame = frame.assign(prediction=(frame["score"] > 0.5).astype("int64"), split="test", seed=seed)
+            frames.append(frame.assign(method=method, variant=method))
+    return pd.concat(frames, ignore_index=True)
+
+
+def repairs_of(*methods: str, **figures: list[float | None]) -> pd.DataFrame:
+    keys = [(method, method, seed) for method in methods for seed in range(2)]
+    return pd.DataFrame(keys, columns=["method", "variant", "seed"]).assign(**figures)
+
+
+class TestMeasure:
+    def test_figures_of_repairs_are_metrics_where_they_are_measured(self, dataset: Dataset) -> None:
+        repairs = repairs_of("vanilla", "win", alpha=[None, None, 0.5, 0.5], rank=[None, None, 2, 2])
+        repairs = repairs.assign(information=[0.1, 0.2, 0.3, 0.4], leakage=np.nan, phi=0.5)
+        metrics = measure(predictions_of("vanilla", "win"), dataset, Report(), repairs=repairs)
+        values = metrics.set_index(["variant", "seed", "metric"])
+        assert values.loc[("win", 1, "information"), "value"] == 0.4
+        assert not {"leakage", "phi", "sparsity"} & set(metrics["metric"])
+        assert metrics.loc[metrics["variant"] == "win", "alpha"].eq(0.5).all()
+        assert metrics.loc[metrics["variant"] == "win", "rank"].eq(2).all()
+        assert metrics.loc[metrics["variant"] == "vanilla", ["alpha", "rank"]].isna().all(axis=None)
+        assert list(metrics) == list(measure(predictions_of("vanilla"), dataset, Report()))
+
+    def test_a_figure_that_some_models_lack_is_null_for_them(self, dataset: Dataset) -> None:
+        repairs = repairs_of("vanilla", "ffw", sparsity=[None, None, 0.3, 0.4])
+        metrics = measure(predictions_of("vanilla", "ffw"), dataset, Report(), repairs=repairs)
+        sparsity = metrics[metrics["metric"] == "sparsity"].set_index(["variant", "seed"])["value"]
+        assert sparsity.loc["vanilla"].isna().all()
+        assert sparsity.loc["ffw"].tolist() == [0.3, 0.4]
+
+
+class TestPipeline:
+    def test_the_tables_of_the_parts_are_joined_and_the_rest_is_handed_over(self) -> None:
+        pipeline = create_pipeline(SHARED, DIVIDED, parts=PARTS)
+        nodes = {node.name: node for node in pipeline.nodes}
+        assert {name for name in nodes if name.startswith("join_")} == {
+            f"join_{kind}"
+            for kind in ("metrics", "predictions", "repairs", "curves", "pruned_layers", "mask_agreement", "costs")
+        }
+        report = nodes["write_report"]
+        assert {"990__explanations", "995__explanations", "repairs", "data_summary"} <= set(report.inputs)
+        assert {"figure_explanations", "figure_curves", "figure_pruned"} <= set(report.outputs)
+        assert not {"figure_plane", "figure_agreement", "figure_performance"} & set(report.outputs)
+
+    def test_an_objective_adds_its_sections(self) -> None:
+        judged = create_pipeline({*SHARED, "params:objective"}, DIVIDED - {"explanations"})
+        outputs = judged.all_outputs()
+        assert {"figure_plane", "figure_agreement", "figure_critic"} <= outputs
+        assert not {"figure_accuracy", "figure_explanations"} & outputs
+
+    def test_parts_with_data_of_their_own_have_one_description(self) -> None:
+        pipeline = create_pipeline({"params:dataset"}, {*DIVIDED, "data_summary", "samples", "splits"}, parts=PARTS)
+        assert "data_summary" in pipeline.outputs() | pipeline.all_outputs()
+        assert {f"{key}__data_summary" for key in PARTS.values()} <= pipeline.inputs()
+
+
+def test_the_report_may_be_written_in_another_process() -> None:
+    """As Kedro's ParallelRunner asks of every node."""
+    (report,) = (node for node in create_pipeline(SHARED, DIVIDED).nodes if node.name == "write_report")
+    writer = pickle.loads(pickle.dumps(report.func)).__self__
+    assert [one.name for one in writer.producers if one.is_figure] == [
+        name.removeprefix("figure_") for name in report.outputs if name.startswith("figure_")
+    ]
+
+
+def test_a_new_section_is_one_function(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names artifacts that no other section takes, and is in the pipeline, the page, the document and the files."""
+    producers()
+    monkeypatch.setattr(sections, "_PRODUCERS", [])
+    producers.cache_clear()
+
+    @section(place=1)
+    def weights(context: ReportContext, networks: dict[str, int], sizes: pd.DataFrame) -> Table:
+        rows = [(part, f"{count} weights") for part, count in networks.items()]
+        return Table("Weights", f"Parts {', '.join(sizes['part'])}.", ("Part", "Weights"), rows)
+
+    @figure(place=1)
+    def drawn(context: ReportContext, sizes: pd.DataFrame) -> go.Figure:
+        return go.Figure(go.Scatter(x=sizes["size"]), layout={"title": {"text": "Sizes"}})
+
+    try:
+        pipeline = create_pipeline(SHARED, {"predictions", "networks", "sizes"}, parts=PARTS)
+        known = producers()
+    finally:
+        producers.cache_clear()
+    (report,) = (node for node in pipeline.nodes if node.name == "write_report")
+    assert {"990__networks", "995__networks", "990__sizes", "figure_drawn"} <= {*report.inputs, *report.outputs}
+
+    run: dict[str, Any] = {"experiment": "new", "title": "New?", "settings": {}, "lineage": {}}
+    run["parts"] = {key: name for name, key in PARTS.items()}
+    predictions = {f"{key}__predictions": predictions_of("tl", "win") for key in PARTS.values()}
+    metrics = {name: measure(frame, dataset, Report()) for name, frame in predictions.items()}
+    summary, claims = summarize(join_parts(run, **metrics), Evidence(), Report())
+    cells = [{"split": "test", "group": 0, "label": 0, "rows": 60}]
+    joined = join_parts(run, **predictions)
+    outputs = ReportWriter(known, ("networks", "sizes")).write_report(
+        dataset=dataset,
+        evidence=Evidence(),
+        report=Report(),
+        run=run,
+        summary=summary,
+        claims=claims,
+        predictions=joined,
+        noise_floors=floors(joined, dataset, run),
+        data_summary={"cells": cells, "left_out": {}, "digest": "0"},
+        **{f"{key}__networks": place for place, key in enumerate(PARTS.values())},
+        **{f"{key}__sizes": pd.DataFrame({"size": [1, 2]}) for key in PARTS.values()},
+    )
+    assert outputs.keys() == {"drawn", "report_html", "report_json", "model_card"}
+    assert list(outputs["drawn"].data[0].x) == [1, 2, 1, 2]
+    (table,) = outputs["report_json"]["tables"]
+    assert (table["title"], table["rows"]) == ("Weights", [["99.0%", "0 weights"], ["99.5%", "1 weights"]])
+    assert table["note"] == "Parts 99.0%, 99.0%, 99.5%, 99.5%."
+    assert outputs["report_json"]["figures"] == ["drawn"]
+    assert 'id="figure-drawn"' in outputs["report_html"]
