@@ -69,7 +69,7 @@ class Experiment:
     experiment's parts side by side.
 
     With `repairs`, whole networks are repaired: perceptrons (`network`), for images a `convnet`. With an `objective`
-    their weights are altered; without one, unbiased sub-networks are looked for.
+    their weights are altered; without one, unbiased sub-networks are searched for.
     """
 
     name: str
@@ -137,7 +137,7 @@ EXPERIMENTS = (
     *(
         Experiment(
             name=f"win_{dataset}_imagenet",
-            title=f"Does WIN help where the head is truncated for real? (1000-way head, {title})",
+            title=f"Does WIN help where a low rank really truncates the head? (1000-way head, {title})",
             dataset=dataset,
             backbone="imagenet",
             variants="win_imagenet",
@@ -186,7 +186,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="inprocessing_adult",
-        title="Does WIN reach what retraining the whole network under a penalty reaches?",
+        title="Is WIN as good as retraining the whole network under a penalty?",
         dataset="adult",
         network="mlp2",
         variants="win",
@@ -288,7 +288,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="alter_cifar10s_skew",
-        title="Does the repair work whatever the skew of the images?",
+        title="Does the repair work at every skew of the images?",
         dataset="cifar10s",
         convnet="small_images",
         pretrain="images",
@@ -313,7 +313,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="teacher_prune_cifar10s",
-        title="Can an unfair network become fair by leaving weights out, and nothing else?",
+        title="Can an unfair network become fair by pruning alone?",
         dataset="cifar10s",
         convnet="small_images",
         pretrain="images",
@@ -324,7 +324,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="ffw_biased_mnist",
-        title="Does a network that learnt colours hold a part that reads digits? (Biased-MNIST)",
+        title="Does a network that learnt colours contain a sub-network that reads digits? (Biased-MNIST)",
         dataset="biased_mnist",
         convnet="digits",
         pretrain="biased_digits",
@@ -337,7 +337,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="ffw_multicolor_mnist",
-        title="Does a network with two biases hold a part without them? (Multi-Color MNIST)",
+        title="Does a network with two biases contain a sub-network without them? (Multi-Color MNIST)",
         dataset="multicolor_mnist",
         convnet="pixels",
         pretrain="biased_digits",
@@ -346,7 +346,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="ffw_corrupted_cifar10",
-        title="Does a network that learnt corruptions hold a part that sees objects? (Corrupted CIFAR10)",
+        title="Does a network that learnt corruptions contain a sub-network that sees objects? (Corrupted CIFAR10)",
         dataset="corrupted_cifar10",
         convnet="corrupted_images",
         pretrain="corrupted_images",
@@ -359,7 +359,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="ffw_celeba",
-        title="Does a classifier of blond hair hold a part that does not look at the sex?",
+        title="Does a classifier of blond hair contain a sub-network that does not rely on sex?",
         dataset="celeba_blond",
         convnet="faces",
         pretrain="biased_images",
