@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from counterpoise.config.parameters import Dataset, Evidence, Report
-from counterpoise.pipelines.fairness_report import create_pipeline
 from counterpoise.pipelines.fairness_report.nodes import ReportWriter, floors, measure, summarize
 from counterpoise.pipelines.fairness_report.parts import join_parts
+from counterpoise.pipelines.fairness_report.pipeline import create_pipeline
 from counterpoise.reporting import ReportContext, Table, sections
 from counterpoise.reporting.sections import figure, producers, section
 
