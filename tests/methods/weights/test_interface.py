@@ -1,4 +1,4 @@
-"""What every method on weights keeps to, by its row in the catalogue alone: a method that is added is tested here too."""
+"""What every method on weights keeps to, tested by its row in the catalogue: also of a method that is added."""
 
 from __future__ import annotations
 
