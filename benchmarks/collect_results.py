@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from counterpoise.pipelines.mask_discovery.nodes import describe_masks
 
 from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
 from counterpoise.experiments import EXPERIMENTS, Experiment, Part
+from counterpoise.pipelines.repair.nodes import describe_masks, read_masks
 from counterpoise.reporting import wording
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +37,8 @@ TABLES = {
 FOUND = "Sub-networks"
 OF_SUBNETWORKS = ("accuracy", "conflicting_accuracy", "unbiased_average", "information")
 BESIDE = ("best_and_last", "critic", "costs", "mask_agreement", "pruned_layers")
+FIRST, SECOND = "mask_only", "external_graft"
+"""Methods whose masks are two discoveries of one network."""
 LONGEST = 40
 """Variants that a table of the page shows; a longer one is left to its file."""
 
@@ -68,7 +70,7 @@ def collect(experiment: Experiment) -> None:
     target.mkdir(parents=True, exist_ok=True)
     summary = pd.read_csv(source / "summary.csv")
     keep = [*METRICS, "auc", "balanced_accuracy", "leakage"]
-    gates = (source / "extractions.parquet").is_file()
+    gates = "information" in set(summary["metric"])
     if gates:
         keep += OF_SUBNETWORKS
     summary[summary["metric"].isin(keep)].to_csv(target / "summary.csv", index=False, float_format="%.6g")
@@ -123,15 +125,18 @@ def repairs(source: Path, target: Path) -> None:
 
 def one_network(masks: Checkpoint) -> pd.DataFrame:
     """Return how far two discoveries agree that started from the same network: `mask, iou, chance`, a row per seed."""
-    pairs = []
+    pairs, by_name = [], read_masks(masks)
+    if SECOND not in by_name:
+        return pd.DataFrame(columns=["mask", "iou", "chance"])
     for place, seed in enumerate(masks.header["seeds"]):
         both = {
-            f"both.{name.removeprefix('first.')}": torch.stack([masks.tensors[key][place] for key in (name, other)])
-            for name in masks.tensors
-            if (other := name.replace("first.", "second.")) != name and other in masks.tensors
+            name: torch.stack([mask[place] for mask in same])
+            for name, *same in zip(by_name[FIRST], by_name[FIRST].values(), by_name[SECOND].values(), strict=True)
         }
-        pairs.append(describe_masks(Checkpoint(both, masks.header | {"seeds": [seed, seed]}))[1])
-    return pd.concat(pairs).assign(mask="first and second")
+        tensors = {f"both.{name}": pair for name, pair in both.items()}
+        header = masks.header | {"seeds": [seed, seed], "layers": {"both": list(both)}}
+        pairs.append(describe_masks(Checkpoint(tensors, header))[1])
+    return pd.concat(pairs).assign(mask=f"{FIRST} and {SECOND}")
 
 
 def section(experiment: Experiment) -> str:

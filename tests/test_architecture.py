@@ -16,6 +16,7 @@ from kedro.utils import load_obj
 
 import counterpoise
 from counterpoise.artifacts import datasets as storage
+from counterpoise.catalogue import METHODS
 from counterpoise.data import READERS
 from counterpoise.experiments import DEFAULT, EXPERIMENTS, Experiment
 from counterpoise.pipeline_registry import register_pipelines
@@ -232,3 +233,29 @@ def catalog() -> DataCatalog:
     bootstrap_project(REPOSITORY)
     with KedroSession.create(REPOSITORY, env="base") as session:
         return session.load_context().catalog
+
+
+PAPERS = {method.paper for method in METHODS if method.paper}
+OF_PAPERS = ("methods/heads", "methods/weights", "methods/gates", "catalogue.py", "experiments.py")
+"""Where papers are named: their families' modules, the catalogue, the experiments; and the evidence in conf/."""
+
+
+def names_in(path: Path) -> Iterator[str]:
+    """Yield the names and texts of a module's code; docstrings and comments cite their sources."""
+    tree = ast.parse(path.read_text())
+    texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=word) | ast.arg(arg=word) | ast.Attribute(attr=word) | ast.alias(name=word):
+                yield word
+            case ast.FunctionDef(name=word) | ast.ClassDef(name=word):
+                yield word
+            case ast.Constant(value=str(word)) if id(node) not in texts:
+                yield word
+    yield from path.relative_to(PACKAGE).with_suffix("").parts
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if not name(p).startswith(OF_PAPERS)], ids=name)
+def test_no_paper_is_named_outside_its_family(path: Path) -> None:
+    named = {word for text in names_in(path) for word in re.split(r"[\W_]+", text.lower())}
+    assert named.isdisjoint(PAPERS)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import pytest
 from annotated_types import Ge
 
-from counterpoise.bounds import Bounded, Count, Grid, Inside, NotNegative, Positive, Share
+from counterpoise.bounds import Bounded, Count, Inside, NotNegative, Positive, Share, Values
 from counterpoise.catalogue import methods_of
 from counterpoise.errors import InputError
 from counterpoise.methods.repair import settings_class
@@ -25,7 +25,7 @@ class Example(Bounded):
     optional: Inside | None = None
     from_two: Annotated[int, Ge(2)] = 2
     free: float = 0.0
-    grid: Annotated[tuple[Positive, ...], Grid] = (1.0,)
+    grid: Values[Positive] = (1.0,)
     name: str = ""
 
 

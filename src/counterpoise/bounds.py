@@ -22,9 +22,6 @@ Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
 Inside = Annotated[float, Gt(0), Lt(1)]
-Grid = MinLen(1)
-"""Of a sequence of values to try: `Annotated[tuple[Positive, ...], Grid]`."""
-
 Bound = Ge | Gt | Le | Lt
 
 
@@ -73,7 +70,8 @@ def _expected(bounds: tuple[Bound, ...]) -> str:
     limits = [f"{_limit(bound):g}" for bound in bounds]
     if len(limits) > 1:
         return f"a number between {limits[0]} and {limits[1]}"
-    return f"{limits[0]} or more" if isinstance(bounds[0], Ge) else f"a number above {limits[0]}"
+    words = {Ge: "{} or more", Gt: "a number above {}", Le: "{} or less", Lt: "a number below {}"}
+    return words[type(bounds[0])].format(limits[0])
 
 
 class _ListOfOne:

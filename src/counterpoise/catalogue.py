@@ -33,6 +33,7 @@ class Method:
         beside: the method that a control is compared with in words.
         base: the model before any repair.
         reference: the plain form of its family's idea, which others are compared with.
+        mask: what the mask that it discovers is called in figures; the title by default.
         in_maps: whether a figure shows its accuracy by class and group.
         compact: whether its sub-network leaves as a small network; what is wholly pruned leaves so in any case.
         after: methods whose results it uses, which have to be run too.
@@ -52,6 +53,7 @@ class Method:
     beside: str = ""
     base: bool = False
     reference: bool = False
+    mask: str = ""
     in_maps: bool = False
     compact: bool = False
     after: tuple[str, ...] = ()
@@ -114,9 +116,10 @@ METHODS = (
            run="weights.finetuning:exact_finetuning", phrase="AdvFt with an exact critic",
            colour="orange", symbol="diamond-open"),
     Method("mask_only", "Mask only", "weights", run="weights.discovery:mask_only", phrase="the mask alone",
-           colour="green", paper="altering", control=True),
+           mask="the mask", colour="green", paper="altering", control=True),
     Method("mask_only_paper", "Mask only, the paper's reading", "weights", run="weights.discovery:mask_only_paper",
-           phrase="the mask alone, in the paper's reading,", colour="green", symbol="circle-open", paper="altering"),
+           phrase="the mask alone, in the paper's reading,", mask="the paper's reading",
+           colour="green", symbol="circle-open", paper="altering"),
     Method("prune_adversarial_finetuning", "Prune + AdvFt", "weights", run="weights.finetuning:pruned_finetuning",
            colour="green", symbol="diamond", paper="altering", after=("mask_only",), reference=True),
     Method("noise_graft", "Noise graft", "weights", run="weights.grafting:noise_grafting", phrase="the noise graft",
@@ -124,6 +127,7 @@ METHODS = (
     Method("internal_graft", "Internal graft", "weights", run="weights.grafting:internal_grafting",
            phrase="the internal graft", colour="blue", symbol="triangle-up", paper="altering", after=("mask_only",)),
     Method("external_graft", "External graft", "weights", run="weights.grafting:external_grafting",
+           mask="a second discovery",
            phrase="the external graft", colour="blue", symbol="square", paper="altering", after=("mask_only",)),
     Method("netaug", "NetAug", "weights", run="weights.netaug:network_augmentation", colour="blue", symbol="star",
            paper="altering", after=("mask_only",)),
@@ -177,6 +181,12 @@ BY_NAME: dict[str, Method] = {method.name: method for method in reversed(METHODS
 BASES: dict[Family, str] = {method.family: method.name for method in METHODS if method.base}
 REFERENCES: dict[Family, str] = {method.family: method.name for method in METHODS if method.reference}
 """By family: what it starts from, and the plain form of its idea."""
+
+PAPERS: dict[Family, str] = {method.family: method.paper for method in reversed(METHODS) if method.paper}
+"""The paper whose idea a family is about."""
+
+FACTORED = frozenset({"svd", "win"})
+"""Methods that begin with the factors of a weighted SVD of the head: what its algebra implies is about the two."""
 
 
 def methods_of(*families: Family) -> dict[str, Method]:

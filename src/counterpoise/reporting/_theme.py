@@ -27,8 +27,6 @@ BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, YELLOW, NEUTRAL = PALETTE.values()
 GRID: Final = "rgba(124, 130, 140, 0.25)"
 CLEAR: Final = "rgba(0, 0, 0, 0)"
 
-MASK_COLOURS: Final = {"first": GREEN, "second": ORANGE, "paper": PURPLE}
-"""Of masks that carry no method's name."""
 _FURTHER_COLOURS: Final = (PURPLE, SKY, VERMILLION, YELLOW)
 VERDICT_COLOURS: Final = {SUPPORTED: GREEN, CONTRADICTED: VERMILLION, NOT_DISTINGUISHABLE: NEUTRAL}
 GROUP_COLOURS: Final = (ORANGE, BLUE, GREEN, PURPLE, VERMILLION, SKY, YELLOW)
@@ -64,7 +62,7 @@ TEMPLATE: Final = go.layout.Template(
 
 
 def method_colours(methods: Iterable[str]) -> dict[str, str]:
-    """A colour for every method, or mask: the same in every figure, whatever else is drawn there."""
+    """A colour for every method: the same in every figure, whatever else is drawn there."""
     return {method: _colour(method) for method in methods}
 
 
@@ -74,10 +72,10 @@ def method_symbol(method: str) -> str:
 
 
 def _colour(name: str) -> str:
-    """The catalogue's colour, or a mask's, or one that always belongs to this name."""
+    """The catalogue's colour, or one that always belongs to this name."""
     if name in BY_NAME:
         return PALETTE[BY_NAME[name].colour]
-    return MASK_COLOURS.get(name) or _FURTHER_COLOURS[crc32(name.encode()) % len(_FURTHER_COLOURS)]
+    return _FURTHER_COLOURS[crc32(name.encode()) % len(_FURTHER_COLOURS)]
 
 
 def group_marker(place: int) -> dict[str, str]:

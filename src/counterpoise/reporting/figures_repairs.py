@@ -41,7 +41,6 @@ FOLLOWED: Final = {
 LOGARITHMIC: Final = frozenset({"temperature"})
 _FRAME: Final = 120  # pixels above and below the panels together
 _PLANE, _PANEL, _MAP = 420, 300, 300  # pixels of a panel
-_MASKS: Final = {"first": "the mask", "second": "a second discovery", "paper": "the paper's reading"}
 _MOST_WRITTEN: Final = 12  # seeds whose agreement is still written into the cells
 _HOVER: Final = (
     "<b>%{customdata[0]}</b><br>PERFORMANCE %{y:.3f} ± %{customdata[1]:.3f}<br>BIAS %{x:.3f} ± %{customdata[2]:.3f}"
@@ -382,4 +381,4 @@ def _symmetric(pairs: pd.DataFrame, key: str, seeds: list[Any]) -> np.ndarray:
 
 
 def _mask_title(mask: str) -> str:
-    return text(_MASKS.get(mask) or (method_title(mask) if mask in BY_NAME else mask.replace("_", " ")))
+    return text((BY_NAME[mask].mask if mask in BY_NAME else "") or method_title(mask))

@@ -147,7 +147,7 @@ def importance_table(effect: pd.DataFrame, *, level: float = LEVEL) -> Table:
         title="Does importance help under a penalty?",
         note="Heads of equal rank under the same penalty, without a threshold: the difference on the test split, "
         f"averaged over all penalties, paired by seed, with its {interval_title(level)}. The claim tested is that "
-        "WIN's is lower; p after Holm's correction for all rows.",
+        "the first of each pair is lower; p after Holm's correction for all rows.",
         columns=("Comparison", "Rank", "Metric", "Difference", "p", "Verdict"),
         rows=rows,
     )

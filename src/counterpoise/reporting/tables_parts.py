@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from counterpoise.catalogue import PAPERS
 from counterpoise.reporting import published
 from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting.context import Table
@@ -90,5 +91,5 @@ def _printed_count(summary: pd.DataFrame, variant: str) -> str:
     method = rows["method"].iloc[0]
     if method not in set(published.load()["method"]):
         return ""
-    printed = published.lookup(paper="win", table="T3", metric="trainable_parameters", method=method)
+    printed = published.lookup(paper=PAPERS["heads"], table="T3", metric="trainable_parameters", method=method)
     return f" ({printed.value:,.0f})" if printed else ""

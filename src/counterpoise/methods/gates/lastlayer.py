@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import pairwise
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from counterpoise.bounds import Bounded, Count, Grid, NotNegative, Positive, Share
-from counterpoise.errors import InputError, shown
+from counterpoise.bounds import Bounded, Count, NotNegative, Positive, Share, Values, require_increasing
+from counterpoise.errors import InputError
 from counterpoise.fairness import alignment_cells, conflict_gap
 from counterpoise.fairness.selection import choose
 from counterpoise.methods.gates.biases import biases_of, conflicting
@@ -69,7 +68,7 @@ class BankSettings(Bounded):
     """
 
     block: ClassVar[str] = "bank"
-    strengths: Annotated[tuple[NotNegative, ...], Grid] = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
+    strengths: Values[NotNegative] = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
     tolerance: NotNegative = 0.05
     epochs: Count = 200
     batch_size: Count = 1000
@@ -78,8 +77,7 @@ class BankSettings(Bounded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if any(not low < high for low, high in pairwise(self.strengths)):
-            raise InputError(f"strengths are {shown(list(self.strengths))}, expected increasing numbers")
+        require_increasing("strengths", self.strengths)
 
 
 def refit(problem: Problem, settings: RefitSettings, earlier: Mapping[str, list[Result]]) -> list[Result]:

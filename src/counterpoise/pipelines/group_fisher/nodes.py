@@ -33,7 +33,7 @@ def compute_importance(
         absent = sorted(set(range(len(dataset.groups))) - set(s.unique().tolist()))
         if absent:
             LOG.warning(
-                "%s: the train part of the seed %d has no rows of %s, so what matters to %s does not count in WIN",
+                "%s: the train part of the seed %d has no rows of %s, so what matters to %s is not neutralized",
                 dataset.title,
                 splits.header["seeds"][r],
                 " and ".join(repr(dataset.group_names[group]) for group in absent),

@@ -38,12 +38,12 @@ def compact_networks(
     samples: pd.DataFrame,
     splits: Checkpoint,
     pretrained: Checkpoint,
-    repaired: Checkpoint,
-    masks: Checkpoint,
-    repairs: pd.DataFrame,
     dataset: Dataset,
     network: dict[str, Any],
     seeds: Seeds,
+    repaired: Checkpoint,
+    masks: Checkpoint,
+    repairs: pd.DataFrame,
     pixels: Checkpoint | None = None,
 ) -> tuple[Checkpoint, pd.DataFrame]:
     """Cut what is wholly pruned out of every pruned network, and measure what that saves.

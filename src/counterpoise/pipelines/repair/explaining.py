@@ -33,11 +33,11 @@ def explain_networks(
     samples: pd.DataFrame,
     splits: Checkpoint,
     pretrained: Checkpoint,
-    masks: Checkpoint,
     dataset: Dataset,
     network: dict[str, Any],
-    training_states: Path,
     seeds: Seeds,
+    masks: Checkpoint,
+    training_states: Path,
     pixels: Checkpoint,
 ) -> Checkpoint:
     """Return where the first seed's networks see the class of ten test images, before and after.

@@ -51,11 +51,11 @@ def repair_networks(
     pretrained: Checkpoint,
     dataset: Dataset,
     network: dict[str, Any],
+    seeds: Seeds,
     repairs: Repairs,
-    training_states: Path,
     compute: Compute,
     epochs: int | None,
-    seeds: Seeds,
+    training_states: Path,
     objective: ObjectiveSettings | None = None,
     pixels: Checkpoint | None = None,
 ) -> tuple[Checkpoint, Checkpoint, pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -18,20 +18,26 @@ def create_pipeline(*, images: bool, objective: bool) -> Pipeline:
         images: of which networks are read; else tables.
         objective: repairs are judged by one; else networks are judged by what they say of a bias, and show it.
     """
-    network = {"network": "params:convnet" if images else "params:network"} | ({"pixels": "pixels"} if images else {})
-    base = {name: name for name in ("samples", "splits", "pretrained")} | network | _parameters("dataset", "seeds")
-    repaired = {name: name for name in ("repaired", "masks", "repairs")}
-    methods = _parameters("repairs", "compute", "epochs", *(["objective"] if objective else []))
-    states = {"training_states": "training_states"}
+    # In the order of the functions' arguments: of functions that are wrapped, Kedro takes the types by their position.
+    base = _named("samples", "splits", "pretrained") | _parameters("dataset")
+    base |= {"network": "params:convnet" if images else "params:network"} | _parameters("seeds")
+    methods = _parameters("repairs", "compute", "epochs")
+    judged = _parameters("objective") if objective else {}
+    states, pixels = _named("training_states"), _named("pixels") if images else {}
+    repaired = _named("repaired", "masks", "repairs")
     nodes = [
-        Node(repair_networks, base | methods | states, OUTPUTS, name="repair_networks"),
+        Node(repair_networks, base | methods | states | judged | pixels, OUTPUTS, name="repair_networks"),
         Node(describe_masks, "masks", ["pruned_layers", "mask_agreement"], name="describe_masks"),
-        Node(compact_networks, base | repaired, ["compact_networks", "costs"], name="compact_networks"),
+        Node(compact_networks, base | repaired | pixels, ["compact_networks", "costs"], name="compact_networks"),
     ]
     if not objective:
-        explained = base | {"masks": "masks"} | states
+        explained = base | _named("masks") | states | pixels
         nodes.append(Node(explain_networks, explained, "explanations", name="explain_networks"))
     return Pipeline(nodes)
+
+
+def _named(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
 
 
 def _parameters(*names: str) -> dict[str, str]:

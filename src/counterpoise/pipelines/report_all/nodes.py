@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise.errors import InputError
-from counterpoise.experiments import EXPERIMENTS
+from counterpoise.experiments import DEFAULT, EXPERIMENTS
 from counterpoise.reporting.overview import overview
 
 
@@ -25,7 +25,7 @@ def summarise(reports_folder: Path) -> str:
     if not files:
         raise InputError(
             f"{reports_folder}: holds no <experiment>/report.json, expected that an experiment was run before "
-            "(kedro run --pipelines=win_adult)"
+            f"(kedro run --pipelines={DEFAULT})"
         )
     return overview([_read(file) for file in files])
 

@@ -1,4 +1,4 @@
-"""What experiments on last layers say: the WIN paper's figures and tables, and what its algebra implies."""
+"""What experiments on last layers say: the paper's figures and tables, and what the weighted SVD implies."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
+from counterpoise.catalogue import FACTORED
 from counterpoise.reporting import figures, figures_fisher, figures_parts, tables_parts
 from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting._templates import render
 from counterpoise.reporting.context import Fragment, ReportContext, Table
 from counterpoise.reporting.sections import VIEW, Tensors, figure, section
-
-INTERPRETED = frozenset({"svd", "win"})
-"""The methods that the note on the weighted SVD is about: what it says holds for these two and no others."""
 
 
 @figure(place=30, needs=[f"{VIEW}parts"])
@@ -81,6 +79,6 @@ def before_after(context: ReportContext) -> Table:
 @section(place=20)
 def weighted_svd(context: ReportContext) -> Fragment | None:
     """When the two ways to factor a head can differ at all."""
-    if not set(context.summary["method"]) >= INTERPRETED:
+    if not set(context.summary["method"]) >= FACTORED:
         return None
     return Fragment(render("weighted_svd.html.j2"), chapter="method")

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import pandas as pd
 import plotly.io
 import pytest
 import torch
-from counterpoise.config.gates import GateParameters, Subnetworks
-from counterpoise.pipelines.subnetwork.nodes import extract_subnetworks, settings_of
 from torch import Tensor
 
-from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
-from counterpoise.config import gates as params_subnetworks
-from counterpoise.config.parameters import Compute, Dataset, Report, Seeds
-from counterpoise.errors import InputError
+from counterpoise.artifacts.datasets import read_checkpoint
+from counterpoise.config.parameters import Dataset, Report, Seeds
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.methods.gates.gating import GateSettings, closed_share, gated_forward
-from counterpoise.methods.gates.lastlayer import BankSettings, RefitSettings
-from counterpoise.methods.gates.schedules import Stalling, StraightThrough
+from counterpoise.methods.gates.gating import closed_share, gated_forward
 from counterpoise.nn.gates import activation_sizes
 from counterpoise.pipelines.fairness_report.nodes import measure
 from counterpoise.pipelines.shared.networks import resting_builder
@@ -50,11 +42,11 @@ def left(digits: Any) -> dict[str, Any]:
     """What the experiment's files hold, by name."""
     tables = {
         name: pd.read_parquet(digits.file(f"08_reporting/{NAME}/{name}.parquet"))
-        for name in ("metrics", "extractions", "closed_layers", "curves")
+        for name in ("metrics", "repairs", "pruned_layers", "curves")
     }
     checkpoints = {
         name: read_checkpoint(digits.file(f"0*/{NAME}/{name}.safetensors"))
-        for name in ("splits", "pretrained", "pixels", "subnetworks")
+        for name in ("pretrained", "pixels", "repaired", "masks")
     }
     report = json.loads(digits.file(f"08_reporting/{NAME}/report.json").read_text())
     samples = pd.read_parquet(digits.file(f"05_model_input/{NAME}/samples.parquet"))
@@ -72,7 +64,7 @@ def under(tensors: dict[str, Tensor], variant: str, r: int) -> dict[str, Tensor]
 
 class TestWhatItLeaves:
     def test_every_method_with_every_seed(self, left: dict[str, Any]) -> None:
-        table = left["extractions"]
+        table = left["repairs"]
         assert list(table["variant"].drop_duplicates()) == METHODS
         assert table.groupby("variant")["seed"].apply(list).map(SEEDS.__eq__).all()
         assert set(table.loc[table["epoch"].notna(), "method"]) == set(GATED)
@@ -83,7 +75,7 @@ class TestWhatItLeaves:
 
     def test_predictions_are_those_of_the_gates_and_last_layers_that_leave(self, left: dict[str, Any]) -> None:
         """Built anew from the checkpoints: the pretrained network, its gates or its new last layer."""
-        x, tensors = left["pixels"].tensors["pixels"], left["subnetworks"].tensors
+        x, tensors = left["pixels"].tensors["pixels"], {**left["repaired"].tensors, **left["masks"].tensors}
         dataset = Dataset.model_validate(left["settings"]["dataset"])
         builder = resting_builder(left["settings"]["convnet"], dataset, Seeds((0, 1)), x)
         for r, seed in enumerate(SEEDS):
@@ -108,11 +100,11 @@ class TestWhatItLeaves:
             assert [under(tensors, "ffw_structured", r)[f"channels{i}"].shape[1] for i in range(len(sizes))] == sizes
 
     def test_sparsity_is_that_of_the_gates_in_all_and_layer_by_layer(self, left: dict[str, Any]) -> None:
-        known = left["extractions"].set_index(["variant", "seed"])["sparsity"]
-        layers = left["closed_layers"].set_index(["mask", "seed", "layer"])["pruned"]
+        known = left["repairs"].set_index(["variant", "seed"])["sparsity"]
+        layers = left["pruned_layers"].set_index(["mask", "seed", "layer"])["pruned"]
         for variant in (*GATED, "magnitude_mask"):
             for r, seed in enumerate(SEEDS):
-                opened = under(left["subnetworks"].tensors, variant, r)
+                opened = under({**left["repaired"].tensors, **left["masks"].tensors}, variant, r)
                 assert all(own.dtype == torch.bool for own in opened.values())
                 assert known[variant, seed] == pytest.approx(closed_share(opened).item())
                 for layer, own in opened.items():
@@ -121,7 +113,7 @@ class TestWhatItLeaves:
 
     def test_what_is_left_of_the_biases_is_what_the_predictions_say(self, left: dict[str, Any]) -> None:
         """Aligned is the colour of the class's own number, left and right: counted with pandas."""
-        samples, table = left["samples"], left["extractions"].set_index(["variant", "seed"])
+        samples, table = left["samples"], left["repairs"].set_index(["variant", "seed"])
         for key, own in left["said"].groupby(["variant", "seed"]):
             rows = samples.iloc[own["row"]]
             right = (own["prediction"].to_numpy() == rows["y"].to_numpy()).astype(float)
@@ -142,7 +134,7 @@ class TestWhatItLeaves:
             counts = confusion_counts(y, said, s, groups=10, classes=10)
             expected = COUNT_METRICS["accuracy"](counts).item()
             assert values[variant, seed, "accuracy"] == pytest.approx(expected)
-        for row in left["extractions"].itertuples():
+        for row in left["repairs"].itertuples():
             for name in ("information", "leakage", "conflicting_accuracy", "unbiased_average", "sparsity"):
                 assert values[row.variant, row.seed, name] == pytest.approx(getattr(row, name), nan_ok=True)
 
@@ -165,7 +157,7 @@ class TestWhatItLeaves:
         assert set(left["curves"]["variant"]) == set(GATED)
         first, second = curves["ffw", 0, "temperature"]
         assert second < first
-        kept = left["extractions"].set_index(["variant", "seed"])
+        kept = left["repairs"].set_index(["variant", "seed"])
         for variant in GATED:
             for seed in SEEDS:
                 assert curves[variant, seed, "judgement"].idxmax() == kept.loc[(variant, seed), "epoch"]
@@ -190,117 +182,10 @@ class TestWhatItLeaves:
 
 def test_metrics_keep_their_columns_and_count_each_figure_once(left: dict[str, Any]) -> None:
     dataset = Dataset.model_validate(left["settings"]["dataset"])
-    shuffled = left["extractions"].sample(frac=1, random_state=0)
+    shuffled = left["repairs"].sample(frac=1, random_state=0)
     found = measure(left["said"], dataset, Report(), repairs=shuffled)
     assert list(found) == list(left["metrics"])
     keys = ["variant", "seed", "metric"]
     assert not found.duplicated(keys).any()
     one, other = (frame.sort_values(keys, ignore_index=True)[[*keys, "value"]] for frame in (found, left["metrics"]))
     pd.testing.assert_frame_equal(one, other)
-
-
-class TestAVanillaNetworkThatKnowsNothing:
-    @pytest.fixture
-    def extract(self, left: dict[str, Any], digits: Any) -> Callable[[bool], Any]:
-        base = {name: torch.zeros_like(own) for name, own in left["pretrained"].tensors.items()}
-        methods = Subnetworks(methods=("vanilla",))
-
-        def run(accept: bool) -> Any:
-            return extract_subnetworks(
-                left["samples"],
-                left["splits"],
-                Checkpoint(base, left["pretrained"].header),
-                left["pixels"],
-                Dataset.model_validate(left["settings"]["dataset"]),
-                left["settings"]["convnet"],
-                methods.model_copy(update={"accept_vanilla": accept}),
-                digits.data / "under_way",
-                Compute(backend="serial"),
-                None,
-                Seeds((0, 1)),
-            )
-
-        return run
-
-    def test_ends_the_stage_with_one_sentence(self, extract: Callable[[bool], Any]) -> None:
-        with pytest.raises(
-            InputError, match=r"seed 0: is right about .* accept it with accept_vanilla: true"
-        ) as caught:
-            extract(False)
-        assert "\n" not in str(caught.value)
-
-    def test_is_taken_as_it_is_if_one_says_so(self, extract: Callable[[bool], Any]) -> None:
-        checkpoint, predictions, extractions, layers, curves = extract(True)
-        assert predictions["prediction"].nunique() == 1
-        assert len(extractions) == 2
-        assert extractions["leakage"].tolist() == pytest.approx([0.1, 0.1])
-        assert extractions["information"].abs().max() < 1e-3
-        assert (len(checkpoint.tensors), len(layers), len(curves)) == (0, 0, 0)
-
-
-class TestParameters:
-    def test_defaults_are_those_of_the_methods(self) -> None:
-        ours, theirs = GateParameters().model_dump(), GateSettings()
-        assert ours.pop("temperature") == {"kind": "geometric"} | vars(theirs.temperature)
-        assert ours == {name: getattr(theirs, name) for name in ours}
-        assert set(ours) == {field.name for field in fields(GateSettings)} - {"head", "temperature"}
-        for block, settings in (("refit", RefitSettings()), ("bank", BankSettings())):
-            assert getattr(Subnetworks(methods=("vanilla",)), block).model_dump() == vars(settings)
-        for kind, schedule in (("Stalling", Stalling()), ("StraightThrough", StraightThrough())):
-            given = getattr(params_subnetworks, kind)().model_dump(exclude={"kind"})
-            assert given == {name: getattr(schedule, name) for name in given}
-
-    def test_all_that_is_said_reaches_the_methods(self) -> None:
-        said = Subnetworks.model_validate(
-            {
-                "methods": ["vanilla", "ffw", "ffw_structured"],
-                "gates": {
-                    "ffw": {"gamma": 7, "alpha": 0.5, "temperature": {"kind": "stalling", "patience": 3, "first": 2}},
-                    "ffw_structured": {"granularity": "channels", "temperature": {"kind": "straight_through"}},
-                },
-                "refit": {"alpha": 0.2, "epochs": 9},
-            }
-        )
-        made = settings_of(said, None)
-        assert (made.gates["ffw"].gamma, made.gates["ffw"].alpha) == (7, 0.5)
-        assert made.gates["ffw"].temperature == Stalling(patience=3, first=2.0)
-        assert made.gates["ffw_structured"].temperature == StraightThrough()
-        assert made.gates["ffw_structured"].granularity == "channels"
-        assert (made.refit.alpha, made.refit.epochs) == (0.2, 9)
-        short = settings_of(said, 2)
-        assert {own.temperature.epochs for own in short.gates.values()} == {short.refit.epochs} == {2}
-
-    @pytest.mark.parametrize(
-        ("block", "sentence"),
-        [
-            ({"methods": ["vanila"]}, r"subnetworks\.methods: 'vanila' is unknown \(did you mean 'vanilla'\?\)"),
-            ({"methods": ["magnitude_mask"]}, "'magnitude_mask' needs 'ffw', whose sparsity it copies"),
-            ({"gates": {"ffw": {"gamma": -1}}}, r"gates\.ffw\.gamma' is -1: .* greater than or equal to 0"),
-            ({"gates": {"ffw": {"alpha": -0.5}}}, r"gates\.ffw\.alpha' is -0\.5: .* greater than or equal to 0"),
-            ({"gates": {"ffw": {"gama": 1}}}, r"unknown parameter 'gama' in .*ffw' \(did you mean 'gamma'\?\)"),
-            ({"gates": {"ffw": {"granularity": "rows"}}}, r"granularity' is 'rows'.*weights"),
-            ({"gates": {"ffw": {"temperature": {"factor": 1.0}}}}, r"factor' is 1\.0: .* less than 1"),
-            (
-                {"gates": {"ffw": {"temperature": {"end": 2.0}}}},
-                "end is 2, expected less than first, 1: it never",
-            ),
-            (
-                {"gates": {"ffw": {"temperature": {"kind": "geometrical"}}}},
-                r"kind is 'geometrical' \(did you mean",
-            ),
-            ({"bank": {"strengths": [0.0, 0.0]}}, r"strengths are \[0\.0, 0\.0\], expected increasing numbers"),
-        ],
-    )
-    def test_bad_input_is_one_sentence(
-        self, preflight: Callable[..., None], block: dict[str, Any], sentence: str
-    ) -> None:
-        with pytest.raises(InputError, match=sentence) as caught:
-            preflight({"repairs": {"digits": block}}, NAME)
-        assert "\n" not in str(caught.value)
-
-    def test_gates_without_settings_are_named(self) -> None:
-        from counterpoise.methods.gates.catalogue import require_methods
-
-        chosen = Subnetworks(methods=("vanilla", "ffw_strong"), gates={"ffw": GateParameters()})
-        with pytest.raises(InputError, match=r"'ffw_strong' has no settings in subnetworks\.gates"):
-            require_methods(chosen.methods, chosen.gates)

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
-from counterpoise.pipelines.mask_discovery.nodes import describe_masks
-from counterpoise.pipelines.reconstruct.nodes import reconstruct
 
 from counterpoise.artifacts.compacted import load
-from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset, read_checkpoint
+from counterpoise.artifacts.datasets import read_checkpoint
 from counterpoise.artifacts.states import TrainingStates
-from counterpoise.config import repairs as params_altering
-from counterpoise.config.parameters import Compute, Dataset, Seeds
-from counterpoise.config.repairs import Altering, ObjectiveSettings
-from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.methods.weights import catalogue
-from counterpoise.pipelines.shared import repairs
+from counterpoise.pipelines.repair.nodes import read_masks
 from counterpoise.pipelines.shared.arrays import feature_matrix
 
 # Networks that have seen their images twice need not predict every class.
@@ -78,14 +68,13 @@ class TestWhatItLeaves:
             assert ((own["score"] > row.threshold) == (own["prediction"] == 1)).all()
 
     def test_pruned_weights_are_zero_in_the_models_that_leave(self, compas: Any) -> None:
-        masks = repairs.read_masks(read_checkpoint(compas.file("06_models/alter_compas/masks.safetensors")))["first"]
+        masks = read_masks(read_checkpoint(compas.file("06_models/alter_compas/masks.safetensors")))["mask_only"]
         pretrained = read_checkpoint(compas.file("06_models/alter_compas/pretrained.safetensors")).tensors
-        masked = read_checkpoint(compas.file("06_models/alter_compas/masked_networks.safetensors")).tensors
-        tuned = read_checkpoint(compas.file("06_models/alter_compas/reconstructed.safetensors")).tensors
+        repaired = read_checkpoint(compas.file("06_models/alter_compas/repaired.safetensors")).tensors
         pruned = 0
         for name, mask in masks.items():
-            assert torch.equal(masked[f"mask_only.{name}"], pretrained[name] * mask)
-            assert (tuned[f"prune_adversarial_finetuning.{name}"][~mask] == 0).all()
+            assert torch.equal(repaired[f"mask_only.{name}"], pretrained[name] * mask)
+            assert (repaired[f"prune_adversarial_finetuning.{name}"][~mask] == 0).all()
             pruned += int((~mask).sum())
         assert pruned
 
@@ -175,101 +164,3 @@ class TestAKilledRun:
 
 EPOCHS = 2
 """Of the base on images in the environment smoke."""
-
-
-class TestParameters:
-    @pytest.mark.parametrize("block", ["masks", "adversarial", "penalty", "perturbation", "layerwise", "reject_option"])
-    def test_defaults_are_those_of_the_methods(self, block: str) -> None:
-        ours = getattr(Altering(methods=("baseline",)), block).model_dump()
-        theirs = getattr(catalogue.Settings(), block)
-        assert ours == {name: getattr(theirs, name) for name in ours}
-        assert set(ours) == {field.name for field in fields(theirs)} - {"reading", "critic"}
-
-    def test_all_that_is_said_reaches_the_methods(self) -> None:
-        said = Altering(
-            methods=("baseline",),
-            rounds=3,
-            diversity=0.2,
-            scale=0.5,
-            consistency=2.0,
-            paper_batch_size=16,
-            in_processing=params_altering.InProcessingParameters(strength=0.3, epochs=7),
-            calibrated=params_altering.CalibratedParameters(cost="fnr"),
-        )
-        made = repairs.settings_of(said, None)
-        assert (made.rounds, made.diversity, made.scale, made.consistency) == (3, 0.2, 0.5, 2.0)
-        assert (made.paper_masks.batch_size, made.paper_masks.reading) == (16, "paper")
-        assert (made.contested.strength, made.contested.epochs, made.in_processing.epochs) == (0.3, 7, 7)
-        assert made.calibrated.cost == "fnr"
-        assert {repairs.settings_of(said, 2).adversarial.epochs, repairs.settings_of(said, 2).masks.epochs} == {2}
-
-    @pytest.mark.parametrize(
-        ("params", "sentence"),
-        [
-            ({"repairs": {"tables": {"methods": ["netaugg"]}}}, "'netaugg' is unknown.*netaug"),
-            (
-                {"repairs": {"tables": {"methods": ["mask_only", "prune_guided_by_netaug"]}}},
-                "needs 'netaug' as its teacher",
-            ),
-            ({"repairs": {"tables": {"masks": {"prunable": 1.5}}}}, "prunable"),
-            ({"objectives": {"eod": {"margin": 0.05}}}, "tolerance 0.05 is not above the margin 0.05"),
-            ({"objectives": {"eod": {"bias": "mean_bias"}}}, "'mean_bias' for more than two"),
-            ({"convnets": {"faces": {"width": 12}}}, "multiple of 8"),
-        ],
-    )
-    def test_bad_input_is_one_sentence(
-        self, preflight: Callable[..., None], params: dict[str, Any], sentence: str
-    ) -> None:
-        with pytest.raises(InputError, match=sentence):
-            preflight(params, "alter_compas")
-
-
-def test_masks_of_another_network_are_refused(compas: Any) -> None:
-    settings = json.loads(compas.file("08_reporting/alter_compas/report.json").read_text())["settings"]
-    read = {
-        name: read_checkpoint(compas.file(f"0*/alter_compas/{name}.safetensors"))
-        for name in ("splits", "pretrained", "masks")
-    }
-    foreign = {name: mask for name, mask in read["masks"].tensors.items() if name != "first.weight3"}
-    with pytest.raises(InputError, match="'weight3' is missing, expected masks of weight0, weight1"):
-        reconstruct(
-            pd.read_parquet(compas.file("05_model_input/alter_compas/samples.parquet")),
-            read["splits"],
-            read["pretrained"],
-            Dataset.model_validate(settings["dataset"]),
-            settings["network"],
-            ObjectiveSettings.model_validate(settings["objective"]),
-            Altering.model_validate(settings["repairs"]),
-            compas.data / "under_way",
-            Compute(backend="serial"),
-            None,
-            Seeds((0, 1)),
-            Checkpoint(foreign, read["masks"].header),
-        )
-
-
-def test_results_of_replicates_that_ran_apart_are_put_together(compas: Any) -> None:
-    """Masks keep discovery, weight and replicate through a file."""
-    checkpoint = read_checkpoint(compas.file("06_models/alter_compas/masks.safetensors"))
-    found = repairs.read_masks(checkpoint)
-    apart = [{kind: {n: m[r : r + 1] for n, m in own.items()} for kind, own in found.items()} for r in range(2)]
-    again = repairs.write_masks(catalogue.join_weights(apart), Checkpoint({}, checkpoint.header))
-    assert all(torch.equal(again.tensors[name], mask) for name, mask in checkpoint.tensors.items())
-
-
-def test_masks_are_described_in_the_networks_order_and_beside_what_each_layer_gives_by_chance(tmp_path: Any) -> None:
-    """Two masks that prune half of the first of eleven weights, one number of it in common."""
-    names = [f"weight{layer}" for layer in range(11)]
-    first = {name: torch.ones(2, 4, 1, dtype=torch.bool) for name in names}
-    first["weight0"][0, :2] = False
-    first["weight0"][1, 1:3] = False
-    SafetensorsDataset(filepath=str(tmp_path / "masks.safetensors")).save(
-        repairs.write_masks({"first": first}, Checkpoint({}, {"seeds": [3, 8], "digests": {"samples": "0"}}))
-    )
-    layers, pairs = describe_masks(read_checkpoint(tmp_path / "masks.safetensors"))
-    assert layers.sort_values("position")["layer"].tolist() == [name for name in names for _ in range(2)]
-    assert layers.set_index(["layer", "seed"])["pruned"].loc["weight0"].tolist() == [0.5, 0.5]
-    (pair,) = pairs.to_dict("records")
-    assert (pair["left"], pair["right"]) == (8, 3)
-    assert pair["iou"] == pytest.approx(1 / 3)
-    assert pair["chance"] == pytest.approx(1 / (2 + 2 - 1))  # of 2 weights in 4 and 2 in 4, one is expected in both
