@@ -55,7 +55,11 @@ class TestProducers:
         assert taken == [{"costs": 1, "extra": 7}, {"costs": 1, "extra": 3}]
 
     @pytest.mark.parametrize(
-        ("made", "count"), [(None, 0), ((), 0), (EMPTY, 0), ([EMPTY, FULL], 1), (FULL, 1), (("a sentence",), 1)]
+        ("made", "count"),
+        [
+            *((None, 0), ((), 0), (EMPTY, 0), ([EMPTY, FULL], 1), (FULL, 1), (("a sentence",), 1)),
+            *((go.Figure(), 0), (go.Figure(go.Scatter(y=[1])), 1)),
+        ],
     )
     def test_what_is_empty_is_no_section(self, context: ReportContext, made: Any, count: int) -> None:
         @section(place=1)
