@@ -22,7 +22,6 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-import plotly.graph_objects as go
 from torch import Tensor
 
 from counterpoise.reporting.context import Content, ReportContext, Section, Table
@@ -79,8 +78,6 @@ class Producer:
 
 
 def _is_empty(content: Content) -> bool:
-    if isinstance(content, go.Figure):
-        return not (content.data or content.layout.annotations)
     return not (content.rows if isinstance(content, Table) else content)
 
 
