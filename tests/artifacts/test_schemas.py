@@ -9,8 +9,7 @@ import pytest
 from kedro.validation.exceptions import DataValidationError
 from kedro.validation.pandera_validator import pandera_adapter
 
-from counterpoise.artifacts import schemas
-from counterpoise.artifacts import schemas_gates as schemas_subnetworks
+from counterpoise.artifacts import schemas, schemas_repairs
 from counterpoise.data import SPLITS, adult, encode
 from counterpoise.data.generate.adult import write_adult
 
@@ -292,37 +291,45 @@ def test_the_parts_are_those_of_the_splits(part: str) -> None:
     validate("Metrics", metrics().assign(split=part))
 
 
-def extractions() -> pd.DataFrame:
-    """A model without gates, and one with."""
+def repairs() -> pd.DataFrame:
+    """A model that an objective chose, a frozen network whose bias is measured, and a sub-network of it."""
     return pd.DataFrame(
         {
-            "method": ["vanilla", "ffw"],
-            "variant": ["vanilla", "ffw"],
-            "seed": [0, 0],
-            "alpha": [np.nan, 0.5],
-            "rank": pd.array([None, 3], dtype="Int64"),
-            "epoch": pd.array([None, 7], dtype="Int64"),
-            "epochs": pd.array([None, 11], dtype="Int64"),
-            "sparsity": [np.nan, 0.42],
-            "information": [0.9, 0.01],
-            "leakage": [1.0, 0.2],
-            "conflicting_accuracy": [0.3, np.nan],
-            "unbiased_average": [0.4, np.nan],
+            "method": ["netaug", "vanilla", "ffw"],
+            "variant": ["netaug_last", "vanilla", "ffw"],
+            "seed": [0, 0, 0],
+            "epoch": pd.array([80, None, 7], dtype="Int64"),
+            "epochs": pd.array([80, None, 11], dtype="Int64"),
+            "needs_group": [False, False, False],
+            "alpha": [np.nan, np.nan, 0.5],
+            "rank": pd.array([None, None, 3], dtype="Int64"),
+            "threshold": [0.48, np.nan, np.nan],
+            "phi": [0.0, np.nan, np.nan],
+            "performance": [0.71, np.nan, np.nan],
+            "bias": [-0.06, np.nan, np.nan],
+            "chosen_on": pd.array([1200, None, None], dtype="Int64"),
+            "pruned": [0.1, np.nan, np.nan],
+            "critic_ratio": [1.3, np.nan, np.nan],
+            "sparsity": [np.nan, np.nan, 0.42],
+            "information": [np.nan, 0.9, 0.01],
+            "leakage": [np.nan, 1.0, 0.2],
+            "conflicting_accuracy": [np.nan, 0.3, np.nan],
+            "unbiased_average": [np.nan, 0.4, np.nan],
         }
     )
 
 
-def extractions_validator() -> Any:
-    validator = pandera_adapter(schemas_subnetworks.Extractions, {})
+def validate_repairs(table: pd.DataFrame) -> pd.DataFrame:
+    validator = pandera_adapter(schemas_repairs.Repairs, {})
     assert validator is not None
-    return validator
+    return validator.validate(table)
 
 
-def test_extractions_pass_and_come_back_from_disk(tmp_path: Path) -> None:
-    table = extractions()
-    pd.testing.assert_frame_equal(extractions_validator().validate(table), table)
+def test_repairs_pass_and_come_back_from_disk(tmp_path: Path) -> None:
+    table = repairs()
+    pd.testing.assert_frame_equal(validate_repairs(table), table)
     table.to_parquet(tmp_path / "a.parquet")
-    pd.testing.assert_frame_equal(extractions_validator().validate(pd.read_parquet(tmp_path / "a.parquet")), table)
+    pd.testing.assert_frame_equal(validate_repairs(pd.read_parquet(tmp_path / "a.parquet")), table)
 
 
 @pytest.mark.parametrize(
@@ -332,8 +339,14 @@ def test_extractions_pass_and_come_back_from_disk(tmp_path: Path) -> None:
         {"method": ""},
         {"seed": -1},
         {"epoch": 0},
+        {"epoch": 90},  # of 80
+        {"threshold": 1.1},
+        {"phi": -0.1},
+        {"bias": -1.5},
+        {"chosen_on": 0},
+        {"chosen_on": pd.array([None, None, None], dtype="Int64")},  # the first is then judged by nothing
+        {"pruned": 12.0},  # in percent
         {"sparsity": 1.1},
-        {"information": np.nan},
         {"information": 1.01},
         {"information": -0.01},
         {"leakage": -0.1},
@@ -342,6 +355,6 @@ def test_extractions_pass_and_come_back_from_disk(tmp_path: Path) -> None:
         {"more": 1},
     ],
 )
-def test_one_mistake_in_extractions_is_refused(change: dict[str, Any]) -> None:
+def test_one_mistake_in_repairs_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(DataValidationError):
-        extractions_validator().validate(extractions().assign(**change))
+        validate_repairs(repairs().assign(**change))

@@ -45,6 +45,10 @@ class Repairs(Table):
     def epoch_is_one_of_them(cls, repairs: pd.DataFrame) -> pd.Series:  # noqa: N805
         return (repairs["epoch"] <= repairs["epochs"]).fillna(value=True).astype(bool)
 
+    @pa.dataframe_check(error="a model is chosen by an objective, or measured by what it tells of a bias")
+    def each_is_judged(cls, repairs: pd.DataFrame) -> pd.Series:  # noqa: N805
+        return repairs["chosen_on"].notna() | repairs["information"].notna()
+
 
 class RepairCurves(Table):
     """`curves.parquet`: figures of every epoch of every training."""
