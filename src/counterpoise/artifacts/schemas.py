@@ -203,7 +203,7 @@ class Frontier(Metrics):
 
 
 class Selection(pa.DataFrameModel):
-    """`selection.csv`: what each family chose on validation in each replicate, if anything, and what it is on test."""
+    """`selection.csv`: what each family chose on validation in each replicate, if anything, and its values on test."""
 
     family: Series[str] = text()
     seed: Series[np.int64] = code()
@@ -332,6 +332,6 @@ def _compared(rows: pd.DataFrame) -> pd.Series:
 
 
 def _ordered(low: pd.Series, middle: pd.Series, high: pd.Series) -> pd.Series:
-    """Row by row, low ≤ middle ≤ high up to rounding; a null is in nobody's way."""
+    """Row by row, low ≤ middle ≤ high up to rounding; nulls are ignored."""
     slack = 1e-9 * (1 + middle.abs())
     return ~((low > middle + slack) | (middle > high + slack))
