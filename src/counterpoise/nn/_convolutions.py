@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Place(NamedTuple):
-    """Where channels are computed and read, by name in `owner`: convolution, batch norm, and the layer after the ReLU."""
+    """Where channels are computed and read, by name in `owner`: convolution, batch norm, the layer after the ReLU."""
 
     owner: nn.Module
     conv: str

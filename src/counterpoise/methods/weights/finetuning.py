@@ -93,7 +93,7 @@ def exact_finetuning(problem: Problem, settings: Adversarial, earlier: Mapping[s
 
 
 def pruned_finetuning(problem: Problem, settings: Adversarial, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Prune, then fine-tune the remaining weights (the altering paper, Section 3.3, "Adversarial Fine-tuning Pruned Model")."""
+    """Prune, then fine-tune the rest (the altering paper, Section 3.3, "Adversarial Fine-tuning Pruned Model")."""
     return _pruned(problem, settings, discovered(earlier))
 
 

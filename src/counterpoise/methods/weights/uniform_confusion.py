@@ -1,4 +1,4 @@
-"""Uniform confusion (Alvi, Zisserman and Nellåker, ECCV workshops 2018): features from which the group cannot be predicted.
+"""Uniform confusion (Alvi, Zisserman and Nellåker, ECCV workshops 2018): features that hide the group.
 
 A classifier guesses the group from the features; the network is trained for its task and for that guess to be as
 uncertain as can be: the cross-entropy from a uniform distribution (their Eq. 3). The two take turns on every batch.
