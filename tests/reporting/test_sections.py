@@ -55,7 +55,8 @@ class TestProducers:
         assert taken == [{"costs": 1, "extra": 7}, {"costs": 1, "extra": 3}]
 
     @pytest.mark.parametrize(
-        ("made", "count"), [(None, 0), ((), 0), (EMPTY, 0), ([EMPTY, FULL], 1), (FULL, 1), (("a sentence",), 1)]
+        ("made", "count"),
+        [(None, 0), ((), 0), (EMPTY, 0), ([EMPTY, FULL], 1), (FULL, 1), (("a sentence",), 1), (go.Figure(), 1)],
     )
     def test_what_is_empty_is_no_section(self, context: ReportContext, made: Any, count: int) -> None:
         @section(place=1)
@@ -67,7 +68,9 @@ class TestProducers:
 
 
 def test_every_kind_has_its_place_in_the_context(context: ReportContext) -> None:
-    contents = {"words": ("a",), "table": FULL, "figure": go.Figure(), "fragment": Fragment("<p></p>", "Title")}
+    """A figure that draws nothing has a file, and no place on the page."""
+    contents: dict[str, Any] = {"words": ("a",), "table": FULL, "fragment": Fragment("<p></p>", "Title")}
+    contents |= {"figure": go.Figure(go.Scatter(y=[1])), "draws_nothing": go.Figure()}
     own = [sections.Section(name, content) for name, content in contents.items()]
     filled = ReportContext(**{name: getattr(context, name) for name in vars(context)} | {"sections": own})
     assert (filled.findings, filled.tables, list(filled.figures)) == (("a",), [FULL], ["figure"])

@@ -124,8 +124,8 @@ class ReportContext:
 
     @property
     def figures(self) -> dict[str, go.Figure]:
-        """Name → figure; the names become anchors and files, the figures' titles become headings."""
-        return dict(self._named(go.Figure))
+        """Name → figure that draws anything; the names become anchors, the figures' titles become headings."""
+        return {name: one for name, one in self._named(go.Figure) if one.data or one.layout.annotations}
 
     @property
     def tables(self) -> list[Table]:

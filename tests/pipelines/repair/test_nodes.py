@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset, read_checkpoint
+from counterpoise.artifacts.schemas_repairs import MaskAgreement, PrunedLayers, RepairCurves
 from counterpoise.config.parameters import Compute, Seeds
 from counterpoise.config.repairs import Repairs
 from counterpoise.errors import InputError
@@ -152,3 +153,13 @@ def test_masks_keep_variant_weight_and_order_through_a_file(
     assert list(stored) == ["mask_only"], "of the last epoch no mask is stored"
     assert list(stored["mask_only"]) == list(order)
     assert all(torch.equal(mask, masks.tensors[f"mask_only.{name}"]) for name, mask in stored["mask_only"].items())
+
+
+def test_without_masks_and_trainings_the_tables_are_empty_and_of_their_types(
+    stage: Callable[..., Any], repair: Repair
+) -> None:
+    _, masks, _, _, curves = repair(stage("plain", 2), ["baseline"], objective="spd")
+    layers, agreement = describe_masks(masks)
+    for schema, table in ((PrunedLayers, layers), (MaskAgreement, agreement), (RepairCurves, curves)):
+        assert table.empty
+        schema.validate(table)

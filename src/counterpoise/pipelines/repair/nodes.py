@@ -44,6 +44,9 @@ TABLE = {
 }
 """The columns of `repairs.parquet`: what names a model, then the facts of its result."""
 
+PRUNED_LAYERS = {"mask": "str", "layer": "str", "position": "int64", "seed": "int64", "pruned": "float64"}
+MASK_AGREEMENT = {"mask": "str", "left": "int64", "right": "int64", "iou": "float64", "chance": "float64"}
+
 
 def repair_networks(
     samples: pd.DataFrame,
@@ -180,8 +183,8 @@ def describe_masks(masks: Checkpoint) -> tuple[pd.DataFrame, pd.DataFrame]:
         ]
         pairs += _pairs(name, mask, seeds)
     return (
-        pd.DataFrame(layers, columns=["mask", "layer", "position", "seed", "pruned"]),
-        pd.DataFrame(pairs, columns=["mask", "left", "right", "iou", "chance"]),
+        pd.DataFrame(layers, columns=list(PRUNED_LAYERS)).astype(PRUNED_LAYERS),
+        pd.DataFrame(pairs, columns=list(MASK_AGREEMENT)).astype(MASK_AGREEMENT),
     )
 
 

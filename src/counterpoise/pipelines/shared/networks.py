@@ -171,8 +171,9 @@ def learning_curves(results: Sequence[Result], seeds: Sequence[int]) -> pd.DataF
         for count in [_epochs_needed(result, r)]
         for figure, values in result.curves.items()
     ]
-    columns = ["variant", "seed", "epoch", "figure", "value"]
-    return pd.concat(curves, ignore_index=True)[columns] if curves else pd.DataFrame(columns=columns)
+    columns = {"variant": "str", "seed": "int64", "epoch": "int64", "figure": "str", "value": "float64"}
+    joined = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=list(columns))
+    return joined[list(columns)].astype(columns)
 
 
 def _epochs_needed(result: Result, r: int) -> int:
