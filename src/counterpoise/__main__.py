@@ -1,4 +1,4 @@
-"""`counterpoise` and `python -m counterpoise`: the project's commands where Kedro's own command is not at hand.
+"""`counterpoise` and `python -m counterpoise`: the project's commands, for use without Kedro's own.
 
 A project that was packaged (`kedro package`) is run like this, beside a folder `conf` or with `--conf-source`:
 https://docs.kedro.org/en/stable/deploy/package_a_project/
@@ -19,7 +19,7 @@ HELP = ("-h", "--help")
 
 
 def main(arguments: Sequence[str] | None = None, **options: Any) -> Any:
-    """Run the command that the arguments name, those of the command line if there are none.
+    """Run the command that the arguments name; without arguments, those of the command line.
 
     Options without a command before them are those of `run`, which is how Kedro runs packaged projects.
     """

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place under another name, then renamed.
+"""Files that are complete or absent: written beside their place under another name, then renamed.
 
 A process that is killed, or a disk that is full, leaves the file that was there before, or none; never half of one.
 Every room may import this; it imports none.

@@ -1,4 +1,4 @@
-"""Every method, one row each: what it is called, how it is drawn, and the function that runs it.
+"""Every method, one row each: its name, how it is drawn, and the function that runs it.
 
 Pure data, on the ground floor: validation of names, the order in which methods run, reports, colours and titles read
 these rows and name no method themselves. To add a method: a module in `methods/` with a function

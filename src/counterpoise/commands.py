@@ -1,4 +1,4 @@
-"""The command that starts a run, as one would type it: from Kedro's description of the run, whoever started it."""
+"""The command that starts a run, as a user would type it, from Kedro's description of the run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLICES = {
 
 
 class Command:
-    """The command that starts a run, as one would type it.
+    """The command that starts a run, as a user would type it.
 
     Args:
         run_params: Kedro's description of the run.

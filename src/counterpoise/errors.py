@@ -1,4 +1,4 @@
-"""The one error a user can cause, and the help that comes with it. Every room may import this; it imports none."""
+"""The one error that a user can cause, and helpers for its sentences. Every room may import this; it imports none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _short.fillvalue = _ELLIPSIS
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used.
+    """The user's input cannot be used.
 
     The message is one sentence that names the file, column or key, what was found, and what was expected. The command
     line prints it without a traceback. Whatever was read from a file, the message is on one line and not much longer

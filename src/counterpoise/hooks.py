@@ -1,4 +1,4 @@
-"""What happens around a run: its parameters are checked, its origin is recorded, it is tracked, its result is shown.
+"""What Kedro calls before and after a run: check parameters, record origins, log to MLflow, show the result.
 
 None of this is a stage: the graph stays the method, and a run without tracking is the same run.
 """
@@ -59,7 +59,7 @@ class Tracking:
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Log what was made; if a server does not take it, `Conclusion` shows the results before it says so."""
+        """Log the outputs; if a server does not accept them, `Conclusion` shows the results before the error."""
         if self.tracker is not None:
             try:
                 self._log(self.tracker, pipeline, catalog)
@@ -166,7 +166,7 @@ def _is_result(path: Path | None) -> TypeGuard[Path]:
 
 
 class Conclusion:
-    """Prints the table of results and where to look next; then ends the run with what went wrong in tracking it."""
+    """Print the table of results and where to look next, then raise the error of tracking, if there was one."""
 
     def __init__(self, tracking: Tracking) -> None:
         self.tracking = tracking

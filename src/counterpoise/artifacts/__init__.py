@@ -1,1 +1,1 @@
-"""What a run leaves, and how one knows what it was made from: lineage records beside the files, and locks."""
+"""The files of a run and their origin: lineage records beside the files, and locks."""

@@ -1,4 +1,4 @@
-"""What every dataset of the catalog that writes files has: they are whole or absent, and known by their origin."""
+"""What all datasets of the catalog that write files share: complete files or none, and a record of their origin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from counterpoise.errors import InputError
 
 
 class Artifact:
-    """Makes a dataset's files whole or absent, and known by their origin.
+    """Makes a dataset write complete files or none, and record their origin.
 
     `save` writes aside and renames (`counterpoise.atomic`), where the file system can rename; an object store has a
     file only when all of it is there. Beside the file stands the record of what it was made from
@@ -83,7 +83,7 @@ class Artifact:
             return False
 
     def verify(self) -> bool:
-        """Check that the file is the one that its record speaks of; within a run, also that it fits the run.
+        """Check that the file is the one that its record describes; within a run, also that it fits the run.
 
         Returns:
             Whether there was a record to compare it with.

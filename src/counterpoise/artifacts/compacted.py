@@ -1,4 +1,4 @@
-"""Pruned networks that leave the project: the compact networks of all methods and seeds in one file.
+"""Pruned networks, exported: the compact networks of all methods and seeds in one file.
 
     from counterpoise.artifacts.compacted import load
 

@@ -1,4 +1,4 @@
-"""The catalog's own dataset classes: files that are written whole or not at all, and know what they were made from.
+"""The catalog's dataset classes: files that are complete or absent, with a record of what they were made from.
 
 Everything a run leaves is first written beside its place under another name, then renamed. A run that is killed, or a
 disk that is full, leaves the file that was there before, or none; never half of one. What a file was made from, and
@@ -290,7 +290,7 @@ def path_of(dataset: object) -> Path | None:
 
 
 def require_writable(path: Path) -> None:
-    """Raise InputError unless a file can be put at `path`; tried by doing it, since permissions do not tell all."""
+    """Raise InputError unless a file can be put at `path`; tested by writing, since permissions do not decide it."""
     probe = path.parent / f".{path.name}.{os.getpid()}.probe"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

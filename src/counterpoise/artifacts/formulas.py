@@ -1,4 +1,4 @@
-"""CSV files that a spreadsheet opens without calculating what others have written into them.
+"""CSV files that a spreadsheet opens without executing formulas in their texts.
 
 A spreadsheet takes a cell that begins with one of `LEADS` for a formula, whoever wrote it: the name of a class, a group
 or a variant, a claim. An apostrophe before it makes it the text that it is (OWASP, "CSV Injection"). Numbers are no

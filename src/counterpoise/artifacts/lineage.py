@@ -1,4 +1,4 @@
-"""What an artifact was made from: a record beside each file, and what tells two origins apart.
+"""What an artifact was made from: a record beside each file, and the differences of two origins.
 
 `<folder>/.lineage/<file>.json` belongs to `<folder>/<file>`. It travels with the folder, says what every stage up to
 the artifact has read, and holds the SHA-256 of the file's contents: a file that is not the one the record speaks of is

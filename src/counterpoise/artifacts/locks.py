@@ -1,4 +1,4 @@
-"""One writer at a time: locks that the operating system lifts when a process ends, however it ends."""
+"""One writer at a time: locks that the operating system lifts whenever a process ends, in any way."""
 
 from __future__ import annotations
 

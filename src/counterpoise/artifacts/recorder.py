@@ -1,4 +1,4 @@
-"""What one run knows of its artifacts: which origin each must have, which it has made, which it has verified."""
+"""The artifacts of one run: the origin that each must have, those that it has made, and those that it has verified."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ class Frontier(Metrics):
 
 
 class Selection(Table):
-    """`selection.csv`: what each family chose on validation in each replicate, if anything, and what it is on test."""
+    """`selection.csv`: what each family chose on validation in each replicate, if anything, and its values on test."""
 
     family: Series[str] = text()
     seed: Series[np.int64] = code()
@@ -297,6 +297,6 @@ class ImportanceEffect(Comparisons):
 
 
 def _ordered(low: pd.Series, middle: pd.Series, high: pd.Series) -> pd.Series:
-    """Row by row, low ≤ middle ≤ high up to rounding; a null is in nobody's way."""
+    """Row by row, low ≤ middle ≤ high up to rounding; nulls are ignored."""
     slack = 1e-9 * (1 + middle.abs())
     return ~((low > middle + slack) | (middle > high + slack))

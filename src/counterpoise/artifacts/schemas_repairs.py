@@ -92,7 +92,7 @@ class MaskAgreement(pa.DataFrameModel):
 
 
 class Costs(Table):
-    """`costs.parquet`: what pruned networks need, and need without what is wholly pruned (`_compact`).
+    """`costs.parquet`: what pruned networks need, with and without (`_compact`) the units that are completely pruned.
 
     Latencies: milliseconds for a pass of `batch` rows on one thread. `difference`: the largest between the outputs of
     the two on `compared` test rows.

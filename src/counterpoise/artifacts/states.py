@@ -1,4 +1,4 @@
-"""States of trainings under way: what a run that was killed goes on with. They live no longer than their stage."""
+"""States of unfinished trainings, from which a killed run continues; their stage removes them at its end."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Every parameter that conf/ may say, validated once."""
+"""Every parameter of conf/, validated once."""

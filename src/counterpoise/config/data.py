@@ -1,4 +1,4 @@
-"""What `datasets` in conf/ may say: which reader, which columns, which groups, and how rows are shared out.
+"""The block `datasets` of conf/: which reader, which columns, which groups, and how rows are shared out.
 
 The parts of `counterpoise.config.parameters` that describe data, and what all of its models are made of.
 """

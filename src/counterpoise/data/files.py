@@ -1,4 +1,4 @@
-"""Files on disk: are they there, and are they the ones that were meant."""
+"""Files on disk: whether they exist, and whether they are the expected ones."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def sha256(path: Path) -> str:
 
 
 def verify(folder: Path, checksums: Mapping[str, str | None], *, source: str = "") -> None:
-    """Check that every file named in `checksums` lies in `folder` and is the one that was meant.
+    """Check that every file named in `checksums` lies in `folder` and is the expected one.
 
     Args:
         folder: where the raw files are.

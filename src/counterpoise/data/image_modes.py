@@ -1,4 +1,4 @@
-"""Image files of any colour mode as 8-bit RGB: deep images are scaled, and what cannot be scaled is said."""
+"""Image files of any colour mode as 8-bit RGB: deep images are scaled; those that cannot be scaled are reported."""
 
 from __future__ import annotations
 

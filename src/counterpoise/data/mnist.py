@@ -1,4 +1,4 @@
-"""MNIST: handwritten digits (LeCun, Cortes and Burges), the images that coloured backgrounds are put behind.
+"""MNIST: handwritten digits (LeCun, Cortes and Burges), the digits of the rendered data sets.
 
 The folder holds the files that torchvision downloads, `MNIST/raw/*-ubyte` (or `*-ubyte.gz`), or images in folders of
 their classes, `train/<digit>/*` and `test/<digit>/*`. Both give the same table.

@@ -1,4 +1,4 @@
-"""Values of a table and what parameters say about them: the same value, the same text in another type, or neither."""
+"""Compare values of a table with values in parameters: equal, equal as a text, or different."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How closely class and group go together among some rows: what an unbiased sample should not show."""
+"""The association of class and group among rows: an unbiased sample should have none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Association(NamedTuple):
 
 
 def association(y: Int[np.ndarray, "n"], s: Int[np.ndarray, "n"]) -> Association:
-    r"""Measure how much `y` and `s` say about each other.
+    r"""Measure the association of `y` and `s`.
 
     .. math:: \tilde V = \sqrt{\tilde\varphi^2 / \min(\tilde r - 1, \tilde c - 1)}, \quad
         \tilde\varphi^2 = \max(0, \chi^2/n - \tfrac{(r-1)(c-1)}{n-1}), \quad \tilde r = r - \tfrac{(r-1)^2}{n-1}

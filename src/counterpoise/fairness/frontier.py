@@ -12,8 +12,8 @@ from counterpoise.errors import InputError
 def non_dominated(points: Float[Tensor, "*batch m 2"]) -> Bool[Tensor, "*batch m"]:
     """Mark the points that no other point dominates; both coordinates are to be low. O(m log m).
 
-    A point dominates another if it is at most as high in both coordinates and lower in one. Of equal points none
-    dominates the other, so duplicates are kept or dropped together. A point with a NaN is never on the frontier and
+    A point dominates another if it is at most as high in both coordinates and lower in one. Equal points do not
+    dominate each other, so of duplicates all or none are marked. A point with a NaN is never on the frontier and
     dominates nothing.
     """
     complete = ~points.isnan().any(-1)

@@ -1,4 +1,4 @@
-"""Metrics that need more than counts: the ranking of scores, and what a probe reads from a representation."""
+"""Metrics that need more than counts: the ranking of scores, and the accuracy of a probe on a representation."""
 
 from __future__ import annotations
 

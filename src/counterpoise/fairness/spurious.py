@@ -1,4 +1,4 @@
-"""What a classifier owes to a bias: its accuracy where the bias misleads, and what can be told of the bias from it."""
+"""How much a classifier relies on a bias: its accuracy where the bias misleads, and what it reveals of the bias."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def joint(guesses: Float[Tensor, "R B c"], b: Int[Tensor, "R B"]) -> Float[Tenso
     definition="Mutual information between a bias and a linear head's guess of it, over ln C: 0 nothing, 1 all of it.",
 )
 def information(guesses: Float[Tensor, "R B c"], b: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
-    """I(b, b̂) / ln C, differentiable in the guesses: 0 where they say nothing of b, 1 where they give it away.
+    """I(b, b̂) / ln C, differentiable in the guesses: 0 if they contain no information about b, 1 if they determine it.
 
     On few rows it is biased upward, by about (C − 1)² / (2 N ln C): of 100 rows and ten values 0.18 for guesses that
     are independent of b.

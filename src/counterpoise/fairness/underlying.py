@@ -1,4 +1,4 @@
-r"""How far models are from the ideal of a metric, apart from what chance adds on few rows.
+r"""How far models are from the ideal of a metric, without the contribution of chance on few rows.
 
 A gap measured on few rows is above the true one: of 120 positive women a perfectly fair model shows an equalized odds
 gap of 0.05. A tolerance is therefore held against an estimate. For a single gap $\Delta$ that is measured in several
@@ -34,9 +34,9 @@ _Gap = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Models whose bias says something about each other's: those that differ by a step of one setting.
+    """Models whose biases inform each other: those that differ by a step of one setting.
 
-    index [V, n]: each model's neighbours, itself among them. weight [V, n]: how much they say; 0 fills up.
+    index [V, n]: each model's neighbours, itself among them. weight [V, n]: of each neighbour; 0 for padding.
     """
 
     index: Int[Tensor, "V n"]

@@ -1,4 +1,4 @@
-"""What files contain, as one digest, without reading again what has not changed since the last time."""
+"""The contents of files as one digest; files that have not changed since the last time are not read again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one pass over the images: a frozen backbone, run once, its features kept under a digest of all that shapes them.
+"""The one pass over the images: a frozen backbone, run once; the cache key of its features is a digest of their inputs.
 
 The rows are cut into shards, which are computed independently of each other, each in batches that depend on nothing but
 `shard_size` and `batch_size` and on one thread: so the result is the same to the bit in one process, in several, and on

@@ -1,4 +1,4 @@
-"""What `torch.save` wrote, read without running code from it and without believing a damaged file."""
+"""Read what `torch.save` wrote, without running its code; damaged files are refused."""
 
 from __future__ import annotations
 

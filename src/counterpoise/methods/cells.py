@@ -1,4 +1,4 @@
-"""Rows by group and class: what is compared between groups needs some of every class in each of them."""
+"""Rows by group and class: comparisons between groups need rows of every class in every group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks that know nothing of fairness: the controls of those that are learnt, with as many zeros in each layer."""
+"""Masks without regard to fairness: controls of learnt masks, with as many zeros in each layer."""
 
 from __future__ import annotations
 

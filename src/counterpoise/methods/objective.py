@@ -1,4 +1,4 @@
-"""What an altered network is judged by: performance while its bias stays within the tolerance (Savani et al., Eq. 1).
+"""The objective of repairs: performance while the bias stays within the tolerance (Savani et al., Eq. 1).
 
 What is counted here is for choosing; soft biases, for training, are in `methods.gaps`. A trivial
 classifier is fair and has balanced accuracy one half, so there is always a threshold that is within the tolerance.
@@ -30,7 +30,7 @@ THRESHOLDS = 1001
 
 @dataclass(frozen=True)
 class ObjectiveSettings(Bounded):
-    """What a repair is judged by: its performance where |bias| < tolerance − margin.
+    """The objective of a repair: its performance where |bias| < tolerance − margin.
 
     Attributes:
         bias: what must be small.
@@ -115,7 +115,7 @@ def judge(
 ) -> Judged:
     """Choose each replicate's decision threshold and return the figures there.
 
-    Two classes: the threshold of a grid of 1001 with the highest Φ; among equals the one nearest to one half. With
+    Two classes: the threshold of a grid of 1001 with the highest Φ; ties go to the one nearest to one half. With
     `aim="performance"`, that with the highest performance, whatever the bias. More classes: the likeliest class, and
     the threshold is NaN; the bias too where a class is never predicted, which is within no tolerance.
     """

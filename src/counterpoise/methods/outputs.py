@@ -1,4 +1,4 @@
-"""What is made of the logits of whole networks: losses to train by, scores and decisions.
+"""Losses, scores and decisions from the logits of networks.
 
 Networks for two classes have one logit, which speaks for class 1; others have one per class.
 """

@@ -1,4 +1,4 @@
-"""What all methods on whole networks are given: rows, seeds, what they are judged by, where a training goes on."""
+"""The problem of all methods on networks: rows, seeds, the objective, and where trainings store their states."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Problem:
 
     @property
     def dval(self) -> Int[Tensor, "R n"]:
-        """All of `dval`, `fit` before `select`, for what chooses but is fitted to nothing."""
+        """The rows of `fit`, then those of `select`: for methods that choose but fit nothing."""
         return torch.cat([self.fit, self.select], dim=1)
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What a method makes of a problem: `run(problem, settings, earlier) -> list[Result]`, whatever it works on.
+"""The interface of all methods: `run(problem, settings, earlier) -> list[Result]`.
 
 `run` runs the methods of an experiment one after the other, by their rows in the catalogue.
 """
@@ -98,7 +98,7 @@ def prefixed(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def join(replicates: Sequence[Sequence[Result]]) -> list[Result]:
-    """Put the results of several replicates, which ran apart, behind one another on the axis R."""
+    """Join the results of several replicates, which ran separately, along the axis R."""
     return [
         Result(**{part.name: _joined([getattr(one, part.name) for one in same]) for part in fields(Result)})
         for same in zip(*replicates, strict=True)

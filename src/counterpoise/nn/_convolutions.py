@@ -1,4 +1,4 @@
-"""Convolutions without the filters that can be done without, with their batch norm and the layer that reads them."""
+"""Remove filters that are not needed from convolutions, from their batch norm and from the layer that reads them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Place(NamedTuple):
-    """Where channels are computed and read, by name in `owner`: convolution, batch norm, ReLU, and whoever reads it."""
+    """Where channels are computed and read, by name in `owner`: convolution, batch norm, the layer after the ReLU."""
 
     owner: nn.Module
     conv: str

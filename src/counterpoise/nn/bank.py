@@ -1,4 +1,4 @@
-"""What every stack of models has in common."""
+"""The base class of all stacks of models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Bank(nn.Module, ABC):
         """Return the logits of all models for a batch that `standardize_` has been applied to."""
 
     def standardize_(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R B d"]:
-        """Bring a batch to the scale of the weights, in place, and return it: as it is, unless a subclass says more.
+        """Bring a batch to the scale of the weights, in place, and return it; unchanged unless a subclass overrides it.
 
         Apart from `logits`, because a training loop owns its batches: writing over one is several times faster than
         asking the system for another of its size at every step (docs/performance.md).

@@ -1,4 +1,4 @@
-"""How networks are made: small values that travel to worker processes and always make the same networks.
+"""Builders of networks: small values that can be sent to worker processes and always make the same networks.
 
 build = StackedBuilder(inputs=98, hidden=(32,) * 11, outputs=1, seeds=(0, 1, 2), dropout=0.2)
 network = build()            # initial weights of seeds 0, 1, 2
@@ -78,7 +78,7 @@ class ImageBuilder(ABC):
 
     Attributes:
         outputs: logits; one for two classes.
-        seeds: of which there must be one when it builds.
+        seeds: exactly one when it builds.
         accelerated: use a GPU where there is one.
     """
 
@@ -97,7 +97,7 @@ class ImageBuilder(ABC):
         """Return the module, images [B, 3, H, W] to logits [B, k], whose last linear layer is called `HEAD`."""
 
     def begin(self, module: nn.Module) -> None:  # noqa: B027
-        """Put the weights in that it begins with, where they are not those that were drawn."""
+        """Load the initial weights, if they are not the drawn ones."""
 
     @property
     def device(self) -> torch.device:

@@ -1,4 +1,4 @@
-"""Pruned networks as small, plain torch modules: what is wholly pruned is cut out, with the same outputs.
+"""Pruned networks as small, plain torch modules: completely pruned units are removed, with the same outputs.
 
     small = compact(network, 3, masked(network.weights(), masks))      # replicate 3
     again = rebuild(describe(small), small.state_dict())               # from values that files can hold
@@ -104,7 +104,7 @@ def _layers(network: StackedNetwork, state: State) -> list[_Layer]:
 
 
 def _cut(layers: list[_Layer]) -> bool:
-    """Pass constants on to the next layer and cut out units that are not read; return whether there were any."""
+    """Fold constants into the next layer and remove units that it does not use; return whether there were any."""
     changed = False
     for layer, following in pairwise(layers):
         constant = (layer.weight == 0).all(dim=1)
@@ -152,7 +152,7 @@ def _convolutional(module: nn.Module) -> bool:
 
 
 def _without_idle_units(module: nn.Module) -> nn.Module:
-    """Cut the hidden units of a perceptron that reads pixels; see `_cut`."""
+    """Remove idle hidden units of a perceptron that reads pixels; see `_cut`."""
     linear = [part for part in module.children() if isinstance(part, nn.Linear)]
     layers = [_Layer(layer.weight.detach().double(), layer.bias.detach().double(), None) for layer in linear]
     while _cut(layers):

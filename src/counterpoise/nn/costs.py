@@ -1,4 +1,4 @@
-"""What networks need, and what cutting out what is pruned saves: numbers, multiplications, time.
+"""The costs of networks, and the saving by removing pruned units: numbers, multiplications, time.
 
 saving = shrink(network, x)        # a pruned network, zeros and all, and rows of test data
 saving.module, saving.before, saving.after, saving.seconds
@@ -48,7 +48,7 @@ class Cost:
 
 @dataclass(frozen=True, eq=False)
 class Saving:
-    """A pruned network without what is wholly pruned, beside the network itself.
+    """A pruned network without its completely pruned units, beside the network itself.
 
     Attributes:
         module: the compact one. before, after: what the two need.
@@ -66,7 +66,7 @@ class Saving:
 
 
 def shrink(network: Networks, x: Shaped[Tensor, "1 n ..."], *, name: str, repeats: int = REPEATS) -> Saving:
-    """Cut what is wholly pruned out of one network on the CPU, and measure what that saves.
+    """Remove the completely pruned units of one network on the CPU, and measure the saving.
 
     Args:
         x: rows as the network takes them, on which both must say the same up to rounding.

@@ -1,4 +1,4 @@
-"""The one training loop: shuffle, step, judge, remember the best, go on where a run was killed.
+"""The one training loop: shuffle, step, judge, store the best, resume after a run was killed.
 
 What is trained is a `Trainee`: it knows how to take a step on a batch and what its outcome is. A bank of small models
 is one (`nn.training.fit`), and so are whole networks, masks and gates (`methods`). Apart stands only what has neither
@@ -37,7 +37,7 @@ class Trainee(Protocol):
         """Do what is done once before the epoch's first batch; epochs count from 1."""
 
     def step(self, x: Tensor, y: Int[Tensor, "R B"], s: Int[Tensor, "R B"], rows: Int[Tensor, "R B"]) -> Figures:
-        """Take one step on a batch of each replicate and return its `loss`, and what else is to be followed."""
+        """Take one step on a batch of each replicate; return its `loss` and other figures to follow."""
 
     def outcome(self) -> State:
         """Return what the training is for: tensors [R, ...], not copied."""
@@ -45,7 +45,7 @@ class Trainee(Protocol):
 
 @runtime_checkable
 class Resumable(Trainee, Protocol):
-    """A trainee whose training may go on in another process."""
+    """A trainee whose training can continue in another process."""
 
     def state(self) -> State:
         """Return a copy of everything that the next step depends on."""
@@ -56,7 +56,7 @@ class Resumable(Trainee, Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training has led to; its tensors are on the CPU.
+    """The result of a training; its tensors are on the CPU.
 
     Attributes:
         best: the outcome at each model's epoch with the highest judgement; ties go to the earliest.
@@ -84,7 +84,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """How a training leaves its state after every epoch, and finds it when it is started again.
+    """Stores a training's state after every epoch, and restores it when the training starts again.
 
     Args:
         key: of this training alone, whatever else it depends on: with a `digest`.

@@ -1,4 +1,4 @@
-"""Rows to learn from, and the order in which they are shown."""
+"""Training rows, and the order in which they are used."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ class StackedNetwork(Networks):
 
 
 class SingleNetwork(Networks):
-    """One torch module as a stack of one: what is too large to train side by side.
+    """One torch module as a stack of one, for networks that are too large to be trained side by side.
 
     Args:
         module: images [B, 3, H, W], standardised, to logits [B, k].

@@ -16,7 +16,7 @@ WORTH_SHARING = 50_000_000
 
 @contextmanager
 def threads_for(operations: int) -> Iterator[None]:
-    """Run on one thread if a step is too small to share: waking threads costs more than such a step's arithmetic."""
+    """Run on one thread if a step is too small to share: waking threads costs more than its arithmetic."""
     before = torch.get_num_threads()
     if operations < WORTH_SHARING:
         torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Splits of images as they are: parts in which class and group are independent, and the rest, as skewed as the data.
+"""Splits of images as they are: parts in which class and group are independent; the other rows keep their skew.
 
 Nahon et al., "Finding Fantastic Weights" (FFW, ECCV 2024), for CelebA: a network is pretrained on the natural images,
 its repair is fitted, chosen and reported on images of which every cell (class, group) has as many.

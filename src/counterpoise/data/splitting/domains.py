@@ -1,4 +1,4 @@
-"""Splits of images that exist in two domains, of which one goes with the class: CIFAR-10S.
+"""Splits of images that exist in two domains, one of which is the majority domain of a class: CIFAR-10S.
 
 In training, most images of a class are taken in that class's majority domain and the rest in the other one; the images
 on which a repair is fitted and chosen are as many in each domain; every test image is there in both.

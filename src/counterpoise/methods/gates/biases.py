@@ -42,7 +42,7 @@ def conflicting(problem: Problem, rows: Int[Tensor, "R n"]) -> Bool[Tensor, "K R
 def require_learnt(problem: Problem, *, accept: bool) -> None:
     """Raise InputError if a network has learnt nothing but the bias, or nothing at all; log it if it is accepted.
 
-    The evidence are the training rows that conflict with every bias: a network that goes by the bias alone is right
+    The evidence are the training rows that conflict with every bias: a network that relies on the bias alone is right
     about none of them, one that has learnt nothing about one in k. More than that by two standard errors is asked for.
     """
     y, _ = problem.labels(problem.pretrain)

@@ -1,4 +1,4 @@
-"""Sub-networks of the frozen network: with learnt gates (FFW), and the controls, whose gates nothing has taught."""
+"""Sub-networks of the frozen network: with learnt gates (FFW), and controls with gates that are not learnt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from counterpoise.nn.networks import State
 
 
 def extract(problem: Problem, settings: GateSettings, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Learn which gates to close, and return the sub-network that the others leave."""
+    """Learn which gates to close, and return the sub-network of the open ones."""
     epochs = settings.temperature.epochs
     trainee = GateTraining(problem, settings, steps=epochs * math.ceil(problem.fit.shape[1] / settings.batch_size))
     trained = problem.train(

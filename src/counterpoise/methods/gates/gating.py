@@ -1,4 +1,4 @@
-"""Gates learnt on unbiased rows: keep the task, close what a head reads the bias from (FFW; METHODS.md part 3, 3 to 5).
+"""Gates learnt on unbiased rows: keep the task, close what carries the bias (FFW; METHODS.md part 3, 3 to 5).
 
 Everything is frozen, batch norm included; what is learned is one number per gate. The loss is α CE(y) + γ I(b, b̂); its
 gradient is taken with respect to the gates alone, while the head that makes b̂ follows on its own, by steps on each

@@ -1,4 +1,4 @@
-"""Bias heads P: one linear layer per bias that guesses its value from what the classifier's last layer sees (FFW)."""
+"""Bias heads P: one linear layer per bias that guesses its value from the last layer's input (FFW)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a bias a reader could tell from features at best, as a number that gates can be learnt by."""
+"""How much of a bias the best reader of features explains, as a differentiable penalty for gates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method on gates leaves: a network judged by what it says, and by what readers learn from its features."""
+"""Results of methods on gates: a network judged by its predictions, and by what readers learn from its features."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def result_of(
     facts: Mapping[str, Value] | None = None,
     **trained: Any,
 ) -> Result:
-    """Judge a network by what it says of the test rows, and by what readers of its features learnt from `fit`.
+    """Judge a network by its predictions of the test rows, and by readers of its features that are trained on `fit`.
 
     Args:
         fitted, tested: what it says of the rows of `problem.fit` and of `problem.test`.

@@ -1,4 +1,4 @@
-"""What a new last layer on the frozen features reaches: a refit, f+SVD's and WIN's factors, LEACE, a bank of heads.
+"""New last layers on the frozen features, as baselines: a refit, f+SVD's and WIN's factors, LEACE, a bank of heads.
 
 The repairs of the first paper (WIN), of its peers (LEACE) and of this project (the bank), on the problem of the third.
 """
@@ -181,7 +181,7 @@ def choose_from_bank(
 ) -> tuple[Factors, bool]:
     """Train last layers of one replicate with penalties of all strengths, at once, and choose one on `problem.select`.
 
-    The most accurate of those within the tolerance; where none is, the one that comes nearest.
+    The most accurate of those within the tolerance; where none is, the nearest.
 
     Args:
         without: the features z with the biases erased. All else as in `train_last_layer`.

@@ -1,4 +1,4 @@
-"""Sub-networks as networks of their own: what gates close is closed in the network's parameters."""
+"""Sub-networks as separate networks: closed gates become zeros in the network's parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frozen network as it is: what its sub-networks and new last layers are held against, and start from."""
+"""The frozen network as it is: the baseline and the start of its sub-networks and new last layers."""
 
 from __future__ import annotations
 

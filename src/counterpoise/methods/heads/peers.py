@@ -1,4 +1,4 @@
-"""What people use today for a fairer linear classifier, on the same features as ours: scikit-learn and fairlearn.
+"""Common methods for a fairer linear classifier, on the same features as ours: scikit-learn and fairlearn.
 
     classify = fit_peer(Peer("exponentiated_gradient", "eo", 0.05), Examples(x, y, s))
     outcome = classify(x_test, None)
@@ -103,7 +103,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a classifier says of m rows: its probability of predicting class 1 or of class 1, and what it predicts."""
+    """A classifier's results for m rows: its probability of predicting class 1 or of class 1, and its predictions."""
 
     score: Float32[Tensor, "m"]
     prediction: UInt8[Tensor, "m"]
@@ -132,7 +132,7 @@ def run(problem: HeadProblem, settings: Peers, earlier: Mapping[str, list[Result
     """Fit every peer on each replicate's training rows, one task per replicate and peer, side by side.
 
     Returns:
-        The peers by name, what they say of the validation rows as `validation.score` and `validation.prediction`
+        The peers by name; their results for the validation rows as `validation.score` and `validation.prediction`
         [R, m]; as facts their settings, and the C that each replicate chose.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a model is trained on: cross-entropy, and cross-entropy with a fairness penalty (WIN, Sections 4.3 and 4.4)."""
+"""Losses: cross-entropy, and cross-entropy with a fairness penalty (WIN, Sections 4.3 and 4.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every method on frozen features is given: the same rows, the same seeds, the same initial heads."""
+"""The problem of every method on frozen features: the same rows, the same seeds, the same initial heads."""
 
 from __future__ import annotations
 

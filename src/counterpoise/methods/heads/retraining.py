@@ -1,4 +1,4 @@
-"""Fine-tune whole networks under a penalty: what WIN is compared with in Section 4.4."""
+"""Fine-tune whole networks under a penalty: WIN's baseline in Section 4.4."""
 
 from __future__ import annotations
 

@@ -78,5 +78,5 @@ def opposed(wanted: Sequence[Tensor], helping: Sequence[Tensor], strength: float
 
 
 def adversarial_debiasing(problem: Problem, settings: Contested, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Train networks that predict without telling the group."""
+    """Train networks whose predictions do not reveal the group."""
     return train(problem, settings, AdversarialDebiasing(problem, settings))

@@ -1,4 +1,4 @@
-"""The base as it is, and with another decision threshold: what every repair is held against."""
+"""The base as it is, and with another decision threshold: the baselines of every repair."""
 
 from __future__ import annotations
 

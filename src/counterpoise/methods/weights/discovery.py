@@ -40,7 +40,7 @@ class PaperMasks(MaskSettings):
 
 @dataclass(frozen=True)
 class TeacherMasks(MaskSettings):
-    """Settings of teacher pruning, which puts no price on how much is pruned.
+    """Settings of teacher pruning, which has no penalty on the pruned share.
 
     Attributes:
         consistency: γ, how much the networks mimic themselves an epoch before.
@@ -51,7 +51,7 @@ class TeacherMasks(MaskSettings):
 
 
 def mask_only(problem: Problem, settings: MaskSettings, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Leave out the weights that carry the unfairness, and change nothing else."""
+    """Prune the weights that carry the unfairness, and change nothing else."""
     return both_masks(problem, discover(problem, problem.method, settings))
 
 
@@ -167,7 +167,7 @@ def soft_cross_entropy(logits: Float[Tensor, "R B k"], wanted: Float[Tensor, "R 
 
 
 def teacher_pruning(problem: Problem, settings: TeacherMasks, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Prune the base, whose weights stay as they are, until it says what a repaired network says (Section 4.4).
+    """Prune the base, with unchanged weights, until its outputs match those of a repaired network (Section 4.4).
 
     The teacher is the method that this one comes after. There is no penalty on how much is pruned.
     """

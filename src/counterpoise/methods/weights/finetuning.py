@@ -93,12 +93,12 @@ def exact_finetuning(problem: Problem, settings: Adversarial, earlier: Mapping[s
 
 
 def pruned_finetuning(problem: Problem, settings: Adversarial, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Prune, then fine-tune what is left (the altering paper, Section 3.3, "Adversarial Fine-tuning Pruned Model")."""
+    """Prune, then fine-tune the rest (the altering paper, Section 3.3, "Adversarial Fine-tuning Pruned Model")."""
     return _pruned(problem, settings, discovered(earlier))
 
 
 def random_finetuning(problem: Problem, settings: Adversarial, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Prune as many weights of each layer by chance, then fine-tune: the control for what a discovery is worth."""
+    """Prune as many weights of each layer by chance, then fine-tune: the control for the choice of weights."""
     return _pruned(problem, settings, random_masks(problem, discovered(earlier)))
 
 
@@ -108,7 +108,7 @@ def _pruned(problem: Problem, settings: Adversarial, masks: Masks) -> list[Resul
 
 
 def direct_penalty(problem: Problem, settings: Penalty, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Fine-tune all weights with mask discovery's loss: the control for whether pruning is what helps."""
+    """Fine-tune all weights with mask discovery's loss: the control for the effect of pruning."""
     steps = settings.epochs * math.ceil(problem.fit.shape[1] / settings.batch_size)
     trainee = WeightTuning(
         problem.network(),

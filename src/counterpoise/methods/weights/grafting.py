@@ -53,7 +53,7 @@ def noise_graft(
 def internal_graft(
     weight: Float[Tensor, "R ..."], mask: Bool[Tensor, "R ..."], generators: Sequence[torch.Generator]
 ) -> Float[Tensor, "R ..."]:
-    """Fill a layer's n holes with its n largest kept weights, in an order of chance.
+    """Fill a layer's n holes with its n largest remaining weights, in a random order.
 
     In a convolution whole filters are grafted: as many as the holes would fill, those with most holes are replaced by
     the kept ones of the largest ℓ1 norm. Holes in other filters stay empty. Where fewer are left than there are holes,

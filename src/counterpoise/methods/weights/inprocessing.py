@@ -1,4 +1,4 @@
-"""In-processing: training a network anew that is fair from the start, what its methods have in common.
+"""In-processing, what its methods share: training a new network that is fair from the start.
 
 They use the group of every training row, and start from the initial weights of the base. They fit nothing
 on `dval`, but are judged on it as all methods are: the decision threshold and the epoch with the highest Φ.
@@ -101,7 +101,7 @@ class Contest(FromScratch):
 def train(problem: Problem, settings: InProcessing, trainee: FromScratch) -> list[Result]:
     """Train on the rows that the base was trained on; return the best epoch and the last.
 
-    Nothing is fitted to `dval`, so that all of it serves to choose the epoch and the threshold.
+    Nothing is fitted to `dval`, so all of it serves to choose the epoch and the threshold.
     """
     trained = problem.train(
         trainee,

@@ -1,4 +1,4 @@
-"""What a method on weights leaves: networks judged on `dval`, at the threshold and epoch that are best there."""
+"""Results of methods on weights: networks judged on `dval`, at the threshold and epoch that are best there."""
 
 from __future__ import annotations
 

@@ -101,14 +101,14 @@ class _Search:
         return moved.view(self.shape)
 
     def learn(self, phi: Float64[Tensor, "R"]) -> None:
-        """Tell each study what its proposal was worth."""
+        """Report the value of its proposal to each study."""
         for study, value in zip(self.studies, phi.tolist(), strict=True):
             if study is not None:
                 study.learn(value)
 
 
 class _Study:
-    """A search for the offsets of m entries within ± width; `start` is what no offset at all is worth."""
+    """A search for the offsets of m entries within ± width; `start` is the value without any offset."""
 
     def __init__(self, seed: int, m: int, width: float, start: float) -> None:
         import optuna  # here, because it takes half a second that no other method needs
@@ -132,5 +132,5 @@ class _Study:
         return [self.trial.params[name] for name in self.names]
 
     def learn(self, value: float) -> None:
-        """Take note of what the last proposal was worth."""
+        """Record the value of the last proposal."""
         self.study.tell(self.trial, value)

@@ -165,7 +165,7 @@ def pruned_by_layer(masks: Masks) -> dict[str, Float[Tensor, "R"]]:
 
 
 def warn_of_empty_layers(masks: Masks, name: str, seeds: Sequence[int]) -> None:
-    """Log a warning for each layer of which a replicate has no weight left, so that its outputs are constant."""
+    """Log a warning for each layer in which a replicate has no weight, so that its outputs are constant."""
     for layer, share in pruned_by_layer(masks).items():
         if empty := [seed for seed, one in zip(seeds, share.tolist(), strict=True) if one == 1]:
             LOG.warning("%s: all weights of layer %s are pruned with seeds %s", name, layer, empty)

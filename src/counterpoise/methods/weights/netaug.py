@@ -32,7 +32,7 @@ class AugmentedFinetuning(AdversarialFinetuning):
     this is fine-tuning of the masked one.
 
     Args:
-        diversity: the chance of a pruned weight to be back in an epoch.
+        diversity: the probability that a pruned weight is used in an epoch.
         scale: of the larger network's loss.
         drawn: one generator per replicate, for Mᵢ and the larger network's dropout.
     """
@@ -82,7 +82,7 @@ class NetAug(Adversarial):
     """Settings of network augmentation.
 
     Attributes:
-        diversity: the chance of a pruned weight to be back in an epoch.
+        diversity: the probability that a pruned weight is used in an epoch.
         scale: of the larger network's loss; the paper calls it α.
     """
 
@@ -92,7 +92,7 @@ class NetAug(Adversarial):
 
 
 def network_augmentation(problem: Problem, settings: NetAug, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Fine-tune the sub-network with augmentation; what leaves is θ ⊙ M."""
+    """Fine-tune the sub-network with augmentation; the result is θ ⊙ M."""
     masks = discovered(earlier)
     trained = finetune_adversarially(
         problem,

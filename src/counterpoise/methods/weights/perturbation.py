@@ -1,4 +1,4 @@
-"""Random perturbation (Savani et al., 2020, Section 4.1): many slightly different networks, of which the best is kept.
+"""Random perturbation (Savani et al., 2020, Section 4.1): choose the best of many slightly different networks.
 
 Every parameter, batch norm's scales and shifts too, is multiplied by a draw from N(1, spread²); batch norm's running
 statistics stay. It is the control for how much of a repair is luck and selection.

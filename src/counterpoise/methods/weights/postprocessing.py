@@ -181,7 +181,7 @@ def reject_option(problem: Problem, settings: RejectOption, earlier: Mapping[str
 
 
 def equalized_odds(problem: Problem, settings: None, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Decide otherwise than the base, at its threshold of the highest performance, with a group's probabilities.
+    """Flip the base's decisions, at its threshold of the highest performance, with probabilities of each group.
 
     The score of a row is the probability of deciding 1.
     """

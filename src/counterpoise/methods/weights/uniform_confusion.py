@@ -1,4 +1,4 @@
-"""Uniform confusion (Alvi, Zisserman and Nellåker, ECCV workshops 2018): features that leave the group open.
+"""Uniform confusion (Alvi, Zisserman and Nellåker, ECCV workshops 2018): features that hide the group.
 
 A classifier guesses the group from the features; the network is trained for its task and for that guess to be as
 uncertain as can be: the cross-entropy from a uniform distribution (their Eq. 3). The two take turns on every batch.
@@ -33,7 +33,7 @@ class UniformConfusion(Contest):
         return self.loss(output, y, s) + self.strength * unsure
 
     def guess(self, features: Float[Tensor, "R B d"], s: Int[Tensor, "R B"]) -> None:
-        """Let the classifiers learn from a batch; otherwise they stand still."""
+        """Let the classifiers learn from a batch; other steps do not change them."""
         self.opponent.requires_grad_(True)
         task_loss(self.opponent(features).logits, s).sum().backward()
         self.move_opponent()
@@ -46,5 +46,5 @@ def confusion(logits: Float[Tensor, "R B G"]) -> Float[Tensor, "R"]:
 
 
 def uniform_confusion(problem: Problem, settings: Contested, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Train networks whose features leave the group open."""
+    """Train networks from whose features the group cannot be predicted."""
     return train(problem, settings, UniformConfusion(problem, settings))

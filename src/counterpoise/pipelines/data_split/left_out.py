@@ -1,4 +1,4 @@
-"""Rows that miss a value are not used: how many they are in each group and class, and whether that changes the data."""
+"""Rows that miss a value are not used: count them by group and class, and warn if that changes the data."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def join_left_out(parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def warn_about_left_out(described: dict[str, Any], dataset: Dataset) -> None:
-    """Warn if a group's share of the rows is another one without those left out, or if these are most rows."""
+    """Warn if leaving out rows changes a group's share of the rows, or if most rows are left out."""
     rows, total = described["rows"], described["of"]
     shares = [] if not rows else _shares(described, len(dataset.groups))
     shifted = [

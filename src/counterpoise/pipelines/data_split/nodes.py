@@ -64,7 +64,7 @@ def split_samples(samples: pd.DataFrame, dataset: Dataset, seeds: Seeds) -> Chec
     """Draw every replicate's own split: uint8 [R, N], codes as in `counterpoise.data.SPLITS`, or `UNUSED`.
 
     As `split.scheme` says: stratified by (y, s), or as skewed in pretraining and as unbiased elsewhere as it says.
-    Warns if class and group go together in a part that should be unbiased.
+    Warns if class and group are associated in a part that should be unbiased.
     """
     splits = draw(samples, dataset, seeds.root)
     warn_about_association(samples, splits, dataset)

@@ -1,4 +1,4 @@
-"""The schemes by which rows are shared out, and whether their unbiased parts are unbiased."""
+"""The schemes that divide rows among the parts, and a check that their unbiased parts are unbiased."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def associations(samples: pd.DataFrame, codes: UInt8[np.ndarray, "N"], dataset: 
 
 
 def warn_about_association(samples: pd.DataFrame, splits: Codes, dataset: Dataset) -> None:
-    """Warn if class and group go together in a part that should be unbiased, beyond chance and what is allowed.
+    """Warn if class and group are associated in a part that should be unbiased, beyond chance and `max_association`.
 
-    Only replicate 0 is looked at: all have the same counts.
+    Only replicate 0 is checked, because all have the same counts.
     """
     if not isinstance(dataset.split, AlignedSplit | BalancedSplit):
         return
@@ -76,9 +76,9 @@ def _stratified(samples: pd.DataFrame, dataset: Dataset, split: Split, seeds: Se
 
 
 def _require_groups_in_task(codes: UInt8[np.ndarray, "N"], s: Int64[np.ndarray, "N"], dataset: Dataset) -> None:
-    """Raise InputError if a group has no row to train on, to choose on or to test on: nothing can be said of it.
+    """Raise InputError if a group has no row to train on, to choose on or to test on.
 
-    One replicate is enough to look at: all have the same counts.
+    Only one replicate is checked, because all have the same counts.
     """
     task = range(1, len(SPLITS))
     smallest = min((codes == part).sum() for part in task)

@@ -1,4 +1,4 @@
-"""Experiments of several parts: their results in one table, their data in one description, and what their heads see."""
+"""Experiments of several parts: one table of results, one description of the data, and representations of all heads."""
 
 from __future__ import annotations
 

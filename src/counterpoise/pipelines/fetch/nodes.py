@@ -1,4 +1,4 @@
-"""Get raw data that may be got automatically."""
+"""Download raw data whose terms allow it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fine-tune the heads of every variant, and whole networks beside them, and keep what they say of the test rows."""
+"""Fine-tune the heads of every variant, and whole networks beside them; store their predictions of the test rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""features, initial heads → heads under every penalty of the grid, and what they say about validation and test rows."""
+"""features, initial heads → heads under every penalty of the grid, and their scores of validation and test rows."""
 
 from __future__ import annotations
 

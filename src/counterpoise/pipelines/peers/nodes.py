@@ -1,4 +1,4 @@
-"""Fit the methods that people use today on the same features and the same rows as ours."""
+"""Fit common methods on the same features and the same rows as ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""features → what the methods that people use today say of the validation and test rows."""
+"""features → scores and predictions of common methods on the validation and test rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models that are repaired by altering weights, or reduced to an unbiased part: whole networks."""
+"""The networks that are repaired: by altering weights, or by reducing them to an unbiased sub-network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model that counts as pretrained: a perceptron of each replicate's own, or a head on a backbone they share."""
+"""The pretrained model: a perceptron for each replicate, or a head on a shared backbone."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def decode_images(
 
 
 def _decoded(images: Any, compute: Compute) -> Iterator[Any]:
-    """Yield decoded chunks as they are done; images that are in memory already are not worth a process."""
+    """Yield decoded chunks as they are done; images that are in memory already need no process."""
     from counterpoise.compute import as_completed
     from counterpoise.data.images import ImageFiles
     from counterpoise.data.pixels import chunks, decode_chunk

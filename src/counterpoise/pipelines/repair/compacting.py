@@ -46,7 +46,7 @@ def compact_networks(
     repairs: pd.DataFrame,
     pixels: Checkpoint | None = None,
 ) -> tuple[Checkpoint, pd.DataFrame]:
-    """Cut what is wholly pruned out of every pruned network, and measure what that saves.
+    """Remove the completely pruned units of every pruned network, and measure the saving.
 
     Args:
         repairs: the variants with a share `pruned` are networks some of whose weights are zero.

@@ -1,4 +1,4 @@
-"""What networks and their sub-networks look at: heat maps of a few test images, before and after."""
+"""Heat maps of a few test images: what networks and their sub-networks look at, before and after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every model that can be chosen, of ours and of the peers, what it says, and which of them stand beside each other."""
+"""Every model that can be chosen, ours and the peers', its predictions, and which models are neighbours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bank says when methods are compared: hypervolumes, and whether importance helps."""
+"""Compare methods by the bank's models: hypervolumes, and the effect of importance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exported model: of the chosen heads of all replicates, the one to use."""
+"""The exported model: one of the chosen heads of all replicates."""
 
 from __future__ import annotations
 

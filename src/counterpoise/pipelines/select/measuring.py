@@ -1,4 +1,4 @@
-"""Error and bias of every candidate: as measured on each part, and as it is judged by."""
+"""Error and bias of every candidate: as measured on each part, and the estimates that decide the choice."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _require_defined(
     dataset: Dataset,
     criterion: str,
 ) -> None:
-    """Raise InputError if there are models that did not diverge, and of none of them the criterion is known."""
+    """Raise InputError if some models did not diverge, but the criterion is undefined for all of them."""
     for r in ((undefined | lost).all(dim=1) & undefined.any(dim=1)).nonzero().flatten().tolist():
         cells = counts[r, :, 0].sum(dim=(0, -1))  # G, k
         absent = [
@@ -140,7 +140,7 @@ def _require_defined(
 def _counts(
     prediction: Int[Tensor, "R V m"], data: Examples, rows: Int[Tensor, "R m"], dataset: Dataset
 ) -> Int64[Tensor, "R V G k k"]:
-    """Count every candidate's predictions of its replicate's rows; those of one that diverged as if they were 0."""
+    """Count every candidate's predictions of its replicate's rows; a diverged one counts as predicting 0."""
     every = torch.ones(1, rows.shape[1], dtype=torch.bool)
     return torch.cat(
         [

@@ -236,7 +236,7 @@ def _sweep(
 
 
 def _say_where_absent(family: str, picked: Int[Tensor, "R"], seeds: Seeds) -> None:
-    """Say in which replicates a family has no model that could be chosen; raise if it is that of all our models."""
+    """Warn of replicates in which a family has no model to choose; raise if it is the family of all our models."""
     without = [seed for seed, v in zip(seeds.root, picked.tolist(), strict=True) if v == ABSENT]
     if without and family == CHOSEN:
         raise InputError(
