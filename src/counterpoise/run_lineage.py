@@ -51,12 +51,7 @@ class Lineage:
         self.parameters, self.pipeline, self.catalog, self.command = parameters, pipeline, catalog, command
         self.reader = threading.local()
         """The inputs of the node that loads at present; nodes may run side by side in threads."""
-        self.run = {
-            "command": str(command),
-            "environment": command.environment,
-            "git_commit": commit,
-            **software(),
-        }
+        self.run = {"command": str(command), "environment": command.environment, "git_commit": commit, **software()}
         self.artifacts = {
             name: dataset for name in sorted(pipeline.datasets()) if isinstance(dataset := _of(catalog, name), Artifact)
         }

@@ -26,8 +26,7 @@ def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
 def with_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame that `without_formulas` made safe, as it was."""
     return _changed(
-        frame,
-        lambda value: value[1:] if value.startswith(QUOTE) and _begins_like_one(value.lstrip(QUOTE)) else value,
+        frame, lambda value: value[1:] if value.startswith(QUOTE) and _begins_like_one(value.lstrip(QUOTE)) else value
     )
 
 

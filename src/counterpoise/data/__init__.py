@@ -54,12 +54,7 @@ READERS = TABLES | IMAGES
 
 
 def read(
-    reader: str,
-    folder: Path,
-    *,
-    limits: Limits = LIMITS,
-    left_out: list[pd.DataFrame] | None = None,
-    **options: object,
+    reader: str, folder: Path, *, limits: Limits = LIMITS, left_out: list[pd.DataFrame] | None = None, **options: object
 ) -> pd.DataFrame:
     """Read a data set with the reader of that name.
 

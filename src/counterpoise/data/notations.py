@@ -39,10 +39,7 @@ _NOTATIONS: dict[str, tuple[str, str]] = {
         rf"[+-]?[0-9]{{1,3}}(?:([.'’_{_SPACES}])[0-9]{{3}})(?:\1[0-9]{{3}})*(?:[.,][0-9]+)?",
         "set the reader's option thousands",
     ),
-    "numbers with a unit": (
-        rf"(?:[$€£¥]\s?{NUMBER}|{NUMBER}\s?[%‰$€£¥])",
-        "write the numbers alone",
-    ),
+    "numbers with a unit": (rf"(?:[$€£¥]\s?{NUMBER}|{NUMBER}\s?[%‰$€£¥])", "write the numbers alone"),
 }
 _PATTERNS = {name: re.compile(pattern) for name, (pattern, _) in _NOTATIONS.items()}
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"

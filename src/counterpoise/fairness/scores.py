@@ -26,9 +26,7 @@ PROBE_ITERATIONS = 10_000
     definition="Probability that a random positive sample scores above a random negative one (ties count half).",
 )
 def auc(
-    y: Integer[Tensor, "*#batch n"],
-    score: Float[Tensor, "*batch n"],
-    mask: Bool[Tensor, "*#batch n"] | None = None,
+    y: Integer[Tensor, "*#batch n"], score: Float[Tensor, "*batch n"], mask: Bool[Tensor, "*#batch n"] | None = None
 ) -> Float64[Tensor, "*batch"]:
     r"""Area under the ROC curve, $P(z_+ > z_-) + \frac12 P(z_+ = z_-)$. Perfect: 1; chance: ½.
 

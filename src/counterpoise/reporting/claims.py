@@ -20,11 +20,7 @@ DIRECTIONS: Final = ("lower", "higher", "equal")
 
 
 def evaluate(
-    metrics: pd.DataFrame,
-    claims: Sequence[Mapping[str, Any]],
-    *,
-    level: float = LEVEL,
-    correction: float | None = None,
+    metrics: pd.DataFrame, claims: Sequence[Mapping[str, Any]], *, level: float = LEVEL, correction: float | None = None
 ) -> pd.DataFrame:
     """Test every claim on the test split, left minus right, paired by seed.
 

@@ -28,13 +28,7 @@ from counterpoise.reporting._marks import (
 )
 from counterpoise.reporting._theme import NEUTRAL, VERDICT_COLOURS, method_colours, text
 from counterpoise.reporting.tables import test_rows
-from counterpoise.reporting.wording import (
-    HEADLINE_METRICS,
-    difference_axis,
-    metric_label,
-    metric_order,
-    p_value,
-)
+from counterpoise.reporting.wording import HEADLINE_METRICS, difference_axis, metric_label, metric_order, p_value
 
 _WRAP: Final = 44  # characters of a claim on one line
 
@@ -65,11 +59,7 @@ def performance(
             seed_points(seeds, seeds["variant"].map(rows), row="variant", colours=colours),
             *(
                 mean_points(
-                    group,
-                    places[group.index],
-                    row="variant",
-                    colour=colours[group["method"].iloc[0]],
-                    level=level,
+                    group, places[group.index], row="variant", colour=colours[group["method"].iloc[0]], level=level
                 )
                 for _, group in means.groupby("method")
             ),

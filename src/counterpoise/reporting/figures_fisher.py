@@ -69,9 +69,7 @@ def _few_groups(
     )
     for column, group in enumerate(cells, start=1):
         figure.add_trace(
-            go.Heatmap(z=group.T, x=rank, y=classes, coloraxis="coloraxis", hovertemplate=_HOVER),
-            row=1,
-            col=column,
+            go.Heatmap(z=group.T, x=rank, y=classes, coloraxis="coloraxis", hovertemplate=_HOVER), row=1, col=column
         )
         figure.update_xaxes(title_text="feature, by importance", showgrid=False, row=1, col=column)
     named = {"tickvals": classes, "ticktext": list(map(text, class_names))} if len(class_names) == len(classes) else {}

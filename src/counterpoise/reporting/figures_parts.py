@@ -36,11 +36,7 @@ _BELOW: Final = 56  # pixels below the panels where the legend stands aside
 
 
 def by_part(
-    metrics: pd.DataFrame,
-    summary: pd.DataFrame,
-    *,
-    panels: Sequence[str] = HEADLINE_METRICS,
-    level: float = LEVEL,
+    metrics: pd.DataFrame, summary: pd.DataFrame, *, panels: Sequence[str] = HEADLINE_METRICS, level: float = LEVEL
 ) -> go.Figure:
     """Error and bias part by part: Tables 2 and 4 of the WIN paper as a figure.
 
@@ -162,10 +158,7 @@ def ablation(metrics: pd.DataFrame, *, panels: Sequence[str] = HEADLINE_METRICS,
 
 
 def representation(
-    points: pd.DataFrame,
-    group_names: Sequence[str],
-    *,
-    shares: Mapping[str, tuple[float, float]] | None = None,
+    points: pd.DataFrame, group_names: Sequence[str], *, shares: Mapping[str, tuple[float, float]] | None = None
 ) -> go.Figure:
     """What the head sees of the samples predicted positive: Figure 1 of the WIN paper.
 

@@ -284,13 +284,7 @@ def _repair(
         mode="markers",
         marker={"size": 12, "color": colour, "symbol": symbol, "line": {"width": 1, "color": colour}},
         customdata=[
-            [
-                text(outcome["variant"].iloc[0]),
-                float(performance.std),
-                float(bias.std),
-                int(within.sum()),
-                len(within),
-            ]
+            [text(outcome["variant"].iloc[0]), float(performance.std), float(bias.std), int(within.sum()), len(within)]
         ],
         hovertemplate=hover,
         legendgroup=title,
@@ -356,12 +350,7 @@ def _add_chosen(figure: go.Figure, rows: pd.DataFrame, chosen: pd.DataFrame, row
         x=points["epoch"],
         y=points["value"],
         mode="markers",
-        marker={
-            "size": 7,
-            "symbol": "circle-open",
-            "color": list(points["key"].map(colours)),
-            "line": {"width": 1.5},
-        },
+        marker={"size": 7, "symbol": "circle-open", "color": list(points["key"].map(colours)), "line": {"width": 1.5}},
         text=[f"{text(point.title)}, seed {point.seed}" for point in rows_of(points)],
         hovertemplate="%{text}: epoch %{x}, %{y:.4g}<extra></extra>",
         legendgroup=CHOSEN,

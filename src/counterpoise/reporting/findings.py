@@ -29,11 +29,7 @@ THRESHOLD: Final = "threshold"
 
 
 def repair_findings(
-    metrics: pd.DataFrame,
-    repairs: pd.DataFrame,
-    objectives: Mapping[str, Mapping[str, Any]],
-    *,
-    level: float = LEVEL,
+    metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: Mapping[str, Mapping[str, Any]], *, level: float = LEVEL
 ) -> tuple[str, ...]:
     """Sentences for the top of a report: for each part, what is best within the tolerance on test, and the controls.
 

@@ -24,10 +24,7 @@ MEDIA_TYPE: Final = "image/jpeg"
 
 
 def examples(
-    predictions: pd.DataFrame,
-    names: Sequence[str],
-    load: Callable[[int], UInt8[np.ndarray, "H W 3"]],
-    count: int,
+    predictions: pd.DataFrame, names: Sequence[str], load: Callable[[int], UInt8[np.ndarray, "H W 3"]], count: int
 ) -> dict[str, Any]:
     """Return thumbnails of the first `count` test rows of each cell, in the order of the rows.
 

@@ -11,15 +11,7 @@ import pandas as pd
 from counterpoise.catalogue import BY_NAME
 from counterpoise.fairness import LEVEL, paired_difference
 from counterpoise.reporting import published
-from counterpoise.reporting._outcomes import (
-    ACCURACIES,
-    LAST,
-    REPAIR_KEYS,
-    objective_of,
-    outcomes,
-    title_of,
-    with_part,
-)
+from counterpoise.reporting._outcomes import ACCURACIES, LAST, REPAIR_KEYS, objective_of, outcomes, title_of, with_part
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.published import PublishedResult
 from counterpoise.reporting.tables import written_mean

@@ -26,12 +26,7 @@ def keep(entries: list[Entry], store: Store, name: str) -> Path:
     folder = store.settings.unlogged / name
     (folder / FILES).mkdir(parents=True, exist_ok=True)
     lines: list[dict[str, Any]] = [
-        {
-            "format": FORMAT,
-            "uri": store.settings.shown,
-            "experiment": store.settings.experiment,
-            "runs": store.ids,
-        }
+        {"format": FORMAT, "uri": store.settings.shown, "experiment": store.settings.experiment, "runs": store.ids}
     ]
     for number, entry in enumerate(entries):
         if "path" in entry:

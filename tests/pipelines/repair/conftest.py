@@ -20,7 +20,7 @@ from counterpoise.methods.gates.gating import gated_forward
 from counterpoise.nn.gates import activation_sizes
 from counterpoise.nn.networks import SingleNetwork
 from counterpoise.pipelines.repair.nodes import read_masks
-from counterpoise.pipelines.shared.networks import resting_builder
+from counterpoise.pipelines.shared.networks import builder_of, resting
 
 SEEDS, EDGE, PART = Seeds((3, 8)), 16, 40
 """Rows of each part; in those for pretraining the group is the class."""
@@ -82,7 +82,7 @@ class Stage:
         return list(range(len(self.samples) - PART, len(self.samples)))
 
     def network(self, r: int) -> SingleNetwork:
-        single = resting_builder(self.convnet, self.dataset, SEEDS, self.pixels.tensors["pixels"]).replicate(r)()
+        single = resting(builder_of(self.convnet, self.dataset, SEEDS, self.pixels.tensors["pixels"])).replicate(r)()
         assert isinstance(single, SingleNetwork)
         single.load({name: tensor[r : r + 1] for name, tensor in self.pretrained.tensors.items()})
         single.eval()
@@ -105,7 +105,7 @@ def make_stage(kind: str, folder: Path, classes: int = 5) -> Stage:
     pixels = torch.randint(0, 256, (n, 3, EDGE, EDGE), generator=generator, dtype=torch.uint8)
     header = {"seeds": list(SEEDS.root), "digests": {"samples": "0" * 64}, "architecture": "", "network": {}}
     data, convnet = make_dataset(classes), CONVNETS[kind]
-    builder = resting_builder(convnet, data, SEEDS, pixels)
+    builder = resting(builder_of(convnet, data, SEEDS, pixels))
     networks = [builder.replicate(r)() for r in range(len(SEEDS.root))]
     states = [network.state() for network in networks]
     weights, last = networks[0].weights(), networks[0].maskable()[-1]

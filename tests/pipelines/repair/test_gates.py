@@ -18,7 +18,7 @@ from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.methods.gates.gating import closed_share, gated_forward
 from counterpoise.nn.gates import activation_sizes
 from counterpoise.pipelines.fairness_report.nodes import measure
-from counterpoise.pipelines.shared.networks import resting_builder
+from counterpoise.pipelines.shared.networks import builder_of, resting
 
 # Networks that have seen their images thrice need not predict every class.
 pytestmark = pytest.mark.filterwarnings("ignore::counterpoise.fairness.UndefinedMetricWarning")
@@ -77,7 +77,7 @@ class TestWhatItLeaves:
         """Built anew from the checkpoints: the pretrained network, its gates or its new last layer."""
         x, tensors = left["pixels"].tensors["pixels"], {**left["repaired"].tensors, **left["masks"].tensors}
         dataset = Dataset.model_validate(left["settings"]["dataset"])
-        builder = resting_builder(left["settings"]["convnet"], dataset, Seeds((0, 1)), x)
+        builder = resting(builder_of(left["settings"]["convnet"], dataset, Seeds((0, 1)), x))
         for r, seed in enumerate(SEEDS):
             network = builder.replicate(r)()
             network.load({name: own[r : r + 1] for name, own in left["pretrained"].tensors.items()})

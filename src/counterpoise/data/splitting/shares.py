@@ -64,12 +64,7 @@ def sizes(n: int, fractions: Shares, task: Shares) -> dict[str, int]:
 
 
 def draw_splits(
-    y: Int[np.ndarray, "N"],
-    s: Int[np.ndarray, "N"],
-    *,
-    fractions: Shares,
-    task: Shares,
-    seeds: Sequence[int],
+    y: Int[np.ndarray, "N"], s: Int[np.ndarray, "N"], *, fractions: Shares, task: Shares, seeds: Sequence[int]
 ) -> UInt8[np.ndarray, "R N"]:
     """Assign every row to one part, once per seed, stratified by (y, s).
 

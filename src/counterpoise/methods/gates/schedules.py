@@ -36,8 +36,33 @@ class Schedule(ABC):
         return False
 
 
+class _Falling(Schedule):
+    """A temperature that is cut by a factor, from a first one towards a last one."""
+
+    factor: float
+    first: float
+    end: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.factor < 1:
+            raise InputError(
+                f"gates: the temperature's factor is {self.factor:g}, expected a number between 0 and 1: it never falls"
+            )
+        if self.first <= 0:
+            raise InputError(f"gates: the first temperature is {self.first:g}, expected a number above 0")
+        if self.end >= self.first:
+            raise InputError(
+                f"gates: the last temperature is {self.end:g}, expected less than the first, {self.first:g}: it never "
+                "falls"
+            )
+
+    @property
+    def start(self) -> float:
+        return self.first
+
+
 @dataclass(frozen=True)
-class Stalling(Schedule):
+class Stalling(_Falling):
     """`paper`: the temperature is cut whenever the information stalls, until it is negligible.
 
     Attributes:
@@ -52,13 +77,6 @@ class Stalling(Schedule):
     epochs: Count = 200
     first: Positive = 1.0
 
-    def __post_init__(self) -> None:
-        _require_falling(self.factor, self.first, self.end)
-
-    @property
-    def start(self) -> float:
-        return self.first
-
     def after(self, temperature: float, stalled: int) -> float:
         return temperature * self.factor if stalled > self.patience else temperature
 
@@ -67,7 +85,7 @@ class Stalling(Schedule):
 
 
 @dataclass(frozen=True)
-class Geometric(Schedule):
+class Geometric(_Falling):
     """`cpu`: the same cut after every epoch, down to a last temperature at which gates are all but hard."""
 
     kind: Literal["geometric"] = "geometric"
@@ -75,13 +93,6 @@ class Geometric(Schedule):
     end: Positive = 0.004
     epochs: Count = 11
     first: Positive = 1.0
-
-    def __post_init__(self) -> None:
-        _require_falling(self.factor, self.first, self.end)
-
-    @property
-    def start(self) -> float:
-        return self.first
 
     def after(self, temperature: float, stalled: int) -> float:
         return max(temperature * self.factor, self.end)
@@ -106,16 +117,3 @@ class StraightThrough(Schedule):
 
     def after(self, temperature: float, stalled: int) -> float:
         return temperature
-
-
-def _require_falling(factor: float, first: float, end: float) -> None:
-    if not 0 < factor < 1:
-        raise InputError(
-            f"gates: the temperature's factor is {factor:g}, expected a number between 0 and 1: it never falls"
-        )
-    if first <= 0:
-        raise InputError(f"gates: the first temperature is {first:g}, expected a number above 0")
-    if end >= first:
-        raise InputError(
-            f"gates: the last temperature is {end:g}, expected less than the first, {first:g}: it never falls"
-        )

@@ -27,9 +27,7 @@ class Penalty:
     strength: NotNegative
 
 
-def strengths_of(
-    variants: Sequence[tuple[Constraint | None, float]],
-) -> dict[Constraint, float | Float[Tensor, "V"]]:
+def strengths_of(variants: Sequence[tuple[Constraint | None, float]]) -> dict[Constraint, float | Float[Tensor, "V"]]:
     """Return λ of each constraint in every variant, which has one constraint, or None."""
     return {
         name: torch.tensor([strength if constraint == name else 0.0 for constraint, strength in variants])

@@ -148,9 +148,6 @@ def external_grafting(problem: Problem, settings: ExternalGraft, earlier: Mappin
         ]
         if number < rounds:
             first, second = (one.last for one in trained)
-            states = [
-                first | external_graft(first, masks, second),
-                second | external_graft(second, others, first),
-            ]
+            states = [first | external_graft(first, masks, second), second | external_graft(second, others, first)]
     facts = critic_facts(trained[0]) | {"grafted": pruned_share(masks)}
     return both_epochs(problem, trained[0], facts=facts, masks=others)

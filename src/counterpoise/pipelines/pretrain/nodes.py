@@ -101,10 +101,7 @@ def fit_heads(
         widths = list(backbone_head.tensors["weight"].shape)
         return Checkpoint(tensors, as_header(architecture="imagenet", widths=widths, **origin(splits)))
     probes = StackedMLP(
-        [x.shape[1], len(dataset.classes)],
-        mean=None,
-        scale=None,
-        generators=generators(seeds.root, "initial weights"),
+        [x.shape[1], len(dataset.classes)], mean=None, scale=None, generators=generators(seeds.root, "initial weights")
     )
     header = as_header(architecture="probe", widths=list(probes.widths), **origin(splits))
     return _train(probes, header, samples, x, rows(splits, "pretrain"), pretrain.root.lasting(epochs), seeds)

@@ -19,7 +19,7 @@ from counterpoise.methods.tuning import under
 from counterpoise.nn.costs import Saving, shrink
 from counterpoise.nn.networks import Networks, SingleNetwork, State
 from counterpoise.pipelines.shared.arrays import origin, require_seeds, rows
-from counterpoise.pipelines.shared.networks import inputs, resting_builder
+from counterpoise.pipelines.shared.networks import builder_of, inputs, resting
 
 COSTS = {
     "method": "str",
@@ -59,7 +59,8 @@ def compact_networks(
     """
     require_seeds(seeds, splits=splits, pretrained=pretrained, repaired=repaired, masks=masks)
     x, test = inputs(samples, pixels), rows(splits, "test")
-    builder = resting_builder(network, dataset, seeds, x, *(pretrained.tensors.get(name) for name in ("mean", "scale")))
+    statistics = (pretrained.tensors.get(name) for name in ("mean", "scale"))
+    builder = resting(builder_of(network, dataset, seeds, x, *statistics))
     columns = () if pixels is not None else tuple(samples.columns.drop(["y", "s"]))
     models, costs = [], []
     for r, seed in enumerate(seeds.root):

@@ -21,7 +21,7 @@ from counterpoise.nn.networks import SingleNetwork, evaluate
 from counterpoise.pipelines.repair.compacting import sub_network
 from counterpoise.pipelines.repair.nodes import biases, read_masks
 from counterpoise.pipelines.shared.arrays import origin, require_seeds
-from counterpoise.pipelines.shared.networks import inputs, problem_of, resting_builder
+from counterpoise.pipelines.shared.networks import builder_of, inputs, problem_of, resting
 
 EXPLAINED = 10
 """Test images whose heat maps are drawn."""
@@ -56,7 +56,7 @@ def explain_networks(
     ).replicate(0)
     shown = to_explain(problem)
     x, y, s = problem.examples.take(shown)
-    single = resting_builder(network, dataset, seeds, inputs(samples, pixels)).replicate(0)()
+    single = resting(builder_of(network, dataset, seeds, inputs(samples, pixels))).replicate(0)()
     assert isinstance(single, SingleNetwork)
     frozen = next(name for name, method in methods_of("gates").items() if method.base)
     states = {frozen: problem.base}

@@ -70,16 +70,8 @@ def builder_of(
     return StackedBuilder(x.shape[1], hidden, outputs, seeds.root, small.dropout, mean, scale)
 
 
-def resting_builder(
-    network: Mapping[str, Any],
-    dataset: Dataset,
-    seeds: Seeds,
-    x: Tensor,
-    mean: Float[Tensor, "R D"] | None = None,
-    scale: Float[Tensor, "R D"] | None = None,
-) -> Builder:
+def resting(builder: Builder) -> Builder:
     """Return what makes the same networks on the processor, for weights that all come from checkpoints."""
-    builder = builder_of(network, dataset, seeds, x, mean, scale)
     return replace(builder, accelerated=False) if isinstance(builder, ImageBuilder) else builder
 
 
