@@ -124,7 +124,7 @@ def test_without_a_command_there_is_help(package: Package, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("version: 1\n\tloggers: {}\n", r"conf/logging\.yml, line 2: is no YAML \(.*"),
+        ("version: 1\n\tloggers: {}\n", r"conf/logging\.yml, line 2: is not YAML \(.*"),
         ("version: 3\n", r"conf/logging\.yml: Unsupported version: 3, expected .*"),
     ],
 )

@@ -29,7 +29,7 @@ class Method:
         colour: a name of `reporting._theme.PALETTE`. symbol: one of plotly's. Methods of one colour differ by symbol.
         paper: whose idea it is; None for peers and for what this project adds.
         needs_group: whether it asks for the group of everyone whom it classifies.
-        control: run to see what other methods owe to their parts; an idea of nobody.
+        control: not a method of any paper; run to show what the parts of other methods contribute.
         beside: the method that a control is compared with in words.
         base: the model before any repair.
         reference: the plain form of its family's idea, which others are compared with.

@@ -1,4 +1,4 @@
-"""`kedro run` as everywhere, except that a mistake of the user's ends in one sentence and not in a traceback.
+"""`kedro run`, except that a user's mistake ends in one sentence and not in a traceback.
 
 `kedro run`, `counterpoise run` and `python -m counterpoise run` are this one command.
 """
@@ -32,7 +32,7 @@ DEFAULT_RUNNER = RUNNERS[0]
 
 @contextmanager
 def _sentences() -> Iterator[None]:
-    """Turn errors that are the user's to mend into what click prints without a traceback."""
+    """Turn errors that the user can correct into exceptions that click prints without a traceback."""
     try:
         yield
     except KedroCliError as error:  # prints the name of its class, and how to see the traceback
@@ -46,7 +46,7 @@ def _sentences() -> Iterator[None]:
 
 
 class Command(click.Command):
-    """A command whose options and work alike end in one sentence on a mistake of the user's."""
+    """A command that ends in one sentence on a user's mistake, in its options or in its work."""
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         with _sentences():
@@ -82,7 +82,7 @@ def require_runner(name: str | None, arguments: Mapping[str, Any]) -> None:
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise InputError(f"--runner: there is no runner {shown(name)}{suggest(name, RUNNERS)}") from error
     if not (isinstance(runner, type) and issubclass(runner, runners.AbstractRunner)):
-        raise InputError(f"--runner: {shown(name)} is no runner of Kedro's{suggest(None, RUNNERS)}")
+        raise InputError(f"--runner: {shown(name)} is not a Kedro runner{suggest(None, RUNNERS)}")
     accepted = list(inspect.signature(runner).parameters)
     for key, value in arguments.items():
         if key not in accepted:
@@ -115,7 +115,7 @@ def _items(text: str) -> list[str]:
         raise ValueError("its brackets do not match")
     items = [item.strip() for item in items if item.strip()]
     if wrong := [item for item in items if not re.match(r"[^=\s][^=]*=", item)]:
-        raise ValueError(f"{shown(wrong[0])} is no key=value")
+        raise ValueError(f"{shown(wrong[0])} is not key=value")
     return items
 
 
@@ -147,7 +147,7 @@ run = Command(
     "run",
     callback=_run,
     params=[_checked(option) for option in kedro_run.params],
-    help="Run a pipeline: an experiment, what fetches its data, or the overview of all reports.",
+    help="Run a pipeline: an experiment, the download of its data, or the overview of all reports.",
     short_help="Run a pipeline.",
 )
 cli.add_command(run)

@@ -52,7 +52,7 @@ class Command:
         """Whether the run may leave out nodes of its pipelines."""
         return self.missing_only or any(self.slices.values())
 
-    def whole(self) -> list[str]:
+    def complete(self) -> list[str]:
         """Return the words of a run of all nodes with the same parameters."""
         words = ["kedro", "run"]
         if self.environment not in {"base", "local"}:
@@ -68,10 +68,10 @@ class Command:
     def from_nodes(self, nodes: Iterable[str]) -> str:
         """Return the command that runs these nodes and all after them."""
         chosen = ",".join(nodes)
-        return shlex.join([*self.whole(), *([f"--from-nodes={chosen}"] if chosen else [])])
+        return shlex.join([*self.complete(), *([f"--from-nodes={chosen}"] if chosen else [])])
 
     def __str__(self) -> str:
-        words = self.whole()
+        words = self.complete()
         words += [f"{option}={','.join(self.slices[name])}" for name, option in SLICES.items() if self.slices[name]]
         if self.versions:
             words.append("--load-versions=" + ",".join(f"{name}:{of}" for name, of in self.versions.items()))

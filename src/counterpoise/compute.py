@@ -121,7 +121,7 @@ def _run(
 ) -> Iterator[tuple[int, Result]]:
     """Yield what the tasks return, each as it is done."""
     with ExitStack() as stack:
-        stack.enter_context(_torch_threads_kept())
+        stack.enter_context(_restored_torch_threads())
         if backend == "dask":
             client = stack.enter_context(_client(address))
             config = stack.enter_context(parallel_config("dask", client=client, scatter=list(shared) or None))
@@ -180,7 +180,7 @@ def _read(path: str) -> Any:
 
 
 @contextmanager
-def _torch_threads_kept() -> Iterator[None]:
+def _restored_torch_threads() -> Iterator[None]:
     """Undo what tasks that run in this process set."""
     before = torch.get_num_threads()
     try:

@@ -6,8 +6,9 @@ that are not there yet (docs/adding-an-experiment.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 BLOCKS = {
@@ -69,7 +70,7 @@ class Experiment:
     experiment's parts side by side.
 
     With `repairs`, whole networks are repaired: perceptrons (`network`), for images a `convnet`. With an `objective`
-    their weights are altered; without one, unbiased sub-networks are looked for.
+    their weights are altered; without one, unbiased sub-networks are searched for.
     """
 
     name: str
@@ -114,64 +115,48 @@ SKEWS = tuple(
 )
 """Shares of a class's training images that are in its majority domain."""
 
+_income = partial(Experiment, dataset="adult", network="mlp2", variants="win")
+_skewed = partial(Experiment, dataset="cifar10s", convnet="small_images", pretrain="images", objective="domains")
+
+
+def _faces(name: str, title: str, evidence: str, **blocks: Any) -> Iterator[Experiment]:
+    """Yield an experiment for each data set of faces, whose names stand in the place of {dataset}, {title}, {label}."""
+    for dataset, spelling, label in FACES:
+        name_of, title_of, evidence_of = (
+            text.format(dataset=dataset, title=spelling, label=label) for text in (name, title, evidence)
+        )
+        yield Experiment(name_of, title_of, dataset, evidence_of, **{"backbone": "probe", "variants": "win", **blocks})
+
+
+def _backbones(*names: str) -> tuple[Part, ...]:
+    return tuple(Part(name, backbone=name) for name in names)
+
+
 EXPERIMENTS = (
-    Experiment(
-        name="win_adult",
-        title="Does WIN make a fine-tuned income classifier fairer?",
-        dataset="adult",
-        network="mlp2",
-        variants="win",
-        evidence="win_adult",
+    _income(name="win_adult", title="Does WIN make a fine-tuned income classifier fairer?", evidence="win_adult"),
+    *_faces("win_{dataset}", "Does WIN make a fine-tuned {label} classifier fairer?", "win_images"),
+    *_faces(
+        "win_{dataset}_imagenet",
+        "Does WIN help where a low rank really truncates the head? (1000-way head, {title})",
+        "win_images_imagenet",
+        backbone="imagenet",
+        variants="win_imagenet",
     ),
-    *(
-        Experiment(
-            name=f"win_{dataset}",
-            title=f"Does WIN make a fine-tuned {label} classifier fairer?",
-            dataset=dataset,
-            backbone="probe",
-            variants="win",
-            evidence="win_images",
-        )
-        for dataset, _, label in FACES
-    ),
-    *(
-        Experiment(
-            name=f"win_{dataset}_imagenet",
-            title=f"Does WIN help where the head is truncated for real? (1000-way head, {title})",
-            dataset=dataset,
-            backbone="imagenet",
-            variants="win_imagenet",
-            evidence="win_images_imagenet",
-        )
-        for dataset, title, _ in FACES
-    ),
-    Experiment(
+    _income(
         name="frontier_adult",
         title="How fair can an income classifier be, and at what price?",
-        dataset="adult",
-        network="mlp2",
-        variants="win",
         frontier="tables",
         evidence="frontier_adult",
     ),
-    *(
-        Experiment(
-            name=f"frontier_{dataset}",
-            title=f"How fair can a {label} classifier be, and at what price?",
-            dataset=dataset,
-            backbone="probe",
-            variants="win",
-            frontier="images",
-            evidence="frontier_images",
-        )
-        for dataset, _, label in FACES
+    *_faces(
+        "frontier_{dataset}",
+        "How fair can a {label} classifier be, and at what price?",
+        "frontier_images",
+        frontier="images",
     ),
-    Experiment(
+    _income(
         name="fair_pretrain_adult",
         title="Does a model that was pretrained to be fair stay fair?",
-        dataset="adult",
-        network="mlp2",
-        variants="win",
         evidence="fair_pretrain_adult",
         parts=(
             Part("biased"),
@@ -184,50 +169,33 @@ EXPERIMENTS = (
         ),
         view="parts",
     ),
-    Experiment(
+    _income(
         name="inprocessing_adult",
-        title="Does WIN reach what retraining the whole network under a penalty reaches?",
-        dataset="adult",
-        network="mlp2",
-        variants="win",
+        title="Is WIN as good as retraining the whole network under a penalty?",
         retrain="penalties",
         evidence="inprocessing_adult",
     ),
-    Experiment(
+    _income(
         name="architectures_adult",
         title="Does the depth of the network change the answer? (MLP-2 to MLP-5, Adult)",
-        dataset="adult",
-        network="mlp2",
-        variants="win",
         evidence="architectures_adult",
         parts=tuple(Part(f"mlp{layers}", network=f"mlp{layers}") for layers in (2, 3, 4, 5)),
         view="parts",
     ),
-    *(
-        Experiment(
-            name=f"architectures_{dataset}",
-            title=f"Does the backbone change the answer? ({title})",
-            dataset=dataset,
-            backbone="probe",
-            variants="win",
-            evidence=f"architectures_{dataset}",
-            parts=tuple(Part(name, backbone=name) for name in ("resnet18", "resnet50", "densenet121")),
-            view="parts",
-        )
-        for dataset, title, _ in FACES  # WIN, Table 4: their weights are downloads
+    # WIN, Table 4: these weights are downloads, the next ones packages
+    *_faces(
+        "architectures_{dataset}",
+        "Does the backbone change the answer? ({title})",
+        "architectures_{dataset}",
+        parts=_backbones("resnet18", "resnet50", "densenet121"),
+        view="parts",
     ),
-    *(
-        Experiment(
-            name=f"architectures_{dataset}_lite",
-            title=f"Does the backbone change the answer? ({title}, EfficientNet-Lite0 to 2)",
-            dataset=dataset,
-            backbone="probe",
-            variants="win",
-            evidence="architectures_lite",
-            parts=tuple(Part(name, backbone=name) for name in ("lite0", "lite1", "lite2")),
-            view="parts",
-        )
-        for dataset, title, _ in FACES  # their weights are packages
+    *_faces(
+        "architectures_{dataset}_lite",
+        "Does the backbone change the answer? ({title}, EfficientNet-Lite0 to 2)",
+        "architectures_lite",
+        parts=_backbones("lite0", "lite1", "lite2"),
+        view="parts",
     ),
     *(
         Experiment(
@@ -243,11 +211,9 @@ EXPERIMENTS = (
         )
         for dataset, title, _ in (("adult", "Adult", "income"), *FACES)
     ),
-    Experiment(
+    _income(
         name="representation_adult",
         title="What does the head see of the people it predicts to earn more?",
-        dataset="adult",
-        network="mlp2",
         variants="tl",
         evidence="representation_adult",
         parts=(Part("biased"), Part("eo_0.9", penalty="eo_09")),
@@ -276,24 +242,16 @@ EXPERIMENTS = (
         objective="eod",
         evidence="alter_compas",
     ),
-    Experiment(
+    _skewed(
         name="alter_cifar10s",
         title="Can a network that was trained on skewed images be repaired by altering its weights?",
-        dataset="cifar10s",
-        convnet="small_images",
-        pretrain="images",
         repairs="images",
-        objective="domains",
         evidence="alter_cifar10s",
     ),
-    Experiment(
+    _skewed(
         name="alter_cifar10s_skew",
-        title="Does the repair work whatever the skew of the images?",
-        dataset="cifar10s",
-        convnet="small_images",
-        pretrain="images",
+        title="Does the repair work at every skew of the images?",
         repairs="skew",
-        objective="domains",
         evidence="alter_cifar10s_skew",
         parts=SKEWS,
     ),
@@ -311,20 +269,16 @@ EXPERIMENTS = (
             Part("young", dataset={"label": "Young", "classes": ["not young", "young"]}),
         ),
     ),
-    Experiment(
+    _skewed(
         name="teacher_prune_cifar10s",
-        title="Can an unfair network become fair by leaving weights out, and nothing else?",
-        dataset="cifar10s",
-        convnet="small_images",
-        pretrain="images",
+        title="Can an unfair network become fair by pruning alone?",
         repairs="teacher",
-        objective="domains",
         evidence="teacher_prune_cifar10s",
         parts=SKEWS,
     ),
     Experiment(
         name="ffw_biased_mnist",
-        title="Does a network that learnt colours hold a part that reads digits? (Biased-MNIST)",
+        title="Does a network that learnt colours contain a sub-network that reads digits? (Biased-MNIST)",
         dataset="biased_mnist",
         convnet="digits",
         pretrain="biased_digits",
@@ -337,7 +291,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="ffw_multicolor_mnist",
-        title="Does a network with two biases hold a part without them? (Multi-Color MNIST)",
+        title="Does a network with two biases contain a sub-network without them? (Multi-Color MNIST)",
         dataset="multicolor_mnist",
         convnet="pixels",
         pretrain="biased_digits",
@@ -346,7 +300,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="ffw_corrupted_cifar10",
-        title="Does a network that learnt corruptions hold a part that sees objects? (Corrupted CIFAR10)",
+        title="Does a network that learnt corruptions contain a sub-network that sees objects? (Corrupted CIFAR10)",
         dataset="corrupted_cifar10",
         convnet="corrupted_images",
         pretrain="corrupted_images",
@@ -359,7 +313,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="ffw_celeba",
-        title="Does a classifier of blond hair hold a part that does not look at the sex?",
+        title="Does a classifier of blond hair contain a sub-network that does not rely on sex?",
         dataset="celeba_blond",
         convnet="faces",
         pretrain="biased_images",

@@ -91,14 +91,14 @@ class Tracking:
             self.tracker = None
 
     def _log(self, tracker: Tracker, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        made, results, files = pipeline.all_outputs(), [], []
+        outputs, results, files = pipeline.all_outputs(), [], []
         experiments = experiments_in(pipeline)
         for experiment in experiments:
-            if artifact(experiment.name, "metrics") in made:
+            if artifact(experiment.name, "metrics") in outputs:
                 prefix = f"{experiment.name}/" if len(experiments) > 1 else ""
                 results.append(self._results(experiment, pipeline, catalog) | {"prefix": prefix})
-            own = [name for name in sorted(made) if name.startswith(artifact(experiment.name, ""))]
-            files += [path for name in own if _is_result(path := path_of(catalog.get(name)))]
+            artifacts = [name for name in sorted(outputs) if name.startswith(artifact(experiment.name, ""))]
+            files += [path for name in artifacts if _is_result(path := path_of(catalog.get(name)))]
         tracker.log(results, files)
 
     def _results(self, experiment: Experiment, pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Any]:
@@ -173,10 +173,10 @@ class Conclusion:
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        made = pipeline.all_outputs()
+        outputs = pipeline.all_outputs()
         for experiment in experiments_in(pipeline):
             name = experiment.name
-            if artifact(name, "report_html") in made:
+            if artifact(name, "report_html") in outputs:
                 report = path_of(catalog.get(artifact(name, "report_html")))
                 where_next = [
                     ("report", _shown(report) if report else "kept in memory"),

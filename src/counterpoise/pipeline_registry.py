@@ -7,7 +7,9 @@ from functools import cache
 from kedro.pipeline import Pipeline
 
 from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE
-from counterpoise.pipelines import assemble, fetch, report_all
+from counterpoise.pipelines import assemble
+from counterpoise.pipelines.fetch import pipeline as fetch
+from counterpoise.pipelines.report_all import pipeline as report_all
 
 OVERVIEW = "report_all"
 

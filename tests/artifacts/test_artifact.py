@@ -160,7 +160,7 @@ def test_what_changes_while_a_run_goes_on_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "file.txt").write_text("somebody else's")
     with pytest.raises(DatasetError) as caught:
         files.load("file")
-    assert "was changed by somebody else while this run was going on" in (sentence(caught.value) or "")
+    assert "was changed by another program during this run" in (sentence(caught.value) or "")
 
 
 def test_a_record_is_json_that_others_can_read(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ class TestReadCheckpoint:
         path = tmp_path / "x.safetensors"
         SafetensorsDataset(str(path)).save(Checkpoint({"x": LARGE}, {"name": "x" * size}))
         path.write_bytes(path.read_bytes()[:-1])
-        with pytest.raises(InputError, match="is no safetensors file"):
+        with pytest.raises(InputError, match="is not a safetensors file"):
             read_checkpoint(path)
 
     def test_somebody_elses(self, tmp_path: Path) -> None:

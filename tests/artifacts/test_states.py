@@ -82,4 +82,4 @@ def test_a_damaged_state_is_discarded(tmp_path: Path, damage: str, caplog: pytes
     path = states.path("base")
     path.write_bytes(DAMAGE[damage](path.read_bytes()))
     assert states.load("base") is None
-    assert re.search(r"base\.pt: .*; the state is discarded, the training starts anew", caplog.text)
+    assert re.search(r"base\.pt: .*; the state is discarded, the training starts again", caplog.text)

@@ -32,7 +32,7 @@ BROKEN = {
     "open brace": (b"b: {c: 1\n\n\n", 4, "begun in line 1"),
     "open quote": (b"a: 1\nb: 'x\n", 3, "begun in line 2, found unexpected end"),
     "two colons": (b"a: b: c\n", 1, "mapping values are not allowed here"),
-    "indentation": (b"a:\n  b: 1\n c: 2\n", 3, "is no YAML"),
+    "indentation": (b"a:\n  b: 1\n c: 2\n", 3, "is not YAML"),
     "a key twice": (b"a: 1\nb: 2\na: 3\n", 3, "found duplicate key a"),
     "an inner key twice": (b"a:\n  b: 1\n  b: 2\n", 3, "found duplicate key b"),
     "Latin-1": ("a: 1\nb: Zürich\n".encode("latin-1"), 2, "byte 0xfc is not UTF-8"),
@@ -46,8 +46,8 @@ BROKEN = {
     "code": (b"a: 1\nb: !!python/object/apply:os.system [ls]\n", 2, "could not determine a constructor"),
     "an alias of nothing": (b"a: *b\n", 1, "found undefined alias"),
     "two documents": (b"a: 1\n---\nb: 2\n", 2, "expected a single document"),
-    "no text as key": (b"a: 1\n2: b\n", 2, "the key '2' is no text"),
-    "an empty key": (b"? \n: 3\n", 1, "is no text"),
+    "no text as key": (b"a: 1\n2: b\n", 2, "the key '2' is not a text"),
+    "an empty key": (b"? \n: 3\n", 1, "is not a text"),
     "a list as key": (b"? [a]\n: 3\n", 1, "found unhashable key"),
     "a set": (b"a: !!set {x}\n", 1, "the value of 'a' cannot be read"),
     "thousands of brackets": (b"a: " + b"[" * 5000 + b"]" * 5000, 1, "nested too deeply"),
@@ -210,7 +210,7 @@ def test_an_archive_is_read_like_a_folder(conf: Path, tmp_path: Path) -> None:
     with tarfile.open(archive, "w:gz") as file:
         file.add(conf, "conf")
     assert read(archive, "parameters", "base") == read(conf, "parameters", "base")
-    with pytest.raises(InputError, match=r"trial/parameters\.yml, line 2: is no YAML"):
+    with pytest.raises(InputError, match=r"trial/parameters\.yml, line 2: is not YAML"):
         read(archive, "parameters")
     with pytest.raises(InputError, match=r"there is no environment 'prod'.*known: base, local, trial"):
         read(archive, "parameters", "prod")
@@ -244,7 +244,7 @@ def test_the_line_of_a_value(path: str, line: int | None) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("run:\n  tags: [a\n", r"options\.yml, line 3: is no YAML"),
+        ("run:\n  tags: [a\n", r"options\.yml, line 3: is not YAML"),
         ("walk:\n  tags: a\n", "has no block 'run'"),
         ("run: 3\n", "has no block 'run'"),
         ("", "has no block 'run'"),

@@ -228,7 +228,7 @@ def test_compas_comes_from_a_fixed_commit() -> None:
 def test_unknown_names() -> None:
     with pytest.raises(InputError, match=r"dataset: 'celebs' cannot be fetched \(did you mean 'celeba'\?\)"):
         fetch.fetch("celebs", Path())
-    with pytest.raises(InputError, match=r"'lfw\.tgz' is no file of LFW\+a"):
+    with pytest.raises(InputError, match=r"'lfw\.tgz' is not a file of LFW\+a"):
         fetch.fetch_lfwa(Path(), urls={"lfw.tgz": "https://example.org/lfw.tgz"})
 
 

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from counterpoise import data
-from counterpoise.data import biased_mnist, mnist, multicolor_mnist
+from counterpoise.data import biased_mnist, mnist
 from counterpoise.data.class_folders import PARTS
 from counterpoise.data.generate.folders import MARKER
-from counterpoise.data.generate.mnist import draw_digit, idx, write_mnist
+from counterpoise.data.generate.mnist import idx, write_mnist
 from counterpoise.data.pixels import open_images
 from counterpoise.errors import InputError
 
@@ -75,42 +75,6 @@ def test_the_real_images(raw: Callable[..., Path]) -> None:
     assert (table[table["label"] == "3"]["colour"] == "green").sum() == 6_131 + 1_010
 
 
-def test_ink_covers_the_background_as_its_grey_level_says() -> None:
-    """Paper · (255 − ink) / 255 + ink, rounded: no ink leaves the colour, full ink is white."""
-    digits = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(1, 3, 1, 3)
-    rows = pd.DataFrame({"colour": ["brown"]})  # 135, 90, 0
-    rendered = biased_mnist.render(digits, rows)
-    assert rendered[0, :, 0].T.tolist() == [[135, 90, 0], [159, 123, 51], [255, 255, 255]]
-    assert rendered.dtype == torch.uint8
-
-
-@pytest.mark.parametrize("width", [4, 5])
-def test_halves_have_their_own_colours(width: int) -> None:
-    rows = pd.DataFrame({"left": ["red", "blue"], "right": ["ink", "pink"]})
-    rendered = multicolor_mnist.render(torch.zeros(2, 3, 1, width, dtype=torch.uint8), rows)
-    right = width - 2
-    assert rendered[0, :, 0].T.tolist() == [[255, 0, 45]] * 2 + [[15, 15, 60]] * right
-    assert rendered[1, :, 0].T.tolist() == [[0, 0, 255]] * 2 + [[240, 150, 150]] * right
-
-
-def contrast_with_white(colour: tuple[int, int, int]) -> float:
-    """WCAG's ratio of luminances."""
-    channels = [
-        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in np.divide(colour, 255)
-    ]
-    return 1.05 / (float(np.dot(channels, (0.2126, 0.7152, 0.0722))) + 0.05)
-
-
-def test_colours_are_far_apart_and_digits_legible() -> None:
-    """Of both palettes together: no two colours are alike, white stands out on every one."""
-    colours = [*multicolor_mnist.LEFT_PALETTE.values(), *multicolor_mnist.RIGHT_PALETTE.values()]
-    assert len(set(colours)) == 20
-    assert not set(multicolor_mnist.LEFT_PALETTE) & set(multicolor_mnist.RIGHT_PALETTE)
-    distance = np.linalg.norm(np.subtract.outer(colours, colours).diagonal(axis1=1, axis2=3), axis=-1)
-    assert (distance + 999 * np.eye(20)).min() > 45
-    assert min(map(contrast_with_white, colours)) > 2
-
-
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
@@ -162,13 +126,3 @@ def test_drawn_digits_are_the_same_each_time(files: Path, tmp_path: Path) -> Non
     assert (files / MARKER).stat().st_mtime_ns == before
     with pytest.raises(InputError, match=r"found 0 and 20, expected at least one generated image of each digit"):
         write_mnist(tmp_path / "none", train=0)
-
-
-def test_drawn_digits_can_be_told_apart() -> None:
-    """The nearest mean of other drawings names most digits."""
-    drawn = np.stack(
-        [[draw_digit(digit, np.random.default_rng([digit, n]), 28) for n in range(20)] for digit in range(10)]
-    )
-    means = drawn[:, :10].mean(axis=1)
-    distance = ((drawn[:, 10:, None] - means) ** 2).sum(axis=(-2, -1))
-    assert (distance.argmin(axis=-1) == np.arange(10)[:, None]).mean() > 0.8

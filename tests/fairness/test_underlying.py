@@ -150,7 +150,9 @@ class TestUnderlyingBias:
         counts = sample([[0.1, 0.3], [0.1, 0.9]], samples=1, models=1)
         with pytest.raises(InputError, match="'auc' cannot be computed from counts"):
             underlying_bias("auc", counts)
-        with pytest.raises(InputError, match=r"no metric 'delta_oe' that has an ideal.*did you mean 'delta_eo'"):
+        with pytest.raises(
+            InputError, match=r"No metric with an ideal value is called 'delta_oe'.*did you mean 'delta_eo'"
+        ):
             underlying_bias("delta_oe", counts)
 
 

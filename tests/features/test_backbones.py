@@ -10,15 +10,12 @@ from urllib.error import URLError
 import pytest
 import torch
 import torchvision
-from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from counterpoise.errors import InputError
 from counterpoise.features import weights as weights_module
 from counterpoise.features.backbones import EFFICIENTNET_LITES, RANDOM_SEED, backbone
-from counterpoise.features.weights import fit_state
-from counterpoise.nn.preprocessing import Preprocessing
 
 SMALL = "shufflenet_v2_x0_5"
 SMALL_FILE = "shufflenetv2_x0.5-f707e7126e.pth"  # what torchvision calls its published weights
@@ -112,17 +109,6 @@ def test_half_precision_files_and_files_without_batch_counters_load(tmp_path: Pa
     torch.save(state, tmp_path / "old.pth")
     frozen = backbone(SMALL, tmp_path / "old.pth")
     assert {tensor.dtype for tensor in frozen.module.parameters()} == {torch.float32}
-
-
-def test_densenets_published_names_are_understood() -> None:
-    with torch.device("meta"):
-        dense = torchvision.models.densenet121()
-    old = {
-        name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2.") if "denselayer" in name else name: tensor
-        for name, tensor in dense.state_dict().items()
-    }
-    assert old.keys() != dense.state_dict().keys()
-    assert fit_state(dense, old, source="file", architecture="densenet121").keys() == dense.state_dict().keys()
 
 
 @pytest.fixture
@@ -250,33 +236,3 @@ def test_digest_follows_everything_that_shapes_the_features(tmp_path: Path, othe
     ]
     assert len(set(digests)) == len(digests)
     assert backbone(SMALL, tmp_path / "a.pth").digest == digests[0]
-
-
-@pytest.mark.parametrize(("height", "width"), [(109, 89), (300, 400), (224, 224), (40, 31)])
-@pytest.mark.parametrize("name", ["resnet50", "convnext_tiny", "efficientnet_b0"])  # other crops; bicubic
-def test_preprocessing_is_torchvisions(name: str, height: int, width: int, generator: torch.Generator) -> None:
-    published = torchvision.models.get_model_weights(name).DEFAULT
-    preset = published.transforms()
-    ours = Preprocessing(
-        preset.resize_size[0],
-        preset.crop_size[0],
-        tuple(preset.mean),
-        tuple(preset.std),
-        preset.interpolation.value,
-    )
-    image = bytes_like_images(generator, 3, height, width)
-    two_grey_levels = 2 / 255 / min(preset.std)  # one for the rows, one for the columns
-    found = ours.normalize(ours.frame(image)[None])[0]
-    expected = preset(Image.fromarray(image.permute(1, 2, 0).numpy()))  # the decoder it was made for
-    torch.testing.assert_close(found, expected, atol=1.01 * two_grey_levels, rtol=0)
-
-
-def test_scaling_keeps_the_part_of_the_image_and_stretching_keeps_all_of_it() -> None:
-    published = Preprocessing(256, 224, (0.5,) * 3, (0.5,) * 3)
-    assert published.scaled(112).resize == 128
-    image = torch.zeros(3, 100, 50, dtype=torch.uint8)
-    image[:, :5] = 255  # a white strip at the top edge, which the crop cuts off
-    assert published.scaled(56).frame(image).max() == 0
-    stretched = published.scaled(56).stretched().frame(image)
-    assert stretched.shape == (3, 56, 56)
-    assert stretched.float().mean() == pytest.approx(255 * 5 / 100, rel=0.05)

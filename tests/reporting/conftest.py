@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from counterpoise.reporting import ReportContext, Section, claims, figures, figures_fisher, tables
+from counterpoise.reporting import ReportContext, Section, build, claims, figures, figures_fisher, tables
 
 SEEDS = 10
 GROUPS = ("Female", "Male")
@@ -134,6 +134,17 @@ def _described(variant: str) -> tuple[Any, ...]:
 @pytest.fixture(scope="session")
 def read_page() -> type[Page]:
     return Page
+
+
+@pytest.fixture(scope="session")
+def built(context: ReportContext) -> tuple[str, dict[str, Any]]:
+    """The report of `context`: its page and its document."""
+    return build(context)
+
+
+@pytest.fixture(scope="session")
+def page(built: tuple[str, dict[str, Any]], read_page: Any) -> Any:
+    return read_page(built[0])
 
 
 @pytest.fixture

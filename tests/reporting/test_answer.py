@@ -91,7 +91,7 @@ def test_of_many_pairs_those_that_contradict_are_said(context: ReportContext) ->
     )
     *said, rest = answer(context).comparisons
     assert [line[:13].rstrip(" )") for line in said] == [f"WIN (rank {rank}" for rank in (1, 4, 7, 10)]
-    assert rest == "All comparisons, of 13 pairs, are in the table of claims."
+    assert rest == "The table of claims has all comparisons (13 pairs)."
 
 
 def test_reservations_name_the_seeds_and_the_floor(context: ReportContext) -> None:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import plotly.io
 import pytest
 
-from counterpoise.reporting import ReportContext, figures, figures_fisher, tables
+from counterpoise.reporting import ReportContext, figures, tables
 from counterpoise.reporting._marks import CHOSEN
 
 FLOOR = {"tl": {"delta_eo": 0.033}}
@@ -81,39 +81,6 @@ def test_forest_plot_keeps_sign_interval_and_verdict(context: ReportContext) -> 
 
 def test_forest_plot_of_no_claims_is_empty(context: ReportContext) -> None:
     assert not figures.paired_differences(context.claims.head(0)).data
-
-
-def test_fisher_heat_maps_hold_the_sorted_mean(fisher: np.ndarray) -> None:
-    one = fisher[:1]
-    figure = figures_fisher.fisher_diagonal(one, ("Female", "Male"))
-    pooled = np.sqrt(one[0].sum(-1)).sum(0)  # over classes, then groups
-    order = sorted(range(20), key=lambda feature: -pooled[feature])
-    for group, heat_map in enumerate(figure.select_traces({"type": "heatmap"})):
-        np.testing.assert_allclose(10 ** np.asarray(heat_map.z), one[0, group][order].T)
-        line = next(trace for trace in traces(figure, ("Female", "Male")[group]) if trace.showlegend)
-        np.testing.assert_allclose(line.y, np.sqrt(one[0, group].sum(-1))[order])
-
-
-def test_fisher_band_is_the_range_of_the_replicates(fisher: np.ndarray) -> None:
-    low, high, mean = (np.asarray(trace.y) for trace in traces(figures_fisher.fisher_diagonal(fisher, ("a", "b")), "a"))
-    assert (low <= mean).all()
-    assert (mean <= high).all()
-    assert (low < high).any()
-
-
-def test_fisher_of_a_large_head_is_averaged_and_a_dead_unit_left_empty() -> None:
-    fisher = np.ones((1, 2, 600, 100))
-    fisher[:, :, -300:] = 0
-    heat_map = next(figures_fisher.fisher_diagonal(fisher, ("a", "b")).select_traces({"type": "heatmap"}))
-    z = np.asarray(heat_map.z)
-    assert z.shape == (32, 256)
-    assert np.isnan(z[:, -1]).all()
-    np.testing.assert_allclose(z[:, 0], 0)
-
-
-def test_fisher_needs_a_name_for_every_group(fisher: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="2 groups"):
-        figures_fisher.fisher_diagonal(fisher, ("Female",))
 
 
 def test_learning_curves_mark_the_epoch_chosen(history: pd.DataFrame) -> None:

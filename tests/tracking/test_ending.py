@@ -105,9 +105,9 @@ class TestDatabase:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            ("DELETE FROM alembic_version", "half-made"),
-            ("DELETE FROM experiments", "half-made"),
-            ("DROP TABLE experiments", "half-made"),
+            ("DELETE FROM alembic_version", "incomplete"),
+            ("DELETE FROM experiments", "incomplete"),
+            ("DROP TABLE experiments", "incomplete"),
             ("UPDATE alembic_version SET version_num = 'ffffffffffff'", "newer MLflow .*revision ffffffffffff"),
             ("DROP TABLE logged_models", "lacks the tables logged_models.*mlflow db upgrade"),
             ("UPDATE alembic_version SET version_num = '451aebb31d03'", "another version of MLflow.*mlflow db upgrade"),

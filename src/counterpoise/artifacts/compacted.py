@@ -87,8 +87,8 @@ def load(path: str | Path, variant: str, seed: int) -> CompactModel:
     header = stored.header
     if (architecture := header.get("architecture")) != ARCHITECTURE:
         raise InputError(f"{path}: has the architecture {architecture!r}, expected {ARCHITECTURE!r}")
-    replicates = _known(header["variants"], variant, f"{path}: has no variant")
-    described = dict(_known(replicates, str(seed), f"{path}: {variant!r} has no seed"))
+    replicates = _entry(header["variants"], variant, f"{path}: has no variant")
+    described = dict(_entry(replicates, str(seed), f"{path}: {variant!r} has no seed"))
     threshold = described.pop("threshold")
     return CompactModel(
         variant=variant,
@@ -100,7 +100,7 @@ def load(path: str | Path, variant: str, seed: int) -> CompactModel:
     )
 
 
-def _known(among: Mapping[str, Any], name: str, what: str) -> Any:
+def _entry(among: Mapping[str, Any], name: str, what: str) -> Any:
     if name not in among:
         raise InputError(f"{what} {name!r}{suggest(name, among)}")
     return among[name]

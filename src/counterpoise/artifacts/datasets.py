@@ -170,17 +170,17 @@ def read_checkpoint(path: Path, *, under: str = "", verified: bool = False) -> C
             header = (file.metadata() or {}).get(HEADER)
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys()) if name.startswith(under)}
     except SafetensorError as error:
-        content = "a pickle" if _is_pickle(path) else f"no safetensors file ({error})"
+        content = "a pickle" if _is_pickle(path) else f"not a safetensors file ({error})"
         raise InputError(f"{path}: is {content}, expected a safetensors checkpoint; pickles are never loaded") from None
     if header is None:
         raise InputError(f"{path}: has no {HEADER!r} header in its metadata, expected a checkpoint of this project")
     described = _described(header, path)
     expected = {name: shape for name, shape in described.get("shapes", {}).items() if name.startswith(under)}
-    found_shapes = _shapes(tensors)
-    for name in sorted({*expected, *found_shapes}):
-        if expected.get(name) != found_shapes.get(name):
+    stored_shapes = _shapes(tensors)
+    for name in sorted({*expected, *stored_shapes}):
+        if expected.get(name) != stored_shapes.get(name):
             raise InputError(
-                f"{path}: tensor {name!r} has shape {found_shapes.get(name, 'none')}, expected "
+                f"{path}: tensor {name!r} has shape {stored_shapes.get(name, 'none')}, expected "
                 f"{expected.get(name, 'none')}, as the file's header says"
             )
     digests = described.pop("sha256", {})

@@ -31,7 +31,7 @@ class Locks:
     def acquire(self, names: Iterable[str], command: str, identity: str) -> None:
         """Take the rights to all `names`, or to none.
 
-        Another process with the same identity would write the same: it is waited for.
+        Another process with the same identity writes the same, so this one waits for it.
 
         Args:
             command: what this process runs; shown to a process that is refused.
@@ -52,7 +52,7 @@ class Locks:
                 self.release()
                 raise
             except NotImplementedError:
-                _log.warning("%s: is on a file system without locks, nothing keeps two runs apart", self.folder)
+                _log.warning("%s: is on a file system without locks, nothing prevents two runs at once", self.folder)
                 return
             except OSError as error:
                 self.release()
@@ -78,7 +78,7 @@ class Locks:
             except Timeout:
                 holder = self._holder(name)
             if holder.get("identity") == identity:
-                _log.warning("%s: process %s is writing the same, it is waited for", name, holder.get("process"))
+                _log.warning("%s: waiting for process %s, which is writing the same", name, holder.get("process"))
                 lock.acquire()
                 return
             if holder or time.monotonic() > deadline:

@@ -39,7 +39,7 @@ class Recorder:
         """Return the record of an artifact that is about to be written; None for one that no node of this run makes."""
         if (origin := self.origins.get(artifact)) is None:
             return None
-        read = {name: self._known(name) for name in self.inputs[artifact]}
+        read = {name: self._record_of(name) for name in self.inputs[artifact]}
         earlier: list[Mapping[str, Any]] = []
         for record in filter(None, read.values()):
             earlier += [run for run in record.runs if run != self.run and run not in earlier]
@@ -59,7 +59,7 @@ class Recorder:
             self.saved[artifact], self.records[artifact] = sha256, record
         return record
 
-    def _known(self, artifact: str) -> Record | None:
+    def _record_of(self, artifact: str) -> Record | None:
         return self.records.get(artifact) or self.record_of(artifact)
 
     def require(self, artifact: str, path: object, sha256: str) -> None:
@@ -71,7 +71,7 @@ class Recorder:
         if artifact in self.saved:
             if sha256 != self.saved[artifact]:
                 raise InputError(
-                    f"{path}: was changed by somebody else while this run was going on, expected the file that it had "
+                    f"{path}: was changed by another program during this run, expected the file that the run had "
                     "written: run it again"
                 )
             return
@@ -94,7 +94,7 @@ class Recorder:
             return f"was made with {difference}: run `{self.remedy(artifact, difference.block)}`, or set it back"
         for name, digest in record.raw.items():
             if (now := self.raw(name)) is not None and now != digest:
-                return f"was made from other raw files than {name} holds now: run `{self.remedy(artifact, name)}`"
+                return f"was made from raw files that differ from those in {name}: run `{self.remedy(artifact, name)}`"
         return self._broken_chain(artifact, record, set())
 
     def is_current(self, artifact: str, sha256: str) -> bool:
@@ -125,7 +125,7 @@ class Recorder:
             if name in seen:
                 continue
             seen.add(name)
-            other = self._known(name)
+            other = self._record_of(name)
             if other is None:
                 continue  # it was cleared away; the record of what it was made from is part of this one
             if other.sha256 != sha256:

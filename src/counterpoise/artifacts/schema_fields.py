@@ -9,6 +9,14 @@ import pandas as pd
 import pandera.pandas as pa
 
 
+class Table(pa.DataFrameModel):
+    """A table with these columns, in this order, and no other; the base of all of them."""
+
+    class Config:
+        strict = True
+        ordered = True
+
+
 def text(**checks: Any) -> Any:
     """Return a column of texts that are not empty."""
     return pa.Field(str_length={"min_value": 1}, **checks)

@@ -14,13 +14,13 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from counterpoise.artifacts.schema_fields import code, finite, number, share, text
+from counterpoise.artifacts.schema_fields import Table, code, finite, number, share, text
 
 _PARTS = ["pretrain", "train", "validation", "test"]
 _VERDICTS = ["supported", "contradicted", "not distinguishable"]
 
 
-class AdultTable(pa.DataFrameModel):
+class AdultTable(Table):
     """The complete rows of UCI Adult, as `counterpoise.data.adult` reads them.
 
     The ranges are those of the published data (`adult.names` and the census' top codes).
@@ -42,13 +42,8 @@ class AdultTable(pa.DataFrameModel):
     native_country: Series[str] = text(alias="native-country")
     income: Series[str] = pa.Field(isin=["<=50K", ">50K"])
 
-    class Config:
-        strict = True
-        ordered = True
-        coerce = False
 
-
-class CompasTable(pa.DataFrameModel):
+class CompasTable(Table):
     """The defendants that ProPublica's analysis keeps, as `counterpoise.data.compas` reads them."""
 
     age: Series[np.int64] = pa.Field(in_range={"min_value": 18, "max_value": 96})
@@ -61,11 +56,6 @@ class CompasTable(pa.DataFrameModel):
     priors_count: Series[np.int64] = code()
     c_charge_degree: Series[str] = pa.Field(isin=["F", "M"])
     two_year_recid: Series[np.int64] = pa.Field(isin=[0, 1])
-
-    class Config:
-        strict = True
-        ordered = True
-        coerce = False
 
 
 class Samples(pa.DataFrameModel):
@@ -96,7 +86,7 @@ class Samples(pa.DataFrameModel):
         return bool(np.isfinite(samples.select_dtypes("float32").to_numpy()).all())
 
 
-class Metrics(pa.DataFrameModel):
+class Metrics(Table):
     """`metrics.parquet`: one row per variant, seed, part and metric, with the variant's settings."""
 
     method: Series[str] = text()
@@ -113,8 +103,6 @@ class Metrics(pa.DataFrameModel):
     part: Series[str] | None = text()
 
     class Config:
-        strict = True
-        ordered = True
         unique = ["method", "variant", "seed", "split", "metric"]  # noqa: RUF012
 
     @pa.check("value", "strength", error="finite or null")
@@ -122,7 +110,7 @@ class Metrics(pa.DataFrameModel):
         return finite(values)
 
 
-class Predictions(pa.DataFrameModel):
+class Predictions(Table):
     """`predictions.parquet`: one row per variant, seed and sample; `row` indexes `samples`."""
 
     method: Series[str] = text()
@@ -136,8 +124,6 @@ class Predictions(pa.DataFrameModel):
     prediction: Series[np.int64] = code()
 
     class Config:
-        strict = True
-        ordered = True
         unique = ["method", "variant", "seed", "row"]  # noqa: RUF012
 
     @pa.check("score", error="finite")
@@ -145,7 +131,7 @@ class Predictions(pa.DataFrameModel):
         return finite(values)
 
 
-class Summary(pa.DataFrameModel):
+class Summary(Table):
     """`summary.csv`: mean, standard deviation and interval over `n` seeds, and what the paper reports."""
 
     method: Series[str] = text()
@@ -160,8 +146,6 @@ class Summary(pa.DataFrameModel):
     reported_std: Series[float] = number(nullable=True, ge=0)
 
     class Config:
-        strict = True
-        ordered = True
         unique = ["method", "variant", "metric"]  # noqa: RUF012
 
     @pa.dataframe_check(error="ci_low ≤ mean ≤ ci_high")
@@ -169,7 +153,7 @@ class Summary(pa.DataFrameModel):
         return _ordered(summary["ci_low"], summary["mean"], summary["ci_high"])
 
 
-class Claims(pa.DataFrameModel):
+class Claims(Table):
     """`claims.csv`: one row per claim: the paired difference, its interval, both p-values, and the verdict."""
 
     claim: Series[str] = text()
@@ -180,10 +164,6 @@ class Claims(pa.DataFrameModel):
     p: Series[float] = share(nullable=True)
     p_holm: Series[float] = share(nullable=True)
     verdict: Series[str] = pa.Field(isin=_VERDICTS)
-
-    class Config:
-        strict = True
-        ordered = True
 
     @pa.dataframe_check(error="ci_low ≤ difference ≤ ci_high")
     def difference_lies_in_its_interval(cls, claims: pd.DataFrame) -> pd.Series:  # noqa: N805
@@ -202,7 +182,7 @@ class Frontier(Metrics):
     threshold: Series[float] = number(nullable=True)
 
 
-class Selection(pa.DataFrameModel):
+class Selection(Table):
     """`selection.csv`: what each family chose on validation in each replicate, if anything, and what it is on test."""
 
     family: Series[str] = text()
@@ -227,8 +207,6 @@ class Selection(pa.DataFrameModel):
     holds: Series[bool]
 
     class Config:
-        strict = True
-        ordered = True
         unique = ["family", "seed"]  # noqa: RUF012
 
     @pa.dataframe_check(error="meets where validation_bias ≤ tolerance, holds where test_bias is")
@@ -247,7 +225,7 @@ class Selection(pa.DataFrameModel):
         return selection["test_err"].notna() == selection["variant"].notna()
 
 
-class Tolerances(pa.DataFrameModel):
+class Tolerances(Table):
     """`tolerances.csv`: what each family's choice would come to on test under other tolerances."""
 
     family: Series[str] = text()
@@ -259,12 +237,10 @@ class Tolerances(pa.DataFrameModel):
     test_bias: Series[float] = number(nullable=True, ge=0)
 
     class Config:
-        strict = True
-        ordered = True
         unique = ["family", "criterion", "tolerance", "seed"]  # noqa: RUF012
 
 
-class Hypervolumes(pa.DataFrameModel):
+class Hypervolumes(Table):
     """`hypervolumes.csv`: the area that each method's models dominate on test, by seed."""
 
     method: Series[str] = text()
@@ -273,12 +249,19 @@ class Hypervolumes(pa.DataFrameModel):
     hypervolume: Series[float] = number(ge=0)
 
     class Config:
-        strict = True
-        ordered = True
         unique = ["method", "seed", "bias"]  # noqa: RUF012
 
 
-class HypervolumeDifferences(pa.DataFrameModel):
+class Comparisons(Table):
+    """Paired differences: each lies in its interval, and the correction of its p-value only raises it."""
+
+    @pa.dataframe_check(error="ci_low ≤ difference ≤ ci_high and p ≤ p_holm")
+    def numbers_are_in_order(cls, rows: pd.DataFrame) -> pd.Series:  # noqa: N805
+        inside = _ordered(rows["ci_low"], rows["difference"], rows["ci_high"])
+        return inside & _ordered(rows["p"], rows["p"], rows["p_holm"])
+
+
+class HypervolumeDifferences(Comparisons):
     """`hypervolume_differences.csv`: ours minus each other method's area, paired by seed."""
 
     bias: Series[str] = text(coerce=True)
@@ -292,16 +275,10 @@ class HypervolumeDifferences(pa.DataFrameModel):
     verdict: Series[str] = pa.Field(isin=_VERDICTS, coerce=True)
 
     class Config:
-        strict = True
-        ordered = True
         unique = ["bias", "left", "right"]  # noqa: RUF012
 
-    @pa.dataframe_check(error="ci_low ≤ difference ≤ ci_high and p ≤ p_holm")
-    def numbers_are_in_order(cls, rows: pd.DataFrame) -> pd.Series:  # noqa: N805
-        return _compared(rows)
 
-
-class ImportanceEffect(pa.DataFrameModel):
+class ImportanceEffect(Comparisons):
     """`importance_effect.csv`: WIN's heads minus others' at equal rank and penalty, on test, paired by seed."""
 
     left: Series[str] = text(coerce=True)
@@ -316,19 +293,7 @@ class ImportanceEffect(pa.DataFrameModel):
     verdict: Series[str] = pa.Field(isin=_VERDICTS, coerce=True)
 
     class Config:
-        strict = True
-        ordered = True
         unique = ["left", "right", "rank", "metric"]  # noqa: RUF012
-
-    @pa.dataframe_check(error="ci_low ≤ difference ≤ ci_high and p ≤ p_holm")
-    def numbers_are_in_order(cls, rows: pd.DataFrame) -> pd.Series:  # noqa: N805
-        return _compared(rows)
-
-
-def _compared(rows: pd.DataFrame) -> pd.Series:
-    """Row by row, a difference lies in its interval and the correction of its p-value only raises it."""
-    inside = _ordered(rows["ci_low"], rows["difference"], rows["ci_high"])
-    return inside & _ordered(rows["p"], rows["p"], rows["p_holm"])
 
 
 def _ordered(low: pd.Series, middle: pd.Series, high: pd.Series) -> pd.Series:

@@ -7,10 +7,10 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from counterpoise.artifacts.schema_fields import code, number, share, text
+from counterpoise.artifacts.schema_fields import Table, code, number, share, text
 
 
-class Repairs(pa.DataFrameModel):
+class Repairs(Table):
     """`repairs.parquet`: how each model was chosen, and what was measured of it.
 
     threshold, phi, performance, bias: on D_val, at the threshold and epoch chosen there. sparsity: the share of gates
@@ -39,8 +39,6 @@ class Repairs(pa.DataFrameModel):
     unbiased_average: Series[float] = share(nullable=True)
 
     class Config:
-        strict = True
-        ordered = True
         unique = ["variant", "seed"]  # noqa: RUF012
 
     @pa.dataframe_check(error="an epoch is one of the epochs")
@@ -48,7 +46,7 @@ class Repairs(pa.DataFrameModel):
         return (repairs["epoch"] <= repairs["epochs"]).fillna(value=True).astype(bool)
 
 
-class RepairCurves(pa.DataFrameModel):
+class RepairCurves(Table):
     """`curves.parquet`: figures of every epoch of every training."""
 
     variant: Series[str] = text(coerce=True)
@@ -58,8 +56,6 @@ class RepairCurves(pa.DataFrameModel):
     value: Series[float] = number(nullable=True)
 
     class Config:
-        strict = True
-        ordered = True
         unique = ["variant", "seed", "epoch", "figure"]  # noqa: RUF012
 
 
@@ -91,7 +87,7 @@ class MaskAgreement(pa.DataFrameModel):
         strict = True
 
 
-class Costs(pa.DataFrameModel):
+class Costs(Table):
     """`costs.parquet`: what pruned networks need, and need without what is wholly pruned (`_compact`).
 
     Latencies: milliseconds for a pass of `batch` rows on one thread. `difference`: the largest between the outputs of
@@ -115,8 +111,6 @@ class Costs(pa.DataFrameModel):
     compared: Series[np.int64] = code(ge=1)
 
     class Config:
-        strict = True
-        ordered = True
         unique = ["variant", "seed"]  # noqa: RUF012
 
     @pa.dataframe_check(error="nothing is added by cutting out")

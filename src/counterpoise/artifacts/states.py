@@ -47,7 +47,7 @@ class TrainingStates:
         try:
             return self._sealed(self.path(key))
         except (InputError, OSError) as error:
-            _log.warning("%s; the state is discarded, the training starts anew", error)
+            _log.warning("%s; the state is discarded, the training starts again", error)
             return None
 
     def delete(self) -> None:

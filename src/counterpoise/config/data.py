@@ -45,7 +45,7 @@ class Split(Settings):
     task: dict[Literal["train", "validation", "test"], Positive]
 
     @model_validator(mode="after")
-    def _whole(self) -> Split:
+    def _complete(self) -> Split:
         for name, parts in (("fractions", {"pretrain", "task"}), ("task", {"train", "validation", "test"})):
             if missing := parts - set(getattr(self, name)):
                 raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
@@ -76,14 +76,14 @@ class DomainSplit(Settings):
 def _shares(value: Any) -> Any:
     for column, share in value.items() if isinstance(value, Mapping) else [("", value)]:
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-            found = f"{column!r} has {share!r}, " if column else ""
-            raise ValueError(f"{found}expected a share of at least 0 and less than 1")
+            subject = f"{column!r} has {share!r}, " if column else ""
+            raise ValueError(f"{subject}expected a share of at least 0 and less than 1")
     return value
 
 
 def _rows_or_share(value: Any) -> Any:
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    if not whole and not (isinstance(value, float) and 0 < value < 1):
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if not is_count and not (isinstance(value, float) and 0 < value < 1):
         raise ValueError("expected a number of rows, at least 1, or a share between 0 and 1")
     return value
 

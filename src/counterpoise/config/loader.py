@@ -60,7 +60,7 @@ class ConfigLoader(OmegaConfigLoader):
         """Return one kind of configuration, merged over the environments; parameters with the blocks of all parts.
 
         Raises:
-            InputError: a file is not in UTF-8, is no YAML, holds no keys, or refers to what is not there.
+            InputError: a file is not in UTF-8, is not YAML, holds no keys, or refers to a value that does not exist.
         """
         try:
             content = self._checked(key, super().__getitem__(key))
@@ -140,8 +140,8 @@ def fault_of(raw: bytes) -> str | None:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is not None and not isinstance(root, yaml.MappingNode):
-            found = "a list" if isinstance(root, yaml.SequenceNode) else f"the text {shown(root.value)}"
-            return f"line {root.start_mark.line + 1}: found {found}, expected keys with values (key: value)"
+            kind = "a list" if isinstance(root, yaml.SequenceNode) else f"the text {shown(root.value)}"
+            return f"line {root.start_mark.line + 1}: found {kind}, expected keys with values (key: value)"
         if fault := _scalar_fault(root):
             return fault
         OmegaConf.load(io.StringIO(text))  # twice the same key, tags that stand for code
@@ -171,7 +171,7 @@ def _scalar_fault(root: yaml.MappingNode | None) -> str | None:
             for key, _ in node.value:
                 refused = {_NULL} if node is not root else {_NULL, _INT, _FLOAT, _BOOL}
                 if key.tag in refused:
-                    return f"line {key.start_mark.line + 1}: the key {shown(key.value)} is no text, expected a name"
+                    return f"line {key.start_mark.line + 1}: the key {shown(key.value)} is not a text, expected a name"
             nodes += [value for _, value in node.value]
         elif isinstance(node, yaml.SequenceNode):
             nodes += node.value
@@ -186,7 +186,7 @@ def _marked(error: yaml.MarkedYAMLError) -> str:
     line = mark.line + 1 if mark else 1
     begun = error.context_mark.line + 1 if error.context_mark else line
     context = f"{error.context}, begun in line {begun}, " if error.context and begun != line else ""
-    return f"line {line}: is no YAML ({context}{one_line(error.problem or 'it cannot be parsed')})"
+    return f"line {line}: is not YAML ({context}{one_line(error.problem or 'it cannot be parsed')})"
 
 
 def _omegaconf(error: OmegaConfBaseException, path: str) -> str:
@@ -194,7 +194,7 @@ def _omegaconf(error: OmegaConfBaseException, path: str) -> str:
     reason = one_line(str(error).split("\n")[0])
     subject = f"the value of {shown(path)}" if path else "the configuration"
     if isinstance(error, InterpolationResolutionError | GrammarParseError):
-        return f"{subject} refers with ${{…}} to what is not there ({reason}); \\${{…}} stands for the text itself"
+        return f"{subject} refers with ${{…}} to a missing value ({reason}); \\${{…}} stands for the text itself"
     return f"{subject} cannot be read ({reason})"
 
 
@@ -227,7 +227,7 @@ def read_run_options(path: Path) -> Mapping[str, Any]:
     """Return the block `run` of a file of options, as `kedro run --config` reads it.
 
     Raises:
-        InputError: the file cannot be read, is no YAML, or has no such block.
+        InputError: the file cannot be read, is not YAML, or has no such block.
     """
     section: Literal["run"] = "run"
     try:

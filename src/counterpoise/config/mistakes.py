@@ -27,12 +27,12 @@ def sentence_of(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"conf: parameter {key!r} is missing"
     value = first["input"]
-    found = f" is {shown(value)}" if isinstance(value, str | int | float | bool | list | tuple | None) else ""
+    content = f" is {shown(value)}" if isinstance(value, str | int | float | bool | list | tuple | None) else ""
     if first["type"] == "literal_error" and isinstance(value, str):
         options = [option.strip(" '") for option in str(first["ctx"]["expected"]).replace(" or ", ", ").split(",")]
-        return f"conf: parameter {key!r}{found}{suggest(value, options)}"
+        return f"conf: parameter {key!r}{content}{suggest(value, options)}"
     reason = one_line(first["msg"].removeprefix("Value error, "))
-    return f"conf: parameter {key!r}{found}: {reason[0].lower()}{reason[1:]}"
+    return f"conf: parameter {key!r}{content}: {reason[0].lower()}{reason[1:]}"
 
 
 def _keys(model: type[BaseModel], location: list[str]) -> list[str]:

@@ -49,7 +49,7 @@ class Seeds(RootModel[tuple[int, ...]]):
     @model_validator(mode="before")
     @classmethod
     def _count(cls, value: Any) -> Any:
-        if _is_whole(value):
+        if _is_integer(value):
             if not 1 <= value <= MOST_SEEDS:
                 one = f"seeds=[{value}] for this one seed" if 0 <= value < SEED_BOUND else "seeds=[0] for one seed"
                 raise ValueError(f"expected a number of seeds from 1 to {MOST_SEEDS:,}, or a list of seeds: {one}")
@@ -61,14 +61,14 @@ class Seeds(RootModel[tuple[int, ...]]):
         if len(value) > MOST_SEEDS:
             raise ValueError(f"{len(value):,} seeds, expected at most {MOST_SEEDS:,}")
         for seed in value:
-            if not _is_whole(seed) or not 0 <= seed < SEED_BOUND:
+            if not _is_integer(seed) or not 0 <= seed < SEED_BOUND:
                 raise ValueError(f"it has {shown(seed)}, expected whole numbers from 0 to {SEED_BOUND - 1:,}")
         if twice := {seed for seed in value if value.count(seed) > 1}:
             raise ValueError(f"seed {min(twice)} is given more than once")
         return value
 
 
-def _is_whole(value: Any) -> bool:
+def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -141,7 +141,7 @@ class Selection(Settings):
     strict: bool = False
 
     @model_validator(mode="after")
-    def _known(self) -> Selection:
+    def _measurable(self) -> Selection:
         if self.criterion == "leakage":
             raise ValueError(
                 "criterion is 'leakage', which is measured on the frozen features that all heads share, expected a "

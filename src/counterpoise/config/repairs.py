@@ -154,15 +154,15 @@ def _with_kinds(name: str, block: Any) -> Any:
 
 def _kinds(settings: type[Any]) -> dict[str, dict[str, type[Any]]]:
     """Return, of each setting that may be of several dataclasses, these by kind; that of the default first."""
-    found = {}
+    kinds = {}
     for part in fields(settings):
         hint = get_type_hints(settings)[part.name]
         options = get_args(hint) if get_origin(hint) is Union or type(hint).__name__ == "UnionType" else ()
         if options and all(is_dataclass(option) for option in options):
             default = part.default_factory() if callable(part.default_factory) else part.default
             ordered = sorted(options, key=lambda option: not isinstance(default, option))
-            found[part.name] = {option.kind: option for option in ordered}
-    return found
+            kinds[part.name] = {option.kind: option for option in ordered}
+    return kinds
 
 
 def _is_chosen(location: tuple[int | str, ...], blocks: Mapping[str, Any]) -> bool:

@@ -93,7 +93,7 @@ def fetch_lfwa(
     names = [file.name for file in LFWA]
     for name in [*(urls or {}), *(checksums or {})]:
         if name not in names:
-            raise InputError(f"{name!r} is no file of LFW+a{suggest(name, names)}")
+            raise InputError(f"{name!r} is not a file of LFW+a{suggest(name, names)}")
     archive, attributes = (
         Remote(file.name, (urls or {}).get(file.name, file.url), (checksums or {}).get(file.name, file.checksum))
         for file in LFWA

@@ -64,12 +64,12 @@ COUNT_METRICS: Mapping[str, CountMetric] = MappingProxyType(_count_metrics)
 
 
 def describe(
-    *, title: str, perfect: float | None, lower_is_better: bool | None, definition: str, unit: str = ""
+    *, title: str, perfect: float | None, definition: str, signed: bool = False, unit: str = ""
 ) -> Callable[[Function], Function]:
-    """Enter the decorated function into `METRICS` under its own name."""
+    """Enter the decorated function into `METRICS` under its own name; lower is better unless 1 is perfect."""
 
     def enter(function: Function) -> Function:
-        name = function.__name__
+        name, lower_is_better = function.__name__, None if signed else perfect != 1
         _metrics[name] = MetricInfo(name, title, unit, perfect, lower_is_better, definition)
         return function
 

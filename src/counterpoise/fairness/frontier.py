@@ -16,16 +16,16 @@ def non_dominated(points: Float[Tensor, "*batch m 2"]) -> Bool[Tensor, "*batch m
     dominates the other, so duplicates are kept or dropped together. A point with a NaN is never on the frontier and
     dominates nothing.
     """
-    there = ~points.isnan().any(-1)
-    x, y = _without_nan(points, there).unbind(-1)
+    complete = ~points.isnan().any(-1)
+    x, y = _without_nan(points, complete).unbind(-1)
     x, order = x.contiguous().sort(-1)
     y = y.gather(-1, order)
     lowest = torch.nn.functional.pad(y.cummin(-1).values, (1, 0), value=torch.inf)  # of the first i points
-    left = torch.searchsorted(x, x)  # number of points strictly to the left
-    lowest_left = lowest.gather(-1, left)
+    smaller = torch.searchsorted(x, x)  # number of points strictly to the left
+    lowest_below = lowest.gather(-1, smaller)
     lowest_up_to = lowest.gather(-1, torch.searchsorted(x, x, right=True))
-    dominated = ((left > 0) & (lowest_left <= y)) | (lowest_up_to < y)
-    return torch.empty_like(there).scatter_(-1, order, ~dominated) & there
+    dominated = ((smaller > 0) & (lowest_below <= y)) | (lowest_up_to < y)
+    return torch.empty_like(complete).scatter_(-1, order, ~dominated) & complete
 
 
 def hypervolume(
@@ -51,6 +51,6 @@ def hypervolume(
     return (width * height).sum(-1)
 
 
-def _without_nan(points: Tensor, there: Tensor) -> Tensor:
+def _without_nan(points: Tensor, complete: Tensor) -> Tensor:
     """Move incomplete points to infinity, where they dominate nothing."""
-    return points.masked_fill(~there.unsqueeze(-1), torch.inf)
+    return points.masked_fill(~complete.unsqueeze(-1), torch.inf)

@@ -41,7 +41,6 @@ PERCENT = 100.0
     title="Error",
     unit="%",
     perfect=0.0,
-    lower_is_better=True,
     definition="100 − 100 · weighted F1 (the F1 of each class, weighted by its share of samples).",
 )
 def err(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
@@ -53,7 +52,7 @@ def err(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
 
 
 @count_metric("sample")
-@describe(title="Accuracy", perfect=1.0, lower_is_better=False, definition="Share of samples predicted correctly.")
+@describe(title="Accuracy", perfect=1.0, definition="Share of samples predicted correctly.")
 def accuracy(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
     r"""Share of correct predictions, $P(\hat y = y)$. Perfect: 1."""
     return accuracies(counts.sum(-3))
@@ -63,7 +62,6 @@ def accuracy(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
 @describe(
     title="Balanced accuracy",
     perfect=1.0,
-    lower_is_better=False,
     definition="Mean over the classes of the share predicted correctly; chance is 1/k.",
 )
 def balanced_accuracy(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
@@ -75,7 +73,6 @@ def balanced_accuracy(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*
 @describe(
     title="F1",
     perfect=1.0,
-    lower_is_better=False,
     definition="Harmonic mean of precision and recall of the positive class; more than two classes: weighted F1.",
 )
 def f1(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
@@ -93,7 +90,6 @@ def f1(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
 @describe(
     title="Worst-group accuracy",
     perfect=1.0,
-    lower_is_better=False,
     definition="Accuracy in the group of the sensitive attribute where it is lowest.",
 )
 def worst_group_accuracy(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
@@ -108,7 +104,6 @@ def worst_group_accuracy(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor,
 @describe(
     title="Demographic parity gap ΔDP",
     perfect=0.0,
-    lower_is_better=True,
     definition="|P(ŷ=1|s=0) − P(ŷ=1|s=1)|: the gap between the groups' selection rates.",
 )
 def delta_dp(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
@@ -123,7 +118,6 @@ def delta_dp(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
 @describe(
     title="Equalized odds gap ΔEO",
     perfect=0.0,
-    lower_is_better=True,
     definition="|TPR_0 − TPR_1| + |FPR_0 − FPR_1|: the sum of the two gaps of equalized odds (between 0 and 2).",
 )
 def delta_eo(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
@@ -136,10 +130,7 @@ def delta_eo(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
 
 @count_metric("group")
 @describe(
-    title="Statistical parity difference (SPD)",
-    perfect=0.0,
-    lower_is_better=None,
-    definition="P(ŷ=1|s=0) − P(ŷ=1|s=1), signed.",
+    title="Statistical parity difference (SPD)", perfect=0.0, signed=True, definition="P(ŷ=1|s=0) − P(ŷ=1|s=1), signed."
 )
 def spd(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
     r"""Statistical parity difference, $D_0 - D_1$, signed. Perfect: 0."""
@@ -147,12 +138,7 @@ def spd(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
 
 
 @count_metric("cell")
-@describe(
-    title="Equal opportunity difference (EOD)",
-    perfect=0.0,
-    lower_is_better=None,
-    definition="TPR_0 − TPR_1, signed.",
-)
+@describe(title="Equal opportunity difference (EOD)", perfect=0.0, signed=True, definition="TPR_0 − TPR_1, signed.")
 def eod(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
     r"""Equal opportunity difference, $TPR_0 - TPR_1$, signed. Perfect: 0."""
     return largest(_tpr_differences(counts))
@@ -162,7 +148,7 @@ def eod(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
 @describe(
     title="Average odds difference (AOD)",
     perfect=0.0,
-    lower_is_better=None,
+    signed=True,
     definition="½ [(FPR_0 − FPR_1) + (TPR_0 − TPR_1)], signed; opposite gaps cancel.",
 )
 def aod(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
@@ -177,7 +163,6 @@ def aod(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
 @describe(
     title="Equalized odds difference",
     perfect=0.0,
-    lower_is_better=True,
     definition="max(|TPR_0 − TPR_1|, |FPR_0 − FPR_1|): the larger of the two gaps of equalized odds, as in fairlearn.",
 )
 def equalized_odds_difference(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
@@ -192,7 +177,6 @@ def equalized_odds_difference(counts: Num[Tensor, "*batch G k k"]) -> Float64[Te
 @describe(
     title="Disparate impact",
     perfect=1.0,
-    lower_is_better=False,
     definition="Lowest selection rate of a group divided by the highest (the 'four fifths rule' asks for 0.8).",
 )
 def disparate_impact(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
@@ -208,7 +192,6 @@ def disparate_impact(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*b
 @describe(
     title="Mean bias",
     perfect=0.0,
-    lower_is_better=True,
     definition="Mean over predicted classes of |share of the class's predictions that come from one domain − ½| "
     "(CIFAR-10S; domains must be of equal size).",
 )

@@ -23,7 +23,6 @@ PROBE_ITERATIONS = 10_000
 @describe(
     title="AUC",
     perfect=1.0,
-    lower_is_better=False,
     definition="Probability that a random positive sample scores above a random negative one (ties count half).",
 )
 def auc(
@@ -84,7 +83,6 @@ def _auc_rows(labels: Integer[Tensor, "rows n"], scores: Float[Tensor, "rows n"]
 @describe(
     title="Leakage",
     perfect=None,
-    lower_is_better=True,
     definition="Balanced accuracy with which a logistic probe reads s from the representation; chance, 1/G, is best.",
 )
 def leakage(representation: Float[Tensor, "n d"], s: Integer[Tensor, "n"], *, seed: int, folds: int = 5) -> float:

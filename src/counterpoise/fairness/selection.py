@@ -11,7 +11,7 @@ def counts_within(
     y: Integer[Tensor, "m"],
     s: Integer[Tensor, "m"],
     prediction: Integer[Tensor, "V m"],
-    kept: Bool[Tensor, "T m"],
+    subsets: Bool[Tensor, "T m"],
     *,
     groups: int,
     classes: int,
@@ -21,9 +21,9 @@ def counts_within(
     `confusion_counts` of every subset at once, as matrix products: float32 counts exactly up to 2^24 rows.
     """
     cell = torch.nn.functional.one_hot(s.long() * classes + y.long(), groups * classes)  # m, G·k
-    member = (kept.unsqueeze(-1) & cell.bool()).to(torch.float32).transpose(0, 1).flatten(1)  # m, T·G·k
+    member = (subsets.unsqueeze(-1) & cell.bool()).to(torch.float32).transpose(0, 1).flatten(1)  # m, T·G·k
     counts = torch.stack([(prediction == c).to(torch.float32) @ member for c in range(classes)], dim=-1)
-    return counts.unflatten(1, (len(kept), groups, classes)).transpose(0, 1).round().long()
+    return counts.unflatten(1, (len(subsets), groups, classes)).transpose(0, 1).round().long()
 
 
 def others_counts(
@@ -38,8 +38,8 @@ def others_counts(
 ) -> Int64[Tensor, "R R V G k k"]:
     """Return, for each replicate, the counts of every replicate's validation rows that the former is not tested on.
 
-    What one replicate's small validation part cannot tell about a way to train, all of them together can. Rows of the
-    replicate's own test part are left out, so its test stays a test.
+    One replicate's validation part is too small to judge a way to train; all of them together are large enough. Rows of
+    the replicate's test part are left out, so that they are never used to choose.
 
     Args:
         y, s, prediction: at the validation rows of each replicate's own models; `rows` are their numbers.
@@ -63,20 +63,21 @@ def untested(rows: Int[Tensor, "R m"], tested: Int[Tensor, "R t"]) -> Bool[Tenso
 def choose(
     err: Float[Tensor, "R V"], bias: Float[Tensor, "R V"], tolerance: float
 ) -> tuple[Int64[Tensor, "R"], Bool[Tensor, "R"]]:
-    """Return each replicate's model with the lowest error among those with |bias| ≤ `tolerance`, of equals the first.
+    """Return each replicate's model with the lowest error among those with |bias| ≤ `tolerance`.
 
-    Where none is within the tolerance, the one with the lowest |bias|, of equals the one with the lowest error.
+    Ties go to the first. Where none is within the tolerance, return the one with the lowest |bias|; ties go to the
+    lowest error.
 
     Returns:
         The index of the chosen model, −1 where no model has both an error and a bias, and whether it is within the
         tolerance.
     """
-    there = ~(err.isnan() | bias.isnan())
-    size = bias.abs().masked_fill(~there, torch.inf)
-    error = err.masked_fill(~there, torch.inf)
-    within = there & (size <= tolerance)
+    defined = ~(err.isnan() | bias.isnan())
+    size = bias.abs().masked_fill(~defined, torch.inf)
+    error = err.masked_fill(~defined, torch.inf)
+    within = defined & (size <= tolerance)
     best_within = error.masked_fill(~within, torch.inf).argmin(dim=1)
     least = size.amin(dim=1, keepdim=True)
     nearest = error.masked_fill(size > least, torch.inf).argmin(dim=1)
     meets = within.any(dim=1)
-    return torch.where(meets, best_within, nearest).masked_fill(~there.any(dim=1), -1), meets
+    return torch.where(meets, best_within, nearest).masked_fill(~defined.any(dim=1), -1), meets

@@ -24,7 +24,6 @@ def joint(guesses: Float[Tensor, "R B c"], b: Int[Tensor, "R B"]) -> Float[Tenso
 @describe(
     title="Bias information",
     perfect=0.0,
-    lower_is_better=True,
     definition="Mutual information between a bias and a linear head's guess of it, over ln C: 0 nothing, 1 all of it.",
 )
 def information(guesses: Float[Tensor, "R B c"], b: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
@@ -68,7 +67,6 @@ def _accuracy(right: Bool[Tensor, "*#batch n"], rows: Bool[Tensor, "*#batch n"])
 @describe(
     title="Accuracy, bias-conflicting",
     perfect=1.0,
-    lower_is_better=False,
     definition="Accuracy on the samples whose bias does not have the value that goes with their class.",
 )
 def conflicting_accuracy(
@@ -84,7 +82,6 @@ def conflicting_accuracy(
 @describe(
     title="Accuracy gap, aligned to conflicting",
     perfect=0.0,
-    lower_is_better=True,
     definition="Difference in accuracy between where a bias agrees with the class and where it misleads; the largest.",
 )
 def conflict_gap(
@@ -107,7 +104,6 @@ def conflict_gap(
 @describe(
     title="Unbiased average",
     perfect=1.0,
-    lower_is_better=False,
     definition="Mean accuracy over the cells of samples that are aligned or conflicting with each bias.",
 )
 def unbiased_average(

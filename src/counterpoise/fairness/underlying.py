@@ -51,13 +51,13 @@ def shortfall(metric: str, value: Num[Tensor, "*any"]) -> Float64[Tensor, "*any"
     Raises:
         InputError: no metric has this name, or its ideal is unknown (`leakage`, which belongs to features).
     """
-    info = METRICS[_known(metric)]
+    info = METRICS[_checked(metric)]
     return (value.double() - (info.perfect or 0.0)).abs() / (PERCENT if info.unit == "%" else 1.0)
 
 
-def _known(metric: str) -> str:
+def _checked(metric: str) -> str:
     if metric not in CRITERIA:
-        raise InputError(f"There is no metric {metric!r} that has an ideal{suggest(metric, CRITERIA)}.")
+        raise InputError(f"No metric with an ideal value is called {metric!r}{suggest(metric, CRITERIA)}.")
     return metric
 
 
@@ -85,7 +85,7 @@ def underlying_bias(
         combine, parts = _GAP_METRICS[metric]
         sizes = [_sizes(*part(counts), neighbours) for part in parts]
         return combine(*sizes).amax((-2, -1))
-    if _known(metric) not in COUNT_METRICS:
+    if _checked(metric) not in COUNT_METRICS:
         raise InputError(f"The metric {metric!r} cannot be computed from counts{suggest(metric, COUNT_METRICS)}.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)  # left out below

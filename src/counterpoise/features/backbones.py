@@ -95,11 +95,11 @@ class _Torchvision:
         # Imported when asked for: it takes seconds in every process, and the other network does without.
         self._models = importlib.import_module("torchvision.models")
         self.name = name
-        known = self._models.list_models(module=self._models)
-        if name not in known:
+        names = self._models.list_models(module=self._models)
+        if name not in names:
             raise InputError(
-                f"backbone: {name!r} is no classifier of torchvision's, expected one of them or "
-                f"{', '.join(EFFICIENTNET_LITES)}{suggest(name, [*known, *EFFICIENTNET_LITES])}"
+                f"backbone: {name!r} is not a torchvision classifier, expected one of them or "
+                f"{', '.join(EFFICIENTNET_LITES)}{suggest(name, [*names, *EFFICIENTNET_LITES])}"
             )
 
     def build(self, classes: int, size: int) -> nn.Module:

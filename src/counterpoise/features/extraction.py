@@ -176,7 +176,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
     Without them it is emulated, many times slower than float32. Raises InputError for any other word.
     """
-    _require_known("precision", precision, PRECISIONS)
+    _require_one_of("precision", precision, PRECISIONS)
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -292,14 +292,14 @@ class _Reporter:
 
 
 def _device(name: str) -> torch.device:
-    _require_known("device", name, DEVICES)
+    _require_one_of("device", name, DEVICES)
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise InputError("device: 'cuda' was asked for and there is no usable GPU, expected 'cpu' or 'auto' here")
     return torch.device("cuda", torch.cuda.current_device()) if available and name != "cpu" else torch.device("cpu")
 
 
-def _require_known(key: str, value: str, names: Sequence[str]) -> None:
+def _require_one_of(key: str, value: str, names: Sequence[str]) -> None:
     if value not in names:
         raise InputError(f"{key}: found {value!r}, expected one of {', '.join(names)}{suggest(value, names)}")
 

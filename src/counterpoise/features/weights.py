@@ -96,9 +96,9 @@ def fit_state(network: nn.Module, state: Mapping[str, Tensor], *, source: str, a
             name for name in expected.keys() & fitted.keys() if expected[name].shape != fitted[name].shape
         },
     }
-    found = [f"{len(names)} tensors {what} (such as {min(names)!r})" for what, names in problems.items() if names]
-    if found:
-        raise InputError(f"{source}: {', '.join(found)}, expected the state dict of {architecture}")
+    faults = [f"{len(names)} tensors {what} (such as {min(names)!r})" for what, names in problems.items() if names]
+    if faults:
+        raise InputError(f"{source}: {', '.join(faults)}, expected the state dict of {architecture}")
     # An update keeps what `expected` knows of its layers' versions, without which some networks refuse to load.
     expected.update({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in fitted.items()})
     return expected

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from counterpoise.nn.linalg import in_whole_blocks
+from counterpoise.nn.linalg import in_full_blocks
 
 Bias = Literal["spd", "eod", "aod", "mean_bias"]
 """Signed differences of two groups, two classes (the altering paper, Eq. 4 to 6); or CIFAR-10S's bias, many classes."""
@@ -51,7 +51,7 @@ def soft_bias(
         total = mass.sum(dim=0)
         share = mass[1] / total.clamp(min=torch.finfo(p.dtype).tiny)
         return (share - 0.5).abs().where(total > 0, 0).mean(dim=-1)
-    p = in_whole_blocks(torch.sigmoid, logits.squeeze(-1))
+    p = in_full_blocks(torch.sigmoid, logits.squeeze(-1))
     if bias == "spd":
         return _gap(p, s, torch.ones_like(s, dtype=torch.bool))
     gap = _gap(p, s, y == 1)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from counterpoise.nn.linalg import in_whole_blocks
+from counterpoise.nn.linalg import in_full_blocks
 
 
 def task_loss(logits: Float[Tensor, "R B k"], y: Int[Tensor, "R B"]) -> Float[Tensor, "R"]:
@@ -24,13 +24,13 @@ def task_loss(logits: Float[Tensor, "R B k"], y: Int[Tensor, "R B"]) -> Float[Te
 
 def binary_cross_entropy(logits: Float[Tensor, "R B"], wanted: Float[Tensor, "R B"]) -> Float[Tensor, "R B"]:
     """Return the cross-entropy of each row to a class or a probability of class 1, in nats."""
-    return in_whole_blocks(partial(binary_cross_entropy_with_logits, reduction="none"), logits, wanted)
+    return in_full_blocks(partial(binary_cross_entropy_with_logits, reduction="none"), logits, wanted)
 
 
 def scores(logits: Float[Tensor, "R m k"]) -> Float[Tensor, "R m k"]:
     """Return the probability of class 1, [R, m, 1], or of every class."""
     if logits.shape[-1] == 1:
-        return in_whole_blocks(torch.sigmoid, logits.squeeze(-1)).unsqueeze(-1)
+        return in_full_blocks(torch.sigmoid, logits.squeeze(-1)).unsqueeze(-1)
     return logits.softmax(dim=-1)
 
 

@@ -54,7 +54,9 @@ class Result:
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Return the tensors whose names begin with `name.`, without it."""
-        return {key.removeprefix(f"{name}."): own for key, own in self.tensors.items() if key.startswith(f"{name}.")}
+        return {
+            key.removeprefix(f"{name}."): tensor for key, tensor in self.tensors.items() if key.startswith(f"{name}.")
+        }
 
     def fact(self, name: str, r: int) -> Any:
         """Return a figure of replicate r as a Python value; None if there is none."""

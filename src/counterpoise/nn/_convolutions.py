@@ -46,39 +46,41 @@ def basic_blocks(module: nn.Module) -> Iterator[Any]:
 
 @torch.no_grad()
 def slim(place: Place) -> bool:
-    """Cut out the channels that nobody reads or that are 0 everywhere, except one; return whether anything changed.
+    """Remove channels that are not used or 0 everywhere, all but one of them; return whether anything changed.
 
-    What the one that must stay reads, and what is read of it, is made 0: it is as good as cut out.
+    If all could go, one stays with zero weights, which is as good as removed.
     """
     conv, norm, reader = layers_at(place)
     constant = (conv.weight == 0).flatten(1).all(dim=1) | (norm.weight == 0)
-    said = norm.bias - norm.running_mean / (norm.running_var + norm.eps).sqrt() * norm.weight
+    outputs = norm.bias - norm.running_mean / (norm.running_var + norm.eps).sqrt() * norm.weight
     read = (reader.weight != 0).transpose(0, 1).flatten(1).any(dim=1)
-    useless = ~read | (constant & (said <= 0))
+    useless = ~read | (constant & (outputs <= 0))
     if not useless.any():
         return False
     idle = bool(conv.weight[useless].any() or reader.weight[:, useless].any())
     conv.weight[useless], reader.weight[:, useless] = 0, 0
-    kept = at_least_one(~useless)
-    if not kept.all():
-        keep_channels(place, kept)
-    return idle or not bool(kept.all())
+    remaining = at_least_one(~useless)
+    if not remaining.all():
+        keep_channels(place, remaining)
+    return idle or not bool(remaining.all())
 
 
-def at_least_one(kept: Bool[Tensor, "units"]) -> Bool[Tensor, "units"]:
+def at_least_one(units: Bool[Tensor, "units"]) -> Bool[Tensor, "units"]:
     """Return the same, or the first alone where there is none."""
-    return kept if kept.any() else torch.arange(len(kept)) == 0
+    return units if units.any() else torch.arange(len(units)) == 0
 
 
 @torch.no_grad()
-def keep_channels(place: Place, kept: Bool[Tensor, "channels"]) -> None:
-    """Do without the other channels of a place."""
+def keep_channels(place: Place, channels: Bool[Tensor, "channels"]) -> None:
+    """Remove the other channels of a place."""
     conv, norm, reader = layers_at(place)
-    small = nn.BatchNorm2d(int(kept.sum()), eps=norm.eps).train(norm.training)
-    small.load_state_dict({name: tensor[kept] if tensor.ndim else tensor for name, tensor in norm.state_dict().items()})
-    setattr(place.owner, place.conv, _part(conv, rows=kept))
+    small = nn.BatchNorm2d(int(channels.sum()), eps=norm.eps).train(norm.training)
+    small.load_state_dict(
+        {name: tensor[channels] if tensor.ndim else tensor for name, tensor in norm.state_dict().items()}
+    )
+    setattr(place.owner, place.conv, _part(conv, rows=channels))
     setattr(place.owner, place.norm, small)
-    setattr(place.owner, place.reader, _part(reader, columns=kept))
+    setattr(place.owner, place.reader, _part(reader, columns=channels))
 
 
 def layers_at(place: Place) -> tuple[nn.Conv2d, Any, nn.Conv2d | nn.Linear]:
@@ -96,12 +98,12 @@ def _part(
     weight = layer.weight
     weight = weight if rows is None else weight[rows]
     weight = weight if columns is None else weight[:, columns]
-    made: nn.Conv2d | nn.Linear
+    part: nn.Conv2d | nn.Linear
     has_bias, sizes = layer.bias is not None, (weight.shape[1], weight.shape[0])
     if isinstance(layer, nn.Linear):
-        made = nn.utils.skip_init(nn.Linear, *sizes, bias=has_bias)  # nothing drawn: weights are about to be replaced
+        part = nn.utils.skip_init(nn.Linear, *sizes, bias=has_bias)  # nothing drawn: weights are about to be replaced
     else:
-        made = nn.utils.skip_init(
+        part = nn.utils.skip_init(
             nn.Conv2d,
             *sizes,
             kernel_size=layer.kernel_size,
@@ -110,7 +112,7 @@ def _part(
             dilation=layer.dilation,
             bias=has_bias,
         )
-    made.weight.copy_(weight)
-    if made.bias is not None and layer.bias is not None:
-        made.bias.copy_(layer.bias if rows is None else layer.bias[rows])
-    return made.train(layer.training)
+    part.weight.copy_(weight)
+    if part.bias is not None and layer.bias is not None:
+        part.bias.copy_(layer.bias if rows is None else layer.bias[rows])
+    return part.train(layer.training)

@@ -17,7 +17,7 @@ def crop_and_flip(x: UInt8[Tensor, "R B c h w"], generators: Sequence[torch.Gene
     """Shift each image by up to an eighth of its edge, black beyond, and mirror half of them."""
     height, width = x.shape[-2:]
     most = height // SHIFT, width // SHIFT
-    made = torch.empty_like(x)
+    augmented = torch.empty_like(x)
     for r, generator in enumerate(generators):
         count = x.shape[1]
         down, right = (torch.randint(0, 2 * edge + 1, (count,), generator=generator) for edge in most)
@@ -28,5 +28,5 @@ def crop_and_flip(x: UInt8[Tensor, "R B c h w"], generators: Sequence[torch.Gene
         image = torch.arange(count).view(-1, 1, 1)
         place = (tensor.to(x.device) for tensor in (image, rows.unsqueeze(2), columns.unsqueeze(1)))
         first, second, third = place
-        made[r] = padded.permute(0, 2, 3, 1)[first, second, third].permute(0, 3, 1, 2)
-    return made
+        augmented[r] = padded.permute(0, 2, 3, 1)[first, second, third].permute(0, 3, 1, 2)
+    return augmented

@@ -68,8 +68,8 @@ class StackedBuilder:
         )
 
     def replicate(self, r: int) -> StackedBuilder:
-        own = [None if part is None else part[r : r + 1] for part in (self.mean, self.scale)]
-        return replace(self, seeds=self.seeds[r : r + 1], mean=own[0], scale=own[1])
+        mean, scale = (None if part is None else part[r : r + 1] for part in (self.mean, self.scale))
+        return replace(self, seeds=self.seeds[r : r + 1], mean=mean, scale=scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +144,8 @@ class ResNetBuilder(ImageBuilder):
     weights: InitialWeights | None = None
 
     def module(self, outputs: int) -> nn.Module:
-        made: nn.Module = resnet18(outputs, self.width, pooled=self.pooled)
-        return made
+        module: nn.Module = resnet18(outputs, self.width, pooled=self.pooled)
+        return module
 
     def begin(self, module: nn.Module) -> None:
         if self.weights is not None:
@@ -167,16 +167,16 @@ class PlainConvBuilder(ImageBuilder):
     strides: tuple[int, ...] = (1, 1, 1, 1)
 
     def module(self, outputs: int) -> nn.Module:
-        made: dict[str, nn.Module] = {}
+        layers: dict[str, nn.Module] = {}
         channels = zip(pairwise((3, *self.widths)), self.strides, strict=True)
         for number, ((entering, leaving), stride) in enumerate(channels, 1):
-            made[f"conv{number}"] = nn.Conv2d(
+            layers[f"conv{number}"] = nn.Conv2d(
                 entering, leaving, self.kernel, stride=stride, padding=self.kernel // 2, bias=False
             )
-            made[f"bn{number}"] = nn.BatchNorm2d(leaving)
-            made[f"relu{number}"] = nn.ReLU()
-        made |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), HEAD: nn.Linear(self.widths[-1], outputs)}
-        return nn.Sequential(OrderedDict(made))
+            layers[f"bn{number}"] = nn.BatchNorm2d(leaving)
+            layers[f"relu{number}"] = nn.ReLU()
+        layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), HEAD: nn.Linear(self.widths[-1], outputs)}
+        return nn.Sequential(OrderedDict(layers))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,10 +191,10 @@ class PixelPerceptronBuilder(ImageBuilder):
     widths: tuple[int, ...] = (100, 100, 100)
 
     def module(self, outputs: int) -> nn.Module:
-        made: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+        layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
         for number, (entering, leaving) in enumerate(pairwise((self.inputs, *self.widths)), 1):
-            made |= {f"linear{number}": nn.Linear(entering, leaving), f"relu{number}": nn.ReLU()}
-        return nn.Sequential(OrderedDict(made | {HEAD: nn.Linear(self.widths[-1], outputs)}))
+            layers |= {f"linear{number}": nn.Linear(entering, leaving), f"relu{number}": nn.ReLU()}
+        return nn.Sequential(OrderedDict(layers | {HEAD: nn.Linear(self.widths[-1], outputs)}))
 
 
 def resnet18(outputs: int, width: int, *, pooled: bool) -> Any:

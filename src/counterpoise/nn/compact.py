@@ -3,7 +3,7 @@
     small = compact(network, 3, masked(network.weights(), masks))      # replicate 3
     again = rebuild(describe(small), small.state_dict())               # from values that files can hold
 
-A hidden unit or filter is cut out where nobody reads it, or where nothing comes in and it says the same of every row.
+A hidden unit or filter is removed if the next layer does not use it, or if it has no input and so is constant.
 What that saves: `counterpoise.nn.costs`.
 """
 
@@ -36,7 +36,7 @@ def plain(network: Networks, replicate: int = 0, weights: Weights | None = None)
     Args:
         weights: that stand in for some of the network's, all replicates'.
     """
-    state = _own_state(network, replicate, weights)
+    state = _replicate_state(network, replicate, weights)
     if isinstance(network, StackedNetwork):
         return _perceptron(_layers(network, state), state)
     return _standing_alone(network, state)
@@ -50,7 +50,7 @@ def compact(network: Networks, replicate: int = 0, weights: Weights | None = Non
     a bias by perceptrons; in a convolutional network such a filter stays, since at the edges, where zeros are added, it
     does not look constant. At least one unit of each layer stays.
     """
-    state = _own_state(network, replicate, weights)
+    state = _replicate_state(network, replicate, weights)
     if isinstance(network, StackedNetwork):
         layers = _layers(network, state)
         while _cut(layers):
@@ -65,7 +65,7 @@ def compact(network: Networks, replicate: int = 0, weights: Weights | None = Non
     return nn.Sequential(standardizing, module).eval()
 
 
-def _own_state(network: Networks, replicate: int, weights: Weights | None) -> State:
+def _replicate_state(network: Networks, replicate: int, weights: Weights | None) -> State:
     state = network.state() | dict(weights or {})
     return {name: tensor[replicate].detach().cpu() for name, tensor in state.items()}
 
@@ -79,28 +79,28 @@ class _Layer:
     norm: dict[str, Float64[Tensor, "out"]] | None
 
     def constants(self) -> Float64[Tensor, "out"]:
-        """Return what the units say where nothing comes in."""
-        said = self.bias.relu()
+        """Return the output of units without input."""
+        activations = self.bias.relu()
         if self.norm is None:
-            return said
+            return activations
         spread = (self.norm["running_var"] + nn.BatchNorm1d(1).eps).sqrt()
-        return (said - self.norm["running_mean"]) / spread * self.norm["gamma"] + self.norm["beta"]
+        return (activations - self.norm["running_mean"]) / spread * self.norm["gamma"] + self.norm["beta"]
 
     def keep(self, units: Bool[Tensor, "out"]) -> None:
-        """Do without the other units."""
+        """Remove the other units."""
         self.weight, self.bias = self.weight[units], self.bias[units]
         if self.norm is not None:
             self.norm = {kind: tensor[units] for kind, tensor in self.norm.items()}
 
 
 def _layers(network: StackedNetwork, state: State) -> list[_Layer]:
-    made = []
+    layers = []
     for layer in range(network.layers):
         kinds = ("gamma", "beta", "running_mean", "running_var")
         normalized = network.normalized and layer < network.layers - 1
         norm = {kind: state[f"{kind}{layer}"].double() for kind in kinds} if normalized else None
-        made.append(_Layer(state[f"weight{layer}"].double(), state[f"bias{layer}"].double().flatten(), norm))
-    return made
+        layers.append(_Layer(state[f"weight{layer}"].double(), state[f"bias{layer}"].double().flatten(), norm))
+    return layers
 
 
 def _cut(layers: list[_Layer]) -> bool:
@@ -113,10 +113,10 @@ def _cut(layers: list[_Layer]) -> bool:
         read = (following.weight != 0).any(dim=0)
         if idle := bool(layer.weight[~read].any()):  # what the one that must stay reads need not stay
             layer.weight = layer.weight.masked_fill(~read.unsqueeze(1), 0)
-        kept = at_least_one(read)
-        layer.keep(kept)
-        following.weight = following.weight[:, kept]
-        changed = changed or idle or not bool(kept.all())
+        remaining = at_least_one(read)
+        layer.keep(remaining)
+        following.weight = following.weight[:, remaining]
+        changed = changed or idle or not bool(remaining.all())
     return changed
 
 
@@ -158,8 +158,8 @@ def _without_idle_units(module: nn.Module) -> nn.Module:
     while _cut(layers):
         pass
     small = _reading_pixels(**_sizes(layer.weight for layer in layers))
-    for made, layer in zip((part for part in small.children() if isinstance(part, nn.Linear)), layers, strict=True):
-        made.load_state_dict({"weight": layer.weight, "bias": layer.bias})
+    for smaller, layer in zip((part for part in small.children() if isinstance(part, nn.Linear)), layers, strict=True):
+        smaller.load_state_dict({"weight": layer.weight, "bias": layer.bias})
     return small
 
 

@@ -92,13 +92,13 @@ def shrink(network: Networks, x: Shaped[Tensor, "1 n ..."], *, name: str, repeat
 
 @torch.inference_mode()
 def _difference(network: Networks, small: nn.Module, x: Shaped[Tensor, "1 n ..."]) -> tuple[float, float]:
-    """Return the largest difference between what the two say, and what rounding may make of it."""
+    """Return the largest difference between the outputs of the two, and how much rounding may cause."""
     network.eval()
     difference, largest = torch.zeros(()), torch.ones(())
     for part in x.split(TIMED_ROWS, dim=1):
-        said: Float[Tensor, "n k"] = network(part).logits[0]
-        difference = difference.maximum((small(part[0].float()) - said).abs().max())  # NaN is passed on
-        largest = largest.maximum(said.abs().max())
+        logits: Float[Tensor, "n k"] = network(part).logits[0]
+        difference = difference.maximum((small(part[0].float()) - logits).abs().max())  # NaN is passed on
+        largest = largest.maximum(logits.abs().max())
     return float(difference), ROUNDING * float(largest)
 
 

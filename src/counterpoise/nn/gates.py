@@ -67,7 +67,7 @@ def activation_sizes(network: Networks, x: Shaped[Tensor, "1 B 3 H W"]) -> list[
     """Return the number of channels of each activation, in the order in which a pass of x computes them."""
     sizes: list[int] = []
     hooks = [
-        layer.register_forward_hook(lambda _, given, output: sizes.append(output.shape[1]))
+        layer.register_forward_hook(lambda _, inputs, output: sizes.append(output.shape[1]))
         for layer in activations(network)
     ]
     before = network.training
@@ -96,7 +96,7 @@ def gated_channels(network: Networks, gates: ChannelGates) -> Iterator[None]:
     def begin(*_: Any) -> None:
         remaining[:] = gates
 
-    def close(_: nn.Module, given: Any, output: Tensor) -> Tensor:
+    def close(_: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         return output * remaining.pop(0).view(1, -1, *[1] * (output.ndim - 2))
 
     handles = [layer.register_forward_hook(close) for layer in activations(network)]

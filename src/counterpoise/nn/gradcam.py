@@ -54,9 +54,9 @@ def explained(
     before = network.training
     pooling, maps = _pooling(network), list[Tensor]()
 
-    def keep(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        maps.append(given[0].detach().requires_grad_())
-        return (maps[0], *given[1:])
+    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        maps.append(inputs[0].detach().requires_grad_())
+        return (maps[0], *inputs[1:])
 
     handles: list[Any] = [] if pooling is None else [pooling.register_forward_pre_hook(keep)]
     images = x.to(network.device).float().requires_grad_()

@@ -51,7 +51,7 @@ class HeadBank(Bank):
         super().__init__()
         # Variants of one rank are neighbours, so that each block of columns is a view, not a gather.
         self.names = tuple(sorted(heads, key=lambda name: heads[name].rank or 0))
-        self._given = tuple(heads)
+        self._names_as_passed = tuple(heads)
         factors = [heads[name] for name in self.names]
         self.replicates, self.variants = factors[0].first.shape[0], len(factors)
         self.classes = factors[0].bias.shape[-1]
@@ -91,7 +91,7 @@ class HeadBank(Bank):
     def heads(self) -> dict[str, Factors]:
         """Return every variant's factors as they are now, detached, in the order in which they were given."""
         seconds = iter([second for block in self.second for second in block.detach().unbind(1)])
-        made = {
+        factors = {
             name: Factors(
                 first=self.first.detach()[..., self._column_owner == v].contiguous(),
                 bias=self.bias.detach()[:, v].contiguous(),
@@ -99,7 +99,7 @@ class HeadBank(Bank):
             )
             for v, (name, rank) in enumerate(zip(self.names, self._ranks(), strict=True))
         }
-        return {name: made[name] for name in self._given}
+        return {name: factors[name] for name in self._names_as_passed}
 
     def _ranks(self) -> Iterator[int | None]:
         for rank, members in self._blocks:

@@ -24,7 +24,7 @@ VECTOR_BLOCK = 32
 """Numbers that the widest vector unit takes in a step; those left over at the end go through other code."""
 
 
-def in_whole_blocks(function: Callable[..., Tensor], *tensors: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+def in_full_blocks(function: Callable[..., Tensor], *tensors: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
     """Return an elementwise function's values, each number's bits independent of how many `b` there are."""
     columns = tensors[0].shape[1]
     surplus = -columns % VECTOR_BLOCK

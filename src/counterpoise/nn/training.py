@@ -35,7 +35,7 @@ class History:
 
 
 class _BankTraining:
-    """The models of a bank on their way; see `nn.epochs.Trainee`. `losses` are means over the rows of the epoch."""
+    """A bank of models in training; see `nn.epochs.Trainee`. `losses` are means over the rows of the epoch."""
 
     def __init__(self, bank: Bank, loss: Loss, move: Step, *, rows: int, batch: int, dtype: torch.dtype) -> None:
         self.bank, self.loss, self.move, self.rows, self.epoch = bank, loss, move, rows, 0
@@ -80,7 +80,7 @@ def fit(
         loss: one number per model; their sum is differentiated, which trains each model on its own loss.
         batch_size: rows of each replicate per step; None takes all of them at once.
         validation, criterion: if given, each model keeps the epoch with the lowest `criterion` on its validation rows
-            (the earliest of equals), computed from its first `classes` logits. Otherwise the last epoch is kept.
+            (ties go to the earliest), computed from its first `classes` logits. Otherwise the last epoch is kept.
         weight_decay: each model's own, in the place of the optimiser's.
         on_epoch: called with the number of each finished epoch.
 

@@ -8,20 +8,18 @@ from typing import Any, Literal, NamedTuple
 from kedro.pipeline import Pipeline
 
 from counterpoise.experiments import BLOCKS, Experiment, Part, raw_folder
-from counterpoise.pipelines import (
-    data_split,
-    extract_features,
-    fairness_report,
-    finetune,
-    frontier,
-    group_fisher,
-    peers,
-    pretrain,
-    read_pixels,
-    repair,
-    select,
-    weighted_svd,
-)
+from counterpoise.pipelines.data_split import pipeline as data_split
+from counterpoise.pipelines.extract_features import pipeline as extract_features
+from counterpoise.pipelines.fairness_report import pipeline as fairness_report
+from counterpoise.pipelines.finetune import pipeline as finetune
+from counterpoise.pipelines.frontier import pipeline as frontier
+from counterpoise.pipelines.group_fisher import pipeline as group_fisher
+from counterpoise.pipelines.peers import pipeline as peers
+from counterpoise.pipelines.pretrain import pipeline as pretrain
+from counterpoise.pipelines.read_pixels import pipeline as read_pixels
+from counterpoise.pipelines.repair import pipeline as repair
+from counterpoise.pipelines.select import pipeline as select
+from counterpoise.pipelines.weighted_svd import pipeline as weighted_svd
 
 SHARED = frozenset({"seeds", "epochs", "pretrain", "finetune", "report", "compute", "selection", "peers"})
 """Blocks of parameters that all experiments read, unless their row chooses another one."""
@@ -95,7 +93,7 @@ STAGES = (
     Stage("read_pixels", lambda e: e.convnet is not None, lambda _: read_pixels.create_pipeline(), "data"),
     Stage("data_split", _always, lambda e: data_split.create_pipeline(images=e.images), "data"),
     Stage("extract_features", _backbones, lambda _: extract_features.extract_pipeline(), "backbone"),
-    Stage("pretrain", _always, lambda e: pretrain.create_pipeline(images=e.images, whole=e.repairs is not None)),
+    Stage("pretrain", _always, lambda e: pretrain.create_pipeline(images=e.images, networks=e.repairs is not None)),
     Stage("group_fisher", _heads, lambda _: group_fisher.create_pipeline()),
     Stage("weighted_svd", _heads, lambda _: weighted_svd.create_pipeline()),
     Stage(

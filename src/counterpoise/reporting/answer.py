@@ -1,4 +1,4 @@
-"""The answer in plain language, written by the verdicts and by nothing else."""
+"""The answer in plain language, which depends on the verdicts alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SUPPORTED: Final = "supported"
 CONTRADICTED: Final = "contradicted"
 NOT_DISTINGUISHABLE: Final = "not distinguishable"
 AT_A_GLANCE: Final = 12
-"""As many comparisons are said in words; of more, those that contradict, and the table of claims tells the rest."""
+"""The most comparisons that are written as sentences; of more, only those that contradict a claim are."""
 VERDICTS: Final = (SUPPORTED, CONTRADICTED, NOT_DISTINGUISHABLE)
 
 
@@ -46,7 +46,7 @@ class Answer:
 
 
 def answer(context: ReportContext) -> Answer:
-    """Say what the claims' verdicts say, with the detectable differences and the noise floor."""
+    """Summarise the claims' verdicts, the detectable differences and the noise floor."""
     return Answer(
         headline=headline(context.claims),
         findings=tuple(context.findings),
@@ -88,7 +88,7 @@ def _comparisons(claims: pd.DataFrame, specs: Sequence[Mapping[str, Any]], level
         if (contradicting := [row for row in rows if row.verdict == CONTRADICTED])
     }
     sentences = [_compare(left, right, rows, level) for (left, right), rows in against.items()]
-    return [*sentences, f"All comparisons, of {len(pairs)} pairs, are in the table of claims."]
+    return [*sentences, f"The table of claims has all comparisons ({len(pairs)} pairs)."]
 
 
 def _compare(left: str, right: str, rows: Sequence[Any], level: float) -> str:
@@ -136,7 +136,7 @@ def _reservations(context: ReportContext) -> list[str]:
     if context.replicates:
         seeds = f"{context.replicates} seeds" if context.replicates > 1 else "a single seed"
         sentences.append(
-            f"The numbers come from {seeds}, each of which splits the same data in its own way: the intervals say how "
+            f"The numbers come from {seeds}, each with its own split of the same data: the intervals say how "
             "much a result changes from one split to another, not how it would change in another population."
         )
     tested = set(context.claims["metric"])

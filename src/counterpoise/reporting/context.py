@@ -1,4 +1,4 @@
-"""Everything a report says, gathered in one value: the HTML report, its JSON and the model card are functions of it."""
+"""The content of a report as one value, from which the HTML report, its JSON and the model card are rendered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from counterpoise.reporting.wording import HEADLINE_METRICS
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a report, as text: what stands in its cells is already written the way a reader sees it.
+    """A table of a report, as text: the cells are already formatted for the reader.
 
     Attributes:
         title: heading.
@@ -64,7 +64,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """One thing that a report says, under a name that becomes an anchor and, of a figure, a file."""
+    """One piece of a report, with a name that becomes an anchor and, for a figure, a file."""
 
     name: str
     content: Content

@@ -62,7 +62,7 @@ class ExportedModel:
         on_validation = number(self.validation_bias)
         met = f"met on validation ({on_validation})"
         if not self.met:
-            met = f"not met on validation ({on_validation}), but no model of its seed comes nearer"
+            met = f"not met on validation ({on_validation}), but no model of its seed is nearer"
         measured = (
             "cannot be measured on test" if is_missing(self.test_bias) else f"has {number(self.test_bias)} on test"
         )

@@ -1,4 +1,4 @@
-"""What came of the repairs, in words: the best within the tolerance, and what the controls reach without the idea."""
+"""The results of the repairs in words: the best within the tolerance, and the controls, which lack its idea."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from counterpoise.reporting.wording import (
 )
 
 THRESHOLD: Final = "threshold"
-"""The control that has a sentence in any case: if moving a threshold is enough, no weights need to be repaired."""
+"""The control that always has a sentence: if moving a threshold is enough, no weights need to be repaired."""
 
 
 def repair_findings(
@@ -76,7 +76,7 @@ class _Part:
         gap = f"a mean {gap_symbol(self.objective['bias'])} within {self.objective['tolerance']:g} on test"
         if not within:
             nearest = min(self.seeds, key=lambda name: self.seeds[name]["bias"].mean())
-            first = f"No method has {gap} ({len(self.seeds)} were run); {self.reached(nearest)} comes nearest."
+            first = f"No method has {gap} ({len(self.seeds)} were run); {self.reached(nearest)} is nearest."
             return [first, *self.controls()]
         best = max(within, key=self.performance)
         first = (
@@ -106,12 +106,12 @@ class _Part:
 
     def threshold(self, best: str) -> str:
         return (
-            f"Moving the threshold of the baseline and nothing else reaches {self.pair(THRESHOLD)}: "
+            f"Moving only the threshold of the baseline reaches {self.pair(THRESHOLD)}: "
             f"{self.compared(THRESHOLD, best)}."
         )
 
     def controls(self) -> list[str]:
-        """What an idea adds: the controls beside it."""
+        """Compare the controls with the methods whose idea they lack."""
         return [
             f"{capital(self.phrases[method.name])} reaches {self.pair(method.name)}: "
             f"{self.compared(method.name, method.beside)}."
@@ -120,7 +120,7 @@ class _Part:
         ]
 
     def compared(self, left: str, right: str) -> str:
-        """How `left` does beside `right` on both sides of the trade."""
+        """Compare `left` with `right` in performance and in bias."""
         first, second = self.seeds[left], self.seeds[right].reindex(self.seeds[left].index)
         clauses = []
         for key in ("performance", "bias"):
@@ -135,7 +135,7 @@ class _Part:
 
 
 def _judged(low: float, high: float, *, lower_is_better: bool) -> str:
-    """Better or worse where the interval leaves zero out."""
+    """Better or worse where the interval excludes zero."""
     what = "fairer" if lower_is_better else "better"
     if is_missing(low) or is_missing(high) or low <= 0 <= high:
         return f"not detectably {what} or {'less fair' if lower_is_better else 'worse'}"

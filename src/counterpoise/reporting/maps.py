@@ -24,10 +24,10 @@ from counterpoise.reporting.wording import method_title, part_title
 _FRAME, _MAP, _CELL = 160, 330, 18  # pixels; a cell is a row of a map
 
 EXPLAINED = {
-    "grad_cam": "What speaks for the right class in bias-conflicting images (Grad-CAM), each map over its own largest "
+    "grad_cam": "Evidence for the right class in bias-conflicting images (Grad-CAM), each map divided by its largest "
     "value",
     "input_gradients": "Which pixels move the score of the right class in bias-conflicting images (input gradients, "
-    "since there is no convolution for Grad-CAM), each map over its own largest value",
+    "since there is no convolution for Grad-CAM), each map divided by its largest value",
 }
 """What heat maps show, by what they are."""
 
@@ -79,7 +79,7 @@ def accuracy_maps(
     bar = {"title": {"text": "accuracy"}, "thickness": 14}
     figure.update_layout(coloraxis={"colorscale": "Cividis", "cmin": 0, "cmax": 1, "colorbar": bar})
     height = max(_MAP, _CELL * len(classes))
-    return finish(figure, "Who is right about which class in which value of the bias", _FRAME + height * rows)
+    return finish(figure, "Accuracy by class and value of the bias", _FRAME + height * rows)
 
 
 @dataclass(frozen=True, eq=False)

@@ -128,8 +128,8 @@ def _matching(keys: Mapping[str, Any], where: str) -> pd.DataFrame:
     for key, value in keys.items():
         if key not in (*KEYS, "metric"):
             raise InputError(f"{where}: unknown key {key!r}{suggest(key, (*KEYS, 'metric'))}.")
-        known = sorted(set(table[key]))
-        if value not in known:
-            raise InputError(f"{where}: no published {key} is {value!r}{suggest(value, known)}.")
+        values = sorted(set(table[key]))
+        if value not in values:
+            raise InputError(f"{where}: no published {key} is {value!r}{suggest(value, values)}.")
         chosen &= (table[key] == value).to_numpy(dtype=bool)
     return table[chosen]

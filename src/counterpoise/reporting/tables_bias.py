@@ -77,7 +77,7 @@ def bias_tables(metrics: pd.DataFrame, repairs: pd.DataFrame, *, level: float = 
                 note=f"Unbiased test split, hard gates: mean ± standard deviation over the seeds. {beside}: difference "
                 f"in accuracy, paired by seed, with the {interval_title(level)} of this one comparison. Bias "
                 "information: how much a linear head, trained to convergence on the rows that the gates are learned "
-                "on, knows of the bias on all test rows, over ln C. Leakage: balanced accuracy of a converged logistic "
+                "on, reads of the bias on all test rows, over ln C. Leakage: balanced accuracy of a converged logistic "
                 "probe trained on the same rows; such a probe can read more than a head that stopped early. Sparsity: "
                 "share of the gates that are closed. Epoch: median, in brackets the range over the seeds.",
                 columns=(

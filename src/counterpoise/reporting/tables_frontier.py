@@ -74,7 +74,7 @@ def selection_table(selection: pd.DataFrame, *, level: float = LEVEL) -> Table:
     return Table(
         title=f"Chosen on validation under {shortfall_symbol(criterion)} ≤ {tolerance:g}, measured on test",
         note="For each seed, the variant with the lowest error on validation among those within the tolerance there; "
-        "if there is none, the one that comes nearest. Error and bias are measured on test: mean over the seeds, "
+        "if there is none, the nearest one. Error and bias are measured on test: mean over the seeds, "
         f"{interval_title(level)} in brackets. A tolerance that holds on validation may fail on test, so the seeds in "
         "which it holds are counted. The last column says whether a prediction needs the group.",
         columns=(

@@ -102,10 +102,10 @@ def paper_table(
     return Table(
         title="Repairs in the paper's form",
         note="Test split: mean ± standard deviation over the seeds; in brackets what the paper prints. "
-        f"{OUT_OF_BOUND.strip()}: the mean bias is above the tolerance; the paper strikes such models out. What holds "
-        "for a mean need not hold for each seed. A bias is the mean of its size in each seed, so a fair model does not "
-        "measure 0. Where plain and balanced accuracy both stand here, the paper prints one number without "
-        "saying which of them it is.",
+        f"{OUT_OF_BOUND.strip()}: the mean bias is above the tolerance; the paper strikes such models out. A mean "
+        "below the tolerance does not imply that each seed is. A bias is the mean of the seeds' absolute values, so "
+        "a fair model does not measure 0. Where the table has both plain and balanced accuracy, the paper prints one "
+        "number and does not say which of them it is.",
         columns=columns,
         rows=[(title, *row) for title, row in cells.items()],
     )
@@ -167,7 +167,7 @@ def repair_tables(
                 title=f"Repairs: {part_title(part)}" if part else "Repairs",
                 note=f"Φ is the {metric_symbol(performance)} of models with {gap_symbol(bias)} < {bound:g} on the rows "
                 f"they were chosen on, and 0 for the others; the tolerance on test is {tolerance:g}, and the seeds "
-                f"that keep it are counted. {OUT_OF_BOUND.strip()}: the mean is above it. Epoch and threshold: median, "
+                f"that meet it are counted. {OUT_OF_BOUND.strip()}: the mean is above it. Epoch and threshold: median, "
                 "in brackets the range over the seeds. Pruned: share of the weights that are zero."
                 + (" Floor: what a perfectly fair model would measure on as many rows." if with_floor else ""),
                 columns=(
@@ -193,7 +193,7 @@ def repair_tables(
 def last_epoch_table(
     metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: Objectives, *, level: float = LEVEL
 ) -> Table:
-    """What choosing the epoch is worth: the model of the best epoch beside that of the last, on test, paired by seed.
+    """Compare the model of the best epoch with that of the last, on test, paired by seed.
 
     Arguments and errors as in `repair_tables`, `level` is that of the intervals; methods without a variant
     `<method>_last` are left out.
@@ -223,8 +223,8 @@ def last_epoch_table(
         )
     return Table(
         title="The best epoch beside the last",
-        note="The epoch with the best Φ is chosen. Where that is the first one, little was fine-tuned, and nearly the "
-        "only new thing about a pruned network is its mask. Differences are best − last on test, paired by seed, with "
+        note="The epoch with the best Φ is chosen. If it is the first one, there was little fine-tuning, and the mask "
+        "is nearly the only change of a pruned network. Differences are best − last on test, paired by seed, with "
         f"their {interval_title(level)}s; performance and bias are those of the tables above.",
         columns=(
             "Method",
@@ -245,7 +245,7 @@ def last_epoch_table(
 
 
 def critic_table(repairs: pd.DataFrame) -> Table:
-    """Has the critic learned? Its squared error over the variance of what it predicts, in the last epoch.
+    """Whether the critic has learned: its squared error divided by the variance of its target, in the last epoch.
 
     Args:
         repairs: as in `repair_tables`; methods without a critic have a null `critic_ratio`, and the two models of a
@@ -270,16 +270,16 @@ def critic_table(repairs: pd.DataFrame) -> Table:
         )
     return Table(
         title="Quality of the critic",
-        note="A critic that sees a batch predicts that batch's bias. Its mean squared error in the last epoch over the "
-        f"variance of the bias: predicting the mean would reach 1. A ratio above {_UNLEARNED:g} says that the critic "
-        "taught the network almost nothing about bias. Median, in brackets the range over the seeds.",
+        note="A critic predicts the bias of a batch. The table has its mean squared error in the last epoch, "
+        f"divided by the variance of the bias; a constant prediction would reach 1. A ratio above {_UNLEARNED:g} means "
+        "that the critic taught the network almost nothing about bias. Median, in brackets the range over the seeds.",
         columns=("Method", *(["Part"] if with_parts else []), "Error / variance", "Reading"),
         rows=rows,
     )
 
 
 def _beside(ours: str, paper: PublishedResult | None, metric: str, mark: str = "") -> str:
-    """The paper's number, or its bound, in brackets behind ours."""
+    """Our number, then the paper's number or bound in brackets."""
     if paper is None:
         return ours
     return f"{ours} ({paper.bound or reported(paper.value, paper.std, metric)}{mark})"

@@ -1,4 +1,4 @@
-"""MLflow's SQLite database: made aside and moved to its place, so that nobody ever sees half of one."""
+"""MLflow's SQLite database: made under another name and then moved, so that an incomplete one is never seen."""
 
 from __future__ import annotations
 
@@ -128,21 +128,21 @@ def _check(path: Path) -> None:
         raise InputError(f"MLflow at {sqlite_uri(path)} cannot be read ({error}); {REMEDY}") from None
     if tables and not {"alembic_version", "experiments"} & tables:
         raise InputError(
-            f"MLflow at {sqlite_uri(path)}: the database has the tables {_some(tables)}, not MLflow's; {REMEDY}"
+            f"MLflow at {sqlite_uri(path)}: the database has the tables {_examples(tables)}, not MLflow's; {REMEDY}"
         )
     if newer := revisions - _migrations():
         raise InputError(
             f"MLflow at {sqlite_uri(path)}: the database was made by a newer MLflow (its revision "
-            f"{_some(newer)} is not one of this version's): use that MLflow; {REMEDY}"
+            f"{_examples(newer)} is not one of this version's): use that MLflow; {REMEDY}"
         )
     if not revisions or not experiments:
         raise InputError(
-            f"MLflow at {sqlite_uri(path)}: the database is half-made, by a run that was stopped or one that is "
-            "making it now: if nothing else runs, remove the file, which holds no runs; the next run makes a new one"
+            f"MLflow at {sqlite_uri(path)}: the database is incomplete (a run was stopped while making it, or makes "
+            "it now): if nothing else runs, remove the file, which holds no runs; the next run makes a new one"
         )
     if missing := _expected_tables() - tables:
         raise InputError(
-            f"MLflow at {sqlite_uri(path)}: the database lacks the tables {_some(missing)}, so it is of an older "
+            f"MLflow at {sqlite_uri(path)}: the database lacks the tables {_examples(missing)}, so it is of an older "
             f"MLflow: keep a copy and run `mlflow db upgrade {sqlite_uri(path)}`; {REMEDY}"
         )
 
@@ -168,6 +168,6 @@ def _expected_tables() -> set[str]:
     return set(Base.metadata.tables)
 
 
-def _some(names: set[str]) -> str:
+def _examples(names: set[str]) -> str:
     shown = sorted(names)[:3]
     return ", ".join(shown) + (", …" if len(names) > len(shown) else "")

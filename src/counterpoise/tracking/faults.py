@@ -1,4 +1,4 @@
-"""Errors of a server, a database or a driver: which are worth another try, and what to say about the others."""
+"""Errors of a server, a database or a driver: which requests to repeat, and the sentences for the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which process tracks a run, so that a later one can tell whether it still lives."""
+"""Which process tracks a run, so that a later process can find out whether it still runs."""
 
 from __future__ import annotations
 

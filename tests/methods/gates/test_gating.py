@@ -92,7 +92,7 @@ class TestTheGradient:
         for one, other in zip(gradient(), expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
         assert figures["loss"].item() == pytest.approx(loss.item(), rel=1e-4)
-        assert figures["told_in_training"].item() == pytest.approx(told.item() if gamma else 0.0, rel=1e-4)
+        assert figures["information_in_training"].item() == pytest.approx(told.item() if gamma else 0.0, rel=1e-4)
         assert told.item() > 0.02
         assert all(one.any() for one in expected[: -1 if not alpha else None])  # I does not see the last layer
 
@@ -107,7 +107,7 @@ class TestTheGradient:
         given = {name: network.weights()[name] * own for name, own in zip(trainee.m, gates, strict=True)}
         told = readable_share(network(x, given).features, biases_of(problem, rows)[0], problem.values[0])
         expected = torch.autograd.grad(2 * told.sum(), m[:-1])
-        assert trainee.step(x, y, s, rows)["told_in_training"].item() == pytest.approx(told.item(), rel=1e-4)
+        assert trainee.step(x, y, s, rows)["information_in_training"].item() == pytest.approx(told.item(), rel=1e-4)
         for one, other in zip(gradient(), expected, strict=False):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
 

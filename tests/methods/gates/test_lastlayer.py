@@ -19,8 +19,8 @@ from counterpoise.methods.gates.lastlayer import (
     choose_from_bank,
     fit_erasers,
     folded,
+    head_layer,
     logits_of,
-    own_layer,
     train_last_layer,
 )
 from counterpoise.methods.heads.erasure import fit_eraser
@@ -43,7 +43,7 @@ def said(problem: Problem) -> dict[str, Output]:
 
 
 def refitted(problem: Problem, settings: RefitSettings, variant: Variant = Variant("tl")) -> Factors:  # noqa: B008
-    weight, bias = own_layer(problem.base, "fc.weight")
+    weight, bias = head_layer(problem.base, "fc.weight")
     return train_last_layer(problem, said(problem)["dval"].features, weight, bias, settings, variant)
 
 
@@ -52,9 +52,9 @@ def correct(problem: Problem, logits: Tensor, part: str) -> float:
     return (logits.argmax(dim=-1) == y).double().mean().item()
 
 
-def test_the_own_layer_is_the_network_s(coloured: Coloured) -> None:
+def test_the_head_layer_is_the_network_s(coloured: Coloured) -> None:
     problem = coloured("plain")
-    weight, bias = own_layer(problem.base, "fc.weight")
+    weight, bias = head_layer(problem.base, "fc.weight")
     test = said(problem)["test"]
     torch.testing.assert_close(test.features @ weight + bias.unsqueeze(1), test.logits, rtol=1e-4, atol=1e-4)
 
@@ -65,7 +65,7 @@ def test_one_logit_becomes_two_with_the_same_softmax(coloured: Coloured, generat
         "fc.bias": torch.randn(1, 1, generator=generator),
     }
     z = torch.randn(1, 7, 5, generator=generator)
-    weight, bias = own_layer(state, "fc.weight")
+    weight, bias = head_layer(state, "fc.weight")
     two = (z @ weight + bias.unsqueeze(1)).softmax(dim=-1)[..., 1]
     torch.testing.assert_close(two, (z @ state["fc.weight"].mT + state["fc.bias"].unsqueeze(1)).sigmoid()[..., 0])
 
@@ -172,7 +172,7 @@ class TestBank:
         return abs(float(right[~misled].mean() - right[misled].mean()))
 
     def chosen(self, problem: Problem, settings: BankSettings) -> dict[str, float]:
-        weight, bias = own_layer(problem.base, "fc.weight")
+        weight, bias = head_layer(problem.base, "fc.weight")
         known = said(problem)
         z, erase = known["dval"].features, fit_erasers(problem, known["fit"].features)
         head, erases = choose_from_bank(problem, z, erase(z), weight, bias, settings)

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from counterpoise.methods.gaps import soft_bias
-from counterpoise.methods.masks import random_masks
 from counterpoise.methods.objective import fairness_loss
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.repair import Result
@@ -21,7 +20,7 @@ from counterpoise.methods.weights.finetuning import (
     direct_penalty,
     pruned_finetuning,
 )
-from counterpoise.methods.weights.mask_discovery import MaskSettings, discovered, pruned_by_layer
+from counterpoise.methods.weights.mask_discovery import MaskSettings, discovered
 from counterpoise.nn.networks import evaluate
 
 Earlier = dict[str, list[Result]]
@@ -49,22 +48,6 @@ def test_pruned_weights_stay_at_zero_and_the_others_move(
             assert moved > 0.02  # on images of a pixel or two, the outer taps of a 3 × 3 filter see nothing
         score = evaluate(task.network(made.part("network")), task.examples, task.test).logits
         torch.testing.assert_close(task.read(score), made.score)
-
-
-def test_random_masks_prune_as_many_of_each_layer(
-    unfair: Callable[..., Problem], after_masks: Callable[..., Earlier]
-) -> None:
-    task = unfair()
-    masks = discovered(after_masks(task))
-    drawn = random_masks(task, masks)
-    for name, share in pruned_by_layer(masks).items():
-        assert torch.equal(pruned_by_layer(drawn)[name], share)
-        assert not torch.equal(drawn[name], masks[name])
-    assert all(torch.equal(mask, drawn[name]) for name, mask in random_masks(task, masks).items())
-    often = torch.stack(
-        [random_masks(unfair((seed,)), {"w": torch.arange(40).view(1, 5, 8) >= 10})["w"] for seed in (0, 1, 5)]
-    )
-    assert (~often).sum(dim=(2, 3)).flatten().tolist() == [10, 10, 10]
 
 
 def test_masks_alone_change_weights_and_nothing_else(unfair: Callable[..., Problem]) -> None:

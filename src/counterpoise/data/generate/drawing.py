@@ -222,21 +222,21 @@ class _Face:
         pixels: list[float] = ((curve + self.shift) * (SCALE * self.size[1])).ravel().tolist()
         return pixels
 
-    def _fill(self, curve: Curve, colour: Colour, alpha: float = 255.0) -> None:
-        self.draw.polygon(self._pixels(curve), fill=_rgba(colour, alpha))
+    def _fill(self, curve: Curve, colour: Colour, opacity: float = 255.0) -> None:
+        self.draw.polygon(self._pixels(curve), fill=_rgba(colour, opacity))
 
-    def _line(self, curve: Curve, colour: Colour, width: float, alpha: float = 255.0) -> None:
+    def _line(self, curve: Curve, colour: Colour, width: float, opacity: float = 255.0) -> None:
         pixels = max(1, round(width * SCALE * self.size[1]))
-        self.draw.line(self._pixels(curve), fill=_rgba(colour, alpha), width=pixels)
+        self.draw.line(self._pixels(curve), fill=_rgba(colour, opacity), width=pixels)
 
-    def _ellipse(self, x: float, y: float, half: float, rise: float, colour: Colour, alpha: float = 255.0) -> None:
+    def _ellipse(self, x: float, y: float, half: float, rise: float, colour: Colour, opacity: float = 255.0) -> None:
         corners = np.array([(x - half, y - rise), (x + half, y + rise)])
-        self.draw.ellipse(self._pixels(corners), fill=_rgba(colour, alpha))
+        self.draw.ellipse(self._pixels(corners), fill=_rgba(colour, opacity))
 
 
-def _rgba(colour: Colour, alpha: float) -> tuple[int, int, int, int]:
+def _rgba(colour: Colour, opacity: float) -> tuple[int, int, int, int]:
     red, green, blue = colour.tolist()  # few enough that plain Python is faster than numpy
-    return min(int(red), 255), min(int(green), 255), min(int(blue), 255), int(alpha)
+    return min(int(red), 255), min(int(green), 255), min(int(blue), 255), int(opacity)
 
 
 def _curves(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

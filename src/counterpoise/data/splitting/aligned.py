@@ -1,4 +1,4 @@
-"""Splits of images in which a bias gives the class away while a network is pretrained, and nowhere else.
+"""Splits of images in which a bias predicts the class in the pretraining part, and in no other part.
 
 Nahon et al., "Finding Fantastic Weights" (FFW, ECCV 2024), and Bahng et al. (2020) for the counts. In pretraining a
 share ρ of each class is aligned with the bias and the rest is spread evenly over its other values. The parts on which a

@@ -122,7 +122,7 @@ class GateTraining:
         value = self.settings.task_weight * task_loss(output.logits, y)
         price = torch.zeros_like(value)
         if self.settings.gamma:
-            price = self.told(output.features, biases)
+            price = self.information(output.features, biases)
             value = value + self.settings.gamma * price
         for m, gradient in zip(self.m.values(), torch.autograd.grad(value.sum(), list(self.m.values())), strict=True):
             assert m.grad is not None
@@ -130,10 +130,10 @@ class GateTraining:
         self.move()
         if self.settings.gamma and self.settings.reader == "head":
             self.heads.step(output.features, biases)
-        return {"loss": value.detach(), "told_in_training": price.detach()}
+        return {"loss": value.detach(), "information_in_training": price.detach()}
 
-    def told(self, z: Float[Tensor, "R B d"], biases: Int[Tensor, "K R B"]) -> Float[Tensor, "R"]:
-        """Return what is said of the biases, their mean; gradients reach z."""
+    def information(self, z: Float[Tensor, "R B d"], biases: Int[Tensor, "K R B"]) -> Float[Tensor, "R"]:
+        """Return how much the features say about the biases, as a mean over them; gradients reach z."""
         if self.settings.reader == "head":
             return self.heads.information(z, biases)
         each = [readable_share(z, b, count) for b, count in zip(biases, self.problem.values, strict=True)]

@@ -108,8 +108,8 @@ def bank(problem: Problem, settings: BankSettings, earlier: Mapping[str, list[Re
 
 
 def frozen_layer(problem: Problem) -> tuple[Float[Tensor, "R d k"], Float[Tensor, "R k"]]:
-    """Return the last layer of the base; see `own_layer`."""
-    return own_layer(problem.base, problem.network().maskable()[-1])
+    """Return the last layer of the base; see `head_layer`."""
+    return head_layer(problem.base, problem.network().maskable()[-1])
 
 
 def _features(outputs: Frozen) -> Float[Tensor, "R n d"]:
@@ -139,7 +139,7 @@ STREAM = "frontier"
 """The name of the bank's random stream, by which published results were drawn."""
 
 
-def own_layer(state: State, last: str) -> tuple[Float[Tensor, "R d k"], Float[Tensor, "R k"]]:
+def head_layer(state: State, last: str) -> tuple[Float[Tensor, "R d k"], Float[Tensor, "R k"]]:
     """Return the last layer of networks as W [R, d, k] and b, with one column per class.
 
     A network for two classes has one logit, that of class 1; its softmax with a logit of 0 for class 0 is the same.

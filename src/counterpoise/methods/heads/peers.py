@@ -155,8 +155,8 @@ def run(problem: HeadProblem, settings: Peers, earlier: Mapping[str, list[Result
     )
 
     def stacked(part: str, v: int) -> dict[str, Tensor]:
-        said = [outcome[part] for outcome in outcomes[v :: len(grid)]]
-        return {name: torch.stack([getattr(outcome, name) for outcome in said]) for name in ("score", "prediction")}
+        answers = [outcome[part] for outcome in outcomes[v :: len(grid)]]
+        return {name: torch.stack([getattr(outcome, name) for outcome in answers]) for name in ("score", "prediction")}
 
     results = []
     for v, peer in enumerate(grid):

@@ -1,6 +1,6 @@
 """In-processing: training a network anew that is fair from the start, what its methods have in common.
 
-They are told the group of every training row, and begin with the same initial weights as the base did. They fit nothing
+They use the group of every training row, and start from the initial weights of the base. They fit nothing
 on D_val, but are judged on it as all methods are: the decision threshold and the epoch with the highest Φ.
 """
 

@@ -22,7 +22,7 @@ from counterpoise.bounds import Bounded, Count, Inside, NotNegative, Positive
 from counterpoise.methods.repair import Result
 from counterpoise.methods.tuning import restore, states_of, under
 from counterpoise.nn.epochs import Figures
-from counterpoise.nn.linalg import in_whole_blocks
+from counterpoise.nn.linalg import in_full_blocks
 from counterpoise.nn.networks import Masks, Networks, Output, State, require_maskable
 from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.random import coarse_normals
@@ -113,7 +113,7 @@ class MaskDiscovery:
         else:
             slope = sparsity_gradient(pruned, self.settings.prunable, m.shape[1]) * self.settings.sparsity_weight
             torch.addcmul(slope.unsqueeze(1), gradient, self.weights, out=gradient)
-        sigma = in_whole_blocks(torch.sigmoid, m)
+        sigma = in_full_blocks(torch.sigmoid, m)
         torch.ops.aten.sigmoid_backward.grad_input(gradient, sigma, grad_input=self.m.grad)  # · σ (1 − σ)
         self.move()
         return {"loss": value.detach(), "pruned_in_training": pruned}
@@ -122,7 +122,7 @@ class MaskDiscovery:
         """m̂ = m + noise with standard deviation m / 2 within its bounds."""
         doubled = m.clamp(2 * self.settings.noise_low, 2 * self.settings.noise_high)
         noise = coarse_normals(self.generators, m.shape[1], m.device)
-        return in_whole_blocks(partial(torch.addcmul, value=0.5), m, doubled, noise.to(m))
+        return in_full_blocks(partial(torch.addcmul, value=0.5), m, doubled, noise.to(m))
 
     def _split(self, flat: Tensor) -> dict[str, Tensor]:
         parts = flat.split(self.sizes, dim=1)

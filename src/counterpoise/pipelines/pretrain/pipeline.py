@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from counterpoise.pipelines.pretrain.base import train_base
 from counterpoise.pipelines.pretrain.nodes import compute_features, fit_heads, train_networks
-from counterpoise.pipelines.pretrain.whole import train_base
 
 SETTINGS = ("params:pretrain", "params:epochs", "params:seeds")
 
 
-def create_pipeline(*, images: bool, whole: bool = False) -> Pipeline:
+def create_pipeline(*, images: bool, networks: bool = False) -> Pipeline:
     """Return the stage with unbound names: a network trained here for tables, a head on a ready backbone for images.
 
     Args:
-        whole: whole networks are trained here, of images too, because whole networks are repaired.
+        networks: train whole networks here, of images too, because whole networks are repaired.
     """
-    if whole:
-        return _whole(images=images)
+    if networks:
+        return _networks(images=images)
     if images:
         read = ["samples", "splits", "features", "backbone_head", "params:dataset", "params:backbone", *SETTINGS]
         return Pipeline([Node(fit_heads, read, "pretrained", name="fit_heads")])
@@ -30,7 +30,7 @@ def create_pipeline(*, images: bool, whole: bool = False) -> Pipeline:
     )
 
 
-def _whole(*, images: bool) -> Pipeline:
+def _networks(*, images: bool) -> Pipeline:
     read = [
         *("samples", "splits", "params:dataset", "params:convnet" if images else "params:network"),
         *("params:pretrain", "training_states", "params:compute", "params:epochs", "params:seeds"),

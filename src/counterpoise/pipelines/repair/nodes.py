@@ -25,7 +25,7 @@ from counterpoise.methods.weights.judging import LAST
 from counterpoise.methods.weights.mask_discovery import agreement, pruned_by_layer
 from counterpoise.pipelines.shared.arrays import origin
 from counterpoise.pipelines.shared.networks import delete_checkpoints, learning_curves, problem_of, run
-from counterpoise.pipelines.shared.predictions import predictions_of_whole
+from counterpoise.pipelines.shared.predictions import predictions_of_network
 
 STATISTICS = ("mean", "scale")
 """Parameters of all networks of a table: its input is standardised."""
@@ -91,7 +91,7 @@ def repair_networks(
     predictions = [
         frame
         for result in results
-        for frame in predictions_of_whole(
+        for frame in predictions_of_network(
             problem.examples, method_of(result), result.name, seeds.root, problem.test, result.score, result.prediction
         )
     ]
@@ -140,7 +140,7 @@ def _networks(results: Sequence[Result], pretrained: Checkpoint) -> Checkpoint:
 def _masks(results: Sequence[Result], pretrained: Checkpoint) -> Checkpoint:
     """Store masks as `<variant>.<weight>`, bool [R, ...]; a file sorts its names, the header keeps their order."""
     masks = {result.name: mask for result in results if (mask := result.part("masks"))}
-    tensors = {f"{variant}.{name}": own.bool() for variant, mask in masks.items() for name, own in mask.items()}
+    tensors = {f"{variant}.{name}": tensor.bool() for variant, mask in masks.items() for name, tensor in mask.items()}
     layers = {variant: list(mask) for variant, mask in masks.items()}
     return Checkpoint(tensors, as_header(architecture="masks", layers=layers, **origin(pretrained)))
 

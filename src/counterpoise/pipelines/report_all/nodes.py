@@ -35,7 +35,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{file}: is no JSON ({error}), expected the report of an experiment") from None
+        raise InputError(f"{file}: is not JSON ({error}), expected the report of an experiment") from None
     name = document.get("experiment") if isinstance(document, dict) else None
     if name != file.parent.name:
         raise InputError(

@@ -1,5 +1,1 @@
 """Stage `select`; see README.md."""
-
-from counterpoise.pipelines.select.pipeline import create_pipeline
-
-__all__ = ["create_pipeline"]

@@ -1,4 +1,4 @@
-"""The model that leaves the project: of the chosen heads of all replicates, the one to use."""
+"""The exported model: of the chosen heads of all replicates, the one to use."""
 
 from __future__ import annotations
 

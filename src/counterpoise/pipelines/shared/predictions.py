@@ -25,7 +25,7 @@ def predictions_of_results(
     frames = [
         frame
         for result in results
-        for frame in predictions_of_whole(
+        for frame in predictions_of_network(
             data,
             str(result.facts.get("method", result.name)),
             result.name,
@@ -59,7 +59,7 @@ def predictions_of(
     return frame[list(COLUMNS)]
 
 
-def predictions_of_whole(
+def predictions_of_network(
     data: Examples,
     method: str,
     variant: str,

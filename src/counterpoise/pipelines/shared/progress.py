@@ -26,7 +26,7 @@ def throughput_progress(description: str, images: int) -> Iterator[Callable[[Any
 
 @contextmanager
 def training_progress(description: str, epochs: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar of `epochs` steps; yield the function to call after each epoch. Silent where nobody watches."""
+    """Show a bar of `epochs` steps; yield the function to call after each epoch. Silent without a terminal."""
     with TrainingProgress() as progress:
         advance = progress.task(description, epochs)
         yield lambda epoch: advance(1)

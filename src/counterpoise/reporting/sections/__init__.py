@@ -1,4 +1,4 @@
-"""What a report says beyond its claims and results, a function for each thing: a table, a figure, findings, a fragment.
+"""The sections of a report beyond claims and results. One function makes each: a table, figure, findings or fragment.
 
 To add one, write a function in any module of this folder and mark it with `section` or `figure`. The report stage hands
 over the artifacts that the function's parameters name, and an experiment that does not make one of them has no such
@@ -9,7 +9,7 @@ section. Nothing else has to change: the stage, the page, `report.json`, the mod
 
 A parameter is `context`, or the name of an artifact as a stage leaves it; one with a default is handed over where it is
 there. Where an experiment has parts, tables come joined, with the part before a variant's name or in a column `part`.
-What is no table comes as a mapping from the part's name to its value; the name is empty where there are no parts.
+Other artifacts come as a mapping from the part's name to the value; the name is empty where there are no parts.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ class Producer:
         return {name: one.default is one.empty for name, one in parameters if name != CONTEXT}
 
     def applies(self, available: Collection[str]) -> bool:
-        """Whether all is there that the function takes or its mark names."""
+        """Whether everything is available that the function takes or its mark names."""
         return {*self.needs, *(name for name, required in self.takes.items() if required)} <= set(available)
 
     def sections(self, context: ReportContext, artifacts: Mapping[str, Any]) -> list[Section]:
-        """Return what the function makes of the artifacts: None and what is empty are no sections."""
-        made = self.function(context, **{name: artifacts[name] for name in self.takes if name in artifacts})
-        contents = made if isinstance(made, list) else [made]
+        """Return the sections that the function makes of the artifacts; None and empty content make none."""
+        result = self.function(context, **{name: artifacts[name] for name in self.takes if name in artifacts})
+        contents = result if isinstance(result, list) else [result]
         return [Section(self.name, content) for content in contents if content is not None and not _is_empty(content)]
 
 

@@ -1,4 +1,4 @@
-"""What experiments say that measure how much networks rely on a bias."""
+"""Sections of experiments that measure how much networks rely on a bias."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What experiments with a frontier say: the frontier, what a tolerance chose on it, and the model that is exported."""
+"""Sections of experiments with a frontier: the frontier, the choice under a tolerance, and the exported model."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def frontier_dp(context: ReportContext, frontier: pd.DataFrame, selection: pd.Da
 
 @figure(place=12, needs=["frontier"])
 def hypervolumes(context: ReportContext, hypervolumes: pd.DataFrame) -> go.Figure:
-    """How much each method's frontier covers."""
+    """The hypervolume of each method's frontier."""
     return figures_frontier.hypervolumes(hypervolumes, level=context.level)
 
 
@@ -73,7 +73,7 @@ def exported(
     selection: pd.DataFrame,
     example_images: Mapping[str, Any] | None = None,
 ) -> Fragment:
-    """The model that leaves the experiment, and how to use it; features of images have no columns of a table."""
+    """The exported model, and how to use it; features of images have no columns of a table."""
     (servable,) = model.values()
     choices = selection[selection["family"] == ANY_HEAD]
     return fragment_of(

@@ -1,4 +1,4 @@
-"""What every experiment can say: how its methods differ, and what its data look like."""
+"""Sections that every experiment can have: how its methods differ, and example images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What experiments on last layers say: the paper's figures and tables, and what the weighted SVD implies."""
+"""Sections of experiments on last layers: the paper's figures and tables, and what the weighted SVD implies."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def before_after(context: ReportContext) -> Table:
 
 @section(place=20)
 def weighted_svd(context: ReportContext) -> Fragment | None:
-    """When the two ways to factor a head can differ at all."""
+    """When the two ways to factor a head can differ."""
     if not set(context.summary["method"]) >= FACTORED:
         return None
     return Fragment(render("weighted_svd.html.j2"), chapter="method")

@@ -1,4 +1,4 @@
-"""What experiments on repaired networks say: what each repair reached, what it left out, and how it was learned."""
+"""Sections of experiments on repaired networks: the results of each repair, what it pruned, and how it was trained."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from counterpoise.reporting.sections import figure, section
 from counterpoise.reporting.tables_costs import saving_table
 
 JUDGED = ("params:objective", "repairs")
-"""There where an objective says what a repair is judged by."""
+"""What an experiment has that judges its repairs by an objective."""
 
 
 @figure(place=20, needs=JUDGED)

@@ -27,7 +27,7 @@ TABLES = {
     "teacher_prune_cifar10s": "T6",
 }
 ALTERING = [experiment for experiment in EXPERIMENTS if experiment.name in TABLES]
-BLOCKS = yaml.safe_load((Path(__file__).parents[2] / "conf" / "base" / "parameters_evidence.yml").read_text())[
+BLOCKS = yaml.safe_load((Path(__file__).parents[3] / "conf" / "base" / "parameters_evidence.yml").read_text())[
     "evidence"
 ]
 

@@ -20,7 +20,8 @@ from counterpoise.data.generate.faces import CELEBA_SIZE, write_celeba
 from counterpoise.data.generate.mnist import write_mnist
 from counterpoise.data.multicolor_mnist import LEFT_PALETTE, RIGHT_PALETTE
 from counterpoise.errors import InputError
-from counterpoise.pipelines import data_split, read_pixels
+from counterpoise.pipelines.data_split import pipeline as data_split
+from counterpoise.pipelines.read_pixels import pipeline as read_pixels
 
 SHAPES: dict[str, Any] = {
     "title": "shapes",

@@ -16,7 +16,7 @@ from kedro.pipeline import Pipeline
 from counterpoise.pipeline_registry import register_pipelines
 from counterpoise.settings import CONFIG_LOADER_ARGS
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[1] / "conf"
 ORDER = ("raw", "intermediate", "feature", "model_input", "pretrained", "models", "model_output", "reporting")
 PIPELINES = register_pipelines()
 

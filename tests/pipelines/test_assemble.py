@@ -13,7 +13,6 @@ import torch
 from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
 from counterpoise.experiments import EXPERIMENTS
 from counterpoise.methods.heads.penalties import penalty
-from counterpoise.pipelines.fairness_report.parts import project
 
 FEW = {"seeds": 2, "finetune": {"epochs": 2}, "report": {"leakage": False}}
 
@@ -108,34 +107,6 @@ def test_two_optimisers_side_by_side(project_factory: Any) -> None:
     adam = values.loc["adam"].dropna(axis=1)
     own = adam[[name for name in adam if "win_r1" in name]].to_numpy()
     assert np.abs(own - own[:, :1]).max() > 0
-
-
-class TestProject:
-    def made(self, generator: torch.Generator) -> tuple[Checkpoint, Checkpoint, pd.DataFrame, Checkpoint]:
-        x = torch.randn(1, 60, 5, generator=generator) * torch.tensor([5.0, 3.0, 1.0, 0.1, 0.1])
-        weight = torch.zeros(1, 1, 5, 2)
-        weight[0, 0, 2, 1] = 1.0
-        header = {"widths": [9, 5, 2], "seeds": [0], "digests": {}}
-        pretrained = Checkpoint({"weights.1": weight, "biases.1": torch.zeros(1, 1, 2)}, header)
-        samples = pd.DataFrame({"y": 0, "s": np.arange(60) % 2})
-        return (
-            pretrained,
-            Checkpoint({"features": x}, header),
-            samples,
-            Checkpoint({"splits": torch.full((1, 60), 3)}, header),
-        )
-
-    def test_components_are_scikit_learns(self, generator: torch.Generator) -> None:
-        from sklearn.decomposition import PCA
-
-        pretrained, features, samples, splits = self.made(generator)
-        frame = project(pretrained, features, samples, splits)
-        x = features.tensors["features"][0]
-        positive = x[x[:, 2] > 0].double().numpy()
-        expected = PCA(2).fit(positive)
-        np.testing.assert_allclose(np.abs(frame[["x", "y"]]), np.abs(expected.transform(positive)), atol=1e-6)
-        np.testing.assert_allclose(frame[["share_x", "share_y"]].iloc[0], expected.explained_variance_ratio_)
-        assert frame["group"].tolist() == (np.arange(60) % 2)[(x[:, 2] > 0).numpy()].tolist()
 
 
 def test_catalog_paths_have_no_dots_of_parts(fair: Any) -> None:

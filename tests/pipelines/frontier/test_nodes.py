@@ -28,35 +28,37 @@ def changed(arguments: dict[str, Any], **settings: Any) -> Block[PenalizedBank]:
 
 class TestTraining:
     @pytest.fixture
-    def arguments(self, left: dict[str, Any], inputs: dict[str, Any], blocks: dict[str, Any]) -> dict[str, Any]:
+    def arguments(
+        self, artifacts: dict[str, Any], choice_inputs: dict[str, Any], blocks: dict[str, Any]
+    ) -> dict[str, Any]:
         return {
-            **{name: left[name] for name in ("samples", "splits", "features", "head_bank")},
-            "dataset": inputs["dataset"],
+            **{name: artifacts[name] for name in ("samples", "splits", "features", "head_bank")},
+            "dataset": choice_inputs["dataset"],
             "frontier": Block[PenalizedBank].model_validate(blocks["frontier"] | {"strengths": (0.0, 0.2)}),
             "epochs": None,
             "compute": Compute(backend="serial"),
             "seeds": SEEDS,
         }
 
-    def test_fewer_strengths_give_the_same_heads(self, arguments: dict[str, Any], left: dict[str, Any]) -> None:
+    def test_fewer_strengths_give_the_same_heads(self, arguments: dict[str, Any], artifacts: dict[str, Any]) -> None:
         heads, _ = train_bank(**arguments)
-        known = list(left["frontier_heads"].header["variants"])
+        known = list(artifacts["frontier_heads"].header["variants"])
         for v, name in enumerate(heads.header["variants"]):
             assert torch.equal(
-                heads.tensors["weight"][:, v], left["frontier_heads"].tensors["weight"][:, known.index(name)]
+                heads.tensors["weight"][:, v], artifacts["frontier_heads"].tensors["weight"][:, known.index(name)]
             )
         assert heads.header["diverged"] == []
 
     def test_a_row_is_scored_by_heads_that_have_not_seen_its_label(
-        self, arguments: dict[str, Any], left: dict[str, Any]
+        self, arguments: dict[str, Any], artifacts: dict[str, Any]
     ) -> None:
         """The scores of a fold are those of heads that were trained with the labels of its rows turned round."""
         _, outcomes = train_bank(**arguments)
         settings, bank = arguments["frontier"].root, arguments["head_bank"]
         points = penalty_grid(list(bank.header["variants"]), settings.constraints, settings.strengths, (0.0,))
         points.sort(key=lambda point: point.name)
-        data = examples(left["samples"], left["features"].tensors["features"])
-        members = {part: rows(left["splits"], part) for part in ("train", "validation")}
+        data = examples(artifacts["samples"], artifacts["features"].tensors["features"])
+        members = {part: rows(artifacts["splits"], part) for part in ("train", "validation")}
         own, seed = members["train"][1], SEEDS.root[1]
         fold = fold_numbers(data.y[own], data.s[own], folds=2, generator=generator(seed, "frontier folds"))
         for held_out in (0, 1):
@@ -82,11 +84,15 @@ class TestTraining:
         cross_fitted, _ = train_bank(**arguments)
         assert torch.equal(heads.tensors["weight"], cross_fitted.tensors["weight"])
 
-    def test_balanced_classes_predict_more_positives(self, arguments: dict[str, Any], left: dict[str, Any]) -> None:
+    def test_balanced_classes_predict_more_positives(
+        self, arguments: dict[str, Any], artifacts: dict[str, Any]
+    ) -> None:
         balanced = changed(arguments, class_weights="balanced", strengths=(0.0,))
         heads, outcomes = train_bank(**arguments | {"frontier": balanced})
-        known = list(left["frontier_outcomes"].header["variants"])
-        plain = left["frontier_outcomes"].tensors["test.score"][:, [known.index(n) for n in heads.header["variants"]]]
+        known = list(artifacts["frontier_outcomes"].header["variants"])
+        plain = artifacts["frontier_outcomes"].tensors["test.score"][
+            :, [known.index(n) for n in heads.header["variants"]]
+        ]
         assert (outcomes.tensors["test.score"].mean(dim=-1) > plain.mean(dim=-1) + 0.05).all()
 
     @pytest.mark.filterwarnings("error")

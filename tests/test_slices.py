@@ -21,8 +21,12 @@ from counterpoise.methods.heads.penalties import Penalty
 from counterpoise.methods.heads.variants import Variants
 from counterpoise.nn import Optimizer
 from counterpoise.nn.settings import Training
-from counterpoise.pipelines import data_split, finetune, group_fisher, pretrain, weighted_svd
+from counterpoise.pipelines.data_split import pipeline as data_split
+from counterpoise.pipelines.finetune import pipeline as finetune
+from counterpoise.pipelines.group_fisher import pipeline as group_fisher
+from counterpoise.pipelines.pretrain import pipeline as pretrain
 from counterpoise.pipelines.shared.arrays import rows
+from counterpoise.pipelines.weighted_svd import pipeline as weighted_svd
 
 N, D, WIDTH = 400, 5, 6
 SEEDS = (3, 8)

@@ -47,7 +47,7 @@ def test_without_a_run_it_ends_with_a_sentence(project: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"experiment": ', r"report\.json: is no JSON"),
+        ('{"experiment": ', r"report\.json: is not JSON"),
         ("[]", "is the report of None, expected that of 'win_adult'"),
         ('{"experiment": "win_celeba"}', "is the report of 'win_celeba', expected that of 'win_adult'"),
         ('{"experiment": "win_adult"}', "the key 'title' is missing"),

@@ -22,7 +22,7 @@ from counterpoise.pipelines.assemble import artifact, raw_of, table_of
 from counterpoise.pipelines.data_split.nodes import describe_data, encode_samples, read_table, split_samples
 from counterpoise.pipelines.data_split.schemes import warn_about_association
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 SEEDS = Seeds((0, 5))  # type: ignore[arg-type]
 
 Configured = tuple[Parameters, DataCatalog]

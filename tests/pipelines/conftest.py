@@ -1,4 +1,4 @@
-"""One run of an experiment with a frontier, which all tests of this folder read."""
+"""One run of an experiment with a frontier: its artifacts and settings, and what its choice reads."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ TABLES = ("selection", "tolerances", "hypervolumes", "hypervolume_differences", 
 
 
 @pytest.fixture(scope="module")
-def project(run_once: Callable[..., Any]) -> Any:
+def frontier_run(run_once: Callable[..., Any]) -> Any:
     return run_once("frontier", EXPERIMENT, peers={"methods": list(PEERS)})
 
 
 @pytest.fixture(scope="module")
-def left(project: Any) -> dict[str, Any]:
+def artifacts(frontier_run: Any) -> dict[str, Any]:
     """The run's artifacts by name."""
-    found: dict[str, Any] = {
-        path.stem: read_checkpoint(path) for path in project.data.glob(f"*/{EXPERIMENT}/*.safetensors")
+    tables: dict[str, Any] = {
+        path.stem: read_checkpoint(path) for path in frontier_run.data.glob(f"*/{EXPERIMENT}/*.safetensors")
     }
-    found |= {path.stem: pd.read_parquet(path) for path in project.data.glob(f"*/{EXPERIMENT}/*.parquet")}
-    return found | {name: pd.read_csv(project.file(f"08_reporting/*/{name}.csv")) for name in TABLES}
+    tables |= {path.stem: pd.read_parquet(path) for path in frontier_run.data.glob(f"*/{EXPERIMENT}/*.parquet")}
+    return tables | {name: pd.read_csv(frontier_run.file(f"08_reporting/*/{name}.csv")) for name in TABLES}
 
 
 @pytest.fixture(scope="module")
-def blocks(project: Any) -> dict[str, Any]:
-    return json.loads(project.file("08_reporting/*/report.json").read_text())["settings"]
+def blocks(frontier_run: Any) -> dict[str, Any]:
+    return json.loads(frontier_run.file("08_reporting/*/report.json").read_text())["settings"]
 
 
 @pytest.fixture(scope="module")
-def inputs(left: dict[str, Any], blocks: dict[str, Any]) -> dict[str, Any]:
+def choice_inputs(artifacts: dict[str, Any], blocks: dict[str, Any]) -> dict[str, Any]:
     """What `judge` reads."""
     names = ("frontier_outcomes", "peer_outcomes", "samples", "splits")
-    return {name: left[name] for name in names} | {
+    return {name: artifacts[name] for name in names} | {
         "dataset": Dataset.model_validate(blocks["dataset"]),
         "selection": Selection.model_validate(blocks["selection"]),
         "seeds": SEEDS,

@@ -16,8 +16,8 @@ from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
 from counterpoise.data.generate.adult import write_adult
 from counterpoise.errors import InputError
 from counterpoise.methods.heads.peers import Peers
-from counterpoise.pipelines import peers
 from counterpoise.pipelines.data_split.nodes import encode_samples, read_table, split_samples
+from counterpoise.pipelines.peers import pipeline as peers
 from counterpoise.pipelines.shared.arrays import feature_matrix, rows
 
 ADULT = Dataset(

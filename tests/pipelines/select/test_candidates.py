@@ -1,0 +1,46 @@
+"""Neighbours: ways to train that differ in the strength of their penalty alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from counterpoise.config.parameters import Selection
+from counterpoise.pipelines.select.candidates import neighbours
+from counterpoise.pipelines.select.nodes import judge
+
+
+class TestNeighbours:
+    def settings(self, *strengths: float | None, **other: Any) -> dict[str, dict[str, Any]]:
+        line = {"method": "tl", "constraint": "eo", "threshold": 0.0, "own": True} | other
+        return {f"{other}{s}": line | {"strength": s, "head": f"{other}{s}"} for s in strengths}
+
+    def test_they_differ_in_the_strength_alone(self) -> None:
+        width = 0.3
+        known = self.settings(None, 0.1, 0.14, 0.2, 5.0) | self.settings(0.1, 0.14, threshold=0.4)
+        found = neighbours(known, width)
+        assert found is not None
+        weight = torch.zeros(7, 7, dtype=torch.float64)
+        for place in range(7):
+            weight[place].index_add_(0, found.index[place], found.weight[place])
+        near = [
+            float(np.exp(-(np.log(a / b) ** 2) / (2 * width**2))) for a, b in ((0.1, 0.14), (0.14, 0.2), (0.1, 0.2))
+        ]
+        expected = torch.eye(7, dtype=torch.float64)
+        for (i, j), value in zip([(1, 2), (2, 3), (1, 3), (5, 6)], [*near, near[0]], strict=True):
+            expected[i, j] = expected[j, i] = value
+        torch.testing.assert_close(weight, expected)
+
+    def test_none_are_asked(self) -> None:
+        assert neighbours(self.settings(0.1, 0.14), 0.0) is None
+
+    def test_a_choice_by_smoothed_biases_is_another(self, choice_inputs: dict[str, Any]) -> None:
+        wide, none = (
+            judge(**choice_inputs | {"selection": Selection(smoothing=width)})[1].set_index(["family", "seed"])
+            for width in (1.0, 0.0)
+        )
+        assert (wide["validation_bias"] != none["validation_bias"]).any()
+        same = wide["variant"] == none["variant"]
+        assert (wide.loc[same, "test_bias"] == none.loc[same, "test_bias"]).all()

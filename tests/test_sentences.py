@@ -1,0 +1,69 @@
+"""Which errors are sentences for the user, and which keep their traceback."""
+
+from __future__ import annotations
+
+import errno
+from itertools import pairwise
+
+import pytest
+from kedro.io import DatasetError
+from kedro.validation.exceptions import CheckFailure, DataValidationError
+
+from counterpoise.errors import InputError
+from counterpoise.sentences import sentence
+
+
+def chained(*errors: Exception) -> Exception:
+    """Return the first error, each with the next as its cause."""
+    for error, cause in pairwise(errors):
+        error.__cause__ = cause
+    return errors[0]
+
+
+def test_the_sentence_of_an_input_error_however_deep() -> None:
+    error = chained(DatasetError("Failed while loading"), ValueError("wrapped"), InputError("x.csv: no such file"))
+    assert sentence(error) == "x.csv: no such file"
+
+
+def test_what_kedro_says_of_a_dataset_on_one_line() -> None:
+    assert sentence(DatasetError("Failed while saving\n  data to 'x'.")) == "Failed while saving data to 'x'."
+
+
+def test_what_a_schema_refuses() -> None:
+    failure = CheckFailure("age failed", "ge(17)", "age", 3, [5, 6])
+    error = DataValidationError("no", dataset_name="table", validator="schemas.Table", failures=[failure])
+    assert sentence(error) == "table: column 'age': found 5, 6 (3 rows), expected ge(17) (schemas.Table)"
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), chained(RuntimeError("a"), TypeError("b"))])
+def test_a_defect_of_ours_keeps_its_traceback(error: Exception) -> None:
+    assert sentence(error) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(PermissionError(errno.EACCES, "Permission denied", "data/x"), id="permission"),
+        pytest.param(OSError(errno.ENOSPC, "No space left on device", "data/x"), id="disk full"),
+        pytest.param(OSError(errno.EROFS, "Read-only file system", "data/x"), id="read-only"),
+        pytest.param(OSError(errno.ENAMETOOLONG, "File name too long", "data/x"), id="long name"),
+    ],
+)
+def test_what_the_operating_system_refuses(error: OSError) -> None:
+    assert str(sentence(chained(RuntimeError("a"), error))).startswith(f"data/x: {error.strerror}, expected a place")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_no_memory_is_no_defect(error: Exception) -> None:
+    assert str(sentence(error)).startswith("there is not enough memory (")
+
+
+def test_a_defect_in_a_data_set_keeps_its_traceback() -> None:
+    assert sentence(chained(DatasetError("Failed while saving"), AttributeError("ours"))) is None
+
+
+def test_credentials_that_nobody_has_given() -> None:
+    error = KeyError("Unable to find credentials 'bucket': check your data catalog")
+    assert sentence(error) == (
+        "Unable to find credentials 'bucket', which the catalog names, in conf/*/credentials.yml"
+    )
