@@ -7,13 +7,13 @@ from collections import Counter
 
 import pytest
 
-from counterpoise.catalogue import BY_NAME, METHODS, Family, Method, in_order, methods_of
+from counterpoise.catalogue import BY_NAME, METHODS, Family, Method, in_order, methods_of, require_names, run_by
+from counterpoise.errors import InputError
 from counterpoise.methods.repair import function_of
 from counterpoise.reporting._theme import PALETTE
 
 FAMILIES: tuple[Family, ...] = ("heads", "peers", "weights", "gates")
-WHOLE: tuple[Family, ...] = ("weights", "gates")
-RUNNABLE = [method for family in WHOLE for method in methods_of(family).values()]
+RUNNABLE = [method for family in FAMILIES for method in methods_of(family).values()]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -94,3 +94,17 @@ def test_controls_are_compared_with_a_method_of_their_family_that_is_none() -> N
     for method in METHODS:
         assert not method.beside or method.control
         assert not method.beside or not methods_of(method.family)[method.beside].control
+
+
+def test_a_function_runs_the_methods_whose_rows_name_it() -> None:
+    assert run_by("heads.retraining:run") == ("retrain",)
+    assert run_by("nowhere:run") == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [(["lease"], r"methods has 'lease' \(did you mean 'leace'\?\)"), (["leace"] * 2, "leace is given more than once")],
+)
+def test_names_that_are_no_methods_are_refused(names: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        require_names(names, methods_of("peers"))

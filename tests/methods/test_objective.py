@@ -132,7 +132,7 @@ def test_validation_rows_without_a_group_a_class_or_a_cell_are_refused(
     absent = {"group": s[1] == 1, "class": y[1] == 0, "cell": (s[1] == 0) & (y[1] == 1)}[lacking]
     left = rows.clone()
     left[1] = rows[1][~absent].repeat(rows.shape[1])[: rows.shape[1]]
-    with pytest.raises(InputError, match=rf"D_val \({part}\): a replicate has no row of y = [01] among s = [01], "):
+    with pytest.raises(InputError, match=rf"dval \({part}\): a replicate has no row of y = [01] among s = [01], "):
         replace(task, **{part: left})
 
 

@@ -1,4 +1,4 @@
-"""One run of an experiment with a frontier: its artifacts and settings, and what its choice reads."""
+"""What two runs left that several tests read: the default experiment, and one with a frontier."""
 
 from __future__ import annotations
 
@@ -9,13 +9,28 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from counterpoise.artifacts.datasets import read_checkpoint
+from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
 from counterpoise.config.parameters import Dataset, Seeds, Selection
 
 EXPERIMENT = "frontier_adult"
 PEERS = ("logistic", "threshold_optimizer")
 SEEDS = Seeds((0, 1, 2))
 TABLES = ("selection", "tolerances", "hypervolumes", "hypervolume_differences", "importance_effect")
+CHECKPOINTS = {
+    "05_model_input": {"splits"},
+    "04_feature": {"features"},
+    "06_models": {"pretrained", "importance", "head_bank", "finetuned_heads"},
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoints(smoke: Any) -> dict[str, Checkpoint]:
+    """The checkpoints that the default experiment left, by name."""
+    return {
+        name: read_checkpoint(smoke.file(f"{folder}/*/{name}.safetensors"))
+        for folder, names in CHECKPOINTS.items()
+        for name in names
+    }
 
 
 @pytest.fixture(scope="module")

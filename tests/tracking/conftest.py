@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from counterpoise.tracking.databases import require_database
+from counterpoise.tracking.faults import quiet
 
 
 class Server(ThreadingHTTPServer):
@@ -111,3 +115,27 @@ def server(tmp_path: Path) -> Iterator[Server]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _require(path: Path) -> None:
+    with quiet():
+        require_database(path, "file:///nowhere")
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[Path], None]:
+    """Make a database where there is none, as a run does; for a process of its own."""
+    return _require
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that is complete; the seconds that making it took are in `seconds` beside it."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    began = time.monotonic()
+    process = multiprocessing.get_context("fork").Process(target=_require, args=(path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    path.with_name("seconds").write_text(str(time.monotonic() - began))
+    return path

@@ -13,7 +13,7 @@ from counterpoise.artifacts.schema_fields import Table, code, number, share, tex
 class Repairs(Table):
     """`repairs.parquet`: how each model was chosen, and what was measured of it.
 
-    threshold, phi, performance, bias: on D_val, at the threshold and epoch chosen there. sparsity: the share of gates
+    threshold, phi, performance, bias: on `dval`, at the threshold and epoch chosen there. sparsity: the share of gates
     that are closed; information, leakage, conflicting_accuracy, unbiased_average: on the test rows, of the bias.
     """
 

@@ -31,7 +31,7 @@ class Problem:
         build: makes the networks of all replicates, with their initial weights.
         base: their state after pretraining.
         examples: all rows; the others are row numbers of each replicate.
-        pretrain: what the base was trained on. fit, select: the two parts of D_val, on which methods are fitted and
+        pretrain: what the base was trained on. fit, select: the two parts of `dval`, on which methods are fitted and
             chosen. test: what is reported, and nothing else.
         seeds: one per replicate.
         classes: k; networks for two classes have one logit.
@@ -70,7 +70,7 @@ class Problem:
                     *self.labels(rows),
                     groups=GROUPS,
                     classes=self.objective.classes,
-                    where=f"D_val ({part}): a replicate",
+                    where=f"dval ({part}): a replicate",
                     why="or the groups' rates cannot be compared",
                 )
             return
@@ -84,7 +84,7 @@ class Problem:
 
     @property
     def dval(self) -> Int[Tensor, "R n"]:
-        """All of D_val, `fit` before `select`, for what chooses but is fitted to nothing."""
+        """All of `dval`, `fit` before `select`, for what chooses but is fitted to nothing."""
         return torch.cat([self.fit, self.select], dim=1)
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
@@ -162,7 +162,7 @@ class Problem:
     def judged(
         self, network: Networks, rows: Int[Tensor, "R m"], weights: Weights | None = None, **options: Any
     ) -> Judged:
-        """Return the figures of networks on rows of D_val, at the threshold that is best there."""
+        """Return the figures of networks on rows of `dval`, at the threshold that is best there."""
         score = self.read(evaluate(network, self.examples, rows, weights).logits)
         return judge(self.goal, score, *self.labels(rows), **options)
 

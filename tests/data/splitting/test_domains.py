@@ -1,4 +1,4 @@
-"""Splits of images in two domains: exact counts, test images untouched, D_val in balance, each replicate its own."""
+"""Splits of images in two domains: exact counts, test images untouched, dval in balance, each replicate its own."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ROWS = Rows.create()
 
 
 def test_counts_are_exact_in_every_replicate() -> None:
-    """Of 120 training images 20 are kept for D_val; 90% of the other 100 are in the majority domain."""
+    """Of 120 training images 20 are kept for dval; 90% of the other 100 are in the majority domain."""
     for codes in ROWS.draw():
         assert ROWS.count(codes, PRETRAIN) == [[90, 10], [10, 90], [10, 90]]
         assert ROWS.count(codes, TRAIN) == [[7, 7]] * 3

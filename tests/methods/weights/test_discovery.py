@@ -110,7 +110,7 @@ def test_rows_that_cannot_be_balanced_are_refused(unfair: Callable[..., Problem]
     rows = task.fit.clone()
     rows[0] = task.fit[0][~((y[0] == 1) & (s[0] == 0))].repeat(3)[: task.fit.shape[1]]
     object.__setattr__(lacking, "fit", rows)  # a problem refuses such rows itself
-    with pytest.raises(InputError, match="D_val: a class of a group has no row"):
+    with pytest.raises(InputError, match="dval: a class of a group has no row"):
         balanced_rows(lacking)
 
 

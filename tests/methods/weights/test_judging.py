@@ -1,4 +1,4 @@
-"""What a repair of weights leaves: judged on D_val, deciding test rows, with its best epoch and its last."""
+"""What a repair of weights leaves: judged on dval, deciding test rows, with its best epoch and its last."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from kedro.io import DataCatalog
 from counterpoise.artifacts.datasets import Checkpoint, path_of
 from counterpoise.artifacts.schemas import Samples
 from counterpoise.config.parameters import Dataset, Parameters, Seeds, check
+from counterpoise.data import SPLITS
 from counterpoise.experiments import EXPERIMENTS, raw_folder
 from counterpoise.pipelines.assemble import artifact, raw_of, table_of
 from counterpoise.pipelines.data_split.nodes import describe_data, encode_samples, read_table, split_samples
@@ -285,3 +287,19 @@ def test_generated_data_fill_every_cell_of_every_part(generated: Configured, pat
     assert cells["rows"].min() >= 1
     assert set(cells["split"]) >= {"pretrain", "train", "validation", "test"}
     assert len(splits.tensors["splits"]) == len(SEEDS.root)
+
+
+def test_splits_have_the_papers_shares_and_equal_cells(smoke: Any, checkpoints: dict[str, Checkpoint]) -> None:
+    samples = pd.read_parquet(smoke.file("05_model_input/*/samples.parquet"))
+    cells = []
+    for replicate in range(3):
+        part = checkpoints["splits"].tensors["splits"][replicate].numpy()
+        share = np.bincount(part) / len(part)
+        np.testing.assert_allclose(share, [0.6, *(0.4 * np.array([12287, 5000, 10315]) / 27602)], atol=2 / len(part))
+        cells.append(pd.crosstab(part, [samples["y"], samples["s"]]))
+    pd.testing.assert_frame_equal(cells[0], cells[1])
+    pd.testing.assert_frame_equal(cells[0], cells[2])
+    summary = json.loads(smoke.file("05_model_input/*/data_summary.json").read_text())
+    for cell in summary["cells"]:
+        part = SPLITS.index(cell["split"])
+        assert cell["rows"] == cells[0].loc[part, (cell["label"], cell["group"])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,16 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+import sklearn.metrics as sk
 import yaml
+from sklearn.linear_model import LogisticRegression
 
+from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.parameters import Dataset, Evidence, Report
 from counterpoise.pipelines.fairness_report.nodes import ReportWriter, floors, measure, summarize
 from counterpoise.pipelines.fairness_report.parts import join_parts
 from counterpoise.pipelines.fairness_report.pipeline import create_pipeline
+from counterpoise.pipelines.shared.arrays import rows
 from counterpoise.reporting import ReportContext, Table, sections
 from counterpoise.reporting.sections import figure, producers, section
 
@@ -116,3 +121,47 @@ def test_a_new_section_is_one_function(dataset: Dataset, monkeypatch: pytest.Mon
     assert table["note"] == "Parts 99.0%, 99.0%, 99.5%, 99.5%."
     assert outputs["report_json"]["figures"] == ["drawn"]
     assert 'id="figure-drawn"' in outputs["report_html"]
+
+
+def test_every_metric_of_every_head_is_there_and_a_number(smoke: Any) -> None:
+    metrics = pd.read_parquet(smoke.file("08_reporting/*/metrics.parquet"))
+    names = metrics["metric"].nunique()
+    assert metrics.groupby(["variant", "seed"])["metric"].nunique().eq(names).all()
+    assert len(metrics) == names * 6 * 3
+    assert metrics["value"].notna().all()
+
+
+def test_the_remaining_metrics_against_scikit_learn(smoke: Any) -> None:
+    """Those that tests/test_smoke.py does not recompute."""
+    metrics = pd.read_parquet(smoke.file("08_reporting/*/metrics.parquet"))
+    values = metrics.set_index(["variant", "seed", "metric"])["value"]
+    for (variant, seed), own in smoke.predictions.groupby(["variant", "seed"]):
+        groups = [group for _, group in own.groupby("s")]
+        rates = [group["prediction"].mean() for group in groups]
+        expected = {
+            "f1": sk.f1_score(own["y"], own["prediction"]),
+            "worst_group_accuracy": min(sk.accuracy_score(group["y"], group["prediction"]) for group in groups),
+            "disparate_impact": min(rates) / max(rates),
+        }
+        for metric, value in expected.items():
+            assert values[variant, seed, metric] == pytest.approx(value), metric
+
+
+def test_leakage_is_that_of_a_linear_probe(smoke: Any, checkpoints: dict[str, Checkpoint]) -> None:
+    """Another probe on the same rows: it reads the group about as well, and all heads of a seed share the number."""
+    metrics = pd.read_parquet(smoke.file("08_reporting/*/metrics.parquet")).query("metric == 'leakage'")
+    assert metrics.groupby("seed")["value"].nunique().eq(1).all()
+    samples = pd.read_parquet(smoke.file("05_model_input/*/samples.parquet"))
+    chosen = rows(checkpoints["splits"], "test")[0]
+    x, s = checkpoints["features"].tensors["features"][0, chosen].numpy(), samples["s"].to_numpy()[chosen]
+    half = len(chosen) // 2
+    probe = LogisticRegression(max_iter=2000).fit(x[:half], s[:half])
+    other = sk.roc_auc_score(s[half:], probe.predict_proba(x[half:])[:, 1])
+    assert metrics.set_index("seed")["value"].loc[0].iloc[0] == pytest.approx(other, abs=0.15)
+    assert other > 0.5
+
+
+def test_noise_floors_are_smaller_than_any_gap_could_be(smoke: Any) -> None:
+    floors = json.loads(smoke.file("08_reporting/*/noise_floors.json").read_text())
+    assert set(floors) == set(smoke.predictions["variant"])
+    assert all(0 < floor["delta_dp"] < floor["delta_eo"] < 1 for floor in floors.values())

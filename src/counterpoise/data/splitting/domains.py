@@ -27,7 +27,7 @@ class Skew(NamedTuple):
     Attributes:
         majority: domain (0 or 1) of most training images of each class.
         share: of a class's pretraining images in its majority domain, at least ½ and below 1.
-        validation_per_cell: images of each class and domain that are not in pretraining (D_val).
+        validation_per_cell: images of each class and domain that are not in pretraining (`dval`).
         fit_share: of those, to the part `train`; the others are `validation`.
         images_per_class: how many pretrain; None takes all that are left.
         test_per_class: how many test; None takes all.
@@ -56,7 +56,7 @@ def draw_domain_splits(
 
     Of each class's training images, in an order that is drawn: the first 2 · `validation_per_cell` are divided evenly
     between the domains and go to `train` and `validation`, the next ones to `pretrain`, `share` of them (rounded) in
-    the majority domain. Hence D_val is the same for every `share`. Test images are in `test` in both domains. All
+    the majority domain. Hence `dval` is the same for every `share`. Test images are in `test` in both domains. All
     other rows are unused. A class's draw depends on its seed and its images only, not on their order here.
 
     Args:
@@ -133,7 +133,7 @@ def _count(
     if remaining < wanted:
         raise InputError(
             f"split: class {name!r} has {there:,} training images, expected at least "
-            f"{2 * skew.validation_per_cell + wanted:,}: {skew.validation_per_cell:,} for each domain of D_val "
+            f"{2 * skew.validation_per_cell + wanted:,}: {skew.validation_per_cell:,} for each domain of dval "
             f"(validation_per_cell) and {wanted:,} to pretrain (images_per_class)"
         )
     used = remaining if skew.images_per_class is None else skew.images_per_class

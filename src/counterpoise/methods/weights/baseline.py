@@ -10,10 +10,10 @@ from counterpoise.methods.weights.judging import repaired
 
 
 def baseline(problem: Problem, settings: None, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Return the base, at the threshold with the highest performance on D_val."""
+    """Return the base, at the threshold with the highest performance on `dval`."""
     return [repaired(problem, rows=problem.dval, aim="performance")]
 
 
 def threshold(problem: Problem, settings: None, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Return the base, at the threshold with the highest Φ on D_val."""
+    """Return the base, at the threshold with the highest Φ on `dval`."""
     return [repaired(problem, rows=problem.dval)]

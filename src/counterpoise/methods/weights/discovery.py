@@ -65,7 +65,7 @@ def mask_only_paper(problem: Problem, settings: PaperMasks, earlier: Mapping[str
 
 
 def discover(problem: Problem, name: str, settings: MaskSettings) -> Trained:
-    """Learn masks of the base on the fitting part of D_val; the outcome are the masks."""
+    """Learn masks of the base on the fitting part of `dval`; the outcome are the masks."""
 
     def loss(output: Output, y: Tensor, s: Tensor, rows: Tensor) -> Tensor:
         return fairness_loss(problem.goal, output.logits, y, s, settings.fairness_weight)
@@ -105,7 +105,7 @@ def _train(
 
 
 def balanced_rows(problem: Problem) -> Int[Tensor, "R n"]:
-    """Return as many rows of D_val's fitting part of each group and class, drawn by each replicate's seed.
+    """Return as many rows of `dval`'s fitting part of each group and class, drawn by each replicate's seed.
 
     Raises:
         InputError: a class of a group has no row.
@@ -115,7 +115,7 @@ def balanced_rows(problem: Problem) -> Int[Tensor, "R n"]:
     cells = s * classes + y
     size = min(int((cells == cell).sum(dim=1).min()) for cell in range(2 * classes))
     if not size:
-        raise InputError("D_val: a class of a group has no row, expected one at least to balance them")
+        raise InputError("dval: a class of a group has no row, expected one at least to balance them")
     chosen = []
     for rows, cell, generator in zip(problem.fit, cells, problem.generators("balanced rows"), strict=True):
         order = torch.randperm(len(rows), generator=generator)

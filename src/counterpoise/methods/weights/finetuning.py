@@ -46,7 +46,7 @@ def finetune_adversarially(
     kind: type[AdversarialFinetuning] = AdversarialFinetuning,
     **options: Any,
 ) -> Trained:
-    """Fine-tune networks on the fitting part of D_val from a state, by default the base's.
+    """Fine-tune networks on the fitting part of `dval` from a state, by default the base's.
 
     Args:
         masks: weights that are zero from the start, and stay so.

@@ -1,7 +1,7 @@
 """In-processing: training a network anew that is fair from the start, what its methods have in common.
 
 They use the group of every training row, and start from the initial weights of the base. They fit nothing
-on D_val, but are judged on it as all methods are: the decision threshold and the epoch with the highest Φ.
+on `dval`, but are judged on it as all methods are: the decision threshold and the epoch with the highest Φ.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Contest(FromScratch):
 def train(problem: Problem, settings: InProcessing, trainee: FromScratch) -> list[Result]:
     """Train on the rows that the base was trained on; return the best epoch and the last.
 
-    Nothing is fitted to D_val, so that all of it serves to choose the epoch and the threshold.
+    Nothing is fitted to `dval`, so that all of it serves to choose the epoch and the threshold.
     """
     trained = problem.train(
         trainee,

@@ -1,4 +1,4 @@
-"""What a method on weights leaves: networks judged on D_val, at the threshold and epoch that are best there."""
+"""What a method on weights leaves: networks judged on `dval`, at the threshold and epoch that are best there."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def result_of(
     """Return a result with the facts that all methods on weights have: how it was chosen.
 
     Args:
-        judged: the figures on the rows of D_val that it was chosen on, at the threshold chosen there; `chosen_on` is
+        judged: the figures on the rows of `dval` that it was chosen on, at the threshold chosen there; `chosen_on` is
             how many these are, per replicate.
         trained: `epoch`, `curves`, `tensors`.
     """
@@ -57,13 +57,13 @@ def repaired(
     aim: str = "phi",
     **trained: Any,
 ) -> Result:
-    """Judge networks on D_val and let them decide the test rows, at the threshold that was best on D_val.
+    """Judge networks on `dval` and let them decide the test rows, at the threshold that was best on `dval`.
 
     Args:
         state: of the networks, the base's by default. weights: that stand in for some of them.
         name: of the variant, the method's by default.
         masks: that a method has discovered.
-        rows: of D_val to choose the threshold on; by default those that repairs are not fitted to.
+        rows: of `dval` to choose the threshold on; by default those that repairs are not fitted to.
     """
     name = name or problem.method
     network, chosen_on = problem.network(state), problem.select if rows is None else rows

@@ -42,7 +42,7 @@ class Layerwise(Bounded):
 
 
 def layerwise_optimization(problem: Problem, settings: Layerwise, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Return each replicate's network with the highest Φ on all of D_val; ties go to the first tried, the base itself.
+    """Return each replicate's network with the highest Φ on all of `dval`; ties go to the first tried, the base itself.
 
     Each replicate has a search of its own, seeded by its seed; only the evaluations are done side by side. A tensor
     whose entries are all equal, as one of a single entry, spans no box and is left out. The fact `tensor` says which of

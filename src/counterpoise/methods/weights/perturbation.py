@@ -36,7 +36,7 @@ class Perturbation(Bounded):
 
 
 def random_perturbation(problem: Problem, settings: Perturbation, earlier: Mapping[str, list[Result]]) -> list[Result]:
-    """Return each replicate's perturbed base with the highest Φ on all of D_val; ties go to the first drawn."""
+    """Return each replicate's perturbed base with the highest Φ on all of `dval`; ties go to the first drawn."""
     network = problem.network()
     parameters = {name: problem.base[name] for name, _ in network.named_parameters()}
     drawn = problem.generators(f"{problem.method}: noise")

@@ -1,6 +1,6 @@
 """Post-processing: the base stays as it is, and its decisions depend on the group of the row that is decided.
 
-Three rules, fitted on all of D_val: reject option classification (Kamiran et al., 2012), equalized odds (Hardt et al.,
+Three rules, fitted on all of `dval`: reject option classification (Kamiran et al., 2012), equalized odds (Hardt et al.,
 2016) and calibrated equalized odds (Pleiss et al., 2017). They are defined as in aif360, which the tests hold them to;
 written out because aif360 copies a table for each of the 5,000 settings that reject option tries.
 """
@@ -202,7 +202,7 @@ def equalized_odds(problem: Problem, settings: None, earlier: Mapping[str, list[
 def calibrated_equalized_odds(
     problem: Problem, settings: CalibratedOdds, earlier: Mapping[str, list[Result]]
 ) -> list[Result]:
-    """Make the groups' scores equally good, then decide at the threshold with the highest Φ on D_val."""
+    """Make the groups' scores equally good, then decide at the threshold with the highest Φ on `dval`."""
     rows = _Rows(problem)
     rules = [fit_calibrated_odds(*rows, settings) for rows in zip(rows.score, rows.y, rows.s, strict=True)]
     mixed, test_mixed = (
@@ -240,7 +240,7 @@ class _Rows:
         self.test_s = problem.labels(problem.test)[1].long()
 
     def judged(self, prediction: Int64[Tensor, "R n"], threshold: Float64[Tensor, "R"]) -> Judged:
-        """Return the figures of decisions on D_val."""
+        """Return the figures of decisions on `dval`."""
         counts = confusion_counts(self.y, prediction, self.s, groups=2, classes=2)
         figures = _figures(self.problem.goal, counts)
         return Judged(figures.phi, figures.performance, figures.bias, threshold)

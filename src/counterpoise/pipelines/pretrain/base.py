@@ -37,7 +37,7 @@ def train_base(
     """Train each replicate's network on its pretraining rows; images may be cropped and mirrored at random.
 
     Returns:
-        The networks, at their epochs with the lowest loss on D_val or at the last one, and the learning curves.
+        The networks, at their epochs with the lowest loss on `dval` or at the last one, and the learning curves.
     """
     problem = problem_of("pretrain", samples, splits, None, dataset, network, seeds, training_states, pixels)
     settings = pretrain.root.lasting(epochs)
