@@ -137,8 +137,7 @@ class TestExperiments:
         owners = [owner(experiment, part) for part in experiment.parts] or [own]
         heads = ["finetuned_heads.safetensors"] if experiment.frontier is None else FRONTIER_MODELS
         if experiment.repairs is not None:
-            heads = ["compact_networks.safetensors"]
-            heads += ALTERED_MODELS if "mask_discovery" in dict(stages(experiment)) else ["subnetworks.safetensors"]
+            heads = REPAIRED_MODELS
         tables = REPORTS if experiment.frontier is None else (*REPORTS, *FRONTIER_TABLES)
         assert results >= {
             *(f"data/06_models/{name}/{file}" for name in owners for file in ("pretrained.safetensors", *heads)),
@@ -165,7 +164,7 @@ class TestExperiments:
 
 REPORTS = ("metrics.parquet", "summary.csv", "claims.csv", "report.html", "report.json", "model_card.md")
 FRONTIER_MODELS = ["frontier_heads.safetensors", "chosen_models.safetensors", "model"]
-ALTERED_MODELS = [f"{name}.safetensors" for name in ("masks", "masked_networks", "reconstructed", "baseline_networks")]
+REPAIRED_MODELS = [f"{name}.safetensors" for name in ("repaired", "masks", "compact_networks")]
 FRONTIER_TABLES = ("frontier.parquet", "selection.csv", "tolerances.csv", "hypervolumes.csv")
 
 

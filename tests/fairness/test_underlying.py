@@ -222,5 +222,5 @@ class TestShortfall:
             "conflicting_accuracy",
             "unbiased_average",
         }
-        with pytest.raises(InputError, match="no metric 'leakage' that has an ideal"):
+        with pytest.raises(InputError, match="No metric with an ideal value is called 'leakage'"):
             shortfall("leakage", torch.tensor(0.6))

@@ -1,4 +1,4 @@
-""""""
+"""Weights of published names and of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small problems with a trained, unfair base: what every method of the second paper is given."""
+"""Small problems with a trained, unfair base, and what methods are handed that come after another."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import torch
 from counterpoise.methods.objective import Objective
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.problem import Problem
+from counterpoise.methods.repair import Result, prefixed
 from counterpoise.methods.tuning import WeightTuning
 from counterpoise.methods.weights.judging import validation_figures
 from counterpoise.nn import Examples, Optimizer, generators
 from counterpoise.nn.builders import ResNetBuilder, StackedBuilder
+from counterpoise.nn.networks import State
 
 N, D, HIDDEN = 1600, 4, (8, 8)
 PARTS = {"pretrain": 700, "fit": 300, "select": 200, "test": 400}
@@ -89,3 +91,34 @@ def make_images(classes: int = 2) -> Problem:
 def unfair_images() -> Callable[..., Problem]:
     """Make the task of images of a number of classes."""
     return make_images
+
+
+Earlier = dict[str, list[Result]]
+
+
+@pytest.fixture(scope="session")
+def after_masks() -> Callable[..., Earlier]:
+    """Make what comes of a discovery whose masks leave out three weights in ten, drawn by the seeds and a purpose."""
+
+    def draw(problem: Problem, purpose: str = "") -> Earlier:
+        masks = {
+            name: torch.stack(
+                [torch.rand(weight.shape[1:], generator=own) > 0.3 for own in generators(problem.seeds, purpose + name)]
+            )
+            for name, weight in problem.network().weights().items()
+        }
+        return earlier(problem, "mask_only", prefixed("masks", masks))
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def after_repair() -> Callable[[Problem, State], Earlier]:
+    """Make what comes of a repair that leaves networks in a state."""
+    return lambda problem, state: earlier(problem, "repair", prefixed("network", state))
+
+
+def earlier(problem: Problem, name: str, tensors: State) -> Earlier:
+    """Return a method's only result, of which nothing but the tensors is looked at."""
+    score = torch.zeros(*problem.test.shape, 1)
+    return {name: [Result(name, score, score.squeeze(-1).long(), tensors=tensors)]}

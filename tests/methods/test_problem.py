@@ -115,7 +115,7 @@ def test_trainings_go_on_in_a_folder_by_name_and_settings(problem: Problem, tmp_
     from counterpoise.methods.weights.finetuning import Penalty, direct_penalty
 
     settings = Penalty(epochs=1, batch_size=100)
-    for folder in (None, tmp_path):
-        direct_penalty(replace(problem, method="penalty", states=TrainingStates(folder)), settings, {})
+    for states in (None, TrainingStates(tmp_path)):
+        direct_penalty(replace(problem, method="penalty", states=states), settings, {})
     (state,) = tmp_path.iterdir()
     assert state.name.startswith("penalty-")

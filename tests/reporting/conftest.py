@@ -372,7 +372,7 @@ def make_biased() -> Any:
 
 def biased_frames(*, seeds: int, methods: tuple[str, ...] = ("vanilla", "ffw", "refit")) -> SimpleNamespace:
     """Frames of sub-networks, of which the first method has no gates."""
-    rng = np.random.default_rng(5)
+    rng, figures = np.random.default_rng(5), ("accuracy", "sparsity", "information", "temperature")
     measured, found, curves, layers, said = [], [], [], [], []
     for place, method in enumerate(methods):
         for seed in range(seeds):
@@ -382,11 +382,7 @@ def biased_frames(*, seeds: int, methods: tuple[str, ...] = ("vanilla", "ffw", "
             left = {"information": 0.5, "leakage": 0.4, "conflicting_accuracy": accuracy, "unbiased_average": accuracy}
             found.append((method, method, seed, epoch, 11 if gates else pd.NA, sparsity, *left.values()))
             if gates:
-                curves += [
-                    (method, seed, at, key, at / 10)
-                    for at in range(1, 11)
-                    for key in ("accuracy", "sparsity", "information", "temperature")
-                ]
+                curves += [(method, seed, at, figure, at / 10) for at in range(1, 11) for figure in figures]
                 layers += [(method, f"conv{at}", at, seed, 0.1 * at) for at in range(3)]
             said += [(method, method, seed, y, s, rng.integers(2)) for y in range(2) for s in range(2)]
     left_of_bias = ("information", "leakage", "conflicting_accuracy", "unbiased_average")

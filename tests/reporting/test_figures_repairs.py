@@ -55,11 +55,11 @@ def test_the_tolerance_of_each_part_is_drawn_and_each_method_is_once_in_the_lege
 
 def test_masks_layer_by_layer(repaired: Any) -> None:
     figure = figures_repairs.pruned_layers(repaired.layers.sample(frac=1, random_state=0))
-    (line,) = on(figure, "x", "Mask only")
+    (line,) = on(figure, "x", "the mask")
     assert list(line.x) == [0, 1, 2]
     assert list(line.y) == pytest.approx([0.1015, 0.1115, 0.1215])
     assert list(figure.layout.xaxis.ticktext) == ["layers.0", "layers.1", "layers.2"]
-    (seeds,) = (trace for trace in on(figure, "x", "one seed") if trace.legendgroup == "Mask only")
+    (seeds,) = (trace for trace in on(figure, "x", "one seed") if trace.legendgroup == "the mask")
     assert len(seeds.x) == 12
 
 
@@ -71,8 +71,8 @@ def test_agreement_is_symmetric_and_stands_beside_chance(repaired: Any) -> None:
     assert cells[1, 2] == cells[2, 1] == pytest.approx(0.62)
     assert np.nanmin(chance.z) == np.nanmax(chance.z) == 0.04
     assert [note.text for note in figure.layout.annotations][:2] == [
-        "Mask only, sex, found",
-        "Mask only, sex, by chance",
+        "the mask, sex, found",
+        "the mask, sex, by chance",
     ]
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0, 1)
 
@@ -107,7 +107,7 @@ def test_an_experiment_without_parts_has_one_panel(make_repaired: Any) -> None:
     assert [note.text for note in plane.layout.annotations] == ["tolerance 0.05"]
     whole = (frames.layers.drop(columns="part"), frames.agreement.drop(columns="part"))
     assert len(figures_repairs.pruned_layers(whole[0]).data) == 4
-    assert figures_repairs.mask_agreement(whole[1]).layout.annotations[0].text == "Mask only, found"
+    assert figures_repairs.mask_agreement(whole[1]).layout.annotations[0].text == "the mask, found"
     curves = figures_repairs.repair_curves(frames.curves.drop(columns="part"), frames.repairs, frames.objectives)
     assert {trace.xaxis for trace in curves.data} == {"x", "x2", "x3"}
 
@@ -142,5 +142,5 @@ def test_an_empty_frame_is_an_empty_figure_and_a_missing_column_a_sentence(draw:
 
 
 def test_discoveries_have_names_of_their_own(repaired: Any) -> None:
-    figure = figures_repairs.pruned_layers(repaired.layers.replace({"mask": {"mask_only": "first"}}))
-    assert {trace.name for trace in figure.data} == {"the mask", "Random mask + AdvFt", "one seed"}
+    figure = figures_repairs.pruned_layers(repaired.layers.replace({"mask": {"mask_only": "external_graft"}}))
+    assert {trace.name for trace in figure.data} == {"a second discovery", "Random mask + AdvFt", "one seed"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 
-from counterpoise.pipelines.fairness_report import create_pipeline
+from counterpoise.pipelines.fairness_report.pipeline import create_pipeline
 
 PARTS = {"99.0%": "990", "99.5%": "995"}
 SHARED = {"raw", "samples", "splits", "data_summary", "params:dataset"}

@@ -282,7 +282,12 @@ class TestDivergence:
 OWN = {"chosen", "chosen_tl", "chosen_svd", "chosen_win", "tl"}
 PEERS = {"logistic", "threshold_optimizer"}
 TEXT, WHOLE, REAL = "str", "int64", "float64"
-SETTINGS = dict.fromkeys(("alpha", "rank", "constraint", "strength", "weight_decay", "threshold"), REAL)
+SETTINGS = {
+    "alpha": REAL,
+    "rank": "Int64",
+    "constraint": TEXT,
+    **dict.fromkeys(("strength", "weight_decay", "threshold"), REAL),
+}
 GRID = {"method": TEXT, "variant": TEXT, "seed": WHOLE, "split": TEXT, "metric": TEXT, "value": REAL} | SETTINGS
 TABLES = {
     "selection": (
