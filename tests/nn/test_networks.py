@@ -20,7 +20,6 @@ from counterpoise.nn.networks import (
     evaluate,
     keep,
     masked,
-    require_fitting,
     require_maskable,
 )
 
@@ -273,15 +272,3 @@ def test_a_network_without_a_layer_to_mask_is_refused() -> None:
     module = nn.Sequential(nn.Flatten(), nn.ReLU())
     with pytest.raises(InputError, match="no linear or convolutional layer"):
         require_maskable(SingleNetwork(module, head="1", mean=[0.5] * 3, std=[0.5] * 3))
-
-
-def test_masks_of_another_network_are_refused() -> None:
-    network = stacked(SEEDS)
-    masks = {name: weight > 0 for name, weight in network.weights().items()}
-    require_fitting(masks, network.weights())
-    with pytest.raises(InputError, match=r"masks: 'weight1' has shape \[3, 8, 32\], expected \[3, 32, 32\]"):
-        require_fitting(masks | {"weight1": masks["weight1"][:, :8]}, network.weights())
-    with pytest.raises(InputError, match=r"masks: holds 'conv1', expected masks of .*weight0.*weight3"):
-        require_fitting(masks | {"conv1": masks["weight0"]}, network.weights())
-    with pytest.raises(InputError, match="masks: 'weight3' is missing"):
-        require_fitting({name: mask for name, mask in masks.items() if name != "weight3"}, network.weights())

@@ -1,8 +1,8 @@
 """Multilayer perceptrons of all replicates and variants as one stack, the bank of `win_*` and `frontier_*`.
 
 Not the class of `nn.networks`, which also stacks perceptrons: it keeps rows last, [R, C, B], for batch norm over all
-channels at once. Forward passes of the two agree to the bit, and that layout takes 0.65 to 0.85 of the time; but the
-gradients of hidden biases add up the rows in another order, so every number trained here would change in its last bits.
+channels at once, and takes 0.65 to 0.85 of the time. But the gradients of its hidden biases add up the rows in another
+order (and so does the forward pass of some shapes), so that every number trained here would change in its last bits.
 """
 
 from __future__ import annotations

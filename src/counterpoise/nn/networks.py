@@ -283,20 +283,6 @@ def require_maskable(network: Networks) -> None:
         raise InputError("network: has no linear or convolutional layer, expected one whose weights can be masked")
 
 
-def require_fitting(masks: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    """Raise InputError unless the masks are those of these weights: the same names and shapes."""
-    if foreign := [name for name in masks if name not in weights]:
-        raise InputError(f"masks: holds {foreign[0]!r}, expected masks of {', '.join(weights)}: of the same network")
-    for name, weight in weights.items():
-        if name not in masks:
-            raise InputError(f"masks: {name!r} is missing, expected masks of {', '.join(weights)}: of the same network")
-        if masks[name].shape != weight.shape:
-            raise InputError(
-                f"masks: {name!r} has shape {list(masks[name].shape)}, expected {list(weight.shape)}: masks of the "
-                "same network"
-            )
-
-
 @torch.no_grad()
 def evaluate(network: Networks, examples: Examples, rows: Int[Tensor, "R m"], weights: Weights | None = None) -> Output:
     """Return what the networks say of each replicate's rows, with running statistics and without dropout."""

@@ -1,7 +1,7 @@
 """Memory that a training loop has freed stays with the process for its next step: glibc's `mallopt`.
 
-Measured: a step of ten stacked perceptrons, batches of 256, takes 0.74 to 1.0 of the time without it (five pairs of
-processes in turn, the best of 55 steps each; the median is 0.94). Where the allocator is another, nothing is done.
+Measured on a machine that was busy: a step of ten stacked perceptrons, batches of 256, takes 0.74 to 1.0 of the time
+without it, 0.94 in the median of five pairs of processes. Where the allocator is another, nothing is done.
 """
 
 from __future__ import annotations
