@@ -6,8 +6,9 @@ A dataclass that is `Bounded` checks them when it is made; `counterpoise.config`
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_type_hints
 
@@ -37,13 +38,21 @@ class Bounded:
 
     def __post_init__(self) -> None:
         """Raise InputError unless every number is within its bounds."""
-        for name, bounds in _bounds(type(self)).items():
+        settings: Any = type(self)
+        for name, bounds in _bounds(settings).items():
             value = getattr(self, name)
             if isinstance(value, int | float) and not all(_holds(bound, value) for bound in bounds):
                 raise InputError(f"{self.block}: {name} is {shown(value)}, expected {_expected(bounds)}")
 
 
-def _bounds(settings: type) -> dict[str, tuple[Bound, ...]]:
+@cache
+def types_of(settings: Any) -> Mapping[str, Any]:
+    """Return the types of a dataclass's fields by name; worked out once, since it takes longer than any check."""
+    return get_type_hints(settings)
+
+
+@cache
+def _bounds(settings: Any) -> Mapping[str, tuple[Bound, ...]]:
     hints = get_type_hints(settings, include_extras=True)
     return {part.name: tuple(_annotated(hints[part.name])) for part in fields(settings)}
 

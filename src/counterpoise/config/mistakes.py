@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from counterpoise.bounds import types_of
 from counterpoise.errors import LONGEST, one_line, shown, suggest
 
 UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument"}
@@ -54,4 +55,4 @@ def _fields(block: Any) -> Mapping[str, Any]:
     if isinstance(block, type) and issubclass(block, BaseModel):
         further: Mapping[str, Any] = getattr(block, "further_blocks", dict)()
         return {name: field.annotation for name, field in block.model_fields.items()} | dict(further)
-    return get_type_hints(block) if isinstance(block, type) and is_dataclass(block) else {}
+    return types_of(block) if isinstance(block, type) and is_dataclass(block) else {}

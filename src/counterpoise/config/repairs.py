@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 from pydantic_core import InitErrorDetails
 
-from counterpoise.bounds import Bounded
+from counterpoise.bounds import Bounded, types_of
 from counterpoise.catalogue import Family, Method, methods_of
 from counterpoise.config.data import Settings
 from counterpoise.errors import shown, suggest
@@ -84,12 +84,12 @@ class Repairs(Settings):
         """The blocks of settings as they stand in conf/."""
         return self.__pydantic_extra__ or {}
 
-    def _values(self, kind: type[Any]) -> dict[str, Any]:
+    def _values(self, kind: Any) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for base in reversed(kind.__mro__):
             values = _merged(values, self.blocks.get(vars(base).get("block", ""), {}))
         for part in fields(kind):
-            inner = get_type_hints(kind)[part.name]
+            inner = types_of(kind)[part.name]
             if isinstance(inner, type) and issubclass(inner, Bounded):
                 values[part.name] = _merged(self._values(inner), values.get(part.name, {}))
         return values
@@ -106,18 +106,18 @@ def shortened(settings: Any, epochs: int) -> Any:
 
 
 @cache
-def block_classes() -> dict[str, type[Any]]:
+def block_classes() -> dict[str, Any]:
     """Return the dataclass of every block of settings that there may be: of each class, and of each method."""
-    classes: dict[str, type[Any]] = {}
+    classes: dict[str, Any] = {}
     for method in methods_of(*FAMILIES).values():
         if (kind := settings_class(method)) is not None:
             classes |= dict(_blocks_within(kind)) | {method.name: kind}
     return classes | {name: kind for name, kind in classes.items() if vars(kind).get("block") == name}
 
 
-def _blocks_within(kind: type[Any]) -> Iterator[tuple[str, type[Any]]]:
+def _blocks_within(kind: Any) -> Iterator[tuple[str, type[Any]]]:
     yield from ((vars(base)["block"], base) for base in kind.__mro__ if "block" in vars(base))
-    for inner in get_type_hints(kind).values():
+    for inner in types_of(kind).values():
         if isinstance(inner, type) and issubclass(inner, Bounded):
             yield from _blocks_within(inner)
 
@@ -152,11 +152,12 @@ def _with_kinds(name: str, block: Any) -> Any:
     return block
 
 
-def _kinds(settings: type[Any]) -> dict[str, dict[str, type[Any]]]:
+@cache
+def _kinds(settings: Any) -> dict[str, dict[str, Any]]:
     """Return, of each setting that may be of several dataclasses, these by kind; that of the default first."""
     kinds = {}
     for part in fields(settings):
-        hint = get_type_hints(settings)[part.name]
+        hint = types_of(settings)[part.name]
         options = get_args(hint) if get_origin(hint) is Union or type(hint).__name__ == "UnionType" else ()
         if options and all(is_dataclass(option) for option in options):
             default = part.default_factory() if callable(part.default_factory) else part.default

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -71,6 +72,7 @@ def function_of(method: Method) -> Callable[..., list[Result]]:
     return function
 
 
+@cache
 def settings_class(method: Method) -> type[Any] | None:
     """Return the dataclass of a method's settings, as its function declares it; None if it has none."""
     settings: type[Any] = get_type_hints(inspect.unwrap(function_of(method)))["settings"]
