@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from kedro.pipeline import Pipeline
@@ -72,17 +72,15 @@ def _backbones(experiment: Experiment) -> bool:
     return experiment.divides("backbone")
 
 
-def _report(experiment: Experiment) -> Pipeline:
+def _report(experiment: Experiment, templates: Iterable[tuple[Stage, Pipeline]]) -> Pipeline:
     """Return the report of what the other stages leave, once for the experiment or once for each of its parts."""
     once = {f"params:{kind}" for kind in CHOSEN if getattr(experiment, kind) or experiment.divides(kind)}
     divided: set[str] = set()
-    for stage in STAGES[:-1]:
-        if stage.when(experiment):
-            template = stage.create(experiment)
-            if stage.once_for == "data" and not experiment.divides("dataset"):
-                once |= template.datasets()
-            else:
-                divided |= template.all_outputs()
+    for stage, template in templates:
+        if stage.once_for == "data" and not experiment.divides("dataset"):
+            once |= template.datasets()
+        else:
+            divided |= template.all_outputs()
     parts = {part.name: part.key for part in experiment.parts}
     return fairness_report.create_pipeline(once, divided, parts=parts, view=experiment.view)
 
@@ -109,26 +107,30 @@ STAGES = (
         lambda e: e.repairs is not None,
         lambda e: repair.create_pipeline(images=e.images, objective=_has_objective(e)),
     ),
-    Stage("fairness_report", _always, _report, "experiment"),
 )
-"""All stages, in order: an experiment has those that the fields of its row ask for."""
+"""The stages before the report, in order: an experiment has those that the fields of its row ask for."""
+
+
+def _templates(experiment: Experiment) -> list[tuple[Stage, Pipeline]]:
+    """Return an experiment's stages with their pipelines, unbound, in order; the report's follows from the others."""
+    before = [(stage, stage.create(experiment)) for stage in STAGES if stage.when(experiment)]
+    report = Stage("fairness_report", _always, lambda e: _report(e, before), "experiment")
+    return [*before, (report, report.create(experiment))]
 
 
 def stages(experiment: Experiment) -> list[tuple[str, Pipeline]]:
     """Return the names of an experiment's stages with their pipelines, unbound, in order."""
-    return [(stage.name, stage.create(experiment)) for stage in STAGES if stage.when(experiment)]
+    return [(stage.name, template) for stage, template in _templates(experiment)]
 
 
 def assemble(experiment: Experiment) -> Pipeline:
     """Return the experiment's pipeline: a part is a namespace, which Kedro-Viz shows as one box, its stages within."""
     bound = []
-    for stage in STAGES:
-        if stage.when(experiment):
-            template = stage.create(experiment)
-            once = stage.once_for == "experiment" or (stage.once_for == "data" and not experiment.divides("dataset"))
-            parts = () if once else experiment.parts
-            bound += [_bind(stage, template, experiment, part) for part in parts or (None,)]
-    return sum(bound, Pipeline([]))
+    for stage, template in _templates(experiment):
+        once = stage.once_for == "experiment" or (stage.once_for == "data" and not experiment.divides("dataset"))
+        parts = () if once else experiment.parts
+        bound += [_bind(stage, template, experiment, part) for part in parts or (None,)]
+    return Pipeline(bound)
 
 
 def artifact(owner: str, name: str) -> str:

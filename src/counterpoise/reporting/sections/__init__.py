@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -60,7 +60,7 @@ class Producer:
     def name(self) -> str:
         return self.function.__name__
 
-    @property
+    @cached_property
     def takes(self) -> dict[str, bool]:
         """Artifact that the function takes → whether it has to be there."""
         parameters = inspect.signature(self.function).parameters.items()
