@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 
 from counterpoise.methods.problem import Problem
-from counterpoise.methods.tuning import features_of, restore, states_of, under
+from counterpoise.methods.repair import under
+from counterpoise.methods.tuning import features_of, restore, states_of
 from counterpoise.nn import generators
 from counterpoise.nn.networks import evaluate
 

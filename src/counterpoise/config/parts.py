@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from counterpoise.config.merging import merged
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.experiments import BLOCKS, EXPERIMENTS
 
@@ -37,13 +38,6 @@ def with_parts(parameters: dict[str, Any]) -> dict[str, Any]:
                     block = merged(merged(shared, settings), change)
                     expanded.setdefault(name, {}).setdefault(part.key, {})[kind] = block
     return parameters | {"parts": expanded} if expanded else parameters
-
-
-def merged(block: Any, changes: Any) -> Any:
-    """Return a block in which changes replace what they name, at any depth."""
-    if not isinstance(block, Mapping) or not isinstance(changes, Mapping):
-        return changes
-    return {**block, **{key: merged(block.get(key), value) for key, value in changes.items()}}
 
 
 def _named(block: Any, path: str, names: Iterable[str]) -> dict[str, Any]:

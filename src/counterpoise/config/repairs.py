@@ -18,14 +18,12 @@ from pydantic_core import InitErrorDetails
 from counterpoise.bounds import Bounded, types_of
 from counterpoise.catalogue import Family, Method, methods_of
 from counterpoise.config.data import Settings
+from counterpoise.config.merging import KIND, merged
 from counterpoise.errors import shown, suggest
 from counterpoise.methods.repair import settings_class
 
 FAMILIES: tuple[Family, ...] = ("weights", "gates")
 """Families of methods that are run on whole networks."""
-
-KIND = "kind"
-"""The key that says which of several dataclasses a setting is."""
 
 
 class Repairs(Settings):
@@ -70,7 +68,7 @@ class Repairs(Settings):
     def _of(self, method: Method, epochs: int | None) -> Any:
         if (kind := settings_class(method)) is None:
             return None
-        values = _merged(self._values(kind), self.blocks.get(method.name, {}))
+        values = merged(self._values(kind), self._block(method.name))
         settings = _validated(kind, values)
         return settings if epochs is None else shortened(settings, epochs)
 
@@ -84,14 +82,19 @@ class Repairs(Settings):
         """The blocks of settings as they stand in conf/."""
         return self.__pydantic_extra__ or {}
 
+    def _block(self, name: str) -> Mapping[str, Any]:
+        """Return a block of settings; an empty one changes nothing."""
+        block: Mapping[str, Any] = self.blocks.get(name) or {}
+        return block
+
     def _values(self, kind: Any) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for base in reversed(kind.__mro__):
-            values = _merged(values, self.blocks.get(vars(base).get("block", ""), {}))
+            values = merged(values, self._block(vars(base).get("block", "")))
         for part in fields(kind):
             inner = types_of(kind)[part.name]
             if isinstance(inner, type) and issubclass(inner, Bounded):
-                values[part.name] = _merged(self._values(inner), values.get(part.name, {}))
+                values[part.name] = merged(self._values(inner), values.get(part.name, {}))
         return values
 
 
@@ -200,18 +203,3 @@ def _validated(kind: Any, values: Mapping[str, Any]) -> Any:
 @cache
 def _wrapper(kind: Any) -> type[BaseModel]:
     return create_model("Block", __base__=Settings, settings=(kind, ...))
-
-
-def _merged(base: Mapping[str, Any], override: Any) -> dict[str, Any]:
-    """Return a block with another's keys over its own, key by key; a setting of another kind replaces the setting."""
-    merged = dict(base)
-    for key, value in (override or {}).items():
-        below = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(below, Mapping) and _same_kind(below, value):
-            value = _merged(below, value)
-        merged[key] = value
-    return merged
-
-
-def _same_kind(base: Mapping[str, Any], override: Mapping[str, Any]) -> bool:
-    return KIND not in override or base.get(KIND, override[KIND]) == override[KIND]

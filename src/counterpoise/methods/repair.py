@@ -55,9 +55,7 @@ class Result:
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Return the tensors whose names begin with `name.`, without it."""
-        return {
-            key.removeprefix(f"{name}."): tensor for key, tensor in self.tensors.items() if key.startswith(f"{name}.")
-        }
+        return under(name, self.tensors)
 
     def fact(self, name: str, r: int) -> Any:
         """Return a figure of replicate r as a Python value; None if there is none."""
@@ -92,6 +90,13 @@ def run(problem: Problem, settings: Mapping[str, Any], families: Sequence[Family
         named = replace(problem, method=method.name, shared=shared)
         results[method.name] = function_of(method)(named, settings[method.name], earlier)
     return list(chain.from_iterable(results.values()))
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with `prefix.`, without it: those of `prefixed`."""
+    return {
+        name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
+    }
 
 
 def prefixed(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from counterpoise.methods.repair import under
 from counterpoise.nn.augment import crop_and_flip
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.examples import Examples
@@ -91,11 +92,6 @@ class WeightTuning:
 def features_of(network: Networks, examples: Examples, rows: Int[Tensor, "R n"]) -> int:
     """Return d, how many features the last layer of a network sees."""
     return evaluate(network, examples, rows[:, :1]).features.shape[-1]
-
-
-def under(prefix: str, state: Mapping[str, Tensor]) -> State:
-    """Return the part of a state whose names begin with `prefix.`, without it."""
-    return {name.removeprefix(f"{prefix}."): tensor for name, tensor in state.items() if name.startswith(f"{prefix}.")}
 
 
 def states_of(prefix: str, generators: Sequence[torch.Generator]) -> State:

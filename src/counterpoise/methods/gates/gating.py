@@ -22,7 +22,8 @@ from counterpoise.methods.gates.information import readable_share
 from counterpoise.methods.gates.schedules import Geometric, Stalling, StraightThrough
 from counterpoise.methods.outputs import decisions, task_loss
 from counterpoise.methods.problem import Problem
-from counterpoise.methods.tuning import features_of, under
+from counterpoise.methods.repair import under
+from counterpoise.methods.tuning import features_of
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.gates import activation_sizes, forward, gate, gated_channels
 from counterpoise.nn.networks import Networks, Output, State, evaluate, require_maskable

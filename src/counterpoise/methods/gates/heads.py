@@ -16,7 +16,7 @@ from counterpoise.fairness import information
 from counterpoise.methods.gates.biases import biases_of
 from counterpoise.methods.outputs import task_loss
 from counterpoise.methods.problem import Problem
-from counterpoise.methods.tuning import under
+from counterpoise.methods.repair import under
 from counterpoise.nn.linalg import affine
 from counterpoise.nn.networks import State
 from counterpoise.nn.optimizers import Optimizer

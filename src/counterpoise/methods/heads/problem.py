@@ -33,7 +33,7 @@ class HeadProblem:
         initial: the head that each variant starts from, by name. variants: settings of each of them, which become
             facts of its results.
         networks: makes so many copies of each replicate's pretrained network, where whole networks are trained.
-        spread: computes many tasks side by side; see `nn.compute.replicate`.
+        spread: computes many tasks side by side; see `compute.replicate`.
         progress: called with the name of a training, how much of it is done, and of how much.
     """
 

@@ -20,7 +20,8 @@ from counterpoise.bounds import Bounded, Count, NotNegative, Positive
 from counterpoise.methods.gaps import soft_bias
 from counterpoise.methods.objective import Objective
 from counterpoise.methods.outputs import task_loss
-from counterpoise.methods.tuning import WeightTuning, features_of, restore, states_of, under
+from counterpoise.methods.repair import under
+from counterpoise.methods.tuning import WeightTuning, features_of, restore, states_of
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.examples import Examples, shuffled
 from counterpoise.nn.networks import Masks, Networks, Output, StackedNetwork, State, evaluate

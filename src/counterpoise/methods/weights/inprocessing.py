@@ -12,8 +12,8 @@ from typing import ClassVar
 
 from counterpoise.bounds import Bounded, Count, NotNegative, Positive
 from counterpoise.methods.problem import Problem
-from counterpoise.methods.repair import Result
-from counterpoise.methods.tuning import OutputLoss, WeightTuning, under
+from counterpoise.methods.repair import Result, under
+from counterpoise.methods.tuning import OutputLoss, WeightTuning
 from counterpoise.methods.weights.judging import both_epochs, validation_figures
 from counterpoise.nn.networks import StackedNetwork, State
 from counterpoise.nn.optimizers import Optimizer

@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from counterpoise.bounds import Bounded, Count, Inside, NotNegative, Positive
-from counterpoise.methods.repair import Result
-from counterpoise.methods.tuning import restore, states_of, under
+from counterpoise.methods.repair import Result, under
+from counterpoise.methods.tuning import restore, states_of
 from counterpoise.nn.epochs import Figures
 from counterpoise.nn.linalg import in_full_blocks
 from counterpoise.nn.networks import Masks, Networks, Output, State, require_maskable

@@ -15,7 +15,7 @@ from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.catalogue import BY_NAME
 from counterpoise.config.parameters import Dataset, Seeds
 from counterpoise.methods.gates.merging import merged
-from counterpoise.methods.tuning import under
+from counterpoise.methods.repair import under
 from counterpoise.nn.costs import Saving, shrink
 from counterpoise.nn.networks import Networks, SingleNetwork, State
 from counterpoise.pipelines.shared.arrays import origin, require_seeds, rows
