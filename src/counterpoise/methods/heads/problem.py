@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +15,9 @@ from counterpoise.compute import replicate
 from counterpoise.methods.cells import require_cells
 from counterpoise.methods.repair import Result, Value
 from counterpoise.nn import Bank, Examples, Factors, StackedMLP, predict_logits
+
+if TYPE_CHECKING:
+    from counterpoise.methods.bases.ground import Ground
 
 PRETRAINED = "pretrained"
 """The name of the head before fine-tuning."""
@@ -32,6 +35,7 @@ class HeadProblem:
         head: the pretrained one, where it is asked for.
         initial: the head that each variant starts from, by name. variants: settings of each of them, which become
             facts of its results.
+        bases: of each replicate, trained before; a frontier trains them itself where there are none.
         networks: makes so many copies of each replicate's pretrained network, where whole networks are trained.
         spread: computes many tasks side by side; see `compute.replicate`.
         progress: called with the name of a training, how much of it is done, and of how much.
@@ -48,6 +52,7 @@ class HeadProblem:
     head: Factors | None = None
     initial: Mapping[str, Factors] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    bases: Sequence[Sequence[Ground]] = ()
     networks: Callable[[int], StackedMLP] | None = None
     spread: Callable[..., list[Any]] = field(default=partial(replicate, backend="serial"))
     progress: Callable[[str, int, int], None] = field(default=lambda name, done, total: None)

@@ -1,0 +1,208 @@
+"""A base with what everything on it starts from: the unpenalised head, and the probabilities of class and group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from counterpoise.methods.bases import boosted, dense, perceptron
+from counterpoise.methods.bases.boosted import Boosted, BoostedBase
+from counterpoise.methods.bases.dense import Dense, DenseBase
+from counterpoise.methods.bases.perceptron import Perceptron, PerceptronBase, Shape
+from counterpoise.methods.heads.newton import Plain, Rows, plain
+from counterpoise.methods.rules.joint import (
+    TEMPERATURES,
+    GroupHeads,
+    GroupTrees,
+    fit_group_heads,
+    fit_group_trees,
+    joint,
+)
+from counterpoise.nn import Examples
+from counterpoise.nn.trees import Boosting
+
+Kind = Literal["boosted", "perceptron", "linear", "frozen"]
+"""Trees; a network's last layer; a table's own columns; features that come ready."""
+
+_CLASSES: Mapping[str, Any] = {"boosted": Boosted, "perceptron": Perceptron, "linear": Dense, "frozen": Dense}
+
+
+class Base(Protocol):
+    """What is frozen."""
+
+    def view(self, x: Float[Tensor, "n D"]) -> tuple[Float[Tensor, "n q"], Float[Tensor, "n"]]:
+        """Return the features that a head sees, and the margin that it adds to."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what the base consists of."""
+
+
+@dataclass(frozen=True)
+class Bases:
+    """How each kind of base is trained."""
+
+    boosted: BoostedBase = field(default_factory=BoostedBase)
+    perceptron: PerceptronBase = field(default_factory=PerceptronBase)
+    dense: DenseBase = field(default_factory=DenseBase)
+
+    def pulls(self, kind: Kind) -> tuple[float, ...]:
+        """Return the strengths μ that heads are held with: absolute on trees, else multiples of the best one."""
+        settings = {"boosted": self.boosted, "perceptron": self.perceptron}.get(kind, self.dense)
+        return tuple(settings.pulls)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What validation chose for a base: of trees how they are grown, of a network its shape, the strength of the pull.
+
+    log_loss: of the unrepaired model on the validation rows.
+    """
+
+    boosting: Boosting | None = None
+    shape: Shape | None = None
+    pull: float = 0.0
+    log_loss: float = float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """A base of one replicate, and what stands on it before any repair.
+
+    Attributes:
+        head: the unrepaired one [q + 1]: of trees zeros, since they are complete without one.
+        group: p(s | x, y) [n, k, G]: of a table's columns where the base is trees, else of the base's features.
+        temperature: what margins are divided by to be calibrated log odds.
+    """
+
+    kind: Kind
+    base: Base
+    choice: Choice
+    head: Float[Tensor, "q+1"]
+    group: GroupTrees | GroupHeads
+    temperature: float = 1.0
+
+    def rows(self, data: Examples, members: Int[Tensor, "n"], *, balanced: bool = False) -> Rows:
+        """Return rows of a replicate as heads on this base see them."""
+        return dense.rows_of(self.base.view(data.x[members]), data.y[members], data.s[members], balanced=balanced)
+
+    def joint(self, x: Float[Tensor, "n D"], view: tuple[Tensor, Tensor] | None = None) -> Float[Tensor, "n k*G"]:
+        """Return p(y, s | x), class by class."""
+        features, offset = self.base.view(x) if view is None else view
+        positive = (margins(self.head, features, offset).double() / self.temperature).sigmoid()
+        of_group = self.group(x if isinstance(self.group, GroupTrees) else features)
+        return joint(torch.stack([1 - positive, positive], dim=1), of_group)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all of it as tensors; texts are bytes."""
+        if isinstance(self.group, GroupTrees):
+            of_group = {"group.trees": torch.frombuffer(bytearray(self.group.text.encode()), dtype=torch.uint8)}
+        else:
+            of_group = {"group.heads": self.group.heads}
+        temperatures = torch.tensor([self.temperature, self.group.temperature], dtype=torch.float64)
+        base = {f"base.{name}": tensor for name, tensor in self.base.tensors().items()}
+        return base | of_group | {"head": self.head, "temperatures": temperatures}
+
+
+def from_tensors(
+    kind: Kind, choice: Choice, tensors: Mapping[str, Tensor], *, groups: int, classes: int
+) -> Ground:
+    """Return the ground of `Ground.tensors`."""
+    of_class, of_group = tensors["temperatures"].tolist()
+    group: GroupTrees | GroupHeads
+    if "group.trees" in tensors:
+        group = GroupTrees(bytes(tensors["group.trees"].numpy()).decode(), groups, classes, of_group)
+    else:
+        group = GroupHeads(tensors["group.heads"], of_group)
+    base = {name.removeprefix("base."): tensor for name, tensor in tensors.items() if name.startswith("base.")}
+    return Ground(kind, _CLASSES[kind].from_tensors(base), choice, tensors["head"], group, of_class)
+
+
+def margins(
+    head: Float[Tensor, "q+1"], features: Float[Tensor, "n q"], offset: Float[Tensor, "n"]
+) -> Float[Tensor, "n"]:
+    """Return the margins z₁ − z₀ of a head."""
+    return offset + features @ head[:-1] + head[-1]
+
+
+def fit(
+    kind: Kind,
+    settings: Bases,
+    data: Examples,
+    members: Int[Tensor, "n"],
+    watched: Int[Tensor, "m"],
+    *,
+    groups: int,
+    classes: int,
+    seed: int,
+    choice: Choice | None = None,
+) -> Ground:
+    """Train a base on rows of one replicate.
+
+    Args:
+        data: of one replicate: columns of a table, or features.
+        watched: rows to choose settings and temperatures on.
+        choice: settings that were chosen before; else they are chosen here.
+    """
+    x, y, s = data.x[members], data.y[members], data.s[members]
+    if kind == "boosted":
+        boosting = choice and choice.boosting
+        if boosting is None:
+            boosting = boosted.choose(settings.boosted, x, y, (data.x[watched], data.y[watched]), seed)
+        base: Base = boosted.fit(settings.boosted, boosting, x, y, s, groups=groups, seed=seed)
+        chosen = Choice(boosting=boosting)
+    elif kind == "perceptron":
+        shape = choice and choice.shape
+        if shape is None:
+            shape = perceptron.choose(settings.perceptron, data, members, watched, seed)
+        base = perceptron.fit(settings.perceptron, shape, data, members, seed)
+        chosen = Choice(shape=shape)
+    else:
+        base, chosen = dense.fit(x), Choice()
+    rows = dense.rows_of(base.view(x), y, s)
+    held_out = dense.rows_of(base.view(data.x[watched]), data.y[watched], data.s[watched])
+    outside = (data.y[watched], data.s[watched])
+    if kind == "boosted":
+        head = rows.x.new_zeros(rows.x.shape[1] + 1)
+        group: GroupTrees | GroupHeads = fit_group_trees(
+            replace(chosen.boosting, rounds=settings.boosted.group_rounds),  # type: ignore[type-var]
+            *(x, y, s),
+            groups=groups,
+            classes=classes,
+            watched=(data.x[watched], *outside),
+            patience=settings.boosted.patience,
+            seed=seed,
+        )
+    else:
+        if choice is None:
+            pull, unpenalised, _ = dense.choose_pull(rows, held_out)
+        else:
+            pull, unpenalised = choice.pull, plain(rows, choice.pull)
+        head, chosen = unpenalised.head, replace(chosen, pull=pull)
+        group = fit_group_heads(
+            rows.x, y, s, pull, groups=groups, classes=classes, watched=(held_out.x, *outside)
+        )
+    chosen = replace(chosen, log_loss=dense.log_loss(head, held_out))
+    return Ground(kind, base, chosen, head, group, _temperature(margins(head, held_out.x, held_out.offset), outside[0]))
+
+
+def start(ground: Ground, rows: Rows) -> Plain:
+    """Return where heads on a base start from, and the curvature there."""
+    if ground.kind == "boosted":
+        return plain(rows, 1.0, steps=0)
+    return plain(rows, ground.choice.pull, steps=0, start=ground.head)
+
+
+def _temperature(odds: Float[Tensor, "m"], y: Int[Tensor, "m"]) -> float:
+    """Return the temperature at which rows' classes are likeliest."""
+    target = y.double()
+    losses = [
+        functional.binary_cross_entropy_with_logits(odds.double() / temperature, target).item()
+        for temperature in TEMPERATURES
+    ]
+    return TEMPERATURES[losses.index(min(losses))]

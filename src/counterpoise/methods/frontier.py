@@ -1,0 +1,380 @@
+"""The frontier: every repair of every base under every penalty, judged by rows that it was not trained on.
+
+For each base: heads under a grid of penalties (`heads.newton`), on trees as new leaf values; and rules in bias scores
+(`rules.bias_scores`), derived from the base's probabilities of class and group. No model needs the group of the person
+it judges.
+
+Whatever chooses among them has to know how they do on new rows. So the rows to learn from are divided into folds: base,
+heads, probabilities and rules are made again without each fold, and say what they make of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Annotated, Any, Literal
+
+import torch
+from annotated_types import Ge
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from counterpoise.bounds import NotNegative, Values, require_increasing
+from counterpoise.errors import InputError, shown
+from counterpoise.methods.bases import ground as grounds
+from counterpoise.methods.bases.ground import Bases, Ground, Kind
+from counterpoise.methods.cells import fold_numbers
+from counterpoise.methods.heads.newton import Goal, Newton, solve
+from counterpoise.methods.heads.penalties import CONSTRAINTS, Constraint
+from counterpoise.methods.heads.problem import HeadProblem
+from counterpoise.methods.repair import Result, prefixed
+from counterpoise.methods.rules import bias_scores
+from counterpoise.methods.rules.bias_scores import Bank, BiasScores
+from counterpoise.nn import Examples
+from counterpoise.nn.random import generator
+
+HELD_OUT = "held_out"
+"""The fold that a task is not trained on."""
+
+EVALUATED = ("validation", "test")
+
+HEAD, RULE = "head", "rule"
+"""Tensors of a result: which kind of model it is."""
+
+LEAVES, HEADS, BIAS_SCORES, UNREPAIRED = "leaves", "heads", "bias_scores", "unrepaired"
+"""Methods of the catalogue: new leaf values, heads on dense features, rules; and each base as it is."""
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """What is trained.
+
+    Attributes:
+        kinds: of bases.
+        strengths: λ of the penalties; 0 is no penalty.
+        thresholds: on the margin, that each head is tried with; they cost no training.
+        class_weights: `balanced` gives both classes the same weight in the heads' cross-entropy.
+        folds: into how many the rows to learn from are divided, so that everything is also judged by them; costs as
+            many further trainings. 0: validation rows alone, which rules are then chosen on too, each half by the
+            other.
+
+    Raises:
+        InputError: values that do not increase, or no 0 among those that the others are compared with; one fold.
+    """
+
+    kinds: Values[Kind]
+    strengths: Values[NotNegative]
+    constraints: Values[Constraint] = CONSTRAINTS
+    thresholds: Values[float] = (0.0,)
+    class_weights: Literal["balanced"] | None = None
+    folds: Annotated[int, Ge(0)] = 3
+    bases: Bases = field(default_factory=Bases)
+    solver: Newton = field(default_factory=Newton)
+    bias_scores: BiasScores = field(default_factory=BiasScores)
+
+    def __post_init__(self) -> None:
+        for name in ("strengths", "thresholds"):
+            require_increasing(name, values := getattr(self, name))
+            if 0 not in values:
+                raise InputError(f"{name} are {shown(list(values))}, expected 0 among them, to compare the others with")
+        if self.folds == 1:
+            raise InputError("folds is 1, expected 0 or at least 2, since one fold is all rows")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model of a base, by its settings: a head, a rule, or the base as it is."""
+
+    kind: Kind
+    method: str
+    constraint: Constraint | None = None
+    strength: float | None = None
+    weight_decay: float | None = None
+
+    @property
+    def name(self) -> str:
+        """A name that says the settings: `boosted_leaves_eo_0.3_wd10`, `linear_bias_scores_dp_0.05`."""
+        parts = [self.kind, self.method, self.constraint]
+        parts.append(None if self.strength is None else f"{self.strength:g}")
+        parts.append(None if self.weight_decay is None else f"wd{self.weight_decay:g}")
+        return "_".join(part for part in parts if part)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings under the column names of `metrics.parquet`."""
+        return {
+            "method": self.method,
+            "base": self.kind,
+            "alpha": None,
+            "rank": None,
+            "constraint": self.constraint,
+            "strength": self.strength,
+            "weight_decay": self.weight_decay,
+        }
+
+
+def variants_of(kind: Kind, settings: Frontier) -> tuple[list[Variant], list[Variant]]:
+    """Return the heads and the rules of a base; the base as it is comes first among the heads.
+
+    Raises:
+        InputError: two have the same name.
+    """
+    method = LEAVES if kind == "boosted" else HEADS
+    heads = [Variant(kind, UNREPAIRED)]
+    for pull in settings.bases.pulls(kind):
+        heads.append(Variant(kind, method, None, None, pull))
+        heads += [
+            Variant(kind, method, constraint, strength, pull)
+            for constraint, strength in product(settings.constraints, settings.strengths)
+            if strength > 0
+        ]
+    rules = [
+        Variant(kind, BIAS_SCORES, constraint, level)
+        for constraint, level in product(settings.constraints, settings.bias_scores.levels)
+    ]
+    name, times = Counter(variant.name for variant in [*heads, *rules]).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"frontier: the grid has {name} {times} times, expected settings of which six digits differ")
+    return heads, rules
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What one training of one base gives: heads [H, q + 1], and by part scores [H, m] and p(y, s | x) [m, k·G]."""
+
+    heads: Float[Tensor, "H q+1"]
+    scores: Mapping[str, Float[Tensor, "H m"]]
+    joint: Mapping[str, Float[Tensor, "m k*G"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Ruled:
+    """What one base's rules give: the matrices [L, k·G, k] chosen by all rows, and scores [L, m] by part."""
+
+    rules: Float[Tensor, "L k*G k"]
+    scores: Mapping[str, Float[Tensor, "L m"]]
+
+
+def train_bases(problem: HeadProblem, settings: Frontier) -> list[list[Ground]]:
+    """Train the bases of every replicate, each with the settings that its validation rows choose."""
+    tasks = [(r, kind) for r in range(len(problem.seeds)) for kind in settings.kinds]
+    trained: list[Ground] = problem.spread(
+        train_base,
+        tasks,
+        shared=(settings, problem.examples, problem.parts, len(problem.groups), problem.seeds),
+        on_done=problem.follow("bases", len(tasks)),
+    )
+    size = len(settings.kinds)
+    return [trained[start : start + size] for start in range(0, len(trained), size)]
+
+
+def train_base(
+    task: tuple[int, Kind],
+    settings: Frontier,
+    data: Examples,
+    parts: Mapping[str, Int[Tensor, "R _"]],
+    groups: int,
+    seeds: Sequence[int],
+) -> Ground:
+    """Train a base of one replicate: a task for `compute`."""
+    r, kind = task
+    return grounds.fit(
+        kind,
+        settings.bases,
+        data.replicate(r),
+        parts["train"][r],
+        parts["validation"][r],
+        groups=groups,
+        classes=2,
+        seed=seeds[r],
+    )
+
+
+def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Result]]) -> list[Result]:
+    """Train every base's heads and rules on each replicate's training rows.
+
+    Returns:
+        The models by name: scores of the validation rows, and with folds of each training row by models that were made
+        without its fold, `scores.<part>` [R, m]; `head` [R, q + 1] on the base, or `rule` [R, k·G, k]; as facts the
+        settings, and who `diverged`: of those everything is NaN, and the prediction −1.
+
+    Raises:
+        InputError: a class or group is missing where it is needed; more than two classes.
+    """
+    if len(problem.classes) != 2:
+        raise InputError(f"{problem.title}: a frontier of {len(problem.classes)} classes, expected 2")
+    problem.require_cells("or their rates cannot be compared")
+    bases = problem.bases or train_bases(problem, settings)
+    replicates, groups = range(len(problem.seeds)), len(problem.groups)
+    folds = _folds(problem, settings.folds)
+    kinds = range(len(settings.kinds))
+    tasks = [(r, place, None) for r in replicates for place in kinds]
+    tasks += [(r, place, fold) for r in replicates for place in kinds for fold in range(settings.folds)]
+    shared = (settings, problem.examples, problem.parts, groups, problem.seeds)
+    trained: list[Trained] = problem.spread(
+        train, tasks, shared=(bases, folds, *shared), on_done=problem.follow("frontier", len(tasks))
+    )
+    outcomes = dict(zip(tasks, trained, strict=True))
+    judged = [(r, place) for r in replicates for place in kinds]
+    ruled: list[Ruled] = problem.spread(
+        derive_rules,
+        [(r, place, [outcomes[r, place, fold] for fold in (None, *range(settings.folds))]) for r, place in judged],
+        shared=(folds, *shared),
+        on_done=problem.follow("bias scores", len(judged)),
+    )
+    rules = dict(zip(judged, ruled, strict=True))
+    results = []
+    for place, kind in enumerate(settings.kinds):
+        heads, levels = variants_of(kind, settings)
+        for v, variant in enumerate(heads):
+            scores = {part: [outcomes[r, place, None].scores[part][v] for r in replicates] for part in EVALUATED}
+            if settings.folds:
+                out = [[outcomes[r, place, fold].scores[HELD_OUT][v] for fold in range(settings.folds)] for r in replicates]
+                scores["train"] = [_in_order(each, folds[r]) for r, each in enumerate(out)]
+            results.append(_result(variant, scores, HEAD, [outcomes[r, place, None].heads[v] for r in replicates]))
+        for v, variant in enumerate(levels):
+            parts = (*EVALUATED, *(["train"] if settings.folds else []))
+            scores = {part: [rules[r, place].scores[part][v] for r in replicates] for part in parts}
+            results.append(_result(variant, scores, RULE, [rules[r, place].rules[v] for r in replicates]))
+    return sorted(results, key=lambda result: result.name)
+
+
+def train(
+    task: tuple[int, int, int | None],
+    bases: Sequence[Sequence[Ground]],
+    folds: Int[Tensor, "R n"],
+    settings: Frontier,
+    data: Examples,
+    parts: Mapping[str, Int[Tensor, "R _"]],
+    groups: int,
+    seeds: Sequence[int],
+) -> Trained:
+    """Train the heads of one base of one replicate: a task for `compute`, here so that a worker imports no more.
+
+    Args:
+        task: which replicate, which of its bases, and which fold of its training rows to leave out, if any; the base
+            is then trained anew without it, with the settings that were chosen with all, and says what it makes of it.
+    """
+    r, place, fold = task
+    single, base = data.replicate(r), bases[r][place]
+    members = {part: rows[r] for part, rows in parts.items()}
+    learnt, evaluated = members["train"], {part: members[part] for part in EVALUATED}
+    if fold is not None:
+        out = folds[r] == fold
+        learnt, evaluated = learnt[~out], {HELD_OUT: learnt[out]}
+        base = grounds.fit(
+            base.kind,
+            settings.bases,
+            single,
+            learnt,
+            members["validation"],
+            groups=groups,
+            classes=2,
+            seed=seeds[r],
+            choice=base.choice,
+        )
+    heads, _ = variants_of(base.kind, settings)
+    # Of dense bases a pull is a multiple of the best one.
+    unit = 1.0 if base.kind == "boosted" else base.choice.pull
+    goals = [Goal(head.constraint, head.strength or 0.0, unit * (head.weight_decay or 0.0)) for head in heads[1:]]
+    rows = base.rows(single, learnt, balanced=settings.class_weights == "balanced")
+    solved = solve(rows, goals, grounds.start(base, rows), groups=groups, settings=settings.solver)
+    of_all = torch.cat([base.head.unsqueeze(0), solved.heads])
+    scores, joint = {}, {}
+    for part, chosen in evaluated.items():
+        x = single.x[chosen]
+        features, offset = base.base.view(x)
+        margins = torch.addmm(offset.unsqueeze(1), features, of_all[:, :-1].T) + of_all[:, -1]
+        scores[part] = margins.T.double().sigmoid().float()
+        joint[part] = base.joint(x, (features, offset))
+    return Trained(of_all, scores, joint)
+
+
+def derive_rules(
+    task: tuple[int, int, Sequence[Trained]],
+    folds: Int[Tensor, "R n"],
+    settings: Frontier,
+    data: Examples,
+    parts: Mapping[str, Int[Tensor, "R _"]],
+    groups: int,
+    seeds: Sequence[int],
+) -> Ruled:
+    """Derive the rules of one base of one replicate from what its trainings say of rows that they did not see.
+
+    Args:
+        task: which replicate and base, and its trainings: on all rows, and without each fold.
+    """
+    r, _, (whole, *others) = task
+    if others:
+        members, fold = parts["train"][r], folds[r]
+        probability = _in_order([one.joint[HELD_OUT].T for one in others], fold).T
+    else:  # each half of the validation rows judges what the other has chosen
+        members = parts["validation"][r]
+        y, s = data.y[members], data.s[members]
+        fold = fold_numbers(y, s, folds=2, generator=generator(seeds[r], "validation halves"))
+        probability = whole.joint["validation"]
+    banks: list[Bank] = [
+        bias_scores.choose(
+            settings.bias_scores,
+            constraint,
+            probability,
+            data.y[members],
+            data.s[members],
+            fold,
+            classes=2,
+            groups=groups,
+            seed=seeds[r],
+        )
+        for constraint in settings.constraints
+    ]
+    rules = torch.cat([bank.rules for bank in banks])
+    without = torch.cat([bank.without for bank in banks], dim=1)  # F, L, k·G, k
+    held_out = _in_order(
+        [bias_scores.scores(probability[fold == number], each) for number, each in enumerate(without)], fold
+    )
+    scores = {part: bias_scores.scores(whole.joint[part], rules) for part in EVALUATED}
+    return Ruled(rules, scores | {"train" if others else "validation": held_out})
+
+
+def _result(variant: Variant, scores: Mapping[str, Sequence[Tensor]], name: str, model: Sequence[Tensor]) -> Result:
+    stacked = {part: torch.stack(list(each)) for part, each in scores.items()}
+    test = stacked.pop("test")
+    lost = test.isnan().any(dim=1)
+    return Result(
+        variant.name,
+        test.unsqueeze(-1),
+        (test > 0.5).to(torch.int8).masked_fill(lost.unsqueeze(1), -1),
+        tensors=prefixed("scores", stacked) | {name: _padded(model) if name == HEAD else torch.stack(list(model))},
+        facts=variant.settings | {"diverged": lost},
+    )
+
+
+def _padded(vectors: Sequence[Float[Tensor, "q+1"]]) -> Float[Tensor, "R q+1"]:
+    """Stack heads of bases of different widths; zeros stand before the intercept, which stays last."""
+    width = max(len(vector) for vector in vectors)
+    return torch.stack(
+        [torch.cat([vector[:-1], vector.new_zeros(width - len(vector)), vector[-1:]]) for vector in vectors]
+    )
+
+
+def _in_order(held_out: Sequence[Float[Tensor, "*V f"]], fold: Int[Tensor, "n"]) -> Float[Tensor, "*V n"]:
+    """Put what was said of each fold back into the order of the rows."""
+    values = held_out[0].new_empty(*held_out[0].shape[:-1], len(fold))
+    for number, each in enumerate(held_out):
+        values[..., fold == number] = each
+    return values
+
+
+def _folds(problem: HeadProblem, folds: int) -> Int[Tensor, "R n"]:
+    """Assign each replicate's training rows to folds."""
+    if not folds:
+        return torch.zeros_like(problem.train)
+    y, s = problem.examples.y, problem.examples.s
+    return torch.stack(
+        [
+            fold_numbers(y[rows], s[rows], folds=folds, generator=generator(seed, "frontier folds"))
+            for rows, seed in zip(problem.train, problem.seeds, strict=True)
+        ]
+    )

@@ -1,0 +1,277 @@
+"""A second-order solver for banks of binary heads under penalties of gaps between groups.
+
+    z = offset + x @ a + b,   loss = CE(z) + λ Σ |gap| + ½ μ |a|²
+
+All heads see the same rows, so that the curvature of the cross-entropy is computed once, at the unpenalised head, and
+shared. What differs from head to head is the curvature of its penalties, which has a rank as low as their number: each
+head's step solves (H + U D Uᵀ) step = gradient by the Woodbury identity. Some 15 passes over the rows reach what takes
+first-order methods hundreds (benchmarks/bench_newton.py).
+
+A penalty |g| has no derivative at 0, where strong ones end; it is replaced by √(g² + δ²) − δ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int
+from torch import Tensor
+from torch.nn import functional
+
+from counterpoise.bounds import Count, Positive
+from counterpoise.methods.heads.penalties import Constraint
+from counterpoise.nn.linalg import COLUMN_BLOCK
+
+MARGINS_AT_ONCE = 2**22
+"""Rows times heads that are worked on together: 16 MB of float32 for each of a handful of arrays."""
+
+FREE = 1e-8
+"""Added to the curvature of the intercept, which nothing pulls, so that it can be inverted for a single class."""
+
+RISE = 1e-9
+"""An objective that rises by no more than this has not risen: rounding."""
+
+
+@dataclass(frozen=True)
+class Newton:
+    """How long the solver runs.
+
+    Attributes:
+        steps: of every head; each is a pass over the rows.
+        smoothing: δ, the gap below which its absolute value is rounded off.
+        temperature: rates are means of σ(temperature · z); above 1 they are nearer to rates of decisions.
+    """
+
+    steps: Count = 15
+    smoothing: Positive = 0.003
+    temperature: Positive = 2.0
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What one head minimises beside the cross-entropy: strength λ of a constraint's gaps, and the pull μ."""
+
+    constraint: Constraint | None
+    strength: float
+    pull: float
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What heads are fitted to: features [n, q], the margin that they add to [n], classes 0 and 1, and groups.
+
+    weights: what each row counts in the mean cross-entropy [n]; they sum to one.
+    """
+
+    x: Float[Tensor, "n q"]
+    offset: Float[Tensor, "n"]
+    y: Int[Tensor, "n"]
+    s: Int[Tensor, "n"]
+    weights: Float[Tensor, "n"]
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Heads [V, q + 1], the last column the intercept, and their objectives before and after each step [V, steps + 1].
+
+    A head whose objective is not finite is NaN.
+    """
+
+    heads: Float[Tensor, "V q+1"]
+    objective: Float[Tensor, "V i"]
+
+
+@dataclass(frozen=True, eq=False)
+class Plain:
+    """An unpenalised head [q + 1], and the curvature of the cross-entropy there, without the pull."""
+
+    head: Float[Tensor, "q+1"]
+    curvature: Float64[Tensor, "q+1 q+1"]
+
+
+def row_weights(y: Int[Tensor, "n"], *, balanced: bool = False) -> Float[Tensor, "n"]:
+    """Return what each row counts; `balanced` gives both classes the same weight."""
+    if not balanced:
+        return torch.full(y.shape, 1 / len(y))
+    counts = torch.bincount(y, minlength=2)
+    return (0.5 / counts.clamp(min=1).float())[y]
+
+
+def contrasts(
+    constraint: Constraint, y: Int[Tensor, "n"], s: Int[Tensor, "n"], groups: int
+) -> Float[Tensor, "J n"]:
+    """Return the weights of rows whose weighted sums of probabilities are the gaps of a constraint.
+
+    Of two groups the gap is the difference of their rates. Of more, each group's rate less the mean of all groups'
+    rates is one gap, so that the sum of sizes is that of two groups where there are two. `dp`: over all rows; `eo`:
+    within each class. A group that has no row takes no part.
+    """
+    strata = [torch.ones_like(y, dtype=torch.bool)] if constraint == "dp" else [y == 0, y == 1]
+    gaps = []
+    for stratum in strata:
+        members = torch.stack([stratum & (s == group) for group in range(groups)]).float()
+        members = members[members.any(dim=1)]
+        if len(members) < 2:
+            continue
+        rates = members / members.sum(dim=1, keepdim=True)
+        gaps.append(rates[:1] - rates[1:] if len(rates) == 2 else rates - rates.mean(dim=0))
+    return torch.cat(gaps) if gaps else torch.zeros(0, len(y))
+
+
+def plain(rows: Rows, pull: float, *, steps: int = 8, start: Float[Tensor, "q+1"] | None = None) -> Plain:
+    """Fit the unpenalised head by Newton's method with step halving; L2-penalised logistic regression with an offset.
+
+    scikit-learn's `LogisticRegression` with C = 1 / (n · pull) has the same optimum where rows weigh the same.
+    """
+    x = torch.cat([rows.x, torch.ones(len(rows.x), 1)], dim=1)
+    pulls = _pulls(x.shape[1], pull)
+    head = torch.zeros(x.shape[1], dtype=torch.float64) if start is None else start.double()
+    sign = (2 * rows.y - 1).float()
+
+    def value(head: Tensor) -> tuple[Tensor, Tensor]:
+        margins = rows.offset + x @ head.float()
+        losses = functional.softplus(-margins * sign) * rows.weights
+        return losses.double().sum() + 0.5 * (pulls * head * head).sum(), margins
+
+    objective, margins = value(head)
+    for _ in range(steps):
+        curvature, slope = _plain_derivatives(x, margins, rows)
+        gradient = slope + pulls * head
+        step = torch.linalg.solve(curvature + torch.diag(pulls), gradient)
+        if float(gradient @ step) < RISE:
+            break
+        size = 1.0
+        while size > RISE:
+            lower, there = value(head - size * step)
+            if lower < objective:
+                head, objective, margins = head - size * step, lower, there
+                break
+            size /= 2
+        else:
+            break
+    return Plain(head.float(), _plain_derivatives(x, margins, rows)[0])
+
+
+def solve(rows: Rows, goals: Sequence[Goal], base: Plain, *, groups: int, settings: Newton) -> Solved:
+    """Train a head for each goal, all from the unpenalised one.
+
+    Args:
+        base: the unpenalised head and the curvature there. Goals of other pulls than its own may use it too: it is
+            where they start and what scales their steps, not what they end at.
+    """
+    heads = torch.full((len(goals), rows.x.shape[1] + 1), torch.nan)
+    objective = torch.full((len(goals), settings.steps + 1), torch.nan)
+    x = torch.cat([rows.x, torch.ones(len(rows.x), 1)], dim=1)
+    most = max(COLUMN_BLOCK, MARGINS_AT_ONCE // len(x) // COLUMN_BLOCK * COLUMN_BLOCK)
+    for constraint in dict.fromkeys(goal.constraint for goal in goals):
+        gaps = torch.zeros(0, len(x)) if constraint is None else contrasts(constraint, rows.y, rows.s, groups)
+        members = [v for v, goal in enumerate(goals) if goal.constraint == constraint]
+        for start in range(0, len(members), most):
+            chunk = members[start : start + most]
+            # Whole blocks of columns: a head's bits do not depend on how many are trained beside it.
+            padded = [goals[v] for v in chunk]
+            padded += padded[-1:] * (-len(padded) % COLUMN_BLOCK)
+            solved = _Bank(x, rows, gaps, padded, base, settings).run()
+            heads[chunk], objective[chunk] = solved.heads[: len(chunk)], solved.objective[: len(chunk)]
+    heads[~heads.isfinite().all(dim=1)] = torch.nan
+    return Solved(heads, objective)
+
+
+class _Bank:
+    """Heads with the same gaps, J of them, as columns."""
+
+    def __init__(
+        self,
+        x: Float[Tensor, "n q+1"],
+        rows: Rows,
+        gaps: Float[Tensor, "J n"],
+        goals: Sequence[Goal],
+        base: Plain,
+        settings: Newton,
+    ) -> None:
+        self.x, self.rows, self.gaps, self.settings = x, rows, gaps, settings
+        self.sign = (2 * rows.y - 1).float().unsqueeze(1)
+        self.strength = torch.tensor([goal.strength for goal in goals], dtype=torch.float32)
+        pulls = torch.tensor([goal.pull for goal in goals], dtype=torch.float64)
+        each, self.which = pulls.unique(return_inverse=True)
+        self.inverse = torch.stack(
+            [torch.linalg.inv(base.curvature + torch.diag(_pulls(x.shape[1], float(pull)))).float() for pull in each]
+        )
+        self.pull = torch.ones(x.shape[1], 1) * pulls.float()
+        self.pull[-1] = FREE
+        self.heads = base.head.unsqueeze(1).repeat(1, len(goals))
+
+    def run(self) -> Solved:
+        heads, size = self.heads, torch.ones(self.heads.shape[1])
+        objective, margins, soft, gaps = self.value(heads)
+        history = [objective]
+        for _ in range(self.settings.steps):
+            trial = heads - size * self.direction(heads, margins, soft, gaps)
+            then = self.value(trial)
+            lower: Bool[Tensor, "V"] = then[0] <= objective + RISE
+            if bool(lower.all()):
+                heads, (objective, margins, soft, gaps) = trial, then
+            else:
+                heads = torch.where(lower, trial, heads)
+                objective, margins, soft, gaps = (
+                    torch.where(lower, new, old)
+                    for new, old in zip(then, (objective, margins, soft, gaps), strict=True)
+                )
+            size = torch.where(lower, (2 * size).clamp(max=1), 0.3 * size)
+            history.append(objective)
+        return Solved(heads.T.contiguous(), torch.stack(history, dim=1))
+
+    def value(self, heads: Float[Tensor, "q+1 V"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the objectives [V], margins and soft decisions [n, V], and gaps [J, V]."""
+        margins = torch.addmm(self.rows.offset.unsqueeze(1), self.x, heads)
+        objective = self.rows.weights @ functional.softplus(-margins * self.sign)
+        objective = objective + 0.5 * (self.pull * heads * heads).sum(dim=0)
+        if not len(self.gaps):
+            return objective, margins, margins, self.gaps.new_zeros(0, heads.shape[1])
+        soft = (margins * self.settings.temperature).sigmoid_()
+        gaps = self.gaps @ soft
+        size = (gaps.square() + self.settings.smoothing**2).sqrt() - self.settings.smoothing
+        return objective + self.strength * size.sum(dim=0), margins, soft, gaps
+
+    def direction(self, heads: Tensor, margins: Tensor, soft: Tensor, gaps: Tensor) -> Float[Tensor, "q+1 V"]:
+        """Return (H + U D Uᵀ)⁻¹ gradient of every head."""
+        residual = (margins.sigmoid() - self.rows.y.float().unsqueeze(1)).mul_(self.rows.weights.unsqueeze(1))
+        if not len(self.gaps):
+            return self.solve(self.x.T @ residual + self.pull * heads)
+        slope = torch.addcmul(soft, soft, soft, value=-1).mul_(self.settings.temperature)
+        delta = self.settings.smoothing
+        root = (gaps.square() + delta**2).sqrt()
+        first, second = self.strength * gaps / root, self.strength * delta**2 / root**3  # J, V
+        slopes = torch.stack([self.x.T @ (slope * weights.unsqueeze(1)) for weights in self.gaps])  # J, q+1, V
+        gradient = self.x.T @ residual + self.pull * heads + (first.unsqueeze(1) * slopes).sum(dim=0)
+        towards = torch.stack([self.solve(one) for one in slopes])
+        step = self.solve(gradient)
+        system = torch.einsum("iqv,jqv->vij", slopes, towards) * second.T.unsqueeze(1)
+        system = system + torch.eye(len(self.gaps))
+        right = torch.einsum("jqv,qv->vj", slopes, step)
+        weight = torch.linalg.solve(system, right)
+        return step - torch.einsum("jqv,jv->qv", towards, second * weight.T)
+
+    def solve(self, columns: Float[Tensor, "q+1 V"]) -> Float[Tensor, "q+1 V"]:
+        """Return H⁻¹ columns, each by the curvature with its own pull."""
+        if len(self.inverse) == 1:
+            return self.inverse[0] @ columns
+        result = torch.empty_like(columns)
+        for number, inverse in enumerate(self.inverse):
+            result = torch.where(self.which == number, inverse @ columns, result)
+        return result
+
+
+def _plain_derivatives(x: Tensor, margins: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Return the curvature and the gradient of the cross-entropy, float64."""
+    probability = margins.sigmoid()
+    bent = (probability * (1 - probability) * rows.weights).unsqueeze(1)
+    curvature = (x.T @ (x * bent)).double()
+    return curvature, (x.T @ ((probability - rows.y) * rows.weights)).double()
+
+
+def _pulls(width: int, pull: float) -> Float64[Tensor, "q+1"]:
+    """Return μ of every coefficient; the intercept is free."""
+    return torch.cat([torch.full((width - 1,), pull, dtype=torch.float64), torch.tensor([FREE], dtype=torch.float64)])

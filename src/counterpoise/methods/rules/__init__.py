@@ -1,0 +1,1 @@
+"""Rules that decide from the probabilities of class and group together."""

@@ -1,0 +1,225 @@
+r"""The rule that is optimal when the group is not seen (arXiv 2310.05725; 2405.04025; METHODS.md, part 5).
+
+Of all classifiers of x whose gaps stay within a tolerance, the most accurate one decides
+
+$$\hat y(x) = \arg\max_c\; w_c\, p(y = c \mid x) - \sum_g \lambda_{cg}\, b_{cg}(x), \qquad \sum_g \lambda_{cg} = 0,$$
+
+with the bias scores $b_{cg}(x) = p(s = g \mid x) / P(g)$ for demographic parity (the rate at which class $c$ is predicted
+in group $g$) and $p(s = g, y = c \mid x) / P(g, c)$ for equalized odds (the rate at which class $c$ is recognised
+there). With weights $w = 1$ it is the most accurate; others serve errors that weigh classes differently.
+
+All of it is linear in p(y, s | x), so that a rule is a matrix M [k·G, k] and a frontier is a bank of them. Multipliers
+come from the dual problem, which is convex; around its solutions more are tried, and what each comes to is counted on
+rows with known classes and groups. Nothing is randomised: ties go to the first class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Int64
+from torch import Tensor
+
+from counterpoise.bounds import Count, Positive, Values, require_increasing
+from counterpoise.fairness import counts_within
+from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.methods.heads.penalties import Constraint
+from counterpoise.nn.optimizers import Optimizer
+from counterpoise.nn.random import generator
+
+SHARPNESS = 200.0
+"""The dual's maximum over classes is a log-sum-exp of scores times this."""
+
+DUAL_STEPS = 100
+DUAL_ROWS = 4096
+DUAL_RATE = 0.1
+"""How the dual is solved; what is left of its error is made up for by the multipliers that are tried around it."""
+
+LEAST_SHARE = 1e-9
+"""In the place of the share of a cell that has no row."""
+
+CANDIDATES_AT_ONCE = 256
+
+MARGIN_SCALE = 4.0
+"""The score of a rule of two classes is σ(4 · margin): ½ where it decides, and no calibrated probability."""
+
+
+@dataclass(frozen=True)
+class BiasScores:
+    """The bank of rules.
+
+    Attributes:
+        levels: gaps on the rows that multipliers are chosen on; one rule for each and for each constraint.
+        weights: of the last class, relative to the others', that are tried: an error that is not the share of wrong
+            decisions, as one less F1, is lowest at another weight than 1.
+        draws: how many multipliers are tried around each solution of the dual.
+        spread: how far around it, relative to its size.
+    """
+
+    levels: Values[Positive] = (0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.13, 0.17)
+    weights: Values[Positive] = (1.0, 1.15, 1.35, 1.7)
+    draws: Count = 24
+    spread: Positive = 0.25
+
+    def __post_init__(self) -> None:
+        require_increasing("levels", self.levels)
+        require_increasing("weights", self.weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """P(s = g, y = c), the shares of the cells [k, G] among the rows that a rule is derived from."""
+
+    cells: Float[Tensor, "k G"]
+
+    @property
+    def groups(self) -> Float[Tensor, "G"]:
+        return self.cells.sum(dim=0)
+
+    @classmethod
+    def of(cls, y: Int[Tensor, "n"], s: Int[Tensor, "n"], *, classes: int, groups: int) -> Shares:
+        counts = torch.bincount(y * groups + s, minlength=classes * groups)
+        return cls((counts / len(y)).float().view(classes, groups))
+
+
+def rule(
+    weights: Float[Tensor, "*batch k"], multipliers: Float[Tensor, "*batch k G"], shares: Shares, constraint: Constraint
+) -> Float[Tensor, "*batch k*G k"]:
+    """Return the matrix M of a rule: its scores are p(y, s | x) @ M; λ is centred over the groups."""
+    classes, groups = shares.cells.shape
+    centred = multipliers - multipliers.mean(dim=-1, keepdim=True)
+    own = torch.eye(classes)  # [true class, scored class]
+    accuracy = (own * weights.unsqueeze(-2)).unsqueeze(-2).expand(*weights.shape[:-1], classes, groups, classes)
+    if constraint == "dp":  # b_cg holds whatever the true class is
+        price = (centred / shares.groups.clamp(min=LEAST_SHARE)).mT.unsqueeze(-3).expand(*accuracy.shape)
+    else:
+        each = centred / shares.cells.clamp(min=LEAST_SHARE)  # *batch, k, G
+        price = each.unsqueeze(-1) * own.unsqueeze(-2)
+    return (accuracy - price).flatten(-3, -2)
+
+
+def decide(probability: Float[Tensor, "n k*G"], rules: Float[Tensor, "V k*G k"]) -> Int64[Tensor, "V n"]:
+    """Return what each rule decides; ties go to the first class."""
+    if rules.shape[-1] == 2:
+        return (margins(probability, rules) > 0).long()
+    return (probability @ rules).argmax(dim=-1)
+
+
+def margins(probability: Float[Tensor, "n k*G"], rules: Float[Tensor, "V k*G 2"]) -> Float[Tensor, "V n"]:
+    """Return the second class' score less the first's."""
+    return (probability @ (rules[..., 1] - rules[..., 0]).T).T
+
+
+def scores(probability: Float[Tensor, "n k*G"], rules: Float[Tensor, "V k*G 2"]) -> Float[Tensor, "V n"]:
+    """Return a number above ½ where a rule of two classes decides for the second."""
+    return (MARGIN_SCALE * margins(probability, rules).double()).sigmoid().float()
+
+
+def dual(
+    probability: Float[Tensor, "n k*G"],
+    shares: Shares,
+    constraint: Constraint,
+    levels: Sequence[float],
+    weights: Float[Tensor, "w k"],
+) -> Float[Tensor, "w L k G"]:
+    """Return the multipliers of each weighting and each level: minimisers of the convex dual.
+
+    E max_c score_c + ε · max_c ½ Σ_g |λ_cg|: what is paid for gaps that may add up to ε over the classes. `delta_dp` is
+    half the sum of all classes' gaps. Adam on a smoothed maximum, all levels at once.
+    """
+    classes, groups = shares.cells.shape
+    mass = (shares.groups.expand(classes, groups) if constraint == "dp" else shares.cells).clamp(min=LEAST_SHARE)
+    scale = 1 / (1 / mass).mean(dim=-1, keepdim=True)  # bias scores are as large as cells are rare
+    across = probability[:: -(-len(probability) // DUAL_ROWS)].T.contiguous()
+    tolerance = torch.tensor(levels, dtype=torch.float32) * (2 if constraint == "dp" else 1)
+    each = weights.unsqueeze(1).expand(-1, len(levels), -1)
+    unit = torch.zeros(*each.shape, groups, requires_grad=True)
+    optimizer = Optimizer(lr=DUAL_RATE, schedule="cosine")
+    move = optimizer.build([unit], DUAL_STEPS)
+    for _ in range(DUAL_STEPS):
+        multipliers = unit * scale
+        # Classes before rows: a maximum over a short last axis is slow, one across long rows is not.
+        values = rule(each, multipliers, shares, constraint).mT @ across  # w, L, k, n
+        highest = (values * SHARPNESS).logsumexp(dim=-2).mean(dim=-1) / SHARPNESS
+        centred = multipliers - multipliers.mean(dim=-1, keepdim=True)
+        price = tolerance * 0.5 * centred.abs().sum(dim=-1).amax(dim=-1)
+        (highest + price).sum().backward()
+        move()
+    return (unit * scale).detach()
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """A rule for each level: chosen by all rows, and by those of all folds but one [F, L, k·G, k]."""
+
+    rules: Float[Tensor, "L k*G k"]
+    without: Float[Tensor, "F L k*G k"]
+
+
+def choose(
+    settings: BiasScores,
+    constraint: Constraint,
+    probability: Float[Tensor, "n k*G"],
+    y: Int[Tensor, "n"],
+    s: Int[Tensor, "n"],
+    folds: Int[Tensor, "n"],
+    *,
+    classes: int,
+    groups: int,
+    seed: int,
+) -> Bank:
+    """Return, for each level, the rule with the lowest error among those whose gap is within it.
+
+    Args:
+        probability: p(y, s | x) of models that were not fitted to the row.
+        folds: a number for each row; what is chosen without a fold can be judged by it.
+    """
+    shares = Shares.of(y, s, classes=classes, groups=groups)
+    candidates = _candidates(settings, constraint, probability, shares, seed)
+    number = int(folds.max()) + 1
+    subsets = torch.nn.functional.one_hot(folds, number).T.bool()
+    counts = torch.cat(
+        [
+            counts_within(y, s, decide(probability, part), subsets, groups=groups, classes=classes)
+            for part in candidates.split(CANDIDATES_AT_ONCE)
+        ],
+        dim=1,
+    )  # F, V, G, k, k
+    total = counts.sum(dim=0)
+    chosen = [_choose(each, constraint, settings.levels) for each in (total, *(total - one for one in counts))]
+    return Bank(candidates[chosen[0]], torch.stack([candidates[one] for one in chosen[1:]]))
+
+
+def _candidates(
+    settings: BiasScores,
+    constraint: Constraint,
+    probability: Float[Tensor, "n k*G"],
+    shares: Shares,
+    seed: int,
+) -> Float[Tensor, "V k*G k"]:
+    """Return the rules that are tried: without multipliers, by the dual, and around its solutions."""
+    classes, groups = shares.cells.shape
+    weights = torch.ones(len(settings.weights), classes)
+    weights[:, -1] = torch.tensor(settings.weights)
+    solved = dual(probability, shares, constraint, settings.levels, weights)
+    draw = torch.randn(settings.draws, *solved.shape, generator=generator(seed, f"multipliers {constraint}"))
+    size = solved.abs().amax(dim=(-2, -1), keepdim=True)
+    tried = torch.cat([torch.zeros_like(solved[None, :, :1]), solved[None]], dim=2)
+    around = solved + settings.spread * size * draw
+    weighting = weights[:, None].expand(*solved.shape[:2], classes)
+    return torch.cat(
+        [
+            rule(weights.unsqueeze(1).expand(*tried.shape[1:3], classes), tried[0], shares, constraint).flatten(0, 1),
+            rule(weighting.expand(*around.shape[:3], classes), around, shares, constraint).flatten(0, 2),
+        ]
+    )
+
+
+def _choose(counts: Int64[Tensor, "V G k k"], constraint: Constraint, levels: Sequence[float]) -> Int64[Tensor, "L"]:
+    error = COUNT_METRICS["err"](counts)
+    gap = COUNT_METRICS[f"delta_{constraint}"](counts)
+    within = gap.unsqueeze(0) <= torch.tensor(levels, dtype=gap.dtype).unsqueeze(1)
+    best = error.masked_fill(~within, torch.inf).argmin(dim=1)
+    return torch.where(within.any(dim=1), best, gap.nan_to_num(torch.inf).argmin())

@@ -1,0 +1,152 @@
+"""Probabilities of class and group together, p(y, s | x), calibrated on rows that they were not fitted to.
+
+p(y | x) times p(s | x, y). On trees the second factor is a boosted model of its own, which sees the class; on dense
+features it is a linear one within each class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from counterpoise.methods.heads.newton import Rows, plain, row_weights
+from counterpoise.nn.trees import ONE_THREAD, Boosting
+
+TEMPERATURES = tuple(2.0 ** (step / 8) for step in range(-12, 17))
+"""What the log odds of a model are divided by: from sharper to flatter than they come."""
+
+Probabilities = Callable[[Float[Tensor, "n q"]], Float64[Tensor, "n G"]]
+
+
+def joint(
+    of_class: Float64[Tensor, "n k"], of_group: Float64[Tensor, "n k G"]
+) -> Float[Tensor, "n k*G"]:
+    """Return p(y, s | x), class by class: the columns are (y, s) = (0, 0), (0, 1), …."""
+    return (of_class.unsqueeze(-1) * of_group).flatten(1).float()
+
+
+@dataclass(frozen=True, eq=False)
+class GroupTrees:
+    """p(s | x, y) by boosted trees that see the class as a further column: LightGBM's text, and the temperature."""
+
+    text: str
+    groups: int
+    classes: int
+    temperature: float = 1.0
+
+    def __call__(self, x: Float[Tensor, "n D"]) -> Float64[Tensor, "n k G"]:
+        """Return the probabilities of the groups, given each class in turn."""
+        from lightgbm import Booster
+
+        booster = Booster(model_str=self.text)
+        odds = [
+            _log_odds(booster.predict(_with_class(x, torch.full((len(x),), label)), raw_score=True, num_threads=1))
+            for label in range(self.classes)
+        ]
+        return (torch.stack(odds, dim=1) / self.temperature).softmax(dim=-1)
+
+
+def fit_group_trees(
+    settings: Boosting,
+    x: Float[Tensor, "n D"],
+    y: Int[Tensor, "n"],
+    s: Int[Tensor, "n"],
+    *,
+    groups: int,
+    classes: int,
+    watched: tuple[Tensor, Tensor, Tensor],
+    patience: int,
+    seed: int,
+) -> GroupTrees:
+    """Grow trees that tell the groups apart; their number and their temperature are what is best on the watched rows.
+
+    Args:
+        watched: features, classes and groups.
+    """
+    import lightgbm
+
+    goal = {"objective": "binary"} if groups == 2 else {"objective": "multiclass", "num_class": groups}
+    data = lightgbm.Dataset(_with_class(x, y), s.numpy(), params=ONE_THREAD)
+    held_out = lightgbm.Dataset(_with_class(*watched[:2]), watched[2].numpy(), reference=data, params=ONE_THREAD)
+    stop = lightgbm.early_stopping(patience, verbose=False)
+    parameters: dict[str, Any] = {**ONE_THREAD, **settings.parameters, **goal, "seed": seed}
+    booster = lightgbm.train(parameters, data, settings.rounds, [held_out], callbacks=[stop])
+    model = GroupTrees(booster.model_to_string(num_iteration=booster.best_iteration), groups, classes)
+    return replace(model, temperature=_temperature(model(watched[0]), watched[1], watched[2]))
+
+
+@dataclass(frozen=True, eq=False)
+class GroupHeads:
+    """p(s | x, y) by a linear head within each class: log odds [k, q + 1, G], and the temperature."""
+
+    heads: Float64[Tensor, "k q+1 G"]
+    temperature: float = 1.0
+
+    def __call__(self, x: Float[Tensor, "n q"]) -> Float64[Tensor, "n k G"]:
+        """Return the probabilities of the groups, given each class in turn."""
+        odds = torch.einsum("nq,kqg->nkg", x.double(), self.heads[:, :-1]) + self.heads[:, -1]
+        return (odds / self.temperature).softmax(dim=-1)
+
+
+def fit_group_heads(
+    x: Float[Tensor, "n q"],
+    y: Int[Tensor, "n"],
+    s: Int[Tensor, "n"],
+    pull: float,
+    *,
+    groups: int,
+    classes: int,
+    watched: tuple[Tensor, Tensor, Tensor],
+) -> GroupHeads:
+    """Fit L2-penalised logistic regressions of the group within each class; a class of one group tells it for sure."""
+    heads = [_linear(x[y == label], s[y == label], pull, groups) for label in range(classes)]
+    model = GroupHeads(torch.stack(heads))
+    return replace(model, temperature=_temperature(model(watched[0]), watched[1], watched[2]))
+
+
+def _linear(x: Float[Tensor, "n q"], s: Int[Tensor, "n"], pull: float, groups: int) -> Float64[Tensor, "q+1 G"]:
+    heads = torch.zeros(x.shape[1] + 1, groups, dtype=torch.float64)
+    present = s.unique().tolist()
+    if len(present) < 2:
+        heads[-1] = -30.0
+        heads[-1, present] = 0.0
+        return heads
+    if groups == 2:
+        rows = Rows(x, x.new_zeros(len(x)), s, s, row_weights(s))
+        heads[:, 1] = plain(rows, pull).head.double()
+        return heads
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=1 / (pull * len(x)), max_iter=1000).fit(x.numpy(), s.numpy())
+    heads[-1] = -30.0
+    coefficients, intercepts = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+    if len(present) == 2:
+        coefficients, intercepts = np.stack([-coefficients[0], coefficients[0]]) / 2, np.array([-1, 1]) * intercepts / 2
+    for place, group in enumerate(present):
+        heads[:-1, group] = torch.from_numpy(coefficients[place])
+        heads[-1, group] = float(intercepts[place])
+    return heads
+
+
+def _temperature(probability: Float64[Tensor, "n k G"], y: Int[Tensor, "n"], s: Int[Tensor, "n"]) -> float:
+    """Return the temperature at which the groups of rows with these classes are likeliest."""
+    odds = probability.clamp(min=1e-12).log()[torch.arange(len(y)), y]
+    losses = [
+        torch.nn.functional.cross_entropy(odds / temperature, s).item() for temperature in TEMPERATURES
+    ]
+    return TEMPERATURES[losses.index(min(losses))]
+
+
+def _with_class(x: Float[Tensor, "n D"], y: Int[Tensor, "n"]) -> np.ndarray:
+    return np.concatenate([x.numpy(), y.numpy()[:, None].astype(np.float32)], axis=1)
+
+
+def _log_odds(raw: np.ndarray) -> Float64[Tensor, "n G"]:
+    odds: Sequence[Tensor] = [torch.from_numpy(np.asarray(raw))]
+    return torch.stack([torch.zeros_like(odds[0]), odds[0]], dim=1) if raw.ndim == 1 else odds[0]
