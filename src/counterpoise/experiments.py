@@ -64,10 +64,10 @@ class Part:
 class Experiment:
     """One experiment. Every field but the name and title is the name of a block of parameters.
 
-    Tables have a `network` that is trained here; images have a `backbone` that comes trained. With a `frontier`, the
-    heads are trained under a grid of penalties and compared with peers, and the tolerance chooses among them. `penalty`
-    is that of pretraining. `retrain` fine-tunes whole networks beside the heads. `view` is the figure that shows an
-    experiment's parts side by side.
+    Tables have a `network` that is trained here; images have a `backbone` that comes trained. With `variants`, its head
+    is fine-tuned. With a `frontier`, bases of several kinds are repaired under a grid of penalties and compared with
+    peers, and the tolerance chooses among them. `penalty` is that of pretraining. `retrain` fine-tunes whole networks
+    beside the heads. `view` is the figure that shows an experiment's parts side by side.
 
     With `repairs`, whole networks are repaired: perceptrons (`network`), for images a `convnet`. With an `objective`
     their weights are altered; without one, unbiased sub-networks are searched for.
@@ -98,7 +98,7 @@ class Experiment:
     @property
     def images(self) -> bool:
         """Whether the data are images, not a table."""
-        return self.network is None
+        return self.backbone is not None or self.convnet is not None or self.divides("backbone")
 
 
 FACES = (("celeba", "CelebA", "hair"), ("lfwa", "LFW+a", "gender"))
@@ -142,16 +142,25 @@ EXPERIMENTS = (
         backbone="imagenet",
         variants="win_imagenet",
     ),
-    _income(
+    Experiment(
         name="frontier_adult",
         title="How fair can an income classifier be, and at what price?",
+        dataset="adult",
         frontier="tables",
+        evidence="frontier_adult",
+    ),
+    Experiment(
+        name="frontier_adult_boosted",
+        title="How fair can boosted trees be by other leaf values and rules alone?",
+        dataset="adult",
+        frontier="boosted",
         evidence="frontier_adult",
     ),
     *_faces(
         "frontier_{dataset}",
         "How fair can a {label} classifier be, and at what price?",
         "frontier_images",
+        variants=None,
         frontier="images",
     ),
     _income(

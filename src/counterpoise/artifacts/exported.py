@@ -1,6 +1,6 @@
 """The exported model as MLflow runs it, without the project that trained it: a copy of this file lies in its folder.
 
-It needs MLflow, numpy, pandas and safetensors. `counterpoise.artifacts.serving` copies it; nothing here imports it.
+It needs MLflow, numpy, pandas and safetensors, and LightGBM where the model is trees. `counterpoise.artifacts.serving` copies it; nothing here imports it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,18 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from safetensors import safe_open
 
+RULE_SCALE = 4.0
+"""The scores of a rule times this are what the softmax is taken of; see `methods.rules.bias_scores`."""
+
 LONGEST = 40
 """Characters of a value that a message shows."""
 
 
 class ExportedModel(PythonModel):
-    """A perceptron or a linear head: standardise, then Linear and ReLU in turn, the last Linear giving logits."""
+    """A perceptron, a linear head or boosted trees; or a rule that decides by their probabilities and the groups'.
+
+    Of a perceptron: standardise, then Linear and ReLU in turn, the last Linear giving logits.
+    """
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the weights, which are the artifact `model`."""
@@ -29,6 +35,9 @@ class ExportedModel(PythonModel):
             self.tensors = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}  # noqa: SIM118
         self.columns, self.classes = header["columns"], header["classes"]
         self.depth = sum(name.startswith("weights.") for name in self.tensors)
+        self.temperatures = header.get("temperatures")
+        self.trees = _trees(context, "trees")
+        self.group_trees = _trees(context, "group_trees")
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -64,14 +73,40 @@ class ExportedModel(PythonModel):
         )
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """Return the softmax over the classes, [N, k], of rows [N, D]; not finite in a row whose numbers overflow."""
+        """Return a number for each class, [N, k], of rows [N, D]; not finite in a row whose numbers overflow.
+
+        They sum to one, and the highest is what is decided: the softmax of the logits, or of a rule's scores.
+        """
         with np.errstate(over="ignore", invalid="ignore"):
-            x = self._standardised(x)
-            for layer in range(self.depth):
-                x = np.maximum(x, 0) if layer else x
-                x = x @ self.tensors[f"weights.{layer}"] + self.tensors[f"biases.{layer}"]
-            odds = np.exp(x - x.max(axis=1, keepdims=True))
-            return odds / odds.sum(axis=1, keepdims=True)
+            logits, features = self._logits(x)
+            if "rule" not in self.tensors:
+                return _softmax(logits)
+            of_class, of_group = self.temperatures
+            joint = _softmax(logits / of_class)[:, :, None] * _softmax(self._group_odds(x, features) / of_group)
+            return _softmax(RULE_SCALE * (joint.reshape(len(x), -1) @ self.tensors["rule"]))
+
+    def _logits(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the logits [N, k], and what the last layer sees."""
+        if self.trees is not None:
+            margins = _raw(self.trees, x)
+            return np.stack([np.zeros(len(x)), margins], axis=1), x
+        x = self._standardised(x)
+        for layer in range(self.depth):
+            x = np.maximum(x, 0) if layer else x
+            features, x = x, x @ self.tensors[f"weights.{layer}"] + self.tensors[f"biases.{layer}"]
+        return x, features
+
+    def _group_odds(self, x: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Return the log odds of the groups within each class, [N, k, G]."""
+        if self.group_trees is None:
+            heads = self.tensors["group_heads"]
+            return np.einsum("nq,kqg->nkg", features, heads[:, :-1]) + heads[:, -1]
+        odds = [
+            _raw(self.group_trees, np.concatenate([x, np.full((len(x), 1), label)], axis=1))
+            for label in range(len(self.classes))
+        ]
+        stacked = [np.stack([np.zeros(len(x)), each], axis=1) if each.ndim == 1 else each for each in odds]
+        return np.stack(stacked, axis=1)
 
     def _standardised(self, x: np.ndarray) -> np.ndarray:
         if "mean" not in self.tensors:
@@ -93,6 +128,26 @@ class ExportedModel(PythonModel):
                 "number"
             )
         return x
+
+
+def _trees(context: PythonModelContext, name: str) -> Any:
+    if name not in context.artifacts:
+        return None
+    import lightgbm
+
+    return lightgbm.Booster(model_file=context.artifacts[name])
+
+
+def _raw(booster: Any, x: np.ndarray) -> np.ndarray:
+    """Return the margins of trees; in float32, as they were trained."""
+    if not len(x):
+        return np.zeros(0)
+    return np.asarray(booster.predict(x.astype(np.float32), raw_score=True, num_threads=1))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return odds / odds.sum(axis=-1, keepdims=True)
 
 
 def _column(values: pd.Series, name: str) -> np.ndarray:

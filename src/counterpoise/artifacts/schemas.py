@@ -178,6 +178,7 @@ class Frontier(Metrics):
     """`frontier.parquet`: error and biases of every model of the grid and of the peers; further settings beside."""
 
     split: Series[str] = pa.Field(isin=(*_PARTS, "judged"))
+    base: Series[str] = text(nullable=True, coerce=True)
     weight_decay: Series[float] = number(nullable=True, ge=0)
     threshold: Series[float] = number(nullable=True)
 
@@ -189,11 +190,11 @@ class Selection(Table):
     seed: Series[np.int64] = code()
     variant: Series[str] = text(nullable=True, coerce=True)
     method: Series[str] = text(nullable=True, coerce=True)
-    rank: Series[pd.Int64Dtype] = number(nullable=True, ge=1)
+    base: Series[str] = text(nullable=True, coerce=True)
     constraint: Series[str] = text(nullable=True, coerce=True)
     strength: Series[float] = number(nullable=True, ge=0)
     weight_decay: Series[float] = number(nullable=True, ge=0)
-    head: Series[str] = text(nullable=True, coerce=True)
+    model: Series[str] = text(nullable=True, coerce=True)
     threshold: Series[float] = number(nullable=True)
     own: Series[bool]
     needs_group: Series[bool]
@@ -215,10 +216,10 @@ class Selection(Table):
         holds = selection["test_bias"] <= selection["tolerance"]
         return (selection["meets"] == meets) & (selection["holds"] == holds)
 
-    @pa.dataframe_check(error="a head and a threshold of each model of ours, and of no other")
-    def own_models_have_heads(cls, selection: pd.DataFrame) -> pd.Series:  # noqa: N805
+    @pa.dataframe_check(error="a model and a threshold of each choice of ours")
+    def own_choices_have_models(cls, selection: pd.DataFrame) -> pd.Series:  # noqa: N805
         own = selection["own"] & selection["variant"].notna()
-        return (selection["head"].notna() == own) & (selection["threshold"].notna() == own)
+        return ~own | (selection["model"].notna() & selection["threshold"].notna())
 
     @pa.dataframe_check(error="what was chosen has been measured")
     def choices_have_values(cls, selection: pd.DataFrame) -> pd.Series:  # noqa: N805
@@ -276,24 +277,6 @@ class HypervolumeDifferences(Comparisons):
 
     class Config:
         unique = ["bias", "left", "right"]  # noqa: RUF012
-
-
-class ImportanceEffect(Comparisons):
-    """`importance_effect.csv`: WIN's heads minus others' at equal rank and penalty, on test, paired by seed."""
-
-    left: Series[str] = text(coerce=True)
-    right: Series[str] = text(coerce=True)
-    rank: Series[np.int64] = number(ge=1)
-    metric: Series[str] = text(coerce=True)
-    difference: Series[float] = number(nullable=True)
-    ci_low: Series[float] = number(nullable=True)
-    ci_high: Series[float] = number(nullable=True)
-    p: Series[float] = share(nullable=True)
-    p_holm: Series[float] = share(nullable=True)
-    verdict: Series[str] = pa.Field(isin=_VERDICTS, coerce=True)
-
-    class Config:
-        unique = ["left", "right", "rank", "metric"]  # noqa: RUF012
 
 
 def _ordered(low: pd.Series, middle: pd.Series, high: pd.Series) -> pd.Series:

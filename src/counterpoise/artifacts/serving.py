@@ -30,18 +30,40 @@ from counterpoise.nn import Factors
 ARCHITECTURE = "exported"
 CODE = Path(__file__).with_name("exported.py")
 WEIGHTS = "model.safetensors"
+TREES, GROUP_TREES = "trees.txt", "group_trees.txt"
 EXAMPLE = "input_example.json"  # the name is MLflow's
 NEEDED = ("numpy", "pandas", "safetensors")
-"""What a prediction needs beside MLflow, which adds itself."""
+"""What a prediction needs beside MLflow, which adds itself; and LightGBM where there are trees."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """A rule in bias scores: it decides by p(y, s | x) @ matrix (`methods.rules.bias_scores`).
+
+    Attributes:
+        matrix: scores of the classes from the probabilities of (class, group).
+        temperature, group_temperature: what log odds of the class and of the groups are divided by.
+        group_heads: log odds of the groups within each class, on what the last layer sees [k, q + 1, G]; or
+        group_trees: LightGBM's text, whose last input is the class.
+    """
+
+    matrix: Float[Tensor, "k*G k"]
+    temperature: float
+    group_temperature: float
+    group_heads: Float[Tensor, "k q+1 G"] | None = None
+    group_trees: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Servable:
-    """One network that classifies rows of D columns, with all that is needed to use it elsewhere.
+    """One model that classifies rows of D columns, with all that is needed to use it elsewhere.
 
     Attributes:
         columns: names of the D input columns, in order.
-        layers: weights [in, out] and biases [out], ReLU between two layers; the last gives one logit per class.
+        layers: weights [in, out] and biases [out], ReLU between two layers; the last gives one logit per class. None
+            where the model is trees.
+        trees: LightGBM's text, whose margin is the logit of the second class.
+        rule: what decides by the model's probabilities and those of the groups; None where the model itself decides.
         classes: their names; of two, the second is the positive one.
         label: the column that was learned.
         experiment: the name of the experiment.
@@ -59,6 +81,8 @@ class Servable:
     example: Float[Tensor, "_ D"]
     mean: Float[Tensor, "D"] | None = None
     scale: Float[Tensor, "D"] | None = None
+    trees: str | None = None
+    rule: Rule | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
@@ -68,7 +92,18 @@ class Servable:
         for number, (weight, bias) in enumerate(self.layers):
             tensors |= {f"weights.{number}": weight, f"biases.{number}": bias}
         names = ("columns", "classes", "label", "experiment", "metadata")
-        return Checkpoint(tensors, {"architecture": ARCHITECTURE} | {name: getattr(self, name) for name in names})
+        header = {"architecture": ARCHITECTURE} | {name: getattr(self, name) for name in names}
+        if self.rule is not None:
+            tensors["rule"] = self.rule.matrix
+            if self.rule.group_heads is not None:
+                tensors["group_heads"] = self.rule.group_heads
+            header["temperatures"] = [self.rule.temperature, self.rule.group_temperature]
+        return Checkpoint(tensors, header)
+
+    def texts(self) -> dict[str, str]:
+        """Return the LightGBM models by the names of their files."""
+        texts = {TREES: self.trees, GROUP_TREES: None if self.rule is None else self.rule.group_trees}
+        return {name: text for name, text in texts.items() if text is not None}
 
     def example_frame(self) -> pd.DataFrame:
         """Return the example as a caller gives rows: float64, which every number in a CSV file becomes."""
@@ -147,13 +182,19 @@ def _save(model: Servable, folder: Path) -> None:
     with TemporaryDirectory() as staging:
         weights = Path(staging) / WEIGHTS
         SafetensorsDataset(str(weights)).save(model.checkpoint())
+        artifacts = {"model": str(weights)}
+        for file, text in model.texts().items():
+            (Path(staging) / file).write_text(text)
+            artifacts[Path(file).stem] = str(Path(staging) / file)
         mlflow.pyfunc.save_model(
             folder,
             mlflow_model=described,
             python_model=CODE,
-            artifacts={"model": str(weights)},
+            artifacts=artifacts,
             input_example=model.example_frame(),
-            pip_requirements=[f"{name}=={version(name)}" for name in NEEDED],
+            pip_requirements=[
+                f"{name}=={version(name)}" for name in (*NEEDED, *(["lightgbm"] if model.texts() else []))
+            ],
             metadata={
                 "experiment": model.experiment,
                 "label": model.label,
@@ -165,7 +206,8 @@ def _save(model: Servable, folder: Path) -> None:
     # MLflow notes where code and weights came from; the folder is read by their names, on any machine.
     flavor = described.flavors[mlflow.pyfunc.FLAVOR_NAME]
     flavor["model_code_path"] = CODE.name
-    flavor["artifacts"]["model"]["uri"] = flavor["artifacts"]["model"]["path"]
+    for artifact in flavor["artifacts"].values():
+        artifact["uri"] = artifact["path"]
     described.save(folder / "MLmodel")
 
 
@@ -182,6 +224,11 @@ def read_servable(folder: Path) -> Servable:
     example = json.loads((folder / EXAMPLE).read_text())
     tensors, header = stored.tensors, stored.header
     depth = sum(name.startswith("weights.") for name in tensors)
+    texts = {name: file.read_text() for name in (TREES, GROUP_TREES) if (file := path.parent / name).is_file()}
+    rule = None
+    if "rule" in tensors:
+        of_class, of_group = header["temperatures"]
+        rule = Rule(tensors["rule"], of_class, of_group, tensors.get("group_heads"), texts.get(GROUP_TREES))
     return Servable(
         columns=tuple(header["columns"]),
         layers=tuple((tensors[f"weights.{i}"], tensors[f"biases.{i}"]) for i in range(depth)),
@@ -191,6 +238,8 @@ def read_servable(folder: Path) -> Servable:
         example=torch.tensor(example["data"], dtype=torch.float32),
         mean=tensors.get("mean"),
         scale=tensors.get("scale"),
+        trees=texts.get(TREES),
+        rule=rule,
         metadata=header["metadata"],
         folder=folder,
     )

@@ -24,8 +24,8 @@ from counterpoise.config.networks import ConvNet, image_network
 from counterpoise.config.repairs import Repairs
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.fairness import CRITERIA
+from counterpoise.methods.frontier import Frontier
 from counterpoise.methods.heads.peers import Peers
-from counterpoise.methods.heads.penalized_bank import PenalizedBank
 from counterpoise.methods.heads.penalties import Penalty
 from counterpoise.methods.heads.retraining import Penalties
 from counterpoise.methods.heads.variants import Variants
@@ -191,7 +191,7 @@ class Parameters(Settings):
     finetunes: dict[str, Training] = Field(default={})
     penalties: dict[str, Penalty]
     retrains: dict[str, Penalties] = Field(default={})
-    frontiers: dict[str, PenalizedBank] = Field(default={})
+    frontiers: dict[str, Frontier] = Field(default={})
     selection: Selection = Selection()
     objectives: dict[str, ObjectiveSettings] = Field(default={})
     repairs: dict[str, Repairs] = Field(default={})

@@ -30,7 +30,7 @@ from counterpoise.fairness.metrics import (
 )
 from counterpoise.fairness.noise import noise_floor, noise_floor_dp, noise_floor_eo
 from counterpoise.fairness.scores import auc, leakage, leakage_elsewhere
-from counterpoise.fairness.selection import choose, counts_within, others_counts, untested
+from counterpoise.fairness.selection import choose, counts_within, untested
 from counterpoise.fairness.spurious import (
     aligned_value,
     alignment_cells,
@@ -96,7 +96,6 @@ __all__ = [
     "noise_floor_dp",
     "noise_floor_eo",
     "non_dominated",
-    "others_counts",
     "paired_difference",
     "shortfall",
     "spd",

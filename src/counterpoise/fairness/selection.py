@@ -26,37 +26,15 @@ def counts_within(
     return counts.unflatten(1, (len(subsets), groups, classes)).transpose(0, 1).round().long()
 
 
-def others_counts(
-    y: Integer[Tensor, "R m"],
-    s: Integer[Tensor, "R m"],
-    rows: Int[Tensor, "R m"],
-    prediction: Integer[Tensor, "R V m"],
-    tested: Int[Tensor, "R t"],
-    *,
-    groups: int,
-    classes: int,
-) -> Int64[Tensor, "R R V G k k"]:
-    """Return, for each replicate, the counts of every replicate's validation rows that the former is not tested on.
+def untested(rows: Int[Tensor, "R m"], tested: Int[Tensor, "R t"]) -> Bool[Tensor, "R R m"]:
+    """Return [replicate whose rows these are, replicate that chooses, row]: whether the latter is not tested on it.
 
     One replicate's validation part is too small to judge a way to train; all of them together are large enough. Rows of
     the replicate's test part are left out, so that they are never used to choose.
 
     Args:
-        y, s, prediction: at the validation rows of each replicate's own models; `rows` are their numbers.
-        tested: numbers of the test rows of each replicate.
-
-    Returns:
-        Counts [replicate that chooses, replicate whose models and validation rows these are, ...].
+        rows: numbers of the rows that each replicate's own models are judged by. tested: of its test rows.
     """
-    counts = [
-        counts_within(y[replicate], s[replicate], prediction[replicate], judges, groups=groups, classes=classes)
-        for replicate, judges in enumerate(untested(rows, tested))
-    ]
-    return torch.stack(counts, dim=1)
-
-
-def untested(rows: Int[Tensor, "R m"], tested: Int[Tensor, "R t"]) -> Bool[Tensor, "R R m"]:
-    """Return [replicate whose rows these are, replicate that chooses, row]: whether the latter is not tested on it."""
     return torch.stack([torch.stack([~torch.isin(members, test) for test in tested]) for members in rows])
 
 

@@ -210,7 +210,7 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
     replicates, groups = range(len(problem.seeds)), len(problem.groups)
     folds = _folds(problem, settings.folds)
     kinds = range(len(settings.kinds))
-    tasks = [(r, place, None) for r in replicates for place in kinds]
+    tasks: list[tuple[int, int, int | None]] = [(r, place, None) for r in replicates for place in kinds]
     tasks += [(r, place, fold) for r in replicates for place in kinds for fold in range(settings.folds)]
     shared = (settings, problem.examples, problem.parts, groups, problem.seeds)
     trained: list[Trained] = problem.spread(
@@ -231,7 +231,9 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
         for v, variant in enumerate(heads):
             scores = {part: [outcomes[r, place, None].scores[part][v] for r in replicates] for part in EVALUATED}
             if settings.folds:
-                out = [[outcomes[r, place, fold].scores[HELD_OUT][v] for fold in range(settings.folds)] for r in replicates]
+                out = [
+                    [outcomes[r, place, fold].scores[HELD_OUT][v] for fold in range(settings.folds)] for r in replicates
+                ]
                 scores["train"] = [_in_order(each, folds[r]) for r, each in enumerate(out)]
             results.append(_result(variant, scores, HEAD, [outcomes[r, place, None].heads[v] for r in replicates]))
         for v, variant in enumerate(levels):

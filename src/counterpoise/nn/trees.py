@@ -69,7 +69,7 @@ class Trees:
             raise InputError(f"no LightGBM model: {error}, expected the text of one") from None
         if booster.num_model_per_iteration() != 1:
             raise InputError(
-                f"a LightGBM model with {booster.num_model_per_iteration()} trees per round, expected one of two classes"
+                f"a LightGBM model of {booster.num_model_per_iteration()} trees per round, expected one of two classes"
             )
         return booster
 

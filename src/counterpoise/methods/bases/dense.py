@@ -34,7 +34,7 @@ class DenseBase:
             loss on the replicate's validation rows, which is looked for in steps of three until weaker ones do worse.
     """
 
-    pulls: Values[Positive] = (1.0, 3.0)
+    pulls: Values[Positive] = (1.0,)
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,8 +53,9 @@ class Bases:
 
     def pulls(self, kind: Kind) -> tuple[float, ...]:
         """Return the strengths μ that heads are held with: absolute on trees, else multiples of the best one."""
-        settings = {"boosted": self.boosted, "perceptron": self.perceptron}.get(kind, self.dense)
-        return tuple(settings.pulls)
+        if kind == "boosted":
+            return tuple(self.boosted.pulls)
+        return tuple(self.perceptron.pulls if kind == "perceptron" else self.dense.pulls)
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,7 @@ class Ground:
         return base | of_group | {"head": self.head, "temperatures": temperatures}
 
 
-def from_tensors(
-    kind: Kind, choice: Choice, tensors: Mapping[str, Tensor], *, groups: int, classes: int
-) -> Ground:
+def from_tensors(kind: Kind, choice: Choice, tensors: Mapping[str, Tensor], *, groups: int, classes: int) -> Ground:
     """Return the ground of `Ground.tensors`."""
     of_class, of_group = tensors["temperatures"].tolist()
     group: GroupTrees | GroupHeads
@@ -151,13 +150,13 @@ def fit(
     """
     x, y, s = data.x[members], data.y[members], data.s[members]
     if kind == "boosted":
-        boosting = choice and choice.boosting
+        boosting = choice.boosting if choice is not None else None
         if boosting is None:
             boosting = boosted.choose(settings.boosted, x, y, (data.x[watched], data.y[watched]), seed)
         base: Base = boosted.fit(settings.boosted, boosting, x, y, s, groups=groups, seed=seed)
         chosen = Choice(boosting=boosting)
     elif kind == "perceptron":
-        shape = choice and choice.shape
+        shape = choice.shape if choice is not None else None
         if shape is None:
             shape = perceptron.choose(settings.perceptron, data, members, watched, seed)
         base = perceptron.fit(settings.perceptron, shape, data, members, seed)
@@ -167,10 +166,10 @@ def fit(
     rows = dense.rows_of(base.view(x), y, s)
     held_out = dense.rows_of(base.view(data.x[watched]), data.y[watched], data.s[watched])
     outside = (data.y[watched], data.s[watched])
-    if kind == "boosted":
+    if chosen.boosting is not None:
         head = rows.x.new_zeros(rows.x.shape[1] + 1)
         group: GroupTrees | GroupHeads = fit_group_trees(
-            replace(chosen.boosting, rounds=settings.boosted.group_rounds),  # type: ignore[type-var]
+            replace(chosen.boosting, rounds=settings.boosted.group_rounds),
             *(x, y, s),
             groups=groups,
             classes=classes,
@@ -184,9 +183,7 @@ def fit(
         else:
             pull, unpenalised = choice.pull, plain(rows, choice.pull)
         head, chosen = unpenalised.head, replace(chosen, pull=pull)
-        group = fit_group_heads(
-            rows.x, y, s, pull, groups=groups, classes=classes, watched=(held_out.x, *outside)
-        )
+        group = fit_group_heads(rows.x, y, s, pull, groups=groups, classes=classes, watched=(held_out.x, *outside))
     chosen = replace(chosen, log_loss=dense.log_loss(head, held_out))
     return Ground(kind, base, chosen, head, group, _temperature(margins(head, held_out.x, held_out.offset), outside[0]))
 

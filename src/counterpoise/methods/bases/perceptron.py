@@ -37,7 +37,7 @@ class PerceptronBase:
     epochs: Count = 30
     batch_size: Count = 256
     lr: Positive = 2e-3
-    pulls: Values[Positive] = (1.0, 3.0)
+    pulls: Values[Positive] = (1.0,)
 
 
 @dataclass(frozen=True)

@@ -99,9 +99,7 @@ def row_weights(y: Int[Tensor, "n"], *, balanced: bool = False) -> Float[Tensor,
     return (0.5 / counts.clamp(min=1).float())[y]
 
 
-def contrasts(
-    constraint: Constraint, y: Int[Tensor, "n"], s: Int[Tensor, "n"], groups: int
-) -> Float[Tensor, "J n"]:
+def contrasts(constraint: Constraint, y: Int[Tensor, "n"], s: Int[Tensor, "n"], groups: int) -> Float[Tensor, "J n"]:
     """Return the weights of rows whose weighted sums of probabilities are the gaps of a constraint.
 
     Of two groups the gap is the difference of their rates. Of more, each group's rate less the mean of all groups'

@@ -4,8 +4,8 @@ Of all classifiers of x whose gaps stay within a tolerance, the most accurate on
 
 $$\hat y(x) = \arg\max_c\; w_c\, p(y = c \mid x) - \sum_g \lambda_{cg}\, b_{cg}(x), \qquad \sum_g \lambda_{cg} = 0,$$
 
-with the bias scores $b_{cg}(x) = p(s = g \mid x) / P(g)$ for demographic parity (the rate at which class $c$ is predicted
-in group $g$) and $p(s = g, y = c \mid x) / P(g, c)$ for equalized odds (the rate at which class $c$ is recognised
+with the bias scores $b_{cg}(x) = p(s = g \mid x) / P(g)$ for demographic parity (the rate at which class $c$ is
+predicted in group $g$) and $p(s = g, y = c \mid x) / P(g, c)$ for equalized odds (the rate at which class $c$ is recognised
 there). With weights $w = 1$ it is the most accurate; others serve errors that weigh classes differently.
 
 All of it is linear in p(y, s | x), so that a rule is a matrix M [k·G, k] and a frontier is a bank of them. Multipliers
@@ -32,8 +32,8 @@ from counterpoise.nn.random import generator
 SHARPNESS = 200.0
 """The dual's maximum over classes is a log-sum-exp of scores times this."""
 
-DUAL_STEPS = 100
-DUAL_ROWS = 4096
+DUAL_STEPS = 60
+DUAL_ROWS = 2048
 DUAL_RATE = 0.1
 """How the dual is solved; what is left of its error is made up for by the multipliers that are tried around it."""
 
@@ -200,7 +200,7 @@ def _candidates(
     seed: int,
 ) -> Float[Tensor, "V k*G k"]:
     """Return the rules that are tried: without multipliers, by the dual, and around its solutions."""
-    classes, groups = shares.cells.shape
+    classes = len(shares.cells)
     weights = torch.ones(len(settings.weights), classes)
     weights[:, -1] = torch.tensor(settings.weights)
     solved = dual(probability, shares, constraint, settings.levels, weights)

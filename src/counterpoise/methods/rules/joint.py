@@ -6,7 +6,7 @@ features it is a linear one within each class.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,9 +24,7 @@ TEMPERATURES = tuple(2.0 ** (step / 8) for step in range(-12, 17))
 Probabilities = Callable[[Float[Tensor, "n q"]], Float64[Tensor, "n G"]]
 
 
-def joint(
-    of_class: Float64[Tensor, "n k"], of_group: Float64[Tensor, "n k G"]
-) -> Float[Tensor, "n k*G"]:
+def joint(of_class: Float64[Tensor, "n k"], of_group: Float64[Tensor, "n k G"]) -> Float[Tensor, "n k*G"]:
     """Return p(y, s | x), class by class: the columns are (y, s) = (0, 0), (0, 1), …."""
     return (of_class.unsqueeze(-1) * of_group).flatten(1).float()
 
@@ -137,9 +135,7 @@ def _linear(x: Float[Tensor, "n q"], s: Int[Tensor, "n"], pull: float, groups: i
 def _temperature(probability: Float64[Tensor, "n k G"], y: Int[Tensor, "n"], s: Int[Tensor, "n"]) -> float:
     """Return the temperature at which the groups of rows with these classes are likeliest."""
     odds = probability.clamp(min=1e-12).log()[torch.arange(len(y)), y]
-    losses = [
-        torch.nn.functional.cross_entropy(odds / temperature, s).item() for temperature in TEMPERATURES
-    ]
+    losses = [torch.nn.functional.cross_entropy(odds / temperature, s).item() for temperature in TEMPERATURES]
     return TEMPERATURES[losses.index(min(losses))]
 
 
@@ -147,6 +143,6 @@ def _with_class(x: Float[Tensor, "n D"], y: Int[Tensor, "n"]) -> np.ndarray:
     return np.concatenate([x.numpy(), y.numpy()[:, None].astype(np.float32)], axis=1)
 
 
-def _log_odds(raw: np.ndarray) -> Float64[Tensor, "n G"]:
-    odds: Sequence[Tensor] = [torch.from_numpy(np.asarray(raw))]
-    return torch.stack([torch.zeros_like(odds[0]), odds[0]], dim=1) if raw.ndim == 1 else odds[0]
+def _log_odds(raw: Any) -> Float64[Tensor, "n G"]:
+    odds = torch.from_numpy(np.asarray(raw))
+    return torch.stack([torch.zeros_like(odds), odds], dim=1) if odds.ndim == 1 else odds

@@ -62,8 +62,8 @@ def measure(
     """
     keys, arrays = _stack(predictions)
     values = evaluate(**arrays, groups=len(dataset.groups), classes=len(dataset.classes))
-    if samples is not None and splits is not None and features is not None:
-        if report.leakage:
+    if samples is not None and splits is not None:
+        if report.leakage and features is not None:
             values["leakage"] = torch.tensor(keys["seed"].map(_leakage(samples, splits, features)).to_numpy())
         absent = _absent(keys, splits.header["seeds"])
         keys = pd.concat([keys, absent], ignore_index=True)

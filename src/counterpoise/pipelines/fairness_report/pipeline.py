@@ -34,7 +34,7 @@ def create_pipeline(
         view: the figure that shows the parts side by side.
     """
     keys = [f"{key}__" for key in (parts or {}).values()] or [""]
-    nodes = [_measured(key, divided) for key in keys]
+    nodes = [_measured(key, shared, divided) for key in keys]
     divided = {*divided, "metrics"}
     if parts:
         joined = [kind for kind in JOINED if kind in divided]
@@ -61,12 +61,14 @@ def _of_all(kind: str, keys: Collection[str]) -> dict[str, str]:
     return {name: name for name in ("run", *(f"{key}{kind}" for key in keys))}
 
 
-def _measured(key: str, divided: Collection[str]) -> Node:
+def _measured(key: str, shared: Collection[str], divided: Collection[str]) -> Node:
     """Measure one part; of an experiment on heads the features too."""
     inputs = {"predictions": f"{key}predictions", "dataset": "params:dataset", "report": "params:report"}
     heads = "chosen_models" if "chosen_models" in divided else "finetuned_heads"
     if heads in divided:
-        names = {"samples": "samples", "splits": "splits", "features": "features", "heads": heads}
+        names = {"samples": "samples", "splits": "splits", "heads": heads}
+        if "features" in {*shared, *divided}:  # a frontier on a table has bases of several kinds
+            names["features"] = "features"
         inputs |= {argument: _of(name, key, divided) for argument, name in names.items()}
     inputs |= {name: f"{key}{name}" for name in ("repairs", "retrained") if name in divided}
     return Node(measure, inputs, f"{key}metrics", name=f"measure_{key.removesuffix('__')}".removesuffix("_"))

@@ -1,4 +1,4 @@
-"""Train the bank of penalised heads."""
+"""Train what can be chosen: heads under penalties and rules in bias scores, on every base."""
 
 from __future__ import annotations
 
@@ -10,67 +10,71 @@ import torch
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
-from counterpoise.methods.heads import penalized_bank
-from counterpoise.methods.heads.penalized_bank import PenalizedBank
+from counterpoise.methods import frontier as methods
+from counterpoise.methods.frontier import HEAD, RULE, Frontier
 from counterpoise.methods.heads.problem import settings_of
-from counterpoise.pipelines.shared.arrays import origin
+from counterpoise.pipelines.shared.arrays import LEARNT, origin, require_seeds
+from counterpoise.pipelines.shared.bases import inputs_of, read_bases
 from counterpoise.pipelines.shared.heads import followed, problem_of, stacked
 
 LOG = logging.getLogger(__name__)
 
 NAMED = 5
-"""How many diverged heads a warning names; the header of the checkpoint names all."""
+"""How many diverged models a warning names; the header of the checkpoint names all."""
 
 
-def train_bank(
+def train_frontier(
     samples: pd.DataFrame,
     splits: Checkpoint,
-    features: Checkpoint,
-    head_bank: Checkpoint,
+    bases: Checkpoint,
     dataset: Dataset,
-    frontier: Block[PenalizedBank],
-    epochs: int | None,
+    frontier: Block[Frontier],
     compute: Compute,
     seeds: Seeds,
+    features: Checkpoint | None = None,
 ) -> tuple[Checkpoint, Checkpoint]:
-    """Train every initial head under every penalty on each replicate's training rows.
+    """Train every base's heads and rules on each replicate's rows to learn from.
 
     Returns:
-        Dense heads `weight` [R, V, d, 2] and `bias` [R, V, 2], and their outcomes: `validation.score` and `test.score`
-        [R, V, m], the probability of the positive class; with `frontier.folds`, also `train.score` [R, V, n], of every
-        training row by heads that were trained without its fold. Axis V is in the order of the names in the header's
-        `variants`, which is alphabetical. A head that diverged is NaN, and named in the header.
+        The models, `<variant>.head` [R, q + 1] or `<variant>.rule` [R, k·G, k], and their outcomes: `validation.score`
+        and `test.score` [R, V, m]; with `frontier.folds`, also `train.score` [R, V, n], of every row that was learnt
+        from by models that were made without its fold. Axis V is in the order of the names in the header's `variants`,
+        which is alphabetical. A model that diverged is NaN, and named in the header.
 
     Raises:
-        InputError: the checkpoints are of other seeds or features, or a class or group is missing where it is needed.
+        InputError: the checkpoints are of other seeds, or a class or group is missing where it is needed.
     """
-    settings, x = frontier.root, features.tensors["features"]
-    settings = replace(settings, training=settings.training.lasting(epochs))
-    with followed(problem_of(samples, splits, x, dataset, seeds, head_bank), compute) as problem:
-        results = penalized_bank.run(problem, settings, {})
+    require_seeds(seeds, bases=bases)
+    problem = problem_of(samples, splits, inputs_of(samples, features), dataset, seeds, learnt=LEARNT)
+    grounds = read_bases(bases, groups=len(dataset.groups), classes=len(dataset.classes))
+    with followed(replace(problem, bases=grounds), compute) as problem:
+        results = methods.run(problem, frontier.root, {})
     diverged = [
         [seed, result.name] for r, seed in enumerate(seeds.root) for result in results if result.fact("diverged", r)
     ]
     if diverged:
         LOG.warning(
-            "%d of %d heads diverged and are left out of every choice and mean: %s",
+            "%d of %d models diverged and are left out of every choice and mean: %s",
             len(diverged),
             len(results) * len(seeds.root),
             ", ".join(f"{name} of seed {seed}" for seed, name in diverged[:NAMED]) + (" …" if diverged[NAMED:] else ""),
         )
     header = {
         "variants": {name: variant | {"needs_group": False} for name, variant in settings_of(results).items()},
-        "thresholds": list(settings.thresholds),
+        "thresholds": list(frontier.root.thresholds),
         "diverged": diverged,
         **origin(splits),
     }
     parts = [name.removeprefix("scores.") for name in results[0].tensors if name.startswith("scores.")]
     scores = {f"{part}.score": stacked(results, f"scores.{part}") for part in parts}
     scores["test.score"] = torch.stack([result.score.squeeze(-1) for result in results], dim=1)
+    models = {
+        f"{result.name}.{kind}": result.tensors[kind]
+        for result in results
+        for kind in (HEAD, RULE)
+        if kind in result.tensors
+    }
     return (
-        Checkpoint(
-            {"weight": stacked(results, "head.W"), "bias": stacked(results, "head.b")},
-            as_header(architecture="dense heads", **header),
-        ),
+        Checkpoint(models, as_header(architecture="frontier", **header)),
         Checkpoint(scores, as_header(architecture="outcomes", **header)),
     )

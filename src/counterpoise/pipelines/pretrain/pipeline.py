@@ -5,17 +5,23 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from counterpoise.pipelines.pretrain.base import train_base
+from counterpoise.pipelines.pretrain.bases import train_bases
 from counterpoise.pipelines.pretrain.nodes import compute_features, fit_heads, train_networks
 
 SETTINGS = ("params:pretrain", "params:epochs", "params:seeds")
 
 
-def create_pipeline(*, images: bool, networks: bool = False) -> Pipeline:
+def create_pipeline(*, images: bool, networks: bool = False, frontier: bool = False) -> Pipeline:
     """Return the stage with unbound names: a network trained here for tables, a head on a ready backbone for images.
 
     Args:
         networks: train whole networks here, of images too, because whole networks are repaired.
+        frontier: train every kind of base that a frontier stands on.
     """
+    if frontier:
+        read = ["samples", "splits", "params:dataset", "params:frontier", "params:compute", "params:seeds"]
+        read += ["features"] if images else []
+        return Pipeline([Node(train_bases, read, "bases", name="train_bases")])
     if networks:
         return _networks(images=images)
     if images:

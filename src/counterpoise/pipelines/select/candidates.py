@@ -1,73 +1,103 @@
-"""Every model that can be chosen, ours and the peers', its predictions, and which models are neighbours."""
+"""Every model that can be chosen, ours and the peers', what it decides, and which models are neighbours."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log
+from math import log, nan
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.fairness import Neighbours
-from counterpoise.methods.heads.variants import FINE_TUNED
+from counterpoise.methods.frontier import BIAS_SCORES, UNREPAIRED
 from counterpoise.pipelines.shared.heads import CHOSEN
 
-OURS = FINE_TUNED
-PLAIN = OURS[0]
-"""The family of the dense heads without penalty and threshold: no tolerance is asked of it, only a low error."""
+CONSTANT = "constant"
+"""The family of models that say the same of everyone."""
 
 REACH = 3.0
 """Widths of the kernel beyond which a neighbour is ignored (weight below 0.01 ≈ exp(−3²/2))."""
 
+LOST = -1
+"""What a model that diverged decides."""
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Models that can be chosen: settings by name, predictions and scores of each part's rows.
+    """Models that can be chosen: settings by name, and what they say of each part's rows.
 
-    Parts: validation, test, and where ours are cross-fitted, train. A model that diverged predicts −1. Models that
-    differ in their threshold alone share a row of scores: `scored` says which row is whose.
+    Parts: validation, test, and where models are cross-fitted, train. Models that differ in their threshold alone share
+    a row of scores.
+
+    Attributes:
+        score: by part; NaN where a model diverged. decided: decisions that are no threshold on a score.
+        scored: which row of scores is whose. cut: the score above which a model decides for class 1; NaN where it has
+            decisions instead.
     """
 
     settings: dict[str, dict[str, Any]]
-    prediction: Mapping[str, Int[Tensor, "R V _"]]
     score: Mapping[str, Float[Tensor, "R H _"]]
-    scored: list[int]
+    scored: Int[Tensor, "V"]
+    cut: Float[Tensor, "V"]
+    decided: Mapping[str, Int8[Tensor, "R H _"]]
 
     def diverged(self, part: str) -> Bool[Tensor, "R V"]:
-        return (self.prediction[part] < 0).any(dim=-1)
+        return self.score[part].isnan().any(dim=-1)[:, self.scored]
+
+    def prediction(self, part: str, r: int, members: Sequence[int] | slice = slice(None)) -> Int8[Tensor, "v _"]:
+        """Return the decisions of one replicate's models, of all or of some; `LOST` of those that diverged."""
+        scored, cut = self.scored[members], self.cut[members].unsqueeze(1)
+        score = self.score[part][r, scored]
+        decision = (score > cut).to(torch.int8)
+        if self.decided:
+            decision = torch.where(cut.isnan(), self.decided[part][r, scored], decision)
+        return decision.masked_fill(score.isnan().any(dim=-1, keepdim=True), LOST)
 
 
 def ours(outcomes: Checkpoint) -> Candidates:
-    """Every head of the bank with every threshold: a threshold costs a comparison."""
-    header = outcomes.header
-    thresholds = [float(value) for value in header["thresholds"]]
-    settings = {
-        f"{name}{f'_t{threshold:+g}' if threshold else ''}": head | {"head": name, "threshold": threshold, "own": True}
-        for name, head in header["variants"].items()
-        for threshold in thresholds
-    }
-    score = _by_part(outcomes, "score")
-    prediction = {}
-    for part, raw in score.items():
-        cuts = torch.tensor(thresholds, dtype=raw.dtype).sigmoid()
-        lost = raw.isnan().any(dim=-1, keepdim=True).unsqueeze(2)
-        prediction[part] = (raw.unsqueeze(2) > cuts[:, None]).to(torch.int8).masked_fill(lost, -1).flatten(1, 2)
-    heads = range(len(header["variants"]))
-    return Candidates(settings, prediction, score, [head for head in heads for _ in thresholds])
+    """Every model of the frontier: heads with every threshold, which costs a comparison; others as they are."""
+    variants = outcomes.header["variants"]
+    every = [float(value) for value in outcomes.header["thresholds"]]
+    thresholds = [[0.0] if model["method"] in (BIAS_SCORES, UNREPAIRED) else every for model in variants.values()]
+    return _thresholded(outcomes, thresholds, own=True)
 
 
-def theirs(outcomes: Checkpoint) -> Candidates:
-    """Every peer in every setting."""
-    settings = {
-        name: peer | {"head": None, "threshold": None, "own": False}
-        for name, peer in outcomes.header["variants"].items()
+def theirs(outcomes: Checkpoint, thresholds: Sequence[float]) -> Candidates:
+    """Every peer in every setting: as it decides, and where its score is a probability, with our thresholds too."""
+    others = [float(value) for value in thresholds if value]
+    each = [[nan, *(others if model["scores"] else [])] for model in outcomes.header["variants"].values()]
+    return _thresholded(outcomes, each, own=False)
+
+
+def constant(outcomes: Checkpoint) -> Candidates:
+    """Predicting class 0 for everyone, and predicting class 1."""
+    settings = {f"{CONSTANT}_{label}": _shared(CONSTANT) | {"method": CONSTANT} for label in (0, 1)}
+    score = {
+        part: torch.tensor([[[0.0], [1.0]]]).expand(scores.shape[0], 2, scores.shape[-1])
+        for part, scores in _by_part(outcomes, "score").items()
     }
-    prediction = {part: tensor.to(torch.int8) for part, tensor in _by_part(outcomes, "prediction").items()}
-    return Candidates(settings, prediction, _by_part(outcomes, "score"), list(range(len(settings))))
+    return Candidates(settings, score, torch.arange(2), torch.full((2,), 0.5), {})
+
+
+def _shared(model: str | None) -> dict[str, Any]:
+    return {"own": False, "needs_group": False, "model": model, "threshold": None}
+
+
+def _thresholded(outcomes: Checkpoint, thresholds: Sequence[Sequence[float]], *, own: bool) -> Candidates:
+    settings: dict[str, dict[str, Any]] = {}
+    for (name, model), each in zip(outcomes.header["variants"].items(), thresholds, strict=True):
+        for value in each:
+            explicit = value == value  # NaN: no threshold of its own
+            suffix = f"_t{value:+g}" if explicit and value else ""
+            settings[f"{name}{suffix}"] = _shared(name) | model | {"own": own, "threshold": value if explicit else None}
+    cuts = torch.tensor([value for each in thresholds for value in each], dtype=torch.float32).sigmoid()
+    scored = torch.tensor([place for place, each in enumerate(thresholds) for _ in each])
+    decided = {part: tensor.to(torch.int8) for part, tensor in _by_part(outcomes, "prediction").items()}
+    return Candidates(settings, _by_part(outcomes, "score"), scored, cuts, decided)
 
 
 def families(candidates: Candidates) -> dict[str, list[str]]:
@@ -77,15 +107,11 @@ def families(candidates: Candidates) -> dict[str, list[str]]:
         by_method.setdefault(settings["method"], []).append(name)
     if not next(iter(candidates.settings.values()))["own"]:
         return by_method
-    plain = [
-        name
-        for name in by_method.get(PLAIN, [])
-        if candidates.settings[name]["constraint"] is None and not candidates.settings[name]["threshold"]
-    ]
+    unrepaired = by_method.pop(UNREPAIRED, [])
     return (
         {CHOSEN: list(candidates.settings)}
-        | {f"{CHOSEN}_{method}": by_method[method] for method in OURS if method in by_method}
-        | ({PLAIN: plain} if plain else {})
+        | {f"{CHOSEN}_{method}": names for method, names in by_method.items()}
+        | ({UNREPAIRED: unrepaired} if unrepaired else {})
     )
 
 
@@ -99,8 +125,8 @@ def neighbours(settings: Mapping[str, Mapping[str, Any]], width: float) -> Neigh
         return None
     lines: dict[tuple[tuple[str, Any], ...], list[tuple[int, float]]] = {}
     for place, model in enumerate(settings.values()):
-        if model["strength"]:
-            key = tuple((name, value) for name, value in model.items() if name not in ("strength", "head"))
+        if model.get("strength"):
+            key = tuple((name, value) for name, value in model.items() if name not in ("strength", "model"))
             lines.setdefault(key, []).append((place, log(model["strength"])))
     near: list[list[tuple[int, float]]] = [[(place, 0.0)] for place in range(len(settings))]
     for line in lines.values():

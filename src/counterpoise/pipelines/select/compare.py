@@ -1,4 +1,4 @@
-"""Compare methods by the bank's models: hypervolumes, and the effect of importance."""
+"""Compare methods by the areas that their models dominate."""
 
 from __future__ import annotations
 
@@ -11,32 +11,37 @@ import torch
 
 from counterpoise.config.parameters import Report
 from counterpoise.fairness import Claimed, PairedDifference, hypervolume, non_dominated, paired_difference, verdicts
-from counterpoise.pipelines.select.candidates import OURS, PLAIN
+from counterpoise.methods.frontier import BIAS_SCORES, HEADS, LEAVES, UNREPAIRED
+from counterpoise.pipelines.select.candidates import CONSTANT
 from counterpoise.pipelines.select.measuring import AXES, JUDGED
 from counterpoise.pipelines.shared.heads import CHOSEN
 
+OURS = (LEAVES, HEADS, BIAS_SCORES, UNREPAIRED)
 
-def compare(grid: pd.DataFrame, report: Report) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return hypervolumes, their paired differences to ours, and whether importance helps at equal rank and penalty."""
-    wide = grid.pivot_table(
+
+def compare(grid: pd.DataFrame, report: Report) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return hypervolumes, and their paired differences to ours."""
+    wide = grid[grid["method"] != CONSTANT].pivot_table(
         index=["seed", "method", "variant"], columns=["split", "metric"], values="value", sort=False, dropna=False
     )
     areas = _hypervolumes(wide, _reference(grid))
-    return areas, _against_ours(areas, report), _importance(grid, report)
+    return areas, _against_ours(areas, report)
 
 
 def _reference(grid: pd.DataFrame) -> pd.Series[float]:
-    """Return the unpenalised heads' mean error and biases on test: of the dense ones, if there are any."""
-    plain = grid[(grid["split"] == "test") & grid["constraint"].isna() & (grid["threshold"] == 0)]
-    method = next(name for name in OURS if name in set(plain["method"]))
-    return plain[plain["method"] == method].groupby("metric")["value"].mean()
+    """Return the mean error and biases on test of the unrepaired base that is judged to err least."""
+    unrepaired = grid[grid["method"] == UNREPAIRED]
+    judged = unrepaired[(unrepaired["split"] == JUDGED) & (unrepaired["metric"] == "err")]
+    best = judged.groupby("variant")["value"].mean().idxmin()
+    test = unrepaired[(unrepaired["split"] == "test") & (unrepaired["variant"] == best)]
+    return test.groupby("metric")["value"].mean()
 
 
 def _hypervolumes(wide: pd.DataFrame, reference: pd.Series[float]) -> pd.DataFrame:
     """Return `method, seed, bias, hypervolume`: what a method's models dominate on test, chosen on validation.
 
     The models are those that no other one of their method dominates by what the choice is made by. The box they are
-    measured in ends at 1.5 times `reference`, the error and bias of unpenalised heads.
+    measured in ends at 1.5 times `reference`, the error and bias of the unrepaired model.
     """
     areas = []
     for bias in AXES:
@@ -61,31 +66,6 @@ def _against_ours(areas: pd.DataFrame, report: Report) -> pd.DataFrame:
         for name in table.columns.drop(CHOSEN):
             differences[bias, CHOSEN, name] = _difference(table[CHOSEN], table[name], report)
     return _judged(differences, ["bias", "left", "right"], "higher", report)
-
-
-def _importance(grid: pd.DataFrame, report: Report) -> pd.DataFrame:
-    """Compare heads that start from weighted factors with the others at equal rank and penalty, on test.
-
-    The mean over all penalties, paired by seed.
-    """
-    test = grid[(grid["split"] == "test") & grid["method"].isin(OURS) & (grid["threshold"] == 0)]
-    keys = ["seed", "metric", "constraint", "strength", "weight_decay"]
-    values = {
-        (method, rank): of_rank.groupby(keys, dropna=False)["value"].mean()
-        for (method, rank), of_rank in test.groupby(["method", "rank"], dropna=False)
-    }
-    differences = {}
-    *others, weighted = OURS
-    for (method, rank), ours in values.items():
-        if method != weighted:
-            continue
-        for other in reversed(others):
-            theirs = [v for (name, r), v in values.items() if name == other and (name == PLAIN or r == rank)]
-            for metric in ("err", *AXES):
-                if theirs:
-                    difference = (ours - theirs[0]).xs(metric, level="metric").groupby(level="seed").mean()
-                    differences[weighted, other, rank, metric] = _difference(difference, 0 * difference, report)
-    return _judged(differences, ["left", "right", "rank", "metric"], "lower", report)
 
 
 def _difference(left: pd.Series, right: pd.Series, report: Report) -> PairedDifference:

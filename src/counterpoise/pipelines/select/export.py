@@ -1,65 +1,118 @@
-"""The exported model: one of the chosen heads of all replicates."""
+"""The exported model: one of the chosen models of all replicates."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint
-from counterpoise.artifacts.serving import Servable, servable
+from counterpoise.artifacts.serving import Rule, Servable
 from counterpoise.config.parameters import Dataset
 from counterpoise.errors import InputError
-from counterpoise.pipelines.shared.arrays import feature_matrix, require_features
-from counterpoise.pipelines.shared.heads import CHOSEN, read_heads
+from counterpoise.methods.bases.boosted import Boosted
+from counterpoise.methods.bases.dense import Dense
+from counterpoise.methods.bases.ground import Ground
+from counterpoise.methods.bases.perceptron import Perceptron
+from counterpoise.methods.frontier import HEAD, RULE
+from counterpoise.methods.repair import under
+from counterpoise.methods.rules.joint import GroupHeads, GroupTrees
+from counterpoise.pipelines.shared.bases import inputs_of, read_bases
+from counterpoise.pipelines.shared.heads import CHOSEN
 
 EXAMPLE_ROWS = 5
 
 
 def export_model(
     samples: pd.DataFrame,
-    features: Checkpoint,
-    pretrained: Checkpoint,
+    bases: Checkpoint,
     chosen_models: Checkpoint,
     selection: pd.DataFrame,
     dataset: Dataset,
     run: dict[str, Any],
+    features: Checkpoint | None = None,
 ) -> Servable:
     """Return one replicate's chosen model, its input the columns of a table or the features f0 … of an image.
 
     Args:
-        chosen_models: heads by family.
-        selection: `seed, family, variant, constraint, strength, tolerance, criterion, validation_err, validation_bias,
-            meets`; the row that decided becomes the model's metadata.
+        chosen_models: heads and rules by family.
+        selection: `seed, family, variant, base, constraint, strength, tolerance, criterion, validation_err,
+            validation_bias, meets`; the row that decided becomes the model's metadata.
 
     Raises:
-        InputError: the chosen heads are of other seeds, or of another number of features, than the networks.
+        InputError: the chosen models are of other seeds than the bases.
     """
     seeds = chosen_models.header["seeds"]
-    if seeds != (expected := pretrained.header["seeds"]):
+    if seeds != (expected := bases.header["seeds"]):
         raise InputError(
-            f"chosen_models.safetensors has the seeds {seeds}, expected {expected}, as in pretrained.safetensors: run "
+            f"chosen_models.safetensors has the seeds {seeds}, expected {expected}, as in bases.safetensors: run "
             "the stages before this one too"
         )
-    head = read_heads(chosen_models)[CHOSEN]
-    require_features(features.tensors["features"], "chosen_models", head.first.shape[-2])
     chosen = best(selection)
-    if "image" in samples:
-        x = features.tensors["features"]
-        columns = [f"f{i}" for i in range(x.shape[1])]
-    else:
-        x, columns = feature_matrix(samples), list(samples.columns.drop(["y", "s"]))
-    return servable(
-        pretrained,
-        head,
-        seeds.index(chosen["seed"]),
-        columns=columns,
-        classes=dataset.classes,
+    x = inputs_of(samples, features)
+    columns = list(samples.columns.drop(["y", "s"])) if features is None else [f"f{i}" for i in range(x.shape[1])]
+    grounds = read_bases(bases, groups=len(dataset.groups), classes=len(dataset.classes))
+    (ground,) = (one for one in grounds[seeds.index(chosen["seed"])] if one.kind == chosen["base"])
+    stored = under(f"{CHOSEN}.{chosen['seed']}", chosen_models.tensors)
+    return served(
+        ground,
+        head=stored.get(HEAD),
+        rule=stored.get(RULE),
+        threshold=chosen["threshold"] or 0.0,
+        columns=tuple(columns),
+        classes=tuple(dataset.classes),
         label=dataset.label,
         experiment=run["experiment"],
-        example=x[:EXAMPLE_ROWS],
-        metadata={**chosen, "digests": pretrained.header["digests"]},
+        example=x[:EXAMPLE_ROWS].clone(),
+        metadata={**chosen, "digests": bases.header["digests"]},
     )
+
+
+def served(ground: Ground, *, head: Tensor | None, rule: Tensor | None, threshold: float, **described: Any) -> Servable:
+    """Put a head or a rule on its base.
+
+    Args:
+        head: [q + 1] on the base; or rule: [k·G, k], on the base's unrepaired probabilities.
+        threshold: on the margin, of a head.
+        described: the other attributes of `Servable`.
+    """
+    on_base = ground.head if head is None else head
+    decision = None
+    base = ground.base
+    if rule is not None:
+        heads = ground.group.heads if isinstance(ground.group, GroupHeads) else None
+        trees = ground.group.text if isinstance(ground.group, GroupTrees) else None
+        if heads is not None and isinstance(base, Perceptron):
+            heads = _unstandardised(heads, base.dense)
+        decision = Rule(rule, ground.temperature, ground.group.temperature, heads, trees)
+    if isinstance(base, Boosted):
+        repaired = base.with_head(on_base, threshold)
+        return Servable(layers=(), trees=repaired.text, rule=decision, **described)
+    margin = on_base.clone()
+    margin[-1] -= threshold
+    if isinstance(base, Perceptron):
+        last = _unstandardised(margin.double().view(1, -1, 1), base.dense)[0, :, 0]
+        network = base.network
+        hidden = [
+            (weight.detach()[0, 0], bias.detach()[0, 0])
+            for weight, bias in zip(network.weights[:-1], network.biases[:-1], strict=True)
+        ]
+        mean, scale = (None if one is None else one[0] for one in (network.mean, network.scale))
+    else:
+        assert isinstance(base, Dense)
+        last, hidden, mean, scale = margin, [], base.mean, base.scale
+    logits = torch.stack([torch.zeros_like(last), last], dim=1).float()
+    return Servable(layers=(*hidden, (logits[:-1], logits[-1])), mean=mean, scale=scale, rule=decision, **described)
+
+
+def _unstandardised(heads: Float[Tensor, "k q+1 G"], statistics: Dense) -> Float[Tensor, "k q+1 G"]:
+    """Return heads on features as they come that say the same as heads on standardised ones."""
+    weight = heads[:, :-1] / statistics.scale.double().view(1, -1, 1)
+    intercept = heads[:, -1] - (weight * statistics.mean.double().view(1, -1, 1)).sum(dim=1)
+    return torch.cat([weight, intercept.unsqueeze(1)], dim=1)
 
 
 def best(selection: pd.DataFrame) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64
@@ -14,7 +14,6 @@ from counterpoise.fairness import (
     auc,
     counts_within,
     mean_shortfall,
-    others_counts,
     shortfall,
     underlying_bias,
     untested,
@@ -32,6 +31,9 @@ JUDGED = "judged"
 """Not a part of the data, but what the choice is made by."""
 
 JUDGED_BY = ("validation", "train")
+
+AT_ONCE = 256
+"""Candidates whose decisions are held together."""
 
 AUC = "auc"
 """The one criterion that needs scores."""
@@ -62,19 +64,30 @@ def measure(
     measured = {JUDGED: _judged(candidates, data, members, dataset, selection)}
     for part in MEASURED:
         lost = candidates.diverged(part)
+        counts = torch.stack(
+            [
+                _counts(candidates, (part,), r, data, rows, torch.ones(1, len(rows), dtype=torch.bool), dataset)[0]
+                for r, rows in enumerate(members[part])
+            ]
+        )
         measured[part] = {
-            name: _values(name, candidates, data, part, members[part], dataset).masked_fill(lost, torch.nan)
+            name: _values(name, counts, candidates, data, part, members[part]).masked_fill(lost, torch.nan)
             for name in names
         }
     return measured
 
 
 def _values(
-    name: str, candidates: Candidates, data: Examples, part: str, rows: Int[Tensor, "R m"], dataset: Dataset
+    name: str,
+    counts: Int64[Tensor, "R V G k k"],
+    candidates: Candidates,
+    data: Examples,
+    part: str,
+    rows: Int[Tensor, "R m"],
 ) -> Float64[Tensor, "R V"]:
     if name == AUC:
         return auc(data.y[rows].unsqueeze(1), candidates.score[part].nan_to_num())[:, candidates.scored]
-    return COUNT_METRICS[name](_counts(candidates.prediction[part], data, rows, dataset))
+    return COUNT_METRICS[name](counts)
 
 
 def _judged(
@@ -84,19 +97,16 @@ def _judged(
     dataset: Dataset,
     selection: Selection,
 ) -> dict[str, Float64[Tensor, "R V"]]:
-    parts = [part for part in JUDGED_BY if part in candidates.prediction]
+    parts = [part for part in JUDGED_BY if part in candidates.score]
     rows = torch.cat([members[part] for part in parts], dim=1)
-    prediction = torch.cat([candidates.prediction[part] for part in parts], dim=2)
     lost = torch.stack([candidates.diverged(part) for part in parts]).any(dim=0)
     if selection.validation == "pooled":
-        judges = untested(rows, members["test"])
-        counts = others_counts(
-            data.y[rows], data.s[rows], rows, prediction.clamp(min=0), members["test"], **_sizes(dataset)
-        )
+        judges = untested(rows, members["test"])  # whose rows, which replicate chooses, row
         lost = lost.any(dim=0).expand_as(lost)
     else:
         judges = torch.ones(len(rows), 1, rows.shape[1], dtype=torch.bool)
-        counts = _counts(prediction, data, rows, dataset).unsqueeze(1)
+    each = [_counts(candidates, parts, r, data, rows[r], judges[r], dataset) for r in range(len(rows))]
+    counts = torch.stack(each, dim=1) if selection.validation == "pooled" else torch.stack(each)
     beside = neighbours(candidates.settings, selection.smoothing)
     judged = {"err": PERCENT * mean_shortfall(shortfall("err", COUNT_METRICS["err"](counts)))}
     for name in dict.fromkeys((*AXES, selection.criterion)):
@@ -138,16 +148,24 @@ def _require_defined(
 
 
 def _counts(
-    prediction: Int[Tensor, "R V m"], data: Examples, rows: Int[Tensor, "R m"], dataset: Dataset
-) -> Int64[Tensor, "R V G k k"]:
-    """Count every candidate's predictions of its replicate's rows; a diverged one counts as predicting 0."""
-    every = torch.ones(1, rows.shape[1], dtype=torch.bool)
-    return torch.cat(
-        [
-            counts_within(data.y[members], data.s[members], prediction[r].clamp(min=0), every, **_sizes(dataset))
-            for r, members in enumerate(rows)
-        ]
-    )
+    candidates: Candidates,
+    parts: Sequence[str],
+    r: int,
+    data: Examples,
+    rows: Int[Tensor, "m"],
+    judges: Bool[Tensor, "T m"],
+    dataset: Dataset,
+) -> Int64[Tensor, "T V G k k"]:
+    """Count what one replicate's candidates decide of its rows within each subset; a diverged one predicts 0.
+
+    A few hundred candidates at a time: decisions are never held for all of them.
+    """
+    counts = []
+    for start in range(0, len(candidates.settings), AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        decision = torch.cat([candidates.prediction(part, r, some) for part in parts], dim=1).clamp(min=0)
+        counts.append(counts_within(data.y[rows], data.s[rows], decision, judges, **_sizes(dataset)))
+    return torch.cat(counts, dim=1)
 
 
 def _sizes(dataset: Dataset) -> dict[str, int]:

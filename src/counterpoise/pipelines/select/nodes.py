@@ -12,20 +12,22 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.config.parameters import Dataset, Seeds, Selection
 from counterpoise.errors import InputError
 from counterpoise.fairness import choose, shortfall
-from counterpoise.methods.heads import finetuning
-from counterpoise.nn import Factors
-from counterpoise.pipelines.select.candidates import PLAIN, Candidates, families, ours, theirs
+from counterpoise.methods.frontier import HEAD, RULE, UNREPAIRED
+from counterpoise.pipelines.select.candidates import CONSTANT, Candidates, constant, families, ours, theirs
 from counterpoise.pipelines.select.measuring import AXES, JUDGED, MEASURED, measure
-from counterpoise.pipelines.shared.arrays import examples, origin, require_seeds, rows
-from counterpoise.pipelines.shared.heads import CHOSEN, pretrained_head, problem_of, write_heads
-from counterpoise.pipelines.shared.predictions import predictions_of, predictions_of_results
+from counterpoise.pipelines.shared.arrays import LEARNT, examples, origin, require_seeds, rows
+from counterpoise.pipelines.shared.heads import CHOSEN
+from counterpoise.pipelines.shared.predictions import predictions_of
 from counterpoise.reporting.wording import shortfall_symbol
 
 LOG = logging.getLogger(__name__)
+
+UNBOUND = (UNREPAIRED, CONSTANT)
+"""Families of which no tolerance is asked, only a low error."""
 
 ABSENT = -1
 """The number of the chosen model where a family has none."""
@@ -45,8 +47,9 @@ def judge(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Checkpoint]:
     """Measure every model on validation and test, and choose one of each family in every replicate, on validation.
 
-    Families: `chosen` may take any head of the bank, `chosen_<method>` one of that method, and each peer is chosen from
-    its settings by the same rule. `tl`, the unpenalised head, has the lowest error.
+    Families: `chosen` may take any model of the frontier, `chosen_<method>` one of that method, and each peer is chosen
+    from its settings by the same rule. `unrepaired`, the best base as it is, and `constant`, which says the same of
+    everyone, have the lowest error: no tolerance is asked of them.
 
     Returns:
         The grid: `method, variant, seed, split, metric, value` and the settings, for error and biases, as measured on
@@ -62,10 +65,11 @@ def judge(
     """
     require_seeds(seeds, splits=splits, frontier_outcomes=frontier_outcomes, peer_outcomes=peer_outcomes)
     data = examples(samples, torch.empty(len(samples), 0))  # features are not needed
-    members = {part: rows(splits, part) for part in ("train", "validation", "test")}
+    members = {part: rows(splits, part) for part in ("validation", "test")} | {"train": rows(splits, *LEARNT)}
+    thresholds = frontier_outcomes.header["thresholds"]
     grid, chosen, sweep = [], [], []
     outcomes: dict[str, Tensor] = {}
-    for candidates in (ours(frontier_outcomes), theirs(peer_outcomes)):
+    for candidates in (ours(frontier_outcomes), constant(frontier_outcomes), theirs(peer_outcomes, thresholds)):
         measured = measure(candidates, data, members, dataset, selection)
         grid.append(_grid(candidates, measured, seeds))
         for family, names in families(candidates).items():
@@ -75,9 +79,10 @@ def judge(
             sweep += _sweep(family, place, measured, seeds)
             chosen += _rows(family, candidates.settings, place, picked, measured, selection, seeds)
             each, absent = range(len(picked)), (picked == ABSENT).unsqueeze(1)
-            shared = torch.tensor(candidates.scored)[picked]
-            outcomes[f"{family}.score"] = candidates.score["test"][each, shared].masked_fill(absent, torch.nan)
-            outcomes[f"{family}.prediction"] = candidates.prediction["test"][each, picked].masked_fill(absent, -1)
+            scores = candidates.score["test"][each, candidates.scored[picked]]
+            decisions = torch.cat([candidates.prediction("test", r, [v]) for r, v in enumerate(picked.tolist())])
+            outcomes[f"{family}.score"] = scores.masked_fill(absent, torch.nan)
+            outcomes[f"{family}.prediction"] = decisions.masked_fill(absent, -1)
     frame = pd.DataFrame(chosen)
     _say_whether_met(frame, selection)
     return (
@@ -91,54 +96,48 @@ def judge(
 def collect(
     selection_table: pd.DataFrame,
     chosen_outcomes: Checkpoint,
-    frontier_heads: Checkpoint,
-    pretrained: Checkpoint,
+    frontier_models: Checkpoint,
     samples: pd.DataFrame,
     splits: Checkpoint,
-    features: Checkpoint,
-    dataset: Dataset,
 ) -> tuple[Checkpoint, pd.DataFrame]:
-    """Return the chosen heads, dense, with their thresholds in their biases; and the contract's predictions.
+    """Return the chosen models of each family of ours, and the contract's predictions of all families.
 
-    Beside the chosen models stand the pretrained head and the unpenalised one, `tl`.
+    Returns:
+        `<family>.<seed>.head` [q + 1] on a base, or `.rule` [k·G, k]; the header's `models` says of each family and
+        seed the variant, its base and its threshold. A seed without a choice is absent.
     """
-    seeds = Seeds(tuple(splits.header["seeds"]))
-    head, x = Factors(*pretrained_head(pretrained)), features.tensors["features"]
-    problem = problem_of(samples, splits, x, dataset, seeds, head=head)
-    heads, names = {}, list(frontier_heads.header["variants"])
-    for family, choices in selection_table[selection_table["own"]].groupby("family", sort=False):
-        there = torch.tensor(choices["head"].notna().to_numpy())
-        place = [names.index(name) if chosen else ABSENT for name, chosen in zip(choices["head"], there, strict=True)]
-        weight, bias = (
-            torch.stack([frontier_heads.tensors[name][r, v] for r, v in enumerate(place)])
-            for name in ("weight", "bias")
-        )
-        shift = torch.tensor(choices["threshold"].to_numpy(), dtype=bias.dtype)  # NaN where there is no choice
-        absent = torch.where(there, 0.0, torch.nan)
-        heads[str(family)] = Factors(
-            weight + absent[:, None, None], bias - torch.stack([torch.zeros_like(shift), shift], dim=-1)
-        )
-    frames = [predictions_of_results(problem.examples, [finetuning.pretrained(problem)], seeds.root, problem.test)]
+    models: dict[str, dict[str, Any]] = {}
+    tensors = {}
+    seeds = splits.header["seeds"]
+    for choice in selection_table[selection_table["own"] & selection_table["variant"].notna()].to_dict("records"):
+        family, seed = str(choice["family"]), int(choice["seed"])
+        for kind in (HEAD, RULE):
+            if (stored := frontier_models.tensors.get(f"{choice['model']}.{kind}")) is not None:
+                tensors[f"{family}.{seed}.{kind}"] = stored[seeds.index(seed)].clone()
+        models.setdefault(family, {})[str(seed)] = {name: choice[name] for name in ("variant", "base", "threshold")}
+    data, test = examples(samples, torch.empty(len(samples), 0)), rows(splits, "test")
+    frames = []
     for family in dict.fromkeys(selection_table["family"]):
         score, prediction = (chosen_outcomes.tensors[f"{family}.{kind}"] for kind in ("score", "prediction"))
         frames += [
-            predictions_of(problem.examples, family, family, seed, problem.test[r], score[r], prediction[r])
-            for r, seed in enumerate(seeds.root)
+            predictions_of(data, family, family, seed, test[r], score[r], prediction[r])
+            for r, seed in enumerate(seeds)
             if not score[r].isnan().any()
         ]
     settings = {
-        family: dict.fromkeys(("alpha", "rank", "constraint", "strength")) | {"method": family} for family in heads
+        family: dict.fromkeys(("alpha", "rank", "constraint", "strength")) | {"method": family} for family in models
     }
-    return write_heads(heads, settings, **origin(frontier_heads)), pd.concat(frames, ignore_index=True)
+    header = as_header(architecture="chosen", variants=settings, models=models, **origin(frontier_models))
+    return Checkpoint(tensors, header), pd.concat(frames, ignore_index=True)
 
 
 def _grid(candidates: Candidates, measured: Mapping[str, Mapping[str, Tensor]], seeds: Seeds) -> pd.DataFrame:
-    columns = ("method", "alpha", "rank", "constraint", "strength", "weight_decay", "threshold")
+    columns = ("method", "base", "alpha", "rank", "constraint", "strength", "weight_decay", "threshold")
     settings = pd.DataFrame(
         [{name: model.get(name) for name in columns} for model in candidates.settings.values()],
         index=pd.Index(list(candidates.settings), name="variant"),
     ).astype(
-        {"alpha": "float64", "rank": "Int64", "constraint": "str", "strength": "float64"}
+        {"base": "str", "alpha": "float64", "rank": "Int64", "constraint": "str", "strength": "float64"}
         | {"weight_decay": "float64", "threshold": "float64"}
     )
     index = pd.MultiIndex.from_product([seeds.root, list(candidates.settings)], names=["seed", "variant"])
@@ -161,7 +160,7 @@ def _picked(
         lost = measured["test"]["err"][:, int(place)].isnan()
         return place.expand(len(lost)).masked_fill(lost, ABSENT)
     judged = measured[JUDGED]
-    best, _ = choose(judged["err"][:, place], judged[bias][:, place], math.inf if family == PLAIN else tolerance)
+    best, _ = choose(judged["err"][:, place], judged[bias][:, place], math.inf if family in UNBOUND else tolerance)
     return place[best].masked_fill(best < 0, ABSENT)
 
 
@@ -190,8 +189,8 @@ def _rows(
                 "family": family,
                 "seed": seeds.root[r],
                 "variant": names[v] if v != ABSENT else None,
-                **{name: model.get(name) for name in ("method", "rank", "constraint", "strength", "weight_decay")},
-                "head": model.get("head"),
+                **{name: model.get(name) for name in ("method", "base", "constraint", "strength", "weight_decay")},
+                "model": model.get("model"),
                 "threshold": model.get("threshold"),
                 "own": of_all["own"],
                 "needs_group": of_all["needs_group"],
@@ -240,8 +239,8 @@ def _say_where_absent(family: str, picked: Int[Tensor, "R"], seeds: Seeds) -> No
     without = [seed for seed, v in zip(seeds.root, picked.tolist(), strict=True) if v == ABSENT]
     if without and family == CHOSEN:
         raise InputError(
-            f"selection: all heads diverged in a replicate, with nothing left to choose for the seeds {without}, "
-            "expected one head at least (is the learning rate too high?)"
+            f"selection: all models diverged in a replicate, with nothing left to choose for the seeds {without}, "
+            "expected one at least"
         )
     if without:
         LOG.warning("%s: all of its models diverged, so there is no choice for the seeds %s", family, without)

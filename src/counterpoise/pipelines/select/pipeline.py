@@ -12,21 +12,19 @@ JUDGED = [
     *("frontier_outcomes", "peer_outcomes", "samples", "splits"),
     *("params:dataset", "params:selection", "params:seeds"),
 ]
-COLLECTED = [
-    *("selection", "chosen_outcomes", "frontier_heads", "pretrained", "samples", "splits", "features"),
-    "params:dataset",
-]
-EXPORTED = ["samples", "features", "pretrained", "chosen_models", "selection", "params:dataset", "run"]
+COLLECTED = ["selection", "chosen_outcomes", "frontier_models", "samples", "splits"]
+EXPORTED = ["samples", "bases", "chosen_models", "selection", "params:dataset", "run"]
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(*, images: bool) -> Pipeline:
     """Return the stage with unbound names."""
-    comparisons = ["hypervolumes", "hypervolume_differences", "importance_effect"]
+    comparisons = ["hypervolumes", "hypervolume_differences"]
+    exported = [*EXPORTED, *(["features"] if images else [])]
     return Pipeline(
         [
             Node(judge, JUDGED, ["frontier", "selection", "tolerances", "chosen_outcomes"], name="judge"),
             Node(collect, COLLECTED, ["chosen_models", "predictions"], name="collect"),
             Node(compare, ["frontier", "params:report"], comparisons, name="compare"),
-            Node(export_model, EXPORTED, "model", name="export_model"),
+            Node(export_model, exported, "model", name="export_model"),
         ]
     )

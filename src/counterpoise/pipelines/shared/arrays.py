@@ -62,7 +62,12 @@ def examples(samples: pd.DataFrame, x: Tensor) -> Examples:
     return Examples(x, torch.tensor(samples["y"].to_numpy()), torch.tensor(samples["s"].to_numpy()))
 
 
-def rows(splits: Checkpoint, part: str) -> Int[Tensor, "R n"]:
-    """Return the row numbers of one part in every replicate; all replicates have equally many."""
-    members = splits.tensors["splits"] == SPLITS.index(part)
+LEARNT = ("pretrain", "train")
+"""The parts that a frontier and its peers learn from: all rows that are neither validation nor test."""
+
+
+def rows(splits: Checkpoint, *parts: str) -> Int[Tensor, "R n"]:
+    """Return the row numbers of one part or several in every replicate; all replicates have equally many."""
+    codes = torch.tensor([SPLITS.index(part) for part in parts], dtype=splits.tensors["splits"].dtype)
+    members = torch.isin(splits.tensors["splits"], codes)
     return members.nonzero()[:, 1].unflatten(0, (len(members), -1))

@@ -34,10 +34,12 @@ def problem_of(
     seeds: Seeds,
     head_bank: Checkpoint | None = None,
     head: Factors | None = None,
+    learnt: Sequence[str] = ("train",),
 ) -> HeadProblem:
     """Return what the methods of a stage are given.
 
     Args:
+        learnt: the parts of the data that are learnt from.
         x: features, or the input of networks.
         head_bank: the heads that variants start from. head: the pretrained one.
 
@@ -51,7 +53,7 @@ def problem_of(
     return HeadProblem(
         title=dataset.title,
         examples=examples(samples, x),
-        train=rows(splits, "train"),
+        train=rows(splits, *learnt),
         validation=rows(splits, "validation"),
         test=rows(splits, "test"),
         seeds=seeds.root,

@@ -1,0 +1,61 @@
+"""Bases as an artifact: the tensors of each replicate's bases, and in the header what validation chose for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+
+from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.methods.bases.ground import Choice, Ground, from_tensors
+from counterpoise.methods.bases.perceptron import Shape
+from counterpoise.methods.repair import under
+from counterpoise.nn.trees import Boosting
+from counterpoise.pipelines.shared.arrays import feature_matrix
+
+
+def inputs_of(samples: pd.DataFrame, features: Checkpoint | None) -> Tensor:
+    """Return what bases read: features that come ready, else the columns of a table [N, D]."""
+    return feature_matrix(samples) if features is None else features.tensors["features"]
+
+
+def write_bases(bases: Sequence[Sequence[Ground]], **header: Any) -> Checkpoint:
+    """Store the bases of all replicates as `<replicate>.<kind>.<name>`."""
+    tensors = {
+        f"{r}.{ground.kind}.{name}": tensor.detach().contiguous()
+        for r, each in enumerate(bases)
+        for ground in each
+        for name, tensor in ground.tensors().items()
+    }
+    chosen = [{ground.kind: asdict(ground.choice) for ground in each} for each in bases]
+    return Checkpoint(tensors, as_header(architecture="bases", chosen=chosen, **header))
+
+
+def read_bases(checkpoint: Checkpoint, *, groups: int, classes: int) -> list[list[Ground]]:
+    """Return the bases of `write_bases`."""
+    return [
+        [
+            from_tensors(
+                kind,
+                _choice(chosen),
+                under(f"{r}.{kind}", checkpoint.tensors),
+                groups=groups,
+                classes=classes,
+            )
+            for kind, chosen in each.items()
+        ]
+        for r, each in enumerate(checkpoint.header["chosen"])
+    ]
+
+
+def _choice(stored: dict[str, Any]) -> Choice:
+    boosting, shape = stored["boosting"], stored["shape"]
+    return Choice(
+        None if boosting is None else Boosting(**boosting),
+        None if shape is None else Shape(**shape),
+        stored["pull"],
+        stored["log_loss"],
+    )
