@@ -47,10 +47,10 @@ class Rule:
         group_trees: LightGBM's text, whose last input is the class.
     """
 
-    matrix: Float[Tensor, "k*G k"]
+    matrix: Float[Tensor, "cells k"]
     temperature: float
     group_temperature: float
-    group_heads: Float[Tensor, "k q+1 G"] | None = None
+    group_heads: Float[Tensor, "k p G"] | None = None
     group_trees: str | None = None
 
 

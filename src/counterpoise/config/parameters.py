@@ -129,14 +129,14 @@ class Selection(Settings):
     (`fairness.shortfall`): the size of a gap, 1 − an accuracy, the error / 100; of gaps as `fairness.underlying_bias`
     estimates them, without what chance adds on few rows. smoothing: the width, in the logarithm of the penalty's
     strength, over which those estimates are averaged along each line of models that differ in nothing else; 0 for none.
-    validation: `pooled` judges a way to train by the validation parts of all replicates, less the rows that the
-    replicate at hand is tested on; `own` by the replicate's own part alone. strict: a tolerance that no model meets is
-    an error.
+    validation: `own` judges by the rows that the replicate has not learnt from: its validation part, and with folds
+    every other row but the test part; `pooled` also by those of all replicates, less the rows that the replicate at
+    hand is tested on. strict: a tolerance that no model meets is an error.
     """
 
     tolerance: Positive = 0.05
     criterion: str = "delta_eo"
-    validation: Literal["pooled", "own"] = "pooled"
+    validation: Literal["pooled", "own"] = "own"
     smoothing: NotNegative = 0.3
     strict: bool = False
 

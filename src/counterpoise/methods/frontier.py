@@ -144,16 +144,16 @@ def variants_of(kind: Kind, settings: Frontier) -> tuple[list[Variant], list[Var
 class Trained:
     """What one training of one base gives: heads [H, q + 1], and by part scores [H, m] and p(y, s | x) [m, k·G]."""
 
-    heads: Float[Tensor, "H q+1"]
+    heads: Float[Tensor, "H p"]
     scores: Mapping[str, Float[Tensor, "H m"]]
-    joint: Mapping[str, Float[Tensor, "m k*G"]]
+    joint: Mapping[str, Float[Tensor, "m cells"]]
 
 
 @dataclass(frozen=True, eq=False)
 class Ruled:
     """What one base's rules give: the matrices [L, k·G, k] chosen by all rows, and scores [L, m] by part."""
 
-    rules: Float[Tensor, "L k*G k"]
+    rules: Float[Tensor, "L cells k"]
     scores: Mapping[str, Float[Tensor, "L m"]]
 
 
@@ -353,7 +353,7 @@ def _result(variant: Variant, scores: Mapping[str, Sequence[Tensor]], name: str,
     )
 
 
-def _padded(vectors: Sequence[Float[Tensor, "q+1"]]) -> Float[Tensor, "R q+1"]:
+def _padded(vectors: Sequence[Float[Tensor, "p"]]) -> Float[Tensor, "R p"]:
     """Stack heads of bases of different widths; zeros stand before the intercept, which stays last."""
     width = max(len(vector) for vector in vectors)
     return torch.stack(

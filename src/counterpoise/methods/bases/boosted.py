@@ -60,7 +60,7 @@ class Boosted:
     def values(self) -> Float[Tensor, "L"]:
         return self.trees.values
 
-    def with_head(self, head: Float[Tensor, "q+1"], threshold: float = 0.0) -> Trees:
+    def with_head(self, head: Float[Tensor, "p"], threshold: float = 0.0) -> Trees:
         """Return the trees with the leaf values of a head; their margin is above 0 where the head's is above it."""
         values = self.values + self.directions.double() @ head[:-1].double()
         return self.trees.with_values(values, float(head[-1]) - threshold)

@@ -84,7 +84,7 @@ def choose_pull(rows: Rows, watched: Rows) -> tuple[float, Plain, float]:
     return best
 
 
-def log_loss(head: Float[Tensor, "q+1"], rows: Rows) -> float:
+def log_loss(head: Float[Tensor, "p"], rows: Rows) -> float:
     """Return the mean cross-entropy of a head."""
     margins = rows.offset + rows.x @ head[:-1] + head[-1]
     return float(functional.binary_cross_entropy_with_logits(margins.double(), rows.y.double()))

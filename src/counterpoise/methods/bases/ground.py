@@ -84,7 +84,7 @@ class Ground:
     kind: Kind
     base: Base
     choice: Choice
-    head: Float[Tensor, "q+1"]
+    head: Float[Tensor, "p"]
     group: GroupTrees | GroupHeads
     temperature: float = 1.0
 
@@ -92,7 +92,7 @@ class Ground:
         """Return rows of a replicate as heads on this base see them."""
         return dense.rows_of(self.base.view(data.x[members]), data.y[members], data.s[members], balanced=balanced)
 
-    def joint(self, x: Float[Tensor, "n D"], view: tuple[Tensor, Tensor] | None = None) -> Float[Tensor, "n k*G"]:
+    def joint(self, x: Float[Tensor, "n D"], view: tuple[Tensor, Tensor] | None = None) -> Float[Tensor, "n cells"]:
         """Return p(y, s | x), class by class."""
         features, offset = self.base.view(x) if view is None else view
         positive = (margins(self.head, features, offset).double() / self.temperature).sigmoid()
@@ -122,9 +122,7 @@ def from_tensors(kind: Kind, choice: Choice, tensors: Mapping[str, Tensor], *, g
     return Ground(kind, _CLASSES[kind].from_tensors(base), choice, tensors["head"], group, of_class)
 
 
-def margins(
-    head: Float[Tensor, "q+1"], features: Float[Tensor, "n q"], offset: Float[Tensor, "n"]
-) -> Float[Tensor, "n"]:
+def margins(head: Float[Tensor, "p"], features: Float[Tensor, "n q"], offset: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     """Return the margins z₁ − z₀ of a head."""
     return offset + features @ head[:-1] + head[-1]
 

@@ -79,7 +79,7 @@ class Solved:
     A head whose objective is not finite is NaN.
     """
 
-    heads: Float[Tensor, "V q+1"]
+    heads: Float[Tensor, "V p"]
     objective: Float[Tensor, "V i"]
 
 
@@ -87,8 +87,8 @@ class Solved:
 class Plain:
     """An unpenalised head [q + 1], and the curvature of the cross-entropy there, without the pull."""
 
-    head: Float[Tensor, "q+1"]
-    curvature: Float64[Tensor, "q+1 q+1"]
+    head: Float[Tensor, "p"]
+    curvature: Float64[Tensor, "p p"]
 
 
 def row_weights(y: Int[Tensor, "n"], *, balanced: bool = False) -> Float[Tensor, "n"]:
@@ -118,7 +118,7 @@ def contrasts(constraint: Constraint, y: Int[Tensor, "n"], s: Int[Tensor, "n"], 
     return torch.cat(gaps) if gaps else torch.zeros(0, len(y))
 
 
-def plain(rows: Rows, pull: float, *, steps: int = 8, start: Float[Tensor, "q+1"] | None = None) -> Plain:
+def plain(rows: Rows, pull: float, *, steps: int = 8, start: Float[Tensor, "p"] | None = None) -> Plain:
     """Fit the unpenalised head by Newton's method with step halving; L2-penalised logistic regression with an offset.
 
     scikit-learn's `LogisticRegression` with C = 1 / (n · pull) has the same optimum where rows weigh the same.
@@ -182,7 +182,7 @@ class _Bank:
 
     def __init__(
         self,
-        x: Float[Tensor, "n q+1"],
+        x: Float[Tensor, "n p"],
         rows: Rows,
         gaps: Float[Tensor, "J n"],
         goals: Sequence[Goal],
@@ -221,7 +221,7 @@ class _Bank:
             history.append(objective)
         return Solved(heads.T.contiguous(), torch.stack(history, dim=1))
 
-    def value(self, heads: Float[Tensor, "q+1 V"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def value(self, heads: Float[Tensor, "p V"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the objectives [V], margins and soft decisions [n, V], and gaps [J, V]."""
         margins = torch.addmm(self.rows.offset.unsqueeze(1), self.x, heads)
         objective = self.rows.weights @ functional.softplus(-margins * self.sign)
@@ -233,7 +233,7 @@ class _Bank:
         size = (gaps.square() + self.settings.smoothing**2).sqrt() - self.settings.smoothing
         return objective + self.strength * size.sum(dim=0), margins, soft, gaps
 
-    def direction(self, heads: Tensor, margins: Tensor, soft: Tensor, gaps: Tensor) -> Float[Tensor, "q+1 V"]:
+    def direction(self, heads: Tensor, margins: Tensor, soft: Tensor, gaps: Tensor) -> Float[Tensor, "p V"]:
         """Return (H + U D Uᵀ)⁻¹ gradient of every head."""
         residual = (margins.sigmoid() - self.rows.y.float().unsqueeze(1)).mul_(self.rows.weights.unsqueeze(1))
         if not len(self.gaps):
@@ -252,7 +252,7 @@ class _Bank:
         weight = torch.linalg.solve(system, right)
         return step - torch.einsum("jqv,jv->qv", towards, second * weight.T)
 
-    def solve(self, columns: Float[Tensor, "q+1 V"]) -> Float[Tensor, "q+1 V"]:
+    def solve(self, columns: Float[Tensor, "p V"]) -> Float[Tensor, "p V"]:
         """Return H⁻¹ columns, each by the curvature with its own pull."""
         if len(self.inverse) == 1:
             return self.inverse[0] @ columns
@@ -270,6 +270,6 @@ def _plain_derivatives(x: Tensor, margins: Tensor, rows: Rows) -> tuple[Tensor, 
     return curvature, (x.T @ ((probability - rows.y) * rows.weights)).double()
 
 
-def _pulls(width: int, pull: float) -> Float64[Tensor, "q+1"]:
+def _pulls(width: int, pull: float) -> Float64[Tensor, "p"]:
     """Return μ of every coefficient; the intercept is free."""
     return torch.cat([torch.full((width - 1,), pull, dtype=torch.float64), torch.tensor([FREE], dtype=torch.float64)])

@@ -86,7 +86,7 @@ class Shares:
 
 def rule(
     weights: Float[Tensor, "*batch k"], multipliers: Float[Tensor, "*batch k G"], shares: Shares, constraint: Constraint
-) -> Float[Tensor, "*batch k*G k"]:
+) -> Float[Tensor, "*batch cells k"]:
     """Return the matrix M of a rule: its scores are p(y, s | x) @ M; λ is centred over the groups."""
     classes, groups = shares.cells.shape
     centred = multipliers - multipliers.mean(dim=-1, keepdim=True)
@@ -100,25 +100,25 @@ def rule(
     return (accuracy - price).flatten(-3, -2)
 
 
-def decide(probability: Float[Tensor, "n k*G"], rules: Float[Tensor, "V k*G k"]) -> Int64[Tensor, "V n"]:
+def decide(probability: Float[Tensor, "n cells"], rules: Float[Tensor, "V cells k"]) -> Int64[Tensor, "V n"]:
     """Return what each rule decides; ties go to the first class."""
     if rules.shape[-1] == 2:
         return (margins(probability, rules) > 0).long()
     return (probability @ rules).argmax(dim=-1)
 
 
-def margins(probability: Float[Tensor, "n k*G"], rules: Float[Tensor, "V k*G 2"]) -> Float[Tensor, "V n"]:
+def margins(probability: Float[Tensor, "n cells"], rules: Float[Tensor, "V cells 2"]) -> Float[Tensor, "V n"]:
     """Return the second class' score less the first's."""
     return (probability @ (rules[..., 1] - rules[..., 0]).T).T
 
 
-def scores(probability: Float[Tensor, "n k*G"], rules: Float[Tensor, "V k*G 2"]) -> Float[Tensor, "V n"]:
+def scores(probability: Float[Tensor, "n cells"], rules: Float[Tensor, "V cells 2"]) -> Float[Tensor, "V n"]:
     """Return a number above ½ where a rule of two classes decides for the second."""
     return (MARGIN_SCALE * margins(probability, rules).double()).sigmoid().float()
 
 
 def dual(
-    probability: Float[Tensor, "n k*G"],
+    probability: Float[Tensor, "n cells"],
     shares: Shares,
     constraint: Constraint,
     levels: Sequence[float],
@@ -154,14 +154,14 @@ def dual(
 class Bank:
     """A rule for each level: chosen by all rows, and by those of all folds but one [F, L, k·G, k]."""
 
-    rules: Float[Tensor, "L k*G k"]
-    without: Float[Tensor, "F L k*G k"]
+    rules: Float[Tensor, "L cells k"]
+    without: Float[Tensor, "F L cells k"]
 
 
 def choose(
     settings: BiasScores,
     constraint: Constraint,
-    probability: Float[Tensor, "n k*G"],
+    probability: Float[Tensor, "n cells"],
     y: Int[Tensor, "n"],
     s: Int[Tensor, "n"],
     folds: Int[Tensor, "n"],
@@ -195,10 +195,10 @@ def choose(
 def _candidates(
     settings: BiasScores,
     constraint: Constraint,
-    probability: Float[Tensor, "n k*G"],
+    probability: Float[Tensor, "n cells"],
     shares: Shares,
     seed: int,
-) -> Float[Tensor, "V k*G k"]:
+) -> Float[Tensor, "V cells k"]:
     """Return the rules that are tried: without multipliers, by the dual, and around its solutions."""
     classes = len(shares.cells)
     weights = torch.ones(len(settings.weights), classes)

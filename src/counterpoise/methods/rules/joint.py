@@ -24,7 +24,7 @@ TEMPERATURES = tuple(2.0 ** (step / 8) for step in range(-12, 17))
 Probabilities = Callable[[Float[Tensor, "n q"]], Float64[Tensor, "n G"]]
 
 
-def joint(of_class: Float64[Tensor, "n k"], of_group: Float64[Tensor, "n k G"]) -> Float[Tensor, "n k*G"]:
+def joint(of_class: Float64[Tensor, "n k"], of_group: Float64[Tensor, "n k G"]) -> Float[Tensor, "n cells"]:
     """Return p(y, s | x), class by class: the columns are (y, s) = (0, 0), (0, 1), …."""
     return (of_class.unsqueeze(-1) * of_group).flatten(1).float()
 
@@ -83,7 +83,7 @@ def fit_group_trees(
 class GroupHeads:
     """p(s | x, y) by a linear head within each class: log odds [k, q + 1, G], and the temperature."""
 
-    heads: Float64[Tensor, "k q+1 G"]
+    heads: Float64[Tensor, "k p G"]
     temperature: float = 1.0
 
     def __call__(self, x: Float[Tensor, "n q"]) -> Float64[Tensor, "n k G"]:
@@ -108,7 +108,7 @@ def fit_group_heads(
     return replace(model, temperature=_temperature(model(watched[0]), watched[1], watched[2]))
 
 
-def _linear(x: Float[Tensor, "n q"], s: Int[Tensor, "n"], pull: float, groups: int) -> Float64[Tensor, "q+1 G"]:
+def _linear(x: Float[Tensor, "n q"], s: Int[Tensor, "n"], pull: float, groups: int) -> Float64[Tensor, "p G"]:
     heads = torch.zeros(x.shape[1] + 1, groups, dtype=torch.float64)
     present = s.unique().tolist()
     if len(present) < 2:

@@ -108,7 +108,7 @@ def served(ground: Ground, *, head: Tensor | None, rule: Tensor | None, threshol
     return Servable(layers=(*hidden, (logits[:-1], logits[-1])), mean=mean, scale=scale, rule=decision, **described)
 
 
-def _unstandardised(heads: Float[Tensor, "k q+1 G"], statistics: Dense) -> Float[Tensor, "k q+1 G"]:
+def _unstandardised(heads: Float[Tensor, "k p G"], statistics: Dense) -> Float[Tensor, "k p G"]:
     """Return heads on features as they come that say the same as heads on standardised ones."""
     weight = heads[:, :-1] / statistics.scale.double().view(1, -1, 1)
     intercept = heads[:, -1] - (weight * statistics.mean.double().view(1, -1, 1)).sum(dim=1)
