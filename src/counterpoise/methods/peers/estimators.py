@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,7 +19,7 @@ START, DECADE, HALF = 1e-2, 10.0, 10.0**0.5
 C_BOUNDS = (1e-10, 1e10)
 """A penalty that leaves nothing, and one that leaves everything; beyond them the loss does not change."""
 
-SAME_LOSS = 1e-6
+SAME_LOSS = 1e-4
 """Log losses, in nats per row, whose difference is ignored."""
 
 COMPLEXITIES = ("C", "leaves", "rounds")
@@ -29,6 +29,7 @@ Model = Callable[[np.ndarray], np.ndarray]
 """x [m, d] to the probability of every class [m, k]."""
 
 
+@runtime_checkable
 class Estimator(Protocol):
     """A way to fit a classifier, with its complexity."""
 
@@ -84,11 +85,12 @@ class Logistic:
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression(C=self.C, max_iter=LOGISTIC_ITERATIONS).fit(x, target, sample_weight=weight)
-        if classes == 2:
-            return LinearModel.binary(model.coef_[0].astype(np.float64), float(model.intercept_[0]))
-        coefficients = np.zeros((x.shape[1], classes))
-        bias = np.full(classes, -np.inf)
-        coefficients[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
+        # Of two classes scikit-learn gives the log odds of the second.
+        rows, offsets = (
+            np.concatenate([0 * part, part]) if len(part) == 1 else part for part in (model.coef_, model.intercept_)
+        )
+        coefficients, bias = np.zeros((x.shape[1], classes)), np.full(classes, -np.inf)
+        coefficients[:, model.classes_], bias[model.classes_] = rows.T, offsets
         return LinearModel(coefficients, bias)
 
     @property
@@ -121,7 +123,7 @@ class Boosted:
 
     @property
     def complexity(self) -> dict[str, float]:
-        return {"leaves": self.leaves, "rounds": self.rounds}
+        return {"leaves": float(self.leaves), "rounds": float(self.rounds)}
 
 
 def choose_logistic(

@@ -41,6 +41,7 @@ def random_thresholds(
         """A fitted classifier whose inputs are the scores."""
 
         def fit(self, x: np.ndarray, y: np.ndarray) -> Scores:
+            self.fitted_ = True  # by this scikit-learn knows
             return self
 
         def predict(self, x: np.ndarray) -> np.ndarray:
@@ -56,4 +57,3 @@ def random_thresholds(
         return np.asarray(model._pmf_predict(probability.astype(np.float64)[:, None], sensitive_features=s)[:, 1])
 
     return randomise
-
