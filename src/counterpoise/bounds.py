@@ -98,7 +98,7 @@ Values = Annotated[tuple[T, ...], MinLen(1), _ListOfOne()]
 """`ranks: Values[Count]`: values to try, at least one."""
 
 
-def require_increasing(name: str, values: Sequence[float]) -> None:
+def require_increasing(name: str, values: Sequence[float] | Sequence[int]) -> None:
     """Raise InputError unless each number of a setting is larger than the one before."""
     if any(low >= high for low, high in pairwise(values)):
         verb = "are" if name.endswith("s") else "is"

@@ -13,7 +13,7 @@ from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
 from counterpoise.config.parameters import Dataset, Seeds, Selection
 
 EXPERIMENT = "frontier_adult"
-PEERS = ("logistic", "threshold_optimizer")
+PEERS = ("plain", "threshold_optimizer")
 SEEDS = Seeds((0, 1, 2))
 TABLES = ("selection", "tolerances", "hypervolumes", "hypervolume_differences", "importance_effect")
 CHECKPOINTS = {
@@ -35,7 +35,7 @@ def checkpoints(smoke: Any) -> dict[str, Checkpoint]:
 
 @pytest.fixture(scope="module")
 def frontier_run(run_once: Callable[..., Any]) -> Any:
-    return run_once("frontier", EXPERIMENT, peers={"methods": list(PEERS)})
+    return run_once("frontier", EXPERIMENT, peers={"methods": list(PEERS), "inputs": ["features"]})
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,11 @@ from counterpoise.config.repairs import Repairs
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.fairness import CRITERIA
 from counterpoise.methods.frontier import Frontier
-from counterpoise.methods.heads.peers import Peers
 from counterpoise.methods.heads.penalties import Penalty
 from counterpoise.methods.heads.retraining import Penalties
 from counterpoise.methods.heads.variants import Variants
 from counterpoise.methods.objective import ObjectiveSettings
+from counterpoise.methods.peers.settings import Peers
 from counterpoise.nn.settings import Training
 
 T = TypeVar("T")

@@ -104,7 +104,7 @@ STAGES = (
         lambda e: finetune.create_pipeline(retrain=e.retrain is not None),
     ),
     Stage("frontier", _frontier, lambda e: frontier.create_pipeline(images=e.images)),
-    Stage("peers", _frontier, lambda _: peers.create_pipeline()),
+    Stage("peers", _frontier, lambda e: peers.create_pipeline(images=e.images)),
     Stage("select", _frontier, lambda e: select.create_pipeline(images=e.images)),
     Stage(
         "repair",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset
 from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
 from counterpoise.data.generate.adult import write_adult
 from counterpoise.errors import InputError
-from counterpoise.methods.heads.peers import Peers
+from counterpoise.methods.peers.settings import PEERS, Boosting, Peers, Reduction, Reductions, peer_grid
 from counterpoise.pipelines.data_split.nodes import encode_samples, read_table, split_samples
 from counterpoise.pipelines.peers import pipeline as peers
 from counterpoise.pipelines.shared.arrays import feature_matrix, rows
@@ -32,7 +33,9 @@ ADULT = Dataset(
     group_names=("women", "men"),
     split={"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 2, "validation": 1, "test": 1}},
 )
-QUICK = Peers(methods=("logistic", "leace", "threshold_optimizer"), C=(1.0,))
+QUICK = Peers(
+    methods=("plain", "leace", "threshold_optimizer"), C=1.0, boosting=Boosting(leaves=(4,), rounds=10, patience=5)
+)
 SERIAL = Compute(backend="serial")
 
 
@@ -88,29 +91,31 @@ def made(left: dict[str, Any]) -> Checkpoint:
 
 def test_all_peers(left: dict[str, Any], tmp_path: Path) -> None:
     """Every setting is there, predicts better than a coin would, and is found under its name in the file."""
-    made = run(left, Peers(tolerances=(0.05,), max_iter=3, C=(0.01, 1.0)))
+    few = Reduction(max_iter=2, tolerances=(0.05,))
+    settings = replace(
+        QUICK, methods=PEERS, tolerances=(0.3,), C=None, hsic=(3.0,), exponentiated_gradient=Reductions(few, few)
+    )
+    made = run(left, settings)
     file = SafetensorsDataset(str(tmp_path / "outcomes.safetensors"))
     file.save(made)
-    variants = file.load().header["variants"]
-    assert list(variants) == list(made.header["variants"]), "axis V is in the order of the names"
-    assert {name: tuple(settings.values()) for name, settings in variants.items()} == {
-        # alpha, constraint, method, needs_group, rank, strength
-        "exponentiated_gradient_dp_0.05": (None, "dp", "exponentiated_gradient", False, None, 0.05),
-        "exponentiated_gradient_eo_0.05": (None, "eo", "exponentiated_gradient", False, None, 0.05),
-        "leace": (None, None, "leace", False, None, None),
-        "logistic": (None, None, "logistic", False, None, None),
-        "reweighing": (None, None, "reweighing", False, None, None),
-        "threshold_optimizer_dp": (None, "dp", "threshold_optimizer", True, None, None),
-        "threshold_optimizer_eo": (None, "eo", "threshold_optimizer", True, None, None),
-    }
+    header = file.load().header
+    assert list(header["variants"]) == list(made.header["variants"]), "axis V is in the order of the names"
+    grid = peer_grid(settings, columns=True)
+    assert list(header["variants"]) == [peer.name for peer in grid]
+    for peer in grid:
+        budget = 2 if peer.method == "exponentiated_gradient" else None
+        assert header["variants"][peer.name] == peer.settings | {"max_iter": budget}
+        chosen = {"C"} if peer.estimator == "logistic" else {"leaves", "rounds"}
+        assert {name: len(values) for name, values in header["complexity"][peer.name].items()} == dict.fromkeys(
+            chosen, 2
+        )
     assert (made.header["seeds"], made.header["digests"]) == ([0, 1], left["splits"].header["digests"])
-    assert set(made.header["C"]) <= {0.01, 1.0}
     for part in ("validation", "test"):
         members = rows(left["splits"], part)
         labels = torch.tensor(left["samples"]["y"].to_numpy())[members].unsqueeze(1)
         score, prediction = made.tensors[f"{part}.score"], made.tensors[f"{part}.prediction"]
         assert (score.dtype, prediction.dtype) == (torch.float32, torch.uint8)
-        assert score.shape == prediction.shape == (2, 7, members.shape[1])
+        assert score.shape == prediction.shape == (2, len(grid), members.shape[1])
         rates = torch.stack([((prediction == 1) & (labels == y)).sum(-1) / (labels == y).sum(-1) for y in (0, 1)])
         assert (rates[1] > rates[0]).all(), "class 1 is predicted more often where it is true"
         assert ((score * labels).sum(-1) / labels.sum(-1) > (score * (1 - labels)).sum(-1) / (1 - labels).sum(-1)).all()
@@ -125,14 +130,16 @@ def test_only_some_look_at_the_group_of_those_they_classify(left: dict[str, Any]
         own = rows(alone["splits"], part)[0].numpy()
         samples.loc[own, "s"] = np.random.default_rng(0).permutation(samples.loc[own, "s"].to_numpy())
     before, after = (run(alone | {"samples": groups}, seeds=(0,)) for groups in (left["samples"], samples))
-    assert changed(before, after) == asking == {"threshold_optimizer_dp", "threshold_optimizer_eo"}
+    assert changed(before, after) == asking
+    bases = ("features_logistic", "columns_logistic", "columns_boosted")
+    assert asking == {f"threshold_optimizer_{base}_{constraint}" for base in bases for constraint in ("dp", "eo")}
 
 
 def test_labels_of_test_rows_are_never_looked_at(left: dict[str, Any]) -> None:
-    settings = Peers(methods=("logistic",), C=(0.01, 1.0))
+    settings = Peers(methods=("plain",), inputs=("features",))
     alone = first(left)
     before = run(alone, settings, seeds=(0,))
-    for part, expected in (("test", set()), ("train", {"logistic"})):
+    for part, expected in (("test", set()), ("train", {"plain_features_logistic"})):
         samples = left["samples"].copy()
         own = rows(alone["splits"], part)[0].numpy()
         samples.loc[own, "y"] = 1 - samples.loc[own, "y"]
@@ -147,9 +154,11 @@ def test_a_replicate_reads_its_own_features(left: dict[str, Any], made: Checkpoi
     """Features that the replicates share, as images have them, give what they give each replicate on its own."""
     features = left["features"].tensors["features"]
     shared = run(left | {"features": Checkpoint({"features": features[1]})})
+    on_features = torch.tensor([variant["input"] == "features" for variant in made.header["variants"].values()])
     for key, tensor in shared.tensors.items():
         assert torch.equal(tensor[1], made.tensors[key][1])
-        assert not torch.equal(tensor[0], made.tensors[key][0])
+        assert not torch.equal(tensor[0, on_features], made.tensors[key][0, on_features])
+        assert torch.equal(tensor[0, ~on_features], made.tensors[key][0, ~on_features])
 
 
 class TestWhatCannotBeFitted:
@@ -160,9 +169,9 @@ class TestWhatCannotBeFitted:
     def test_a_cell_without_rows(self, left: dict[str, Any]) -> None:
         samples = left["samples"].copy()
         samples.loc[samples["s"] == 0, "y"] = 0
-        with pytest.raises(InputError, match=r"no row of y = 1 among s = 0, expected .* threshold_optimizer_dp"):
+        with pytest.raises(InputError, match=r"0 rows of y = 1 among s = 0, expected .* threshold_optimizer_columns"):
             run(left | {"samples": samples})
-        assert run(left | {"samples": samples}, Peers(methods=("reweighing",), C=(1.0,))).tensors
+        assert run(left | {"samples": samples}, Peers(methods=("reweighing",), estimators=("logistic",))).tensors
 
     @pytest.mark.parametrize(
         ("settings", "message"),
@@ -171,7 +180,10 @@ class TestWhatCannotBeFitted:
             ({"tolerances": [0.1, 0.1]}, r"tolerances are \[0.1, 0.1\], expected increasing numbers"),
             ({"tolerances": [0.0, 0.1]}, "greater than 0"),
             ({"tolerances": [float("nan")]}, "finite number"),
-            ({"C": [1.0, 0.1]}, "C is"),
+            ({"C": 0.0}, "greater than 0"),
+            ({"boosting": {"leaves": [1]}}, "leaves has 1, expected 2 or more"),
+            ({"exponentiated_gradient": {"boosted": {"max_iter": 0}}}, "greater than or equal to 1"),
+            ({"inputs": ["rows"]}, "'features' or 'columns'"),
             ({"methods": ["leace", "leace"]}, "method leace is given more than once"),
             ({"methods": []}, "at least 1 item"),
             ({"methods": ["leece"]}, r"methods has 'leece' \(did you mean 'leace'\?\)"),

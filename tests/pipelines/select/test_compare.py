@@ -12,7 +12,7 @@ from counterpoise.artifacts.datasets import CSVDataset
 from counterpoise.config.parameters import Report
 from counterpoise.pipelines.select.compare import compare
 
-PEERS = {"logistic", "threshold_optimizer"}
+PEERS = {"plain", "threshold_optimizer"}
 
 
 @pytest.mark.parametrize(("methods", "comparisons"), [(["tl"], 0), (["svd", "win"], 2 * 3), (["win"], 0)])
@@ -38,8 +38,8 @@ def test_hypervolumes_are_areas_that_predictions_on_test_dominate(artifacts: dic
     corner = {metric: 1.5 * np.mean([test["tl", seed, metric] for seed in range(3)]) for metric in ("err", "delta_dp")}
     areas = artifacts["hypervolumes"].set_index(["method", "seed", "bias"])["hypervolume"]
     for seed in range(3):
-        sides = [max(0.0, corner[metric] - test["logistic", seed, metric]) for metric in corner]
-        assert areas["logistic", seed, "delta_dp"] == pytest.approx(np.prod(sides))
+        sides = [max(0.0, corner[metric] - test["plain_features_logistic", seed, metric]) for metric in corner]
+        assert areas["plain", seed, "delta_dp"] == pytest.approx(np.prod(sides))
         box = corner["err"] * corner["delta_dp"]
         assert 0 <= areas["win", seed, "delta_dp"] <= box
     differences = artifacts["hypervolume_differences"].set_index(["bias", "right"])["difference"]

@@ -280,7 +280,7 @@ class TestDivergence:
 
 
 OWN = {"chosen", "chosen_tl", "chosen_svd", "chosen_win", "tl"}
-PEERS = {"logistic", "threshold_optimizer"}
+PEERS = {"plain", "threshold_optimizer"}
 TEXT, WHOLE, REAL = "str", "int64", "float64"
 SETTINGS = {
     "alpha": REAL,
@@ -328,7 +328,7 @@ class TestContract:
         settings = grid.drop_duplicates("variant").set_index("variant")
         assert settings.loc["win_r2_a0.5_eo_0.8_t-0.4", list(SETTINGS)].tolist() == [0.5, 2, "eo", 0.8, 0.0, -0.4]
         assert settings.loc["tl", ["alpha", "rank", "constraint", "strength"]].isna().all()
-        assert settings.loc["logistic", list(SETTINGS)].isna().all()
+        assert settings.loc["plain_features_logistic", list(SETTINGS)].isna().all()
 
     @pytest.mark.parametrize("table", TABLES)
     def test_tables_have_their_columns_and_fit_their_schemas(self, artifacts: dict[str, Any], table: str) -> None:

@@ -1,1 +1,1 @@
-"""Methods on the last linear layer: WIN, banks of penalised heads, and peers on the same features."""
+"""Methods on the last linear layer: WIN, and banks of penalised heads."""

@@ -30,6 +30,7 @@ class HeadProblem:
     Attributes:
         title: of the data set, in sentences.
         examples: features of all rows [N, d], or of each replicate [R, N, d]; for networks their input.
+        columns: of the table that the features were made from, encoded; None for images.
         train, validation, test: rows to fit on, to choose on, and to report; nothing is fitted to the last.
         seeds: one per replicate. groups, classes: their names.
         head: the pretrained one, where it is asked for.
@@ -49,6 +50,7 @@ class HeadProblem:
     seeds: Sequence[int]
     groups: Sequence[str]
     classes: Sequence[str]
+    columns: Float[Tensor, "N D"] | None = None
     head: Factors | None = None
     initial: Mapping[str, Factors] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)

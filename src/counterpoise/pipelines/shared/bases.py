@@ -7,9 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
+import torch
+from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.config.parameters import Dataset
 from counterpoise.methods.bases.ground import Choice, Ground, from_tensors
 from counterpoise.methods.bases.perceptron import Shape
 from counterpoise.methods.repair import under
@@ -20,6 +24,16 @@ from counterpoise.pipelines.shared.arrays import feature_matrix
 def inputs_of(samples: pd.DataFrame, features: Checkpoint | None) -> Tensor:
     """Return what bases read: features that come ready, else the columns of a table [N, D]."""
     return feature_matrix(samples) if features is None else features.tensors["features"]
+
+
+def perceptron_features(bases: Checkpoint, x: Float[Tensor, "N D"], dataset: Dataset) -> Float[Tensor, "R N d"] | None:
+    """Return what the last layer of each replicate's perceptron sees; narrower ones end in zeros. None without one."""
+    grounds = read_bases(bases, groups=len(dataset.groups), classes=len(dataset.classes))
+    views = [ground.base.view(x)[0] for each in grounds for ground in each if ground.kind == "perceptron"]
+    if not views:
+        return None
+    width = max(view.shape[1] for view in views)
+    return torch.stack([functional.pad(view, (0, width - view.shape[1])) for view in views])
 
 
 def write_bases(bases: Sequence[Sequence[Ground]], **header: Any) -> Checkpoint:

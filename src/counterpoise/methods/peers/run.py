@@ -1,0 +1,315 @@
+"""Every peer on every replicate, side by side; or one of them, on rows at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import groupby, product
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int, UInt8
+from torch import Tensor
+
+from counterpoise.errors import InputError
+from counterpoise.methods.cells import cell_sizes
+from counterpoise.methods.heads.problem import HeadProblem
+from counterpoise.methods.peers import (
+    balanced_refit,
+    error_parity,
+    exponentiated_gradient,
+    hsic,
+    leace,
+    linear_postprocessing,
+    plain,
+    reweighing,
+    threshold_optimizer,
+)
+from counterpoise.methods.peers.estimators import Boosted, Estimator, Logistic, choose_estimator
+from counterpoise.methods.peers.settings import TRAITS, EstimatorName, Input, Peer, Peers, peer_grid
+from counterpoise.methods.peers.setup import Decide, Rows, Setup
+from counterpoise.methods.repair import Result, prefixed
+from counterpoise.nn import Examples
+
+FIT: dict[str, Callable[[Peer, Setup], Decide]] = {
+    "plain": plain.fit,
+    "reweighing": reweighing.fit,
+    "leace": leace.fit,
+    "balanced_refit": balanced_refit.fit,
+    "hsic": hsic.fit,
+    "exponentiated_gradient": exponentiated_gradient.fit,
+    "linear_postprocessing": linear_postprocessing.fit,
+    "threshold_optimizer": threshold_optimizer.fit,
+    "error_parity": error_parity.fit,
+}
+
+FEWEST = 2
+"""Rows of a cell: one to learn from, one that is left out meanwhile."""
+
+Base = tuple[Input, EstimatorName]
+Data = Mapping[Input, Examples]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A classifier's results for m rows: the probability of class 1, or of predicting it, and its predictions."""
+
+    score: Float32[Tensor, "m"]
+    prediction: UInt8[Tensor, "m"]
+
+
+Classifier = Callable[[Tensor, Tensor | None], Outcome]
+"""(x [m, d], s [m] if it needs the group, else None) to the outcome of those rows."""
+
+
+def run(problem: HeadProblem, settings: Peers, earlier: Mapping[str, list[Result]]) -> list[Result]:
+    """Fit every peer on each replicate's training rows, many tasks side by side.
+
+    A task is a replicate with all quick methods on one input and estimator, which share models, or one mixture of
+    ExponentiatedGradient.
+
+    Returns:
+        The peers by name; their results for the validation rows as `validation.score` and `validation.prediction`
+        [R, m]; as facts their settings, `max_iter` where there is one, and what each replicate chose on its validation
+        rows: `C`, or `leaves` and `rounds`.
+
+    Raises:
+        InputError: see `require_rows` and `peer_grid`.
+    """
+    grid = peer_grid(settings, columns=problem.columns is not None)
+    require_rows(grid, problem)
+    data: dict[Input, Examples] = {"features": problem.examples}
+    if problem.columns is not None:
+        data["columns"] = Examples(problem.columns, problem.examples.y, problem.examples.s)
+    replicates = range(len(problem.seeds))
+    bases = sorted({(peer.input, peer.estimator) for peer in grid})
+    choices = list(product(replicates, bases))
+    chosen: list[Estimator] = problem.spread(choose, choices, shared=(data, problem.parts, settings))
+    estimators = dict(zip(choices, chosen, strict=True))
+    tasks = list(product(replicates, _together(grid)))
+    outcomes: list[list[dict[str, Outcome]]] = problem.spread(
+        fit_together,
+        tasks,
+        shared=(data, problem.parts, estimators, settings, len(problem.groups), problem.seeds),
+        on_done=problem.follow("peers", len(tasks)),
+    )
+    by_peer: dict[str, list[dict[str, Outcome]]] = {peer.name: [] for peer in grid}
+    for (_, peers), fitted in zip(tasks, outcomes, strict=True):
+        for peer, outcome in zip(peers, fitted, strict=True):
+            by_peer[peer.name].append(outcome)
+    return [
+        _result(peer, by_peer[peer.name], [estimators[r, (peer.input, peer.estimator)] for r in replicates], settings)
+        for peer in grid
+    ]
+
+
+def fit_peer(
+    peer: Peer,
+    train: Examples,
+    validation: Examples | None = None,
+    *,
+    settings: Peers | None = None,
+    estimator: Estimator | None = None,
+    seed: int = 0,
+) -> Classifier:
+    """Fit one peer on training rows (x [n, d]).
+
+    Args:
+        validation: rows on which the estimator's complexity is chosen.
+        settings: budgets; by default those of `Peers`.
+        estimator: one that is chosen already; without it and without validation rows `Logistic(1.0)`, or 100 trees.
+        seed: of folds, subsamples and randomised predictions; the same rows in the same order get the same ones.
+
+    Returns:
+        The classifier. The score is the probability of class 1; for exponentiated_gradient and threshold_optimizer it
+        is that of *predicting* 1 (of the mixture, of the randomised thresholds), and the prediction is drawn with that
+        probability, as fairlearn does. Only where `peer.needs_group` does it look at the groups.
+
+    Raises:
+        InputError: a single class, or a cell with fewer rows than the method needs. The classifier raises it for rows
+            without groups, or of groups that it has not seen, where it needs them.
+    """
+    settings = settings or Peers()
+    groups = int(train.s.max()) + 1
+    _require_rows([peer], train.y, train.s, groups=groups)
+    scale = _Scale.of(train.x) if peer.estimator == "logistic" else None
+    rows = _rows(train, scale)
+    held = None if validation is None else _rows(validation, scale)
+    if estimator is None:
+        estimator = (
+            _default(peer.estimator, settings) if held is None else _chosen(peer.estimator, rows, held, settings)
+        )
+    return _classifier(peer, Setup(rows, held, estimator, settings, groups, seed), scale)
+
+
+def require_rows(peers: Sequence[Peer], problem: HeadProblem) -> None:
+    """Raise InputError unless the peers can be fitted on the training rows of every replicate.
+
+    All need two classes, with rows of both. Some need rows of both in every group, since they set a threshold in each
+    or draw balanced rows, twice over, since rows are left out in turn.
+    """
+    if len(problem.classes) != 2:
+        raise InputError(f"{problem.title}: has {len(problem.classes)} classes, expected 2, for peers")
+    for rows in problem.train:
+        _require_rows(peers, problem.examples.y[rows], problem.examples.s[rows], groups=len(problem.groups))
+
+
+def choose(task: tuple[int, Base], data: Data, members: Mapping[str, Int[Tensor, "R n"]], settings: Peers) -> Estimator:
+    """Return the estimator that one replicate's validation rows prefer on one input: a task for `counterpoise.compute`.
+
+    Args:
+        data: by input. members: rows by part; those of all replicates.
+    """
+    r, (name, estimator) = task
+    with _one_thread():
+        train, validation = (_part(data[name], members[part], r) for part in ("train", "validation"))
+        scale = _Scale.of(train.x) if estimator == "logistic" else None
+        return _chosen(estimator, _rows(train, scale), _rows(validation, scale), settings)
+
+
+def fit_together(
+    task: tuple[int, Sequence[Peer]],
+    data: Data,
+    members: Mapping[str, Int[Tensor, "R n"]],
+    estimators: Mapping[tuple[int, Base], Estimator],
+    settings: Peers,
+    groups: int,
+    seeds: Sequence[int],
+) -> list[dict[str, Outcome]]:
+    """Fit peers of one input and estimator on one replicate's training rows: a task for `counterpoise.compute`.
+
+    Args:
+        task: which replicate, and the peers.
+        data: by input. members: rows by part; those of all replicates.
+
+    Returns:
+        Of each peer the outcome in each part but train.
+    """
+    r, peers = task
+    base = peers[0].input, peers[0].estimator
+    with _one_thread():
+        parts = {part: _part(data[base[0]], rows, r) for part, rows in members.items()}
+        scale = _Scale.of(parts["train"].x) if base[1] == "logistic" else None
+        train, validation = (_rows(parts[part], scale) for part in ("train", "validation"))
+        setup = Setup(train, validation, estimators[r, base], settings, groups, seeds[r])
+        del parts["train"]
+        outcomes = []
+        for peer in peers:
+            classify = _classifier(peer, setup, scale)
+            outcomes.append(
+                {name: classify(part.x, part.s if peer.needs_group else None) for name, part in parts.items()}
+            )
+        return outcomes
+
+
+def _together(grid: Sequence[Peer]) -> list[tuple[Peer, ...]]:
+    """Divide the grid into tasks: what takes long alone, all else with what it shares models with; long ones first."""
+    slow = [peer for peer in grid if peer.method == "exponentiated_gradient"]
+    rest = sorted((peer for peer in grid if peer not in slow), key=lambda peer: (peer.input, peer.estimator))
+    boosted_first = sorted(slow, key=lambda peer: peer.estimator)
+    return [
+        *((peer,) for peer in boosted_first),
+        *(tuple(peers) for _, peers in groupby(rest, key=lambda peer: (peer.input, peer.estimator))),
+    ]
+
+
+def _result(
+    peer: Peer, outcomes: Sequence[Mapping[str, Outcome]], estimators: Sequence[Estimator], settings: Peers
+) -> Result:
+    def stacked(part: str) -> dict[str, Tensor]:
+        return {
+            name: torch.stack([getattr(outcome[part], name) for outcome in outcomes])
+            for name in ("score", "prediction")
+        }
+
+    reduction = getattr(settings.exponentiated_gradient, peer.estimator)
+    facts: dict[str, Any] = peer.settings | {
+        "max_iter": reduction.max_iter if peer.method == "exponentiated_gradient" else None
+    }
+    for name in estimators[0].complexity:
+        facts[name] = torch.tensor([estimator.complexity[name] for estimator in estimators], dtype=torch.float64)
+    test = stacked("test")
+    return Result(
+        peer.name,
+        test["score"].unsqueeze(-1),
+        test["prediction"].long(),
+        tensors=prefixed("validation", stacked("validation")),
+        facts=facts,
+    )
+
+
+def _classifier(peer: Peer, setup: Setup, scale: _Scale | None) -> Classifier:
+    decide = FIT[peer.method](peer, setup)
+
+    def classify(x: Float[Tensor, "m d"], s: Int[Tensor, "m"] | None) -> Outcome:
+        groups = s.numpy() if s is not None and peer.needs_group else None
+        score, prediction = decide(x.numpy() if scale is None else scale(x), groups)
+        return Outcome(
+            torch.from_numpy(np.asarray(score, dtype=np.float32)),
+            torch.from_numpy(np.asarray(prediction, dtype=np.uint8)),
+        )
+
+    return classify
+
+
+def _default(name: EstimatorName, settings: Peers) -> Estimator:
+    if name == "logistic":
+        return Logistic(settings.C or 1.0)
+    return Boosted(settings.boosting.leaves[-1], min(100, settings.boosting.rounds), settings.boosting.learning_rate)
+
+
+def _chosen(name: EstimatorName, train: Rows, held: Rows, settings: Peers) -> Estimator:
+    return choose_estimator(name, train.x, train.y, held.x, held.y, C=settings.C, boosting=settings.boosting)
+
+
+def _require_rows(peers: Sequence[Peer], y: Int[Tensor, "n"], s: Int[Tensor, "n"], *, groups: int) -> None:
+    classes = sorted(set(y.tolist()))
+    if classes != [0, 1]:
+        raise InputError(f"samples: the training rows have the classes {classes} in column y, expected both 0 and 1")
+    sizes = cell_sizes(y, s, groups=groups, classes=2)
+    few = (sizes < FEWEST).nonzero().tolist()
+    for peer in peers:
+        if few and TRAITS[peer.method].cells:
+            group, label = few[0]
+            raise InputError(
+                f"samples: the training part has {int(sizes[group, label])} rows of y = {label} among s = {group}, "
+                f"expected {FEWEST} or more, for the peer {peer.name}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Scale:
+    """Standardises by the training rows; what does not vary there is centred alone."""
+
+    mean: Float[Tensor, "d"]
+    deviation: Float[Tensor, "d"]
+
+    @classmethod
+    def of(cls, x: Float[Tensor, "n d"]) -> _Scale:
+        exact = x.double()
+        deviation = exact.std(dim=0, correction=0)
+        varies = deviation > 10 * torch.finfo(x.dtype).eps * exact.abs().amax(dim=0)
+        return cls(exact.mean(dim=0), torch.where(varies, deviation, torch.ones_like(deviation)))
+
+    def __call__(self, x: Float[Tensor, "m d"]) -> np.ndarray:
+        return np.asarray(((x.double() - self.mean) / self.deviation).float().numpy())
+
+
+def _rows(examples: Examples, scale: _Scale | None) -> Rows:
+    x = examples.x.numpy() if scale is None else scale(examples.x)
+    return Rows(x, examples.y.numpy(), examples.s.numpy())
+
+
+def _part(data: Examples, members: Int[Tensor, "R n"], r: int) -> Examples:
+    """Return rows of a replicate as it sees them."""
+    single, rows = data.replicate(r), members[r]
+    return Examples(single.x[rows], single.y[rows], single.s[rows])
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Keep numpy's and scikit-learn's libraries on one thread: the same sums in the same order on every backend."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    return threadpool_limits(1)
