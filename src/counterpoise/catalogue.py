@@ -69,6 +69,8 @@ METHODS = (
     Method("win", "WIN", "heads", run="heads.finetuning:run", colour="green", paper="win", bank_title="WIN heads"),
     Method("retrain", "Retrain (whole network)", "heads", run="heads.retraining:run",
            phrase="retraining the whole network", colour="vermillion"),
+    Method("constant", "Constant (majority class)", "heads", phrase="the constant predictor", symbol="line-ew-open"),
+    Method("unrepaired", "Unrepaired base", "heads", phrase="the unrepaired base", symbol="x-thin-open"),
     Method("chosen", "Ours, chosen", "heads", phrase="our choice on the frontier", colour="vermillion", symbol="star",
            bank_title="All our heads"),
     Method("chosen_tl", "Ours, TL heads", "heads", phrase="our choice among TL heads", colour="blue", symbol="star"),
@@ -76,6 +78,12 @@ METHODS = (
            symbol="star"),
     Method("chosen_win", "Ours, WIN heads", "heads", phrase="our choice among WIN heads", colour="green",
            symbol="star"),
+    Method("chosen_heads", "Ours, penalised heads", "heads", phrase="our choice among penalised heads", colour="sky",
+           symbol="star"),
+    Method("chosen_leaves", "Ours, refitted leaves", "heads", phrase="our choice among refitted leaves",
+           colour="purple", symbol="star"),
+    Method("chosen_bias_scores", "Ours, bias-score rule", "heads", phrase="our choice among bias-score rules",
+           colour="yellow", symbol="star"),
     Method("logistic", "Logistic regression", "peers", run="heads.peers:run", phrase="logistic regression",
            symbol="square"),
     Method("reweighing", "Reweighing", "peers", run="heads.peers:run", phrase="reweighing", colour="sky",
@@ -174,6 +182,12 @@ METHODS = (
 # fmt: on
 """In the order in which tables list them and stages run them, but for what comes `after` others. A method that works on
 heads and on gated networks alike has two rows."""
+
+CHOSEN = "chosen"
+"""What is chosen on a frontier among all models of ours."""
+UNREPAIRED = "unrepaired"
+CONSTANT = "constant"
+"""What a choice is read beside: its base as it was trained, and the majority class for everyone."""
 
 BY_NAME: dict[str, Method] = {method.name: method for method in reversed(METHODS)}
 """The row that says how a method is shown: of two with one name the first."""

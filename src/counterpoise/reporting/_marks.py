@@ -58,10 +58,12 @@ def seed_band(values: pd.DataFrame, column: str) -> tuple[np.ndarray, ...]:
     return (seeds.index.to_numpy(), *(seeds[name].to_numpy() for name in ("min", "max", "mean")))
 
 
-def whiskers(rows: pd.DataFrame, centre: np.ndarray, *, thickness: float = 2) -> dict[str, Any]:
+def whiskers(
+    rows: pd.DataFrame, centre: np.ndarray, *, thickness: float = 2, width: int = 5
+) -> dict[str, Any]:
     """The error bar of the intervals `ci_low` to `ci_high`, as lengths from `centre`; none where there is none."""
     high, low = rows["ci_high"].to_numpy(np.float64) - centre, centre - rows["ci_low"].to_numpy(np.float64)
-    return {"type": "data", "symmetric": False, "array": high, "arrayminus": low, "thickness": thickness, "width": 5}
+    return {"type": "data", "symmetric": False, "array": high, "arrayminus": low, "thickness": thickness, "width": width}
 
 
 def offsets(seeds: pd.DataFrame, row: str) -> np.ndarray:
