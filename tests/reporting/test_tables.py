@@ -142,6 +142,8 @@ def test_the_interval_of_a_metric_is_cut_at_its_bounds(make_metrics: Any) -> Non
     values = {"tl": {"delta_eo": [0.0, 0.1, 0.0], "err": [99.0, 100.0, 97.0], "auc": [0.9, 0.8, 0.85]}}
     frame = tables.summary(make_metrics(values)).set_index("metric")
     assert frame.loc["delta_eo", "ci_low"] == 0.0
-    assert frame.loc["delta_eo", "ci_high"] == pytest.approx(stats.t.interval(0.95, 2, 1 / 30, stats.sem([0, 0.1, 0]))[1])
+    assert frame.loc["delta_eo", "ci_high"] == pytest.approx(
+        stats.t.interval(0.95, 2, 1 / 30, stats.sem([0, 0.1, 0]))[1]
+    )
     assert frame.loc["err", "ci_high"] == 100.0
     assert frame.loc["auc", "ci_low"] == pytest.approx(stats.t.interval(0.95, 2, 0.85, stats.sem([0.9, 0.8, 0.85]))[0])

@@ -250,7 +250,9 @@ class _Task:
 
     @property
     def count(self) -> str:
-        return f"{self.done:,} of {self.total:,} {self.unit}" if self.total is not None else f"{self.done:,} {self.unit}"
+        return (
+            f"{self.done:,} of {self.total:,} {self.unit}" if self.total is not None else f"{self.done:,} {self.unit}"
+        )
 
     def is_due(self) -> bool:
         """Whether a tenth is done since its last line; without a total, whether anything is."""

@@ -23,6 +23,13 @@ METHOD_PLACES: Final = {method.name: place for place, method in reversed([*enume
 
 # The parts of an experiment whose names are not already what a reader calls them.
 PART_TITLES: Final[Mapping[str, str]] = {"adam": "Adam", "sgd": "SGD"}
+# What is frozen, within a sentence.
+BASE_TITLES: Final[Mapping[str, str]] = {
+    "perceptron": "a perceptron",
+    "boosted": "boosted trees",
+    "linear": "a linear model",
+    "frozen": "a frozen backbone",
+}
 # What stands for a metric in a sentence or at the head of a column, where its title would be too long.
 METRIC_SYMBOLS: Final[Mapping[str, str]] = {
     "err": "error",
