@@ -69,11 +69,12 @@ METHODS = (
     Method("win", "WIN", "heads", run="heads.finetuning:run", colour="green", paper="win", bank_title="WIN heads"),
     Method("retrain", "Retrain (whole network)", "heads", run="heads.retraining:run",
            phrase="retraining the whole network", colour="vermillion"),
-    Method("unrepaired", "Unrepaired", "heads", run="frontier:run", phrase="the unrepaired model", symbol="x", base=True),
+    Method("unrepaired", "Unrepaired base", "heads", run="frontier:run", phrase="the unrepaired base",
+           symbol="x", base=True),
     Method("leaves", "Refitted leaves", "heads", run="frontier:run", phrase="refitted leaves", colour="green"),
     Method("heads", "Penalised heads", "heads", run="frontier:run", phrase="penalised heads", colour="blue"),
     Method("bias_scores", "Bias scores", "heads", run="frontier:run", phrase="rules in bias scores", colour="orange"),
-    Method("constant", "Constant", "heads", phrase="the constant prediction", symbol="line-ew-open", control=True),
+    Method("constant", "Constant (majority class)", "heads", phrase="the constant predictor", symbol="line-ew-open", control=True),
     Method("chosen", "Ours, chosen", "heads", phrase="our choice on the frontier", colour="vermillion", symbol="star",
            bank_title="All our models"),
     Method("chosen_leaves", "Ours, refitted leaves", "heads", phrase="our choice among refitted leaves", colour="green",
@@ -187,6 +188,12 @@ METHODS = (
 # fmt: on
 """In the order in which tables list them and stages run them, but for what comes `after` others. A method that works on
 heads and on gated networks alike has two rows."""
+
+CHOSEN = "chosen"
+"""What is chosen on a frontier among all models of ours."""
+UNREPAIRED = "unrepaired"
+CONSTANT = "constant"
+"""What a choice is read beside: its base as it was trained, and the majority class for everyone."""
 
 BY_NAME: dict[str, Method] = {method.name: method for method in reversed(METHODS)}
 """The row that says how a method is shown: of two with one name the first."""

@@ -164,6 +164,14 @@ class TestInvariance:
             assert metric(name, shuffled) == pytest.approx(metric(name, sample), nan_ok=True)
 
     @few
+    @given(samples())
+    def test_no_metric_leaves_its_bounds(self, sample):
+        for name in COUNT_METRICS:
+            low, high = METRICS[name].bounds
+            value = metric(name, sample)
+            assert value != value or low - 1e-9 <= value <= high + 1e-9
+
+    @few
     @given(samples(max_classes=3))
     def test_names_of_groups(self, sample):
         y, prediction, s, G, k = sample

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from counterpoise.errors import InputError
-from counterpoise.fairness import holm, paired_difference, summarize, verdict, verdicts
+from counterpoise.fairness import holm, paired_difference, summarize, verdict, verdicts, wilson
 
 few = settings(deadline=None, max_examples=50, derandomize=True)
 measured = st.floats(-100, 100).map(lambda value: round(value, 3))
@@ -192,3 +192,25 @@ def test_verdicts_share_one_correction() -> None:
     for difference, direction, (p, name) in zip(differences, claimed, found, strict=True):
         assert name == verdict(difference.difference, p, direction)
     assert verdicts([], []) == []
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
+def test_wilson_agrees_with_scipy_and_stays_within_zero_and_one(level: float) -> None:
+    for trials in (1, 7, 100):
+        events = np.arange(trials + 1.0)
+        low, high = wilson(events, np.full(trials + 1, float(trials)), level=level)
+        for event, left, right in zip(events, low, high, strict=True):
+            expected = stats.binomtest(int(event), trials).proportion_ci(level, method="wilson")
+            assert (left, right) == (pytest.approx(expected.low, abs=1e-12), pytest.approx(expected.high, abs=1e-12))
+            assert 0 <= left <= event / trials <= right <= 1
+        assert low[0] == 0
+        assert high[-1] == 1
+
+
+def test_wilson_without_trials_is_missing_and_bad_counts_are_refused() -> None:
+    assert np.isnan(wilson(np.array([0.0]), np.array([0.0]))).all()
+    for events in (-1.0, 3.0):
+        with pytest.raises(InputError, match="more events than trials"):
+            wilson(np.array([events]), np.array([2.0]))
+    with pytest.raises(InputError, match="level is 95"):
+        wilson(np.array([1.0]), np.array([2.0]), level=95.0)

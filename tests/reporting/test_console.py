@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -125,11 +126,89 @@ def test_a_shortened_text_keeps_both_ends(width: int) -> None:
         assert re.fullmatch(r"w.*5", found)
 
 
-def test_progress_is_silent_without_a_terminal() -> None:
-    output = io.StringIO()
-    with TrainingProgress(Console(file=output)) as progress:
-        progress.task("fine-tune", total=2)(2, loss=0.5)
-    assert output.getvalue().strip() == ""
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lines_of(output: io.StringIO) -> list[str]:
+    return output.getvalue().splitlines()
+
+
+def test_a_log_has_a_line_for_each_tenth_that_takes_long_and_one_at_the_end() -> None:
+    output, clock = io.StringIO(), Clock()
+    with TrainingProgress(Console(file=output, width=20), clock) as progress:
+        advance = progress.task("frontier", total=30, unit="trainings")
+        for _ in range(30):
+            clock.now += 15
+            advance(loss=0.25)
+    assert lines_of(output) == [
+        *(
+            f"frontier: {done} of 30 trainings ({done / 30:.0%}), loss 0.25, about {remaining} left"
+            for done, remaining in zip(
+                range(2, 30, 3), ("7", "6", "6", "5", "4", "3", "2", "2", "1", "15 s"), strict=True
+            )
+            for remaining in [remaining if remaining.endswith("s") else f"{remaining} min"]
+        ),
+        "frontier: 30 of 30 trainings in 7 min 30 s",
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(29.0, 1000), (3600.0, 11), (1e5, 2)])
+def test_lines_are_neither_often_nor_for_little(seconds: float, steps: int) -> None:
+    """Half a minute and a tenth lie between two lines, but for the last."""
+    output, clock = io.StringIO(), Clock()
+    times, console = [], Console(file=output)
+    with TrainingProgress(console, clock) as progress:
+        advance = progress.task("peers", total=steps)
+        for _ in range(steps):
+            clock.now += seconds / steps
+            before = len(lines_of(output))
+            advance()
+            times += [clock.now] * (len(lines_of(output)) - before)
+    assert all(later - earlier >= max(30.0, 0.09 * seconds) for earlier, later in pairwise([100.0, *times][1:]))
+    assert len(lines_of(output)) == len(times) + 1 <= 11
+    assert (not times) == (seconds < 30)
+
+
+def test_what_was_done_before_does_not_count_as_speed() -> None:
+    output, clock = io.StringIO(), Clock()
+    with TrainingProgress(Console(file=output), clock) as progress:
+        advance = progress.task("features", total=1000, unit="images", completed=900)
+        clock.now += 40
+        advance(10)
+    assert lines_of(output)[0] == "features: 910 of 1,000 images (91%), about 6 min left"
+
+
+def test_several_trainings_end_in_one_line_and_a_failure_says_how_far_it_came() -> None:
+    output, clock = io.StringIO(), Clock()
+    with TrainingProgress(Console(file=output), clock) as progress:
+        for name in "abcdefg":
+            progress.task(name, total=2)(2)
+    with pytest.raises(RuntimeError), TrainingProgress(Console(file=output), clock) as progress:
+        progress.task("frontier [1]", total=30, unit="trainings")(12)
+        clock.now += 3700
+        raise RuntimeError
+    with TrainingProgress(Console(file=output), clock):
+        pass
+    assert lines_of(output) == [
+        "a, b, c, d, e and 2 more: done in 0.0 s",
+        "frontier [1]: stopped after 12 of 30 trainings in 1 h 2 min",
+    ]
+
+
+def test_a_task_without_a_total_says_what_is_done() -> None:
+    output, clock = io.StringIO(), Clock()
+    with TrainingProgress(Console(file=output), clock) as progress:
+        advance = progress.task("rows", total=None, unit="rows")
+        clock.now += 31
+        advance(5)
+    assert lines_of(output) == ["rows: 5 rows", "rows: 5 rows in 31 s"]
 
 
 def test_progress_shows_where_it_is() -> None:
@@ -142,3 +221,4 @@ def test_progress_shows_where_it_is() -> None:
     assert "fine-tune [all]" in last
     assert "2/2" in last
     assert "loss 0.1235" in last
+    assert "epochs" not in last

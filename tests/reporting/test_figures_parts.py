@@ -55,9 +55,10 @@ def values(frame: pd.DataFrame, variant: str, metric: str) -> np.ndarray:
     return frame.loc[(frame["variant"] == variant) & (frame["metric"] == metric), "value"].to_numpy()
 
 
-def interval(series: np.ndarray) -> tuple[float, float]:
+def interval(series: np.ndarray, metric: str) -> tuple[float, float]:
+    """Of an error in percent, or of a gap."""
     low, high = stats.t.interval(0.95, len(series) - 1, loc=series.mean(), scale=stats.sem(series))
-    return float(low), float(high)
+    return max(float(low), 0.0), min(float(high), {"err": 100.0, "delta_eo": 2.0}.get(metric, 1.0))
 
 
 def test_a_part_is_a_place_and_a_method_a_line(metrics: pd.DataFrame) -> None:
@@ -69,7 +70,7 @@ def test_a_part_is_a_place_and_a_method_a_line(metrics: pd.DataFrame) -> None:
             assert [round(x) for x in trace.x] == [0, 1]
             for place, part in enumerate(PARTS):
                 measured = values(metrics, f"{part}/{variant}", metric)
-                low, high = interval(measured)
+                low, high = interval(measured, metric)
                 assert trace.y[place] == pytest.approx(measured.mean())
                 assert trace.y[place] + trace.error_y.array[place] == pytest.approx(high)
                 assert trace.y[place] - trace.error_y.arrayminus[place] == pytest.approx(low)
@@ -105,7 +106,7 @@ def test_ablation_draws_each_rank_and_part_over_alpha(alphas: pd.DataFrame) -> N
                 for place, alpha in enumerate((0.5, 0.7, 0.9)):
                     measured = values(alphas, f"{part}/win_r{rank}_a{alpha}", metric)
                     assert trace.y[place] == pytest.approx(measured.mean())
-                    assert trace.y[place] + trace.error_y.array[place] == pytest.approx(interval(measured)[1])
+                    assert trace.y[place] + trace.error_y.array[place] == pytest.approx(interval(measured, metric)[1])
     adam, sgd = (line(figure, f"WIN, r = 1, {title}", 0).line.dash for title in ("Adam", "SGD"))
     assert adam != sgd
     assert line(figure, "f+SVD, r = 1, SGD", 0).line.dash == sgd
@@ -122,7 +123,7 @@ def test_what_has_no_alpha_is_level(alphas: pd.DataFrame, name: str, variant: st
     assert trace.x[1] > 0.9
     assert list(trace.y) == pytest.approx([measured.mean()] * 2)
     assert np.isnan(trace.error_y.array[0])
-    low, high = interval(measured)
+    low, high = interval(measured, "delta_eo")
     assert (trace.y[1] - trace.error_y.arrayminus[1], trace.y[1] + trace.error_y.array[1]) == pytest.approx((low, high))
 
 

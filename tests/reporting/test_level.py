@@ -17,6 +17,7 @@ from rich.console import Console
 from scipy.stats import t as student
 
 import counterpoise
+from counterpoise.fairness import METRICS
 from counterpoise.reporting import (
     ReportContext,
     Section,
@@ -156,8 +157,13 @@ def test_all_intervals_are_of_the_level(metrics: pd.DataFrame, predictions: pd.D
     rates = tables.group_rates(predictions, classes=2, level=level)
     for frame in (tables.summary(metrics, level=level), rates):
         half = student.ppf((1 + level) / 2, frame["n"] - 1) * frame["std"] / np.sqrt(frame["n"])
-        np.testing.assert_allclose(frame["ci_high"] - frame["mean"], half, rtol=1e-9)
-        np.testing.assert_allclose(frame["mean"] - frame["ci_low"], half, rtol=1e-9)
+        low, high = frame["mean"] - half, frame["mean"] + half
+        largest = [METRICS[metric].bounds[1] for metric in frame["metric"]] if "metric" in frame else 1.0
+        inside = (low >= 0) & (high <= largest)
+        assert inside.any()
+        np.testing.assert_allclose(frame["ci_low"][inside], low[inside], rtol=1e-9)
+        np.testing.assert_allclose(frame["ci_high"][inside], high[inside], rtol=1e-9)
+        assert ((frame["ci_low"] >= 0) & (frame["ci_high"] <= largest)).all()
 
 
 def text_of(table: Table) -> str:

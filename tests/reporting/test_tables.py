@@ -111,3 +111,39 @@ def test_group_rates_of_several_classes_are_one_against_the_rest() -> None:
     rates = tables.group_rates(frame.assign(method="tl", variant="tl", split="test"), classes=3)
     recalls = rates[rates["rate"] == "true_positive_rate"].set_index("label")["mean"]
     assert recalls.to_dict() == {0: 1.0, 1: 0.0, 2: 0.5}
+
+
+def rates_of(hits: list[int], rows: int) -> pd.Series:
+    """The selection rate of one group, `hits` of `rows` in each seed."""
+    counts = [(0, seed, 0, code, count) for seed, hit in enumerate(hits) for code, count in ((1, hit), (0, rows - hit))]
+    frame = pd.DataFrame(counts, columns=["s", "seed", "y", "prediction", "rows"]).assign(variant="v")
+    return tables.rates_of_counts(frame, ["variant"], classes=2).set_index("rate").loc["selection_rate"]
+
+
+def test_the_interval_of_a_rate_is_that_over_the_seeds_where_it_can_be() -> None:
+    rate = rates_of([40, 50, 45], 100)
+    low, high = stats.t.interval(0.95, 2, loc=0.45, scale=stats.sem([0.4, 0.5, 0.45]))
+    assert (rate.ci_low, rate.ci_high, rate.wilson) == (pytest.approx(low), pytest.approx(high), False)
+
+
+@pytest.mark.parametrize("hits", [[0, 0, 0], [100, 100], [0, 1, 3], [99, 100, 92], [7], [0]])
+def test_the_interval_of_a_rate_never_leaves_zero_to_one_nor_vanishes(hits: list[int]) -> None:
+    rate = rates_of(hits, 100)
+    mean = np.mean(hits) / 100
+    low, high = stats.binomtest(round(sum(hits)), 100 * len(hits)).proportion_ci(method="wilson")
+    assert rate.wilson
+    assert 0 <= rate.ci_low <= min(low + 1e-9, mean)
+    assert max(high - 1e-9, mean) <= rate.ci_high <= 1  # pooled rows would make it narrower still
+    assert rate.ci_high - rate.ci_low > 0.01
+    assert rate.n == len(hits)
+
+
+def test_the_interval_of_a_metric_is_cut_at_its_bounds(make_metrics: Any) -> None:
+    values = {"tl": {"delta_eo": [0.0, 0.1, 0.0], "err": [99.0, 100.0, 97.0], "auc": [0.9, 0.8, 0.85]}}
+    frame = tables.summary(make_metrics(values)).set_index("metric")
+    assert frame.loc["delta_eo", "ci_low"] == 0.0
+    assert frame.loc["delta_eo", "ci_high"] == pytest.approx(
+        stats.t.interval(0.95, 2, 1 / 30, stats.sem([0, 0.1, 0]))[1]
+    )
+    assert frame.loc["err", "ci_high"] == 100.0
+    assert frame.loc["auc", "ci_low"] == pytest.approx(stats.t.interval(0.95, 2, 0.85, stats.sem([0.9, 0.8, 0.85]))[0])

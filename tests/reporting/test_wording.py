@@ -91,3 +91,20 @@ def test_only_a_signed_gap_needs_its_absolute_value() -> None:
 )
 def test_a_tolerance_bounds_what_is_missing_from_the_ideal(metric: str, symbol: str) -> None:
     assert wording.shortfall_symbol(metric) == symbol
+
+
+@pytest.mark.parametrize(
+    ("seconds", "exact", "rough"),
+    [
+        (0.04, "0.0 s", "1 s"),
+        (7.26, "7.3 s", "7 s"),
+        (59.4, "59 s", "59 s"),
+        (59.6, "1 min", "1 min"),
+        (185.0, "3 min 5 s", "3 min"),
+        (3599.6, "1 h", "1 h"),
+        (7510.0, "2 h 5 min", "2 h 5 min"),
+    ],
+)
+def test_a_time_has_two_units_at_most(seconds: float, exact: str, rough: str) -> None:
+    assert wording.duration(seconds) == exact
+    assert wording.duration(seconds, rough=True) == rough

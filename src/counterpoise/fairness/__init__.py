@@ -50,6 +50,7 @@ from counterpoise.fairness.statistics import (
     summarize,
     verdict,
     verdicts,
+    wilson,
 )
 from counterpoise.fairness.underlying import CRITERIA, Neighbours, mean_shortfall, shortfall, underlying_bias
 
@@ -105,5 +106,6 @@ __all__ = [
     "untested",
     "verdict",
     "verdicts",
+    "wilson",
     "worst_group_accuracy",
 ]

@@ -46,6 +46,7 @@ class MetricInfo:
         perfect: the value of perfect fairness or performance; None where it depends on the number of groups.
         lower_is_better: None for a signed metric, where the absolute value is what should be low.
         definition: one line for a glossary.
+        bounds: the least and the largest value it can have.
     """
 
     name: str
@@ -54,6 +55,7 @@ class MetricInfo:
     perfect: float | None
     lower_is_better: bool | None
     definition: str
+    bounds: tuple[float, float] = (0.0, 1.0)
 
 
 _metrics: dict[str, MetricInfo] = {}
@@ -64,13 +66,24 @@ COUNT_METRICS: Mapping[str, CountMetric] = MappingProxyType(_count_metrics)
 
 
 def describe(
-    *, title: str, perfect: float | None, definition: str, signed: bool = False, unit: str = ""
+    *,
+    title: str,
+    perfect: float | None,
+    definition: str,
+    signed: bool = False,
+    unit: str = "",
+    bounds: tuple[float, float] | None = None,
 ) -> Callable[[Function], Function]:
-    """Enter the decorated function into `METRICS` under its own name; lower is better unless 1 is perfect."""
+    """Enter the decorated function into `METRICS` under its own name; lower is better unless 1 is perfect.
+
+    Without bounds it lies between 0 and 1, a signed one between −1 and 1.
+    """
 
     def enter(function: Function) -> Function:
         name, lower_is_better = function.__name__, None if signed else perfect != 1
-        _metrics[name] = MetricInfo(name, title, unit, perfect, lower_is_better, definition)
+        _metrics[name] = MetricInfo(
+            name, title, unit, perfect, lower_is_better, definition, bounds or (-1.0 if signed else 0.0, 1.0)
+        )
         return function
 
     return enter

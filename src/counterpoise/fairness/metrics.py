@@ -41,6 +41,7 @@ PERCENT = 100.0
     title="Error",
     unit="%",
     perfect=0.0,
+    bounds=(0.0, 100.0),
     definition="100 − 100 · weighted F1 (the F1 of each class, weighted by its share of samples).",
 )
 def err(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
@@ -118,6 +119,7 @@ def delta_dp(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
 @describe(
     title="Equalized odds gap ΔEO",
     perfect=0.0,
+    bounds=(0.0, 2.0),
     definition="|TPR_0 − TPR_1| + |FPR_0 − FPR_1|: the sum of the two gaps of equalized odds (between 0 and 2).",
 )
 def delta_eo(counts: Num[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:

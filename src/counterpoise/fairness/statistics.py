@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Float64
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 from counterpoise.errors import InputError
 
@@ -121,6 +121,34 @@ def paired_difference(
     if n > 1:
         p = 2 * stdtr(n - 1, -abs(summary.mean / _standard_error(summary.std, n, correction)))
     return PairedDifference(float(summary.mean), float(summary.ci_low), float(summary.ci_high), float(p), n)
+
+
+def wilson(
+    events: Float[np.ndarray, "*batch"], trials: Float[np.ndarray, "*batch"], *, level: float = LEVEL
+) -> tuple[Float64[np.ndarray, "*batch"], Float64[np.ndarray, "*batch"]]:
+    """Return both ends of Wilson's score interval for a share of events among trials; they lie within [0, 1].
+
+    All p with |p̂ − p| ≤ z √(p (1 − p) / n): unlike mean ± margin, it has a width at p̂ = 0 and 1. Source: Wilson
+    (Journal of the American Statistical Association 22, 1927).
+
+    Args:
+        events, trials: counts, whole or means of counts; without trials both ends are NaN.
+        level: of the interval.
+
+    Raises:
+        InputError: if `level` is not between 0 and 1, or there are more events than trials or fewer than none.
+    """
+    _check(level, None)
+    if ((events < 0) | (events > trials)).any():
+        raise InputError("A share has more events than trials, or fewer than none, expected between 0 and all of them.")
+    n = np.where(trials > 0, trials, np.nan).astype(np.float64)
+    share, z = events / n, ndtri((1 + level) / 2)
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    margin = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    # At 0 and 1 one end is the share itself, which rounding would miss.
+    low = np.where(events == 0, 0 * n, np.maximum(centre - margin, 0))
+    high = np.where(events == trials, 0 * n + 1, np.minimum(centre + margin, 1))
+    return low, high
 
 
 def holm(p: Float[np.ndarray, "m"]) -> Float64[np.ndarray, "m"]:

@@ -21,12 +21,23 @@ CHOSEN: Final = "epoch chosen (one seed)"
 DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
 ASIDE: Final = {"orientation": "v", "x": 1.02, "yref": "paper", "y": 1}
 """A legend at the right of the panels."""
+_LEGEND_ROW, _LEGEND_FRAME, _LEGEND_MARK, _LETTER, _LEGEND_WIDTH = 22, 140, 56, 8, 820  # pixels
 _BAND_OPACITY: Final = 0.16
 
 
 def finish(figure: go.Figure, title: str, height: int) -> go.Figure:
-    """Dress a figure: the template, the title that becomes the heading in a report, the height in pixels."""
-    return figure.update_layout(template=TEMPLATE, title={"text": title}, height=height)
+    """Dress a figure: the template, the title that becomes the heading in a report, the height in pixels.
+
+    It becomes higher where its legend needs it: what does not fit in a legend is cut off.
+    """
+    names = list(dict.fromkeys(trace.name for trace in figure.data if trace.name and trace.showlegend is not False))
+    figure.update_layout(template=TEMPLATE, title={"text": title})
+    if figure.layout.legend.orientation == ASIDE["orientation"]:
+        return figure.update_layout(height=max(height, _LEGEND_FRAME + _LEGEND_ROW * len(names)))
+    rows = max(-(-sum(_LEGEND_MARK + _LETTER * len(name) for name in names) // _LEGEND_WIDTH), 1)
+    below = _LEGEND_ROW * (rows - 1)
+    margin = figure.layout.margin.b or TEMPLATE.layout.margin.b
+    return figure.update_layout(height=height + below, margin_b=margin + below)
 
 
 def interval_hover(level: float) -> str:
@@ -58,10 +69,17 @@ def seed_band(values: pd.DataFrame, column: str) -> tuple[np.ndarray, ...]:
     return (seeds.index.to_numpy(), *(seeds[name].to_numpy() for name in ("min", "max", "mean")))
 
 
-def whiskers(rows: pd.DataFrame, centre: np.ndarray, *, thickness: float = 2) -> dict[str, Any]:
+def whiskers(rows: pd.DataFrame, centre: np.ndarray, *, thickness: float = 2, width: int = 5) -> dict[str, Any]:
     """The error bar of the intervals `ci_low` to `ci_high`, as lengths from `centre`; none where there is none."""
     high, low = rows["ci_high"].to_numpy(np.float64) - centre, centre - rows["ci_low"].to_numpy(np.float64)
-    return {"type": "data", "symmetric": False, "array": high, "arrayminus": low, "thickness": thickness, "width": 5}
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": high,
+        "arrayminus": low,
+        "thickness": thickness,
+        "width": width,
+    }
 
 
 def offsets(seeds: pd.DataFrame, row: str) -> np.ndarray:

@@ -15,6 +15,8 @@ from counterpoise.reporting import wording
 
 _FOLDER: Final = "templates"
 _NUMBER: Final = re.compile(rf"[+−<]? ?\d|{wording.NOT_AVAILABLE}$|$")
+_DENSE_FROM: Final = 7
+"""Columns beyond which a table is set small, so that it is no wider than the page."""
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]#|~])")
 
 
@@ -70,5 +72,6 @@ def _environment(*, autoescape: bool) -> Environment:
         "level_title": wording.level_title,
         "is_missing": wording.is_missing,
         "numeric_columns": numeric_columns,
+        "dense_from": _DENSE_FROM,
     }
     return environment

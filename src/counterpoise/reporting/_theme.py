@@ -53,7 +53,7 @@ TEMPLATE: Final = go.layout.Template(
         "colorway": [BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, YELLOW],
         "xaxis": _AXIS,
         "yaxis": _AXIS,
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "yanchor": "top", "yref": "container", "y": 0.06},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "yanchor": "bottom", "yref": "container", "y": 0},
         "margin": {"l": 16, "r": 16, "t": 72, "b": 88},
         "modebar": {"bgcolor": CLEAR, "color": NEUTRAL, "activecolor": BLUE},
         "hoverlabel": {"font": {"family": FONT}},

@@ -37,7 +37,10 @@ VERDICTS: Final = (SUPPORTED, CONTRADICTED, NOT_DISTINGUISHABLE)
 
 @dataclass(frozen=True)
 class Answer:
-    """A headline, and the sentences that support it: findings, one per pair of methods, and how to read them."""
+    """A headline, and the sentences that support it: findings, one per pair of methods, and how to read them.
+
+    Where the headline is a section's own, how the claims came out is the first of the comparisons.
+    """
 
     headline: str
     findings: tuple[str, ...]
@@ -47,10 +50,13 @@ class Answer:
 
 def answer(context: ReportContext) -> Answer:
     """Summarise the claims' verdicts, the detectable differences and the noise floor."""
+    compared = _comparisons(context.claims, context.claim_specs, context.level)
+    if context.headline is not None and len(context.claims):
+        compared = [headline(context.claims), *compared]
     return Answer(
-        headline=headline(context.claims),
+        headline=context.headline or headline(context.claims),
         findings=tuple(context.findings),
-        comparisons=tuple(_comparisons(context.claims, context.claim_specs, context.level)),
+        comparisons=tuple(compared),
         reservations=tuple(_reservations(context)),
     )
 

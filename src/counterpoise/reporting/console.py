@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -23,6 +24,8 @@ from counterpoise.reporting.answer import CONTRADICTED, NOT_DISTINGUISHABLE, SUP
 from counterpoise.reporting.wording import (
     HEADLINE_METRICS,
     difference,
+    duration,
+    enumerate_words,
     interval_title,
     is_missing,
     metric_label,
@@ -35,6 +38,10 @@ from counterpoise.reporting.wording import (
 _NONE: Final = "—"
 _PAPER: Final = "  the paper"
 _MARKS: Final = {SUPPORTED: ("✓", "green"), CONTRADICTED: ("✗", "red"), NOT_DISTINGUISHABLE: ("≈", "yellow")}
+_LINE_SECONDS: Final = 30.0
+_LINE_SHARE: Final = 0.1
+_NAMED: Final = 5
+"""How many tasks the last line of a stage names."""
 _ANY_WIDTH: Final = 10_000  # columns: wider than any terminal, so that a table says how wide it would like to be
 
 
@@ -168,16 +175,22 @@ def _verdict(row: Any) -> tuple[Text, Text]:
 
 
 class TrainingProgress:
-    """Progress bars for training; silent where the output is not a terminal, so that logs stay readable.
+    """How far a stage is: bars on a terminal, elsewhere a line now and then, so that a log is neither silent nor long.
+
+    A line comes at most every 30 seconds, and after the first only once another tenth is done; a last one says how long
+    the stage took, or how far it came if it failed.
 
     >>> with TrainingProgress() as progress:
-    ...     advance = progress.task("fine-tune", total=20)
+    ...     advance = progress.task("frontier", total=30, unit="trainings")
     ...     advance(1, loss=0.31)
+    frontier: 12 of 30 trainings (40%), loss 0.31, about 3 min left
+    frontier: 30 of 30 trainings in 5 min 12 s
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """Write to `console`, standard error by default; `clock` gives seconds."""
         console = console or Console(stderr=True)
-        self._progress = Progress(
+        self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -187,26 +200,111 @@ class TrainingProgress:
             console=console,
             disable=not console.is_terminal,
         )
+        self._lines = None if console.is_terminal else _ProgressLines(console, clock)
 
     def __enter__(self) -> TrainingProgress:
-        self._progress.start()
+        self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._bars.stop()
+        if self._lines is not None:
+            self._lines.end(failed=error is not None)
 
-    def task(self, description: str, total: int | None) -> Callable[..., None]:
-        """Add a bar; the callback returned takes `advance` (1 by default) and values to show, such as `loss=0.31`."""
-        task = self._progress.add_task(escape(description), total=total, status="")
+    def task(
+        self, description: str, total: int | None, *, unit: str = "epochs", completed: int = 0
+    ) -> Callable[..., None]:
+        """Add a task; the callback returned takes `advance` (1 by default) and values to show, such as `loss=0.31`.
+
+        Args:
+            description: its name. total: how much there is to do; None where nobody knows. unit: of what, in the plural.
+            completed: how much of it was done before, by a run that was killed: it says nothing about the speed.
+        """
+        bar = self._bars.add_task(escape(description), total=total, completed=completed, status="")
+        line = None if self._lines is None else self._lines.task(description, total, unit, completed)
 
         def update(advance: int = 1, **fields: Any) -> None:
-            self._progress.update(task, advance=advance)
-            if fields:
-                self._progress.update(task, status="  ".join(f"{key} {_short(value)}" for key, value in fields.items()))
+            status = [f"{key} {_short(value)}" for key, value in fields.items()]
+            self._bars.update(bar, advance=advance)
+            if status:
+                self._bars.update(bar, status="  ".join(status))
+            if line is not None and self._lines is not None:
+                self._lines.advance(line, advance, status)
 
         return update
+
+
+@dataclass
+class _Task:
+    """What a line says: the name, how much is done of how much, and since when."""
+
+    name: str
+    total: int | None
+    unit: str
+    before: int
+    started: float
+    done: int
+    said: int | None = None
+
+    @property
+    def count(self) -> str:
+        return (
+            f"{self.done:,} of {self.total:,} {self.unit}" if self.total is not None else f"{self.done:,} {self.unit}"
+        )
+
+    def is_due(self) -> bool:
+        """Whether a tenth is done since its last line; without a total, whether anything is."""
+        if self.said is None or self.total is None:
+            return self.done > (self.said or 0)
+        return self.done - self.said >= self.total * _LINE_SHARE
+
+    def seconds_left(self, now: float) -> float | None:
+        """At the speed since the task began; None where nothing is done yet or there is no total."""
+        done = self.done - self.before
+        return (now - self.started) / done * (self.total - self.done) if done > 0 and self.total is not None else None
+
+
+class _ProgressLines:
+    """Tasks as lines of a log; see `TrainingProgress`."""
+
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
+        self.console, self.clock = console, clock
+        self.tasks: list[_Task] = []
+        self.started = self.last = clock()
+
+    def task(self, name: str, total: int | None, unit: str, completed: int) -> _Task:
+        self.tasks.append(_Task(name, total, unit, completed, self.clock(), completed))
+        return self.tasks[-1]
+
+    def advance(self, task: _Task, advance: int, status: Sequence[str]) -> None:
+        task.done += advance
+        now = self.clock()
+        is_complete = task.total is not None and task.done >= task.total
+        if now - self.last < _LINE_SECONDS or is_complete or not task.is_due():
+            return
+        share = [] if not task.total else [f"({task.done / task.total:.0%})"]
+        seconds = task.seconds_left(now)
+        remaining = [] if seconds is None else [f"about {duration(seconds, rough=True)} left"]
+        self._print(task.name, [" ".join([task.count, *share]), *status, *remaining])
+        self.last, task.said = now, task.done
+
+    def end(self, *, failed: bool) -> None:
+        """Say how long it took: one task by what was done of it, several by their names."""
+        if not self.tasks:
+            return
+        took = f"in {duration(self.clock() - self.started)}"
+        if len(self.tasks) == 1:
+            (task,) = self.tasks
+            self._print(task.name, [f"{'stopped after ' if failed else ''}{task.count} {took}"])
+            return
+        names = [task.name for task in self.tasks]
+        named = names[:_NAMED] + [f"{len(names) - _NAMED} more"] * (len(names) > _NAMED)
+        self._print(enumerate_words(named), [f"stopped {took}" if failed else f"done {took}"])
+
+    def _print(self, name: str, clauses: Sequence[str]) -> None:
+        self.console.print(f"{name}: {', '.join(clauses)}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _short(value: Any) -> str:

@@ -57,7 +57,18 @@ class Fragment:
 Findings = tuple[str, ...]
 """Sentences for the top of a report, which come before those on the claims."""
 
-Content: TypeAlias = Table | Fragment | Findings | go.Figure
+
+@dataclass(frozen=True)
+class Headline:
+    """The answer in one sentence, where there is a better one than how the claims came out."""
+
+    sentence: str
+
+
+Content: TypeAlias = Table | Fragment | Findings | Headline | go.Figure
+
+Chapter: TypeAlias = Literal["", "answer", "appendix"]
+"""Where a table or a figure stands, if not among the others of its kind: below the answer, or at the end, folded up."""
 
 T = TypeVar("T")
 
@@ -68,6 +79,7 @@ class Section:
 
     name: str
     content: Content
+    chapter: Chapter = ""
 
 
 @dataclass(frozen=True)
@@ -129,8 +141,22 @@ class ReportContext:
 
     @property
     def tables(self) -> list[Table]:
-        """Further tables, which follow the results."""
+        """Further tables, of all chapters."""
         return [table for _, table in self._named(Table)]
+
+    def tables_of(self, chapter: Chapter) -> list[Table]:
+        """Those of a chapter."""
+        return [one.content for one in self.sections if isinstance(one.content, Table) and one.chapter == chapter]
+
+    def figures_of(self, chapter: Chapter) -> dict[str, go.Figure]:
+        """Those of a chapter, by name."""
+        names = {one.name for one in self.sections if one.chapter == chapter}
+        return {name: one for name, one in self.figures.items() if name in names}
+
+    @property
+    def headline(self) -> str | None:
+        """The answer in one sentence; None where that is how the claims came out."""
+        return next((one.sentence for _, one in self._named(Headline)), None)
 
     @property
     def findings(self) -> Findings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -18,6 +18,7 @@ _HOVER_OF_GROUP: Final = "%{y}<br>feature %{x:.0f}<br>log10 I = %{z:.3f}<extra><
 _MOST_COLUMNS, _MOST_ROWS = 256, 32  # cells of a heat map that a screen can still show
 _MOST_GROUPS: Final = len(GROUP_COLOURS)  # as many lines as there are colours, and panels side by side
 _ROW: Final = 18  # pixels of a group in a heat map of many
+_MOST_NAMED: Final = 12  # classes that an axis names
 _TITLE: Final = "Fisher information of the head, by group"
 _POOLED: Final = "feature, by importance pooled over the groups"
 
@@ -56,7 +57,7 @@ def _few_groups(
     groups = len(group_names)
     cells = _logarithms(np.stack([_block_mean(group, _MOST_COLUMNS, _MOST_ROWS) for group in _mean(fisher)]))
     rank = np.linspace(1, fisher.shape[2], cells.shape[1])
-    classes = np.linspace(0, fisher.shape[3] - 1, cells.shape[2])
+    classes, axis = _classes(fisher.shape[3], cells.shape[2], class_names)
 
     figure = make_subplots(
         2,
@@ -72,9 +73,8 @@ def _few_groups(
             go.Heatmap(z=group.T, x=rank, y=classes, coloraxis="coloraxis", hovertemplate=_HOVER), row=1, col=column
         )
         figure.update_xaxes(title_text="feature, by importance", showgrid=False, row=1, col=column)
-    named = {"tickvals": classes, "ticktext": list(map(text, class_names))} if len(class_names) == len(classes) else {}
-    figure.update_yaxes(showticklabels=False, showgrid=False, ticks="", row=1)
-    figure.update_yaxes(title_text="class", showticklabels=True, tickformat="d", **named, row=1, col=1)
+    figure.update_yaxes(showticklabels=False, showgrid=False, ticks="", row=1, **axis)
+    figure.update_yaxes(title_text="class", showticklabels=True, row=1, col=1)
 
     features = np.arange(1, fisher.shape[2] + 1)
     for index, name in enumerate(group_names):
@@ -87,6 +87,14 @@ def _few_groups(
     figure.update_yaxes(title_text="importance I<sub>g</sub>", rangemode="tozero", row=2, col=1)
     figure.update_layout(coloraxis=_colour_axis("log<sub>10</sub> F", length=0.4))
     return finish(figure, _TITLE, height=620)
+
+
+def _classes(count: int, rows: int, class_names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """Where the rows of cells stand, and their axis: few classes each by its name, of many the numbers."""
+    if rows < count or count > _MOST_NAMED:
+        return np.linspace(0, count - 1, rows), {"tickformat": "d"}
+    names = class_names if len(class_names) == count else [str(label) for label in range(count)]
+    return list(map(text, names)), {"type": "category", "dtick": 1}
 
 
 def _many_groups(importance: Float[np.ndarray, "R G d"], group_names: Sequence[str]) -> go.Figure:

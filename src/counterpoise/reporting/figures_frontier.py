@@ -11,12 +11,13 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
+from counterpoise.catalogue import CHOSEN, CONSTANT
 from counterpoise.errors import InputError
-from counterpoise.fairness import LEVEL, non_dominated, summarize
+from counterpoise.fairness import LEVEL, non_dominated
 from counterpoise.reporting._frames import require_columns, rows_of
 from counterpoise.reporting._marks import ASIDE, MARGINS, ROW, finish, is_new, mean_points, seed_points, whiskers
 from counterpoise.reporting._theme import NEUTRAL, faded, method_colours, method_symbol, text
-from counterpoise.reporting.tables import METRICS_KEYS, intervals, test_rows, variant_order
+from counterpoise.reporting.tables import METRICS_KEYS, bounds_of, interval_within, intervals, test_rows, variant_order
 from counterpoise.reporting.wording import (
     frontier_title,
     gap_symbol,
@@ -32,6 +33,8 @@ from counterpoise.reporting.wording import (
 ERROR: Final = "err"
 HYPERVOLUME_KEYS: Final = ("method", "seed", "bias", "hypervolume")
 _PICK: Final = 14  # size of the mark of what was chosen
+_HOLLOW: Final = 20  # size of a mark that another may lie on
+_CROSS: Final = 0.5  # opacity of the crosses of peers
 _DOMINATED, _EFFICIENT = 0.3, 0.95  # opacity of a point
 _SHOWN: Final = 0.75  # share of the points that the first view reaches up to; constant predictors lie far above
 _MOST_DOMINATED: Final = 1_000  # points
@@ -108,7 +111,8 @@ def frontier_plane(
                 legendgroup=method,
             )
         )
-    for row in rows_of(picks):
+    # What the whole is about is drawn last, over what it may coincide with; marks below it are larger and hollow.
+    for row in sorted(rows_of(picks), key=lambda row: row.method == CHOSEN):
         pick = _pick(row, colours[row.method], hover, level)
         figure.add_trace(pick.update(showlegend=is_new(figure, pick.name)))
     figure.update_xaxes(title_text=gap_symbol(bias))
@@ -204,8 +208,11 @@ def hypervolumes(frame: pd.DataFrame, *, level: float = LEVEL) -> go.Figure:
 
 def _pick(row: Any, colour: str, hover: str, level: float) -> go.Scatter:
     """The mean of what was chosen, as a large mark with a cross of both intervals."""
+    symbol, is_choice = method_symbol(row.method), row.method == CHOSEN
+    hollow = symbol == method_symbol(CHOSEN) and not is_choice
     along, across = (
         whiskers(pd.DataFrame({"ci_low": [low], "ci_high": [high]}), np.array([centre]), thickness=1.5)
+        | {"color": colour if is_choice else faded(colour, _CROSS)}
         for centre, low, high in ((row.bias, row.bias_low, row.bias_high), (row.err, row.err_low, row.err_high))
     )
     return go.Scatter(
@@ -216,10 +223,10 @@ def _pick(row: Any, colour: str, hover: str, level: float) -> go.Scatter:
         error_y=across,
         mode="markers",
         marker={
-            "size": _PICK,
-            "symbol": method_symbol(row.method),
+            "size": _HOLLOW if hollow else _PICK,
+            "symbol": f"{symbol}-open" if hollow else symbol,
             "color": colour,
-            "line": {"width": 1, "color": NEUTRAL},
+            "line": {"width": 2, "color": colour} if hollow else {"width": 1, "color": NEUTRAL},
         },
         customdata=[[text(method_title(row.method)), row.settings, row.err_std, row.bias_std, row.n]],
         hovertemplate=f"{hover}<br>crosses: {interval_title(level)}s of the mean<extra></extra>",
@@ -245,11 +252,13 @@ def _chosen_means(chosen: pd.DataFrame | None, bias: str, level: float) -> pd.Da
             "settings": f"<br>{most} in {variants.iloc[0]} of {len(choices)} seeds",
         }
         for name, column in (("err", ERROR), ("bias", bias)):
-            statistics = summarize(np.abs(choices[column].to_numpy(np.float64)), level=level)
-            record |= {name: float(statistics.mean), f"{name}_std": float(statistics.std), "n": int(statistics.n)}
-            record |= {f"{name}_low": float(statistics.ci_low), f"{name}_high": float(statistics.ci_high)}
+            sizes = np.abs(choices[column].to_numpy(np.float64))
+            mean, std, low, high, count = interval_within(sizes, bounds_of(column, absolute=True), level=level)
+            record |= {name: mean, f"{name}_std": std, f"{name}_low": low, f"{name}_high": high, "n": count}
         records.append(record)
-    return pd.DataFrame(records, columns=None if records else ["method", "bias", "bias_high", "err", "err_high"])
+    return pd.DataFrame(
+        records, columns=None if records else ["method", "bias", "bias_high", "err", "err_low", "err_high"]
+    )
 
 
 def _mark_limits(figure: go.Figure, tolerance: float | None, noise_floor: float | None) -> None:
@@ -283,10 +292,11 @@ def _set_view(
     """Begin where the frontiers are: a constant predictor is fair too, and its error would press all else flat."""
     if points.empty:
         return
+    points, picks = (frame[frame["method"] != CONSTANT] for frame in (points, picks))
     best_of_each = points.groupby("method")["err"].min()
     top = max([points["err"].quantile(_SHOWN), *best_of_each, *picks["err_high"].fillna(picks["err"])])
     right = max([points["bias"].max(), tolerance or 0.0, *picks["bias_high"].fillna(picks["bias"])])
-    bottom = points["err"].min()
+    bottom = min([points["err"].min(), *picks["err_low"].fillna(picks["err"])])
     margin = _PADDING * max(top - bottom, 0.1)
     figure.update_yaxes(range=[bottom - 2 * margin, top + margin])
     figure.update_xaxes(range=[-0.01 * right, right * (1 + _PADDING)])

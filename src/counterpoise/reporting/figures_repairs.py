@@ -11,11 +11,22 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from counterpoise.catalogue import BY_NAME
-from counterpoise.fairness import LEVEL, summarize
+from counterpoise.fairness import LEVEL
 from counterpoise.reporting._frames import rows_of
-from counterpoise.reporting._marks import ASIDE, CHOSEN, ONE_SEED, banded_line, dashes, finish, is_new, seed_band
+from counterpoise.reporting._marks import (
+    ASIDE,
+    CHOSEN,
+    ONE_SEED,
+    banded_line,
+    dashes,
+    finish,
+    is_new,
+    seed_band,
+    whiskers,
+)
 from counterpoise.reporting._outcomes import is_last, objective_of, outcomes, style_of, title_of, with_part
 from counterpoise.reporting._theme import NEUTRAL, faded, method_colours, method_symbol, text
+from counterpoise.reporting.tables import interval_within
 from counterpoise.reporting.wording import (
     gap_label,
     gap_symbol,
@@ -260,7 +271,15 @@ def _repair(
     outcome: pd.DataFrame, colour: str, symbol: str, symbols: tuple[str, str], level: float
 ) -> list[go.Scatter]:
     """A repair's seeds, and above them its mean with a cross of both intervals."""
-    bias, performance = (summarize(outcome[key].to_numpy(np.float64), level=level) for key in ("bias", "performance"))
+    measured = {
+        key: interval_within(outcome[key].to_numpy(np.float64), bounds, level=level)
+        for key, bounds in (("bias", (0.0, np.inf)), ("performance", (0.0, 1.0)))
+    }
+    (bias, performance), (bias_std, performance_std), *_ = zip(*measured.values(), strict=True)
+    along, across = (
+        whiskers(pd.DataFrame({"ci_low": [low], "ci_high": [high]}), np.array([centre]), thickness=1.2, width=3)
+        for centre, _, low, high, _ in measured.values()
+    )
     title = text(outcome["title"].iloc[0])
     within = outcome["within"].dropna()
     hover = _HOVER.replace("BIAS", symbols[0]).replace("PERFORMANCE", symbols[1])
@@ -277,15 +296,13 @@ def _repair(
     )
     mean = go.Scatter(
         name=title,
-        x=[float(bias.mean)],
-        y=[float(performance.mean)],
-        error_x={"array": [float(bias.ci_high - bias.mean)], "thickness": 1.2, "width": 3},
-        error_y={"array": [float(performance.ci_high - performance.mean)], "thickness": 1.2, "width": 3},
+        x=[bias],
+        y=[performance],
+        error_x=along,
+        error_y=across,
         mode="markers",
         marker={"size": 12, "color": colour, "symbol": symbol, "line": {"width": 1, "color": colour}},
-        customdata=[
-            [text(outcome["variant"].iloc[0]), float(performance.std), float(bias.std), int(within.sum()), len(within)]
-        ],
+        customdata=[[text(outcome["variant"].iloc[0]), performance_std, bias_std, int(within.sum()), len(within)]],
         hovertemplate=hover,
         legendgroup=title,
         showlegend=True,

@@ -41,7 +41,10 @@ def build(context: ReportContext) -> tuple[str, dict[str, Any]]:
         headline_metrics=headline_metrics(context.summary["metric"], context.headline_metrics),
         cells=result_cells(context.summary.to_dict("records"), context.noise_floor),
         claims=list(rows_of(context.claims)),
-        figures=[_figure_view(name, figure) for name, figure in context.figures.items()],
+        figures={
+            chapter: [_figure_view(name, figure) for name, figure in context.figures_of(chapter).items()]
+            for chapter in ("", "answer", "appendix")
+        },
         splits=split_table(context),
         settings=list(flatten(context.settings).items()),
         group_rates=group_rate_table(context),
@@ -112,6 +115,7 @@ def group_rate_table(context: ReportContext) -> dict[str, Any] | None:
     cells = {(row.variant, row.group, row.rate, label): row for row, label in records}
     rows = dict.fromkeys((row.variant, row.group) for row, _ in records)
     return {
+        "wilson": any(row.wilson for row, _ in records),
         "columns": [(rate, "" if label is None else context.class_names[label]) for rate, label in columns],
         "rows": [
             (variant, context.group_names[group], [cells.get((variant, group, *column)) for column in columns])

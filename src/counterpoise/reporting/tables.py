@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.errors import InputError, suggest
-from counterpoise.fairness import LEVEL, summarize
+from counterpoise.fairness import LEVEL, METRICS, summarize, wilson
 from counterpoise.reporting import published
 from counterpoise.reporting._frames import require_columns, rows_of
 from counterpoise.reporting.wording import METHOD_PLACES, NOT_AVAILABLE, metric_order, plus_minus
@@ -18,7 +18,9 @@ METRICS_KEYS: Final = ("method", "variant", "seed", "split", "metric", "value")
 SETTINGS: Final = ("alpha", "rank", "constraint", "strength")
 _INTERVAL_COLUMNS: Final = ("mean", "std", "ci_low", "ci_high", "n")
 SUMMARY_COLUMNS: Final = ("method", "variant", "metric", *_INTERVAL_COLUMNS, "reported", "reported_std")
-GROUP_RATE_COLUMNS: Final = ("method", "variant", "group", "label", "rate", *_INTERVAL_COLUMNS)
+GROUP_RATE_COLUMNS: Final = ("method", "variant", "group", "label", "rate", *_INTERVAL_COLUMNS, "wilson")
+RATES: Final = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
+_ANY: Final = (-np.inf, np.inf)
 TEST: Final = "test"
 _POSITIVE: Final = 1
 
@@ -35,7 +37,7 @@ def summary(
     Args:
         metrics: long frame with `METRICS_KEYS` and any of `SETTINGS` (null where a variant has none).
         published_rows: selectors of `published.select`, one per variant that the paper reports.
-        level: of the intervals `ci_low` to `ci_high`.
+        level: of the intervals `ci_low` to `ci_high`, which are cut at the least and the largest value of the metric.
         correction: n_test / n_train, to widen the intervals by Nadeau and Bengio (2003); none by default.
 
     Returns:
@@ -59,7 +61,7 @@ def summary(
     records = []
     for variant, method in variants.items():
         for metric in metric_order(metric for name, metric in values if name == variant):
-            numbers = _interval(values[variant, metric], level, correction)
+            numbers = _interval(values[variant, metric], level, correction, metric)
             records.append((method, variant, metric, *numbers, *paper.get((variant, metric), (np.nan, np.nan))))
     return pd.DataFrame(records, columns=list(SUMMARY_COLUMNS))
 
@@ -77,47 +79,110 @@ def group_rates(
     Returns:
         Frame with columns `GROUP_RATE_COLUMNS`; `rate` is `accuracy` (label null), `selection_rate` P(ŷ=c),
         `true_positive_rate` P(ŷ=c | y=c) or `false_positive_rate` P(ŷ=c | y≠c), each within the group. A seed whose
-        condition never occurs is NaN and does not count in `n`.
+        condition never occurs is NaN and does not count in `n`. Intervals are those of `rate_interval`.
     """
     test = predictions[predictions["split"] == TEST]
     if test.empty:
         raise InputError(f"predictions: no rows of the split {TEST!r}, expected at least one.")
-    y, prediction = test["y"].to_numpy(), test["prediction"].to_numpy()
-    labels = [_POSITIVE] if classes == 2 else list(range(classes))
-    indicators: dict[tuple[str, Any], np.ndarray] = {("accuracy", pd.NA): (prediction == y).astype(np.float64)}
-    for label in labels:
-        selected = (prediction == label).astype(np.float64)
-        indicators["selection_rate", label] = selected
-        indicators["true_positive_rate", label] = np.where(y == label, selected, np.nan)
-        indicators["false_positive_rate", label] = np.where(y != label, selected, np.nan)
-
     order = {variant: place for place, variant in enumerate(variant_order(test))}
-    keys = ["method", "variant", "s", "seed"]
-    records = []
-    for (rate, label), indicator in indicators.items():
-        per_seed = test[keys].assign(value=indicator).groupby(keys, sort=True)["value"].mean()
-        for key, replicates in per_seed.groupby(level=keys[:-1]):
-            numbers = _interval(replicates.to_numpy(np.float64), level, correction)
-            records.append((*cast(tuple[str, str, int], key), label, rate, *numbers))
-    frame = pd.DataFrame(records, columns=list(GROUP_RATE_COLUMNS)).astype({"label": "Int64"})
+    keys = ["method", "variant", "seed", "s"]
+    counts = test.groupby([*keys, "y", "prediction"]).size().rename("rows").reset_index()
+    frame = rates_of_counts(counts, keys[:2], classes=classes, level=level, correction=correction)
     place = frame["variant"].map(order)
     return (
         frame.assign(place=place)
         .sort_values(["place", "group"], kind="stable", ignore_index=True)
-        .drop(columns="place")
+        .drop(columns="place")[list(GROUP_RATE_COLUMNS)]
     )
+
+
+def rates_of_counts(
+    counts: pd.DataFrame,
+    keys: Sequence[str],
+    *,
+    classes: int,
+    level: float = LEVEL,
+    correction: float | None = None,
+) -> pd.DataFrame:
+    """The rates of each group, from counted predictions.
+
+    Args:
+        counts: frame with `keys`, `seed, s, y, prediction, rows`: how many rows of group s and class y were predicted so;
+            what does not occur may be absent.
+        keys: columns that name a model.
+        classes, level, correction: as of `group_rates`.
+
+    Returns:
+        Frame with `keys`, `group, label, rate`, then `mean, std, ci_low, ci_high, n, wilson`; see `rate_interval`.
+    """
+    y, prediction, rows = (counts[name].to_numpy() for name in ("y", "prediction", "rows"))
+    labels = [_POSITIVE] if classes == 2 else list(range(classes))
+    events: dict[tuple[str, Any], tuple[np.ndarray, np.ndarray]] = {
+        ("accuracy", pd.NA): (prediction == y, np.ones(len(y), dtype=bool))
+    }
+    for label in labels:
+        selected = prediction == label
+        events["selection_rate", label] = selected, np.ones(len(y), dtype=bool)
+        events["true_positive_rate", label] = selected & (y == label), y == label
+        events["false_positive_rate", label] = selected & (y != label), y != label
+    records = []
+    for (rate, label), (selected, members) in events.items():
+        counted = counts[[*keys, "s", "seed"]].assign(events=rows * selected, trials=rows * members)
+        per_seed = counted.groupby([*keys, "s", "seed"], sort=True)[["events", "trials"]].sum()
+        for key, seeds in per_seed.groupby(level=[*keys, "s"]):
+            numbers = rate_interval(
+                seeds["events"].to_numpy(np.float64),
+                seeds["trials"].to_numpy(np.float64),
+                level=level,
+                correction=correction,
+            )
+            records.append((*cast(tuple[Any, ...], key), label, rate, *numbers))
+    columns = [*keys, "group", "label", "rate", *_INTERVAL_COLUMNS, "wilson"]
+    return pd.DataFrame(records, columns=columns).astype({"label": "Int64"})
+
+
+def rate_interval(
+    events: np.ndarray, trials: np.ndarray, *, level: float = LEVEL, correction: float | None = None
+) -> tuple[float, float, float, float, int, bool]:
+    """Mean, deviation and interval of a rate over seeds, the number of seeds, and whether Wilson's interval is in it.
+
+    It is the t-interval over the seeds where that lies within [0, 1]. Where it does not, where all seeds have 0 or 1
+    and so no spread, and for a single seed, it is what lies within [0, 1] of it, joined with Wilson's interval of the
+    pooled rate for as many rows as one seed has: the seeds' rows overlap, so together they are no larger sample.
+
+    Args:
+        events, trials: of each seed; a seed without trials has no rate.
+        level, correction: as of `fairness.summarize`.
+    """
+    there = trials > 0
+    with np.errstate(invalid="ignore"):
+        replicates = np.where(there, events / np.where(there, trials, np.nan), np.nan)
+    result = summarize(replicates, level=level, correction=correction)
+    mean, std, low, high = (float(value) for value in (result.mean, result.std, result.ci_low, result.ci_high))
+    is_inside = 0 <= low and high <= 1 and not (std == 0 and mean in (0, 1))
+    if is_inside or not there.any():
+        return mean, std, low, high, int(result.n), False
+    n, pooled = trials[there].mean(), events[there].sum() / trials[there].sum()
+    ends = wilson(np.array(pooled * n), np.array(n), level=level)
+    low = np.nanmin([ends[0], mean, np.maximum(low, 0)])
+    high = np.nanmax([ends[1], mean, np.minimum(high, 1)])
+    return mean, std, float(low), float(high), int(result.n), True
 
 
 def intervals(frame: pd.DataFrame, keys: Sequence[str], column: str, *, level: float) -> pd.DataFrame:
     """Mean, deviation and interval of a column over the rows that agree in `keys`, in order of appearance.
 
+    Where one of the keys is `metric`, the intervals are cut at the least and the largest value of that metric.
+
     Returns:
         Frame with `keys`, then `mean, std, ci_low, ci_high, n`.
     """
     groups = frame.groupby(list(keys), sort=False, dropna=False)[column]
-    records = [
-        (*cast(tuple[Any, ...], key), *_interval(rows.to_numpy(np.float64), level, None)) for key, rows in groups
-    ]
+    records = []
+    for key, rows in groups:
+        named = dict(zip(keys, cast(tuple[Any, ...], key), strict=True))
+        numbers = _interval(rows.to_numpy(np.float64), level, None, str(named.get("metric", "")))
+        records.append((*named.values(), *numbers))
     return pd.DataFrame(records, columns=[*keys, *_INTERVAL_COLUMNS])
 
 
@@ -176,6 +241,25 @@ def variant_order(frame: pd.DataFrame) -> dict[str, str]:
     return methods
 
 
-def _interval(replicates: np.ndarray, level: float, correction: float | None) -> tuple[float, float, float, float, int]:
+def interval_within(
+    replicates: np.ndarray, bounds: tuple[float, float], *, level: float, correction: float | None = None
+) -> tuple[float, float, float, float, int]:
+    """Mean, deviation, t-interval over the replicates and their number; the interval is cut at the bounds.
+
+    A t-interval knows no bounds: of a gap near 0 it would reach below 0, where no gap can be.
+    """
     result = summarize(replicates, level=level, correction=correction)
-    return float(result.mean), float(result.std), float(result.ci_low), float(result.ci_high), int(result.n)
+    low, high = (np.clip(end, *bounds) for end in (result.ci_low, result.ci_high))
+    return float(result.mean), float(result.std), float(low), float(high), int(result.n)
+
+
+def bounds_of(metric: str, *, absolute: bool = False) -> tuple[float, float]:
+    """The least and the largest value of a metric, or if `absolute` of its size; no bounds for what is no metric."""
+    low, high = METRICS[metric].bounds if metric in METRICS else _ANY
+    return (max(low, 0.0), high) if absolute else (low, high)
+
+
+def _interval(
+    replicates: np.ndarray, level: float, correction: float | None, metric: str
+) -> tuple[float, float, float, float, int]:
+    return interval_within(replicates, bounds_of(metric), level=level, correction=correction)

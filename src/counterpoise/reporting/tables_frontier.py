@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from counterpoise.errors import InputError
-from counterpoise.fairness import LEVEL, summarize
+from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED
+from counterpoise.fairness import LEVEL
 from counterpoise.reporting._frames import require_columns, rows_of
+from counterpoise.reporting.answer_frontier import MODEL_KEYS, limits_of
 from counterpoise.reporting.context import Table
+from counterpoise.reporting.tables import bounds_of, interval_within
 from counterpoise.reporting.wording import (
+    NOT_AVAILABLE,
+    capital,
     difference,
     frontier_title,
     gap_symbol,
     interval,
     interval_title,
     method_order,
+    method_phrase,
     method_title,
-    metric_label,
     metric_symbol,
     number,
     p_value,
@@ -33,7 +38,6 @@ SELECTION_KEYS: Final = (
     "tolerance",
     "criterion",
     "meets",
-    "test_err",
     "test_bias",
     "needs_group",
 )
@@ -41,30 +45,126 @@ IMPORTANCE_KEYS: Final = ("left", "right", "rank", "metric", "difference", "ci_l
 DIFFERENCE_KEYS: Final = ("bias", "left", "right", "difference", "ci_low", "ci_high", "p", "p_holm")
 
 
-def selection_table(selection: pd.DataFrame, *, level: float = LEVEL) -> Table:
-    """What each family chose on validation under the tolerance, measured on test.
+def comparison_table(chosen: pd.DataFrame, criterion: str, tolerance: float, *, level: float = LEVEL) -> Table:
+    """The choice beside the constant predictor, the unrepaired base and what was chosen of each peer.
+
+    Args:
+        chosen: `answer_frontier.models`: one row per family and seed, with errors in % and biases, as judged on
+            validation and on test.
+        criterion, tolerance: what the choice was to keep.
+        level: of the intervals.
+
+    Raises:
+        InputError: a missing column.
+    """
+    require_columns(chosen, MODEL_KEYS, "models")
+    symbol = shortfall_symbol(criterion)
+    first = [name for name in (CONSTANT, *_bases(chosen), CHOSEN) if name in set(chosen["family"])]
+    order = list(dict.fromkeys([*first, *method_order(chosen["family"])]))
+    rows = []
+    for family in order:
+        choices = chosen[chosen["family"] == family]
+        needs = " (needs the group)" if bool(choices["needs_group"].any()) else ""
+        rows.append(
+            (
+                f"{method_title(family)}{needs}",
+                *(
+                    _mean(choices[f"{part}_{name}"].abs(), level, name)
+                    for part in ("validation", "test")
+                    for name in ("err", "bias")
+                ),
+                "{} of {}".format(*held(choices, tolerance)),
+            )
+        )
+    return Table(
+        title=f"The choice under {symbol} ≤ {tolerance:g}, and what it stands beside",
+        note="In each seed, the model of each family with the lowest error among those within the tolerance, as judged on "
+        "validation; the nearest one where none is. Constant predictors are fair and useless: what errs no less than "
+        f"they do is no repair. Mean over the seeds, {interval_title(level)} in brackets, cut at 0.",
+        columns=(
+            "Model",
+            "Error (%), as judged",
+            f"{symbol}, as judged",
+            "Error (%), test",
+            f"{symbol}, test",
+            "Holds on test",
+        ),
+        rows=rows,
+    )
+
+
+def rates_table(
+    rates: Mapping[str, pd.DataFrame],
+    families: Sequence[str],
+    group_names: Sequence[str],
+    class_names: Sequence[str],
+    sensitive: str,
+    *,
+    level: float = LEVEL,
+) -> Table:
+    """What each group receives before and after: selection rate, TPR and FPR.
+
+    Args:
+        rates: part → `tables.rates_of_counts` with the key `variant`.
+        families: variants, in order: the unrepaired base and the choice.
+        group_names, class_names: of the codes. sensitive: the attribute.
+        level: of the intervals.
+    """
+    titles = {"selection_rate": "Selection rate", "true_positive_rate": "TPR", "false_positive_rate": "FPR"}
+    cells: dict[tuple[str, str, int, str, int], str] = {}
+    marked = False
+    for part, frame in rates.items():
+        for row in rows_of(frame[frame["variant"].isin(families) & frame["rate"].isin(list(titles))]):
+            marked |= bool(row.wilson)
+            mark = " †" if row.wilson else ""
+            written = f"{number(row.mean)} ({interval(row.ci_low, row.ci_high)}){mark}"
+            cells[part, row.variant, int(row.group), row.rate, int(row.label)] = written
+    columns = [
+        (part, family) for part in rates for family in families if any(key[:2] == (part, family) for key in cells)
+    ]
+    keys = sorted({key[2:] for key in cells}, key=lambda key: (key[2], list(titles).index(key[1]), key[0]))
+    several = len({label for *_, label in keys}) > 1
+    rows = [
+        (
+            f"{titles[rate]}{f' of {class_names[label]}' if several else ''}, {group_names[group]}",
+            *(cells.get((*column, group, rate, label), NOT_AVAILABLE) for column in columns),
+        )
+        for group, rate, label in keys
+    ]
+    note = f"Mean over the seeds, {interval_title(level)} in brackets."
+    if marked:
+        note += (
+            " †: the interval over the seeds would leave 0 to 1 or has no width; it is cut there, and is at least "
+            "Wilson's interval for the rows of one seed."
+        )
+    of_class = f" of {class_names[-1]}" if not several and len(class_names) == 2 else ""
+    return Table(
+        title=f"Rates{of_class} by {sensitive}, before and after",
+        note=note,
+        columns=("Rate", *(f"{capital(method_phrase(family))}, {part}" for part, family in columns)),
+        rows=rows if columns else [],
+    )
+
+
+def selection_table(selection: pd.DataFrame) -> Table:
+    """Which model each family chose, and in how many seeds the tolerance holds.
 
     Args:
         selection: one row per seed and family, with at least `SELECTION_KEYS`: `family` is a method of the contract,
             `variant` what it chose, null for nothing, `meets` whether that is within the tolerance on validation,
-            `test_err` (in %) and `test_bias` (how far the metric `criterion` is from its ideal) what it measures on the
-            test split, `needs_group` whether a prediction needs the sensitive attribute.
+            `test_bias` how far the metric `criterion` is from its ideal on the test split, `needs_group` whether a
+            prediction needs the sensitive attribute.
 
     Raises:
         InputError: a missing column, or more than one criterion or tolerance.
     """
     require_columns(selection, SELECTION_KEYS, "selection")
-    limits = selection[["criterion", "tolerance"]].drop_duplicates()
-    if len(limits) > 1:
-        raise InputError(f"selection: {len(limits)} pairs of criterion and tolerance, expected one for a table.")
-    criterion, tolerance = next(limits.itertuples(index=False, name=None), ("bias", np.nan))
+    criterion, tolerance = limits_of(selection)
     families = [(family, selection[selection["family"] == family]) for family in method_order(selection["family"])]
     rows = [
         (
             method_title(family),
             _chosen_most(choices),
-            _mean(choices["test_err"], level, "err"),
-            _mean(choices["test_bias"].abs(), level),
             f"{int(choices['meets'].sum())} of {len(choices)}",
             "{} of {}".format(*held(choices, tolerance)),
             _answer(choices["needs_group"]),
@@ -72,20 +172,11 @@ def selection_table(selection: pd.DataFrame, *, level: float = LEVEL) -> Table:
         for family, choices in families
     ]
     return Table(
-        title=f"Chosen on validation under {shortfall_symbol(criterion)} ≤ {tolerance:g}, measured on test",
+        title=f"What each family chose under {shortfall_symbol(criterion)} ≤ {tolerance:g}",
         note="For each seed, the variant with the lowest error on validation among those within the tolerance there; "
-        "if there is none, the nearest one. Error and bias are measured on test: mean over the seeds, "
-        f"{interval_title(level)} in brackets. A tolerance that holds on validation may fail on test, so the seeds in "
+        "if there is none, the nearest one. A tolerance that holds on validation may fail on test, so the seeds in "
         "which it holds are counted. The last column says whether a prediction needs the group.",
-        columns=(
-            "Family",
-            "Chosen most often",
-            metric_label("err"),
-            shortfall_symbol(criterion),
-            "Holds on validation",
-            "Holds on test",
-            "Needs the group",
-        ),
+        columns=("Family", "Chosen most often", "Holds on validation", "Holds on test", "Needs the group"),
         rows=rows,
     )
 
@@ -166,10 +257,18 @@ def _chosen_most(choices: pd.DataFrame) -> str:
     return f"{counts.index[0]} ({counts.iloc[0]} of {len(choices)})"
 
 
-def _mean(values: pd.Series, level: float, metric: str = "") -> str:
-    statistics = summarize(values.to_numpy("float64"), level=level)
-    mean, low, high = (float(value) for value in (statistics.mean, statistics.ci_low, statistics.ci_high))
+def _mean(values: pd.Series, level: float, name: str) -> str:
+    """Mean and interval of errors in % or of sizes of a bias, which are never below 0."""
+    metric = "err" if name == "err" else ""
+    bounds = bounds_of("err") if name == "err" else (0.0, np.inf)
+    mean, _, low, high, count = interval_within(values.to_numpy("float64"), bounds, level=level)
+    if not count:
+        return NOT_AVAILABLE
     return f"{number(mean, metric)} ({interval(low, high, metric)})"
+
+
+def _bases(chosen: pd.DataFrame) -> list[str]:
+    return [name for name in (UNREPAIRED, BASES["heads"]) if name in set(chosen["family"])][:1]
 
 
 def _answer(needed: Any) -> str:

@@ -23,6 +23,13 @@ METHOD_PLACES: Final = {method.name: place for place, method in reversed([*enume
 
 # The parts of an experiment whose names are not already what a reader calls them.
 PART_TITLES: Final[Mapping[str, str]] = {"adam": "Adam", "sgd": "SGD"}
+# What is frozen, within a sentence.
+BASE_TITLES: Final[Mapping[str, str]] = {
+    "perceptron": "a perceptron",
+    "boosted": "boosted trees",
+    "linear": "a linear model",
+    "frozen": "a frozen backbone",
+}
 # What stands for a metric in a sentence or at the head of a column, where its title would be too long.
 METRIC_SYMBOLS: Final[Mapping[str, str]] = {
     "err": "error",
@@ -41,6 +48,9 @@ NOT_AVAILABLE: Final = "n/a"
 _PERCENT_DECIMALS: Final = 2
 _FRACTION_DECIMALS: Final = 3
 _SMALLEST_P: Final = 0.001
+_SHORT_SECONDS: Final = 10
+_MINUTE: Final = 60
+_HOUR: Final = 3600
 _LEVEL_DIGITS: Final = 12  # of a level in percent; more are rounding
 
 
@@ -214,6 +224,22 @@ def p_value(p: Any, *, named: bool = False) -> str:
     if p < _SMALLEST_P:
         return f"p < {_SMALLEST_P}" if named else f"< {_SMALLEST_P}"
     return f"p = {p:.3f}" if named else f"{p:.3f}"
+
+
+def duration(seconds: float, *, rough: bool = False) -> str:
+    """Write a time: `0.4 s`, `42 s`, `5 min 12 s`, `2 h 5 min`; if `rough`, of minutes alone no seconds."""
+    whole = round(seconds)
+    if seconds < _SHORT_SECONDS and not rough:
+        return f"{max(seconds, 0):.1f} s"
+    if whole < _MINUTE:
+        return f"{max(whole, 1)} s"
+    if whole >= _HOUR:
+        hours, minutes = divmod(round(whole / _MINUTE), _MINUTE)
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    minutes, rest = divmod(whole, _MINUTE)
+    if rough:
+        return f"{round(whole / _MINUTE)} min"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
 def shortened(text: str, width: int) -> str:

@@ -67,9 +67,12 @@ def problem_of(
 
 @contextmanager
 def followed(problem: HeadProblem, compute: Compute | None = None) -> Iterator[HeadProblem]:
-    """Show how far the trainings of a problem are; its tasks run where `compute` says."""
+    """Show how far the trainings of a problem are; its tasks run where `compute` says.
+
+    Where they are spread, what is counted are trainings; else the epochs of each.
+    """
     spread = problem.spread if compute is None else partial(replicate, **compute.model_dump())
-    with trainings_progress() as progress:
+    with trainings_progress(unit="epochs" if compute is None else "trainings") as progress:
         yield replace(problem, progress=progress, spread=spread)
 
 

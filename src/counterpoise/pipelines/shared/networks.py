@@ -139,11 +139,11 @@ def run(
     """
     seeds = task.seeds
     if not isinstance(task.build, ImageBuilder):
-        with trainings_progress() as follow:
+        with trainings_progress(unit="steps") as follow:
             results = [function(replace(task, progress=follow), *arguments)]
     else:
         shared, where = (task, function, arguments), compute.model_dump()
-        with training_progress(description, len(seeds)) as advance:
+        with training_progress(description, len(seeds), unit="seeds") as advance:
             results = replicate(_one, range(len(seeds)), shared=shared, on_done=advance, **where)
     return results
 

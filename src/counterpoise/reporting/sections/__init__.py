@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
-from counterpoise.reporting.context import Content, ReportContext, Section, Table
+from counterpoise.reporting.context import Chapter, Content, Headline, ReportContext, Section, Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,12 +49,14 @@ class Producer:
         place: where it stands among the others of its kind.
         is_figure: whether it is a figure, which has a file.
         needs: what has to be there beside the artifacts that the function takes.
+        chapter: where its tables and figures stand, if not among the others.
     """
 
     function: Callable[..., Content | list[Content] | None]
     place: int
     is_figure: bool
     needs: frozenset[str]
+    chapter: Chapter = ""
 
     @property
     def name(self) -> str:
@@ -74,35 +76,46 @@ class Producer:
         """Return the sections that the function makes of the artifacts; None and empty content make none."""
         result = self.function(context, **{name: artifacts[name] for name in self.takes if name in artifacts})
         contents = result if isinstance(result, list) else [result]
-        return [Section(self.name, content) for content in contents if content is not None and not _is_empty(content)]
+        return [
+            Section(self.name, content, self.chapter)
+            for content in contents
+            if content is not None and not _is_empty(content)
+        ]
 
 
 def _is_empty(content: Content) -> bool:
-    return not (content.rows if isinstance(content, Table) else content)
+    match content:
+        case Table():
+            return not content.rows
+        case Headline():
+            return not content.sentence
+        case _:
+            return not content
 
 
 _PRODUCERS: list[Producer] = []
 
 
-def section(*, place: int, needs: Collection[str] = ()) -> Callable[[F], F]:
-    """Mark a function that returns a `Table`, sentences, a `Fragment`, a list of them, or None.
+def section(*, place: int, needs: Collection[str] = (), chapter: Chapter = "") -> Callable[[F], F]:
+    """Mark a function that returns a `Table`, sentences, a `Headline`, a `Fragment`, a list of them, or None.
 
     Args:
         place: where it stands among the others of its kind; ties go to the first by module and name.
         needs: names that have to be there although the function does not take them: artifacts, `params:<block>` of a
             block that the experiment's row chooses, or `view:<name>`.
+        chapter: where its tables stand: `answer`, `appendix`, or empty for among the others.
     """
-    return _marked(place, needs, is_figure=False)
+    return _marked(place, needs, chapter, is_figure=False)
 
 
-def figure(*, place: int, needs: Collection[str] = ()) -> Callable[[F], F]:
+def figure(*, place: int, needs: Collection[str] = (), chapter: Chapter = "") -> Callable[[F], F]:
     """Mark a function that returns a plotly figure; its file is named like the function. Arguments as of `section`."""
-    return _marked(place, needs, is_figure=True)
+    return _marked(place, needs, chapter, is_figure=True)
 
 
-def _marked(place: int, needs: Collection[str], *, is_figure: bool) -> Callable[[F], F]:
+def _marked(place: int, needs: Collection[str], chapter: Chapter, *, is_figure: bool) -> Callable[[F], F]:
     def mark(function: F) -> F:
-        _PRODUCERS.append(Producer(function, place, is_figure, frozenset(needs)))
+        _PRODUCERS.append(Producer(function, place, is_figure, frozenset(needs), chapter))
         return function
 
     return mark

@@ -9,14 +9,15 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 import plotly.graph_objects as go
 
-from counterpoise.reporting import figures_frontier, tables_frontier
+from counterpoise.catalogue import CHOSEN
+from counterpoise.reporting import answer_frontier, figures_frontier, tables, tables_frontier
 from counterpoise.reporting._templates import render
-from counterpoise.reporting.context import Fragment, ReportContext, Table
+from counterpoise.reporting.context import Findings, Fragment, Headline, ReportContext, Table
 from counterpoise.reporting.exported_model import ExportedModel, describe
 from counterpoise.reporting.sections import figure, section
 
-# The name of the family of models that may take any head: the noise floor is that of what it chose.
-ANY_HEAD = "chosen"
+MOST_RATES = 36
+"""Rows of rates below the answer; of more, the chapter by group has all."""
 
 
 @runtime_checkable
@@ -42,25 +43,77 @@ def frontier_dp(context: ReportContext, frontier: pd.DataFrame, selection: pd.Da
     return _plane(context, frontier, selection, "delta_dp")
 
 
-@figure(place=12, needs=["frontier"])
+@figure(place=12, needs=["frontier"], chapter="appendix")
 def hypervolumes(context: ReportContext, hypervolumes: pd.DataFrame) -> go.Figure:
     """The hypervolume of each method's frontier."""
     return figures_frontier.hypervolumes(hypervolumes, level=context.level)
 
 
+@section(place=1)
+def exchange(context: ReportContext, selection: pd.DataFrame, predictions: pd.DataFrame) -> Headline:
+    """What the choice costs and buys."""
+    return Headline(answer_frontier.headline(answer_frontier.models(selection, predictions), selection))
+
+
+@section(place=2)
+def choice_in_words(
+    context: ReportContext, selection: pd.DataFrame, frontier: pd.DataFrame, predictions: pd.DataFrame
+) -> Findings:
+    """Which model was chosen, and what to beware of."""
+    models = answer_frontier.models(selection, predictions)
+    floors = context.noise_floor.get(CHOSEN, {})
+    return answer_frontier.findings(models, selection, frontier, predictions, floors, context.class_names)
+
+
+@section(place=3, chapter="answer", needs=["selection"])
+def rates(
+    context: ReportContext,
+    selection: pd.DataFrame,
+    predictions: pd.DataFrame,
+    judged_counts: pd.DataFrame | None = None,
+) -> Table | None:
+    """What each group receives before and after, on the test rows and where they are counted on those of the choice.
+
+    Args:
+        judged_counts: `family, seed, s, y, prediction, rows`: how the rows that the choice was made by are predicted.
+    """
+    families = [answer_frontier.base_of(selection), CHOSEN]
+    test = predictions[(predictions["split"] == "test") & predictions["variant"].isin(families)]
+    counts = {"test": test.groupby(["variant", "seed", "s", "y", "prediction"]).size().rename("rows").reset_index()}
+    if judged_counts is not None:
+        counts = {"as judged": judged_counts.rename(columns={"family": "variant"}), **counts}
+    classes = len(context.class_names)
+    found = {
+        part: tables.rates_of_counts(
+            frame[frame["variant"].isin(families)], ["variant"], classes=classes, level=context.level
+        )
+        for part, frame in counts.items()
+    }
+    names = (context.group_names, context.class_names, context.sensitive)
+    table = tables_frontier.rates_table(found, families, *names, level=context.level)
+    return table if len(table.rows) <= MOST_RATES else None
+
+
+@section(place=4, chapter="answer")
+def beside(context: ReportContext, selection: pd.DataFrame, predictions: pd.DataFrame) -> Table:
+    """The choice beside the constant predictor, the unrepaired base and the peers."""
+    models = answer_frontier.models(selection, predictions)
+    return tables_frontier.comparison_table(models, *answer_frontier.limits_of(selection), level=context.level)
+
+
 @section(place=10)
 def chosen(context: ReportContext, selection: pd.DataFrame) -> Table:
-    """What each family chose on validation, measured on test."""
-    return tables_frontier.selection_table(selection, level=context.level)
+    """What each family chose on validation."""
+    return tables_frontier.selection_table(selection)
 
 
-@section(place=20)
+@section(place=20, chapter="appendix")
 def areas(context: ReportContext, hypervolume_differences: pd.DataFrame) -> Table:
     """The frontiers' hypervolumes, compared."""
     return tables_frontier.hypervolume_table(hypervolume_differences, level=context.level)
 
 
-@section(place=30)
+@section(place=30, chapter="appendix")
 def importance(context: ReportContext, importance_effect: pd.DataFrame) -> Table:
     """Whether importance helps under a penalty."""
     return tables_frontier.importance_table(importance_effect, level=context.level)
@@ -75,7 +128,7 @@ def exported(
 ) -> Fragment:
     """The exported model, and how to use it; features of images have no columns of a table."""
     (servable,) = model.values()
-    choices = selection[selection["family"] == ANY_HEAD]
+    choices = selection[selection["family"] == CHOSEN]
     return fragment_of(
         describe(servable.metadata, choices, servable.folder, servable.columns, of_features=example_images is not None)
     )
@@ -104,6 +157,6 @@ def _plane(context: ReportContext, frontier: pd.DataFrame, selection: pd.DataFra
         choices,
         bias=bias,
         tolerance=float(tolerance) if bias == criterion else None,
-        noise_floor=context.noise_floor[ANY_HEAD].get(bias),
+        noise_floor=context.noise_floor.get(CHOSEN, {}).get(bias),
         level=context.level,
     )

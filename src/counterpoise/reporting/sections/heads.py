@@ -50,7 +50,8 @@ def performance(context: ReportContext, metrics: pd.DataFrame) -> go.Figure:
 def fisher(context: ReportContext, importance: Mapping[str, Tensors]) -> go.Figure:
     """What matters to which group (Figure 3), of the first part."""
     first = next(iter(importance.values()))
-    return figures_fisher.fisher_diagonal(first.tensors["fisher"].double().numpy(), context.group_names)
+    fisher = first.tensors["fisher"].double().numpy()
+    return figures_fisher.fisher_diagonal(fisher, context.group_names, context.class_names)
 
 
 @section(place=40)
