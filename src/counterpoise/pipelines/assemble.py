@@ -91,7 +91,7 @@ STAGES = (
     Stage("read_pixels", lambda e: e.convnet is not None, lambda _: read_pixels.create_pipeline(), "data"),
     Stage("data_split", _always, lambda e: data_split.create_pipeline(images=e.images), "data"),
     Stage("extract_features", _backbones, lambda _: extract_features.extract_pipeline(), "backbone"),
-    Stage("pretrain", _always, lambda e: pretrain.create_pipeline(images=e.images, networks=e.repairs is not None)),
+    Stage("pretrain", _always, lambda e: pretrain.create_pipeline(e.base, networks=e.repairs is not None)),
     Stage("group_fisher", _heads, lambda _: group_fisher.create_pipeline()),
     Stage("weighted_svd", _heads, lambda _: weighted_svd.create_pipeline()),
     Stage(
