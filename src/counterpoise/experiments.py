@@ -113,6 +113,14 @@ class Experiment:
 FACES = (("celeba", "CelebA", "hair"), ("lfwa", "LFW+a", "gender"))
 """Data sets of faces, their titles, and what their classifiers predict."""
 
+TABLES = (
+    ("compas", "compas_frontier", "new charges"),
+    ("law", "law", "bar exams"),
+    ("credit", "credit", "credit card holders"),
+    ("german", "german", "loans"),
+)
+"""Tables with a frontier, beside Adult: names of their experiments, of their blocks, and what is classified."""
+
 RACE = {
     "sensitive": "race",
     "groups": [["Black", "Asian-Pac-Islander", "Amer-Indian-Eskimo", "Other"], "White"],
@@ -164,6 +172,18 @@ EXPERIMENTS = (
         title="How fair can an income classifier be, and at what price?",
         frontier="tables",
         evidence="frontier_adult",
+    ),
+    *(
+        Experiment(
+            name=f"frontier_{name}",
+            title=f"How fair can a classifier of {subject} be, and at what price?",
+            dataset=dataset,
+            network="mlp2",
+            variants="win",
+            frontier="tables",
+            evidence=f"frontier_{name}",
+        )
+        for name, dataset, subject in TABLES
     ),
     *_faces(
         "frontier_{dataset}",
@@ -350,6 +370,7 @@ RAW_FOLDERS = {
     "celeba_blond": "celeba",
     "celeba_pixels": "celeba",
     "cifar10s": "cifar10",
+    "compas_frontier": "compas",
     "corrupted_cifar10": "cifar10",
     "lfwa": "lfw",
     "multicolor_mnist": "mnist",
