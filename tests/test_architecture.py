@@ -125,7 +125,8 @@ class TestExperiments:
             assert block
             assert kind == "evidence" or blocks({parameter(kind, experiment): block}, experiment)[kind] == block
             assert kind != "dataset" or block["reader"] in READERS
-        assert sum(kind is not None for kind in (experiment.network, experiment.backbone, experiment.convnet)) == 1
+        bases = (experiment.network, experiment.boosting, experiment.backbone, experiment.convnet)
+        assert sum(kind is not None for kind in bases) == 1
 
     def test_leaves_the_contract(self, experiment: Experiment, catalog: DataCatalog) -> None:
         """Every result is a file at the place that DESIGN.md gives it."""

@@ -92,7 +92,7 @@ def run(pipeline: Pipeline, data: dict[str, Any], parameters: dict[str, Any] | N
 
 
 SPLIT = data_split.create_pipeline(images=False).only_nodes("split_samples", "describe_data")
-NETWORK = pretrain.create_pipeline(images=False) + group_fisher.create_pipeline()
+NETWORK = pretrain.create_pipeline("network") + group_fisher.create_pipeline()
 HEADS = weighted_svd.create_pipeline() + finetune.create_pipeline()
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 BLOCKS = {
     "dataset": "datasets",
     "network": "networks",
+    "boosting": "boostings",
     "backbone": "backbones",
     "convnet": "convnets",
     "penalty": "penalties",
@@ -27,6 +28,8 @@ BLOCKS = {
     "evidence": "evidence",
 }
 """What a row chooses → what the blocks of parameters that it chooses from are called together."""
+
+Base = Literal["network", "trees", "images"]
 
 Choice = str | Mapping[str, Any]
 """The name of a block, or settings that are merged key by key over the experiment's block."""
@@ -64,10 +67,10 @@ class Part:
 class Experiment:
     """One experiment. Every field but the name and title is the name of a block of parameters.
 
-    Tables have a `network` that is trained here; images have a `backbone` that comes trained. With `variants`, its head
-    is fine-tuned. With a `frontier`, bases of several kinds are repaired under a grid of penalties and compared with
-    peers, and the tolerance chooses among them. `penalty` is that of pretraining. `retrain` fine-tunes whole networks
-    beside the heads. `view` is the figure that shows an experiment's parts side by side.
+    Tables have a `network` or trees (`boosting`) that are trained here; images have a `backbone` that comes trained.
+    With `variants`, its head is fine-tuned. With a `frontier`, bases of several kinds are repaired under a grid of
+    penalties and compared with peers, and the tolerance chooses among them. `penalty` is that of pretraining. `retrain`
+    fine-tunes whole networks beside the heads. `view` is the figure that shows an experiment's parts side by side.
 
     With `repairs`, whole networks are repaired: perceptrons (`network`), for images a `convnet`. With an `objective`
     their weights are altered; without one, unbiased sub-networks are searched for.
@@ -79,6 +82,7 @@ class Experiment:
     evidence: str
     variants: str | None = None
     network: str | None = None
+    boosting: str | None = None
     backbone: str | None = None
     convnet: str | None = None
     frontier: str | None = None
@@ -96,6 +100,11 @@ class Experiment:
         return any(getattr(part, kind, None) is not None for part in self.parts)
 
     @property
+    def base(self) -> Base:
+        """What is frozen, or repaired: a backbone (or a whole network) of images; of tables a network or trees."""
+        return "images" if self.images else "network" if self.boosting is None else "trees"
+
+    @property
     def images(self) -> bool:
         """Whether the data are images, not a table."""
         return self.backbone is not None or self.convnet is not None or self.divides("backbone")
@@ -103,6 +112,14 @@ class Experiment:
 
 FACES = (("celeba", "CelebA", "hair"), ("lfwa", "LFW+a", "gender"))
 """Data sets of faces, their titles, and what their classifiers predict."""
+
+TABLES = (
+    ("compas", "compas_frontier", "new charges"),
+    ("law", "law", "bar exams"),
+    ("credit", "credit", "credit card holders"),
+    ("german", "german", "loans"),
+)
+"""Tables with a frontier, beside Adult: names of their experiments, of their blocks, and what is classified."""
 
 RACE = {
     "sensitive": "race",
@@ -134,6 +151,14 @@ def _backbones(*names: str) -> tuple[Part, ...]:
 
 EXPERIMENTS = (
     _income(name="win_adult", title="Does WIN make a fine-tuned income classifier fairer?", evidence="win_adult"),
+    Experiment(
+        name="win_adult_boosted",
+        title="Does WIN make fine-tuned boosted trees fairer?",
+        dataset="adult",
+        boosting="trees",
+        variants="win",
+        evidence="win_adult_boosted",
+    ),
     *_faces("win_{dataset}", "Does WIN make a fine-tuned {label} classifier fairer?", "win_images"),
     *_faces(
         "win_{dataset}_imagenet",
@@ -155,6 +180,16 @@ EXPERIMENTS = (
         dataset="adult",
         frontier="boosted",
         evidence="frontier_adult",
+    ),
+    *(
+        Experiment(
+            name=f"frontier_{name}",
+            title=f"How fair can a classifier of {subject} be, and at what price?",
+            dataset=dataset,
+            frontier="tables",
+            evidence=f"frontier_{name}",
+        )
+        for name, dataset, subject in TABLES
     ),
     *_faces(
         "frontier_{dataset}",
@@ -342,6 +377,7 @@ RAW_FOLDERS = {
     "celeba_blond": "celeba",
     "celeba_pixels": "celeba",
     "cifar10s": "cifar10",
+    "compas_frontier": "compas",
     "corrupted_cifar10": "cifar10",
     "lfwa": "lfw",
     "multicolor_mnist": "mnist",

@@ -26,6 +26,8 @@ from counterpoise.pipelines.shared.evidence import applicable
 
 IMAGENET_CLASSES = 1000
 
+BOOSTED_CLASSES = 2
+
 
 def experiments_in(pipeline: Pipeline) -> list[Experiment]:
     """Return the experiments whose nodes are in a pipeline; each node carries its experiment's name as a tag."""
@@ -82,10 +84,14 @@ def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
 
 
 def _check_heads(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:
-    """Raise InputError unless every rank fits the head."""
+    """Raise InputError unless every rank fits the head, and the base the number of classes."""
     inputs, classes = sys.maxsize, len(parameters.at(parameter("dataset", experiment, part)).classes)
     if experiment.network is not None:
         inputs = parameters.at(parameter("network", experiment, part)).width
+    elif experiment.boosting is not None:
+        if classes != BOOSTED_CLASSES:
+            path = parameter("dataset", experiment, part)
+            raise InputError(f"conf: {path} has {classes} classes, expected 2: boosted trees have one margin")
     elif parameters.at(parameter("backbone", experiment, part)).head == "imagenet":
         classes = IMAGENET_CLASSES
     parameters.at(parameter("variants", experiment)).require_ranks(inputs=inputs, classes=classes)

@@ -87,3 +87,14 @@ class TestLeakage:
         s = (torch.arange(10) < ones).long()
         with pytest.warns(UndefinedMetricWarning, match=f"leakage is undefined .*{said}"):
             assert np.isnan(leakage(torch.arange(10.0)[:, None], s, seed=0))
+
+    def test_of_leaves_it_is_that_of_their_indicators(self, generator):
+        s = torch.arange(200) % 2
+        leaf = torch.stack([torch.randint(4, (200,), generator=generator), 4 + 2 * s + (torch.arange(200) % 3 > 0)], 1)
+        leaf[::5, 0] = -1
+        matrix = torch.zeros(200, 9)
+        matrix.scatter_(1, torch.where(leaf < 0, 8, leaf), 1.0)
+        matrix[:, 8] = 0
+        assert leakage(leaf.int(), s, seed=0) == leakage(matrix[:, :8], s, seed=0) == 1.0
+        other = torch.randint(2, (200,), generator=generator)
+        assert leakage(leaf.int(), other, seed=0) == pytest.approx(leakage(matrix[:, :8], other, seed=0), abs=0.02)

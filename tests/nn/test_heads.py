@@ -7,7 +7,7 @@ import torch
 
 from counterpoise.errors import InputError
 from counterpoise.methods import penalized
-from counterpoise.nn import BinaryHeads, Examples, Factors, HeadBank, Optimizer, fit, generators
+from counterpoise.nn import BinaryHeads, Examples, Factors, HeadBank, Optimizer, fit, generators, predict_logits
 
 R, D, K = 3, 7, 4
 RANKS = {"b2": 2, "dense": None, "a1": 1, "c2": 2, "dense2": None}
@@ -132,3 +132,50 @@ class TestBinaryHeads:
     def test_heads_of_more_classes_are_refused(self, generator: torch.Generator) -> None:
         with pytest.raises(InputError, match="heads of 4 classes, expected 2"):
             BinaryHeads({"tl": factors(None, generator)})
+
+
+class TestSparseFeatures:
+    """Leaf numbers and the matrix of zeros and ones that they stand for are the same features."""
+
+    @pytest.fixture
+    def leaf(self, generator: torch.Generator) -> torch.Tensor:
+        return (torch.randint(0, 3, (R, 60, 2), generator=generator) + torch.tensor([0, 4])).int()
+
+    @pytest.fixture
+    def matrix(self, leaf: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(R, 60, D).scatter_(2, leaf.long(), 1.0)
+
+    @pytest.mark.parametrize("kind", [HeadBank, BinaryHeads])
+    def test_logits_and_gradients(
+        self, kind: type[HeadBank], leaf: torch.Tensor, matrix: torch.Tensor, generator: torch.Generator
+    ) -> None:
+        heads = {name: factors(rank, generator, classes=2) for name, rank in RANKS.items()}
+        sparse, dense = kind(heads), kind(heads)
+        torch.testing.assert_close(sparse(leaf), dense(matrix))
+        weights = torch.randn(dense(matrix).shape, generator=generator)
+        for bank, x in ((sparse, leaf), (dense, matrix)):
+            (bank(x) * weights).sum().backward()
+        for one, other in zip(sparse.parameters(), dense.parameters(), strict=True):
+            assert one.grad is not None
+            torch.testing.assert_close(one.grad, other.grad)
+
+    def test_training_and_prediction(
+        self, heads: dict[str, Factors], leaf: torch.Tensor, matrix: torch.Tensor, generator: torch.Generator
+    ) -> None:
+        y, s = torch.randint(0, K, (60,), generator=generator), torch.randint(0, 2, (60,), generator=generator)
+        members, logits = torch.arange(60).expand(R, -1), []
+        for x in (leaf, matrix):
+            bank, data = HeadBank(heads), Examples(x, y, s)
+            history = fit(
+                bank,
+                data,
+                members[:, :40],
+                loss=penalized({"dp": 0.2}, groups=2),
+                optimizer=Optimizer(name="sgd", lr=0.1),
+                epochs=5,
+                batch_size=16,
+                generators=generators(range(R), "batches"),
+            )
+            assert not history.diverged.any()
+            logits.append(predict_logits(bank, data, members))
+        torch.testing.assert_close(*logits, rtol=1e-4, atol=1e-4)

@@ -31,6 +31,7 @@ from counterpoise.methods.heads.variants import Variants
 from counterpoise.methods.objective import ObjectiveSettings
 from counterpoise.methods.peers.settings import Peers
 from counterpoise.nn.settings import Training
+from counterpoise.nn.trees import Boosting
 
 T = TypeVar("T")
 
@@ -180,6 +181,7 @@ class Parameters(Settings):
     reuse: bool = False
     datasets: dict[str, Dataset]
     networks: dict[str, Network]
+    boostings: dict[str, Boosting] = Field(default={})
     convnets: dict[str, Annotated[ConvNet, BeforeValidator(image_network)]] = Field(default={})
     backbones: dict[str, Backbone]
     compute: Compute = Compute()

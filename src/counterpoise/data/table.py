@@ -31,6 +31,7 @@ def read(
     decimal: str = ".",
     thousands: str | None = None,
     encoding: str = "utf-8",
+    source: str = "",
     limits: Limits = LIMITS,
     left_out: list[pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
@@ -48,6 +49,7 @@ def read(
         decimal: the sign before decimals.
         thousands: the sign between groups of three digits.
         encoding: of the text.
+        source: where the files come from and in what form they belong there; ends the sentence about a missing one.
         limits: bounds files, columns, and what compressed files unpack to.
         left_out: gets the rows that are not complete, if it is given.
 
@@ -63,7 +65,7 @@ def read(
     notation = Notation(separator=separator, decimal=decimal, thousands=thousands, encoding=encoding)
     if not names:
         raise InputError("files: found none, expected the name of at least one CSV or Parquet file")
-    verify(folder, {**dict.fromkeys(names), **(checksums or {})})
+    verify(folder, {**dict.fromkeys(names), **(checksums or {})}, source=source)
     tables = {str(folder / name): _read_file(folder / name, markers, notation, limits) for name in names}
     (first_name, first), *others = tables.items()
     for name, other in others:

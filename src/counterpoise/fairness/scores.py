@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64, Integer
+from jaxtyping import Bool, Float, Float64, Int32, Integer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -83,7 +85,9 @@ def _auc_rows(labels: Integer[Tensor, "rows n"], scores: Float[Tensor, "rows n"]
     perfect=None,
     definition="Balanced accuracy with which a logistic probe reads s from the representation; chance, 1/G, is best.",
 )
-def leakage(representation: Float[Tensor, "n d"], s: Integer[Tensor, "n"], *, seed: int, folds: int = 5) -> float:
+def leakage(
+    representation: Float[Tensor, "n d"] | Int32[Tensor, "n T"], s: Integer[Tensor, "n"], *, seed: int, folds: int = 5
+) -> float:
     r"""How well a linear probe reads the group from a representation. Perfect: 1/G, chance.
 
     Balanced accuracy of out-of-fold predictions of a *converged* logistic regression on standardised inputs, in
@@ -92,7 +96,7 @@ def leakage(representation: Float[Tensor, "n d"], s: Integer[Tensor, "n"], *, se
     report far less than is there.
 
     Args:
-        representation: one row per sample.
+        representation: one row per sample; whole numbers are the columns of sparse indicators, negative ones none.
         s: the group of each row; groups are the values that occur.
         seed: of the assignment to folds.
         folds: reduced to the size of the smallest group where that is smaller.
@@ -100,14 +104,15 @@ def leakage(representation: Float[Tensor, "n d"], s: Integer[Tensor, "n"], *, se
     Returns:
         NaN, with a warning, if fewer than two groups occur or a group has a single sample.
     """
-    inputs = representation.detach().double().cpu().numpy()
+    sparse = not representation.is_floating_point()
+    inputs = _indicators(representation) if sparse else representation.detach().double().cpu().numpy()
     labels = s.cpu().numpy()
     _, sizes = np.unique(labels, return_counts=True)
     if len(sizes) < 2 or sizes.min() < 2:
         absent = "a second group" if len(sizes) < 2 else "a second sample of the smallest group"
         warn_undefined("leakage", torch.tensor(torch.nan), absent)
         return float("nan")
-    probe = _probe()
+    probe = _probe(centred=not sparse)
     parts = StratifiedKFold(min(folds, int(sizes.min())), shuffle=True, random_state=seed)
     return float(balanced_accuracy_score(labels, cross_val_predict(probe, inputs, labels, cv=parts)))
 
@@ -132,6 +137,20 @@ def leakage_elsewhere(
     return float(balanced_accuracy_score(s_other.cpu().numpy(), guessed))
 
 
-def _probe() -> Pipeline:
-    """Return a logistic regression on standardised inputs, which is fitted until it has converged."""
-    return make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=PROBE_ITERATIONS))
+def _indicators(leaf: Int32[Tensor, "n T"]) -> Any:
+    """Return the sparse matrix of zeros and ones whose ones stand in the columns of each row."""
+    from scipy.sparse import csr_array
+
+    columns = leaf.cpu().numpy()
+    row, position = np.nonzero(columns >= 0)
+    return csr_array((np.ones(len(row)), (row, columns[row, position])))
+
+
+def _probe(*, centred: bool = True) -> Pipeline:
+    """Return a logistic regression on standardised inputs, which is fitted until it has converged.
+
+    Its intercept has no penalty, so that it is the same whether inputs are centred; sparse ones cannot be.
+    """
+    return make_pipeline(
+        StandardScaler(with_mean=centred), LogisticRegression(class_weight="balanced", max_iter=PROBE_ITERATIONS)
+    )

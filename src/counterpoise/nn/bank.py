@@ -6,8 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int32, Shaped
 from torch import Tensor, nn
+
+Features = Float[Tensor, "R B d"] | Int32[Tensor, "R B T"]
+"""A batch, dense or as sparse indicators (`nn.trees`)."""
 
 
 class Bank(nn.Module, ABC):
@@ -22,10 +25,10 @@ class Bank(nn.Module, ABC):
     classes: int
 
     @abstractmethod
-    def logits(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R V B k"]:
+    def logits(self, x: Features) -> Float[Tensor, "R V B k"]:
         """Return the logits of all models for a batch that `standardize_` has been applied to."""
 
-    def standardize_(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R B d"]:
+    def standardize_(self, x: Features) -> Features:
         """Bring a batch to the scale of the weights, in place, and return it; unchanged unless a subclass overrides it.
 
         Apart from `logits`, because a training loop owns its batches: writing over one is several times faster than
@@ -33,7 +36,7 @@ class Bank(nn.Module, ABC):
         """
         return x
 
-    def forward(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R V B k"]:
+    def forward(self, x: Features) -> Float[Tensor, "R V B k"]:
         """Return the logits of all models; the V models of a replicate see the same B rows. `x` is left as it is."""
         return self.logits(self.standardize_(x.clone()))
 

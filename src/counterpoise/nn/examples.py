@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Shaped, UInt8
+from jaxtyping import Float, Int, Int32, Shaped, UInt8
 from torch import Tensor
 
 REPLICATED = 3
@@ -15,9 +15,12 @@ REPLICATED = 3
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows to learn from: `x` (images too) shared by the replicates or one matrix for each, `y` classes, `s` groups."""
+    """Rows to learn from: `x` (images too) shared by the replicates or one matrix for each, `y` classes, `s` groups.
 
-    x: Float[Tensor, "N d"] | Float[Tensor, "R N d"] | UInt8[Tensor, "N c h w"]
+    `x` may be sparse indicators, as the numbers of the columns that are one (`nn.trees`).
+    """
+
+    x: Float[Tensor, "N d"] | Float[Tensor, "R N d"] | UInt8[Tensor, "N c h w"] | Int32[Tensor, "*R N T"]
     y: Int[Tensor, "N"]
     s: Int[Tensor, "N"]
 
@@ -25,7 +28,7 @@ class Examples:
         """Return the rows as one replicate sees them."""
         return Examples(self.x[r], self.y, self.s) if self.x.ndim == REPLICATED else self
 
-    def buffer(self, rows: int) -> Float[Tensor, "size"] | None:
+    def buffer(self, rows: int) -> Shaped[Tensor, "size"] | None:
         """Return memory for a batch of so many rows, to be used again and again; None for images.
 
         Memory that is asked for anew at every step is also cleared anew by the system.
@@ -33,7 +36,7 @@ class Examples:
         return self.x.new_empty(rows * self.x.shape[-1]) if self.x.ndim <= REPLICATED else None
 
     def take(
-        self, rows: Int[Tensor, "R B"], buffer: Float[Tensor, "size"] | None = None
+        self, rows: Int[Tensor, "R B"], buffer: Shaped[Tensor, "size"] | None = None
     ) -> tuple[Shaped[Tensor, "R B ..."], Int[Tensor, "R B"], Int[Tensor, "R B"]]:
         """Return x, y and s of each replicate's own rows; x is written into `buffer` if one is given."""
         if self.x.ndim == REPLICATED:

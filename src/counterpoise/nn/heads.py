@@ -11,8 +11,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from counterpoise.errors import InputError
-from counterpoise.nn.bank import Bank
+from counterpoise.nn.bank import Bank, Features
 from counterpoise.nn.linalg import affine, product
+from counterpoise.nn.trees import is_sparse, sparse_product
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class HeadBank(Bank):
 
     The first factors of all variants, dense or of whatever rank, stand side by side as the columns of one matrix
     [R, d, C], so a step multiplies the features once for all heads. Second factors [R, r, k] are stacked by rank. The
-    axis V has the order of `names`: dense heads first, then by rank.
+    axis V has the order of `names`: dense heads first, then by rank. Features may be sparse indicators (`nn.trees`).
     """
 
     def __init__(self, heads: Mapping[str, Factors]) -> None:
@@ -67,8 +68,8 @@ class HeadBank(Bank):
             if seconds:
                 self.second.append(nn.Parameter(torch.stack(seconds, dim=1)))
 
-    def logits(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R V B k"]:
-        hidden = product(x, self.first)
+    def logits(self, x: Features) -> Float[Tensor, "R V B k"]:
+        hidden = sparse_product(x, self.first) if is_sparse(x) else product(x, self.first)
         outputs, start, seconds = [], 0, iter(self.second)
         for rank, members in self._blocks:
             stop = start + (rank or self.classes) * members
@@ -122,8 +123,13 @@ class BinaryHeads(HeadBank):
             raise InputError(f"a bank of binary heads was given heads of {self.classes} classes, expected 2")
         self.classes = 1
 
-    def logits(self, x: Float[Tensor, "R B d"]) -> Float[Tensor, "R V B 1"]:
-        return affine(x, self._contrasts(), self.bias[..., 1] - self.bias[..., 0]).mT.unsqueeze(-1)
+    def logits(self, x: Features) -> Float[Tensor, "R V B 1"]:
+        contrasts, bias = self._contrasts(), self.bias[..., 1] - self.bias[..., 0]
+        if is_sparse(x):
+            # the bias as the product of a column of ones, as in `affine`
+            ones = contrasts.new_ones(*x.shape[:2], 1)
+            return (sparse_product(x, contrasts) + product(ones, bias.unsqueeze(1))).mT.unsqueeze(-1)
+        return affine(x, contrasts, bias).mT.unsqueeze(-1)
 
     def _contrasts(self) -> Float[Tensor, "R d V"]:
         columns, start, seconds = [], 0, iter(self.second)

@@ -37,9 +37,9 @@ class History:
 class _BankTraining:
     """A bank of models in training; see `nn.epochs.Trainee`. `losses` are means over the rows of the epoch."""
 
-    def __init__(self, bank: Bank, loss: Loss, move: Step, *, rows: int, batch: int, dtype: torch.dtype) -> None:
+    def __init__(self, bank: Bank, loss: Loss, move: Step, *, rows: int, batch: int) -> None:
         self.bank, self.loss, self.move, self.rows, self.epoch = bank, loss, move, rows, 0
-        self.losses = torch.zeros(bank.replicates, bank.variants, dtype=dtype)
+        self.losses = torch.zeros(bank.replicates, bank.variants, dtype=next(bank.parameters()).dtype)
         self.operations = FORWARD_AND_BACKWARD * sum(parameter.numel() for parameter in bank.parameters()) * batch
 
     def begin_epoch(self, epoch: int) -> None:
@@ -91,7 +91,7 @@ def fit(
     total, batch = rows.shape[1], batch_size or rows.shape[1]
     decays = None if weight_decay is None else bank.owners(weight_decay)
     move = optimizer.build(bank.parameters(), epochs * math.ceil(total / batch), decays)
-    training = _BankTraining(bank, loss, move, rows=total, batch=batch, dtype=examples.x.dtype)
+    training = _BankTraining(bank, loss, move, rows=total, batch=batch)
 
     def judge() -> Figures:
         figures = {"loss": training.losses}

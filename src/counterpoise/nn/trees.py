@@ -3,18 +3,21 @@
 An ensemble of T trees with L leaves in all is z(x) = Σ_t v[leaf_t(x)]: the margin z₁ − z₀ of two classes is linear in
 sparse indicators with T ones per row. The trees stay as they are; a repair changes v, and what comes out is an ordinary
 LightGBM model.
+
+Such features are stored as what they are: not [n, L] zeros and ones, but int32 [n, T], the numbers of the columns that
+are one. A row with fewer than T leaves ends in `NO_LEAF`. Everything that multiplies features by weights takes both
+kinds, and tells them apart by their type (`is_sparse`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32, Num
+from jaxtyping import Float, Int32, Num, Shaped
 from torch import Tensor
 
 from counterpoise.bounds import Count, NotNegative, Positive, Share
@@ -22,6 +25,12 @@ from counterpoise.errors import InputError
 
 ONE_THREAD = {"num_threads": 1, "deterministic": True, "force_col_wise": True, "verbose": -1}
 """The same sums in the same order everywhere: a model depends on its rows, its settings and its seed alone."""
+
+NO_LEAF = -1
+"""Stands in the place of a leaf in rows of replicates that have fewer trees than others."""
+
+SEED_BOUND = 2**31
+"""The first number that LightGBM refuses as a seed."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +77,8 @@ class Trees:
         except LightGBMError as error:
             raise InputError(f"no LightGBM model: {error}, expected the text of one") from None
         if booster.num_model_per_iteration() != 1:
-            raise InputError(
-                f"a LightGBM model of {booster.num_model_per_iteration()} trees per round, expected one of two classes"
-            )
+            per_round = booster.num_model_per_iteration()
+            raise InputError(f"a LightGBM model with {per_round} trees per round, expected one of two classes")
         return booster
 
     @cached_property
@@ -141,7 +149,8 @@ def grow(
     """
     import lightgbm
 
-    parameters = {**ONE_THREAD, **settings.parameters, "objective": "binary", "metric": "binary_logloss", "seed": seed}
+    parameters = {**ONE_THREAD, **settings.parameters, "objective": "binary", "metric": "binary_logloss"}
+    parameters["seed"] = seed % SEED_BOUND
     data = lightgbm.Dataset(x.numpy(), y.numpy(), params=ONE_THREAD)
     if watched is None:
         return Trees(lightgbm.train(parameters, data, settings.rounds).model_to_string()), float("nan")
@@ -150,6 +159,39 @@ def grow(
     booster = lightgbm.train(parameters, data, settings.rounds, [held_out], callbacks=[stop])
     rounds = booster.best_iteration
     return Trees(booster.model_to_string(num_iteration=rounds)), float(booster.best_score["valid_0"]["binary_logloss"])
+
+
+def is_sparse(features: Shaped[Tensor, "..."]) -> bool:
+    """Whether features are the numbers of leaves, not the features themselves."""
+    return not features.is_floating_point()
+
+
+def columns(features: Shaped[Tensor, "*batch n d"]) -> int:
+    """Return how many weights a head on these features has at least: d, or one more than the highest leaf."""
+    if not is_sparse(features):
+        return features.shape[-1]
+    return int(features.max()) + 1 if features.numel() else 0
+
+
+def sparse_product(leaf: Int32[Tensor, "b n T"], w: Float[Tensor, "b L q"]) -> Float[Tensor, "b n q"]:
+    """Return the indicators of each `b` times `w`, with the exact gradient; each column's bits depend on it alone.
+
+    Sums run over the leaves of a row, and in the gradient over the rows of a leaf, in their order, column by column.
+    """
+    product: Tensor = _SparseProduct.apply(leaf, w)
+    return product
+
+
+class _SparseProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, leaf: Tensor, w: Tensor) -> Tensor:
+        ctx.leaf, ctx.leaves = leaf, w.shape[1]
+        return torch.stack([leaf_sums(rows, values) for rows, values in zip(leaf, w.detach(), strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[None, Tensor]:
+        pairs = zip(ctx.leaf, upstream[0], strict=True)
+        return None, torch.stack([leaf_totals(rows, gradient, ctx.leaves) for rows, gradient in pairs])
 
 
 def leaf_sums(leaf: Int32[Tensor, "n T"], values: Float[Tensor, "L q"]) -> Float[Tensor, "n q"]:
@@ -166,5 +208,10 @@ def _indicators(leaf: Int32[Tensor, "n T"], leaves: int) -> Any:
     from scipy.sparse import csr_array
 
     n, trees = leaf.shape
-    places: Sequence[Any] = (leaf.numpy().ravel(), np.arange(0, n * trees + 1, trees))
-    return csr_array((np.ones(n * trees, dtype=np.float32), *places), shape=(n, leaves))
+    places = leaf.numpy()
+    there = places != NO_LEAF
+    if there.all():
+        used, ends = places.ravel(), np.arange(0, n * trees + 1, trees, dtype=np.int32)
+    else:
+        used, ends = places[there], np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
+    return csr_array((np.ones(len(used), dtype=np.float32), used, ends), shape=(n, leaves))

@@ -94,7 +94,7 @@ STAGES = (
     Stage(
         "pretrain",
         _always,
-        lambda e: pretrain.create_pipeline(images=e.images, networks=e.repairs is not None, frontier=_frontier(e)),
+        lambda e: pretrain.create_pipeline(e.base, networks=e.repairs is not None, frontier=_frontier(e)),
     ),
     Stage("group_fisher", _heads, lambda _: group_fisher.create_pipeline()),
     Stage("weighted_svd", _heads, lambda _: weighted_svd.create_pipeline()),

@@ -79,3 +79,10 @@ def test_an_absent_group_has_no_importance_rather_than_none(head: dict[str, torc
     fisher = group_fisher(**head, groups=4)
     assert fisher[3].isnan().all()
     assert fisher[:3].isfinite().all()
+
+
+def test_of_leaves_it_is_that_of_their_indicators(head: dict[str, torch.Tensor], generator: torch.Generator) -> None:
+    leaf = (torch.randint(0, 3, (N, 2), generator=generator) + torch.tensor([0, 3])).int()
+    indicators = torch.zeros(N, D, dtype=torch.float64).scatter_(1, leaf.long(), 1.0)
+    sparse, dense = (group_fisher(**{**head, "features": x}, groups=4) for x in (leaf, indicators))
+    torch.testing.assert_close(sparse, dense, equal_nan=True)

@@ -1,30 +1,41 @@
-"""Tables: samples, splits → pretrained networks → features. Images: features → pretrained heads."""
+"""Tables: samples, splits → pretrained networks or trees → features. Images: features → pretrained heads."""
 
 from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from counterpoise.experiments import Base
 from counterpoise.pipelines.pretrain.base import train_base
 from counterpoise.pipelines.pretrain.bases import train_bases
 from counterpoise.pipelines.pretrain.nodes import compute_features, fit_heads, train_networks
+from counterpoise.pipelines.pretrain.trees import compute_leaves, grow_trees
 
 SETTINGS = ("params:pretrain", "params:epochs", "params:seeds")
 
 
-def create_pipeline(*, images: bool, networks: bool = False, frontier: bool = False) -> Pipeline:
-    """Return the stage with unbound names: a network trained here for tables, a head on a ready backbone for images.
+def create_pipeline(base: Base, *, networks: bool = False, frontier: bool = False) -> Pipeline:
+    """Return the stage with unbound names.
 
     Args:
+        base: what is frozen: a network or trees, trained here on tables, or a backbone of images, which gets a head.
         networks: train whole networks here, of images too, because whole networks are repaired.
         frontier: train every kind of base that a frontier stands on.
     """
     if frontier:
         read = ["samples", "splits", "params:dataset", "params:frontier", "params:compute", "params:seeds"]
-        read += ["features"] if images else []
+        read += ["features"] if base == "images" else []
         return Pipeline([Node(train_bases, read, "bases", name="train_bases")])
     if networks:
-        return _networks(images=images)
-    if images:
+        return _networks(images=base == "images")
+    if base == "trees":
+        read = ["samples", "splits", "params:boosting", "params:compute", "params:seeds"]
+        return Pipeline(
+            [
+                Node(grow_trees, read, "pretrained", name="grow_trees"),
+                Node(compute_leaves, ["samples", "pretrained"], "features", name="compute_leaves"),
+            ]
+        )
+    if base == "images":
         read = ["samples", "splits", "features", "backbone_head", "params:dataset", "params:backbone", *SETTINGS]
         return Pipeline([Node(fit_heads, read, "pretrained", name="fit_heads")])
     read = ["samples", "splits", "params:dataset", "params:network", "params:penalty", *SETTINGS]

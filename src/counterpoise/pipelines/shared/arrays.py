@@ -15,6 +15,7 @@ from counterpoise.config.parameters import Seeds
 from counterpoise.data import SPLITS
 from counterpoise.errors import InputError
 from counterpoise.nn import Examples
+from counterpoise.nn.trees import columns, is_sparse
 
 
 def origin(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -33,8 +34,9 @@ def require_seeds(seeds: Seeds, **checkpoints: Checkpoint) -> None:
 
 
 def require_features(features: Tensor, head: str, inputs: int) -> None:
-    """Raise InputError unless a head reads as many features as there are."""
-    if inputs != (there := features.shape[-1]):
+    """Raise InputError unless a head reads as many features as there are; of leaves some may be in no row."""
+    there = columns(features)
+    if inputs < there or (inputs > there and not is_sparse(features)):
         raise InputError(
             f"{head}.safetensors has heads of {inputs} features, expected {there}, as in features.safetensors"
         )
