@@ -207,6 +207,8 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
         raise InputError(f"{problem.title}: a frontier of {len(problem.classes)} classes, expected 2")
     problem.require_cells("or their rates cannot be compared")
     bases = problem.bases or train_bases(problem, settings)
+    if (there := tuple(base.kind for base in bases[0])) != tuple(settings.kinds):
+        raise InputError(f"{problem.title}: bases of the kinds {shown(list(there))}, expected {list(settings.kinds)}")
     replicates, groups = range(len(problem.seeds)), len(problem.groups)
     folds = _folds(problem, settings.folds)
     kinds = range(len(settings.kinds))

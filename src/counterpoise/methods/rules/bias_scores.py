@@ -58,7 +58,30 @@ class BiasScores:
         spread: how far around it, relative to its size.
     """
 
-    levels: Values[Positive] = (0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.13, 0.17)
+    levels: Values[Positive] = (
+        0.008,
+        0.01,
+        0.0125,
+        0.015,
+        0.0175,
+        0.02,
+        0.025,
+        0.03,
+        0.035,
+        0.04,
+        0.045,
+        0.05,
+        0.055,
+        0.06,
+        0.07,
+        0.08,
+        0.09,
+        0.1,
+        0.115,
+        0.13,
+        0.15,
+        0.17,
+    )
     weights: Values[Positive] = (1.0, 1.15, 1.35, 1.7)
     draws: Count = 24
     spread: Positive = 0.25

@@ -57,9 +57,12 @@ def export_model(
     grounds = read_bases(bases, groups=len(dataset.groups), classes=len(dataset.classes))
     (ground,) = (one for one in grounds[seeds.index(chosen["seed"])] if one.kind == chosen["base"])
     stored = under(f"{CHOSEN}.{chosen['seed']}", chosen_models.tensors)
+    head = stored.get(HEAD)
+    if head is not None:  # of the widest replicate's length, with zeros before the intercept
+        head = torch.cat([head[: len(ground.head) - 1], head[-1:]])
     return served(
         ground,
-        head=stored.get(HEAD),
+        head=head,
         rule=stored.get(RULE),
         threshold=chosen["threshold"] or 0.0,
         columns=tuple(columns),

@@ -132,7 +132,7 @@ def collect(
 
 
 def _grid(candidates: Candidates, measured: Mapping[str, Mapping[str, Tensor]], seeds: Seeds) -> pd.DataFrame:
-    columns = ("method", "base", "alpha", "rank", "constraint", "strength", "weight_decay", "threshold")
+    columns = ("method", "alpha", "rank", "constraint", "strength", "base", "weight_decay", "threshold")
     settings = pd.DataFrame(
         [{name: model.get(name) for name in columns} for model in candidates.settings.values()],
         index=pd.Index(list(candidates.settings), name="variant"),

@@ -44,7 +44,8 @@ def write_bases(bases: Sequence[Sequence[Ground]], **header: Any) -> Checkpoint:
         for ground in each
         for name, tensor in ground.tensors().items()
     }
-    chosen = [{ground.kind: asdict(ground.choice) for ground in each} for each in bases]
+    # Lists, whose order a header keeps, as it does not keep that of mappings.
+    chosen = [[{"kind": ground.kind, **asdict(ground.choice)} for ground in each] for each in bases]
     return Checkpoint(tensors, as_header(architecture="bases", chosen=chosen, **header))
 
 
@@ -53,13 +54,13 @@ def read_bases(checkpoint: Checkpoint, *, groups: int, classes: int) -> list[lis
     return [
         [
             from_tensors(
-                kind,
+                chosen["kind"],
                 _choice(chosen),
-                under(f"{r}.{kind}", checkpoint.tensors),
+                under(f"{r}.{chosen['kind']}", checkpoint.tensors),
                 groups=groups,
                 classes=classes,
             )
-            for kind, chosen in each.items()
+            for chosen in each
         ]
         for r, each in enumerate(checkpoint.header["chosen"])
     ]
