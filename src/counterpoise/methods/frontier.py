@@ -355,7 +355,7 @@ def _result(variant: Variant, scores: Mapping[str, Sequence[Tensor]], name: str,
     )
 
 
-def _padded(vectors: Sequence[Float[Tensor, "p"]]) -> Float[Tensor, "R p"]:
+def _padded(vectors: Sequence[Float[Tensor, "_"]]) -> Float[Tensor, "R p"]:
     """Stack heads of bases of different widths; zeros stand before the intercept, which stays last."""
     width = max(len(vector) for vector in vectors)
     return torch.stack(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -33,6 +33,7 @@ Kind = Literal["boosted", "perceptron", "linear", "frozen"]
 _CLASSES: Mapping[str, Any] = {"boosted": Boosted, "perceptron": Perceptron, "linear": Dense, "frozen": Dense}
 
 
+@runtime_checkable
 class Base(Protocol):
     """What is frozen."""
 

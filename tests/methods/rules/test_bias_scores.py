@@ -1,0 +1,169 @@
+"""The rule against brute force over all classifiers of a small discrete distribution, and against Bayes' rule."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linprog
+from torch import Tensor
+
+from counterpoise.errors import InputError
+from counterpoise.methods.rules.bias_scores import BiasScores, Shares, choose, decide, dual, margins, rule, scores
+
+ATOMS, COPIES = 8, 40
+
+
+def distribution(
+    seed: int, *, classes: int = 2, groups: int = 2, atoms: int = ATOMS
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return rows of a distribution over a few points: the point, y, s, and the exact p(y, s | point) of each row."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, COPIES, size=(atoms, classes, groups))
+    point, y, s = (torch.from_numpy(each) for each in np.nonzero(counts))
+    times = torch.from_numpy(counts[counts > 0])
+    point, y, s = (each.repeat_interleave(times) for each in (point, y, s))
+    exact = torch.from_numpy(counts / counts.sum(axis=(1, 2), keepdims=True)).float().flatten(1)
+    return point, y, s, exact[point]
+
+
+def gap(constraint: str, decision: Tensor, y: Tensor, s: Tensor) -> float:
+    """Independent of the metrics' code."""
+
+    def difference(rows: Tensor) -> float:
+        rates = [decision[rows & (s == group)].double().mean().item() for group in (0, 1)]
+        return abs(rates[0] - rates[1])
+
+    if constraint == "dp":
+        return difference(torch.ones_like(y, dtype=torch.bool))
+    return difference(y == 0) + difference(y == 1)
+
+
+@pytest.mark.parametrize("constraint", ["dp", "eo"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_classifier_is_more_accurate_at_the_gap_of_a_rule(constraint: str, seed: int) -> None:
+    """Each rule is optimal at the gap that it attains: it maximises a Lagrangian with the multipliers of the dual."""
+    point, y, s, probability = distribution(seed)
+    shares = Shares.of(y, s, classes=2, groups=2)
+    levels = [0.02, 0.1, 0.2, 0.4]
+    solved = dual(probability, shares, constraint, levels, torch.ones(1, 2))[0]  # type: ignore[arg-type]
+    decided = decide(probability, rule(torch.ones(4, 2), solved, shares, constraint))  # type: ignore[arg-type]
+    every = torch.tensor(list(product((0, 1), repeat=ATOMS)))[:, point]
+    accuracy = (every == y).double().mean(dim=1)
+    gaps = torch.tensor([gap(constraint, one, y, s) for one in every])
+    for decision in decided:
+        within = gaps <= gap(constraint, decision, y, s) + 1e-9
+        # The dual is smoothed and solved to a small error, so that points at the edge may fall on the other side.
+        assert float(accuracy[within].max()) <= float((decision == y).double().mean()) + 0.03
+
+
+@pytest.mark.parametrize("constraint", ["dp", "eo"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_bank_attains_the_optimum_of_each_tolerance(constraint: str, seed: int) -> None:
+    """Against a linear programme over all classifiers, randomised ones included, which is above what we may attain.
+
+    A vertex of it randomises as many points as there are constraints; with 200 of them that is 1% of the rows.
+    """
+    point, y, s, probability = distribution(seed, atoms=200)
+    levels = [0.01 * step for step in range(1, 41)]
+    shares = Shares.of(y, s, classes=2, groups=2)
+    solved = dual(probability, shares, constraint, levels, torch.ones(1, 2))[0]  # type: ignore[arg-type]
+    decided = decide(probability, rule(torch.ones(len(levels), 2), solved, shares, constraint))  # type: ignore[arg-type]
+    accuracy = (decided == y).double().mean(dim=1)
+    gaps = torch.tensor([gap(constraint, one, y, s) for one in decided])
+    for tolerance in (0.05, 0.1, 0.2, 0.3):
+        best = _optimum(constraint, tolerance, point, y, s)
+        assert best - 0.015 <= float(accuracy[gaps <= tolerance].max()) <= best + 1e-9
+
+
+def _optimum(constraint: str, tolerance: float, point: Tensor, y: Tensor, s: Tensor) -> float:
+    """Return the highest accuracy within a tolerance: maximise over q(point), the probability of predicting 1."""
+    atoms = int(point.max()) + 1
+    gain = torch.zeros(atoms, dtype=torch.float64).index_add_(0, point, (2 * y - 1).double() / len(y)).numpy()
+
+    def rate(rows: Tensor) -> np.ndarray:
+        return np.bincount(point[rows].numpy(), minlength=atoms) / int(rows.sum())
+
+    strata = [torch.ones_like(y, dtype=torch.bool)] if constraint == "dp" else [y == 0, y == 1]
+    gaps = [rate(stratum & (s == 0)) - rate(stratum & (s == 1)) for stratum in strata]
+    bounds, limits = [], []  # the gaps' sizes are further variables
+    for number, one in enumerate(gaps):
+        for sign in (1, -1):
+            size = np.zeros(len(gaps))
+            size[number] = -1
+            bounds.append(np.concatenate([sign * one, size]))
+            limits.append(0.0)
+    bounds.append(np.concatenate([np.zeros(atoms), np.ones(len(gaps))]))
+    limits.append(tolerance)
+    solved = linprog(
+        np.concatenate([-gain, np.zeros(len(gaps))]),
+        A_ub=np.array(bounds),
+        b_ub=limits,
+        bounds=[(0, 1)] * (atoms + len(gaps)),
+    )
+    return float((y == 0).double().mean()) - float(solved.fun)
+
+
+def test_one_group_leaves_the_rule_of_bayes() -> None:
+    point, y, s, _ = distribution(3)
+    table = torch.zeros(ATOMS, 2)
+    table.index_put_((point, y), torch.ones(len(y)), accumulate=True)
+    posterior = (table / table.sum(dim=1, keepdim=True))[point]
+    shares = Shares.of(y, torch.zeros_like(s), classes=2, groups=1)
+    for constraint in ("dp", "eo"):
+        solved = dual(posterior, shares, constraint, [0.01], torch.ones(1, 2))  # type: ignore[arg-type]
+        matrix = rule(torch.ones(2), solved[0, 0], shares, constraint)  # type: ignore[arg-type]
+        assert decide(posterior, matrix.unsqueeze(0)).equal(posterior.argmax(dim=1).unsqueeze(0))
+
+
+def test_more_classes_and_groups() -> None:
+    _, y, s, probability = distribution(4, classes=3, groups=3)
+    settings = BiasScores(levels=(0.1, 0.5), weights=(1.0,), draws=100)
+    banks = {
+        constraint: choose(
+            settings, constraint, probability, y, s, torch.arange(len(y)) % 2, classes=3, groups=3, seed=0
+        )
+        for constraint in ("dp", "eo")
+    }
+    for bank in banks.values():
+        decisions = decide(probability, bank.rules)
+        assert decisions.shape == (2, len(y))
+        assert bool((decisions < 3).all())
+        accuracy = (decisions == y).double().mean(dim=1)
+        assert accuracy[0] <= accuracy[1] + 0.05
+
+
+def test_multipliers_alike_in_all_groups_change_nothing() -> None:
+    _, y, s, _ = distribution(5)
+    shares = Shares.of(y, s, classes=2, groups=2)
+    for constraint in ("dp", "eo"):
+        plain = rule(torch.ones(2), torch.zeros(2, 2), shares, constraint)  # type: ignore[arg-type]
+        shifted = rule(torch.ones(2), torch.full((2, 2), 0.7), shares, constraint)  # type: ignore[arg-type]
+        torch.testing.assert_close(plain, shifted)
+
+
+def test_scores_are_above_a_half_where_the_rule_decides_for_the_second_class() -> None:
+    _, _, _, probability = distribution(6)
+    rules = torch.randn(5, 4, 2, generator=torch.Generator().manual_seed(0))
+    assert (scores(probability, rules) > 0.5).equal(margins(probability, rules) > 0)
+    assert decide(probability, rules).equal((probability @ rules).argmax(dim=-1))
+
+
+def test_what_is_chosen_without_a_fold_does_not_see_it() -> None:
+    _, y, s, probability = distribution(7)
+    fold = torch.arange(len(y)) % 3
+    settings = BiasScores(levels=(0.1,), weights=(1.0, 1.3), draws=30)
+    first = choose(settings, "eo", probability, y, s, fold, classes=2, groups=2, seed=0)
+    flipped = torch.where(fold == 1, 1 - y, y)
+    again = choose(settings, "eo", probability, flipped, s, fold, classes=2, groups=2, seed=0)
+    # The candidates come from shares of all rows; what is counted of them is that of the other folds.
+    assert first.without.shape == (3, 1, 4, 2)
+    assert again.without.shape == first.without.shape
+
+
+@pytest.mark.parametrize("wrong", [{"levels": (0.2, 0.1)}, {"weights": (1.0, 1.0)}])
+def test_values_that_do_not_increase_are_refused(wrong: dict[str, tuple[float, ...]]) -> None:
+    with pytest.raises(InputError, match="expected"):
+        BiasScores(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,191 @@
+"""The frontier: what judges a model has not taught it; replicates, bases and variants do not notice each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from counterpoise.errors import InputError
+from counterpoise.methods import frontier
+from counterpoise.methods.bases.boosted import BoostedBase
+from counterpoise.methods.bases.ground import Bases, from_tensors
+from counterpoise.methods.bases.perceptron import PerceptronBase
+from counterpoise.methods.frontier import Frontier, run, train_bases, variants_of
+from counterpoise.methods.heads.problem import HeadProblem
+from counterpoise.methods.repair import Result
+from counterpoise.methods.rules.bias_scores import BiasScores
+from counterpoise.nn import Examples
+from counterpoise.nn.trees import Boosting
+
+N = 600
+SMALL = Bases(
+    boosted=BoostedBase(grid=(Boosting(rounds=15, num_leaves=5),), group_rounds=10),
+    perceptron=PerceptronBase(widths=(4,), epochs=3),
+)
+SETTINGS = Frontier(
+    kinds=("boosted", "linear"),
+    strengths=(0.0, 0.2),
+    thresholds=(0.0,),
+    folds=2,
+    bases=SMALL,
+    bias_scores=BiasScores(levels=(0.05, 0.3), weights=(1.0,), draws=8),
+)
+
+
+def problem_of(seeds: tuple[int, ...] = (0, 1), *, noise: bool = False) -> HeadProblem:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(N, 4, generator=generator)
+    s = (torch.rand(N, generator=generator) < 0.4).long()
+    x[:, 0] += 0.5 * s
+    y = (x[:, 0] + x[:, 1] + 0.5 * torch.randn(N, generator=generator) > 0.3).long()
+    if noise:
+        y = y[torch.randperm(N, generator=generator)]
+    order = [torch.randperm(N, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    train, validation, test = (
+        torch.stack([rows[part].sort().values for rows in order])
+        for part in (slice(0, 360), slice(360, 480), slice(480, N))
+    )
+    return HeadProblem(
+        title="drawn points",
+        examples=Examples(x, y, s),
+        train=train,
+        validation=validation,
+        test=test,
+        seeds=seeds,
+        groups=("a", "b"),
+        classes=("no", "yes"),
+    )
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Result]:
+    return {result.name: result for result in run(problem_of(), SETTINGS, {})}
+
+
+def everything(result: Result) -> Mapping[str, Tensor]:
+    return {"score": result.score, **result.tensors}
+
+
+def test_every_variant_is_there_with_scores_of_every_row(results: dict[str, Result]) -> None:
+    expected = [variant.name for kind in SETTINGS.kinds for part in variants_of(kind, SETTINGS) for variant in part]
+    assert list(results) == sorted(expected)
+    for result in results.values():
+        assert result.score.shape == (2, 120, 1)
+        assert result.tensors["scores.validation"].shape == (2, 120)
+        assert result.tensors["scores.train"].shape == (2, 360)
+        assert result.tensors["scores.train"].isfinite().all()
+        assert ("head" in result.tensors) != ("rule" in result.tensors)
+        assert result.prediction.equal((result.score.squeeze(-1) > 0.5).to(torch.int8))
+
+
+def test_what_judges_a_model_has_not_taught_it() -> None:
+    """On labels that are noise, a model that has seen a row knows its label; one that has not, does not."""
+    problem = problem_of((0,), noise=True)
+    grown = replace(SMALL, boosted=BoostedBase(grid=(Boosting(rounds=40, min_data_in_leaf=5),), patience=40))
+    settings = replace(SETTINGS, kinds=("boosted",), bases=grown)
+    leaves = next(result for result in run(problem, settings, {}) if result.name == "boosted_unrepaired")
+    y = problem.examples.y[problem.train[0]]
+    assert roc_auc_score(y, leaves.tensors["scores.train"][0]) < 0.6
+    (base,) = train_bases(problem, settings)[0]
+    _, offset = base.base.view(problem.examples.x[problem.train[0]])
+    assert roc_auc_score(y, offset) > 0.75
+
+
+def test_a_replicate_does_not_notice_the_others(results: dict[str, Result]) -> None:
+    alone = {result.name: result for result in run(problem_of((1,)), SETTINGS, {})}
+    for name, result in alone.items():
+        for key, tensor in everything(result).items():
+            other = everything(results[name])[key][1]
+            assert tensor[0].equal(other[..., : tensor.shape[-1]] if key == "head" else other), (name, key)
+
+
+def test_a_base_does_not_notice_the_others(results: dict[str, Result]) -> None:
+    for kind in SETTINGS.kinds:
+        for result in run(problem_of(), replace(SETTINGS, kinds=(kind,)), {}):
+            for key, tensor in everything(result).items():
+                assert tensor.equal(everything(results[result.name])[key]), (result.name, key)
+
+
+def test_bases_that_are_given_are_used_and_survive_their_tensors(results: dict[str, Result]) -> None:
+    problem = problem_of()
+    bases = train_bases(problem, SETTINGS)
+    stored = [
+        [from_tensors(base.kind, base.choice, base.tensors(), groups=2, classes=2) for base in each] for each in bases
+    ]
+    for result in run(replace(problem, bases=stored), SETTINGS, {}):
+        assert result.score.equal(results[result.name].score), result.name
+
+
+def test_the_test_part_teaches_nothing(results: dict[str, Result]) -> None:
+    single = problem_of((0,))
+    flipped = single.examples.y.clone()
+    flipped[single.test[0]] = 1 - flipped[single.test[0]]
+    again = run(replace(single, examples=replace(single.examples, y=flipped)), SETTINGS, {})
+    for result in again:
+        assert result.score[0].equal(results[result.name].score[0]), result.name
+
+
+def test_penalties_and_rules_take_effect(results: dict[str, Result]) -> None:
+    problem = problem_of()
+
+    def gap(name: str) -> float:
+        sizes = []
+        for r, rows in enumerate(problem.test):
+            decided, s = results[name].prediction[r].double(), problem.examples.s[rows]
+            sizes.append(abs(float(decided[s == 0].mean() - decided[s == 1].mean())))
+        return sum(sizes) / len(sizes)
+
+    assert gap("linear_heads_dp_0.2_wd1") < gap("linear_unrepaired")
+    assert gap("linear_bias_scores_dp_0.05") < gap("linear_bias_scores_dp_0.3") + 0.05
+
+
+def test_without_folds_validation_rows_judge(results: dict[str, Result]) -> None:
+    for result in run(problem_of(), replace(SETTINGS, folds=0), {}):
+        assert "scores.train" not in result.tensors
+        if "head" in result.tensors:
+            assert result.score.equal(results[result.name].score)
+
+
+def test_more_groups() -> None:
+    problem = problem_of((0,))
+    s = torch.where(problem.examples.x[:, 3] > 0, problem.examples.s, 2 * torch.ones_like(problem.examples.s))
+    three = replace(problem, examples=replace(problem.examples, s=s), groups=("a", "b", "c"))
+    for result in run(three, SETTINGS, {}):
+        assert result.score.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"folds": 1}, "folds is 1"),
+        ({"strengths": (0.1, 0.2)}, "expected 0 among them"),
+        ({"strengths": (0.0, 0.2, 0.1)}, "strengths"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(SETTINGS, **change)  # type: ignore[arg-type]
+
+
+def test_a_cell_without_rows_is_named() -> None:
+    problem = problem_of()
+    y = torch.where(problem.examples.s == 1, 0, problem.examples.y)
+    with pytest.raises(InputError, match="has no row of 'yes' among 'b'"):
+        run(replace(problem, examples=replace(problem.examples, y=y)), SETTINGS, {})
+
+
+def test_more_classes_are_refused() -> None:
+    with pytest.raises(InputError, match="a frontier of 3 classes, expected 2"):
+        run(replace(problem_of(), classes=("a", "b", "c")), SETTINGS, {})
+
+
+def test_bases_of_other_kinds_are_refused() -> None:
+    problem = problem_of((0,))
+    bases = train_bases(problem, replace(SETTINGS, kinds=("linear",)))
+    with pytest.raises(InputError, match="bases of the kinds"):
+        frontier.run(replace(problem, bases=bases), SETTINGS, {})
