@@ -190,12 +190,12 @@ def test_several_trainings_end_in_one_line_and_a_failure_says_how_far_it_came() 
     with TrainingProgress(Console(file=output), clock) as progress:
         for name in "abcdefg":
             progress.task(name, total=2)(2)
-    with pytest.raises(RuntimeError), TrainingProgress(Console(file=output), clock) as progress:
-        progress.task("frontier [1]", total=30, unit="trainings")(12)
-        clock.now += 3700
-        raise RuntimeError
     with TrainingProgress(Console(file=output), clock):
         pass
+    progress = TrainingProgress(Console(file=output), clock)
+    progress.task("frontier [1]", total=30, unit="trainings")(12)
+    clock.now += 3700
+    progress.__exit__(RuntimeError, RuntimeError(), None)
     assert lines_of(output) == [
         "a, b, c, d, e and 2 more: done in 0.0 s",
         "frontier [1]: stopped after 12 of 30 trainings in 1 h 2 min",

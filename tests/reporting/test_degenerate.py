@@ -144,6 +144,8 @@ def test_frontiers(make_frontier: Any, harm: Callable[[pd.DataFrame], pd.DataFra
         for axis in (figure.layout.xaxis, figure.layout.yaxis):
             assert axis.range is None or np.isfinite(axis.range).all()
     readable(tables_frontier.selection_table(harm(frames.selection)))
+    judged = frames.selection.assign(validation_err=15.0, validation_bias=frames.selection["test_bias"])
+    readable(tables_frontier.comparison_table(harm(judged), "delta_eo", 0.1))
     lost = frames.selection.assign(variant=None, test_err=np.nan, test_bias=np.nan, meets=False)
     readable(tables_frontier.selection_table(lost))
     survives(figures_frontier.frontier_plane(frames.grid, frames.chosen.assign(variant=None), bias="delta_eo"))

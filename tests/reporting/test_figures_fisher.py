@@ -40,3 +40,13 @@ def test_fisher_of_a_large_head_is_averaged_and_a_dead_unit_left_empty() -> None
 def test_fisher_needs_a_name_for_every_group(fisher: np.ndarray) -> None:
     with pytest.raises(ValueError, match="2 groups"):
         figures_fisher.fisher_diagonal(fisher, ("Female",))
+
+
+def test_classes_are_categories_by_name_or_number() -> None:
+    """A linear axis of two classes would go from −1 to 2."""
+    fisher = np.random.default_rng(0).random((2, 2, 6, 2))
+    for names, shown in ((("no", "yes"), ["no", "yes"]), ((), ["0", "1"])):
+        figure = figures_fisher.fisher_diagonal(fisher, ("a", "b"), names)
+        heat = next(figure.select_traces({"type": "heatmap"}))
+        assert list(heat.y) == shown
+        assert figure.layout.yaxis.type == "category"

@@ -200,3 +200,33 @@ def test_hypervolumes_are_means_with_intervals_and_seeds() -> None:
         assert mean.x[0] - mean.error_x.arrayminus[0] == pytest.approx(low)
         (seeds,) = (trace for trace in own if trace.name == "one seed")
         assert [x for x, y in zip(seeds.x, seeds.y, strict=True) if round(y - 0.25) == place] == series
+
+
+def test_the_choice_lies_over_a_larger_hollow_mark_that_it_may_coincide_with(grid: pd.DataFrame) -> None:
+    same = [{"seed": seed, "method": name, "variant": "tl_b"} for name in ("chosen", "chosen_tl") for seed in range(3)]
+    chosen = pd.DataFrame(same).assign(err=15.5, delta_eo=0.1)
+    figure = figures_frontier.frontier_plane(grid, chosen, bias="delta_eo")
+    choice, below = named(figure, "Ours, chosen"), named(figure, "Ours, TL heads")
+    assert figure.data[-1] is choice
+    assert (choice.marker.symbol, below.marker.symbol) == ("star", "star-open")
+    assert below.marker.size > choice.marker.size
+
+
+def test_a_constant_predictor_does_not_press_the_first_view_flat() -> None:
+    constant = {"constant": ("constant", 36.0, 0.0)}
+    figure = figures_frontier.frontier_plane(grid_of({**POINTS, **constant}), bias="delta_eo")
+    assert figure.layout.yaxis.range[1] < 20
+
+
+def test_no_whisker_leaves_what_a_bias_can_be(grid: pd.DataFrame) -> None:
+    chosen = pd.DataFrame({"seed": range(3), "method": "chosen", "variant": "tl_b", "err": [15.0, 15.4, 15.9]})
+    star = named(
+        figures_frontier.frontier_plane(grid, chosen.assign(delta_eo=[0.0, 0.0, 0.1]), bias="delta_eo"), "Ours, chosen"
+    )
+    assert star.x[0] - star.error_x.arrayminus[0] == pytest.approx(0.0)
+
+
+def test_a_long_legend_makes_its_figure_higher() -> None:
+    many = {f"m{place}": (f"method_{place}", 15.0, 0.1) for place in range(40)}
+    tall, small = (figures_frontier.frontier_plane(grid_of(rows), bias="delta_eo") for rows in (many, POINTS))
+    assert tall.layout.height >= small.layout.height + 40 * 15

@@ -174,7 +174,8 @@ def test_figures_and_tables_of_frontiers_name_the_level(make_frontier: Any) -> N
     frontier = make_frontier(seeds=4)
     plane = figures_frontier.frontier_plane(frontier.grid, frontier.chosen, bias="delta_eo", level=0.9)
     areas = figures_frontier.hypervolumes(frontier.areas, level=0.9)
-    selected = tables_frontier.selection_table(frontier.selection, level=0.9)
+    models = frontier.selection.assign(validation_err=15.0, validation_bias=0.1)
+    selected = tables_frontier.comparison_table(models, "delta_eo", 0.1, level=0.9)
     for text in (plane.to_json(), areas.to_json(), text_of(selected)):
         assert "90% interval" in text
         assert USUAL not in text

@@ -12,7 +12,7 @@ import pandas as pd
 
 from counterpoise.fairness import METRICS
 from counterpoise.reporting import Fragment, ReportContext, Section, build, figures, model_card, tables
-from counterpoise.reporting.context import Table
+from counterpoise.reporting.context import Headline, Table
 from counterpoise.reporting.report import flatten
 from counterpoise.reporting.sections.heads import weighted_svd
 
@@ -217,3 +217,43 @@ def test_the_report_knows_what_it_was_made_of(context: ReportContext, read_page:
     banner = next(attributes for _, attributes in page.tags if attributes.get("id") == "strangers")
     assert "hidden" in banner
     assert "12ab" not in page.text
+
+
+def test_every_table_fits_a_narrow_page(context: ReportContext, read_page: Any) -> None:
+    """As cards: each cell of a table of results carries the head of its column, and no figure has a least width."""
+    wide = Table("Wide", "", [f"column {place}" for place in range(9)], [[f"{place}.0" for place in range(9)]])
+    html, _ = build(replace(context, sections=[*context.sections, Section("wide", wide)]))
+    page = read_page(html)
+    tables_ = [attributes.get("class") or "" for tag, attributes in page.tags if tag == "table"]
+    assert sum("stacking" in names for names in tables_) >= 5
+    assert [names for names in tables_ if "dense" in names] == ["plain stacking dense"]
+    labels = {attributes["data-label"] for tag, attributes in page.tags if tag == "td" and "data-label" in attributes}
+    assert {"column 8", "ΔEO", "Difference", "True positive rate >50K"} <= labels
+    styles = html.partition("<style>")[2].partition("</style>")[0]
+    assert "min-width: 44rem" not in styles
+
+
+def test_an_appendix_is_folded_up_and_last_and_a_headline_comes_before_the_claims(
+    context: ReportContext, read_page: Any
+) -> None:
+    table, figure = Table("Areas", "", ("a",), [("1",)]), figures.paired_differences(context.claims)
+    own = [
+        Section("exchange", Headline("It costs half a point.")),
+        Section("areas", table, "appendix"),
+        Section("beside", replace(table, title="Beside it"), "answer"),
+        Section("volumes", figure, "appendix"),
+    ]
+    html, content = build(replace(context, sections=own))
+    answer, appendix = html.index('id="answer"'), html.index('<section id="appendix"')
+    claims_, reproduce = html.index('<section id="claims"'), html.index('<section id="reproduce"')
+    assert answer < html.index("It costs half a point.") < html.index("Beside it</h3>") < claims_ < reproduce < appendix
+    assert appendix < html.index("<details>", appendix) < html.index("Areas</h3>") < html.index('id="figure-volumes"')
+    assert html.index('id="figure-volumes"') < html.index("</details>", appendix)
+    assert 'href="#appendix"' in html
+    assert content["answer"]["headline"] == "It costs half a point."
+    assert content["answer"]["comparisons"][0].startswith("Of 9 claims tested")
+    assert [one["title"] for one in content["tables"]] == ["Areas", "Beside it"]
+    assert "It costs half a point." in model_card(replace(context, sections=own)).replace("\\", "")
+    bare, _ = build(replace(context, sections=[]))
+    assert 'id="appendix"' not in bare
+    assert read_page(html).open == []

@@ -21,7 +21,7 @@ CHOSEN: Final = "epoch chosen (one seed)"
 DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
 ASIDE: Final = {"orientation": "v", "x": 1.02, "yref": "paper", "y": 1}
 """A legend at the right of the panels."""
-_LEGEND_ROW, _LEGEND_FRAME, _LEGEND_MARK, _LETTER, _LEGEND_WIDTH = 22, 140, 56, 8, 820  # pixels
+_LEGEND_ROW, _ASIDE_ROW, _LEGEND_FRAME, _LEGEND_MARK, _LETTER, _LEGEND_WIDTH = 22, 28, 140, 56, 8, 820  # pixels
 _BAND_OPACITY: Final = 0.16
 
 
@@ -33,7 +33,7 @@ def finish(figure: go.Figure, title: str, height: int) -> go.Figure:
     names = list(dict.fromkeys(trace.name for trace in figure.data if trace.name and trace.showlegend is not False))
     figure.update_layout(template=TEMPLATE, title={"text": title})
     if figure.layout.legend.orientation == ASIDE["orientation"]:
-        return figure.update_layout(height=max(height, _LEGEND_FRAME + _LEGEND_ROW * len(names)))
+        return figure.update_layout(height=max(height, _LEGEND_FRAME + _ASIDE_ROW * len(names)))
     rows = max(-(-sum(_LEGEND_MARK + _LETTER * len(name) for name in names) // _LEGEND_WIDTH), 1)
     below = _LEGEND_ROW * (rows - 1)
     margin = figure.layout.margin.b or TEMPLATE.layout.margin.b

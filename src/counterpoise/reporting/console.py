@@ -175,7 +175,7 @@ def _verdict(row: Any) -> tuple[Text, Text]:
 
 
 class TrainingProgress:
-    """How far a stage is: bars on a terminal, elsewhere a line now and then, so that a log is neither silent nor long.
+    """How far a stage is: bars on a terminal, elsewhere a line now and then, so that a log is not silent.
 
     A line comes at most every 30 seconds, and after the first only once another tenth is done; a last one says how long
     the stage took, or how far it came if it failed.
@@ -219,7 +219,8 @@ class TrainingProgress:
         """Add a task; the callback returned takes `advance` (1 by default) and values to show, such as `loss=0.31`.
 
         Args:
-            description: its name. total: how much there is to do; None where nobody knows. unit: of what, in the plural.
+            description: its name. total: how much there is to do; None where nobody knows.
+            unit: of what, in the plural.
             completed: how much of it was done before, by a run that was killed: it says nothing about the speed.
         """
         bar = self._bars.add_task(escape(description), total=total, completed=completed, status="")

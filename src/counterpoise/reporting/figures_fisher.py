@@ -63,7 +63,7 @@ def _few_groups(
         2,
         groups,
         specs=[[{}] * groups, [{"colspan": groups}, *[None] * (groups - 1)]],
-        subplot_titles=[*map(text, group_names), "Importance of each feature, by group"],
+        subplot_titles=[*map(text, group_names), "Importance by group"],
         row_heights=[0.4, 0.6],
         vertical_spacing=0.26,
         horizontal_spacing=0.05,

@@ -107,8 +107,8 @@ def rates_of_counts(
     """The rates of each group, from counted predictions.
 
     Args:
-        counts: frame with `keys`, `seed, s, y, prediction, rows`: how many rows of group s and class y were predicted so;
-            what does not occur may be absent.
+        counts: frame with `keys`, `seed, s, y, prediction, rows`: how many rows of group s and class y were predicted
+            so; what does not occur may be absent.
         keys: columns that name a model.
         classes, level, correction: as of `group_rates`.
 
@@ -159,7 +159,7 @@ def rate_interval(
         replicates = np.where(there, events / np.where(there, trials, np.nan), np.nan)
     result = summarize(replicates, level=level, correction=correction)
     mean, std, low, high = (float(value) for value in (result.mean, result.std, result.ci_low, result.ci_high))
-    is_inside = 0 <= low and high <= 1 and not (std == 0 and mean in (0, 1))
+    is_inside = low >= 0 and high <= 1 and not (std == 0 and mean in (0, 1))
     if is_inside or not there.any():
         return mean, std, low, high, int(result.n), False
     n, pooled = trials[there].mean(), events[there].sum() / trials[there].sum()

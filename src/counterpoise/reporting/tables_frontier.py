@@ -78,9 +78,9 @@ def comparison_table(chosen: pd.DataFrame, criterion: str, tolerance: float, *, 
         )
     return Table(
         title=f"The choice under {symbol} ≤ {tolerance:g}, and what it stands beside",
-        note="In each seed, the model of each family with the lowest error among those within the tolerance, as judged on "
-        "validation; the nearest one where none is. Constant predictors are fair and useless: what errs no less than "
-        f"they do is no repair. Mean over the seeds, {interval_title(level)} in brackets, cut at 0.",
+        note="In each seed, the model of each family with the lowest error among those within the tolerance, as "
+        "judged on validation; the nearest one where none is. Constant predictors are fair and useless: what errs no "
+        f"less than they do is no repair. Mean over the seeds, {interval_title(level)} in brackets, cut at 0.",
         columns=(
             "Model",
             "Error (%), as judged",

@@ -4,7 +4,8 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const PRINTED_TEXT = "#333333";
 const PRINTED_WIDTH = 690; // what an A4 or a letter page holds between its margins, in CSS pixels
 const NARROW = 600; // a figure of less width has its panels below each other, and its legend below them
-const LEGEND_ROW = 26; // pixels
+const LEGEND_ROW = 24; // pixels
+const [TICK_LETTERS, TITLE_LETTERS, NOTE_LETTERS] = [20, 26, 38]; // a line of a narrow figure
 const textColour = () => getComputedStyle(document.documentElement).getPropertyValue("--figure-text").trim();
 const drawn = () => plots.filter((plot) => plot.data);
 const relayout = (change) => drawn().forEach((plot) => Plotly.relayout(plot, change));
@@ -45,19 +46,40 @@ function stackPanels(layout) {
   return most;
 }
 
+// Long words of an axis or a heading in lines of so many letters; markup other than line breaks is left alone.
+function wrapped(words, letters) {
+  const plain = words.replaceAll("<br>", " ");
+  if (plain.includes("<") || plain.length <= letters) return words;
+  const lines = [""];
+  for (const word of plain.split(" ")) {
+    if (lines.at(-1) && lines.at(-1).length + word.length >= letters) lines.push("");
+    lines.push(`${lines.pop()} ${word}`.trim());
+  }
+  return lines.join("<br>");
+}
+
 // A narrow page: no legend and no bar at the side, small margins, and more height for what came below.
 function narrowed(data, layout) {
-  const height = layout.height ?? 450;
+  let height = layout.height ?? 450;
   const factor = stackPanels(layout);
   const entries = new Set(data.filter((trace) => trace.showlegend !== false).map((trace) => trace.name)).size;
   const legend = LEGEND_ROW * entries;
   const bar = layout.coloraxis?.colorbar ? 90 : 0;
   if (bar) Object.assign(layout.coloraxis.colorbar, { orientation: "h", x: 0.5, xanchor: "center", y: 0, yref: "container", yanchor: "bottom", len: 0.9, lenmode: "fraction" });
+  let lines = 1;
+  for (const [, axis] of axes(layout, "yaxis")) {
+    axis.ticktext = axis.ticktext?.map((words) => wrapped(words, TICK_LETTERS));
+    lines = Math.max(lines, ...(axis.ticktext ?? []).map((words) => words.split("<br>").length));
+    axis.tickfont = { ...axis.tickfont, size: 10 };
+  }
+  for (const [, axis] of [...axes(layout, "xaxis"), ...axes(layout, "yaxis")])
+    if (axis.title?.text) axis.title = { ...axis.title, text: wrapped(axis.title.text, TITLE_LETTERS), font: { size: 12 } };
+  for (const note of layout.annotations ?? []) note.text = wrapped(note.text, NOTE_LETTERS);
+  height *= Math.max(1, lines / 3);
   layout.height = height * (1 + 0.75 * (factor - 1)) + legend + bar;
   layout.margin = { ...layout.margin, l: 8, r: 8, b: 70 + legend + bar };
   layout.legend = { ...layout.legend, orientation: "h", x: 0, xref: "container", xanchor: "left", y: bar / layout.height, yref: "container", yanchor: "bottom" };
   layout.font = { ...layout.font, size: 11 };
-  for (const [, axis] of [...axes(layout, "xaxis"), ...axes(layout, "yaxis")]) axis.title = { ...axis.title, font: { size: 12 } };
 }
 
 function draw(plot) {
