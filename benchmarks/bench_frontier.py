@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from torch import Tensor, nn
 
 from counterpoise.config.parameters import Block, Compute, Dataset, Network, Seeds
 from counterpoise.methods import Variant, head_bank, penalized
-from counterpoise.methods.heads.peers import Peer, Peers, fit_peer
 from counterpoise.methods.heads.penalized_bank import GridPoint, PenalizedBank, penalty_grid, train_bank
 from counterpoise.methods.heads.penalties import Penalty
 from counterpoise.methods.heads.variants import Variants
+from counterpoise.methods.peers.estimators import Logistic
+from counterpoise.methods.peers.run import fit_peer
+from counterpoise.methods.peers.settings import Peers, peer_grid
 from counterpoise.nn import BinaryHeads, Examples, Factors, Optimizer, fit
 from counterpoise.nn.settings import Training
 from counterpoise.pipelines.data_split import nodes as data_split
@@ -249,6 +252,151 @@ def against_fairlearn(made: dict[str, Any], parameters: dict[str, Any], seeds: S
     train_stage(*(made[name] for name in names), initial, made["dataset"], frontier, None, Compute(), seeds)
     again = time.perf_counter() - began
     peers = Block[Peers].model_validate(parameters["peers"]).root
+    grid = [
+        peer
+        for peer in peer_grid(replace(peers, methods=("exponentiated_gradient",)), columns=True)
+        if peer.input == "features"
+    ]
+    data = examples(made["samples"], made["features"].tensors["features"])
+    train, test = rows(made["splits"], "train"), rows(made["splits"], "test")
+    variants = [Variant("tl"), Variant("svd", 2), Variant("win", 2, 0.5)]
+    heads = head_bank(variants, weight, bias, made["importance"].tensors["importance"])
+    points = penalty_grid(list(heads), ("dp", "eo"), STRENGTHS, (0.0,))
+    optimizer = Optimizer(lr=RATE, schedule="cosine")
+    scores: list[Tensor] = []
+
+    def bank() -> None:
+        scores.clear()
+        for r in range(len(seeds.root)):
+            own = {
+                n: Factors(h.first[[r]], h.bias[[r]], None if h.second is None else h.second[[r]])
+                for n, h in heads.items()
+            }
+            trained = train_bank(
+                own, points, data.replicate(r), train[[r]], {"test": test[[r]]},
+                groups=2, optimizer=optimizer, epochs=EPOCHS, temperature=TEMPERATURE,
+            )  # fmt: skip
+            scores.append(trained.scores["test"][0])
+
+    with threads(1):
+        fast = seconds(bank)
+        torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # its first use imports a compiler: not counted
+        sample = [(r, v) for r, v in zip(range(SAMPLED), range(0, len(points), len(points) // SAMPLED), strict=False)]
+        slow, agreement = 0.0, 1.0
+        for r, v in sample:
+            own = data.replicate(r)
+            single = of_replicate(heads[points[v].head], r)
+            began = time.perf_counter()
+            model = one_by_one(single, points[v], own.x[train[r]], own.y[train[r]], own.s[train[r]])
+            slow += time.perf_counter() - began
+            with torch.no_grad():
+                predicted = model(own.x[test[r]]).argmax(-1) == 1
+            agreement = min(agreement, float((predicted == (scores[r][v] > 0.5)).float().mean()))
+    total = len(points) * len(seeds.root)
+    slow *= total / len(sample)
+    show(
+        f"{total} heads of Adult, {EPOCHS} epochs of full batches, one thread (goal: at least 25)",
+        ["", "seconds", "ratio"],
+        [
+            ["one by one in PyTorch", f"{slow:.1f}", f"{slow / fast:.1f}"],
+            ["the bank", f"{fast:.1f}", "1.0"],
+            ["predictions that agree, worst head", f"{agreement:.2%}", ""],
+        ],
+    )
+    if agreement < 0.995:
+        raise SystemExit("the bank and the plain loop do not compute the same")
+
+
+def image_data(generator: torch.Generator) -> Examples:
+    x = torch.randn(IMAGE_ROWS, IMAGE_FEATURES, generator=generator)
+    draw = torch.randint(0, 2, (2, IMAGE_ROWS), generator=generator)
+    return Examples(x, draw[0], draw[1])
+
+
+STEPS = 5
+"""Steps that are timed at once."""
+
+
+def image_step(count: int, generator: torch.Generator) -> tuple[float, float]:
+    """Return the seconds of `STEPS` steps of a bank of dense heads, and of their matrix products alone."""
+    heads = {
+        f"{v:04d}": Factors(torch.randn(1, IMAGE_FEATURES, 2, generator=generator), torch.zeros(1, 2))
+        for v in range(count)
+    }
+    data, bank = image_data(generator), BinaryHeads(heads)
+    x, members = data.x.unsqueeze(0), torch.arange(IMAGE_ROWS).unsqueeze(0)
+    w = torch.randn(1, IMAGE_FEATURES, count, generator=generator)
+    g = torch.randn(1, IMAGE_ROWS, count, generator=generator)
+    loss = penalized({"eo": 0.2}, groups=2, temperature=TEMPERATURE)
+
+    def train() -> None:
+        fit(bank, data, members, loss=loss, optimizer=Optimizer(), epochs=STEPS, batch_size=None, generators=())
+
+    def products() -> None:
+        for _ in range(STEPS):
+            torch.bmm(x, w)
+            torch.bmm(x.mT, g)
+
+    train()
+    products()
+    ours, bare = (min(seconds(function) for _ in range(3)) for function in (train, products))
+    return ours, bare
+
+
+def throughput(variants: tuple[int, ...]) -> None:
+    """Compare a step's products per second with those of `torch.bmm` at the same shapes."""
+    generator = torch.Generator().manual_seed(0)
+    line = []
+    with threads(1):
+        for count in variants:
+            ours, bare = image_step(count, generator)
+            work = 2 * 2 * IMAGE_ROWS * IMAGE_FEATURES * count * STEPS / 1e9
+            figures = (f"{ours / STEPS * 1e3:.0f}", f"{work / ours:.0f}", f"{work / bare:.0f}", f"{bare / ours:.0%}")
+            line.append([str(count), *figures])
+    show(
+        f"a step of one replicate on {IMAGE_FEATURES} features, {IMAGE_ROWS} rows, one thread (goal: at least 50%)",
+        ["heads", "ms a step", "GFLOP/s", "of torch.bmm", "share"],
+        line,
+    )
+
+
+def scaling(made: dict[str, Any], counts: tuple[int, ...]) -> None:
+    """Time training over the number of variants."""
+    weight, bias = pretrained_head(made["pretrained"])
+    data = examples(made["samples"], made["features"].tensors["features"]).replicate(0)
+    train = rows(made["splits"], "train")[:1]
+    line, before = [], 0.0
+    with threads(1):
+        for count in counts:
+            strengths = tuple(0.001 * (1 + i) for i in range(count // 2))
+            points = penalty_grid(["tl"], ("dp", "eo"), strengths, (0.0,))
+            heads = {"tl": Factors(weight[:1], bias[:1])}
+            taken = min(
+                seconds(
+                    lambda points=points, heads=heads: train_bank(
+                        heads, points, data, train, {}, groups=2, optimizer=Optimizer(), epochs=10, temperature=1.0
+                    )
+                )
+                for _ in range(2)
+            )
+            line.append([str(count), f"{taken:.2f}", f"{taken / before:.2f}" if before else ""])
+            before = taken
+    show("one replicate of Adult, 10 epochs, one thread", ["variants", "seconds", "ratio to half as many"], line)
+
+
+def against_fairlearn(made: dict[str, Any], parameters: dict[str, Any], seeds: Seeds) -> None:
+    frontier = Block[PenalizedBank].model_validate(parameters["frontiers"]["tables"])
+    initial = build_head_bank(
+        made["pretrained"], made["importance"], Block[Variants].model_validate(parameters["variants"]["win"])
+    )
+    names = ("samples", "splits", "features")
+    began = time.perf_counter()
+    train_stage(*(made[name] for name in names), initial, made["dataset"], frontier, None, Compute(), seeds)
+    ours = time.perf_counter() - began
+    began = time.perf_counter()
+    train_stage(*(made[name] for name in names), initial, made["dataset"], frontier, None, Compute(), seeds)
+    again = time.perf_counter() - began
+    peers = Block[Peers].model_validate(parameters["peers"]).root
     data = examples(made["samples"], made["features"].tensors["features"]).replicate(0)
     train = rows(made["splits"], "train")[0]
     part = Examples(data.x[train], data.y[train], data.s[train])
@@ -257,15 +405,8 @@ def against_fairlearn(made: dict[str, Any], parameters: dict[str, Any], seeds: S
         began = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for constraint in ("dp", "eo"):
-                for tolerance in peers.tolerances:
-                    fit_peer(
-                        Peer("exponentiated_gradient", constraint, tolerance),
-                        part,
-                        C=C,
-                        max_iter=peers.max_iter,
-                        seed=0,
-                    )
+            for peer in grid:
+                fit_peer(peer, part, settings=peers, estimator=Logistic(C))
         taken = time.perf_counter() - began
         line.append([f"ExponentiatedGradient, one seed, C = {C:g}", f"{taken:.1f}", f"{taken / again:.2f}"])
     line += [
