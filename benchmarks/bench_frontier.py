@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from torch import Tensor, nn
 
 from counterpoise.config.parameters import Block, Compute, Dataset, Network, Seeds
 from counterpoise.methods import Variant, head_bank, penalized
-from counterpoise.methods.heads.peers import Peer, Peers, fit_peer
 from counterpoise.methods.heads.penalized_bank import GridPoint, PenalizedBank, penalty_grid, train_bank
 from counterpoise.methods.heads.penalties import Penalty
 from counterpoise.methods.heads.variants import Variants
+from counterpoise.methods.peers.estimators import Logistic
+from counterpoise.methods.peers.run import fit_peer
+from counterpoise.methods.peers.settings import Peers, peer_grid
 from counterpoise.nn import BinaryHeads, Examples, Factors, Optimizer, fit
 from counterpoise.nn.settings import Training
 from counterpoise.pipelines.data_split import nodes as data_split
@@ -249,6 +252,11 @@ def against_fairlearn(made: dict[str, Any], parameters: dict[str, Any], seeds: S
     train_stage(*(made[name] for name in names), initial, made["dataset"], frontier, None, Compute(), seeds)
     again = time.perf_counter() - began
     peers = Block[Peers].model_validate(parameters["peers"]).root
+    grid = [
+        peer
+        for peer in peer_grid(replace(peers, methods=("exponentiated_gradient",)), columns=True)
+        if peer.input == "features"
+    ]
     data = examples(made["samples"], made["features"].tensors["features"]).replicate(0)
     train = rows(made["splits"], "train")[0]
     part = Examples(data.x[train], data.y[train], data.s[train])
@@ -257,15 +265,8 @@ def against_fairlearn(made: dict[str, Any], parameters: dict[str, Any], seeds: S
         began = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for constraint in ("dp", "eo"):
-                for tolerance in peers.tolerances:
-                    fit_peer(
-                        Peer("exponentiated_gradient", constraint, tolerance),
-                        part,
-                        C=C,
-                        max_iter=peers.max_iter,
-                        seed=0,
-                    )
+            for peer in grid:
+                fit_peer(peer, part, settings=peers, estimator=Logistic(C))
         taken = time.perf_counter() - began
         line.append([f"ExponentiatedGradient, one seed, C = {C:g}", f"{taken:.1f}", f"{taken / again:.2f}"])
     line += [

@@ -37,7 +37,7 @@ def random_thresholds(
     from fairlearn.postprocessing import ThresholdOptimizer
     from sklearn.base import BaseEstimator
 
-    class Scores(BaseEstimator):  # type: ignore[misc]
+    class Scores(BaseEstimator):
         """A fitted classifier whose inputs are the scores."""
 
         def fit(self, x: np.ndarray, y: np.ndarray) -> Scores:
