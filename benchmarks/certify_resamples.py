@@ -5,8 +5,9 @@
 The candidates are logistic regressions under several penalties with several thresholds, and the same trained on
 reweighed rows. They are fitted once, on 40% of the rows; 10% put them in order; the other half is divided anew for
 every resample. A resample is a violation if a certified candidate's true bias exceeds the tolerance; of the choice, if
-that of the certified candidate with the lowest error does. True is the bias on the whole half that resamples are drawn from,
-with replacement: only so is it known. What the rows that were not drawn measure stands beside it. It uses one thread.
+that of the certified candidate with the lowest error does. True is the bias on the whole half that resamples are drawn
+from, with replacement: only so is it known. What the rows that were not drawn measure stands beside it. It uses one
+thread.
 """
 
 from __future__ import annotations
