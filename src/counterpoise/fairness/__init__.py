@@ -11,6 +11,7 @@ Plain tensors and arrays in and out, over any leading batch axes:
 from counterpoise.fairness._counts import confusion_counts
 from counterpoise.fairness._registry import METRICS, MetricInfo, UndefinedMetricWarning
 from counterpoise.fairness.association import Association, association
+from counterpoise.fairness.certify import CERTIFIABLE, Certification, certify, rows_needed
 from counterpoise.fairness.evaluation import evaluate
 from counterpoise.fairness.frontier import hypervolume, non_dominated
 from counterpoise.fairness.metrics import (
@@ -55,10 +56,12 @@ from counterpoise.fairness.statistics import (
 from counterpoise.fairness.underlying import CRITERIA, Neighbours, mean_shortfall, shortfall, underlying_bias
 
 __all__ = [
+    "CERTIFIABLE",
     "CRITERIA",
     "LEVEL",
     "METRICS",
     "Association",
+    "Certification",
     "Claimed",
     "MetricInfo",
     "Neighbours",
@@ -73,6 +76,7 @@ __all__ = [
     "association",
     "auc",
     "balanced_accuracy",
+    "certify",
     "choose",
     "conflict_gap",
     "conflicting_accuracy",
@@ -98,6 +102,7 @@ __all__ = [
     "noise_floor_eo",
     "non_dominated",
     "paired_difference",
+    "rows_needed",
     "shortfall",
     "spd",
     "summarize",
