@@ -1,6 +1,7 @@
 """The exported model as MLflow runs it, without the project that trained it: a copy of this file lies in its folder.
 
-It needs MLflow, numpy, pandas and safetensors, and LightGBM where the model is trees. `counterpoise.artifacts.serving` copies it; nothing here imports it.
+It needs MLflow, numpy, pandas and safetensors, and LightGBM where the model is trees.
+`counterpoise.artifacts.serving` copies it; nothing here imports it.
 """
 
 from __future__ import annotations

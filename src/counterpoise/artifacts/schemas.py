@@ -241,6 +241,20 @@ class Tolerances(Table):
         unique = ["family", "criterion", "tolerance", "seed"]  # noqa: RUF012
 
 
+class JudgedCounts(Table):
+    """`judged_counts.parquet`: how the chosen models predict the rows that they are judged by."""
+
+    family: Series[str] = text()
+    seed: Series[np.int64] = code()
+    s: Series[np.int64] = code()
+    y: Series[np.int64] = code()
+    prediction: Series[np.int64] = code()
+    rows: Series[np.int64] = number(ge=1)
+
+    class Config:
+        unique = ["family", "seed", "s", "y", "prediction"]  # noqa: RUF012
+
+
 class Hypervolumes(Table):
     """`hypervolumes.csv`: the area that each method's models dominate on test, by seed."""
 

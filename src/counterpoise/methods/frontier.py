@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterpoise.bounds import NotNegative, Values, require_increasing
+from counterpoise.catalogue import UNREPAIRED
 from counterpoise.errors import InputError, shown
 from counterpoise.methods.bases import ground as grounds
 from counterpoise.methods.bases.ground import Bases, Ground, Kind
@@ -43,8 +44,8 @@ EVALUATED = ("validation", "test")
 HEAD, RULE = "head", "rule"
 """Tensors of a result: which kind of model it is."""
 
-LEAVES, HEADS, BIAS_SCORES, UNREPAIRED = "leaves", "heads", "bias_scores", "unrepaired"
-"""Methods of the catalogue: new leaf values, heads on dense features, rules; and each base as it is."""
+LEAVES, HEADS, BIAS_SCORES = "leaves", "heads", "bias_scores"
+"""Methods of the catalogue: new leaf values, heads on dense features, and rules."""
 
 
 @dataclass(frozen=True)

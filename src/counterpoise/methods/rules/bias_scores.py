@@ -5,8 +5,8 @@ Of all classifiers of x whose gaps stay within a tolerance, the most accurate on
 $$\hat y(x) = \arg\max_c\; w_c\, p(y = c \mid x) - \sum_g \lambda_{cg}\, b_{cg}(x), \qquad \sum_g \lambda_{cg} = 0,$$
 
 with the bias scores $b_{cg}(x) = p(s = g \mid x) / P(g)$ for demographic parity (the rate at which class $c$ is
-predicted in group $g$) and $p(s = g, y = c \mid x) / P(g, c)$ for equalized odds (the rate at which class $c$ is recognised
-there). With weights $w = 1$ it is the most accurate; others serve errors that weigh classes differently.
+predicted in group $g$) and $p(s = g, y = c \mid x) / P(g, c)$ for equalized odds (the rate at which class $c$ is
+recognised there). With weights $w = 1$ it is the most accurate; others serve errors that weigh classes differently.
 
 All of it is linear in p(y, s | x), so that a rule is a matrix M [k·G, k] and a frontier is a bank of them. Multipliers
 come from the dual problem, which is convex; around its solutions more are tried, and what each comes to is counted on

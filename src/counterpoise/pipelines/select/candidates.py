@@ -12,12 +12,9 @@ from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.catalogue import CHOSEN, CONSTANT, UNREPAIRED
 from counterpoise.fairness import Neighbours
-from counterpoise.methods.frontier import BIAS_SCORES, UNREPAIRED
-from counterpoise.pipelines.shared.heads import CHOSEN
-
-CONSTANT = "constant"
-"""The family of models that say the same of everyone."""
+from counterpoise.methods.frontier import BIAS_SCORES
 
 REACH = 3.0
 """Widths of the kernel beyond which a neighbour is ignored (weight below 0.01 ≈ exp(−3²/2))."""

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from counterpoise.catalogue import CHOSEN, CONSTANT, UNREPAIRED
 from counterpoise.config.parameters import Report
 from counterpoise.fairness import Claimed, PairedDifference, hypervolume, non_dominated, paired_difference, verdicts
-from counterpoise.methods.frontier import BIAS_SCORES, HEADS, LEAVES, UNREPAIRED
-from counterpoise.pipelines.select.candidates import CONSTANT
+from counterpoise.methods.frontier import BIAS_SCORES, HEADS, LEAVES
 from counterpoise.pipelines.select.measuring import AXES, JUDGED
-from counterpoise.pipelines.shared.heads import CHOSEN
 
 OURS = (LEAVES, HEADS, BIAS_SCORES, UNREPAIRED)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.artifacts.serving import Rule, Servable
+from counterpoise.catalogue import CHOSEN
 from counterpoise.config.parameters import Dataset
 from counterpoise.errors import InputError
 from counterpoise.methods.bases.boosted import Boosted
@@ -21,7 +22,6 @@ from counterpoise.methods.frontier import HEAD, RULE
 from counterpoise.methods.repair import under
 from counterpoise.methods.rules.joint import GroupHeads, GroupTrees
 from counterpoise.pipelines.shared.bases import inputs_of, read_bases
-from counterpoise.pipelines.shared.heads import CHOSEN
 
 EXAMPLE_ROWS = 5
 

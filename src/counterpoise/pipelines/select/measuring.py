@@ -126,6 +126,24 @@ def _judged(
     return {name: values.masked_fill(lost, torch.nan) for name, values in judged.items()}
 
 
+def judged_counts(
+    candidates: Candidates,
+    picked: Int[Tensor, "R"],
+    data: Examples,
+    members: Mapping[str, Int[Tensor, "R _"]],
+    dataset: Dataset,
+) -> Int64[Tensor, "R G k k"]:
+    """Count what one model of each replicate decides of the rows that the replicate judges by."""
+    parts = [part for part in JUDGED_BY if part in candidates.score]
+    rows = torch.cat([members[part] for part in parts], dim=1)
+    counts = []
+    for r, v in enumerate(picked.tolist()):
+        decision = torch.cat([candidates.prediction(part, r, [v]) for part in parts], dim=1).clamp(min=0)
+        every = torch.ones(1, rows.shape[1], dtype=torch.bool)
+        counts.append(counts_within(data.y[rows[r]], data.s[rows[r]], decision, every, **_sizes(dataset))[0, 0])
+    return torch.stack(counts)
+
+
 def _require_defined(
     undefined: Bool[Tensor, "R V"],
     lost: Bool[Tensor, "R V"],

@@ -13,14 +13,14 @@ from jaxtyping import Int
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
+from counterpoise.catalogue import CHOSEN, CONSTANT, UNREPAIRED
 from counterpoise.config.parameters import Dataset, Seeds, Selection
 from counterpoise.errors import InputError
 from counterpoise.fairness import choose, shortfall
-from counterpoise.methods.frontier import HEAD, RULE, UNREPAIRED
-from counterpoise.pipelines.select.candidates import CONSTANT, Candidates, constant, families, ours, theirs
-from counterpoise.pipelines.select.measuring import AXES, JUDGED, MEASURED, measure
+from counterpoise.methods.frontier import HEAD, RULE
+from counterpoise.pipelines.select.candidates import Candidates, constant, families, ours, theirs
+from counterpoise.pipelines.select.measuring import AXES, JUDGED, MEASURED, judged_counts, measure
 from counterpoise.pipelines.shared.arrays import LEARNT, examples, origin, require_seeds, rows
-from counterpoise.pipelines.shared.heads import CHOSEN
 from counterpoise.pipelines.shared.predictions import predictions_of
 from counterpoise.reporting.wording import shortfall_symbol
 
@@ -44,7 +44,7 @@ def judge(
     dataset: Dataset,
     selection: Selection,
     seeds: Seeds,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Checkpoint]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Checkpoint, pd.DataFrame]:
     """Measure every model on validation and test, and choose one of each family in every replicate, on validation.
 
     Families: `chosen` may take any model of the frontier, `chosen_<method>` one of that method, and each peer is chosen
@@ -55,7 +55,8 @@ def judge(
         The grid: `method, variant, seed, split, metric, value` and the settings, for error and biases, as measured on
         validation and test and, in the split `judged`, as they are judged; the selection:
         one row per family and seed; the same choice under each of `TOLERANCES`, for every bias that frontiers are drawn
-        against; the chosen models' scores and predictions of the test rows, by family.
+        against; the chosen models' scores and predictions of the test rows, by family; and how they predict the rows
+        that they are judged by: `family, seed, s, y, prediction, rows`.
 
     A family of which every model diverged in a replicate has no choice there, and a warning says so.
 
@@ -69,6 +70,7 @@ def judge(
     thresholds = frontier_outcomes.header["thresholds"]
     grid, chosen, sweep = [], [], []
     outcomes: dict[str, Tensor] = {}
+    judged: list[pd.DataFrame] = []
     for candidates in (ours(frontier_outcomes), constant(frontier_outcomes), theirs(peer_outcomes, thresholds)):
         measured = measure(candidates, data, members, dataset, selection)
         grid.append(_grid(candidates, measured, seeds))
@@ -78,6 +80,8 @@ def judge(
             _say_where_absent(family, picked, seeds)
             sweep += _sweep(family, place, measured, seeds)
             chosen += _rows(family, candidates.settings, place, picked, measured, selection, seeds)
+            counts = judged_counts(candidates, picked, data, members, dataset)
+            judged += [_counted(family, seeds.root[r], each) for r, each in enumerate(counts) if picked[r] != ABSENT]
             each, absent = range(len(picked)), (picked == ABSENT).unsqueeze(1)
             scores = candidates.score["test"][each, candidates.scored[picked]]
             decisions = torch.cat([candidates.prediction("test", r, [v]) for r, v in enumerate(picked.tolist())])
@@ -90,7 +94,16 @@ def judge(
         frame,
         pd.DataFrame(sweep),
         Checkpoint(outcomes, frontier_outcomes.header | {"variants": {}}),
+        pd.concat(judged, ignore_index=True),
     )
+
+
+def _counted(family: str, seed: int, counts: Int[Tensor, "G k k"]) -> pd.DataFrame:
+    places = counts.nonzero()
+    columns = dict(zip(("s", "y", "prediction"), places.T.numpy(), strict=True))
+    return pd.DataFrame(columns | {"rows": counts[tuple(places.T)].numpy()}).assign(family=family, seed=seed)[
+        ["family", "seed", "s", "y", "prediction", "rows"]
+    ]
 
 
 def collect(

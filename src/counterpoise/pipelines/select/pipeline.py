@@ -12,6 +12,7 @@ JUDGED = [
     *("frontier_outcomes", "peer_outcomes", "samples", "splits"),
     *("params:dataset", "params:selection", "params:seeds"),
 ]
+JUDGEMENTS = ["frontier", "selection", "tolerances", "chosen_outcomes", "judged_counts"]
 COLLECTED = ["selection", "chosen_outcomes", "frontier_models", "samples", "splits"]
 EXPORTED = ["samples", "bases", "chosen_models", "selection", "params:dataset", "run"]
 
@@ -22,7 +23,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
     exported = [*EXPORTED, *(["features"] if images else [])]
     return Pipeline(
         [
-            Node(judge, JUDGED, ["frontier", "selection", "tolerances", "chosen_outcomes"], name="judge"),
+            Node(judge, JUDGED, JUDGEMENTS, name="judge"),
             Node(collect, COLLECTED, ["chosen_models", "predictions"], name="collect"),
             Node(compare, ["frontier", "params:report"], comparisons, name="compare"),
             Node(export_model, exported, "model", name="export_model"),

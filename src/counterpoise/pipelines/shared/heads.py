@@ -22,9 +22,6 @@ from counterpoise.nn import Factors
 from counterpoise.pipelines.shared.arrays import examples, require_features, require_seeds, rows
 from counterpoise.pipelines.shared.progress import trainings_progress
 
-CHOSEN = "chosen"
-"""The family of models that may take any head of the bank; `chosen_<method>` takes one of that method."""
-
 
 def problem_of(
     samples: pd.DataFrame,

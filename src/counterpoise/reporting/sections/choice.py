@@ -113,12 +113,6 @@ def areas(context: ReportContext, hypervolume_differences: pd.DataFrame) -> Tabl
     return tables_frontier.hypervolume_table(hypervolume_differences, level=context.level)
 
 
-@section(place=30, chapter="appendix")
-def importance(context: ReportContext, importance_effect: pd.DataFrame) -> Table:
-    """Whether importance helps under a penalty."""
-    return tables_frontier.importance_table(importance_effect, level=context.level)
-
-
 @section(place=10)
 def exported(
     context: ReportContext,
