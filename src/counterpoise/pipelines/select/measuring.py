@@ -61,7 +61,7 @@ def measure(
         InputError: the rows that a replicate may judge by lack a class or group that the criterion needs.
     """
     names = dict.fromkeys(("err", *AXES, selection.criterion))
-    measured = {JUDGED: _judged(candidates, data, members, dataset, selection)}
+    measured = {JUDGED: judged_by(JUDGED_BY, candidates, data, members, dataset, selection)}
     for part in MEASURED:
         lost = candidates.diverged(part)
         counts = torch.stack(
@@ -90,14 +90,16 @@ def _values(
     return COUNT_METRICS[name](counts)
 
 
-def _judged(
+def judged_by(
+    judges_of: Sequence[str],
     candidates: Candidates,
     data: Examples,
     members: Mapping[str, Int[Tensor, "R _"]],
     dataset: Dataset,
     selection: Selection,
 ) -> dict[str, Float64[Tensor, "R V"]]:
-    parts = [part for part in JUDGED_BY if part in candidates.score]
+    """Return error and biases as the rows of some parts judge them, as far as candidates have scores of them."""
+    parts = [part for part in judges_of if part in candidates.score]
     rows = torch.cat([members[part] for part in parts], dim=1)
     lost = torch.stack([candidates.diverged(part) for part in parts]).any(dim=0)
     if selection.validation == "pooled":
@@ -136,12 +138,24 @@ def judged_counts(
     """Count what one model of each replicate decides of the rows that the replicate judges by."""
     parts = [part for part in JUDGED_BY if part in candidates.score]
     rows = torch.cat([members[part] for part in parts], dim=1)
-    counts = []
-    for r, v in enumerate(picked.tolist()):
-        decision = torch.cat([candidates.prediction(part, r, [v]) for part in parts], dim=1).clamp(min=0)
-        every = torch.ones(1, rows.shape[1], dtype=torch.bool)
-        counts.append(counts_within(data.y[rows[r]], data.s[rows[r]], decision, every, **_sizes(dataset))[0, 0])
-    return torch.stack(counts)
+    return torch.stack(
+        [counts_of(candidates, parts, r, data, rows[r], dataset, [v])[0] for r, v in enumerate(picked.tolist())]
+    )
+
+
+def counts_of(
+    candidates: Candidates,
+    parts: Sequence[str],
+    r: int,
+    data: Examples,
+    rows: Int[Tensor, "m"],
+    dataset: Dataset,
+    some: Sequence[int],
+) -> Int64[Tensor, "v G k k"]:
+    """Count what some models of one replicate decide of rows, those of `parts` one after the other."""
+    decision = torch.cat([candidates.prediction(part, r, some) for part in parts], dim=1).clamp(min=0)
+    every = torch.ones(1, len(rows), dtype=torch.bool)
+    return counts_within(data.y[rows], data.s[rows], decision, every, **_sizes(dataset))[0]
 
 
 def _require_defined(
