@@ -136,8 +136,8 @@ def findings(
     if "certified" in choices and choices["certified"].notna().any():
         certified = int(choices["certified"].fillna(False).sum())
         sentences.append(
-            f"Certified {_in_seeds(certified, len(choices))}: there the tolerance holds on new data with the probability "
-            "that selection.certify asks for; elsewhere validation rows are too few to certify any model."
+            f"Certified {_in_seeds(certified, len(choices))}: there the tolerance holds on new data with the "
+            "probability that selection.certify asks for; elsewhere validation rows are too few to certify any model."
         )
     cautions = (
         _near_constant(chosen, predictions, class_names),

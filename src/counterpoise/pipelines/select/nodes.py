@@ -121,7 +121,7 @@ def collect(
     samples: pd.DataFrame,
     splits: Checkpoint,
 ) -> tuple[Checkpoint, pd.DataFrame]:
-    """Return the chosen models of each family of ours, and the contract's predictions of all families.
+    """Return the chosen models of each family of ours, and the contract's predictions of all families but `constant`.
 
     Returns:
         `<family>.<seed>.head` [q + 1] on a base, or `.rule` [k·G, k]; the header's `models` says of each family and
@@ -139,6 +139,8 @@ def collect(
     data, test = examples(samples, torch.empty(len(samples), 0)), rows(splits, "test")
     frames = []
     for family in dict.fromkeys(selection_table["family"]):
+        if family == CONSTANT:  # known without looking at rows, and some metrics of it are undefined
+            continue
         score, prediction = (chosen_outcomes.tensors[f"{family}.{kind}"] for kind in ("score", "prediction"))
         frames += [
             predictions_of(data, family, family, seed, test[r], score[r], prediction[r])
