@@ -20,9 +20,9 @@ import torch
 from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
 from counterpoise.fairness import choose, noise_floor, underlying_bias
 from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.methods.selection.candidates import ours
+from counterpoise.methods.selection.measuring import AXES, JUDGED_BY, counts_of, judged_by
 from counterpoise.nn import Examples
-from counterpoise.pipelines.select.candidates import ours
-from counterpoise.pipelines.select.measuring import AXES, JUDGED_BY, counts_of, judged_by
 from counterpoise.pipelines.shared.arrays import LEARNT, rows
 
 TOLERANCES = (0.03, 0.05, 0.07, 0.1, 0.15)

@@ -18,9 +18,9 @@ from counterpoise.config.parameters import Dataset, Seeds, Selection
 from counterpoise.errors import InputError
 from counterpoise.fairness import choose, shortfall
 from counterpoise.methods.frontier import HEAD, RULE
-from counterpoise.pipelines.select.candidates import Candidates, constant, families, ours, theirs
-from counterpoise.pipelines.select.certifying import Certificates, certificates
-from counterpoise.pipelines.select.measuring import AXES, JUDGED, MEASURED, judged_counts, measure
+from counterpoise.methods.selection.candidates import Candidates, constant, families, ours, theirs
+from counterpoise.methods.selection.certifying import Certificates, certificates
+from counterpoise.methods.selection.measuring import AXES, JUDGED, MEASURED, judged_counts, measure
 from counterpoise.pipelines.shared.arrays import LEARNT, examples, origin, require_seeds, rows
 from counterpoise.pipelines.shared.predictions import predictions_of
 from counterpoise.reporting.wording import shortfall_symbol

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from counterpoise.config.parameters import Dataset, Selection
 from counterpoise.errors import InputError
 from counterpoise.fairness import non_dominated
 from counterpoise.fairness.certify import certify, rows_needed
+from counterpoise.methods.selection.candidates import Candidates
+from counterpoise.methods.selection.measuring import counts_of, judged_by
+from counterpoise.methods.selection.settings import Judging, Population
 from counterpoise.nn import Examples
-from counterpoise.pipelines.select.candidates import Candidates
-from counterpoise.pipelines.select.measuring import counts_of, judged_by
 
 JUDGES = ("train",)
 """Cross-fitted rows, which put the candidates in order."""
@@ -38,8 +38,8 @@ def certificates(
     candidates: Candidates,
     data: Examples,
     members: Mapping[str, Int[Tensor, "R _"]],
-    dataset: Dataset,
-    selection: Selection,
+    population: Population,
+    judging: Judging,
     header: Mapping[str, Any],
 ) -> Certificates:
     """Test each replicate's candidates one after the other, from fair to unfair, until one is not certified.
@@ -51,24 +51,22 @@ def certificates(
     Raises:
         InputError: validation rows have chosen settings (`frontiers.<name>.hold_out` is 0), or nothing is cross-fitted.
     """
-    assert selection.certify is not None
+    assert judging.certify is not None
     if not header["hold_out"] or JUDGES[0] not in candidates.score:
         raise InputError(
-            f"selection.certify is {selection.certify:g}, but validation rows have chosen settings of the bases, or "
+            f"selection.certify is {judging.certify:g}, but validation rows have chosen settings of the bases, or "
             "nothing is cross-fitted, expected frontiers.<name>.hold_out above 0 (0.2, say) and folds of 2 or more"
         )
-    estimates = judged_by(JUDGES, candidates, data, members, dataset, selection)
+    estimates = judged_by(JUDGES, candidates, data, members, population, judging)
     certified = torch.zeros(estimates["err"].shape, dtype=torch.bool)
     needed = []
     for r, rows in enumerate(members[WITNESS]):
-        error, bias = estimates["err"][r], estimates[selection.criterion][r]
-        best = non_dominated(torch.stack([error, bias], dim=1)) & (bias <= selection.tolerance)
+        error, bias = estimates["err"][r], estimates[judging.criterion][r]
+        best = non_dominated(torch.stack([error, bias], dim=1)) & (bias <= judging.tolerance)
         order = best.nonzero().flatten()
         order = order[bias[order].argsort(stable=True)] if len(order) else bias.nan_to_num(torch.inf).argmin().view(1)
-        counts = counts_of(candidates, (WITNESS,), r, data, rows, dataset, order.tolist())
-        tested = certify(
-            counts, selection.criterion, selection.tolerance, level=selection.certify, order=range(len(order))
-        )
+        counts = counts_of(candidates, (WITNESS,), r, data, rows, population, order.tolist())
+        tested = certify(counts, judging.criterion, judging.tolerance, level=judging.certify, order=range(len(order)))
         certified[r, order] = tested.certified
-        needed.append(rows_needed(counts[0], selection.criterion, selection.tolerance, level=selection.certify))
+        needed.append(rows_needed(counts[0], judging.criterion, judging.tolerance, level=judging.certify))
     return Certificates(certified, torch.stack(needed))
