@@ -1,0 +1,188 @@
+"""The library class: scikit-learn's conventions, frames, other tolerances, and no groups at prediction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from counterpoise.estimators import FairFrontier
+from counterpoise.fairness import delta_dp
+
+N = 900
+
+
+@pytest.fixture(scope="module")
+def table() -> tuple[pd.DataFrame, pd.Series, pd.Series]:
+    rng = np.random.default_rng(0)
+    s = pd.Series(np.where(rng.random(N) < 0.4, "women", "men"))
+    income = rng.normal(size=N) + 0.9 * (s == "men")
+    frame = pd.DataFrame(
+        {
+            "income": income,
+            "owner": rng.random(N) < 0.5,
+            "region": rng.choice(["north", "south", "east"], size=N),
+            "age": rng.integers(18, 80, size=N),
+        }
+    )
+    y = pd.Series(np.where(income + 0.5 * frame["owner"] + 0.5 * rng.normal(size=N) > 0.6, "yes", "no"))
+    return frame, y, s
+
+
+@pytest.fixture(scope="module")
+def model(table: tuple[pd.DataFrame, pd.Series, pd.Series]) -> FairFrontier:
+    frame, y, s = table
+    return FairFrontier(0.1, "delta_dp", "linear", folds=2).fit(frame, y, sensitive_features=s)
+
+
+def test_it_predicts_classes_without_groups(
+    model: FairFrontier, table: tuple[pd.DataFrame, pd.Series, pd.Series]
+) -> None:
+    frame, y, _ = table
+    predicted, scores = model.predict(frame), model.predict_proba(frame)
+    assert set(predicted) <= {"no", "yes"}
+    assert scores.shape == (N, 2)
+    np.testing.assert_allclose(scores.sum(axis=1), 1)
+    assert ((scores[:, 1] > 0.5) == (predicted == "yes")).all()
+    assert (predicted == y).mean() > 0.7
+
+
+def test_the_choice_is_the_lowest_error_within_the_tolerance(model: FairFrontier) -> None:
+    within = model.frontier_[model.frontier_["delta_dp"] <= 0.1]
+    assert model.meets_
+    assert model.choice_["err"] == within["err"].min()
+    assert model.frontier_["chosen"].sum() == 1
+
+
+def test_another_tolerance_needs_no_fit_and_is_a_trade(
+    model: FairFrontier, table: tuple[pd.DataFrame, pd.Series, pd.Series]
+) -> None:
+    frame, _, s = table
+    measured = {}
+    for tolerance in (0.05, 0.5):
+        decided = (model.choose(tolerance).predict(frame) == "yes").astype(int)
+        rates = [decided[s == group].mean() for group in ("women", "men")]
+        measured[tolerance] = (abs(rates[0] - rates[1]), model.choice_["err"])
+    model.choose(0.1)
+    assert measured[0.05][0] < measured[0.5][0]
+    assert measured[0.05][1] >= measured[0.5][1]
+
+
+def test_it_is_deterministic_and_a_clone_is_alike(
+    model: FairFrontier, table: tuple[pd.DataFrame, pd.Series, pd.Series]
+) -> None:
+    frame, y, s = table
+    again = clone(model).fit(frame, y, sensitive_features=s)
+    np.testing.assert_array_equal(again.predict_proba(frame), model.predict_proba(frame))
+    assert clone(model).get_params() == model.get_params()
+
+
+def test_unknown_categories_and_other_orders_of_columns(
+    model: FairFrontier, table: tuple[pd.DataFrame, pd.Series, pd.Series]
+) -> None:
+    frame, _, _ = table
+    changed = frame.head(5).assign(region="moon")
+    assert len(model.predict(changed)) == 5
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[["age", "income", "owner", "region"]])
+
+
+def test_arrays_in_pipelines_with_boosted_trees(table: tuple[pd.DataFrame, pd.Series, pd.Series]) -> None:
+    frame, y, s = table
+    x = frame[["income", "age"]].to_numpy()
+    chain = make_pipeline(StandardScaler(), FairFrontier(base="boosted", folds=0))
+    chain.fit(x, y, fairfrontier__sensitive_features=s)
+    assert chain.score(x, y) > 0.6
+
+
+def test_more_groups(table: tuple[pd.DataFrame, pd.Series, pd.Series]) -> None:
+    frame, y, _ = table
+    model = FairFrontier(0.2, "delta_dp", "linear", folds=0).fit(frame, y, sensitive_features=frame["region"])
+    assert list(model.groups_) == ["east", "north", "south"]
+
+
+def test_the_figure_shows_all_models_and_the_choice(model: FairFrontier) -> None:
+    traces = model.plot().data
+    assert len(traces[0].x) == len(model.frontier_)
+    assert traces[2].y[0] == model.choice_["err"]
+
+
+def test_the_metric_of_the_choice_is_that_of_new_rows() -> None:
+    """On rows from the same source the chosen model's gap is near the tolerance's, not near the unrepaired one's."""
+    rng = np.random.default_rng(1)
+    s = rng.integers(2, size=6000)
+    x = rng.normal(size=(6000, 3)) + 0.8 * s[:, None]
+    y = (x[:, 0] + rng.normal(size=6000) > 0.5).astype(int)
+    model = FairFrontier(0.05, "delta_dp", "linear", folds=2).fit(x[:3000], y[:3000], sensitive_features=s[:3000])
+    import torch
+
+    counts = torch.zeros(2, 2, 2, dtype=torch.int64)
+    for group, label, decided in zip(s[3000:], y[3000:], model.predict(x[3000:]), strict=True):
+        counts[group, label, decided] += 1
+    assert float(delta_dp(counts)) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"base": "tree"}, "base is 'tree'"),
+        ({"criterion": "delta"}, "criterion is 'delta'"),
+        ({"folds": 1}, "folds is 1"),
+    ],
+)
+def test_wrong_settings_are_named(
+    table: tuple[pd.DataFrame, pd.Series, pd.Series], change: dict[str, object], message: str
+) -> None:
+    frame, y, s = table
+    settings: dict[str, object] = {"base": "linear", "folds": 0} | change
+    with pytest.raises(ValueError, match=message):
+        FairFrontier(**settings).fit(frame, y, sensitive_features=s)  # type: ignore[arg-type]
+
+
+def test_wrong_rows_are_named(table: tuple[pd.DataFrame, pd.Series, pd.Series]) -> None:
+    frame, y, s = table
+    model = FairFrontier(base="linear", folds=0)
+    with pytest.raises(ValueError, match="y has 1 classes"):
+        model.fit(frame, np.zeros(N), sensitive_features=s)
+    with pytest.raises(ValueError, match="one group"):
+        model.fit(frame, y, sensitive_features=np.zeros(N))
+    with pytest.raises(ValueError, match="expected as many of each"):
+        model.fit(frame, y, sensitive_features=s[:-1])
+    with pytest.raises(ValueError, match="missing or infinite"):
+        model.fit(frame.assign(income=np.nan), y, sensitive_features=s)
+    with pytest.raises(NotFittedError):
+        FairFrontier().predict(frame)
+
+
+class Alternating(FairFrontier):
+    """With groups that scikit-learn's checks do not give: every other row's."""
+
+    def fit(self, X: object, y: object, *, sensitive_features: object = None) -> FairFrontier:
+        if sensitive_features is None and y is not None:
+            sensitive_features = np.arange(len(np.asarray(y))) % 2
+        return super().fit(X, y, sensitive_features=sensitive_features)
+
+
+TOO_FEW_ROWS = {
+    "check_n_features_in_after_fitting",
+    "check_estimators_dtypes",
+    "check_estimators_nan_inf",
+    "check_fit2d_1feature",
+    "check_classifier_data_not_an_array",
+}
+"""Checks with so few rows that a class is missing in a group's train or validation part, which is an error here."""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_own_checks() -> None:
+    results = check_estimator(Alternating(base="linear", folds=0), on_fail=None, on_skip=None)
+    failed = {result["check_name"]: str(result["exception"]) for result in results if result["status"] == "failed"}
+    failed.pop("check_do_not_raise_errors_in_init_or_set_params", "")  # types are checked at runtime only in tests
+    assert len(results) > 50
+    assert set(failed) <= TOO_FEW_ROWS, failed
+    assert all("has no row of" in message for message in failed.values())
