@@ -15,6 +15,7 @@ rows with known classes and groups. Nothing is randomised: ties go to the first 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from counterpoise.bounds import Count, Positive, Values, require_increasing
-from counterpoise.fairness import counts_within
+from counterpoise.fairness import UndefinedMetricWarning, counts_within
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.methods.heads.penalties import Constraint
 from counterpoise.nn.optimizers import Optimizer
@@ -241,8 +242,10 @@ def _candidates(
 
 
 def _choose(counts: Int64[Tensor, "V G k k"], constraint: Constraint, levels: Sequence[float]) -> Int64[Tensor, "L"]:
-    error = COUNT_METRICS["err"](counts)
-    gap = COUNT_METRICS[f"delta_{constraint}"](counts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)  # a gap that few rows leave undefined is within no level
+        error = COUNT_METRICS["err"](counts)
+        gap = COUNT_METRICS[f"delta_{constraint}"](counts)
     within = gap.unsqueeze(0) <= torch.tensor(levels, dtype=gap.dtype).unsqueeze(1)
     best = error.masked_fill(~within, torch.inf).argmin(dim=1)
     return torch.where(within.any(dim=1), best, gap.nan_to_num(torch.inf).argmin())
