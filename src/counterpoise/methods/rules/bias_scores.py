@@ -243,7 +243,7 @@ def _candidates(
 
 def _choose(counts: Int64[Tensor, "V G k k"], constraint: Constraint, levels: Sequence[float]) -> Int64[Tensor, "L"]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedMetricWarning)  # a gap that few rows leave undefined is within no level
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
         error = COUNT_METRICS["err"](counts)
         gap = COUNT_METRICS[f"delta_{constraint}"](counts)
     within = gap.unsqueeze(0) <= torch.tensor(levels, dtype=gap.dtype).unsqueeze(1)
