@@ -133,14 +133,15 @@ class Selection(Settings):
     strength, over which those estimates are averaged along each line of models that differ in nothing else; 0 for none.
     validation: `own` judges by the rows that the replicate has not learnt from: its validation part, and with folds
     every other row but the test part; `pooled` also by those of all replicates, less the rows that the replicate at
-    hand is tested on. strict: a tolerance that no model meets is an error.
+    hand is tested on; `auto`: `own` for models that were cross-fitted, `pooled` for others, whose validation parts are
+    small. strict: a tolerance that no model meets is an error.
     certify: the probability with which the tolerance is to hold on new data: only models that the validation part
     certifies are chosen (`fairness.certify`).
     """
 
     tolerance: Positive = 0.05
     criterion: str = "delta_eo"
-    validation: Literal["pooled", "own"] = "own"
+    validation: Literal["auto", "own", "pooled"] = "auto"
     smoothing: NotNegative = 0.3
     strict: bool = False
     certify: Inside | None = None

@@ -30,7 +30,10 @@ MEASURED = ("validation", "test")
 JUDGED = "judged"
 """Not a part of the data, but what the choice is made by."""
 
-JUDGED_BY = ("validation", "train")
+CROSS_FITTED = "train"
+"""The part whose rows are scored by models that were made without them."""
+
+JUDGED_BY = ("validation", CROSS_FITTED)
 
 AT_ONCE = 256
 """Candidates whose decisions are held together."""
@@ -102,13 +105,14 @@ def judged_by(
     parts = [part for part in judges_of if part in candidates.score]
     rows = torch.cat([members[part] for part in parts], dim=1)
     lost = torch.stack([candidates.diverged(part) for part in parts]).any(dim=0)
-    if judging.validation == "pooled":
+    pooled = judging.validation == "pooled" or (judging.validation == "auto" and CROSS_FITTED not in parts)
+    if pooled:
         judges = untested(rows, members["test"])  # whose rows, which replicate chooses, row
         lost = lost.any(dim=0).expand_as(lost)
     else:
         judges = torch.ones(len(rows), 1, rows.shape[1], dtype=torch.bool)
     each = [_counts(candidates, parts, r, data, rows[r], judges[r], population) for r in range(len(rows))]
-    counts = torch.stack(each, dim=1) if judging.validation == "pooled" else torch.stack(each)
+    counts = torch.stack(each, dim=1) if pooled else torch.stack(each)
     beside = neighbours(candidates.settings, judging.smoothing)
     judged = {"err": PERCENT * mean_shortfall(shortfall("err", COUNT_METRICS["err"](counts)))}
     for name in dict.fromkeys((*AXES, judging.criterion)):
@@ -120,7 +124,7 @@ def judged_by(
                     for r, scores in enumerate(score)
                 ]
             )[..., candidates.scored]
-            samples = areas.transpose(0, 1) if judging.validation == "pooled" else areas
+            samples = areas.transpose(0, 1) if pooled else areas
             judged[name] = mean_shortfall(shortfall(AUC, samples), beside)
         else:
             judged[name] = underlying_bias(name, counts, beside)

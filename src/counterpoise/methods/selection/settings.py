@@ -60,7 +60,7 @@ class Judge:
 
     tolerance: float = 0.05
     criterion: str = "delta_eo"
-    validation: Literal["own", "pooled"] = "own"
+    validation: Literal["auto", "own", "pooled"] = "auto"
     smoothing: float = 0.3
     certify: float | None = None
 
