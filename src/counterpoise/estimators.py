@@ -182,7 +182,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         if criterion not in CRITERIA:
             raise InputError(f"criterion is {shown(criterion)}{suggest(criterion, CRITERIA)}")
         names = Names("FairFrontier", [str(name) for name in self.classes_], [str(name) for name in self.groups_])
-        judge = Judge(tolerance, criterion)
+        judge = Judge(tolerance, criterion, validation="own")
         judged = judged_by(JUDGED_BY, self._candidates, self._data, self._members, names, judge)
         best, meets = choose(judged["err"], judged[criterion], tolerance)
         place = int(best)
