@@ -364,7 +364,7 @@ def _padded(vectors: Sequence[Float[Tensor, "_"]]) -> Float[Tensor, "R p"]:
     )
 
 
-def _in_order(held_out: Sequence[Float[Tensor, "*V f"]], fold: Int[Tensor, "n"]) -> Float[Tensor, "*V n"]:
+def _in_order(held_out: Sequence[Float[Tensor, "*V _"]], fold: Int[Tensor, "n"]) -> Float[Tensor, "*V n"]:
     """Put what was said of each fold back into the order of the rows."""
     values = held_out[0].new_empty(*held_out[0].shape[:-1], len(fold))
     for number, each in enumerate(held_out):
