@@ -206,6 +206,7 @@ class Selection(Table):
     test_err: Series[float] = number(nullable=True, ge=0)
     test_bias: Series[float] = number(nullable=True, ge=0)
     holds: Series[bool]
+    certified: Series[pd.BooleanDtype] = pa.Field(nullable=True, coerce=True)
 
     class Config:
         unique = ["family", "seed"]  # noqa: RUF012

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, RootModel, ValidationError, model_validator
 
-from counterpoise.bounds import Count, NotNegative, Positive
+from counterpoise.bounds import Count, Inside, NotNegative, Positive
 from counterpoise.config.data import AlignedSplit as AlignedSplit
 from counterpoise.config.data import BalancedSplit as BalancedSplit
 from counterpoise.config.data import Dataset as Dataset
@@ -24,6 +24,7 @@ from counterpoise.config.networks import ConvNet, image_network
 from counterpoise.config.repairs import Repairs
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.fairness import CRITERIA
+from counterpoise.fairness.certify import CERTIFIABLE
 from counterpoise.methods.frontier import Frontier
 from counterpoise.methods.heads.penalties import Penalty
 from counterpoise.methods.heads.retraining import Penalties
@@ -133,6 +134,8 @@ class Selection(Settings):
     validation: `own` judges by the rows that the replicate has not learnt from: its validation part, and with folds
     every other row but the test part; `pooled` also by those of all replicates, less the rows that the replicate at
     hand is tested on. strict: a tolerance that no model meets is an error.
+    certify: the probability with which the tolerance is to hold on new data: only models that the validation part
+    certifies are chosen (`fairness.certify`).
     """
 
     tolerance: Positive = 0.05
@@ -140,6 +143,7 @@ class Selection(Settings):
     validation: Literal["pooled", "own"] = "own"
     smoothing: NotNegative = 0.3
     strict: bool = False
+    certify: Inside | None = None
 
     @model_validator(mode="after")
     def _measurable(self) -> Selection:
@@ -150,6 +154,11 @@ class Selection(Settings):
             )
         if self.criterion not in CRITERIA:
             raise ValueError(f"criterion is {shown(self.criterion)}{suggest(self.criterion, CRITERIA)}")
+        if self.certify is not None and self.criterion not in CERTIFIABLE:
+            raise ValueError(
+                f"criterion is {shown(self.criterion)}, which cannot be certified, expected one of "
+                f"{', '.join(CERTIFIABLE)}"
+            )
         return self
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ from annotated_types import Ge
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from counterpoise.bounds import NotNegative, Values, require_increasing
+from counterpoise.bounds import NotNegative, Share, Values, require_increasing
 from counterpoise.catalogue import UNREPAIRED
 from counterpoise.errors import InputError, shown
 from counterpoise.methods.bases import ground as grounds
@@ -38,6 +39,8 @@ from counterpoise.nn.random import generator
 
 HELD_OUT = "held_out"
 """The fold that a task is not trained on."""
+
+MOST_HELD_OUT = 0.5
 
 EVALUATED = ("validation", "test")
 
@@ -60,6 +63,8 @@ class Frontier:
         folds: into how many the rows to learn from are divided, so that everything is also judged by them; costs as
             many further trainings. 0: validation rows alone, which rules are then chosen on too, each half by the
             other.
+        hold_out: share of the rows to learn from that settings are chosen on, such as the number of trees, before they
+            are learnt from too. 0: the validation rows choose them, and then cannot certify anything.
 
     Raises:
         InputError: values that do not increase, or no 0 among those that the others are compared with; one fold.
@@ -72,6 +77,7 @@ class Frontier:
     class_weights: Literal["balanced"] | None = None
     folds: Annotated[int, Ge(0)] = 3
     bases: Bases = field(default_factory=Bases)
+    hold_out: Share = 0.0
     solver: Newton = field(default_factory=Newton)
     bias_scores: BiasScores = field(default_factory=BiasScores)
 
@@ -80,6 +86,10 @@ class Frontier:
             require_increasing(name, values := getattr(self, name))
             if 0 not in values:
                 raise InputError(f"{name} are {shown(list(values))}, expected 0 among them, to compare the others with")
+        if self.hold_out > MOST_HELD_OUT:
+            raise InputError(
+                f"hold_out is {self.hold_out:g}, expected at most {MOST_HELD_OUT:g}: most rows are to teach"
+            )
         if self.folds == 1:
             raise InputError("folds is 1, expected 0 or at least 2, since one fold is all rows")
 
@@ -181,16 +191,14 @@ def train_base(
 ) -> Ground:
     """Train a base of one replicate: a task for `compute`."""
     r, kind = task
-    return grounds.fit(
-        kind,
-        settings.bases,
-        data.replicate(r),
-        parts["train"][r],
-        parts["validation"][r],
-        groups=groups,
-        classes=2,
-        seed=seeds[r],
-    )
+    single, members, seed = data.replicate(r), parts["train"][r], seeds[r]
+    fit = partial(grounds.fit, kind, settings.bases, single, groups=groups, classes=2, seed=seed)
+    if not settings.hold_out:
+        return fit(members, parts["validation"][r])
+    draws = generator(seed, "rows held out")
+    fold = fold_numbers(single.y[members], single.s[members], folds=round(1 / settings.hold_out), generator=draws)
+    first = fit(members[fold > 0], members[fold == 0])
+    return fit(members, None, choice=first.choice)
 
 
 def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Result]]) -> list[Result]:
@@ -274,7 +282,7 @@ def train(
             settings.bases,
             single,
             learnt,
-            members["validation"],
+            None if settings.hold_out else members["validation"],
             groups=groups,
             classes=2,
             seed=seeds[r],

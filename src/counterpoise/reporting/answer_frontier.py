@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED
+from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED, run_by
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts, shortfall
 from counterpoise.fairness.metrics import COUNT_METRICS
@@ -31,6 +31,10 @@ GRID_SETTINGS: Final = {"strength": "strength", "weight_decay": "weight decay"}
 RARE: Final = 0.02
 """A choice whose predictions but for this share are one class is nearly constant."""
 MAJORITY: Final = 0.5
+A_RANGE: Final = 3
+"""Fewer values of a setting have no inside, so that none of them is an edge."""
+PENALISED: Final = frozenset(run_by("frontier:run")) - {"bias_scores", UNREPAIRED}
+"""Methods whose constraint is a penalty; that of a rule is a bound."""
 WIDE: Final = 10.0
 """Strengths of different seeds that lie further apart than this factor differ much."""
 
@@ -129,6 +133,12 @@ def findings(
                 f"As judged on validation, its error is {number(after['validation_err'], 'err')}% and its "
                 f"{shortfall_symbol(criterion)} {number(after['validation_bias'])}."
             )
+    if "certified" in choices and choices["certified"].notna().any():
+        certified = int(choices["certified"].fillna(False).sum())
+        sentences.append(
+            f"Certified {_in_seeds(certified, len(choices))}: there the tolerance holds on new data with the "
+            "probability that selection.certify asks for; elsewhere validation rows are too few to certify any model."
+        )
     cautions = (
         _near_constant(chosen, predictions, class_names),
         _below_floor(criterion, tolerance, noise_floor.get(criterion)),
@@ -185,7 +195,9 @@ def _kind(row: Mapping[Any, Any]) -> str:
     if "base" in values:
         words.append(f"on {BASE_TITLES.get(str(values['base']), str(values['base']))}")
     if "constraint" in values:
-        words.append(f"under a penalty on {str(values['constraint']).upper()}")
+        constraint = str(values["constraint"]).upper()
+        penalised = values.get("method") in PENALISED
+        words.append(f"under a penalty on {constraint}" if penalised else f"for {constraint}")
     return " ".join(words)
 
 
@@ -240,7 +252,7 @@ def _on_the_edge(choices: pd.DataFrame, frontier: pd.DataFrame) -> str:
             alike = alike[alike[name].isna() if pd.isna(choice[name]) else alike[name] == choice[name]]
         for name in settings:
             values = sorted({float(value) for value in alike[name].dropna() if value > 0})
-            if len(values) > 1 and choice[name] in (values[0], values[-1]):
+            if len(values) >= A_RANGE and choice[name] in (values[0], values[-1]):
                 extreme = "smallest" if choice[name] == values[0] else "largest"
                 edge = f"{GRID_SETTINGS[name]} {choice[name]:g} is the {extreme} tried"
                 edges[edge] = edges.get(edge, 0) + 1

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from counterpoise.config.parameters import Selection
-from counterpoise.pipelines.select.candidates import neighbours
+from counterpoise.methods.selection.candidates import neighbours
 from counterpoise.pipelines.select.nodes import judge
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from counterpoise.errors import InputError
 from counterpoise.methods.bases import boosted, dense, perceptron
 from counterpoise.methods.bases.boosted import Boosted, BoostedBase
 from counterpoise.methods.bases.dense import Dense, DenseBase
@@ -61,14 +62,19 @@ class Bases:
 
 @dataclass(frozen=True)
 class Choice:
-    """What validation chose for a base: of trees how they are grown, of a network its shape, the strength of the pull.
+    """What watched rows chose for a base: how trees are grown, the shape of a network, the strength of the pull.
 
-    log_loss: of the unrepaired model on the validation rows.
+    Attributes:
+        group_rounds: of the trees that tell the groups apart. temperature, group_temperature: see `Ground`.
+        log_loss: of the unrepaired model on the watched rows.
     """
 
     boosting: Boosting | None = None
     shape: Shape | None = None
     pull: float = 0.0
+    group_rounds: int = 0
+    temperature: float = 1.0
+    group_temperature: float = 1.0
     log_loss: float = float("nan")
 
 
@@ -133,7 +139,7 @@ def fit(
     settings: Bases,
     data: Examples,
     members: Int[Tensor, "n"],
-    watched: Int[Tensor, "m"],
+    watched: Int[Tensor, "m"] | None,
     *,
     groups: int,
     classes: int,
@@ -144,9 +150,18 @@ def fit(
 
     Args:
         data: of one replicate: columns of a table, or features.
-        watched: rows to choose settings and temperatures on.
+        watched: rows to choose settings and temperatures on; None where all of them were chosen before.
         choice: settings that were chosen before; else they are chosen here.
+
+    Raises:
+        InputError: neither watched rows nor a choice.
     """
+    if watched is None:
+        if choice is None:
+            raise InputError(
+                f"a {kind} base: neither rows to choose its settings on nor a choice, expected one of both"
+            )
+        return _refitted(kind, settings, data, members, choice, groups=groups, classes=classes, seed=seed)
     x, y, s = data.x[members], data.y[members], data.s[members]
     if kind == "boosted":
         boosting = choice.boosting if choice is not None else None
@@ -183,8 +198,46 @@ def fit(
             pull, unpenalised = choice.pull, plain(rows, choice.pull)
         head, chosen = unpenalised.head, replace(chosen, pull=pull)
         group = fit_group_heads(rows.x, y, s, pull, groups=groups, classes=classes, watched=(held_out.x, *outside))
-    chosen = replace(chosen, log_loss=dense.log_loss(head, held_out))
-    return Ground(kind, base, chosen, head, group, _temperature(margins(head, held_out.x, held_out.offset), outside[0]))
+    temperature = _temperature(margins(head, held_out.x, held_out.offset), outside[0])
+    chosen = replace(
+        chosen,
+        group_rounds=group.rounds if isinstance(group, GroupTrees) else 0,
+        temperature=temperature,
+        group_temperature=group.temperature,
+        log_loss=dense.log_loss(head, held_out),
+    )
+    return Ground(kind, base, chosen, head, group, temperature)
+
+
+def _refitted(
+    kind: Kind,
+    settings: Bases,
+    data: Examples,
+    members: Int[Tensor, "n"],
+    choice: Choice,
+    *,
+    groups: int,
+    classes: int,
+    seed: int,
+) -> Ground:
+    """Train a base with settings and temperatures that were all chosen before, on other rows."""
+    x, y, s = data.x[members], data.y[members], data.s[members]
+    if choice.boosting is not None:
+        base: Base = boosted.fit(settings.boosted, choice.boosting, x, y, s, groups=groups, seed=seed)
+    elif choice.shape is not None:
+        base = perceptron.fit(settings.perceptron, choice.shape, data, members, seed)
+    else:
+        base = dense.fit(x)
+    rows = dense.rows_of(base.view(x), y, s)
+    sizes = {"groups": groups, "classes": classes}
+    if choice.boosting is not None:
+        head = rows.x.new_zeros(rows.x.shape[1] + 1)
+        growth = replace(choice.boosting, rounds=max(1, choice.group_rounds))
+        group: GroupTrees | GroupHeads = fit_group_trees(growth, x, y, s, **sizes, watched=None, patience=0, seed=seed)
+    else:
+        head = plain(rows, choice.pull).head
+        group = fit_group_heads(rows.x, y, s, choice.pull, **sizes, watched=None)
+    return Ground(kind, base, choice, head, replace(group, temperature=choice.group_temperature), choice.temperature)
 
 
 def start(ground: Ground, rows: Rows) -> Plain:

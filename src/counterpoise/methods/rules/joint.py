@@ -38,6 +38,13 @@ class GroupTrees:
     classes: int
     temperature: float = 1.0
 
+    @property
+    def rounds(self) -> int:
+        """How many times trees were added."""
+        from lightgbm import Booster
+
+        return int(Booster(model_str=self.text).current_iteration())
+
     def __call__(self, x: Float[Tensor, "n D"]) -> Float64[Tensor, "n k G"]:
         """Return the probabilities of the groups, given each class in turn."""
         from lightgbm import Booster
@@ -58,19 +65,22 @@ def fit_group_trees(
     *,
     groups: int,
     classes: int,
-    watched: tuple[Tensor, Tensor, Tensor],
+    watched: tuple[Tensor, Tensor, Tensor] | None,
     patience: int,
     seed: int,
 ) -> GroupTrees:
     """Grow trees that tell the groups apart; their number and their temperature are what is best on the watched rows.
 
     Args:
-        watched: features, classes and groups.
+        watched: features, classes and groups; without them, all rounds and a temperature of 1.
     """
     import lightgbm
 
     goal = {"objective": "binary"} if groups == 2 else {"objective": "multiclass", "num_class": groups}
     data = lightgbm.Dataset(_with_class(x, y), s.numpy(), params=ONE_THREAD)
+    if watched is None:
+        everything = {**ONE_THREAD, **settings.parameters, **goal, "seed": seed}
+        return GroupTrees(lightgbm.train(everything, data, settings.rounds).model_to_string(), groups, classes)
     held_out = lightgbm.Dataset(_with_class(*watched[:2]), watched[2].numpy(), reference=data, params=ONE_THREAD)
     stop = lightgbm.early_stopping(patience, verbose=False)
     parameters: dict[str, Any] = {**ONE_THREAD, **settings.parameters, **goal, "seed": seed}
@@ -100,11 +110,13 @@ def fit_group_heads(
     *,
     groups: int,
     classes: int,
-    watched: tuple[Tensor, Tensor, Tensor],
+    watched: tuple[Tensor, Tensor, Tensor] | None,
 ) -> GroupHeads:
     """Fit L2-penalised logistic regressions of the group within each class; a class of one group tells it for sure."""
     heads = [_linear(x[y == label], s[y == label], pull, groups) for label in range(classes)]
     model = GroupHeads(torch.stack(heads))
+    if watched is None:
+        return model
     return replace(model, temperature=_temperature(model(watched[0]), watched[1], watched[2]))
 
 

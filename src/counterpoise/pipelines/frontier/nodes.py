@@ -63,6 +63,7 @@ def train_frontier(
         "variants": {name: variant | {"needs_group": False} for name, variant in settings_of(results).items()},
         "thresholds": list(frontier.root.thresholds),
         "diverged": diverged,
+        "hold_out": frontier.root.hold_out,
         **origin(splits),
     }
     parts = [name.removeprefix("scores.") for name in results[0].tensors if name.startswith("scores.")]

@@ -13,7 +13,7 @@ from counterpoise.catalogue import CHOSEN, CONSTANT, UNREPAIRED
 from counterpoise.config.parameters import Report
 from counterpoise.fairness import Claimed, PairedDifference, hypervolume, non_dominated, paired_difference, verdicts
 from counterpoise.methods.frontier import BIAS_SCORES, HEADS, LEAVES
-from counterpoise.pipelines.select.measuring import AXES, JUDGED
+from counterpoise.methods.selection.measuring import AXES, JUDGED
 
 OURS = (LEAVES, HEADS, BIAS_SCORES, UNREPAIRED)
 

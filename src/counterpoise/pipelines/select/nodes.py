@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
@@ -18,8 +18,9 @@ from counterpoise.config.parameters import Dataset, Seeds, Selection
 from counterpoise.errors import InputError
 from counterpoise.fairness import choose, shortfall
 from counterpoise.methods.frontier import HEAD, RULE
-from counterpoise.pipelines.select.candidates import Candidates, constant, families, ours, theirs
-from counterpoise.pipelines.select.measuring import AXES, JUDGED, MEASURED, judged_counts, measure
+from counterpoise.methods.selection.candidates import Candidates, constant, families, ours, theirs
+from counterpoise.methods.selection.certifying import Certificates, certificates
+from counterpoise.methods.selection.measuring import AXES, JUDGED, MEASURED, judged_counts, measure
 from counterpoise.pipelines.shared.arrays import LEARNT, examples, origin, require_seeds, rows
 from counterpoise.pipelines.shared.predictions import predictions_of
 from counterpoise.reporting.wording import shortfall_symbol
@@ -74,12 +75,19 @@ def judge(
     for candidates in (ours(frontier_outcomes), constant(frontier_outcomes), theirs(peer_outcomes, thresholds)):
         measured = measure(candidates, data, members, dataset, selection)
         grid.append(_grid(candidates, measured, seeds))
+        proofs = None
+        if selection.certify is not None and next(iter(candidates.settings.values()))["own"]:
+            proofs = certificates(candidates, data, members, dataset, selection, frontier_outcomes.header)
+            _say_what_it_takes(proofs, dataset, selection)
         for family, names in families(candidates).items():
             place = torch.tensor([list(candidates.settings).index(name) for name in names])
             picked = _picked(family, place, measured, selection.criterion, selection.tolerance)
+            certified = None
+            if proofs is not None:
+                picked, certified = _certified(place, picked, measured, proofs)
             _say_where_absent(family, picked, seeds)
             sweep += _sweep(family, place, measured, seeds)
-            chosen += _rows(family, candidates.settings, place, picked, measured, selection, seeds)
+            chosen += _rows(family, candidates.settings, place, picked, measured, selection, seeds, certified)
             counts = judged_counts(candidates, picked, data, members, dataset)
             judged += [_counted(family, seeds.root[r], each) for r, each in enumerate(counts) if picked[r] != ABSENT]
             each, absent = range(len(picked)), (picked == ABSENT).unsqueeze(1)
@@ -113,7 +121,7 @@ def collect(
     samples: pd.DataFrame,
     splits: Checkpoint,
 ) -> tuple[Checkpoint, pd.DataFrame]:
-    """Return the chosen models of each family of ours, and the contract's predictions of all families.
+    """Return the chosen models of each family of ours, and the contract's predictions of all families but `constant`.
 
     Returns:
         `<family>.<seed>.head` [q + 1] on a base, or `.rule` [k·G, k]; the header's `models` says of each family and
@@ -131,6 +139,8 @@ def collect(
     data, test = examples(samples, torch.empty(len(samples), 0)), rows(splits, "test")
     frames = []
     for family in dict.fromkeys(selection_table["family"]):
+        if family == CONSTANT:  # known without looking at rows, and some metrics of it are undefined
+            continue
         score, prediction = (chosen_outcomes.tensors[f"{family}.{kind}"] for kind in ("score", "prediction"))
         frames += [
             predictions_of(data, family, family, seed, test[r], score[r], prediction[r])
@@ -177,6 +187,40 @@ def _picked(
     return place[best].masked_fill(best < 0, ABSENT)
 
 
+def _certified(
+    place: Int[Tensor, "v"],
+    picked: Int[Tensor, "R"],
+    measured: Mapping[str, Mapping[str, Tensor]],
+    proofs: Certificates,
+) -> tuple[Int[Tensor, "R"], Bool[Tensor, "R"]]:
+    """Return the certified model with the lowest error of each replicate, where there is one, else what was picked."""
+    error = measured[JUDGED]["err"][:, place].masked_fill(~proofs.certified[:, place], torch.inf)
+    there = error.isfinite().any(dim=1)
+    return torch.where(there, place[error.argmin(dim=1)], picked), there
+
+
+def _say_what_it_takes(proofs: Certificates, dataset: Dataset, selection: Selection) -> None:
+    """Warn of replicates in which nothing is certified, and of how many rows it would take."""
+    without = ~proofs.certified.any(dim=1)
+    if not without.any():
+        return
+    rows = proofs.needed[without].amax(dim=0)
+    LOG.warning(
+        "selection.certify: no model is certified to keep %s ≤ %g with a probability of %g in %d of %d replicates; a "
+        "model of half that bias would take %s validation rows",
+        shortfall_symbol(selection.criterion),
+        selection.tolerance,
+        selection.certify,
+        int(without.sum()),
+        len(without),
+        ", ".join(
+            f"{int(rows[group, label]):,} of {name} in {dataset.classes[label]}"
+            for group, name in enumerate(dataset.group_names)
+            for label in range(len(dataset.classes))
+        ),
+    )
+
+
 def _rows(
     family: str,
     settings: Mapping[str, Mapping[str, Any]],
@@ -185,6 +229,7 @@ def _rows(
     measured: Mapping[str, Mapping[str, Tensor]],
     selection: Selection,
     seeds: Seeds,
+    certified: Bool[Tensor, "R"] | None,
 ) -> list[dict[str, Any]]:
     names = list(settings)
     of_all = settings[names[int(place[0])]]
@@ -215,6 +260,7 @@ def _rows(
                 "test_err": value("test", "err"),
                 "test_bias": bias,
                 "holds": bias <= selection.tolerance,
+                "certified": None if certified is None or family in UNBOUND else bool(certified[r]),
             }
         )
     return choices

@@ -71,6 +71,5 @@ def _choice(stored: dict[str, Any]) -> Choice:
     return Choice(
         None if boosting is None else Boosting(**boosting),
         None if shape is None else Shape(**shape),
-        stored["pull"],
-        stored["log_loss"],
+        **{name: value for name, value in stored.items() if name not in ("kind", "boosting", "shape")},
     )

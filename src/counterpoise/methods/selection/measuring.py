@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor
 
-from counterpoise.config.parameters import Dataset, Selection
 from counterpoise.errors import InputError
 from counterpoise.fairness import (
     auc,
@@ -19,8 +18,9 @@ from counterpoise.fairness import (
     untested,
 )
 from counterpoise.fairness.metrics import COUNT_METRICS, PERCENT
+from counterpoise.methods.selection.candidates import Candidates, neighbours
+from counterpoise.methods.selection.settings import Judging, Population
 from counterpoise.nn import Examples
-from counterpoise.pipelines.select.candidates import Candidates, neighbours
 
 AXES = ("delta_eo", "delta_dp")
 """The biases that frontiers and hypervolumes are drawn against."""
@@ -43,8 +43,8 @@ def measure(
     candidates: Candidates,
     data: Examples,
     members: Mapping[str, Int[Tensor, "R _"]],
-    dataset: Dataset,
-    selection: Selection,
+    population: Population,
+    judging: Judging,
 ) -> dict[str, dict[str, Float[Tensor, "R V"]]]:
     """Return part → metric → [R, V]: the metrics on validation and on test, and what the choice is made by.
 
@@ -60,13 +60,13 @@ def measure(
     Raises:
         InputError: the rows that a replicate may judge by lack a class or group that the criterion needs.
     """
-    names = dict.fromkeys(("err", *AXES, selection.criterion))
-    measured = {JUDGED: _judged(candidates, data, members, dataset, selection)}
+    names = dict.fromkeys(("err", *AXES, judging.criterion))
+    measured = {JUDGED: judged_by(JUDGED_BY, candidates, data, members, population, judging)}
     for part in MEASURED:
         lost = candidates.diverged(part)
         counts = torch.stack(
             [
-                _counts(candidates, (part,), r, data, rows, torch.ones(1, len(rows), dtype=torch.bool), dataset)[0]
+                _counts(candidates, (part,), r, data, rows, torch.ones(1, len(rows), dtype=torch.bool), population)[0]
                 for r, rows in enumerate(members[part])
             ]
         )
@@ -90,26 +90,28 @@ def _values(
     return COUNT_METRICS[name](counts)
 
 
-def _judged(
+def judged_by(
+    judges_of: Sequence[str],
     candidates: Candidates,
     data: Examples,
     members: Mapping[str, Int[Tensor, "R _"]],
-    dataset: Dataset,
-    selection: Selection,
+    population: Population,
+    judging: Judging,
 ) -> dict[str, Float64[Tensor, "R V"]]:
-    parts = [part for part in JUDGED_BY if part in candidates.score]
+    """Return error and biases as the rows of some parts judge them, as far as candidates have scores of them."""
+    parts = [part for part in judges_of if part in candidates.score]
     rows = torch.cat([members[part] for part in parts], dim=1)
     lost = torch.stack([candidates.diverged(part) for part in parts]).any(dim=0)
-    if selection.validation == "pooled":
+    if judging.validation == "pooled":
         judges = untested(rows, members["test"])  # whose rows, which replicate chooses, row
         lost = lost.any(dim=0).expand_as(lost)
     else:
         judges = torch.ones(len(rows), 1, rows.shape[1], dtype=torch.bool)
-    each = [_counts(candidates, parts, r, data, rows[r], judges[r], dataset) for r in range(len(rows))]
-    counts = torch.stack(each, dim=1) if selection.validation == "pooled" else torch.stack(each)
-    beside = neighbours(candidates.settings, selection.smoothing)
+    each = [_counts(candidates, parts, r, data, rows[r], judges[r], population) for r in range(len(rows))]
+    counts = torch.stack(each, dim=1) if judging.validation == "pooled" else torch.stack(each)
+    beside = neighbours(candidates.settings, judging.smoothing)
     judged = {"err": PERCENT * mean_shortfall(shortfall("err", COUNT_METRICS["err"](counts)))}
-    for name in dict.fromkeys((*AXES, selection.criterion)):
+    for name in dict.fromkeys((*AXES, judging.criterion)):
         if name == AUC:
             score = torch.cat([candidates.score[part] for part in parts], dim=2).nan_to_num()
             areas = torch.stack(
@@ -118,11 +120,11 @@ def _judged(
                     for r, scores in enumerate(score)
                 ]
             )[..., candidates.scored]
-            samples = areas.transpose(0, 1) if selection.validation == "pooled" else areas
+            samples = areas.transpose(0, 1) if judging.validation == "pooled" else areas
             judged[name] = mean_shortfall(shortfall(AUC, samples), beside)
         else:
             judged[name] = underlying_bias(name, counts, beside)
-    _require_defined(judged[selection.criterion].isnan() & ~lost, lost, counts, dataset, selection.criterion)
+    _require_defined(judged[judging.criterion].isnan() & ~lost, lost, counts, population, judging.criterion)
     return {name: values.masked_fill(lost, torch.nan) for name, values in judged.items()}
 
 
@@ -131,36 +133,48 @@ def judged_counts(
     picked: Int[Tensor, "R"],
     data: Examples,
     members: Mapping[str, Int[Tensor, "R _"]],
-    dataset: Dataset,
+    population: Population,
 ) -> Int64[Tensor, "R G k k"]:
     """Count what one model of each replicate decides of the rows that the replicate judges by."""
     parts = [part for part in JUDGED_BY if part in candidates.score]
     rows = torch.cat([members[part] for part in parts], dim=1)
-    counts = []
-    for r, v in enumerate(picked.tolist()):
-        decision = torch.cat([candidates.prediction(part, r, [v]) for part in parts], dim=1).clamp(min=0)
-        every = torch.ones(1, rows.shape[1], dtype=torch.bool)
-        counts.append(counts_within(data.y[rows[r]], data.s[rows[r]], decision, every, **_sizes(dataset))[0, 0])
-    return torch.stack(counts)
+    return torch.stack(
+        [counts_of(candidates, parts, r, data, rows[r], population, [v])[0] for r, v in enumerate(picked.tolist())]
+    )
+
+
+def counts_of(
+    candidates: Candidates,
+    parts: Sequence[str],
+    r: int,
+    data: Examples,
+    rows: Int[Tensor, "m"],
+    population: Population,
+    some: Sequence[int],
+) -> Int64[Tensor, "v G k k"]:
+    """Count what some models of one replicate decide of rows, those of `parts` one after the other."""
+    decision = torch.cat([candidates.prediction(part, r, some) for part in parts], dim=1).clamp(min=0)
+    every = torch.ones(1, len(rows), dtype=torch.bool)
+    return counts_within(data.y[rows], data.s[rows], decision, every, **_sizes(population))[0]
 
 
 def _require_defined(
     undefined: Bool[Tensor, "R V"],
     lost: Bool[Tensor, "R V"],
     counts: Int64[Tensor, "R S V G k k"],
-    dataset: Dataset,
+    population: Population,
     criterion: str,
 ) -> None:
     """Raise InputError if some models did not diverge, but the criterion is undefined for all of them."""
     for r in ((undefined | lost).all(dim=1) & undefined.any(dim=1)).nonzero().flatten().tolist():
         cells = counts[r, :, 0].sum(dim=(0, -1))  # G, k
         absent = [
-            f"{dataset.classes[label]!r} among {dataset.group_names[group]!r}"
+            f"{population.classes[label]!r} among {population.group_names[group]!r}"
             for group, label in (cells == 0).nonzero().tolist()
         ]
         lacking = f"no row of {' nor of '.join(absent)}" if absent else "no model that it is defined for"
         raise InputError(
-            f"{dataset.title}: selection.criterion is {criterion!r}, but there is {lacking} on the validation rows "
+            f"{population.title}: selection.criterion is {criterion!r}, but there is {lacking} on the validation rows "
             "that a replicate is judged by, expected rows of every class in every group"
         )
 
@@ -172,7 +186,7 @@ def _counts(
     data: Examples,
     rows: Int[Tensor, "m"],
     judges: Bool[Tensor, "T m"],
-    dataset: Dataset,
+    population: Population,
 ) -> Int64[Tensor, "T V G k k"]:
     """Count what one replicate's candidates decide of its rows within each subset; a diverged one predicts 0.
 
@@ -182,9 +196,9 @@ def _counts(
     for start in range(0, len(candidates.settings), AT_ONCE):
         some = slice(start, start + AT_ONCE)
         decision = torch.cat([candidates.prediction(part, r, some) for part in parts], dim=1).clamp(min=0)
-        counts.append(counts_within(data.y[rows], data.s[rows], decision, judges, **_sizes(dataset)))
+        counts.append(counts_within(data.y[rows], data.s[rows], decision, judges, **_sizes(population)))
     return torch.cat(counts, dim=1)
 
 
-def _sizes(dataset: Dataset) -> dict[str, int]:
-    return {"groups": len(dataset.groups), "classes": len(dataset.classes)}
+def _sizes(population: Population) -> dict[str, int]:
+    return {"groups": len(population.group_names), "classes": len(population.classes)}

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
-from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.catalogue import CHOSEN, CONSTANT, UNREPAIRED
 from counterpoise.fairness import Neighbours
 from counterpoise.methods.frontier import BIAS_SCORES
+from counterpoise.methods.selection.settings import Outcomes
 
 REACH = 3.0
 """Widths of the kernel beyond which a neighbour is ignored (weight below 0.01 ≈ exp(−3²/2))."""
@@ -55,7 +55,7 @@ class Candidates:
         return decision.masked_fill(score.isnan().any(dim=-1, keepdim=True), LOST)
 
 
-def ours(outcomes: Checkpoint) -> Candidates:
+def ours(outcomes: Outcomes) -> Candidates:
     """Every model of the frontier: heads with every threshold, which costs a comparison; others as they are."""
     variants = outcomes.header["variants"]
     every = [float(value) for value in outcomes.header["thresholds"]]
@@ -63,14 +63,14 @@ def ours(outcomes: Checkpoint) -> Candidates:
     return _thresholded(outcomes, thresholds, own=True)
 
 
-def theirs(outcomes: Checkpoint, thresholds: Sequence[float]) -> Candidates:
+def theirs(outcomes: Outcomes, thresholds: Sequence[float]) -> Candidates:
     """Every peer in every setting: as it decides, and where its score is a probability, with our thresholds too."""
     others = [float(value) for value in thresholds if value]
     each = [[nan, *(others if model["scores"] else [])] for model in outcomes.header["variants"].values()]
     return _thresholded(outcomes, each, own=False)
 
 
-def constant(outcomes: Checkpoint) -> Candidates:
+def constant(outcomes: Outcomes) -> Candidates:
     """Predicting class 0 for everyone, and predicting class 1."""
     settings = {f"{CONSTANT}_{label}": _shared(CONSTANT) | {"method": CONSTANT} for label in (0, 1)}
     score = {
@@ -84,7 +84,7 @@ def _shared(model: str | None) -> dict[str, Any]:
     return {"own": False, "needs_group": False, "model": model, "threshold": None}
 
 
-def _thresholded(outcomes: Checkpoint, thresholds: Sequence[Sequence[float]], *, own: bool) -> Candidates:
+def _thresholded(outcomes: Outcomes, thresholds: Sequence[Sequence[float]], *, own: bool) -> Candidates:
     settings: dict[str, dict[str, Any]] = {}
     for (name, model), each in zip(outcomes.header["variants"].items(), thresholds, strict=True):
         for value in each:
@@ -136,6 +136,6 @@ def neighbours(settings: Mapping[str, Mapping[str, Any]], width: float) -> Neigh
     return Neighbours(places, (-distance.square() / 2).exp())
 
 
-def _by_part(outcomes: Checkpoint, kind: str) -> dict[str, Tensor]:
+def _by_part(outcomes: Outcomes, kind: str) -> dict[str, Tensor]:
     suffix = f".{kind}"
     return {name.removesuffix(suffix): tensor for name, tensor in outcomes.tensors.items() if name.endswith(suffix)}

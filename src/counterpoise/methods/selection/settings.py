@@ -1,0 +1,74 @@
+"""What a choice reads: the outcomes of models, the classes and groups, and how models are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class Outcomes(Protocol):
+    """Scores of all models by part, `<part>.score` [R, V, m], and in the header their settings by name, `variants`."""
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]: ...
+
+    @property
+    def header(self) -> Mapping[str, Any]: ...
+
+
+@runtime_checkable
+class Population(Protocol):
+    """What classes and groups are called."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def classes(self) -> Sequence[str]: ...
+
+    @property
+    def group_names(self) -> Sequence[str]: ...
+
+
+@runtime_checkable
+class Judging(Protocol):
+    """How models are judged; `counterpoise.config.parameters.Selection` describes the settings."""
+
+    @property
+    def tolerance(self) -> float: ...
+
+    @property
+    def criterion(self) -> str: ...
+
+    @property
+    def validation(self) -> str: ...
+
+    @property
+    def smoothing(self) -> float: ...
+
+    @property
+    def certify(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class Judge:
+    """`Judging` for who has no configuration."""
+
+    tolerance: float = 0.05
+    criterion: str = "delta_eo"
+    validation: Literal["own", "pooled"] = "own"
+    smoothing: float = 0.3
+    certify: float | None = None
+
+
+@dataclass(frozen=True)
+class Names:
+    """`Population` for who has no configuration."""
+
+    title: str
+    classes: Sequence[str]
+    group_names: Sequence[str]
