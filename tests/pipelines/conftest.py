@@ -35,7 +35,9 @@ def checkpoints(smoke: Any) -> dict[str, Checkpoint]:
 
 @pytest.fixture(scope="module")
 def frontier_run(run_once: Callable[..., Any]) -> Any:
-    return run_once("frontier", EXPERIMENT, peers={"methods": list(PEERS), "inputs": ["features"], "estimators": ["logistic"]})
+    return run_once(
+        "frontier", EXPERIMENT, peers={"methods": list(PEERS), "inputs": ["features"], "estimators": ["logistic"]}
+    )
 
 
 @pytest.fixture(scope="module")

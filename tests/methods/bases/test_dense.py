@@ -74,7 +74,9 @@ def test_the_pull_is_as_good_as_a_wide_grid_of_scikit_learns(train: int, noise: 
         losses[other] = sklearn_log_loss(watched.y.numpy(), model.predict_proba(watched.x.numpy()))
     assert loss <= min(losses.values()) + 0.002
     assert LAST_PULL < pull <= FIRST_PULL
-    assert float(np.emath.logn(STEP, FIRST_PULL / pull)) == pytest.approx(round(np.log(FIRST_PULL / pull) / np.log(STEP)))
+    assert float(np.emath.logn(STEP, FIRST_PULL / pull)) == pytest.approx(
+        round(np.log(FIRST_PULL / pull) / np.log(STEP))
+    )
 
 
 def test_noisier_rows_are_held_back_more() -> None:
