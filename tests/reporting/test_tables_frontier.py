@@ -130,7 +130,7 @@ def test_hypervolumes_compared_keep_their_sign() -> None:
     row = ("delta_eo", "chosen", "exponentiated_gradient", -0.25, -0.4, -0.1, 0.0004, 0.0123)
     table = tables_frontier.hypervolume_table(pd.DataFrame([row], columns=list(tables_frontier.DIFFERENCE_KEYS)))
     assert table.rows == [
-        ("All our heads − ExponentiatedGradient", "error, ΔEO", "−0.250", "−0.400 to −0.100", "< 0.001", "0.012")
+        ("All our models − ExponentiatedGradient", "error, ΔEO", "−0.250", "−0.400 to −0.100", "< 0.001", "0.012")
     ]
 
 
