@@ -95,7 +95,7 @@ def test_judged_counts_are_of_the_models_that_were_picked(
 def test_values_are_those_of_other_libraries(
     candidates: Candidates, data: Examples, members: dict[str, torch.Tensor]
 ) -> None:
-    measured = measure(candidates, data, members, POPULATION, Judge(criterion="auc", smoothing=0))
+    measured = measure(candidates, data, members, POPULATION, Judge(criterion="auc", smoothing=0.0))
     for part in ("validation", "test"):
         for r, v in np.ndindex(R, 4):
             y, s = (values[members[part][r]].numpy() for values in (data.y, data.s))
