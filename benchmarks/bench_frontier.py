@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from counterpoise.methods.heads.penalized_bank import GridPoint, PenalizedBank, penalty_grid, train_bank
 from kedro.config import OmegaConfigLoader
 from timing import seconds, show, threads
 from torch import Tensor, nn
 
 from counterpoise.config.parameters import Block, Compute, Dataset, Network, Seeds
 from counterpoise.methods import Variant, head_bank, penalized
-from counterpoise.methods.heads.penalized_bank import GridPoint, PenalizedBank, penalty_grid, train_bank
 from counterpoise.methods.heads.penalties import Penalty
 from counterpoise.methods.heads.variants import Variants
 from counterpoise.methods.peers.estimators import Logistic

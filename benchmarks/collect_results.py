@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "data"
 PAGES = ROOT / "docs" / "results"
 RUNS, MODELS = DATA / "08_reporting", DATA / "06_models"
-COPIED = ("claims.csv", "selection.csv", "hypervolume_differences.csv", "importance_effect.csv")
+COPIED = ("claims.csv", "selection.csv", "hypervolume_differences.csv")
 METRICS = ("err", "delta_eo", "delta_dp")
 TABLES = {
     "Repairs in the paper's form": "repairs",

@@ -81,6 +81,47 @@ def test_rooms_import_only_downwards(path: Path) -> None:
     assert {found.split(".")[0] for found in imports(path)}.isdisjoint(FOREIGN.get(room, set()))
 
 
+METHOD_ROOMS = {
+    "heads": set(),
+    "rules": {"heads"},
+    "bases": {"heads", "rules"},
+    "peers": {"heads"},
+    "weights": set(),
+    "gates": {"heads"},
+    "selection": {"frontier"},
+}
+"""Which rooms of `methods` a room of it imports; `frontier`, a module beside them, stands on several."""
+
+
+def run_time_imports(path: Path) -> Iterator[str]:
+    """Yield what a module imports when it runs: not what is there for a type checker alone."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "methods").rglob("*.py")), ids=name)
+def test_rooms_of_methods_import_only_downwards(path: Path) -> None:
+    room, *below = path.relative_to(PACKAGE / "methods").parts
+    rooms = {found.split(".")[2] for found in run_time_imports(path) if found.startswith("counterpoise.methods.")}
+    if below:
+        assert rooms & {*METHOD_ROOMS, "frontier"} <= {room, *METHOD_ROOMS[room]}
+    elif room not in ("frontier.py", "__init__.py"):
+        assert rooms.isdisjoint({*METHOD_ROOMS, "frontier"}), "what all rooms share stands on none of them"
+
+
+def test_the_rule_of_methods_would_notice() -> None:
+    assert {path.name for path in (PACKAGE / "methods").iterdir() if (path / "__init__.py").exists()} == {*METHOD_ROOMS}
+    ground = set(run_time_imports(PACKAGE / "methods" / "bases" / "ground.py"))
+    assert "counterpoise.methods.rules.joint.GroupTrees" in ground
+    problem = PACKAGE / "methods" / "heads" / "problem.py"
+    assert "counterpoise.methods.bases.ground.Ground" in set(imports(problem)) - set(run_time_imports(problem))
+
+
 @pytest.mark.parametrize("path", [p for room in FILELESS for p in (PACKAGE / room).rglob("*.py")], ids=name)
 def test_rooms_that_compute_open_no_files(path: Path) -> None:
     tree = ast.parse(path.read_text())
@@ -118,7 +159,8 @@ class TestExperiments:
             assert all(order.index(stage_of(maker)) <= order.index(stage_of(node)) for maker in makers)
 
     def test_reads_blocks_that_are_there(self, experiment: Experiment, base: dict[str, Any]) -> None:
-        for kind in ("dataset", "evidence", "repairs" if experiment.repairs else "variants"):
+        learnt = next(kind for kind in ("repairs", "frontier", "variants") if getattr(experiment, kind))
+        for kind in ("dataset", "evidence", learnt):
             block: Any = base
             for part in parameter(kind, experiment).split("."):
                 block = block[part]
@@ -126,7 +168,8 @@ class TestExperiments:
             assert kind == "evidence" or blocks({parameter(kind, experiment): block}, experiment)[kind] == block
             assert kind != "dataset" or block["reader"] in READERS
         bases = (experiment.network, experiment.boosting, experiment.backbone, experiment.convnet)
-        assert sum(kind is not None for kind in bases) == 1
+        trains_bases = experiment.frontier is not None and not experiment.images
+        assert sum(kind is not None for kind in bases) == (0 if trains_bases else 1)
 
     def test_leaves_the_contract(self, experiment: Experiment, catalog: DataCatalog) -> None:
         """Every result is a file at the place that DESIGN.md gives it."""
@@ -136,12 +179,12 @@ class TestExperiments:
         results = {str(path).removeprefix(f"{REPOSITORY}/") for path in paths}
         own = experiment.name
         owners = [owner(experiment, part) for part in experiment.parts] or [own]
-        heads = ["finetuned_heads.safetensors"] if experiment.frontier is None else FRONTIER_MODELS
+        heads = HEAD_MODELS if experiment.frontier is None else FRONTIER_MODELS
         if experiment.repairs is not None:
             heads = REPAIRED_MODELS
         tables = REPORTS if experiment.frontier is None else (*REPORTS, *FRONTIER_TABLES)
         assert results >= {
-            *(f"data/06_models/{name}/{file}" for name in owners for file in ("pretrained.safetensors", *heads)),
+            *(f"data/06_models/{name}/{file}" for name in owners for file in heads),
             f"data/07_model_output/{own}/predictions.parquet",
             *(f"data/08_reporting/{own}/{name}" for name in tables),
         }
@@ -164,9 +207,10 @@ class TestExperiments:
 
 
 REPORTS = ("metrics.parquet", "summary.csv", "claims.csv", "report.html", "report.json", "model_card.md")
-FRONTIER_MODELS = ["frontier_heads.safetensors", "chosen_models.safetensors", "model"]
-REPAIRED_MODELS = [f"{name}.safetensors" for name in ("repaired", "masks", "compact_networks")]
-FRONTIER_TABLES = ("frontier.parquet", "selection.csv", "tolerances.csv", "hypervolumes.csv")
+HEAD_MODELS = ["pretrained.safetensors", "finetuned_heads.safetensors"]
+FRONTIER_MODELS = [*(f"{name}.safetensors" for name in ("bases", "frontier_models", "chosen_models")), "model"]
+REPAIRED_MODELS = [f"{name}.safetensors" for name in ("pretrained", "repaired", "masks", "compact_networks")]
+FRONTIER_TABLES = ("frontier.parquet", "selection.csv", "tolerances.csv", "hypervolumes.csv", "judged_counts.parquet")
 
 
 def stage_of(node: Node) -> str:

@@ -68,22 +68,23 @@ def claims() -> pd.DataFrame:
 
 
 def frontier() -> pd.DataFrame:
-    return metrics().assign(weight_decay=[np.nan, 0.01], threshold=[np.nan, -0.4])
+    bases = pd.array([None, "boosted"], dtype="str")
+    return metrics().assign(base=bases, weight_decay=[np.nan, 0.01], threshold=[np.nan, -0.4])
 
 
 def selection() -> pd.DataFrame:
-    """What we and a peer, which has neither head nor threshold, chose in one replicate."""
+    """What we and a peer, which has no threshold of ours, chose in one replicate."""
     return pd.DataFrame(
         {
-            "family": ["chosen", "logistic"],
+            "family": ["chosen", "plain"],
             "seed": [3, 3],
-            "variant": ["svd_r1_eo_0.2_t-0.4", "logistic"],
-            "method": ["svd", "logistic"],
-            "rank": pd.array([1, None], dtype="Int64"),
+            "variant": ["boosted_leaves_eo_0.2_wd10_t-0.4", "plain_columns_logistic"],
+            "method": ["leaves", "plain"],
+            "base": pd.array(["boosted", None], dtype="str"),
             "constraint": pd.array(["eo", None], dtype="str"),
             "strength": [0.2, np.nan],
-            "weight_decay": [0.0, np.nan],
-            "head": pd.array(["svd_r1_eo_0.2", None], dtype="str"),
+            "weight_decay": [10.0, np.nan],
+            "model": pd.array(["boosted_leaves_eo_0.2_wd10", "plain_columns_logistic"], dtype="str"),
             "threshold": [-0.4, np.nan],
             "own": [True, False],
             "needs_group": [False, False],
@@ -95,6 +96,7 @@ def selection() -> pd.DataFrame:
             "test_err": [16.1, 15.8],
             "test_bias": [0.06, 0.19],
             "holds": [False, False],
+            "certified": pd.array([None, None], dtype="boolean"),
         }
     )
 
@@ -117,9 +119,10 @@ def hypervolume_differences() -> pd.DataFrame:
     return pd.concat([keys, differences()], axis=1)
 
 
-def importance_effect() -> pd.DataFrame:
-    keys = pd.DataFrame({"left": ["win"], "right": ["svd"], "rank": [1], "metric": ["err"]})
-    return pd.concat([keys, differences()], axis=1)
+def judged_counts() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"family": ["chosen"] * 2, "seed": [3, 3], "s": [0, 0], "y": [1, 1], "prediction": [0, 1], "rows": [4, 9]}
+    )
 
 
 CONTRACT = {
@@ -132,7 +135,7 @@ CONTRACT = {
     "Tolerances": tolerances,
     "Hypervolumes": hypervolumes,
     "HypervolumeDifferences": hypervolume_differences,
-    "ImportanceEffect": importance_effect,
+    "JudgedCounts": judged_counts,
 }
 
 
@@ -256,8 +259,8 @@ def test_contract_columns_are_exact(schema: str) -> None:
         ("Selection", {"validation_bias": -0.03}),
         ("Selection", {"test_err": np.nan}),  # of a choice that was made
         ("Selection", {"variant": None}),  # no choice, and yet its values
-        ("Selection", {"own": True}),  # without a head
-        ("Selection", {"threshold": 0.0}),  # of a peer
+        ("Selection", {"own": True}),  # without a threshold
+        ("Selection", {"model": None}),  # of a choice of ours
         ("Selection", {"tolerance": 0.0}),
         ("Tolerances", {"tolerance": 0.05}),
         ("Tolerances", {"test_bias": -0.1}),
@@ -265,9 +268,9 @@ def test_contract_columns_are_exact(schema: str) -> None:
         ("Hypervolumes", {"hypervolume": np.nan}),
         ("HypervolumeDifferences", {"p_holm": 0.1}),
         ("HypervolumeDifferences", {"ci_high": -0.2}),
-        ("ImportanceEffect", {"verdict": "true"}),
-        ("ImportanceEffect", {"rank": 0}),
-        ("ImportanceEffect", {"ci_low": 0.0}),
+        ("JudgedCounts", {"rows": 0}),
+        ("JudgedCounts", {"prediction": 1}),  # the same cell twice
+        ("JudgedCounts", {"s": -1}),
         ("Claims", {"verdict": "true"}),
         ("Claims", {"p": 1.2, "p_holm": 1.2}),
         ("Claims", {"p_holm": 0.1}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,10 @@ C = 10.0 ** np.arange(-4, 2)
 
 
 @pytest.fixture(scope="module")
-def adult() -> Examples:
+def adult(raw: Callable[..., Path]) -> Examples:
     loader = ConfigLoader(str(ROOT / "conf"), env="base", base_env="base", default_run_env="base")
     dataset = check(loader["parameters"]).datasets["adult"]
-    samples = encode_samples(read_table(ROOT / "data" / "01_raw" / "adult", dataset)[0], dataset)
+    samples = encode_samples(read_table(raw("adult", "adult.data"), dataset)[0], dataset)
     return Examples(
         feature_matrix(samples), torch.tensor(samples["y"].to_numpy()), torch.tensor(samples["s"].to_numpy())
     )

@@ -15,7 +15,7 @@ from counterpoise.config.parameters import Dataset, Seeds, Selection
 EXPERIMENT = "frontier_adult"
 PEERS = ("plain", "threshold_optimizer")
 SEEDS = Seeds((0, 1, 2))
-TABLES = ("selection", "tolerances", "hypervolumes", "hypervolume_differences", "importance_effect")
+TABLES = ("selection", "tolerances", "hypervolumes", "hypervolume_differences")
 CHECKPOINTS = {
     "05_model_input": {"splits"},
     "04_feature": {"features"},
@@ -35,7 +35,9 @@ def checkpoints(smoke: Any) -> dict[str, Checkpoint]:
 
 @pytest.fixture(scope="module")
 def frontier_run(run_once: Callable[..., Any]) -> Any:
-    return run_once("frontier", EXPERIMENT, peers={"methods": list(PEERS), "inputs": ["features"]})
+    return run_once(
+        "frontier", EXPERIMENT, peers={"methods": list(PEERS), "inputs": ["features"], "estimators": ["logistic"]}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -203,7 +203,9 @@ def test_hypervolumes_are_means_with_intervals_and_seeds() -> None:
 
 
 def test_the_choice_lies_over_a_larger_hollow_mark_that_it_may_coincide_with(grid: pd.DataFrame) -> None:
-    same = [{"seed": seed, "method": name, "variant": "tl_b"} for name in ("chosen", "chosen_tl") for seed in range(3)]
+    same = [
+        {"seed": seed, "method": name, "variant": "tl_b"} for name in ("chosen", "chosen_heads") for seed in range(3)
+    ]
     chosen = pd.DataFrame(same).assign(err=15.5, delta_eo=0.1)
     figure = figures_frontier.frontier_plane(grid, chosen, bias="delta_eo")
     choice, below = named(figure, "Ours, chosen"), named(figure, "Ours, TL heads")

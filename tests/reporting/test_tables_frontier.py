@@ -18,7 +18,11 @@ def selection(**columns: Any) -> pd.DataFrame:
         {
             "seed": range(4),
             "family": "chosen",
-            "variant": ["tl_eo_0.1", "tl_eo_0.1", "tl_eo_0.2", "tl_eo_0.1"],
+            "variant": [
+                *["boosted_leaves_eo_0.1_wd10"] * 2,
+                "boosted_leaves_eo_0.2_wd10",
+                "boosted_leaves_eo_0.1_wd10",
+            ],
             "tolerance": 0.05,
             "criterion": "delta_eo",
             "meets": [True, True, True, False],
@@ -50,8 +54,8 @@ def test_selection_by_hand() -> None:
     table = tables_frontier.selection_table(pd.concat([peer, selection()]))
     assert "under ΔEO ≤ 0.05" in table.title
     ours, theirs = table.rows
-    assert ours == ("Ours, chosen", "tl_eo_0.1 (3 of 4)", "3 of 4", "2 of 4", "no")
-    assert theirs == ("ThresholdOptimizer", "tl_eo_0.1 (3 of 4)", "4 of 4", "2 of 3", "yes")
+    assert ours == ("Ours, chosen", "boosted_leaves_eo_0.1_wd10 (3 of 4)", "3 of 4", "2 of 4", "no")
+    assert theirs == ("ThresholdOptimizer", "boosted_leaves_eo_0.1_wd10 (3 of 4)", "4 of 4", "2 of 3", "yes")
 
 
 def test_comparison_by_hand() -> None:
@@ -126,23 +130,13 @@ def test_hypervolumes_compared_keep_their_sign() -> None:
     row = ("delta_eo", "chosen", "exponentiated_gradient", -0.25, -0.4, -0.1, 0.0004, 0.0123)
     table = tables_frontier.hypervolume_table(pd.DataFrame([row], columns=list(tables_frontier.DIFFERENCE_KEYS)))
     assert table.rows == [
-        ("All our heads − ExponentiatedGradient", "error, ΔEO", "−0.250", "−0.400 to −0.100", "< 0.001", "0.012")
-    ]
-
-
-def test_the_effect_of_importance_keeps_its_sign_and_verdict() -> None:
-    row = {"left": "win", "right": "tl", "rank": 1, "metric": "err", "difference": -0.25, "ci_low": -0.4}
-    row |= {"ci_high": -0.1, "p": 0.0004, "p_holm": 0.0123, "verdict": "supported"}
-    table = tables_frontier.importance_table(pd.DataFrame([row]))
-    assert table.rows == [
-        ("WIN heads − TL heads", "1", "error", "−0.25 (−0.40 to −0.10)", "0.012", "supported"),
+        ("All our models − ExponentiatedGradient", "error, ΔEO", "−0.250", "−0.400 to −0.100", "< 0.001", "0.012")
     ]
 
 
 @pytest.mark.parametrize(
     ("make", "columns", "where"),
     [
-        (tables_frontier.importance_table, tables_frontier.IMPORTANCE_KEYS, "importance effect"),
         (tables_frontier.selection_table, tables_frontier.SELECTION_KEYS, "selection"),
         (tables_frontier.hypervolume_table, tables_frontier.DIFFERENCE_KEYS, "hypervolume differences"),
         (lambda frame: tables_frontier.comparison_table(frame, "spd", 0.1), answer_frontier.MODEL_KEYS, "models"),

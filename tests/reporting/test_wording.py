@@ -51,8 +51,8 @@ def test_enumerate_words(words: list[str], text: str) -> None:
 
 
 def test_methods_keep_one_order() -> None:
-    shuffled = ["theirs", "threshold_optimizer", "chosen_tl", "win", "theirs", "chosen", "tl"]
-    expected = ["tl", "win", "chosen", "chosen_tl", "threshold_optimizer", "theirs"]
+    shuffled = ["theirs", "threshold_optimizer", "chosen_leaves", "win", "theirs", "chosen", "tl"]
+    expected = ["tl", "win", "chosen", "chosen_leaves", "threshold_optimizer", "theirs"]
     assert wording.method_order(shuffled) == expected
 
 

@@ -17,7 +17,6 @@ from counterpoise.reporting.tables import bounds_of, interval_within
 from counterpoise.reporting.wording import (
     NOT_AVAILABLE,
     capital,
-    difference,
     frontier_title,
     gap_symbol,
     interval,
@@ -25,7 +24,6 @@ from counterpoise.reporting.wording import (
     method_order,
     method_phrase,
     method_title,
-    metric_symbol,
     number,
     p_value,
     shortfall_symbol,
@@ -41,7 +39,6 @@ SELECTION_KEYS: Final = (
     "test_bias",
     "needs_group",
 )
-IMPORTANCE_KEYS: Final = ("left", "right", "rank", "metric", "difference", "ci_low", "ci_high", "p_holm", "verdict")
 DIFFERENCE_KEYS: Final = ("bias", "left", "right", "difference", "ci_low", "ci_high", "p", "p_holm")
 
 
@@ -208,38 +205,6 @@ def hypervolume_table(differences: pd.DataFrame, *, level: float = LEVEL) -> Tab
         note="The area that a frontier covers below the reference point: above zero, the first method's frontier is "
         "the better one. Paired by seed; the p-values are corrected for the number of comparisons (Holm).",
         columns=("Comparison", "Over", "Difference", interval_title(level), "p", "p (Holm)"),
-        rows=rows,
-    )
-
-
-def importance_table(effect: pd.DataFrame, *, level: float = LEVEL) -> Table:
-    """Does importance help? WIN's heads against the others' at equal rank and penalty, on test, paired by seed.
-
-    Args:
-        effect: one row per comparison, with `IMPORTANCE_KEYS`: `difference` is left − right, averaged over all
-            penalties; `rank` is that of `left`.
-
-    Raises:
-        InputError: a missing column.
-    """
-    require_columns(effect, IMPORTANCE_KEYS, "importance effect")
-    rows = [
-        (
-            f"{frontier_title(row.left)} − {frontier_title(row.right)}",
-            str(row.rank),
-            metric_symbol(row.metric),
-            difference(row, row.metric),
-            p_value(row.p_holm),
-            row.verdict,
-        )
-        for row in rows_of(effect)
-    ]
-    return Table(
-        title="Does importance help under a penalty?",
-        note="Heads of equal rank under the same penalty, without a threshold: the difference on the test split, "
-        f"averaged over all penalties, paired by seed, with its {interval_title(level)}. The claim tested is that "
-        "the first of each pair is lower; p after Holm's correction for all rows.",
-        columns=("Comparison", "Rank", "Metric", "Difference", "p", "Verdict"),
         rows=rows,
     )
 

@@ -1,56 +1,114 @@
-"""Chosen heads give the chosen scores, and the exported model is one of them."""
+"""The exported model decides as the frontier's own scores do, for every kind of base, by a head or by a rule."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
-from counterpoise.artifacts.serving import read_servable
-from counterpoise.pipelines.select.export import best
-from counterpoise.pipelines.shared.arrays import rows
-from counterpoise.pipelines.shared.heads import read_heads
+from counterpoise.artifacts.serving import Servable, ServableDataset, read_servable
+from counterpoise.methods.bases import ground as grounds
+from counterpoise.methods.bases.boosted import BoostedBase
+from counterpoise.methods.bases.ground import Bases, Ground, Kind, margins
+from counterpoise.methods.bases.perceptron import PerceptronBase
+from counterpoise.methods.rules import bias_scores
+from counterpoise.nn import Examples
+from counterpoise.nn.trees import Boosting
+from counterpoise.pipelines.select.export import served
 
-EXPERIMENT = "frontier_adult"
-OWN = {"chosen", "chosen_tl", "chosen_svd", "chosen_win", "tl"}
+KINDS: tuple[Kind, ...] = ("boosted", "perceptron", "linear", "frozen")
+THRESHOLD = 0.4
+TOLERANCE = 1e-5
+BASES = Bases(
+    boosted=BoostedBase(grid=(Boosting(rounds=8, num_leaves=5, min_data_in_leaf=10),), group_rounds=6),
+    perceptron=PerceptronBase(widths=(5,), epochs=2, batch_size=64),
+)
+CLASSES = ("no", "yes")
 
 
-class TestModels:
-    def test_heads_are_found_under_their_names_and_give_the_scores(self, artifacts: dict[str, Any]) -> None:
-        heads, outcomes, x = (
-            artifacts["frontier_heads"],
-            artifacts["frontier_outcomes"],
-            artifacts["features"].tensors["features"],
-        )
-        assert list(heads.header["variants"]) == list(outcomes.header["variants"]) == sorted(heads.header["variants"])
-        for part in ("validation", "test"):
-            members = rows(artifacts["splits"], part)
-            for r in range(3):
-                logits = torch.einsum("nd,vdk->vnk", x[r][members[r]], heads.tensors["weight"][r])
-                score = (logits + heads.tensors["bias"][r].unsqueeze(1)).softmax(dim=-1)[..., 1]
-                torch.testing.assert_close(outcomes.tensors[f"{part}.score"][r], score)
+@pytest.fixture(scope="module")
+def data() -> Examples:
+    generator = torch.Generator().manual_seed(0)
+    x = 2 + 3 * torch.randn(700, 3, generator=generator)
+    s = (torch.rand(700, generator=generator) < 0.4).long()
+    x[:, 0] += 2 * s
+    return Examples(x, (x[:, 0] + x[:, 1] + torch.randn(700, generator=generator) > 5).long(), s)
 
-    def test_chosen_models_have_the_threshold_in_their_bias(self, artifacts: dict[str, Any]) -> None:
-        chosen = artifacts["selection"].query("own").set_index(["family", "seed"])
-        assert (chosen["threshold"] != 0).any(), "the test needs a threshold"
-        heads, members = read_heads(artifacts["chosen_models"]), rows(artifacts["splits"], "test")
-        assert set(heads) == OWN
-        predictions = artifacts["predictions"].set_index(["variant", "seed"])
-        for (family, seed), row in chosen.iterrows():
-            own = predictions.loc[family, seed]
-            assert own["row"].tolist() == members[seed].tolist()
-            x = artifacts["features"].tensors["features"][seed][members[seed]]
-            logits = x @ heads[family].first[seed] + heads[family].bias[seed]
-            assert logits.argmax(dim=-1).tolist() == own["prediction"].tolist()
-            margin = logits[:, 1] - logits[:, 0] + row["threshold"]
-            assert margin.sigmoid().numpy() == pytest.approx(own["score"].to_numpy(), abs=1e-5)
 
-    def test_the_exported_model_is_one_of_them(self, frontier_run: Any, artifacts: dict[str, Any]) -> None:
-        served, row = read_servable(frontier_run.file(f"06_models/{EXPERIMENT}/model")), best(artifacts["selection"])
-        head = read_heads(artifacts["chosen_models"])["chosen"]
-        assert torch.equal(served.layers[-1][0], head.first[row["seed"]])
-        assert torch.equal(served.layers[-1][1], head.bias[row["seed"]])
-        assert {name: served.metadata[name] for name in ("variant", "seed", "meets")} == {
-            name: row[name] for name in ("variant", "seed", "meets")
-        }
+@pytest.fixture(scope="module")
+def trained(data: Examples) -> dict[Kind, Ground]:
+    rows, watched = torch.arange(400), torch.arange(400, 550)
+    return {kind: grounds.fit(kind, BASES, data, rows, watched, groups=2, classes=2, seed=0) for kind in KINDS}
+
+
+def exported(ground: Ground, data: Examples, folder: Path, **decision: Any) -> tuple[Servable, pd.DataFrame]:
+    """Save a model, load it as MLflow does, and let it classify all rows."""
+    import mlflow.pyfunc
+
+    columns = ("f0", "f1", "f2")
+    described = {"columns": columns, "classes": CLASSES, "label": "answer", "experiment": "drawn"}
+    model = served(ground, **decision, **described, example=data.x[:5].clone(), metadata={"variant": "drawn"})
+    ServableDataset(str(folder)).save(model)
+    frame = pd.DataFrame(data.x.double().numpy(), columns=list(columns))
+    return model, mlflow.pyfunc.load_model(str(folder)).predict(frame)
+
+
+def drawn_head(ground: Ground) -> torch.Tensor:
+    """A head that is not the unrepaired one."""
+    return ground.head + 0.2 * torch.randn(len(ground.head), generator=torch.Generator().manual_seed(1))
+
+
+def require_the_same(answer: pd.DataFrame, expected: torch.Tensor) -> None:
+    score = torch.tensor(answer["score"].to_numpy())
+    torch.testing.assert_close(score, expected.double(), atol=TOLERANCE, rtol=0)
+    clear = (expected - 0.5).abs() > TOLERANCE
+    assert clear.float().mean() > 0.99
+    decided = torch.tensor((answer["prediction"] == "yes").to_numpy())
+    assert decided[clear].equal((expected > 0.5)[clear])
+    assert 0 < int(decided.sum()) < len(decided)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_head_with_a_threshold(kind: Kind, trained: dict[Kind, Ground], data: Examples, tmp_path: Path) -> None:
+    ground = trained[kind]
+    head = drawn_head(ground)
+    _, answer = exported(ground, data, tmp_path / "model", head=head, rule=None, threshold=THRESHOLD)
+    require_the_same(answer, (margins(head, *ground.base.view(data.x)).double() - THRESHOLD).sigmoid())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rule(kind: Kind, trained: dict[Kind, Ground], data: Examples, tmp_path: Path) -> None:
+    ground = trained[kind]
+    shares = bias_scores.Shares.of(data.y, data.s, classes=2, groups=2)
+    multipliers = 0.05 * torch.tensor([[1.0, -1.0], [-0.5, 0.5]])
+    rule = bias_scores.rule(torch.tensor([1.0, 1.2]), multipliers, shares, "eo")
+    _, answer = exported(ground, data, tmp_path / "model", head=None, rule=rule, threshold=0.0)
+    require_the_same(answer, bias_scores.scores(ground.joint(data.x), rule.unsqueeze(0))[0])
+
+
+def test_trees_are_an_ordinary_lightgbm_file(trained: dict[Kind, Ground], data: Examples, tmp_path: Path) -> None:
+    import lightgbm
+
+    ground = trained["boosted"]
+    head = drawn_head(ground)
+    model, answer = exported(ground, data, tmp_path / "model", head=head, rule=None, threshold=THRESHOLD)
+    (file,) = (tmp_path / "model").rglob("trees.txt")
+    probability = lightgbm.Booster(model_file=str(file)).predict(data.x.numpy(), num_threads=1)
+    assert answer["score"].to_numpy() == pytest.approx(probability, abs=TOLERANCE)
+    again = read_servable(tmp_path / "model")
+    assert again.trees == model.trees
+    assert again.rule is None
+
+
+def test_a_rule_survives_its_folder(trained: dict[Kind, Ground], data: Examples, tmp_path: Path) -> None:
+    ground = trained["boosted"]
+    rule = torch.randn(4, 2, generator=torch.Generator().manual_seed(2))
+    exported(ground, data, tmp_path / "model", head=None, rule=rule, threshold=0.0)
+    again = read_servable(tmp_path / "model").rule
+    assert again is not None
+    assert again.matrix.equal(rule)
+    assert (again.temperature, again.group_temperature) == (ground.temperature, ground.group.temperature)
+    assert again.group_trees is not None

@@ -1,0 +1,162 @@
+"""What candidates are measured and judged by, against loops over rows."""
+
+from __future__ import annotations
+
+import fairlearn.metrics as fl
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+import torch
+
+from counterpoise.methods.selection import measuring
+from counterpoise.methods.selection.candidates import Candidates, constant, ours, theirs
+from counterpoise.methods.selection.measuring import AXES, JUDGED, counts_of, judged_counts, measure
+from counterpoise.methods.selection.settings import Judge, Names
+from counterpoise.nn import Examples
+
+R, ROWS = 2, 400
+POPULATION = Names("drawn rows", ("no", "yes"), ("a", "b"))
+THRESHOLDS = (-0.5, 0.0, 0.7)
+VARIANTS = {
+    name: {"method": method, "base": "linear", "constraint": "eo", "strength": strength, "scores": method == "plain"}
+    for name, method, strength in (("head", "heads", 0.1), ("rule", "bias_scores", 0.05), ("peer", "plain", None))
+}
+
+
+class Outcomes:
+    """Scores of drawn models, as a checkpoint has them."""
+
+    def __init__(self, names: tuple[str, ...], *, decided: bool) -> None:
+        generator = torch.Generator().manual_seed(len(names))
+        parts = {"validation": 60, "test": 80} | ({} if decided else {"train": 120})
+        shapes = {part: (R, len(names), rows) for part, rows in parts.items()}
+        self.tensors = {f"{part}.score": torch.rand(shape, generator=generator) for part, shape in shapes.items()}
+        if decided:
+            for part, shape in shapes.items():
+                self.tensors[f"{part}.prediction"] = torch.randint(2, shape, generator=generator).to(torch.uint8)
+        self.header = {"variants": {name: VARIANTS[name] for name in names}, "thresholds": list(THRESHOLDS)}
+
+
+@pytest.fixture(scope="module")
+def data() -> Examples:
+    generator = torch.Generator().manual_seed(0)
+    y, s = (torch.randint(2, (ROWS,), generator=generator) for _ in range(2))
+    return Examples(torch.empty(ROWS, 0), y, s)
+
+
+@pytest.fixture(scope="module")
+def members() -> dict[str, torch.Tensor]:
+    orders = torch.stack([torch.randperm(ROWS, generator=torch.Generator().manual_seed(seed)) for seed in range(R)])
+    return {"train": orders[:, :120], "validation": orders[:, 120:180], "test": orders[:, 180:260]}
+
+
+@pytest.fixture(scope="module")
+def candidates() -> Candidates:
+    return ours(Outcomes(("head", "rule"), decided=False))
+
+
+def brute_force(
+    candidates: Candidates, v: int, r: int, parts: tuple[str, ...], data: Examples, members: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    """Count one model's decisions row by row, from its score and its settings alone."""
+    counts = torch.zeros(2, 2, 2, dtype=torch.int64)
+    cut = 1 / (1 + np.exp(-list(candidates.settings.values())[v]["threshold"]))
+    for part in parts:
+        for place, row in enumerate(members[part][r].tolist()):
+            score = float(candidates.score[part][r, int(candidates.scored[v]), place])
+            counts[int(data.s[row]), int(data.y[row]), int(score > cut)] += 1
+    return counts
+
+
+def test_heads_have_every_threshold_and_rules_none(candidates: Candidates) -> None:
+    assert list(candidates.settings) == ["head_t-0.5", "head", "head_t+0.7", "rule"]
+    assert candidates.scored.tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("parts", [("validation",), ("validation", "train")])
+def test_counts_are_those_of_a_loop_over_rows(
+    candidates: Candidates, data: Examples, members: dict[str, torch.Tensor], parts: tuple[str, ...]
+) -> None:
+    for r in range(R):
+        rows = torch.cat([members[part][r] for part in parts])
+        counts = counts_of(candidates, parts, r, data, rows, POPULATION, range(4))
+        for v in range(4):
+            assert counts[v].equal(brute_force(candidates, v, r, parts, data, members))
+
+
+def test_judged_counts_are_of_the_models_that_were_picked(
+    candidates: Candidates, data: Examples, members: dict[str, torch.Tensor]
+) -> None:
+    counts = judged_counts(candidates, torch.tensor([2, 3]), data, members, POPULATION)
+    for r, v in enumerate((2, 3)):
+        assert counts[r].equal(brute_force(candidates, v, r, ("validation", "train"), data, members))
+
+
+def test_values_are_those_of_other_libraries(
+    candidates: Candidates, data: Examples, members: dict[str, torch.Tensor]
+) -> None:
+    measured = measure(candidates, data, members, POPULATION, Judge(criterion="auc", smoothing=0.0))
+    for part in ("validation", "test"):
+        for r, v in np.ndindex(R, 4):
+            y, s = (values[members[part][r]].numpy() for values in (data.y, data.s))
+            z = candidates.prediction(part, r, [v])[0].numpy()
+            error = 100 - 100 * sk.f1_score(y, z, average="weighted")
+            assert float(measured[part]["err"][r, v]) == pytest.approx(error)
+            gap = fl.demographic_parity_difference(y, z, sensitive_features=s)
+            assert float(measured[part]["delta_dp"][r, v]) == pytest.approx(gap)
+            area = sk.roc_auc_score(y, candidates.score[part][r, int(candidates.scored[v])].numpy())
+            assert float(measured[part]["auc"][r, v]) == pytest.approx(area)
+
+
+@pytest.mark.parametrize("validation", ["own", "pooled"])
+def test_judged_errors_are_means_over_rows_that_may_judge(
+    candidates: Candidates, data: Examples, members: dict[str, torch.Tensor], validation: str
+) -> None:
+    judged = measure(candidates, data, members, POPULATION, Judge(validation=validation))[JUDGED]  # type: ignore[arg-type]
+    assert set(judged) == {"err", *AXES}
+    for chooser, v in np.ndindex(R, 4):
+        errors = []
+        for r in [chooser] if validation == "own" else range(R):
+            rows = torch.cat([members[part][r] for part in ("validation", "train")])
+            z = torch.cat([candidates.prediction(part, r, [v])[0] for part in ("validation", "train")])
+            may = ~torch.isin(rows, members["test"][chooser])
+            errors.append(100 - 100 * sk.f1_score(data.y[rows[may]], z[may], average="weighted"))
+        assert float(judged["err"][chooser, v]) == pytest.approx(np.mean(errors))
+
+
+def test_how_many_are_counted_at_once_changes_nothing(
+    candidates: Candidates, data: Examples, members: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = measure(candidates, data, members, POPULATION, Judge())
+    monkeypatch.setattr(measuring, "AT_ONCE", 3)
+    after = measure(candidates, data, members, POPULATION, Judge())
+    for part, values in before.items():
+        for name, tensor in values.items():
+            torch.testing.assert_close(after[part][name], tensor, rtol=0, atol=0)
+
+
+def test_peers_decide_as_they_do_and_with_our_thresholds(data: Examples, members: dict[str, torch.Tensor]) -> None:
+    outcomes = Outcomes(("peer",), decided=True)
+    candidates = theirs(outcomes, THRESHOLDS)
+    assert list(candidates.settings) == ["peer", "peer_t-0.5", "peer_t+0.7"]
+    assert candidates.prediction("test", 1, [0])[0].equal(outcomes.tensors["test.prediction"][1, 0].to(torch.int8))
+    cut = torch.tensor(0.7).sigmoid()
+    assert candidates.prediction("test", 1, [2])[0].bool().equal(outcomes.tensors["test.score"][1, 0] > cut)
+    counts = judged_counts(candidates, torch.tensor([0, 0]), data, members, POPULATION)
+    assert counts.sum(dim=(1, 2, 3)).tolist() == [60, 60], "peers are not cross-fitted"
+
+
+def test_the_constants_err_by_the_share_of_the_other_class(data: Examples, members: dict[str, torch.Tensor]) -> None:
+    both = constant(Outcomes(("head",), decided=False))
+    test = measure(both, data, members, POPULATION, Judge(criterion="accuracy"))["test"]
+    share = data.y[members["test"]].double().mean(dim=1)
+    torch.testing.assert_close(test["accuracy"], torch.stack([1 - share, share], dim=1), check_dtype=False)
+    assert not test["delta_dp"].any()
+
+
+def test_a_diverged_model_has_no_value(data: Examples, members: dict[str, torch.Tensor]) -> None:
+    outcomes = Outcomes(("head", "rule"), decided=False)
+    outcomes.tensors["train.score"][1, 1, 5] = torch.nan
+    measured = measure(ours(outcomes), data, members, POPULATION, Judge())
+    assert measured[JUDGED]["err"].isnan().tolist() == [[False] * 4, [False] * 3 + [True]]
+    assert measured["test"]["err"].isfinite().all(), "only its judges are missing"
