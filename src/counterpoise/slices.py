@@ -16,6 +16,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.pipeline import CircularDependencyError, ConfirmNotUniqueError, OutputNotUniqueError
 
 from counterpoise.artifacts.datasets import path_of
+from counterpoise.artifacts.artifact import Artifact
 from counterpoise.commands import Command
 from counterpoise.errors import InputError, one_line, shown, suggest
 
@@ -113,7 +114,7 @@ def require_inputs(pipeline: Pipeline, catalog: DataCatalog, run_params: Mapping
     """Raise InputError for what `pipeline` reads, other nodes make, and no run has made yet."""
     names = run_params.get("pipeline_names") or [DEFAULT_NAME]
     inputs = sorted(name for name in pipeline.inputs() if not name.startswith("params:") and name != "parameters")
-    missing = [name for name in inputs if not catalog.exists(name)]
+    missing = [name for name in inputs if not _is_there(catalog, name)]
     if not missing:
         return
     for owners in (names, list(pipelines)):
@@ -132,6 +133,15 @@ def require_inputs(pipeline: Pipeline, catalog: DataCatalog, run_params: Mapping
     for name in missing:
         if name not in catalog:
             raise InputError(f"{shown(name)} is in no catalog file, and no pipeline makes it, expected an entry for it")
+
+
+def _is_there(catalog: DataCatalog, name: str) -> bool:
+    """Whether there is something to read, whatever made it: what must not be used is refused when it is read.
+
+    `exists` of an artifact asks for more within a run, that this version of the code would make it.
+    """
+    dataset = catalog.get(name)
+    return dataset.is_there() if isinstance(dataset, Artifact) else catalog.exists(name)
 
 
 def _command(owner: str, outputs: Sequence[str], run_params: Mapping[str, Any]) -> str:
