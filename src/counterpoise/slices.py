@@ -15,8 +15,8 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.pipeline import CircularDependencyError, ConfirmNotUniqueError, OutputNotUniqueError
 
-from counterpoise.artifacts.datasets import path_of
 from counterpoise.artifacts.artifact import Artifact
+from counterpoise.artifacts.datasets import path_of
 from counterpoise.commands import Command
 from counterpoise.errors import InputError, one_line, shown, suggest
 
