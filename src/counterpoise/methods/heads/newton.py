@@ -30,6 +30,9 @@ MARGINS_AT_ONCE = 2**22
 FREE = 1e-8
 """Added to the curvature of the intercept, which nothing pulls, so that it can be inverted for a single class."""
 
+WIDE, KEPT = 256, 4
+"""With more coefficients than this, a curvature serves for several steps: it costs as much as hundreds of gradients."""
+
 RISE = 1e-9
 """An objective that rises by no more than this has not risen: rounding."""
 
@@ -134,10 +137,12 @@ def plain(rows: Rows, pull: float, *, steps: int = 8, start: Float[Tensor, "p"] 
         return losses.double().sum() + 0.5 * (pulls * head * head).sum(), margins
 
     objective, margins = value(head)
-    for _ in range(steps):
-        curvature, slope = _plain_derivatives(x, margins, rows)
-        gradient = slope + pulls * head
-        step = torch.linalg.solve(curvature + torch.diag(pulls), gradient)
+    factor: tuple[Tensor, Tensor] | None = None
+    for number in range(steps):
+        gradient = _slope(x, margins, rows) + pulls * head
+        if factor is None or not number % (KEPT if len(head) > WIDE else 1):
+            factor = torch.linalg.lu_factor(_curvature(x, margins, rows) + torch.diag(pulls))
+        step = torch.linalg.lu_solve(*factor, gradient.unsqueeze(1)).squeeze(1)
         if float(gradient @ step) < RISE:
             break
         size = 1.0
@@ -149,7 +154,7 @@ def plain(rows: Rows, pull: float, *, steps: int = 8, start: Float[Tensor, "p"] 
             size /= 2
         else:
             break
-    return Plain(head.float(), _plain_derivatives(x, margins, rows)[0])
+    return Plain(head.float(), _curvature(x, margins, rows))
 
 
 def solve(rows: Rows, goals: Sequence[Goal], base: Plain, *, groups: int, settings: Newton) -> Solved:
@@ -262,12 +267,16 @@ class _Bank:
         return result
 
 
-def _plain_derivatives(x: Tensor, margins: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
-    """Return the curvature and the gradient of the cross-entropy, float64."""
+def _curvature(x: Tensor, margins: Tensor, rows: Rows) -> Float64[Tensor, "p p"]:
+    """Return the curvature of the cross-entropy."""
     probability = margins.sigmoid()
     bent = (probability * (1 - probability) * rows.weights).unsqueeze(1)
-    curvature = (x.T @ (x * bent)).double()
-    return curvature, (x.T @ ((probability - rows.y) * rows.weights)).double()
+    return (x.T @ (x * bent)).double()
+
+
+def _slope(x: Tensor, margins: Tensor, rows: Rows) -> Float64[Tensor, "p"]:
+    """Return the gradient of the cross-entropy."""
+    return (x.T @ ((margins.sigmoid() - rows.y) * rows.weights)).double()
 
 
 def _pulls(width: int, pull: float) -> Float64[Tensor, "p"]:
