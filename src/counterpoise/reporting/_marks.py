@@ -19,9 +19,9 @@ SPREAD: Final = 0.16  # how far the seeds of one row lie apart, in rows
 ONE_SEED: Final = "one seed"
 CHOSEN: Final = "epoch chosen (one seed)"
 DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
-ASIDE: Final = {"orientation": "v", "x": 1.02, "yref": "paper", "y": 1}
+ASIDE: Final = {"orientation": "v", "x": 1.02, "yref": "paper", "y": 1, "yanchor": "top"}
 """A legend at the right of the panels."""
-_LEGEND_ROW, _ASIDE_ROW, _LEGEND_FRAME, _LEGEND_MARK, _LETTER, _LEGEND_WIDTH = 22, 28, 140, 56, 8, 820  # pixels
+_LEGEND_ROW, _ASIDE_ROW, _LEGEND_FRAME, _LEGEND_MARK, _LETTER, _LEGEND_WIDTH = 22, 31, 150, 56, 8, 820  # pixels
 _BAND_OPACITY: Final = 0.16
 
 
