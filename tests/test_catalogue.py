@@ -31,11 +31,19 @@ def test_a_name_has_one_way_to_be_shown() -> None:
         assert (shown.title, shown.colour, shown.needs_group) == (method.title, method.colour, method.needs_group)
 
 
-def test_colours_are_of_the_palette_and_no_two_methods_of_a_family_look_alike() -> None:
-    for family in FAMILIES:
-        rows = [method for method in METHODS if method.family == family and not method.base]
-        assert {method.colour for method in rows} <= {*PALETTE}
-        assert len({(method.colour, method.symbol) for method in rows}) == len(rows)
+def test_colours_are_of_the_palette_and_no_two_methods_of_a_report_look_alike() -> None:
+    """Heads that are fine-tuned and families of a frontier are never in one report; peers stand beside a frontier."""
+    assert {method.colour for method in METHODS} <= {*PALETTE}
+    finetuned = {*run_by("heads.finetuning:run"), *run_by("heads.retraining:run")}
+    reports = [
+        [method for method in METHODS if method.family == "heads" and method.name in finetuned],
+        [method for method in METHODS if method.family in {"heads", "peers"} and method.name not in finetuned],
+        *([method for method in METHODS if method.family == family] for family in ("weights", "gates")),
+    ]
+    for methods in reports:
+        shown = [method for method in methods if not method.base]
+        assert shown
+        assert len({(method.colour, method.symbol) for method in shown}) == len(shown)
 
 
 @pytest.mark.parametrize("method", RUNNABLE, ids=lambda method: f"{method.family}.{method.name}")

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kedro.config import OmegaConfigLoader
 from kedro.io import CatalogConfigResolver
 from kedro.pipeline import Pipeline
 
 from counterpoise.pipeline_registry import register_pipelines
-from counterpoise.settings import CONFIG_LOADER_ARGS
+from counterpoise.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 
 CONF = Path(__file__).parents[1] / "conf"
 ORDER = ("raw", "intermediate", "feature", "model_input", "pretrained", "models", "model_output", "reporting")
@@ -31,7 +30,7 @@ class Shown:
 @pytest.fixture(scope="module")
 def layer() -> Callable[[str], str | None]:
     """Find a data set's layer; parameters and what stays in memory have none."""
-    resolver = CatalogConfigResolver(OmegaConfigLoader(CONF, "base", **CONFIG_LOADER_ARGS)["catalog"])
+    resolver = CatalogConfigResolver(CONFIG_LOADER_CLASS(str(CONF), "base", **CONFIG_LOADER_ARGS)["catalog"])
 
     @cache
     def find(name: str) -> str | None:

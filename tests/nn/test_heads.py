@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from counterpoise.errors import InputError
 from counterpoise.methods import penalized
-from counterpoise.nn import BinaryHeads, Examples, Factors, HeadBank, Optimizer, fit, generators, predict_logits
+from counterpoise.nn import Examples, Factors, HeadBank, Optimizer, fit, generators, predict_logits
 
 R, D, K = 3, 7, 4
 RANKS = {"b2": 2, "dense": None, "a1": 1, "c2": 2, "dense2": None}
@@ -73,67 +72,6 @@ def test_parameter_counts_are_the_papers() -> None:
     assert (low_rank.parameters_per_replicate, dense.parameters_per_replicate) == (46, 42)
 
 
-class TestBinaryHeads:
-    @pytest.fixture
-    def heads(self, generator: torch.Generator) -> dict[str, Factors]:
-        return {name: factors(rank, generator, classes=2) for name, rank in RANKS.items()}
-
-    @pytest.fixture
-    def data(self, generator: torch.Generator) -> Examples:
-        x = torch.randn(R, 60, D, generator=generator)
-        y = (x[0, :, 0] + torch.randn(60, generator=generator) > 0).long()
-        return Examples(x, y, (x[0, :, 1] > 0.3).long())
-
-    def train(self, bank: HeadBank, data: Examples, batch_size: int | None = None) -> dict[str, Factors]:
-        strengths = torch.tensor([{"dense": 0.0, "a1": 0.5}.get(name, 0.2) for name in bank.names])
-        fit(
-            bank,
-            data,
-            torch.arange(60).expand(R, -1),
-            loss=penalized({"dp": strengths, "eo": 2 * strengths}, groups=2, temperature=2.0),
-            optimizer=Optimizer(lr=0.02),
-            epochs=8,
-            batch_size=batch_size,
-            generators=generators(range(R), "batches"),
-        )
-        return bank.heads()
-
-    def test_their_logit_is_the_difference_of_two(self, heads: dict[str, Factors], generator: torch.Generator) -> None:
-        x = torch.randn(R, 11, D, generator=generator)
-        single, both = BinaryHeads(heads), HeadBank(heads)
-        assert single.names == both.names
-        logits = both(x)
-        assert single(x).shape == (R, len(heads), 11, 1)
-        torch.testing.assert_close(single(x)[..., 0], logits[..., 1] - logits[..., 0])
-
-    @pytest.mark.parametrize("batch_size", [None, 16])
-    def test_they_train_as_heads_of_two_logits_do(
-        self, heads: dict[str, Factors], data: Examples, batch_size: int | None
-    ) -> None:
-        binary = self.train(BinaryHeads(heads), data, batch_size)
-        for name, head in self.train(HeadBank(heads), data, batch_size).items():
-            assert (head.first - heads[name].first).abs().max() > 0.05, "the test needs heads that move"
-            torch.testing.assert_close(binary[name].first, head.first, rtol=1e-3, atol=1e-4)
-            torch.testing.assert_close(binary[name].bias, head.bias, rtol=1e-3, atol=1e-4)
-            if head.second is not None:
-                torch.testing.assert_close(binary[name].second, head.second, rtol=1e-3, atol=1e-4)
-
-    @pytest.mark.parametrize("names", [["dense"], ["a1"], ["b2", "c2"], ["dense2", "c2"]])
-    def test_adding_variants_changes_no_bit_of_the_others(
-        self, heads: dict[str, Factors], data: Examples, names: list[str]
-    ) -> None:
-        everything = self.train(BinaryHeads(heads), data)
-        for name, alone in self.train(BinaryHeads({name: heads[name] for name in names}), data).items():
-            assert torch.equal(alone.first, everything[name].first)
-            assert torch.equal(alone.bias, everything[name].bias)
-            if alone.second is not None:
-                assert torch.equal(alone.second, everything[name].second)
-
-    def test_heads_of_more_classes_are_refused(self, generator: torch.Generator) -> None:
-        with pytest.raises(InputError, match="heads of 4 classes, expected 2"):
-            BinaryHeads({"tl": factors(None, generator)})
-
-
 class TestSparseFeatures:
     """Leaf numbers and the matrix of zeros and ones that they stand for are the same features."""
 
@@ -145,12 +83,9 @@ class TestSparseFeatures:
     def matrix(self, leaf: torch.Tensor) -> torch.Tensor:
         return torch.zeros(R, 60, D).scatter_(2, leaf.long(), 1.0)
 
-    @pytest.mark.parametrize("kind", [HeadBank, BinaryHeads])
-    def test_logits_and_gradients(
-        self, kind: type[HeadBank], leaf: torch.Tensor, matrix: torch.Tensor, generator: torch.Generator
-    ) -> None:
+    def test_logits_and_gradients(self, leaf: torch.Tensor, matrix: torch.Tensor, generator: torch.Generator) -> None:
         heads = {name: factors(rank, generator, classes=2) for name, rank in RANKS.items()}
-        sparse, dense = kind(heads), kind(heads)
+        sparse, dense = HeadBank(heads), HeadBank(heads)
         torch.testing.assert_close(sparse(leaf), dense(matrix))
         weights = torch.randn(dense(matrix).shape, generator=generator)
         for bank, x in ((sparse, leaf), (dense, matrix)):

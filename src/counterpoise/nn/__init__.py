@@ -6,7 +6,7 @@ its settings). The whole room is deterministic, and no model's numbers depend on
 
 from counterpoise.nn.bank import Bank
 from counterpoise.nn.examples import Examples
-from counterpoise.nn.heads import BinaryHeads, Factors, HeadBank
+from counterpoise.nn.heads import Factors, HeadBank
 from counterpoise.nn.mlp import StackedMLP
 from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.random import generator, generators
@@ -14,7 +14,6 @@ from counterpoise.nn.training import History, Loss, fit, predict_logits
 
 __all__ = [
     "Bank",
-    "BinaryHeads",
     "Examples",
     "Factors",
     "HeadBank",

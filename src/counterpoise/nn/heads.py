@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from counterpoise.errors import InputError
 from counterpoise.nn.bank import Bank, Features
-from counterpoise.nn.linalg import affine, product
+from counterpoise.nn.linalg import product
 from counterpoise.nn.trees import is_sparse, sparse_product
 
 
@@ -105,46 +104,6 @@ class HeadBank(Bank):
     def _ranks(self) -> Iterator[int | None]:
         for rank, members in self._blocks:
             yield from [rank] * members
-
-
-class BinaryHeads(HeadBank):
-    """Heads of two classes by what they decide with: the difference z₁ − z₀, as the one logit [R, V, B, 1].
-
-    It is linear in the features, so a step multiplies them by one column for each head, whatever its rank; the factors
-    meet beforehand, which is cheap while there are more rows than features.
-
-    Raises:
-        InputError: the heads have another number of classes.
-    """
-
-    def __init__(self, heads: Mapping[str, Factors]) -> None:
-        super().__init__(heads)
-        if self.classes != 2:
-            raise InputError(f"a bank of binary heads was given heads of {self.classes} classes, expected 2")
-        self.classes = 1
-
-    def logits(self, x: Features) -> Float[Tensor, "R V B 1"]:
-        contrasts, bias = self._contrasts(), self.bias[..., 1] - self.bias[..., 0]
-        if is_sparse(x):
-            # the bias as the product of a column of ones, as in `affine`
-            ones = contrasts.new_ones(*x.shape[:2], 1)
-            return (sparse_product(x, contrasts) + product(ones, bias.unsqueeze(1))).mT.unsqueeze(-1)
-        return affine(x, contrasts, bias).mT.unsqueeze(-1)
-
-    def _contrasts(self) -> Float[Tensor, "R d V"]:
-        columns, start, seconds = [], 0, iter(self.second)
-        for rank, members in self._blocks:
-            stop = start + (rank or 2) * members
-            block = self.first[..., start:stop].unflatten(-1, (members, rank or 2))  # R, d, members, c
-            if rank is None:
-                columns.append(block[..., 1] - block[..., 0])
-            else:
-                second = next(seconds)
-                # A product for each head: the order of one sum for all would depend on how many stand side by side.
-                contrast = (second[..., 1] - second[..., 0]).unsqueeze(-1)  # R, members, r, 1
-                columns.append((block.transpose(1, 2) @ contrast).squeeze(-1).mT)
-            start = stop
-        return torch.cat(columns, dim=-1)
 
 
 def _expand(hidden: Float[Tensor, "R v B r"], second: Float[Tensor, "R v r k"]) -> Float[Tensor, "R v B k"]:

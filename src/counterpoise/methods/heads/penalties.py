@@ -92,7 +92,7 @@ def penalized(
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Return the loss CE + Σ λ · penalty over the constraints.
 
-    Logits of two classes may also be one, their difference (`nn.BinaryHeads`).
+    Logits of two classes may also be one, their difference.
 
     Args:
         strengths: λ of each constraint, one number or one for each variant.
