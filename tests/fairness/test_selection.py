@@ -13,7 +13,7 @@ from counterpoise.fairness import (
     confusion_counts,
     counts_within,
     err,
-    others_counts,
+    untested,
 )
 
 NAN = float("nan")
@@ -42,36 +42,48 @@ def test_counts_within_are_confusion_counts_under_masks(
         assert torch.equal(found[t], expected)
 
 
-class TestOthersCounts:
-    """Two replicates of ten rows; the second one's validation part overlaps with the first one's test part."""
+class TestUntested:
+    """Two replicates of four rows each; the second one's overlap with the first one's test part."""
 
     rows = torch.tensor([[0, 1, 2, 3], [4, 5, 6, 7]])
-    tested = torch.tensor([[6, 7, 8, 9], [2, 3, 8, 9]])
+    tested = torch.tensor([[6, 7, 8, 9], [4, 2, 8, 9]])
     y = torch.tensor([[0, 1, 0, 1], [0, 1, 0, 1]])
     s = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]])
 
     def counts(self, prediction: torch.Tensor) -> torch.Tensor:
-        return others_counts(self.y, self.s, self.rows, prediction, self.tested, groups=2, classes=2)
+        """Count as whoever chooses may, [whose rows, who chooses, V, G, k, k]."""
+        may = untested(self.rows, self.tested)
+        return torch.stack(
+            [counts_within(self.y[r], self.s[r], prediction[r], may[r], groups=2, classes=2) for r in (0, 1)]
+        )
 
     def test_all_rows_but_those_tested_on(self) -> None:
-        prediction = torch.tensor([[[0, 1, 0, 1], [1, 1, 1, 1]], [[0, 1, 1, 0], [0, 0, 1, 1]]])
-        counts = self.counts(prediction)
-        assert counts.shape == (2, 2, 2, 2, 2, 2)
-        for chooser, own in np.ndindex(2, 2):
-            kept = torch.tensor([row not in self.tested[chooser].tolist() for row in self.rows[own].tolist()])
-            expected = confusion_counts(
-                self.y[own], prediction[own], self.s[own], groups=2, classes=2, mask=kept.unsqueeze(0)
-            )
-            assert torch.equal(counts[chooser, own], expected)
-        assert counts[0, 1].sum() == 2 * 2, "two of four rows are tested on by the first"
-        assert counts[0, 0].sum() == counts[1, 1].sum() == 2 * 4, "its own validation rows all count"
+        may = untested(self.rows, self.tested)
+        for whose, chooser, place in np.ndindex(2, 2, 4):
+            tested = int(self.rows[whose, place]) in self.tested[chooser].tolist()
+            assert bool(may[whose, chooser, place]) == (not tested)
+        assert may[1, 0].sum() == 2, "two of four rows are tested on by the first"
+        assert may[0, 0].all(), "of its own rows none is"
+        assert may[0, 1].tolist() == [True, True, False, True]
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.integers(1, 4), st.integers(1, 12), st.integers(0, 2**32 - 1))
+    def test_a_replicate_whose_parts_are_apart_may_use_all_of_its_rows(self, seeds: int, size: int, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        orders = torch.stack([torch.randperm(2 * size, generator=generator) for _ in range(seeds)])
+        rows, tested = orders[:, :size], orders[:, size:]
+        may = untested(rows, tested)
+        assert may.diagonal().all()
+        for whose, chooser in np.ndindex(seeds, seeds):
+            common = set(rows[whose].tolist()) & set(tested[chooser].tolist())
+            assert int(may[whose, chooser].sum()) == size - len(common)
 
     def test_the_choice_does_not_see_the_rows_tested_on(self) -> None:
         """The first model is the better one where the first replicate may look, the second one where it is tested."""
         right = self.y[1]
         first = torch.where(torch.isin(self.rows[1], self.tested[0]), 1 - right, right)
         prediction = torch.stack([self.y[0].expand(2, -1), torch.stack([first, 1 - first])])
-        allowed, everything = self.counts(prediction)[0], torch.ones(1, 4, dtype=torch.bool)
+        allowed, everything = self.counts(prediction)[:, 0], torch.ones(1, 4, dtype=torch.bool)
         all_rows = torch.stack(
             [counts_within(self.y[r], self.s[r], prediction[r], everything, groups=2, classes=2)[0] for r in (0, 1)]
         )
@@ -82,7 +94,7 @@ class TestOthersCounts:
         def choice_with(predicted_for_tested: torch.Tensor) -> int:
             changed = prediction.clone()
             changed[1][:, torch.isin(self.rows[1], self.tested[0])] = predicted_for_tested
-            return int(err(self.counts(changed)[0]).mean(dim=0).argmin())
+            return int(err(self.counts(changed)[:, 0]).mean(dim=0).argmin())
 
         assert {choice_with(torch.full((2, 2), c)) for c in (0, 1)} == {0}
 

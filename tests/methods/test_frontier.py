@@ -12,8 +12,9 @@ from torch import Tensor
 
 from counterpoise.errors import InputError
 from counterpoise.methods import frontier
+from counterpoise.methods.bases import ground as grounds
 from counterpoise.methods.bases.boosted import BoostedBase
-from counterpoise.methods.bases.ground import Bases, from_tensors
+from counterpoise.methods.bases.ground import Bases, Kind, from_tensors
 from counterpoise.methods.bases.perceptron import PerceptronBase
 from counterpoise.methods.frontier import Frontier, run, train_bases, variants_of
 from counterpoise.methods.heads.problem import HeadProblem
@@ -23,6 +24,14 @@ from counterpoise.nn import Examples
 from counterpoise.nn.trees import Boosting
 
 N = 600
+GRIDS = Bases(
+    boosted=BoostedBase(
+        grid=(Boosting(rounds=40, num_leaves=5), Boosting(rounds=20, num_leaves=9)), patience=3, group_rounds=5
+    ),
+    perceptron=PerceptronBase(widths=(3, 5), epochs=4),
+)
+"""Settings to choose among, on the rows that are held out or else on validation rows."""
+
 SMALL = Bases(
     boosted=BoostedBase(grid=(Boosting(rounds=15, num_leaves=5),), group_rounds=10),
     perceptron=PerceptronBase(widths=(4,), epochs=3),
@@ -151,6 +160,39 @@ def test_without_folds_validation_rows_judge(results: dict[str, Result]) -> None
             assert result.score.equal(results[result.name].score)
 
 
+@pytest.mark.parametrize("hold_out", [0.25, 0.0])
+def test_with_rows_held_out_validation_rows_teach_nothing(hold_out: float) -> None:
+    """Heads, rules and bases stay the same to the bit whatever the labels of validation rows; else they choose."""
+    problem = problem_of((0,))
+    settings = replace(SETTINGS, hold_out=hold_out, kinds=("boosted", "perceptron", "linear"), bases=GRIDS)
+    validation, y = problem.validation[0], problem.examples.y.clone()
+    y[validation] = y[validation[torch.randperm(len(validation), generator=torch.Generator().manual_seed(3))]]
+    assert not y.equal(problem.examples.y)
+    other = replace(problem, examples=replace(problem.examples, y=y))
+    (before,), (after,) = train_bases(problem, settings), train_bases(other, settings)
+    same = [
+        all(tensor.equal(theirs.tensors()[name]) for name, tensor in mine.tensors().items())
+        for mine, theirs in zip(before, after, strict=True)
+    ]
+    assert all(same) if hold_out else not all(same)
+    if hold_out:
+        again = {result.name: result for result in run(other, settings, {})}
+        for result in run(problem, settings, {}):
+            for key, tensor in everything(result).items():
+                assert tensor.equal(everything(again[result.name])[key]), (result.name, key)
+
+
+@pytest.mark.parametrize("kind", ["boosted", "perceptron", "linear"])
+def test_rows_that_chose_settings_are_then_learnt_from(kind: Kind) -> None:
+    """With rows held out, the base is the one that all rows to learn from give under the settings which were chosen."""
+    problem = problem_of((0,))
+    ((base,),) = train_bases(problem, replace(SETTINGS, hold_out=0.25, kinds=(kind,), bases=GRIDS))
+    rows, data = problem.train[0], problem.examples
+    again = grounds.fit(kind, GRIDS, data, rows, None, groups=2, classes=2, seed=0, choice=base.choice)
+    for name, tensor in base.tensors().items():
+        assert tensor.equal(again.tensors()[name]), name
+
+
 def test_more_groups() -> None:
     problem = problem_of((0,))
     s = torch.where(problem.examples.x[:, 3] > 0, problem.examples.s, 2 * torch.ones_like(problem.examples.s))
@@ -163,6 +205,7 @@ def test_more_groups() -> None:
     ("change", "message"),
     [
         ({"folds": 1}, "folds is 1"),
+        ({"hold_out": 0.6}, "hold_out is 0.6, expected at most 0.5"),
         ({"strengths": (0.1, 0.2)}, "expected 0 among them"),
         ({"strengths": (0.0, 0.2, 0.1)}, "strengths"),
     ],
