@@ -243,7 +243,7 @@ class Dataset(Settings):
             others = [value for value in (*self.groups[:position], *self.groups[position + 1 :]) if value != group]
             if name != group and name in others:
                 raise ValueError(f"group_names calls {group!r} {name!r}, which is the value of another group")
-        if reserved := {"checksums", "folder", "limits", "left_out", "reader"} & set(self.options):
+        if reserved := {"checksums", "folder", "limits", "left_out", "reader", "unused"} & set(self.options):
             raise ValueError(f"options has {min(reserved)!r}, expected what the reader takes beside it")
         return self
 

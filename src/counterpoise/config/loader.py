@@ -18,14 +18,20 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import OmegaConf
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
+from counterpoise.config.experiments import rows
+from counterpoise.config.merging import merged
 from counterpoise.config.parts import with_parts
 from counterpoise.errors import InputError, one_line, shown, suggest
+from counterpoise.experiments import Experiment
 
 _INDEX = re.compile(r"\[?(?P<index>\d+)\]?\.?(?P<rest>.*)", re.DOTALL)
 """The head of a path inside a list, as OmegaConf (`[0].a`) or Kedro writes it."""
 
 _NULL, _INT, _FLOAT, _BOOL = (f"tag:yaml.org,2002:{kind}" for kind in ("null", "int", "float", "bool"))
 
+
+_DECLARES = re.compile(rb"""^\s*["'{]*\s*experiments["']?\s*:""", re.MULTILINE)
+"""A file that may have a block `experiments`."""
 
 SHARED_PLACE = ("base", "local")
 """Environments whose results lie in one place: local only adds what is the user's own."""
@@ -64,13 +70,36 @@ class ConfigLoader(OmegaConfigLoader):
         """
         try:
             content = self._checked(key, super().__getitem__(key))
-            return with_parts(content) if key == "parameters" else content
+            return with_parts(content, self._written) if key == "parameters" else content
         except (MissingConfigException, InputError):
             raise  # Kedro does without credentials and globals
         except Exception as error:
             if key in self.config_patterns and (fault := self._fault(key, error)):
                 raise InputError(fault) from error
             raise
+
+    def experiments(self) -> tuple[Experiment, ...]:
+        """Return the experiments that the files of parameters declare, from the files alone that have such a block.
+
+        Kedro takes seconds to merge all parameters, and asks for the pipelines before it does.
+
+        Raises:
+            InputError: a file of these cannot be read, or a row is wrong.
+        """
+        block: dict[str, Any] = {}
+        for raw in self._files("parameters").values():
+            if _DECLARES.search(raw):
+                if fault_of(raw):
+                    return rows(self["parameters"], self._written)  # says in which file
+                content = OmegaConf.to_container(OmegaConf.load(io.StringIO(raw.decode("utf-8"))))
+                further = content.get("experiments") if isinstance(content, dict) else None
+                if not isinstance(further or {}, dict) or "${" in str(further):
+                    return rows(self["parameters"], self._written)
+                block = merged(block, further or {})
+        return rows({"experiments": block}, self._written)
+
+    def _written(self, path: str) -> str:
+        return self._place(path, self._files("parameters"))
 
     def _require_environment(self) -> None:
         """Raise InputError unless the environment of the run has a folder."""
