@@ -9,6 +9,7 @@ import pytest
 from kedro.framework.project import pipelines
 
 from counterpoise import registered
+from counterpoise.config.loader import ConfigLoader
 from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS
 
@@ -17,7 +18,9 @@ ROW = {"title": "Mine?", "dataset": "adult", "network": "mlp2", "variants": "tl"
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
+    latest = ConfigLoader.latest
     yield
+    ConfigLoader.latest = latest
     registered.declare(())
 
 
@@ -45,6 +48,18 @@ def test_without_a_session_kedro_lists_those_of_the_default_environment(here: An
 def test_the_environment_variable_chooses(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEDRO_ENV", "smoke")
     assert names() == ["tiny"]
+
+
+def test_a_session_without_hooks_chooses(here: Any) -> None:
+    """Kedro-Viz makes one, and then looks at the pipelines."""
+    from kedro.framework.session import KedroSession
+
+    with KedroSession.create(here.path, env="smoke") as session:
+        session._get_config_loader()
+        assert names() == ["tiny"]
+        assert "tiny" in pipelines
+    registered.read()
+    assert names() == ["mine"]
 
 
 def test_pipelines_that_were_put_together_for_others_are_not_kept(here: Any) -> None:

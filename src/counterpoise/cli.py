@@ -162,7 +162,9 @@ init = Command(
         click.Option(["--sensitive"], required=True, metavar="COLUMN", help="Whose groups are compared."),
         click.Option(["--name"], default="own", show_default=True, help="What the data set is called in conf/local."),
         click.Option(["--positive"], metavar="VALUE", help="The label that is class 1; of two a likely one is taken."),
-        click.Option(["--drop"], multiple=True, metavar="COLUMNS", help="Columns that are no features: a,b or repeated."),
+        click.Option(
+            ["--drop"], multiple=True, metavar="COLUMNS", help="Columns that are no features: a,b or repeated."
+        ),
         click.Option(["--force"], is_flag=True, help="Write anew what is there."),
     ],
     help="Describe a table (CSV or Parquet) in conf/local/parameters_<name>.yml, with two experiments on it.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
     rare = [label for label, rows in counts(table[request.label]).items() if rows < LEAST_IN_CELL]
     if len(counts(table[request.label])) - len(rare) < 2:
         raise InputError(
-            f"--label: column {shown(request.label)} has fewer than two classes of {LEAST_IN_CELL} rows, expected more rows"
+            f"--label: column {shown(request.label)} has fewer than two classes of {LEAST_IN_CELL} rows, expected more"
         )
     table = table[~table[request.label].isin(rare)]
     classes, positive, class_lines = _classes(request, table[request.label])
@@ -120,7 +121,7 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
         options["exclude"] = {request.label: rare}
         gaps.append(f"exclude: rows of classes that have fewer than {LEAST_IN_CELL}, too few for all parts of the data")
     lines = [
-        f"# Written by `counterpoise init {request.file.name} --label {request.label} --sensitive {request.sensitive}`.",
+        f"# Written by `counterpoise init` from {request.file.name}.",
         f"# {len(table):,} rows, {len(columns)} columns{_written_as(notation)}. Change what is wrong; every key is",
         "# described in docs/own-data.md.",
         "datasets:",
@@ -174,7 +175,7 @@ def _classes(request: Request, column: pd.Series) -> tuple[list[str], object, li
     if len(labels) != 2:
         if request.positive is not None:
             raise InputError(
-                f"--positive: column {shown(request.label)} has {len(labels)} classes, expected it only where there are 2"
+                f"--positive: column {shown(request.label)} has {len(labels)} classes, expected it only for 2"
             )
         return [name_of(label) for label in labels], None, lines
     if request.positive is not None:
@@ -194,7 +195,7 @@ def _groups(table: pd.DataFrame, request: Request) -> list[str]:
     missing = [f"    # {column.isna().sum():,} rows have no group and are left out"] if column.isna().any() else []
     if _is_number(present) and present.nunique() > MOST_VALUES:
         bands = _bands(present)
-        sides = [f"below {bands[0]:g}", *(f"{a:g} to {b:g}" for a, b in zip(bands, bands[1:], strict=False))]
+        sides = [f"below {bands[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(bands))]
         names = [*sides, f"from {bands[-1]:g}"]
         counted = np.bincount(np.digitize(present.to_numpy(dtype=np.float64), bands), minlength=len(names))
         return [
@@ -206,29 +207,30 @@ def _groups(table: pd.DataFrame, request: Request) -> list[str]:
         ]
     rows = counts(column)
     cells = pd.crosstab(column, table[request.label]).reindex(columns=list(counts(table[request.label])), fill_value=0)
-    small = [value for value in rows if rows[value] * TEST_SHARE < ENOUGH or int(cells.loc[value].min()) < LEAST_IN_CELL]
+    small = [
+        value for value in rows if rows[value] * TEST_SHARE < ENOUGH or int(cells.loc[value].min()) < LEAST_IN_CELL
+    ]
     large = [value for value in rows if value not in small]
     counted = ", ".join(f"{name_of(value)} {number:,}" for value, number in rows.items())
     lines = [*missing, f"    # rows: {counted}"]
+    joined = ", ".join(map(name_of, small))
+    bounds = f"fewer than {ENOUGH} rows to test on, or {LEAST_IN_CELL} of a class"
     groups: list[Any] = list(rows)
     names = [name_of(value) for value in rows]
     if len(small) > 1 and large:
-        lines.append(
-            f"    # {', '.join(map(name_of, small))}: fewer than {ENOUGH} rows to test on, or {LEAST_IN_CELL} of a class; "
-            "taken together"
-        )
+        lines.append(f"    # {joined}: {bounds}; taken together")
         other = "all others" if "other" in {name_of(value).casefold() for value in large} else "other"
         groups, names = [*large, small], [*map(name_of, large), other]
     elif small:
-        lines.append(
-            f"    # {', '.join(map(name_of, small))}: fewer than {ENOUGH} rows to test on, or {LEAST_IN_CELL} of a class: "
-            "gaps say little, and a class that is too rare ends the run; join groups ([a, b] is one)"
-        )
+        lines += [
+            f"    # {joined}: {bounds}: gaps say little, and a class that is too rare ends the run",
+            "    # join groups by hand: [a, b] is one",
+        ]
     return [*lines, f"    groups: {_yaml(groups)}", f"    group_names: {_yaml(names)}"]
 
 
 def _bands(numbers: pd.Series) -> list[float]:
-    """Return where thirds of the rows begin, as whole numbers where the column has such; two halves if they fall together."""
+    """Return where thirds of the rows begin, whole ones of whole numbers; halves if they fall together."""
     values = numbers.to_numpy(dtype=np.float64)
     is_whole = bool((values % 1 == 0).all())
     cuts = [float(np.quantile(values, share)) for share in (1 / 3, 2 / 3)]
@@ -258,14 +260,18 @@ def _options(request: Request, kept: pd.DataFrame, notation: Notation) -> tuple[
             options[key] = getattr(notation, key)
     features = kept.drop(columns=[request.label, request.sensitive])
     comments = []
-    texts = [name for name in features if isinstance(features[name].dtype, pd.StringDtype) and features[name].isna().any()]
+    texts = [
+        name for name in features if isinstance(features[name].dtype, pd.StringDtype) and features[name].isna().any()
+    ]
     if texts:
         options["missing_category"] = dict.fromkeys(texts, MISSING_CATEGORY)
         comments.append("missing_category: a missing text is a category of its own; without it, the row is left out")
     numbers = [name for name in features if features[name].isna().any() and _is_number(features[name])]
     if numbers:
         options["impute"] = numbers
-        comments.append("impute: a missing number is the median, and a feature says so; without it, the row is left out")
+        comments.append(
+            "impute: a missing number is the median, and a feature says so; without it, the row is left out"
+        )
     further = [name for name in kept if kept[name].isna().any() and name not in {*texts, *numbers}]
     if further:
         listed = ", ".join(f"{name} ({int(kept[name].isna().sum()):,})" for name in further)

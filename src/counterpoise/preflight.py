@@ -20,6 +20,7 @@ from counterpoise import registered
 from counterpoise.artifacts.datasets import path_of, require_writable
 from counterpoise.config.experiments import rows
 from counterpoise.config.parameters import Parameters, check
+from counterpoise.data import IMAGES
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import BLOCKS, Experiment, Part
 from counterpoise.methods.objective import Objective
@@ -77,6 +78,7 @@ def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
                 f"conf: {block} has no block {name!r}, which {experiment.name} reads{suggest(name, named)}"
             )
     for part in experiment.parts or (None,):
+        _check_data(parameters, experiment, part)
         if experiment.variants is not None:
             _check_heads(parameters, experiment, part)
         if experiment.repairs is not None:
@@ -85,6 +87,19 @@ def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
     if experiment.variants and experiment.frontier is None and not experiment.parts:
         run = {variant.name: variant.settings for variant in parameters.variants[experiment.variants].grid()}
         applicable(parameters.evidence_of(experiment), run)
+
+
+def _check_data(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:
+    """Raise InputError unless the data are of the kind that the row has a base for, and a frontier has two classes."""
+    path = parameter("dataset", experiment, part)
+    dataset = parameters.at(path)
+    if (dataset.reader in IMAGES) != experiment.images:
+        kinds = ("of images", "backbone or convnet") if dataset.reader in IMAGES else ("a table", "one for tables")
+        raise InputError(f"conf: {path} is {kinds[0]}, which {experiment.name} has no base for, expected {kinds[1]}")
+    if experiment.frontier is not None and len(dataset.classes) != 2:
+        raise InputError(
+            f"conf: {path} has {len(dataset.classes)} classes, expected 2 for the frontier {experiment.name}"
+        )
 
 
 def _check_heads(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:

@@ -44,7 +44,10 @@ def test_a_row_is_what_the_same_row_in_source_would_be() -> None:
         ({"variants": "absent", "frontier": "own"}, r"'mine' has frontier with network, expected one of backbone$"),
         ({"network": "absent", "convnet": "faces"}, r"'mine' has variants with convnet, expected one of network"),
         ({"view": "part"}, r"'experiments\.mine\.view' is 'part' \(did you mean 'parts'\?\)"),
-        ({"parts": [{"name": "a", "network": 3}]}, r"experiments\.mine\.parts\.0\.network' is 3: expected the name of a"),
+        (
+            {"parts": [{"name": "a", "network": 3}]},
+            r"experiments\.mine\.parts\.0\.network' is 3: expected the name of a",
+        ),
         ({"parts": [{"name": "a.1"}, {"name": "a1"}]}, r"has two parts of one name, expected different ones$"),
         ({"variants": "absent", "repairs": "tables", "retrain": "penalties"}, r"has retrain with repairs, expected it"),
     ],

@@ -24,7 +24,7 @@ Place = Callable[[str], str]
 """Path of a value → where it is written, for a sentence: a file and a line."""
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
-"""Names of experiments: of pipelines, folders, and entries of the catalog, where two underscores mean something else."""
+"""Names of experiments: of pipelines, folders, and entries of the catalog, where two underscores are a sign."""
 
 WAYS = ("frontier", "variants", "repairs")
 """What an experiment does with a base; a row chooses one."""
@@ -76,8 +76,8 @@ def rows(parameters: Mapping[str, Any], place: Place = lambda _: "conf") -> tupl
     """Return the experiments that parameters declare, in their order.
 
     Raises:
-        InputError: a row has an unknown or missing field or a wrong value, does nothing or two things, or has a name that
-            is taken; the sentence begins with the place of the row.
+        InputError: a row has an unknown or missing field or a wrong value, does nothing or two things, or has a name
+            that is taken; the sentence begins with the place of the row.
     """
     block = {"experiments": parameters.get("experiments") or {}}
     try:

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import yaml
 from kedro.config import MissingConfigException, OmegaConfigLoader
@@ -37,12 +37,25 @@ SHARED_PLACE = ("base", "local")
 """Environments whose results lie in one place: local only adds what is the user's own."""
 
 
+class Source(NamedTuple):
+    """Where a configuration is, in which environment, and from which directory it was asked for."""
+
+    conf: str
+    environment: str | None
+    directory: Path
+
+
 class ConfigLoader(OmegaConfigLoader):
     """Kedro's loader; what is wrong in a file, or an environment that does not exist, is an `InputError`.
 
     `${environment:}` stands for `/<environment>`, and for nothing in base and local: conf/base/globals.yml says
     `root: data${environment:}`, so that environments do not share results. One may set `root` itself.
+
+    Attributes:
+        latest: the configuration of the latest session of this process.
     """
+
+    latest: ClassVar[Source | None] = None
 
     def __init__(self, conf_source: str | Path, env: str | None = None, **options: Any) -> None:
         if "://" not in str(conf_source) and not Path(conf_source).exists():
@@ -50,6 +63,8 @@ class ConfigLoader(OmegaConfigLoader):
                 f"{conf_source}: no such folder, expected the configuration of a project: run inside the project, or "
                 "name its configuration with --conf-source"
             )
+        if "runtime_params" in options:  # a session says that there are none, too
+            ConfigLoader.latest = Source(str(conf_source), env, Path.cwd())
         folder = "" if env in {None, "", *SHARED_PLACE} else f"/{env}"
         OmegaConf.register_new_resolver("environment", lambda: folder, replace=True)
         self._globals: dict[str, Any] = {}  # while Kedro reads them, they may already refer to each other

@@ -23,7 +23,8 @@ def with_parts(parameters: dict[str, Any], place: Place = lambda _: "conf") -> d
         place: where the value at a path is written, for sentences.
 
     Raises:
-        InputError: a row of `experiments` is wrong; `parts` names an experiment, a part or a kind of block that no row overrides.
+        InputError: a row of `experiments` is wrong; `parts` names an experiment, a part or a kind of block that no row
+            overrides.
     """
     divided = {experiment.name: experiment for experiment in every(parameters, place) if _overrides(experiment)}
     written = _named(parameters.get("parts") or {}, "parts", divided)

@@ -103,7 +103,9 @@ def _decimal_commas(table: pd.DataFrame) -> bool:
 
 
 def _has_points(table: pd.DataFrame) -> bool:
-    return any(bool(column.str.fullmatch(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+").any()) for column in _text_columns(table))
+    return any(
+        bool(column.str.fullmatch(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+").any()) for column in _text_columns(table)
+    )
 
 
 def inspect(table: pd.DataFrame, label: str, sensitive: str, drop: Sequence[str] = ()) -> list[Column]:
@@ -153,7 +155,10 @@ def _require_few(column: pd.Series, option: str, what: str, most: int) -> None:
 def _column(column: pd.Series, name: str) -> Column:
     column = column.astype(column.cat.categories.dtype) if isinstance(column.dtype, pd.CategoricalDtype) else column
     present = column.dropna()
-    different, missing = int(present.astype(object).map(repr).nunique() if present.dtype == object else present.nunique()), int(column.isna().sum())
+    different, missing = (
+        int(present.astype(object).map(repr).nunique() if present.dtype == object else present.nunique()),
+        int(column.isna().sum()),
+    )
     examples = tuple(present.drop_duplicates().head(3).tolist()) if present.dtype != object else tuple(present.head(3))
     kind, reason = _kind(present, different)
     return Column(name, kind, different, missing, examples, reason)
@@ -178,7 +183,11 @@ def _kind(present: pd.Series, different: int) -> tuple[Kind, str | None]:
     texts = present.astype("str")
     if unique:
         words = texts.str.len().mean() > COMPARED
-        return ("text", "free text") if words else ("identifier", f"{different:,} different texts in {len(present):,} rows")
+        return (
+            ("text", "free text")
+            if words
+            else ("identifier", f"{different:,} different texts in {len(present):,} rows")
+        )
     if different > MAX_CATEGORIES:
         return "text", f"{different:,} different texts, more than {MAX_CATEGORIES:,} categories"
     return "category", None
