@@ -229,13 +229,13 @@ def _groups(table: pd.DataFrame, request: Request) -> list[str]:
     return [*lines, f"    groups: {_yaml(groups)}", f"    group_names: {_yaml(names)}"]
 
 
-def _bands(numbers: pd.Series) -> list[float]:
+def _bands(numbers: pd.Series) -> list[int | float]:
     """Return where thirds of the rows begin, whole ones of whole numbers; halves if they fall together."""
     values = numbers.to_numpy(dtype=np.float64)
     is_whole = bool((values % 1 == 0).all())
     cuts = [float(np.quantile(values, share)) for share in (1 / 3, 2 / 3)]
-    cuts = sorted({round(cut) if is_whole else float(f"{cut:.3g}") for cut in cuts})
-    return [cut for cut in cuts if values.min() < cut <= values.max()] or [float(np.median(values))]
+    rounded: list[int | float] = sorted({round(cut) if is_whole else float(f"{cut:.3g}") for cut in cuts})
+    return [cut for cut in rounded if values.min() < cut <= values.max()] or [float(np.median(values))]
 
 
 def _dropped(columns: Sequence[Column], request: Request, rows: int) -> dict[str, str]:
