@@ -197,19 +197,18 @@ def _groups(table: pd.DataFrame, request: Request) -> list[str]:
         bands = _bands(present)
         sides = [f"below {bands[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(bands))]
         names = [*sides, f"from {bands[-1]:g}"]
-        counted = np.bincount(np.digitize(present.to_numpy(dtype=np.float64), bands), minlength=len(names))
+        sizes = np.bincount(np.digitize(present.to_numpy(dtype=np.float64), bands), minlength=len(names))
         return [
             *missing,
             "    # Numbers: where each group but the first begins; thirds of the rows, change them",
             f"    bands: {_yaml(bands)}",
-            f"    groups: {_yaml(names)}  # rows: {', '.join(f'{number:,}' for number in counted)}",
+            f"    groups: {_yaml(names)}  # rows: {', '.join(f'{number:,}' for number in sizes)}",
             f"    group_names: {_yaml(names)}",
         ]
     rows = counts(column)
     cells = pd.crosstab(column, table[request.label]).reindex(columns=list(counts(table[request.label])), fill_value=0)
-    small = [
-        value for value in rows if rows[value] * TEST_SHARE < ENOUGH or int(cells.loc[value].min()) < LEAST_IN_CELL
-    ]
+    rarest = dict(zip(cells.index.tolist(), cells.min(axis=1).tolist(), strict=True))
+    small = [value for value in rows if rows[value] * TEST_SHARE < ENOUGH or rarest[value] < LEAST_IN_CELL]
     large = [value for value in rows if value not in small]
     counted = ", ".join(f"{name_of(value)} {number:,}" for value, number in rows.items())
     lines = [*missing, f"    # rows: {counted}"]

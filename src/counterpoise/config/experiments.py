@@ -88,8 +88,8 @@ def rows(parameters: Mapping[str, Any], place: Place = lambda _: "conf") -> tupl
         raise InputError(f"{_nearest(path, place)}: {sentence}") from None
     declared = []
     for name, row in checked.experiments.items():
-        values = {key: getattr(row, key) for key in type(row).model_fields}
-        parts = tuple(Part(**{key: getattr(part, key) for key in type(part).model_fields}) for part in values["parts"])
+        values = {key: getattr(row, key) for key in ExperimentRow.model_fields}
+        parts = tuple(Part(**{key: getattr(part, key) for key in PartRow.model_fields}) for part in values["parts"])
         experiment = Experiment(name=name, **values | {"parts": parts})
         if fault := _fault(experiment):
             raise InputError(f"{place(f'experiments.{name}')}: experiment {name!r} {fault}")

@@ -182,7 +182,7 @@ def _with_category(rows: pd.DataFrame, categories: str | Mapping[str, str]) -> p
 
 def _imputed(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Return the rows with the median of all rows for missing numbers, and a column that says which they are."""
-    added = {}
+    added: dict[str, pd.Series] = {}
     for name in names:
         _require_column(rows, name, "impute")
         column, flag = rows[name], f"{name}_missing"
