@@ -22,6 +22,7 @@ from kedro.utils import load_obj
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from counterpoise import registered
 from counterpoise.config.loader import read_run_options
 from counterpoise.errors import InputError, one_line, shown, suggest
 from counterpoise.sentences import sentence
@@ -65,6 +66,7 @@ def cli() -> None:
 def _run(**options: Any) -> Any:
     from counterpoise.slices import chosen, combined  # imports torch: `--help` does without
 
+    registered.read(options["conf_source"], options["env"])
     names = [name for name in [options["pipeline"], *(options["pipelines"] or [])] if name]
     chosen(combined(names), options)
     require_runner(options["runner"], options["runner_params"] or {})
@@ -142,6 +144,33 @@ def _checked(option: click.Parameter) -> click.Parameter:
     checked.callback = callback
     return checked
 
+
+def _init(*, file: Path, drop: tuple[str, ...], **options: Any) -> None:
+    from counterpoise.first_configuration import Request, initialise  # imports pandas: `--help` does without
+
+    dropped = tuple(name.strip() for names in drop for name in names.split(",") if name.strip())
+    for line in initialise(Request(file=file, drop=dropped, **options)):
+        click.echo(line)
+
+
+init = Command(
+    "init",
+    callback=_init,
+    params=[
+        click.Argument(["file"], type=click.Path(path_type=Path), metavar="FILE"),
+        click.Option(["--label"], required=True, metavar="COLUMN", help="What is to be predicted."),
+        click.Option(["--sensitive"], required=True, metavar="COLUMN", help="Whose groups are compared."),
+        click.Option(["--name"], default="own", show_default=True, help="What the data set is called in conf/local."),
+        click.Option(["--positive"], metavar="VALUE", help="The label that is class 1; of two a likely one is taken."),
+        click.Option(
+            ["--drop"], multiple=True, metavar="COLUMNS", help="Columns that are no features: a,b or repeated."
+        ),
+        click.Option(["--force"], is_flag=True, help="Write anew what is there."),
+    ],
+    help="Describe a table (CSV or Parquet) in conf/local/parameters_<name>.yml, with two experiments on it.",
+    short_help="Describe your own table.",
+)
+cli.add_command(init)
 
 run = Command(
     "run",

@@ -1,7 +1,7 @@
 """The named experiments: one row each, `kedro run --pipelines=<name>`.
 
 A row only says which blocks of conf/base/parameters*.yml an experiment reads. To add one: write the row, and the blocks
-that are not there yet (docs/adding-an-experiment.md).
+that are not there yet (docs/adding-an-experiment.md). Rows may also stand in conf/ (`counterpoise.config.experiments`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ BLOCKS = {
     "frontier": "frontiers",
     "objective": "objectives",
     "repairs": "repairs",
+    "peers": "peer_sets",
     "evidence": "evidence",
 }
 """What a row chooses → what the blocks of parameters that it chooses from are called together."""
@@ -70,7 +71,8 @@ class Experiment:
     Tables have a `network` or trees (`boosting`) that are trained here; images have a `backbone` that comes trained.
     With `variants`, its head is fine-tuned. With a `frontier`, bases of several kinds are repaired under a grid of
     penalties and compared with peers, and the tolerance chooses among them. `penalty` is that of pretraining. `retrain`
-    fine-tunes whole networks beside the heads. `view` is the figure that shows an experiment's parts side by side.
+    fine-tunes whole networks beside the heads, and `peers` chooses other peers than the block that all frontiers read.
+    Without `evidence` a report makes no claims. `view` is the figure that shows an experiment's parts side by side.
 
     With `repairs`, whole networks are repaired: perceptrons (`network`), for images a `convnet`. With an `objective`
     their weights are altered; without one, unbiased sub-networks are searched for.
@@ -79,7 +81,7 @@ class Experiment:
     name: str
     title: str
     dataset: str
-    evidence: str
+    evidence: str | None = None
     variants: str | None = None
     network: str | None = None
     boosting: str | None = None
@@ -92,6 +94,7 @@ class Experiment:
     pretrain: str | None = None
     finetune: str | None = None
     retrain: str | None = None
+    peers: str | None = None
     parts: tuple[Part, ...] = ()
     view: Literal["parts", "ablation", "representation"] | None = None
 
@@ -367,6 +370,14 @@ EXPERIMENTS = (
 )
 
 DEFAULT = "win_adult"
+
+RESERVED = frozenset(
+    {
+        *("__default__", "report_all", "extract_features", "read_pixels", "data_split", "pretrain", "group_fisher"),
+        *("weighted_svd", "finetune", "frontier", "peers", "select", "repair", "fairness_report"),
+    }
+)
+"""Names of stages, which are tags of nodes too, and of pipelines that are no experiments."""
 
 FETCHABLE = ("celeba", "compas", "lfwa")
 """Data sets with a pipeline `fetch_<dataset>`."""

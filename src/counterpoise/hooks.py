@@ -113,7 +113,7 @@ class Tracking:
         measured = set(metrics["metric"])
         wanted = report["headline_metrics"] if report else [*HEADLINE_METRICS, *metrics["metric"].unique()]
         leading = [metric for metric in wanted if metric in measured]
-        subject, headline = headline_variants(metrics, self.parameters.evidence[experiment.evidence].claims)
+        subject, headline = headline_variants(metrics, self.parameters.evidence_of(experiment).claims)
         return {
             "metrics": metrics,
             "summary": load(artifact(name, "summary")),

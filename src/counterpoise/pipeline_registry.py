@@ -6,6 +6,7 @@ from functools import cache
 
 from kedro.pipeline import Pipeline
 
+from counterpoise import registered
 from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE
 from counterpoise.pipelines import assemble
 from counterpoise.pipelines.fetch import pipeline as fetch
@@ -15,11 +16,11 @@ OVERVIEW = "report_all"
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return all pipelines by name; `kedro run` alone runs the default experiment.
+    """Return all pipelines by name, those of experiments in conf/ too; `kedro run` alone runs the default experiment.
 
-    Add yours here: `return dict(_assembled()) | {"name": Pipeline([...])}`.
+    Add yours here: `return _assembled() | _declared() | {"name": Pipeline([...])}`.
     """
-    return dict(_assembled())
+    return _assembled() | _declared()
 
 
 @cache
@@ -28,6 +29,12 @@ def _assembled() -> dict[str, Pipeline]:
     pipelines = {experiment.name: assemble(experiment) for experiment in EXPERIMENTS}
     fetching = {_fetching(dataset): fetch.create_pipeline(dataset) for dataset in FETCHABLE}
     return {**pipelines, **fetching, OVERVIEW: report_all.create_pipeline(), "__default__": pipelines[DEFAULT]}
+
+
+def _declared() -> dict[str, Pipeline]:
+    """Put the pipelines together that conf/ declares, which may change while a process lives."""
+    names = {experiment.name for experiment in EXPERIMENTS}
+    return {each.name: assemble(each) for each in registered.experiments() if each.name not in names}
 
 
 def _fetching(dataset: str) -> str:

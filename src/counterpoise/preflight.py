@@ -16,10 +16,13 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from counterpoise import registered
 from counterpoise.artifacts.datasets import path_of, require_writable
+from counterpoise.config.experiments import rows
 from counterpoise.config.parameters import Parameters, check
+from counterpoise.data import IMAGES
 from counterpoise.errors import InputError, suggest
-from counterpoise.experiments import BLOCKS, EXPERIMENTS, Experiment, Part
+from counterpoise.experiments import BLOCKS, Experiment, Part
 from counterpoise.methods.objective import Objective
 from counterpoise.pipelines.assemble import parameter
 from counterpoise.pipelines.shared.evidence import applicable
@@ -32,7 +35,7 @@ BOOSTED_CLASSES = 2
 def experiments_in(pipeline: Pipeline) -> list[Experiment]:
     """Return the experiments whose nodes are in a pipeline; each node carries its experiment's name as a tag."""
     tags = {tag for node in pipeline.nodes for tag in node.tags}
-    return [experiment for experiment in EXPERIMENTS if experiment.name in tags]
+    return [experiment for experiment in registered.experiments() if experiment.name in tags]
 
 
 def parameters_of(context: KedroContext) -> dict[str, Any]:
@@ -51,7 +54,9 @@ class Preflight:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        self.parameters = check(parameters_of(context))
+        parameters = parameters_of(context)
+        self.parameters = check(parameters)
+        registered.declare(rows(parameters))
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -73,6 +78,7 @@ def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
                 f"conf: {block} has no block {name!r}, which {experiment.name} reads{suggest(name, named)}"
             )
     for part in experiment.parts or (None,):
+        _check_data(parameters, experiment, part)
         if experiment.variants is not None:
             _check_heads(parameters, experiment, part)
         if experiment.repairs is not None:
@@ -80,7 +86,20 @@ def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
     # Others name their variants so that there is one of each.
     if experiment.variants and experiment.frontier is None and not experiment.parts:
         run = {variant.name: variant.settings for variant in parameters.variants[experiment.variants].grid()}
-        applicable(parameters.evidence[experiment.evidence], run)
+        applicable(parameters.evidence_of(experiment), run)
+
+
+def _check_data(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:
+    """Raise InputError unless the data are of the kind that the row has a base for, and a frontier has two classes."""
+    path = parameter("dataset", experiment, part)
+    dataset = parameters.at(path)
+    if (dataset.reader in IMAGES) != experiment.images:
+        kinds = ("of images", "backbone or convnet") if dataset.reader in IMAGES else ("a table", "one for tables")
+        raise InputError(f"conf: {path} is {kinds[0]}, which {experiment.name} has no base for, expected {kinds[1]}")
+    if experiment.frontier is not None and len(dataset.classes) != 2:
+        raise InputError(
+            f"conf: {path} has {len(dataset.classes)} classes, expected 2 for the frontier {experiment.name}"
+        )
 
 
 def _check_heads(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:

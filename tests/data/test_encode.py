@@ -88,6 +88,15 @@ def test_several_values_may_make_one_group() -> None:
     assert samples["s"].tolist() == [0, 1, 0, 0, 1, 0, 0, 1]
 
 
+def test_a_star_takes_all_values_that_no_other_group_names() -> None:
+    table = people().assign(sex=["a", "b", "c", "d"] * 2, income=["high"] * 4 + ["low"] * 4)
+    by_name = encode(table, **{**CHOICE, "groups": ["b", ["a", "c", "d"]]})
+    assert encode(table, **{**CHOICE, "groups": ["b", "*"]})["s"].tolist() == by_name["s"].tolist()
+    assert encode(table, **{**CHOICE, "groups": ["*", "c", "d"]})["s"].tolist() == [0, 0, 1, 2] * 2
+    with pytest.raises(InputError, match="never is of another group, expected every one of 'groups' to occur"):
+        encode(table, **{**CHOICE, "groups": ["a", ["b", "c"], "d", "*"]})
+
+
 def test_several_classes_are_coded_by_their_position() -> None:
     table = people().assign(income=["c", "a", "b", "a", "a", "b", "c", "a"])
     choice = {**CHOICE, "positive": None, "classes": ["a", "b", "c"]}

@@ -248,6 +248,47 @@ def test_missing_texts_may_be_a_category(tmp_path: Path) -> None:
     assert [len(frame) for frame in rows] == [1]
 
 
+def test_missing_texts_may_be_a_category_in_some_columns(tmp_path: Path) -> None:
+    write(tmp_path, "age,job,town\n30,,x\n31,cook,\n32,cook,y\n")
+    kept = {"age": [30, 32], "job": ["none", "cook"], "town": ["x", "y"]}
+    assert read(tmp_path, missing_category={"job": "none"}) == kept
+
+
+def test_missing_numbers_may_be_the_median_with_a_column_that_says_so(tmp_path: Path) -> None:
+    write(tmp_path, "age,size\n30,1\n,2\n40,3\n50,4\n")
+    expected = {"age": [30.0, 40.0, 40.0, 50.0], "size": [1, 2, 3, 4], "age_missing": [False, True, False, False]}
+    assert read(tmp_path, impute=["age", "size"]) == expected
+
+
+def test_rows_may_be_excluded_by_their_values(tmp_path: Path) -> None:
+    write(tmp_path, "age,job\n30,cook\n31,test\n32,baker\n33,void\n")
+    assert read(tmp_path, exclude={"job": ["test", "void"]}) == {"age": [30, 32], "job": ["cook", "baker"]}
+
+
+def test_what_an_unused_column_misses_leaves_no_row_out(tmp_path: Path) -> None:
+    write(tmp_path, "age,job,note\n30,cook,\n31,,x\n")
+    assert read(tmp_path, unused=["note", "elsewhere"])["age"] == [30]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"impute": ["agee"]}, r"impute: there is no column 'agee' \(did you mean 'age'\?\)"),
+        ({"impute": ["job"]}, r"impute: column 'job' has no numbers, expected a column of numbers"),
+        ({"impute": ["age"]}, r"impute: there is a column 'age_missing' already"),
+        ({"missing_category": {"age": "x"}}, r"missing_category: column 'age' has no texts"),
+        ({"missing_category": {"jobb": "x"}}, r"missing_category: there is no column 'jobb'"),
+        ({"exclude": {"job": ["coook"]}}, r"exclude: column 'job' never is 'coook' \(did you mean 'cook'\?\)"),
+        ({"exclude": {"age": ["30"]}}, r"exclude: column 'age' never is '30' \(a text, while 30"),
+        ({"exclude": {"job": ["cook"]}}, r"exclude: no row is left, expected at least one"),
+    ],
+)
+def test_wrong_options_on_gaps_and_rows_are_refused(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:
+    write(tmp_path, "age,job,age_missing\n30,cook,1\n,cook,2\n")
+    with pytest.raises(InputError, match=sentence):
+        read(tmp_path, **options)
+
+
 def test_numbers_in_one_file_and_a_text_among_them_in_another(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("age,zip\n30,12345\n31,23456\n")
     (tmp_path / "b.csv").write_text("age,zip\n40,A1\n41,B2\nunknown,C3\n")

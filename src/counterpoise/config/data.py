@@ -172,6 +172,7 @@ class Dataset(Settings):
 
     positive: the label of class 1; null if the labels are the names of the classes, of which there may be many.
     classes: the labels, or names of the classes, that of the positive one second; labels may stand in any order.
+    groups: values of the sensitive column, or lists of values; "*" takes all that no other group names.
     bands: of a sensitive column of numbers, where each group but the first begins; `groups` are then names for them.
     categories: columns of a table that are categories though their values look like numbers or dates.
     dates: what becomes of columns of dates: `refuse`, or `days` since 1970-01-01.
@@ -243,7 +244,7 @@ class Dataset(Settings):
             others = [value for value in (*self.groups[:position], *self.groups[position + 1 :]) if value != group]
             if name != group and name in others:
                 raise ValueError(f"group_names calls {group!r} {name!r}, which is the value of another group")
-        if reserved := {"checksums", "folder", "limits", "left_out", "reader"} & set(self.options):
+        if reserved := {"checksums", "folder", "limits", "left_out", "reader", "unused"} & set(self.options):
             raise ValueError(f"options has {min(reserved)!r}, expected what the reader takes beside it")
         return self
 

@@ -11,15 +11,18 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import yaml
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import OmegaConf
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
+from counterpoise.config.experiments import rows
+from counterpoise.config.merging import merged
 from counterpoise.config.parts import with_parts
 from counterpoise.errors import InputError, one_line, shown, suggest
+from counterpoise.experiments import Experiment
 
 _INDEX = re.compile(r"\[?(?P<index>\d+)\]?\.?(?P<rest>.*)", re.DOTALL)
 """The head of a path inside a list, as OmegaConf (`[0].a`) or Kedro writes it."""
@@ -27,8 +30,19 @@ _INDEX = re.compile(r"\[?(?P<index>\d+)\]?\.?(?P<rest>.*)", re.DOTALL)
 _NULL, _INT, _FLOAT, _BOOL = (f"tag:yaml.org,2002:{kind}" for kind in ("null", "int", "float", "bool"))
 
 
+_DECLARES = re.compile(rb"""^\s*["'{]*\s*experiments["']?\s*:""", re.MULTILINE)
+"""A file that may have a block `experiments`."""
+
 SHARED_PLACE = ("base", "local")
 """Environments whose results lie in one place: local only adds what is the user's own."""
+
+
+class Source(NamedTuple):
+    """Where a configuration is, in which environment, and from which directory it was asked for."""
+
+    conf: str
+    environment: str | None
+    directory: Path
 
 
 class ConfigLoader(OmegaConfigLoader):
@@ -36,7 +50,12 @@ class ConfigLoader(OmegaConfigLoader):
 
     `${environment:}` stands for `/<environment>`, and for nothing in base and local: conf/base/globals.yml says
     `root: data${environment:}`, so that environments do not share results. One may set `root` itself.
+
+    Attributes:
+        latest: the configuration of the latest session of this process.
     """
+
+    latest: ClassVar[Source | None] = None
 
     def __init__(self, conf_source: str | Path, env: str | None = None, **options: Any) -> None:
         if "://" not in str(conf_source) and not Path(conf_source).exists():
@@ -44,6 +63,8 @@ class ConfigLoader(OmegaConfigLoader):
                 f"{conf_source}: no such folder, expected the configuration of a project: run inside the project, or "
                 "name its configuration with --conf-source"
             )
+        if "runtime_params" in options:  # a session says that there are none, too
+            ConfigLoader.latest = Source(str(conf_source), env, Path.cwd())
         folder = "" if env in {None, "", *SHARED_PLACE} else f"/{env}"
         OmegaConf.register_new_resolver("environment", lambda: folder, replace=True)
         self._globals: dict[str, Any] = {}  # while Kedro reads them, they may already refer to each other
@@ -64,13 +85,36 @@ class ConfigLoader(OmegaConfigLoader):
         """
         try:
             content = self._checked(key, super().__getitem__(key))
-            return with_parts(content) if key == "parameters" else content
+            return with_parts(content, self._written) if key == "parameters" else content
         except (MissingConfigException, InputError):
             raise  # Kedro does without credentials and globals
         except Exception as error:
             if key in self.config_patterns and (fault := self._fault(key, error)):
                 raise InputError(fault) from error
             raise
+
+    def experiments(self) -> tuple[Experiment, ...]:
+        """Return the experiments that the files of parameters declare, from the files alone that have such a block.
+
+        Kedro takes seconds to merge all parameters, and asks for the pipelines before it does.
+
+        Raises:
+            InputError: a file of these cannot be read, or a row is wrong.
+        """
+        block: dict[str, Any] = {}
+        for raw in self._files("parameters").values():
+            if _DECLARES.search(raw):
+                if fault_of(raw):
+                    return rows(self["parameters"], self._written)  # says in which file
+                content = OmegaConf.to_container(OmegaConf.load(io.StringIO(raw.decode("utf-8"))))
+                further = content.get("experiments") if isinstance(content, dict) else None
+                if not isinstance(further or {}, dict) or "${" in str(further):
+                    return rows(self["parameters"], self._written)
+                block = merged(block, further or {})
+        return rows({"experiments": block}, self._written)
+
+    def _written(self, path: str) -> str:
+        return self._place(path, self._files("parameters"))
 
     def _require_environment(self) -> None:
         """Raise InputError unless the environment of the run has a folder."""

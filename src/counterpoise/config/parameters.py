@@ -19,10 +19,12 @@ from counterpoise.config.data import DomainSplit as DomainSplit
 from counterpoise.config.data import Settings
 from counterpoise.config.data import Split as Split
 from counterpoise.config.evidence import Evidence as Evidence
+from counterpoise.config.experiments import ExperimentRow
 from counterpoise.config.mistakes import sentence_of
 from counterpoise.config.networks import ConvNet, image_network
 from counterpoise.config.repairs import Repairs
 from counterpoise.errors import InputError, shown, suggest
+from counterpoise.experiments import Experiment
 from counterpoise.fairness import CRITERIA
 from counterpoise.fairness.certify import CERTIFIABLE
 from counterpoise.methods.frontier import Frontier
@@ -200,6 +202,7 @@ class Parameters(Settings):
     variants: dict[str, Variants]
     finetune: Training
     peers: Peers = Peers()
+    peer_sets: dict[str, Peers] = Field(default={})
     finetunes: dict[str, Training] = Field(default={})
     penalties: dict[str, Penalty]
     retrains: dict[str, Penalties] = Field(default={})
@@ -211,6 +214,7 @@ class Parameters(Settings):
     report: Report = Report()
     fetch: dict[Literal["celeba", "compas", "lfwa"], dict[str, Any]] = Field(default={})
     parts: dict[str, dict[str, PartBlocks]] = Field(default={})
+    experiments: dict[str, ExperimentRow] = Field(default={})  # type: ignore[valid-type]
 
     def at(self, path: str) -> Any:
         """Return the block or value at a path such as `datasets.adult`; raises KeyError if there is none."""
@@ -220,6 +224,10 @@ class Parameters(Settings):
                 raise KeyError(path)
             value = value[name] if isinstance(value, Mapping) else getattr(value, name)
         return value
+
+    def evidence_of(self, experiment: Experiment) -> Evidence:
+        """Return what an experiment is held against: nothing, if its row names no evidence."""
+        return Evidence() if experiment.evidence is None else self.evidence[experiment.evidence]
 
 
 def check(raw: Mapping[str, Any]) -> Parameters:

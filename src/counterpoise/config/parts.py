@@ -10,18 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from counterpoise.config.experiments import Place, every
 from counterpoise.config.merging import merged
 from counterpoise.errors import InputError, shown, suggest
-from counterpoise.experiments import BLOCKS, EXPERIMENTS
+from counterpoise.experiments import BLOCKS, Experiment
 
 
-def with_parts(parameters: dict[str, Any]) -> dict[str, Any]:
+def with_parts(parameters: dict[str, Any], place: Place = lambda _: "conf") -> dict[str, Any]:
     """Return the parameters and, under `parts`, the blocks that the parts of the experiments read.
 
+    Args:
+        place: where the value at a path is written, for sentences.
+
     Raises:
-        InputError: `parts` names an experiment, a part or a kind of block that no row overrides.
+        InputError: a row of `experiments` is wrong; `parts` names an experiment, a part or a kind of block that no row
+            overrides.
     """
-    divided = {experiment.name: experiment for experiment in EXPERIMENTS if any(p.overrides for p in experiment.parts)}
+    divided = {experiment.name: experiment for experiment in every(parameters, place) if _overrides(experiment)}
     written = _named(parameters.get("parts") or {}, "parts", divided)
     expanded: dict[str, dict[str, dict[str, Any]]] = {}
     for name, experiment in divided.items():
@@ -38,6 +43,10 @@ def with_parts(parameters: dict[str, Any]) -> dict[str, Any]:
                     block = merged(merged(shared, settings), change)
                     expanded.setdefault(name, {}).setdefault(part.key, {})[kind] = block
     return parameters | {"parts": expanded} if expanded else parameters
+
+
+def _overrides(experiment: Experiment) -> bool:
+    return any(part.overrides for part in experiment.parts)
 
 
 def _named(block: Any, path: str, names: Iterable[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
@@ -54,7 +54,13 @@ READERS = TABLES | IMAGES
 
 
 def read(
-    reader: str, folder: Path, *, limits: Limits = LIMITS, left_out: list[pd.DataFrame] | None = None, **options: object
+    reader: str,
+    folder: Path,
+    *,
+    limits: Limits = LIMITS,
+    left_out: list[pd.DataFrame] | None = None,
+    unused: Sequence[str] = (),
+    **options: object,
 ) -> pd.DataFrame:
     """Read a data set with the reader of that name.
 
@@ -63,6 +69,7 @@ def read(
         folder: where the raw files are.
         limits: how large they may be; readers with an argument `limits` get it.
         left_out: gets the rows that miss a value, from readers that leave such rows out; columns as in the result.
+        unused: columns that become no features, for readers that then keep rows that miss their values.
         options: what that reader takes, such as `checksums` or `files`.
 
     Returns:
@@ -77,7 +84,7 @@ def read(
         raise InputError(f"reader: {reader!r} is unknown{suggest(reader, READERS)}, expected the name of a reader")
     function = _load(reader)
     parameters = dict(signature(function).parameters)
-    context = {"limits": limits, "left_out": left_out}
+    context = {"limits": limits, "left_out": left_out, "unused": unused}
     accepted = {name: option for name, option in parameters.items() if name not in {"folder", *context}}
     for name in options:
         if name not in accepted:

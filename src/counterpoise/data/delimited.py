@@ -126,21 +126,25 @@ def read_delimited(
     return fields.apply(lambda column: _typed(column, notation))
 
 
-def complete_rows(table: pd.DataFrame, source: str, left_out: list[pd.DataFrame] | None = None) -> pd.DataFrame:
+def complete_rows(
+    table: pd.DataFrame, source: str, left_out: list[pd.DataFrame] | None = None, unused: Sequence[str] = ()
+) -> pd.DataFrame:
     """Return the rows without a missing value, numbered from 0, and log how many were left out.
 
     Args:
         table: columns of any types.
         source: what to call the table in a sentence.
         left_out: gets the other rows, if it is given.
+        unused: columns that may miss values all the same.
 
     Raises:
         InputError: no row is complete; the sentence names the column with the most missing values.
     """
-    is_complete = table.notna().all(axis=1)
+    needed = table.drop(columns=[name for name in unused if name in table])
+    is_complete = needed.notna().all(axis=1)
     complete = table[is_complete].reset_index(drop=True)
     if complete.empty:
-        gaps = table.isna().sum()
+        gaps = needed.isna().sum()
         raise InputError(
             f"{source}: none of {len(table):,} rows is complete, expected at least one; column {shown(gaps.idxmax())} "
             f"alone misses {gaps.max():,} values"

@@ -21,6 +21,9 @@ from counterpoise.errors import InputError, shown, suggest
 #: A group is one value of the sensitive column, or several taken together ("Black", "Other", …).
 Group = Value | Sequence[Value]
 
+#: The group of all values that no other group names.
+REST = "*"
+
 #: The column that makes a table one of images; and the columns of `samples` that are not features.
 IMAGE, CLASS, GROUP = "image", "y", "s"
 #: The column of a table of images that says, where its source does, which part it is of: "train" or "test".
@@ -59,7 +62,7 @@ def encode(
         source: what to call the table in a sentence: a file or a data set.
         label: the column to predict.
         sensitive: the column whose groups are compared.
-        groups: its values; s is the position in this list.
+        groups: its values; s is the position in this list. `REST` takes all values that the others do not name.
         positive: the label that is y = 1. Unless `classes` are given, exactly one other label may occur.
         classes: all labels. Without `positive`, y is the position in this list; with it, y is still 0 or 1. A text
             names a number or a truth value that is written so: class "0" is the label 0.
@@ -129,7 +132,7 @@ def group_codes(
     if bands:
         numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         return np.where(np.isnan(numbers), -1, np.digitize(numbers, bands))
-    codes = _positions([_members(group) for group in groups])
+    codes = _positions(_all_members(groups, distinct(column.dropna())))
     return column.map(codes).fillna(-1).to_numpy(dtype=np.int64)
 
 
@@ -194,7 +197,7 @@ def _groups(
     where = f"{source}: the sensitive column {shown(column.name)}"
     require_complete(column, where)
     values = _labels(column, where)
-    members = [_members(group) for group in groups]
+    members = _all_members(groups, values)
     if bands:
         if not types.is_numeric_dtype(column):
             raise InputError(f"{where} holds texts such as {shown(values[0])}, expected numbers for its 'bands'")
@@ -204,7 +207,8 @@ def _groups(
     for group, count in zip(members, np.bincount(codes, minlength=len(groups)), strict=True):
         if count == 0:
             raise InputError(
-                f"{where} never is {listed(group)}{_why_not(group[0], values) if len(group) == 1 else ''}, expected "
+                f"{where} never is {listed(group) or 'of another group'}"
+                f"{_why_not(group[0], values) if len(group) == 1 else ''}, expected "
                 f"every one of 'groups' to occur (found {listed(values)})"
             )
     return codes
@@ -234,6 +238,13 @@ def _why_not(value: Value, values: Sequence[object]) -> str:
 
 def _members(group: Group) -> list[Value]:
     return [group] if isinstance(group, Value) else list(group)
+
+
+def _all_members(groups: Sequence[Group], values: Sequence[object]) -> list[list[Value]]:
+    """Return the values of each group; `REST` has those of a column that no other group names."""
+    named = {value for group in groups if group != REST for value in _members(group)}
+    rest = [value for value in values if value not in named]
+    return [rest if group == REST else _members(group) for group in groups]  # type: ignore[misc]
 
 
 def _positions(members: Sequence[Sequence[Value]]) -> dict[Value, int]:

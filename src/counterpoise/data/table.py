@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,11 +14,15 @@ from counterpoise.data.files import verify
 from counterpoise.data.limits import LIMITS, Limits, require_size
 from counterpoise.data.notations import MOST, are_numbers
 from counterpoise.data.parquet import read_parquet
-from counterpoise.data.values import MISSING, Value, distinct, name_of
+from counterpoise.data.values import MISSING, Value, distinct, mismatch, name_of
 from counterpoise.errors import InputError, shorten, shown, suggest
+
+_log = logging.getLogger(__name__)
 
 _DELIMITED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _PARQUET = ".parquet"
+
+ANY_SEPARATOR = Notation(separator=None)
 
 
 def read(
@@ -26,7 +31,9 @@ def read(
     files: str | Sequence[str],
     checksums: Mapping[str, str] | None = None,
     missing: Value | Sequence[Value] = MISSING,
-    missing_category: str | None = None,
+    missing_category: str | Mapping[str, str] | None = None,
+    impute: Sequence[str] = (),
+    exclude: Mapping[str, Sequence[Value]] | None = None,
     separator: str | None = None,
     decimal: str = ".",
     thousands: str | None = None,
@@ -34,6 +41,7 @@ def read(
     source: str = "",
     limits: Limits = LIMITS,
     left_out: list[pd.DataFrame] | None = None,
+    unused: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Read the complete rows of `files`, one below the other, in the order given.
 
@@ -43,8 +51,11 @@ def read(
             `.parquet`.
         checksums: file name → SHA-256; None, or a file left out, asks only that it exists.
         missing: the values that stand for a missing one, beside the empty values of Parquet.
-        missing_category: the category that a missing value becomes where a column's others are texts; None leaves such
-            rows out.
+        missing_category: the category that a missing value becomes where a column's others are texts, in all such
+            columns or, as a mapping, in those that it names; None leaves such rows out.
+        impute: columns of numbers whose missing values become the median of the others, with a truth value beside it,
+            `<column>_missing`.
+        exclude: column → values whose rows are not read.
         separator: between the fields of a line; None finds it.
         decimal: the sign before decimals.
         thousands: the sign between groups of three digits.
@@ -52,6 +63,7 @@ def read(
         source: where the files come from and in what form they belong there; ends the sentence about a missing one.
         limits: bounds files, columns, and what compressed files unpack to.
         left_out: gets the rows that are not complete, if it is given.
+        unused: columns that become no features: what they miss leaves no row out.
 
     Returns:
         One row per sample, the files' columns in the first file's order, index 0 to N−1.
@@ -60,9 +72,36 @@ def read(
         InputError: no file is named, one is missing, altered, unreadable or of another kind, the columns of two files
             differ in name or kind, or no row is complete.
     """
+    rows = read_rows(
+        folder,
+        files=files,
+        checksums=checksums,
+        missing=missing,
+        notation=Notation(separator=separator, decimal=decimal, thousands=thousands, encoding=encoding),
+        source=source,
+        limits=limits,
+    )
+    rows = _without_rows(rows, exclude or {})
+    if missing_category is not None:
+        rows = _with_category(rows, missing_category)
+    rows = _imputed(rows, impute)
+    names = [files] if isinstance(files, str) else list(files)
+    return complete_rows(rows, shorten(", ".join(str(folder / name) for name in names), 300), left_out, unused)
+
+
+def read_rows(
+    folder: Path,
+    *,
+    files: str | Sequence[str],
+    checksums: Mapping[str, str] | None = None,
+    missing: Value | Sequence[Value] = MISSING,
+    notation: Notation = ANY_SEPARATOR,
+    source: str = "",
+    limits: Limits = LIMITS,
+) -> pd.DataFrame:
+    """Read all rows as `read` does, those that miss a value too."""
     names = [files] if isinstance(files, str) else list(files)
     markers = [name_of(value) for value in ([missing] if isinstance(missing, Value) else missing)]
-    notation = Notation(separator=separator, decimal=decimal, thousands=thousands, encoding=encoding)
     if not names:
         raise InputError("files: found none, expected the name of at least one CSV or Parquet file")
     verify(folder, {**dict.fromkeys(names), **(checksums or {})}, source=source)
@@ -72,10 +111,7 @@ def read(
         _require_same_columns(first, other, first_name, name)
     for column in first.columns:
         _require_same_kind(column, {name: table[column] for name, table in tables.items()}, notation)
-    rows = pd.concat(_alike(list(tables.values())), ignore_index=True)
-    if missing_category is not None:
-        rows = _with_category(rows, missing_category)
-    return complete_rows(rows, shorten(", ".join(tables), 300), left_out)
+    return pd.concat(_alike(list(tables.values())), ignore_index=True)
 
 
 def _read_file(path: Path, missing: Sequence[str], notation: Notation, limits: Limits) -> pd.DataFrame:
@@ -108,11 +144,33 @@ def _holds_texts(column: pd.Series) -> bool:
     )
 
 
-def _with_category(rows: pd.DataFrame, category: str) -> pd.DataFrame:
+def _without_rows(rows: pd.DataFrame, exclude: Mapping[str, Sequence[Value]]) -> pd.DataFrame:
+    """Return the rows that have none of the values to exclude; the log says how many do."""
+    for name, values in exclude.items():
+        _require_column(rows, name, "exclude")
+        present = distinct(rows[name].dropna())
+        for value in values:
+            if value not in present:
+                raise InputError(f"exclude: column {shown(name)} never is {shown(value)}{mismatch(value, present)}")
+        is_excluded = rows[name].isin(list(values))
+        _log.info("%d of %d rows are excluded by their %s", is_excluded.sum(), len(rows), name)
+        rows = rows[~is_excluded].reset_index(drop=True)
+    if rows.empty:
+        raise InputError("exclude: no row is left, expected at least one")
+    return rows
+
+
+def _with_category(rows: pd.DataFrame, categories: str | Mapping[str, str]) -> pd.DataFrame:
+    if isinstance(categories, Mapping):
+        for name in categories:
+            _require_column(rows, name, "missing_category")
+            if not _holds_texts(rows[name]):
+                raise InputError(f"missing_category: column {shown(name)} has no texts, expected one of texts")
     filled = {}
     for name in rows.columns[rows.isna().any()]:
         column = rows[name]
-        if not _holds_texts(column):
+        category = categories.get(name) if isinstance(categories, Mapping) else categories
+        if category is None or not _holds_texts(column):
             continue
         if category in distinct(column):
             raise InputError(
@@ -120,6 +178,27 @@ def _with_category(rows: pd.DataFrame, category: str) -> pd.DataFrame:
             )
         filled[name] = column.astype("str").fillna(category)
     return rows.assign(**filled)
+
+
+def _imputed(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the rows with the median of all rows for missing numbers, and a column that says which they are."""
+    added: dict[str, pd.Series] = {}
+    for name in names:
+        _require_column(rows, name, "impute")
+        column, flag = rows[name], f"{name}_missing"
+        if not types.is_numeric_dtype(column) or types.is_bool_dtype(column) or column.isna().all():
+            raise InputError(f"impute: column {shown(name)} has no numbers, expected a column of numbers")
+        if flag in rows:
+            raise InputError(f"impute: there is a column {shown(flag)} already, expected none of this name")
+        if column.isna().any():
+            numbers = column.astype("float64")
+            added |= {name: numbers.fillna(numbers.median()), flag: column.isna()}
+    return rows.assign(**added)
+
+
+def _require_column(rows: pd.DataFrame, name: str, option: str) -> None:
+    if name not in rows:
+        raise InputError(f"{option}: there is no column {shown(name)}{suggest(name, rows.columns)}")
 
 
 def _alike(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:

@@ -74,7 +74,7 @@ def _backbones(experiment: Experiment) -> bool:
 
 def _report(experiment: Experiment, templates: Iterable[tuple[Stage, Pipeline]]) -> Pipeline:
     """Return the report of what the other stages leave, once for the experiment or once for each of its parts."""
-    once = {f"params:{kind}" for kind in CHOSEN if getattr(experiment, kind) or experiment.divides(kind)}
+    once = {f"params:{kind}" for kind in BLOCKS if getattr(experiment, kind) or experiment.divides(kind)}
     divided: set[str] = set()
     for stage, template in templates:
         if stage.once_for == "data" and not experiment.divides("dataset"):

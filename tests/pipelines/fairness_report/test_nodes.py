@@ -98,7 +98,7 @@ def test_a_new_section_is_one_function(dataset: Dataset, monkeypatch: pytest.Mon
     run["parts"] = {key: name for name, key in PARTS.items()}
     predictions = {f"{key}__predictions": predictions_of("tl", "win") for key in PARTS.values()}
     metrics = {name: measure(frame, dataset, Report()) for name, frame in predictions.items()}
-    summary, claims = summarize(join_parts(run, **metrics), Evidence(), Report())
+    summary, claims = summarize(join_parts(run, **metrics), Report())
     cells = [{"split": "test", "group": 0, "label": 0, "rows": 60}]
     joined = join_parts(run, **predictions)
     outputs = ReportWriter(known, ("networks", "sizes")).write_report(

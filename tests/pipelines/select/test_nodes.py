@@ -254,7 +254,7 @@ class TestDivergence:
         assert values.loc[1].isna().all()
         assert values.loc[[0, 2]].notna().all()
         claim = Claim(claim="c", metric="err", left={"method": "chosen"}, right={"method": "tl"}, claimed="lower")
-        summary, claims = summarize(metrics, Evidence(claims=(claim,)), report)
+        summary, claims = summarize(metrics, report, Evidence(claims=(claim,)))
         assert summary.set_index(["variant", "metric"]).loc[("tl", "err"), "n"] == 2
         assert claims["difference"].notna().all()
         context = ReportContext(

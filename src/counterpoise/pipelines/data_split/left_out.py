@@ -30,6 +30,7 @@ def count_left_out(incomplete: Sequence[pd.DataFrame], dataset: Dataset) -> dict
         label that is missing, or none of the data set's, is null.
     """
     rows = pd.concat(incomplete, ignore_index=True) if incomplete else pd.DataFrame()
+    rows = rows.drop(columns=[name for name in dataset.drop if name in rows])
     if rows.empty or dataset.label not in rows or dataset.sensitive not in rows:
         return {"rows": len(rows), "columns": _missing(rows), "cells": []}
     codes = pd.DataFrame(

@@ -29,7 +29,7 @@ def read_table(raw: Path, dataset: Dataset) -> tuple[pd.DataFrame, dict[str, Any
     incomplete: list[pd.DataFrame] = []
     checksums: dict[str, Any] = {"checksums": dataset.checksums} if dataset.checksums else {}
     options = checksums | dataset.options
-    table = read(dataset.reader, raw, limits=_limits(dataset), left_out=incomplete, **options)
+    table = read(dataset.reader, raw, limits=_limits(dataset), left_out=incomplete, unused=dataset.drop, **options)
     return table, count_left_out(incomplete, dataset)
 
 

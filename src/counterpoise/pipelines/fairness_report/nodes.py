@@ -31,6 +31,10 @@ from counterpoise.reporting.wording import HEADLINE_METRICS
 SETTINGS = {"alpha": "float64", "rank": "Int64", "constraint": "str", "strength": "float64"}
 """The columns of `metrics.parquet` that hold a variant's settings, and their types."""
 
+NO_CLAIMS = Evidence()
+"""What an experiment is held against whose row names no evidence; arguments that may be left out come last, since
+Kedro checks the types of parameters by their position."""
+
 OF_REPAIRS = (*MEASURED, "sparsity")
 """Columns of `repairs` that are metrics too, where they are measured."""
 
@@ -107,7 +111,9 @@ def _measured(repairs: pd.DataFrame, metrics: pd.DataFrame) -> list[pd.DataFrame
     ]
 
 
-def summarize(metrics: pd.DataFrame, evidence: Evidence, report: Report) -> tuple[pd.DataFrame, pd.DataFrame]:
+def summarize(
+    metrics: pd.DataFrame, report: Report, evidence: Evidence = NO_CLAIMS
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the contract's `summary` and `claims`."""
     tested = applicable(evidence, _settings(metrics, ("method", *SETTINGS)))
     summary = tables.summary(metrics, _published(tested), level=report.level)
@@ -173,7 +179,9 @@ class ReportWriter:
     producers: tuple[Producer, ...]
     of_parts: tuple[str, ...]
 
-    def write_report(self, dataset: Dataset, evidence: Evidence, report: Report, **artifacts: Any) -> dict[str, Any]:
+    def write_report(
+        self, dataset: Dataset, report: Report, evidence: Evidence = NO_CLAIMS, **artifacts: Any
+    ) -> dict[str, Any]:
         """Return the figures by name, the HTML report, the same as JSON, and the model card."""
         context = _context(dataset, evidence, report, artifacts)
         available = artifacts | {name: _by_part(name, artifacts) for name in self.of_parts}

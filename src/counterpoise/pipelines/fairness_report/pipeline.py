@@ -14,8 +14,11 @@ JOINED = ("metrics", "predictions", "learning_curves", "repairs", "curves", "pru
 """Tables of the parts that leave the experiment as one, where the parts make them."""
 
 FACTS = ("summary", "claims", "predictions", "noise_floors", "data_summary", "run")
-SETTINGS = ("params:dataset", "params:evidence", "params:report")
+SETTINGS = ("params:dataset", "params:report")
 """What every report is written from."""
+
+EVIDENCE = "params:evidence"
+"""What an experiment's claims and published numbers are written from, where `shared` has it."""
 
 
 def create_pipeline(
@@ -42,7 +45,7 @@ def create_pipeline(
         if "data_summary" in divided:
             nodes.append(Node(join_data, _of_all("data_summary", keys), "data_summary", name="join_data_summary"))
     nodes += [
-        Node(summarize, ["metrics", "params:evidence", "params:report"], ["summary", "claims"], name="summarize"),
+        Node(summarize, _summarized(shared), ["summary", "claims"], name="summarize"),
         Node(floors, ["predictions", "params:dataset", "run"], "noise_floors", name="noise_floors"),
     ]
     if "backbone_head" in {*shared, *divided}:
@@ -54,6 +57,11 @@ def create_pipeline(
         divided = {*divided, "components"}
     producers = applicable({*shared, *divided, *FACTS, f"{VIEW}{view}"})
     return Pipeline([*nodes, _report(producers, keys, {*shared, *divided}, divided)])
+
+
+def _summarized(shared: Collection[str]) -> dict[str, str]:
+    inputs = {"metrics": "metrics", "report": "params:report"}
+    return inputs | ({"evidence": EVIDENCE} if EVIDENCE in shared else {})
 
 
 def _of_all(kind: str, keys: Collection[str]) -> dict[str, str]:
@@ -89,7 +97,7 @@ def _report(producers: list[Producer], keys: list[str], available: set[str], div
     of_parts = [name for name in names if name in divided and name not in (*JOINED, *FACTS)]
     inputs = {name: name for name in (*FACTS, *names) if name not in of_parts}
     inputs |= {f"{key}{name}": f"{key}{name}" for name in of_parts for key in keys}
-    inputs |= {name.removeprefix("params:"): name for name in SETTINGS}
+    inputs |= {name.removeprefix("params:"): name for name in (*SETTINGS, *({EVIDENCE} & available))}
     figures = {producer.name: f"figure_{producer.name}" for producer in producers if producer.is_figure}
     documents = {name: name for name in ("report_html", "report_json", "model_card")}
     writer = ReportWriter(tuple(producers), tuple(of_parts))

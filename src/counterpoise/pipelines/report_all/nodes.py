@@ -12,7 +12,9 @@ from counterpoise.reporting.overview import overview
 
 
 def summarise(reports_folder: Path) -> str:
-    """Return the page over all experiments whose `report.json` lies in the folder, in the order of experiments.py.
+    """Return the page over all experiments whose `report.json` lies in the folder.
+
+    They have the order of experiments.py; those of conf/ follow by name.
 
     Raises:
         InputError: no experiment was run, or a report.json is not one.

@@ -1,0 +1,257 @@
+"""What the columns of an unknown table are, and which of them should not be features: for a first configuration.
+
+Nothing here decides for a run: `counterpoise init` writes what it says into a file, with the reasons, for the user to
+read and change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+from pandas.api import types
+
+from counterpoise.data.delimited import Notation
+from counterpoise.data.features import MAX_CATEGORIES
+from counterpoise.data.limits import LIMITS, Limits
+from counterpoise.data.notations import foreign_numbers, looks_like_dates
+from counterpoise.data.table import read_rows
+from counterpoise.data.values import distinct, listed, name_of
+from counterpoise.errors import InputError, shown, suggest
+
+Kind = Literal["number", "category", "boolean", "date", "identifier", "text", "constant", "empty"]
+
+NEARLY_UNIQUE = 0.95
+"""The share of different values among texts, or whole numbers, from which they are identifiers."""
+FEW_ROWS = 20
+"""Below so many rows, values that are all different say little."""
+COPY = 0.999
+"""The AUC from which a single column is a copy of the label."""
+MAX_CLASSES = 20
+MAX_GROUPS = 50
+"""More classes, or groups, than these are numbers or names that were meant otherwise."""
+COMPARED = 50
+"""Characters on average beyond which texts are prose."""
+MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+"""How a file of another encoding than UTF-8 begins, where it says so."""
+
+_TEXTUAL = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: what it holds, how many of its values differ or miss, and why it should not be a feature."""
+
+    name: str
+    kind: Kind
+    different: int
+    missing: int
+    examples: tuple[object, ...]
+    reason: str | None = None
+
+
+def read_as_it_is(path: Path, limits: Limits = LIMITS) -> tuple[pd.DataFrame, Notation]:
+    """Read a file whose notation nobody has said: UTF-8 or what its first bytes say, else cp1252 (latin-1 where that
+    fails); numbers with a decimal comma where most texts of a column are such numbers.
+
+    Raises:
+        InputError: there is no such file, it is a folder, or it cannot be read as a table.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, expected a CSV or Parquet file")
+    if not path.is_file():
+        near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise InputError(f"{path}: no such file{suggest(path.name, near) if near else ''}, expected a table")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty, expected a header line with column names, and rows")
+    notation = Notation(separator=None, encoding=_encoding(path) if path.name.lower().endswith(_TEXTUAL) else "utf-8")
+    table = read_rows(path.parent, files=path.name, notation=notation, limits=limits)
+    if _decimal_commas(table):
+        notation = replace(notation, decimal=",", thousands="." if _has_points(table) else None)
+        table = read_rows(path.parent, files=path.name, notation=notation, limits=limits)
+    return table, notation
+
+
+def _encoding(path: Path) -> str:
+    content = path.read_bytes()
+    if content[:2] in MARKS:
+        return MARKS[content[:2]]
+    if path.suffix.lower() == ".gz":
+        return "utf-8"
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    return "latin-1"
+
+
+def _text_columns(table: pd.DataFrame) -> list[pd.Series]:
+    return [table[name].dropna() for name in table if isinstance(table[name].dtype, pd.StringDtype)]
+
+
+def _decimal_commas(table: pd.DataFrame) -> bool:
+    """Whether a column of texts holds numbers with a decimal comma."""
+    sentences = [foreign_numbers({str(k): int(n) for k, n in c.value_counts().items()}) for c in _text_columns(table)]
+    return any(sentence and "decimal ','" in sentence for sentence in sentences)
+
+
+def _has_points(table: pd.DataFrame) -> bool:
+    return any(
+        bool(column.str.fullmatch(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+").any()) for column in _text_columns(table)
+    )
+
+
+def inspect(table: pd.DataFrame, label: str, sensitive: str, drop: Sequence[str] = ()) -> list[Column]:
+    """Say of each column what it is, and of those that should not be features why.
+
+    Args:
+        table: all rows, with gaps; columns as the reader gives them.
+        drop: columns that the user leaves out, for no other reason.
+
+    Raises:
+        InputError: the table has no such columns, or label and groups are not ones that can be compared.
+    """
+    for option, name in (("--label", label), ("--sensitive", sensitive), *(("--drop", name) for name in drop)):
+        if name not in table:
+            raise InputError(f"{option}: the table has no column {shown(name)}{suggest(name, table.columns)}")
+    if label == sensitive:
+        raise InputError(f"--sensitive: {shown(label)} is the label, expected another column")
+    _require_few(table[label], "--label", "classes", MAX_CLASSES)
+    if not types.is_numeric_dtype(table[sensitive]) or _column(table[sensitive], sensitive).kind != "number":
+        _require_few(table[sensitive], "--sensitive", "groups", MAX_GROUPS)
+    is_labelled = table[label].notna().to_numpy()
+    codes = pd.factorize(table[label])[0]
+    columns = []
+    for name in map(str, table.columns):
+        column = _column(table[name], name)
+        if name not in {label, sensitive} and column.reason is None:
+            if name in drop:
+                column = replace(column, reason="left out by --drop")
+            elif _is_copy(table[name], column.kind, codes, is_labelled):
+                column = replace(column, reason=f"a copy of the label: it alone tells {label} (AUC above {COPY})")
+        columns.append(column)
+    return columns
+
+
+def _require_few(column: pd.Series, option: str, what: str, most: int) -> None:
+    different = column.nunique()
+    subject = f"{option}: column {shown(str(column.name))}"
+    if different < 2:
+        content = f"is {shown(column.dropna().iloc[0])} in every row" if different else "has no values"
+        raise InputError(f"{subject} {content}, expected at least two {what}")
+    if different > most:
+        how = "different in every row" if different == column.notna().sum() else f"has {different:,} different values"
+        subject += " is" if how.startswith("different") else ""
+        raise InputError(f"{subject} {how}, expected at most {most} {what}")
+
+
+def _column(column: pd.Series, name: str) -> Column:
+    column = column.astype(column.cat.categories.dtype) if isinstance(column.dtype, pd.CategoricalDtype) else column
+    present = column.dropna()
+    different, missing = (
+        int(present.astype(object).map(repr).nunique() if present.dtype == object else present.nunique()),
+        int(column.isna().sum()),
+    )
+    examples = tuple(present.drop_duplicates().head(3).tolist()) if present.dtype != object else tuple(present.head(3))
+    kind, reason = _kind(present, different)
+    return Column(name, kind, different, missing, examples, reason)
+
+
+def _kind(present: pd.Series, different: int) -> tuple[Kind, str | None]:
+    """Return what a column is, from its values that are there, and why it should not be a feature, if it should not."""
+    if not len(present):
+        return "empty", "no values"
+    if different == 1:
+        return "constant", f"{shown(present.iloc[0])} in every row"
+    unique = different >= NEARLY_UNIQUE * len(present) and len(present) >= FEW_ROWS
+    if types.is_bool_dtype(present):
+        return "boolean", None
+    if types.is_numeric_dtype(present):
+        whole = bool((present.astype("float64") % 1 == 0).all())
+        if unique and whole and _counts_up(present):
+            return "identifier", f"{different:,} different whole numbers in {len(present):,} rows, close together"
+        return "number", None
+    if types.is_datetime64_any_dtype(present) or looks_like_dates(distinct(present.head(1000).astype("str"))):
+        return "date", "dates; 'dates: days' in the place of this makes them numbers"
+    texts = present.astype("str")
+    if unique:
+        words = texts.str.len().mean() > COMPARED
+        return (
+            ("text", "free text")
+            if words
+            else ("identifier", f"{different:,} different texts in {len(present):,} rows")
+        )
+    if different > MAX_CATEGORIES:
+        return "text", f"{different:,} different texts, more than {MAX_CATEGORIES:,} categories"
+    return "category", None
+
+
+def _counts_up(numbers: pd.Series) -> bool:
+    """Whether different whole numbers lie as close as those that are given out one after the other."""
+    return float(numbers.max()) - float(numbers.min()) < 2 * len(numbers)
+
+
+def _is_copy(column: pd.Series, kind: Kind, codes: np.ndarray, is_labelled: Bool[np.ndarray, "N"]) -> bool:
+    """Whether one column tells each class from all others by an AUC above `COPY`, either way round.
+
+    Categories are ordered by how often they have the class, on the same rows, so few rows for each say nothing.
+    """
+    use = is_labelled & column.notna().to_numpy()
+    if kind not in {"number", "boolean", "category"} or use.sum() < FEW_ROWS:
+        return False
+    values, y = column[use], codes[use]
+    if kind == "category" and values.nunique() > use.sum() / FEW_ROWS:
+        return False
+    areas = []
+    for code in range(codes.max() + 1):
+        hit = y == code
+        if hit.sum() < FEW_ROWS:
+            continue
+        if kind == "category":
+            names = values.astype("str")
+            values_of_class = names.map(pd.Series(hit, index=values.index).groupby(names).mean())
+        else:
+            values_of_class = values.astype("float64")
+        area = _auc(values_of_class.to_numpy(dtype=np.float64), hit)
+        areas.append(max(area, 1 - area))
+    return bool(areas) and min(areas) > COPY
+
+
+def _auc(scores: np.ndarray, hit: np.ndarray) -> float:
+    """Return the area under the ROC curve (Mann-Whitney; ties count half); NaN where there is one class only."""
+    positives = int(hit.sum())
+    negatives = len(hit) - positives
+    if not positives or not negatives:
+        return float("nan")
+    ranks = pd.Series(scores).rank().to_numpy()
+    return float((ranks[hit].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def counts(column: pd.Series) -> dict[object, int]:
+    """Return how many rows have each value, values sorted by their names; missing ones are not counted."""
+    numbers = column.value_counts().to_dict()
+    return {value: int(numbers[value]) for value in sorted(numbers, key=name_of)}
+
+
+def require_value(value: str, column: pd.Series, option: str) -> object:
+    """Return the value of a column that a text on the command line stands for.
+
+    Raises:
+        InputError: no value is written so.
+    """
+    values = distinct(column.dropna())
+    for candidate in values:
+        if name_of(candidate) == value:
+            return candidate
+    kind = "numbers" if types.is_numeric_dtype(column) else "texts"
+    raise InputError(
+        f"{option}: column {shown(str(column.name))} never is {shown(value)}{suggest(value, map(name_of, values))}, "
+        f"expected one of the {kind} {listed(values)}"
+    )

@@ -1,0 +1,171 @@
+"""What a first look at a table says: of made-up tables whose columns are known."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from counterpoise.data.inspection import _auc, inspect, read_as_it_is, require_value
+from counterpoise.errors import InputError
+
+ROWS = 200
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    draw = np.random.default_rng(3)
+    repaid = draw.choice(["yes", "no"], ROWS)
+    return pd.DataFrame(
+        {
+            "customer": np.arange(5000, 5000 + ROWS),
+            "code": [f"c{number:05d}" for number in range(ROWS)],
+            "income": draw.normal(3000, 500, ROWS).round(2),
+            "children": draw.integers(0, 4, ROWS),
+            "housing": draw.choice(["own", "rent"], ROWS),
+            "member": draw.choice([True, False], ROWS),
+            "since": pd.Series(pd.date_range("2020-01-01", periods=ROWS)).dt.strftime("%Y-%m-%d"),
+            "remark": [
+                f"The customer has come for the {number}th time, and says so at some length." for number in range(ROWS)
+            ],
+            "country": ["NL"] * ROWS,
+            "nothing": pd.Series([None] * ROWS, dtype="str"),
+            "outcome": np.where(repaid == "yes", 1, 0),
+            "paid": np.where(repaid == "yes", "in full", "partly"),
+            "score": np.where(repaid == "yes", 1.0, 0.0) + draw.normal(0, 0.4, ROWS),
+            "gender": draw.choice(["female", "male"], ROWS),
+            "repaid": repaid,
+        }
+    )
+
+
+def test_every_kind_is_told_and_what_is_no_feature_has_a_reason(table: pd.DataFrame) -> None:
+    table.loc[:9, "income"] = np.nan
+    columns = {column.name: column for column in inspect(table, "repaid", "gender", drop=["children"])}
+    assert {name: column.kind for name, column in columns.items()} == {
+        "customer": "identifier",
+        "code": "identifier",
+        "income": "number",
+        "children": "number",
+        "housing": "category",
+        "member": "boolean",
+        "since": "date",
+        "remark": "text",
+        "country": "constant",
+        "nothing": "empty",
+        "outcome": "number",
+        "paid": "category",
+        "score": "number",
+        "gender": "category",
+        "repaid": "category",
+    }
+    used = {name for name, column in columns.items() if column.reason is None}
+    assert used == {"income", "housing", "member", "score", "gender", "repaid"}
+    assert columns["income"].missing == 10
+    assert "copy of the label" in str(columns["outcome"].reason)
+    assert "copy of the label" in str(columns["paid"].reason)
+    assert columns["children"].reason == "left out by --drop"
+
+
+def test_a_column_that_tells_one_of_three_classes_is_no_copy(table: pd.DataFrame) -> None:
+    three = np.repeat(["a", "b", "c"], [100, 60, 40])
+    table = pd.DataFrame({"is_a": three == "a", "all": three, "g": np.tile(["x", "y"], 100), "y": three})
+    reasons = {column.name: column.reason for column in inspect(table, "y", "g")}
+    assert reasons["is_a"] is None
+    assert "copy of the label" in str(reasons["all"])
+
+
+def test_auc_is_scikit_learns() -> None:
+    draw = np.random.default_rng(5)
+    for _ in range(20):
+        scores, hit = draw.integers(0, 6, 50).astype(float), draw.random(50) < 0.3
+        assert _auc(scores, hit) == pytest.approx(roc_auc_score(hit, scores), abs=1e-12)
+    assert np.isnan(_auc(np.ones(3), np.array([True] * 3)))
+
+
+@pytest.mark.parametrize(
+    ("label", "sensitive", "message"),
+    [
+        ("repayed", "gender", r"^--label: the table has no column 'repayed' \(did you mean 'repaid'\?\)$"),
+        ("repaid", "gendr", r"^--sensitive: the table has no column 'gendr' \(did you mean 'gender'\?\)$"),
+        ("repaid", "repaid", r"^--sensitive: 'repaid' is the label, expected another column$"),
+        ("country", "gender", r"^--label: column 'country' is 'NL' in every row, expected at least two classes$"),
+        ("nothing", "gender", r"^--label: column 'nothing' has no values, expected at least two classes$"),
+        (
+            "income",
+            "gender",
+            r"^--label: column 'income' (is different in every row|has .*values), expected at most 20",
+        ),
+        ("repaid", "country", r"^--sensitive: column 'country' is 'NL' in every row, expected at least two groups$"),
+        ("repaid", "code", r"^--sensitive: column 'code' is different in every row, expected at most 50 groups$"),
+        ("repaid", "customer", r"^--sensitive: column 'customer' is different in every row, expected at most 50"),
+    ],
+)
+def test_labels_and_groups_that_cannot_be_compared(
+    table: pd.DataFrame, label: str, sensitive: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        inspect(table, label, sensitive)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a;b\n1,5;x\n" + b"2,25;y\n" * 3, {"decimal": ".", "encoding": "utf-8"}),
+        ("a;b\nMüller;1\n".encode("cp1252"), {"encoding": "cp1252"}),
+        ("a\tb\nMüller\t1\n".encode("utf-16"), {"encoding": "utf-16"}),
+        ("a,b\nMüller,1\n".encode(), {"encoding": "utf-8"}),
+    ],
+)
+def test_the_notation_is_found(tmp_path: Path, content: bytes, expected: dict[str, str]) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    table, notation = read_as_it_is(tmp_path / "t.csv")
+    assert list(table) == ["a", "b"]
+    assert {key: getattr(notation, key) for key in expected} == expected
+    if b"M" in content:
+        assert table["a"].iloc[0] == "Müller"
+
+
+def test_decimal_commas_make_numbers(tmp_path: Path) -> None:
+    numbers = [number + 0.25 for number in range(1000, 1040)]
+    lines = [f"{number:,.2f}".replace(",", " ").replace(".", ",").replace(" ", ".") + ";x" for number in numbers]
+    (tmp_path / "t.csv").write_text("\n".join(["income;b", *lines]))
+    table, notation = read_as_it_is(tmp_path / "t.csv")
+    assert (notation.decimal, notation.thousands) == (",", ".")
+    assert table["income"].tolist() == numbers
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lons.csv", r"lons\.csv: no such file \(did you mean 'loans\.csv'\?\), expected a table$"),
+        ("nowhere/loans.csv", r"nowhere/loans\.csv: no such file, expected a table$"),
+        ("folder", r"folder: is a folder, expected a CSV or Parquet file$"),
+        ("empty.csv", r"empty\.csv: the file is empty, expected a header line"),
+        ("header.csv", r"header\.csv: found no row, expected at least one$"),
+        ("loans.xlsx", r"loans\.xlsx: a file ending in '\.xlsx' cannot be read, expected \.csv"),
+    ],
+)
+def test_what_is_no_table_is_one_sentence(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder").mkdir()
+    for file, content in {
+        "loans.csv": "a,b\n1,2\n",
+        "empty.csv": "",
+        "header.csv": "a,b\n",
+        "loans.xlsx": "PK",
+    }.items():
+        (tmp_path / file).write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_as_it_is(tmp_path / name)
+
+
+def test_a_value_is_said_as_it_is_written() -> None:
+    assert require_value("1", pd.Series([0, 1, 1]), "--positive") == 1
+    assert require_value("True", pd.Series([True, False]), "--positive") is True
+    message = "--positive: column 'y' never is '3' (known: 0, 1), expected one of the numbers 0, 1"
+    with pytest.raises(InputError, match=re.escape(message)):
+        require_value("3", pd.Series([0, 1], name="y"), "--positive")

@@ -1,0 +1,195 @@
+"""`counterpoise init`: what it writes is read as it was meant, and is enough for a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from counterpoise import registered
+from counterpoise.cli import cli
+from counterpoise.config.data import Dataset
+from counterpoise.config.experiments import rows
+from counterpoise.data import encode, read
+
+ROWS = 600
+
+
+def loans(**columns: Any) -> pd.DataFrame:
+    draw = np.random.default_rng(1)
+    gender, income = draw.choice(["female", "male"], ROWS), draw.normal(3, 1, ROWS).round(3)
+    repaid = np.where(income + draw.normal(0, 0.3, ROWS) + 0.5 * (gender == "male") > 3.2, "yes", "no")
+    table = {
+        "customer": np.arange(ROWS),
+        "age": draw.integers(18, 80, ROWS),
+        "income": income,
+        "housing": draw.choice(["own", "rent", "family"], ROWS),
+        "gender": gender,
+        "repaid": repaid,
+    }
+    return pd.DataFrame(table | columns)
+
+
+@pytest.fixture
+def init(project: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+    """Run `counterpoise init` on a table in a project of the test's own."""
+    project.bootstrap()
+    monkeypatch.chdir(project.path)
+
+    def call(table: pd.DataFrame | None, *options: str, file: str = "loans.csv") -> Result:
+        if table is not None:
+            table.to_csv(file, index=False)
+        defaults = {"--label": "repaid", "--sensitive": "gender"}
+        words = [word for key, value in defaults.items() if key not in options for word in (key, value)]
+        return CliRunner().invoke(cli, ["init", file, *words, *options])
+
+    yield call
+    registered.declare(())
+
+
+def written(project: Any, name: str = "own") -> tuple[dict[str, Any], Dataset]:
+    """Return the file that was written, and its data set as a run reads it."""
+    content = yaml.safe_load((project.path / f"conf/local/parameters_{name}.yml").read_text())
+    return content, Dataset.model_validate(content["datasets"][name])
+
+
+def samples(project: Any, name: str = "own") -> pd.DataFrame:
+    """Return the data as the stage data_split encodes them."""
+    from counterpoise.pipelines.data_split.nodes import encode_samples, read_table
+
+    _, dataset = written(project, name)
+    table, _ = read_table(project.path / "data/01_raw" / name, dataset)
+    return encode_samples(table, dataset)
+
+
+def test_what_it_writes_is_a_data_set_and_two_experiments(project: Any, init: Callable[..., Result]) -> None:
+    result = init(loans())
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-2:] == [
+        "  kedro run --pipelines=frontier_own",
+        "  kedro run --pipelines=win_own",
+    ]
+    content, dataset = written(project)
+    assert (dataset.positive, dataset.classes, dataset.groups) == ("yes", ("no", "yes"), ("female", "male"))
+    assert dataset.drop == ("customer",)
+    assert [row.name for row in rows(content)] == ["frontier_own", "win_own"]
+    assert {row.evidence for row in rows(content)} == {None}
+    features = samples(project)
+    assert list(features) == ["age", "income", "housing=family", "housing=own", "housing=rent", "y", "s"]
+    assert features["y"].tolist() == (loans()["repaid"] == "yes").astype(int).tolist()
+
+
+def test_tables_live_side_by_side_and_nothing_is_overwritten(project: Any, init: Callable[..., Result]) -> None:
+    for name in ("one", "two"):
+        assert init(loans(), "--name", name).exit_code == 0
+    assert [row.name for row in registered.experiments()[-4:]] == [
+        *("frontier_one", "win_one"),
+        *("frontier_two", "win_two"),
+    ]
+    before = (project.path / "conf/local/parameters_one.yml").read_text()
+    again = init(loans(), "--name", "one", "--positive", "no")
+    assert re.search(
+        r"^Error: conf/local/parameters_one\.yml: is there already, expected a new --name, or", again.output
+    )
+    assert (project.path / "conf/local/parameters_one.yml").read_text() == before
+    assert init(loans(), "--name", "one", "--positive", "no", "--force").exit_code == 0
+    assert written(project, "one")[1].positive == "no"
+
+
+def test_gaps_keep_their_rows(project: Any, init: Callable[..., Result]) -> None:
+    table = loans()
+    table.loc[:49, "income"] = np.nan
+    table.loc[100:199, "housing"] = None
+    table.loc[:499, "age"] = np.nan  # most of them
+    table.loc[0, "gender"] = None
+    assert init(table).exit_code == 0
+    _, dataset = written(project)
+    assert dataset.drop == ("customer", "age")
+    features = samples(project)
+    assert len(features) == ROWS - 1
+    assert features["housing=(missing)"].sum() == 100
+    assert features["income_missing"].sum() == 49
+    assert features["income"][:10].nunique() == 1
+
+
+def test_small_groups_are_taken_together_and_numbers_get_bands(project: Any, init: Callable[..., Result]) -> None:
+    region = np.repeat(["north", "south", "east", "west", "islands"], [250, 250, 60, 30, 10])
+    assert init(loans(region=region), "--sensitive", "region", "--name", "r").exit_code == 0
+    _, dataset = written(project, "r")
+    assert dataset.groups == ("north", "south", ("east", "islands", "west"))
+    assert dataset.group_names == ("north", "south", "other")
+    assert np.bincount(samples(project, "r")["s"]).tolist() == [250, 250, 100]
+    assert init(loans(), "--sensitive", "age", "--name", "a").exit_code == 0
+    _, dataset = written(project, "a")
+    assert len(dataset.bands) == 2
+    assert np.bincount(samples(project, "a")["s"]).min() > ROWS / 4
+
+
+def test_codes_and_truth_values_are_said_with_their_types(project: Any, init: Callable[..., Result]) -> None:
+    table = loans()
+    numbers = loans(repaid=(table["repaid"] == "yes").astype(int), gender=(table["gender"] == "male"))
+    assert init(numbers).exit_code == 0
+    _, dataset = written(project)
+    assert (dataset.positive, dataset.classes, dataset.groups) == (1, ("0", "1"), (False, True))
+    assert samples(project)["y"].tolist() == numbers["repaid"].tolist()
+
+
+def test_classes_that_are_too_rare_are_left_out(project: Any, init: Callable[..., Result]) -> None:
+    label = np.repeat(["a", "b", "c", "d"], [200, 200, 198, 2])
+    result = init(loans(repaid=label))
+    assert result.output.splitlines()[-1] == "  kedro run --pipelines=win_own"
+    content, dataset = written(project)
+    assert (dataset.positive, dataset.classes) == (None, ("a", "b", "c"))
+    assert list(content["experiments"]) == ["win_own"]
+    assert len(samples(project)) == ROWS - 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({"repaid": "yes"}, (), "--label: column 'repaid' is 'yes' in every row, expected at least two classes"),
+        (
+            {"repaid": ["no"] * (ROWS - 3) + ["yes"] * 3},
+            (),
+            "--label: column 'repaid' has fewer than two classes of 10",
+        ),
+        ({"gender": "x"}, (), "--sensitive: column 'gender' is 'x' in every row, expected at least two groups"),
+        ({}, ("--sensitive", "sex"), "--sensitive: the table has no column 'sex'"),
+        ({}, ("--drop", "agee"), "--drop: the table has no column 'agee' (did you mean 'age'?)"),
+        ({}, ("--positive", "Yes"), "--positive: column 'repaid' never is 'Yes' (did you mean 'yes'?), expected one"),
+        ({}, ("--name", "adult"), "--name: there is a data set 'adult' in conf/base, expected another name"),
+        ({}, ("--name", "a/b"), "--name: 'a/b' has other signs than letters, digits and single underscores"),
+        (None, (), "loans.csv: no such file"),
+    ],
+)
+def test_what_cannot_be_described_is_one_sentence_and_leaves_nothing(
+    project: Any, init: Callable[..., Result], changes: Any, options: tuple[str, ...], message: str
+) -> None:
+    result = init(None if changes is None else loans(**changes), *options)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {message}")
+    assert result.output.count("\n") == 1
+    assert not list((project.path / "conf/local").iterdir())
+    assert not (project.path / "data").exists()
+
+
+def test_labels_of_another_type_than_the_columns_are_said_to_be(tmp_path: Path) -> None:
+    loans(repaid=[0, 1] * (ROWS // 2)).to_csv(tmp_path / "loans.csv", index=False)
+    table = read("table", tmp_path, files="loans.csv")
+    message = r"never is '1' \(a text, while 1 is a number: quotes in YAML make a text\)"
+    with pytest.raises(ValueError, match=message):
+        encode(table, source="loans", label="repaid", positive="1", sensitive="gender", groups=["female", "male"])
+
+
+def test_from_a_file_to_a_report_with_two_commands(project: Any, init: Callable[..., Result]) -> None:
+    assert init(loans()).exit_code == 0
+    project.run("win_own", env="local", params={"seeds": 2})
+    report = (project.path / "data/08_reporting/win_own/report.html").read_text()
+    assert "Does WIN make a fine-tuned classifier of repaid fairer?" in report
