@@ -1,4 +1,4 @@
-"""The exported model answers as the network it was taken from, in MLflow and without this package."""
+"""The exported model answers as the base and head it was taken from, in MLflow and without this package."""
 
 from __future__ import annotations
 
@@ -18,18 +18,34 @@ import pytest
 import torch
 from kedro.io import DatasetError
 
-from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset, as_header, read_checkpoint
+from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset, as_header
 from counterpoise.artifacts.serving import CODE, Servable, ServableDataset
 from counterpoise.cli import sentence
 from counterpoise.config.parameters import Dataset
 from counterpoise.errors import InputError
-from counterpoise.nn import Factors, StackedMLP
+from counterpoise.methods.bases import ground as grounds
+from counterpoise.methods.bases.ground import Bases, margins
+from counterpoise.methods.bases.perceptron import PerceptronBase
+from counterpoise.nn import Examples
 from counterpoise.pipelines.select.export import CHOSEN, EXAMPLE_ROWS, best, export_model
 from counterpoise.pipelines.shared.arrays import feature_matrix
-from counterpoise.pipelines.shared.heads import read_heads, write_heads
+from counterpoise.pipelines.shared.bases import read_bases, write_bases
 
 WEIGHTS = "artifacts/model.safetensors"
 TOLERANCE = 1e-5
+THRESHOLD = 0.4
+ADULT = Dataset(
+    title="drawn rows",
+    reader="adult",
+    origin="here",
+    label="income",
+    positive=">50K",
+    classes=("<=50K", ">50K"),
+    sensitive="sex",
+    groups=("Female", "Male"),
+    group_names=("women", "men"),
+    split={"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 2, "validation": 1, "test": 1}},
+)
 
 
 def loaded(folder: Path) -> Any:
@@ -45,21 +61,31 @@ def rows_of(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def results(smoke: Any) -> dict[str, Any]:
-    """A finished run on a table; its TL heads stand for the chosen ones, the second seed for the best."""
-    models = smoke.data / "06_models" / "win_adult"
-    pretrained = read_checkpoint(models / "pretrained.safetensors")
-    finetuned = read_checkpoint(models / "finetuned_heads.safetensors")
-    header = {name: finetuned.header[name] for name in ("seeds", "digests")}
-    report = json.loads((smoke.data / "08_reporting" / "win_adult" / "report.json").read_text())
+def results() -> dict[str, Any]:
+    """Two replicates' perceptrons on drawn columns, each with a head that was chosen; the second is the best."""
+    generator = torch.Generator().manual_seed(0)
+    x = 2 + 3 * torch.randn(400, 4, generator=generator)
+    y = (x[:, 0] + x[:, 1] + torch.randn(400, generator=generator) > 4).long()
+    s = (x[:, 2] > 2).long()
+    seeds, rows, watched = [3, 8], torch.arange(250), torch.arange(250, 400)
+    settings = Bases(perceptron=PerceptronBase(widths=(5,), epochs=3, batch_size=64))
+    bases = [
+        [grounds.fit("perceptron", settings, Examples(x, y, s), rows, watched, groups=2, classes=2, seed=seed)]
+        for seed in seeds
+    ]
+    header: dict[str, Any] = {"seeds": seeds, "digests": {"samples": "abc"}}
+    heads = {
+        f"{CHOSEN}.{seed}.head": ground.head + 0.2 * torch.randn(len(ground.head), generator=generator)
+        for seed, (ground,) in zip(seeds, bases, strict=True)
+    }
+    samples = pd.DataFrame(x.numpy(), columns=["age", "hours", "wage", "years"]).assign(y=y.numpy(), s=s.numpy())
     return {
-        "samples": pd.read_parquet(smoke.data / "05_model_input" / "win_adult" / "samples.parquet"),
-        "features": read_checkpoint(smoke.data / "04_feature" / "win_adult" / "features.safetensors"),
-        "pretrained": pretrained,
-        "chosen_models": write_heads({CHOSEN: read_heads(finetuned)["tl"]}, {CHOSEN: {}}, **header),
-        "selection": selection(header["seeds"], err=[15.0 - seed for seed in header["seeds"]]),
-        "dataset": Dataset.model_validate(report["settings"]["dataset"]),
-        "run": {"experiment": "win_adult"},
+        "samples": samples,
+        "bases": write_bases(bases, **header),
+        "chosen_models": Checkpoint(heads, as_header(architecture="chosen", **header)),
+        "selection": selection(seeds, err=[15.0, 14.0]),
+        "dataset": ADULT,
+        "run": {"experiment": "drawn"},
     }
 
 
@@ -68,9 +94,11 @@ def selection(seeds: list[int], err: list[float], bias: list[float] | None = Non
         {
             "seed": seeds,
             "family": CHOSEN,
-            "variant": "win_r1_a0.5_eo_0.07",
+            "variant": "perceptron_heads_eo_0.07_wd1",
+            "base": "perceptron",
             "constraint": "eo",
             "strength": 0.07,
+            "threshold": THRESHOLD,
             "tolerance": 0.05,
             "criterion": "delta_eo",
             "validation_err": err,
@@ -94,28 +122,18 @@ def folder(model: Servable, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestPredictions:
-    def test_are_those_of_the_network_and_its_head(self, results: dict[str, Any], folder: Path) -> None:
-        network, x = results["pretrained"], feature_matrix(results["samples"])
-        bank = StackedMLP.from_state(network.tensors, network.header["widths"])
-        head = read_heads(results["chosen_models"])[CHOSEN]
-        r = network.header["seeds"].index(max(network.header["seeds"]))  # the selection prefers later seeds
-        with torch.inference_mode():
-            logits = bank.representation(x.expand(bank.replicates, *x.shape))[r, 0] @ head.first[r] + head.bias[r]
-        expected = logits.softmax(dim=-1).numpy()
-        found = loaded(folder).predict(rows_of(results["samples"]))
-        assert list(found) == ["prediction", "score", "probability_<=50K", "probability_>50K"]
-        assert found[["probability_<=50K", "probability_>50K"]].to_numpy() == pytest.approx(expected, abs=TOLERANCE)
-        assert found["score"].tolist() == found["probability_>50K"].tolist()
-        assert set(found["prediction"]) == {"<=50K", ">50K"}
-        assert ((found["score"] > 0.5) == (found["prediction"] == ">50K")).all()
-
-    def test_are_those_of_the_run(self, results: dict[str, Any], smoke: Any, folder: Path) -> None:
-        table = smoke.predictions.query("variant == 'tl'")
-        table = table[table["seed"] == table["seed"].max()]
-        found = loaded(folder).predict(rows_of(results["samples"]).iloc[table["row"]])
-        assert found["score"].to_numpy() == pytest.approx(table["score"].to_numpy(), abs=TOLERANCE)
-        classes = results["dataset"].classes
-        assert [classes.index(name) for name in found["prediction"]] == table["prediction"].tolist()
+    def test_are_those_of_the_base_and_its_head(self, results: dict[str, Any], folder: Path) -> None:
+        ((_,), (ground,)) = read_bases(results["bases"], groups=2, classes=2)
+        x = feature_matrix(results["samples"])
+        head = results["chosen_models"].tensors[f"{CHOSEN}.8.head"]
+        expected = (margins(head, *ground.base.view(x)).double() - THRESHOLD).sigmoid().numpy()
+        answer = loaded(folder).predict(rows_of(results["samples"]))
+        assert list(answer) == ["prediction", "score", "probability_<=50K", "probability_>50K"]
+        assert answer["probability_>50K"].to_numpy() == pytest.approx(expected, abs=TOLERANCE)
+        assert answer["probability_<=50K"].to_numpy() == pytest.approx(1 - expected, abs=TOLERANCE)
+        assert answer["score"].tolist() == answer["probability_>50K"].tolist()
+        assert set(answer["prediction"]) == {"<=50K", ">50K"}
+        assert ((answer["score"] > 0.5) == (answer["prediction"] == ">50K")).all()
 
     def test_need_neither_the_group_nor_an_order_of_columns(self, results: dict[str, Any], folder: Path) -> None:
         samples, served = results["samples"].head(20).astype("float64"), loaded(folder)
@@ -228,7 +246,7 @@ class TestFolder:
         assert described.get_input_schema().input_names() == list(model.columns)
         assert {str(kind) for kind in described.get_input_schema().input_types()} == {"DataType.double"}
         assert described.get_output_schema().input_names()[:2] == ["prediction", "score"]
-        assert described.metadata["experiment"] == "win_adult"
+        assert described.metadata["experiment"] == "drawn"
         assert described.metadata["criterion"] == "delta_eo"
         assert described.metadata["digests"] == model.metadata["digests"]
         example = described.load_input_example(str(folder))
@@ -322,7 +340,7 @@ class TestExport:
     def test_takes_the_lowest_error_among_those_that_meet_the_tolerance(self) -> None:
         table = selection([3, 4, 5], err=[15.0, 16.0, 14.0], bias=[0.04, 0.01, 0.2])
         table["meets"] = [True, True, False]
-        others = table.assign(family="tl", validation_err=1.0)
+        others = table.assign(family="chosen_heads", validation_err=1.0)
         chosen = best(pd.concat([others, table]))
         assert (chosen["seed"], chosen["validation_err"], chosen["meets"]) == (3, 15.0, True)
 
@@ -331,37 +349,37 @@ class TestExport:
         chosen = best(table.assign(strength=None))
         assert (chosen["seed"], chosen["meets"], chosen["strength"]) == (4, False, None)
 
-    @pytest.mark.parametrize("logits", [2, 7], ids=["probe", "imagenet"])
-    @pytest.mark.parametrize("rank", [None, 2], ids=["dense", "low-rank"])
-    def test_an_image_model_reads_features(
-        self, results: dict[str, Any], logits: int, rank: int | None, tmp_path: Path, generator: torch.Generator
-    ) -> None:
-        """Of a head with more logits than classes, only the classes' own count."""
-        n, d, seeds = 30, 6, [3, 8]
-
-        def draw(*shape: int) -> torch.Tensor:
-            return torch.randn(*shape, generator=generator)
-
-        first, second = (draw(2, d, logits), None) if rank is None else (draw(2, d, rank), draw(2, rank, logits))
-        head, x = Factors(first=first, bias=draw(2, logits), second=second), draw(n, d)
-        header = {"seeds": seeds, "digests": {"samples": "abc"}}
-        served = export_model(
+    def test_an_image_model_reads_features(self, results: dict[str, Any], tmp_path: Path) -> None:
+        """Of heads that are padded to the widest replicate's, the zeros before the intercept do not count."""
+        generator = torch.Generator().manual_seed(4)
+        n, d = 120, 6
+        x = torch.randn(2, n, d, generator=generator)
+        data = Examples(x, (x[0, :, 0] > 0).long(), (x[0, :, 1] > 0).long())
+        rows, watched = torch.arange(80), torch.arange(80, n)
+        bases = [
+            [grounds.fit("frozen", Bases(), data.replicate(r), rows, watched, groups=2, classes=2, seed=r)]
+            for r in range(2)
+        ]
+        header = {name: results["bases"].header[name] for name in ("seeds", "digests")}
+        head = torch.randn(d + 1, generator=generator)
+        padded = torch.cat([head[:-1], torch.zeros(3), head[-1:]])
+        samples = pd.DataFrame({"image": [f"{i}.jpg" for i in range(n)], "y": data.y.numpy(), "s": data.s.numpy()})
+        exported = export_model(
             **results
             | {
-                "samples": pd.DataFrame({"image": [f"{i}.jpg" for i in range(n)], "y": 0, "s": 0}),
-                "features": Checkpoint({"features": x}, header),
-                "pretrained": Checkpoint({}, header | {"widths": [d, logits]}),
-                "chosen_models": write_heads({CHOSEN: head}, {CHOSEN: {}}, **header),
-                "selection": selection(seeds, err=[15.0, 14.0]),
+                "samples": samples,
+                "features": Checkpoint({"features": x[1]}, header),
+                "bases": write_bases(bases, **header),
+                "chosen_models": Checkpoint({f"{CHOSEN}.8.head": padded}, as_header(architecture="chosen", **header)),
+                "selection": selection([3, 8], err=[15.0, 14.0]).assign(base="frozen", threshold=0.0),
             }
         )
-        assert served.columns == ("f0", "f1", "f2", "f3", "f4", "f5")
-        assert torch.equal(served.example, x[:EXAMPLE_ROWS])
-        ServableDataset(str(tmp_path / "model")).save(served)
-        found = loaded(tmp_path / "model").predict(pd.DataFrame(x.double().numpy(), columns=list(served.columns)))
-        weight = first[1] if second is None else first[1] @ second[1]
-        expected = (x @ weight + head.bias[1])[:, :2].softmax(dim=-1)
-        assert found["score"].to_numpy() == pytest.approx(expected[:, 1].numpy(), abs=TOLERANCE)
+        assert exported.columns == ("f0", "f1", "f2", "f3", "f4", "f5")
+        assert torch.equal(exported.example, x[1, :EXAMPLE_ROWS])
+        ServableDataset(str(tmp_path / "model")).save(exported)
+        answer = loaded(tmp_path / "model").predict(pd.DataFrame(x[1].double().numpy(), columns=list(exported.columns)))
+        expected = margins(head, *bases[1][0].base.view(x[1])).double().sigmoid().numpy()
+        assert answer["score"].to_numpy() == pytest.approx(expected, abs=TOLERANCE)
 
     def test_more_classes_score_the_predicted_one(self, model: Servable, tmp_path: Path) -> None:
         weight, bias = model.layers[-1]
@@ -374,7 +392,7 @@ class TestExport:
         assert ("probability_" + found["prediction"]).tolist() == shares.idxmax(axis=1).tolist()
         assert shares.sum(axis=1).tolist() == pytest.approx([1.0] * EXAMPLE_ROWS)
 
-    def test_heads_of_another_run_are_refused(self, results: dict[str, Any]) -> None:
+    def test_models_of_another_run_are_refused(self, results: dict[str, Any]) -> None:
         old = results["chosen_models"]
         seeds = [seed + 1 for seed in old.header["seeds"]]
         with pytest.raises(InputError, match=r"chosen_models.safetensors has the seeds .* expected"):

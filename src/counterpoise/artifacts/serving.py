@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,6 @@ from torch import Tensor
 from counterpoise.artifacts.artifact import Artifact
 from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset, local_path, read_checkpoint
 from counterpoise.errors import InputError
-from counterpoise.nn import Factors
 
 ARCHITECTURE = "exported"
 CODE = Path(__file__).with_name("exported.py")
@@ -108,43 +107,6 @@ class Servable:
     def example_frame(self) -> pd.DataFrame:
         """Return the example as a caller gives rows: float64, which every number in a CSV file becomes."""
         return pd.DataFrame(self.example.double().numpy(), columns=list(self.columns))
-
-
-def servable(
-    pretrained: Checkpoint,
-    head: Factors,
-    replicate: int,
-    *,
-    columns: Sequence[str],
-    classes: Sequence[str],
-    label: str,
-    experiment: str,
-    example: Float[Tensor, "n D"],
-    metadata: Mapping[str, Any],
-) -> Servable:
-    """Put a head on the frozen part of its replicate's network.
-
-    Args:
-        pretrained: the networks of all replicates (`weights.<i>` [R, 1, in, out], …). Where its only layer is the head,
-            nothing is frozen and the input is the head's: the features of an image, not the image.
-        head: of all replicates; of a head with more logits than classes (`imagenet`), the first ones count.
-        replicate: position on the axis R.
-    """
-    tensors, frozen = pretrained.tensors, len(pretrained.header["widths"]) - 2
-    weight = head.first[replicate] if head.second is None else head.first[replicate] @ head.second[replicate]
-    hidden = [(tensors[f"weights.{i}"][replicate, 0], tensors[f"biases.{i}"][replicate, 0]) for i in range(frozen)]
-    mean, scale = (tensors[name][replicate] if name in tensors else None for name in ("mean", "scale"))
-    return Servable(
-        columns=tuple(columns),
-        layers=(*hidden, (weight[:, : len(classes)], head.bias[replicate, : len(classes)])),
-        classes=tuple(classes),
-        label=label,
-        experiment=experiment,
-        example=example,
-        mean=mean,
-        scale=scale,
-        metadata=dict(metadata),
-    )
 
 
 class _ServableFolder(AbstractVersionedDataset[Servable, Servable]):

@@ -48,7 +48,9 @@ class TestTraining:
         every = list(artifacts["frontier_outcomes"].header["variants"])
         places = [every.index(name) for name in outcomes.header["variants"]]
         for part, scores in outcomes.tensors.items():
-            assert torch.equal(scores, artifacts["frontier_outcomes"].tensors[part][:, places]), part
+            # A product with more heads at once may round differently.
+            expected = artifacts["frontier_outcomes"].tensors[part][:, places]
+            torch.testing.assert_close(scores, expected, atol=1e-6, rtol=0, msg=part)
 
     def test_names_are_in_the_order_of_axis_v_and_say_the_settings(self, artifacts: dict[str, Any]) -> None:
         variants = artifacts["frontier_outcomes"].header["variants"]

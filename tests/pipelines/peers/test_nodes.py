@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from kedro.io import DataCatalog, MemoryDataset
@@ -16,10 +17,15 @@ from counterpoise.artifacts.datasets import Checkpoint, SafetensorsDataset
 from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
 from counterpoise.data.generate.adult import write_adult
 from counterpoise.errors import InputError
+from counterpoise.methods.bases.ground import Bases
+from counterpoise.methods.bases.perceptron import PerceptronBase
+from counterpoise.methods.frontier import Frontier, train_bases
 from counterpoise.methods.peers.settings import PEERS, Boosting, Peers, Reduction, Reductions, peer_grid
 from counterpoise.pipelines.data_split.nodes import encode_samples, read_table, split_samples
 from counterpoise.pipelines.peers import pipeline as peers
-from counterpoise.pipelines.shared.arrays import feature_matrix, rows
+from counterpoise.pipelines.shared.arrays import LEARNT, feature_matrix, rows
+from counterpoise.pipelines.shared.bases import perceptron_features, write_bases
+from counterpoise.pipelines.shared.heads import problem_of
 
 ADULT = Dataset(
     title="generated",
@@ -39,30 +45,46 @@ QUICK = Peers(
 SERIAL = Compute(backend="serial")
 
 
+BASES = Frontier(
+    kinds=("perceptron",),
+    strengths=(0.0,),
+    bases=Bases(perceptron=PerceptronBase(widths=(4, 8), epochs=20, batch_size=64)),
+)
+
+
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the stage reads: two replicates, each with features of its own, some of them dead units."""
+    """What the stage reads of a table: two replicates, each with a perceptron whose features it sees."""
     folder = tmp_path_factory.mktemp("adult")
     write_adult(folder, rows=1500, seed=0)
     samples = encode_samples(read_table(folder, ADULT)[0], ADULT)
-    x = feature_matrix(samples)
+    splits = split_samples(samples, ADULT, Seeds((0, 1)))
+    return {"samples": samples, "splits": splits, "bases": bases_of(samples, splits, BASES)}
+
+
+@pytest.fixture(scope="module")
+def images(left: dict[str, Any]) -> dict[str, Any]:
+    """What the stage reads of images: features beside the rest, each replicate's own, some of them dead units."""
+    x = feature_matrix(left["samples"])
     weights = torch.randn(2, x.shape[1], 8, generator=torch.Generator().manual_seed(0))
     features = torch.relu((x - x.mean(dim=0)) / x.std(dim=0).clamp(min=1e-3) @ weights)
     features[..., -1] = 0
-    return {
-        "samples": samples,
-        "splits": split_samples(samples, ADULT, Seeds((0, 1))),
-        "features": Checkpoint({"features": features}),
-    }
+    return left | {"features": Checkpoint({"features": features})}
+
+
+def bases_of(samples: pd.DataFrame, splits: Checkpoint, settings: Frontier) -> Checkpoint:
+    """Train bases as the stage before does."""
+    problem = problem_of(samples, splits, feature_matrix(samples), ADULT, Seeds((0, 1)), learnt=LEARNT)
+    return write_bases(train_bases(problem, settings), seeds=[0, 1], digests=splits.header["digests"])
 
 
 def run(
     left: dict[str, Any], settings: Peers = QUICK, compute: Compute = SERIAL, seeds: tuple[int, ...] = (0, 1)
 ) -> Any:
-    """Run the stage; return the checkpoint it makes."""
+    """Run the stage, on images where there are features; return the checkpoint it makes."""
     parameters = {"dataset": ADULT, "peers": Block[Peers](settings), "compute": compute, "seeds": Seeds(seeds)}
     data = left | {f"params:{name}": value for name, value in parameters.items()}
-    pipeline = peers.create_pipeline()
+    pipeline = peers.create_pipeline(images="features" in left)
     catalog = DataCatalog({name: MemoryDataset(data[name], copy_mode="assign") for name in pipeline.inputs()})
     return SequentialRunner().run(pipeline, catalog)["peer_outcomes"].load()
 
@@ -81,7 +103,9 @@ def changed(one: Checkpoint, other: Checkpoint) -> set[str]:
 def first(left: dict[str, Any]) -> dict[str, Any]:
     """Return what the stage reads, of the first replicate alone."""
     splits = Checkpoint({"splits": left["splits"].tensors["splits"][:1]}, {**left["splits"].header, "seeds": [0]})
-    return left | {"splits": splits, "features": Checkpoint({"features": left["features"].tensors["features"][:1]})}
+    header = {**left["bases"].header, "seeds": [0], "chosen": left["bases"].header["chosen"][:1]}
+    tensors = {name: tensor for name, tensor in left["bases"].tensors.items() if name.startswith("0.")}
+    return left | {"splits": splits, "bases": Checkpoint(tensors, header)}
 
 
 @pytest.fixture(scope="module")
@@ -150,20 +174,38 @@ def test_processes_find_the_same(left: dict[str, Any], made: Checkpoint) -> None
     assert changed(made, run(left, compute=Compute(backend="processes", workers=2))) == set()
 
 
-def test_a_replicate_reads_its_own_features(left: dict[str, Any], made: Checkpoint) -> None:
+def test_a_replicate_reads_its_own_features(images: dict[str, Any]) -> None:
     """Features that the replicates share, as images have them, give what they give each replicate on its own."""
-    features = left["features"].tensors["features"]
-    shared = run(left | {"features": Checkpoint({"features": features[1]})})
-    on_features = torch.tensor([variant["input"] == "features" for variant in made.header["variants"].values()])
+    features = images["features"].tensors["features"]
+    each, shared = run(images), run(images | {"features": Checkpoint({"features": features[1]})})
+    assert {variant["input"] for variant in shared.header["variants"].values()} == {"features"}, "there are no columns"
     for key, tensor in shared.tensors.items():
-        assert torch.equal(tensor[1], made.tensors[key][1])
-        assert not torch.equal(tensor[0, on_features], made.tensors[key][0, on_features])
-        assert torch.equal(tensor[0, ~on_features], made.tensors[key][0, ~on_features])
+        assert torch.equal(tensor[1], each.tensors[key][1])
+        assert not torch.equal(tensor[0], each.tensors[key][0])
+
+
+def test_features_of_a_table_are_those_of_its_perceptron(left: dict[str, Any], made: Checkpoint) -> None:
+    features = perceptron_features(left["bases"], feature_matrix(left["samples"]), ADULT)
+    assert features is not None
+    given = run(left | {"features": Checkpoint({"features": features})})
+    on_features = [v for v, variant in enumerate(made.header["variants"].values()) if variant["input"] == "features"]
+    assert len(given.header["variants"]) == len(on_features) > 0
+    for key, tensor in given.tensors.items():
+        assert torch.equal(tensor, made.tensors[key][:, on_features]), key
+
+
+def test_a_table_without_a_perceptron_has_columns_alone(left: dict[str, Any], made: Checkpoint) -> None:
+    linear = bases_of(left["samples"], left["splits"], replace(BASES, kinds=("linear",)))
+    alone = run(left | {"bases": linear})
+    on_columns = [v for v, variant in enumerate(made.header["variants"].values()) if variant["input"] == "columns"]
+    assert len(alone.header["variants"]) == len(on_columns) < len(made.header["variants"])
+    for key, tensor in alone.tensors.items():
+        assert torch.equal(tensor, made.tensors[key][:, on_columns]), key
 
 
 class TestWhatCannotBeFitted:
-    def test_splits_of_other_seeds(self, left: dict[str, Any]) -> None:
-        with pytest.raises(InputError, match=r"splits\.safetensors has the seeds \[0, 1\], expected \[0, 4\]"):
+    def test_bases_of_other_seeds(self, left: dict[str, Any]) -> None:
+        with pytest.raises(InputError, match=r"bases\.safetensors has the seeds \[0, 1\], expected \[0, 4\]"):
             run(left, seeds=(0, 4))
 
     def test_a_cell_without_rows(self, left: dict[str, Any]) -> None:

@@ -26,6 +26,15 @@ from counterpoise.reporting import ReportContext
 from counterpoise.reporting.sections.choice import frontier_dp, frontier_eo
 from counterpoise.reporting.tables_frontier import selection_table
 
+COLLECTED = ("frontier_models", "samples", "splits")
+"""What `collect` reads beside what `judge` returns."""
+
+KINDS = ("boosted", "perceptron", "linear")
+METHODS = {"leaves", "heads", "bias_scores"}
+OWN = {"chosen", "unrepaired"} | {f"chosen_{method}" for method in METHODS}
+PEERS = {"plain", "threshold_optimizer"}
+FAMILIES = OWN | PEERS | {"constant"}
+
 
 def flipped(choice_inputs: dict[str, Any], *parts: str, seed: int, others: bool = False) -> dict[str, Any]:
     """Return the inputs with the labels of a replicate's parts turned round, or with those of all other rows."""
@@ -61,6 +70,17 @@ class TestWhatTheChoiceLooksAt:
         assert choices(flipped(own, *parts, seed=1, others=True), 1) == choices(own, 1)
         assert choices(flipped(pooled, *parts, seed=1, others=True), 1) != choices(pooled, 1)
 
+    def test_by_default_ours_are_judged_by_own_rows_and_peers_by_pooled_ones(
+        self, choice_inputs: dict[str, Any]
+    ) -> None:
+        auto, own, pooled = (
+            judge(**choice_inputs | {"selection": Selection(validation=kind)})[1] for kind in ("auto", "own", "pooled")
+        )
+        peers = auto["family"].isin(PEERS)
+        pd.testing.assert_frame_equal(auto[~peers], own[~peers])
+        pd.testing.assert_frame_equal(auto[peers], pooled[peers])
+        assert not own[peers].equals(pooled[peers])
+
     def test_at_no_training_rows_without_cross_fitting(self, choice_inputs: dict[str, Any]) -> None:
         alone = not_cross_fitted(choice_inputs) | {"selection": Selection(validation="own")}
         before = choices(alone, 1)
@@ -69,7 +89,7 @@ class TestWhatTheChoiceLooksAt:
 
     def test_the_own_part_is_judged_by_what_is_measured_there(self, choice_inputs: dict[str, Any]) -> None:
         selection = Selection(validation="own", criterion="spd", smoothing=0)
-        grid, selection, _, _ = judge(**not_cross_fitted(choice_inputs) | {"selection": selection})
+        grid, selection, *_ = judge(**not_cross_fitted(choice_inputs) | {"selection": selection})
         values = grid[grid["split"] == "validation"].set_index(["seed", "variant", "metric"])["value"]
         for row in selection.itertuples():
             assert row.validation_err == pytest.approx(values[row.seed, row.variant, "err"])
@@ -108,21 +128,23 @@ class TestCriteria:
         self, choice_inputs: dict[str, Any], artifacts: dict[str, Any], criterion: str, validation: str
     ) -> None:
         settings = Selection(criterion=criterion, tolerance=0.15, validation=validation)
-        _, chosen, _, outcomes = judge(**choice_inputs | {"selection": settings})
+        _, chosen, _, outcomes, _ = judge(**choice_inputs | {"selection": settings})
         schemas.Selection.validate(chosen)
+        chosen = chosen[chosen["family"] != "constant"]  # for it some metrics are undefined
         assert (chosen["validation_bias"] > 0).all()
-        names = ("chosen_models", "frontier_heads", "pretrained", "samples", "splits", "features")
-        given = {name: artifacts[name] for name in names if name != "chosen_models"}
-        _, predictions = collect(chosen, outcomes, **given, dataset=choice_inputs["dataset"])
-        said = predictions.set_index(["variant", "seed"])
+        _, predictions = collect(chosen, outcomes, *(artifacts[name] for name in COLLECTED))
+        by_model = predictions.set_index(["variant", "seed"])
         for row in chosen.itertuples():
-            expected = self.BY_SKLEARN[criterion](said.loc[row.family, row.seed])
+            expected = self.BY_SKLEARN[criterion](by_model.loc[row.family, row.seed])
             assert row.test_bias == pytest.approx(expected, abs=1e-6), row.family
 
     def test_a_threshold_does_not_change_how_a_head_ranks(self, choice_inputs: dict[str, Any]) -> None:
         grid, *_ = judge(**choice_inputs | {"selection": Selection(criterion="auc")})
-        ranks = grid[(grid["metric"] == "auc") & (grid["method"] == "tl")].fillna({"constraint": "none", "strength": 0})
-        assert (ranks.groupby(["seed", "split", "constraint", "strength"])["value"].nunique() == 1).all()
+        ranks = grid[(grid["metric"] == "auc") & grid["method"].isin(["leaves", "heads"])]
+        heads = ["seed", "split", "base", "constraint", "strength", "weight_decay"]
+        by_head = ranks.groupby(heads, dropna=False)
+        assert (by_head["threshold"].nunique() == 3).all()
+        assert (by_head["value"].nunique() == 1).all()
         assert ranks["value"].nunique() > 10
 
     def test_one_whose_cells_are_absent_is_refused(self, choice_inputs: dict[str, Any]) -> None:
@@ -150,56 +172,56 @@ def by_group(choice_inputs: dict[str, Any], scores: dict[str, tuple[float, float
 
 
 class TestTolerances:
-    UNFAIR = {"tl": (0.1, 0.9), "svd_r1": (0.9, 0.1)}  # noqa: RUF012
+    UNFAIR = {"linear_unrepaired": (0.1, 0.9), "linear_heads_wd1": (0.9, 0.1)}  # noqa: RUF012
 
     def test_one_that_no_model_meets_is_said_and_the_run_goes_on(
         self, choice_inputs: dict[str, Any], caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.WARNING, logger="counterpoise.pipelines.select.nodes"):
-            _, selection, _, _ = judge(**by_group(choice_inputs, self.UNFAIR, tolerance=0.5))
+            _, selection, *_ = judge(**by_group(choice_inputs, self.UNFAIR, tolerance=0.5))
         (message,) = caplog.messages
-        assert "no model has ΔEO ≤ 0.5 on validation in 3 of 3 replicates; the closest is svd_r1" in message
+        assert "no model has ΔEO ≤ 0.5 on validation in 3 of 3 replicates; the closest is linear_heads_wd1" in message
         own = selection[selection["family"] == "chosen"]
         assert not own["meets"].any()
-        assert (own["variant"] == "svd_r1").all(), "equally biased: the lower error"
+        assert (own["variant"] == "linear_heads_wd1").all(), "equally biased: the lower error"
         assert (own["test_bias"] == 2.0).all()
 
     def test_strict_ends_the_run_with_the_nearest_and_its_distance(self, choice_inputs: dict[str, Any]) -> None:
         with pytest.raises(InputError) as caught:
             judge(**by_group(choice_inputs, self.UNFAIR, tolerance=0.5, strict=True))
-        assert "in 3 of 3 replicates; the closest is svd_r1 with 2.000, +1.500 from" in str(caught.value)
+        assert "in 3 of 3 replicates; the closest is linear_heads_wd1 with 2.000, +1.500 from" in str(caught.value)
         assert "\n" not in str(caught.value)
 
     def test_strict_is_content_with_one_model_of_ours(self, choice_inputs: dict[str, Any]) -> None:
-        scores = self.UNFAIR | {"win_r1_a0.5": (0.1, 0.1)}
-        _, selection, _, _ = judge(**by_group(choice_inputs, scores, tolerance=0.05, strict=True))
+        scores = self.UNFAIR | {"linear_bias_scores_eo_0.05": (0.1, 0.1)}
+        _, selection, *_ = judge(**by_group(choice_inputs, scores, tolerance=0.05, strict=True))
         own = selection.set_index("family").loc["chosen"]
-        assert own["variant"].tolist() == ["win_r1_a0.5"] * 3
+        assert own["variant"].tolist() == ["linear_bias_scores_eo_0.05"] * 3
         assert own["validation_bias"].tolist() == own["test_bias"].tolist() == [0.0] * 3
-        plain = selection.set_index("family").loc["tl"]
-        assert not plain["meets"].any(), "tl is chosen whatever its bias"
+        unrepaired = selection.set_index("family").loc["unrepaired"]
+        assert not unrepaired["meets"].any(), "it is chosen whatever its bias"
 
 
-def diverging(choice_inputs: dict[str, Any], heads: list[str], seed: int) -> dict[str, Any]:
-    """Return the inputs with some heads of a replicate gone."""
+def diverging(choice_inputs: dict[str, Any], models: list[str], seed: int) -> dict[str, Any]:
+    """Return the inputs with some models of a replicate gone."""
     outcomes = choice_inputs["frontier_outcomes"]
-    known = list(outcomes.header["variants"])
+    every = list(outcomes.header["variants"])
     tensors = {name: tensor.clone() for name, tensor in outcomes.tensors.items()}
     for tensor in tensors.values():
-        tensor[seed, [known.index(head) for head in heads]] = torch.nan
+        tensor[seed, [every.index(model) for model in models]] = torch.nan
     return choice_inputs | {"frontier_outcomes": replace(outcomes, tensors=tensors)}
 
 
 class TestDivergence:
     @pytest.mark.parametrize("validation", ["pooled", "own"])
     @pytest.mark.parametrize("criterion", ["delta_eo", "auc"])
-    def test_a_head_that_diverged_is_never_chosen_and_has_no_value(
+    def test_a_model_that_diverged_is_never_chosen_and_has_no_value(
         self, choice_inputs: dict[str, Any], validation: str, criterion: str
     ) -> None:
         choice_inputs = choice_inputs | {"selection": Selection(validation=validation, criterion=criterion)}
-        lost = judge(**choice_inputs)[1].set_index(["family", "seed"]).loc[("chosen", 1), "head"]
-        grid, selection, _, _ = judge(**diverging(choice_inputs, [lost], 1))
-        assert lost not in set(selection.loc[selection["seed"] == 1, "head"])
+        lost = judge(**choice_inputs)[1].set_index(["family", "seed"]).loc[("chosen", 1), "model"]
+        grid, selection, *_ = judge(**diverging(choice_inputs, [lost], 1))
+        assert lost not in set(selection.loc[selection["seed"] == 1, "model"])
         variants = [name for name in grid["variant"].unique() if name == lost or name.startswith(f"{lost}_t")]
         of_lost = grid[grid["variant"].isin(variants)]
         unjudged = (of_lost["split"] == "judged") & (validation == "pooled")  # by nobody, if by all together
@@ -208,54 +230,60 @@ class TestDivergence:
         schemas.Frontier.validate(grid)
         schemas.Selection.validate(selection)
 
-    def test_one_that_diverged_in_a_fold_alone_cannot_be_judged(self, choice_inputs: dict[str, Any]) -> None:
+    @pytest.mark.parametrize(("validation", "without"), [("own", {1}), ("pooled", {0, 1, 2})])
+    def test_one_that_diverged_in_a_fold_alone_cannot_be_judged(
+        self, choice_inputs: dict[str, Any], validation: str, without: set[int]
+    ) -> None:
+        choice_inputs = choice_inputs | {"selection": Selection(validation=validation)}
         before = judge(**choice_inputs)[1].set_index(["family", "seed"])
-        lost = before.loc[("chosen", 1), "head"]
+        lost = before.loc[("chosen", 1), "model"]
         outcomes = choice_inputs["frontier_outcomes"]
         scores = outcomes.tensors["train.score"].clone()
         scores[1, list(outcomes.header["variants"]).index(lost), :7] = torch.nan
         changed = replace(outcomes, tensors=outcomes.tensors | {"train.score": scores})
-        grid, selection, _, _ = judge(**choice_inputs | {"frontier_outcomes": changed})
-        assert lost not in set(selection["head"])
-        assert grid.loc[grid["split"] != "judged", "value"].notna().all(), "its own model is there"
+        grid, selection, *_ = judge(**choice_inputs | {"frontier_outcomes": changed})
+        assert lost not in set(selection.loc[selection["seed"].isin(without), "model"])
+        undefined = grid[grid["value"].isna()]
+        assert set(undefined["split"]) == {"judged"}, "its own model is there"
+        assert set(undefined["seed"]) == without
 
-    def test_a_family_of_one_has_no_choice_in_that_seed_and_the_run_goes_on(
+    def test_a_family_without_a_model_in_one_seed_has_no_choice_there_and_the_run_goes_on(
         self, choice_inputs: dict[str, Any], artifacts: dict[str, Any], caplog: pytest.LogCaptureFixture, tmp_path: Path
     ) -> None:
+        lost = [f"{kind}_unrepaired" for kind in KINDS]
         with caplog.at_level(logging.WARNING, logger="counterpoise.pipelines.select.nodes"):
-            grid, chosen, sweep, outcomes = judge(**diverging(choice_inputs, ["tl"], 1))
-        assert caplog.messages == ["tl: all of its models diverged, so there is no choice for the seeds [1]"]
+            grid, chosen, sweep, outcomes, counts = judge(**diverging(choice_inputs, lost, 1))
+        assert "unrepaired: all of its models diverged, so there is no choice for the seeds [1]" in caplog.messages
         chosen = schemas.Selection.validate(chosen)
-        plain = chosen[chosen["family"] == "tl"].set_index("seed")
-        assert plain["variant"].isna().tolist() == [False, True, False]
-        assert not plain.loc[1, ["meets", "holds"]].any()
-        assert chosen.loc[chosen["family"] != "tl", "variant"].notna().all()
+        unrepaired = chosen[chosen["family"] == "unrepaired"].set_index("seed")
+        assert unrepaired["variant"].isna().tolist() == [False, True, False]
+        assert not unrepaired.loc[1, ["meets", "holds"]].any()
+        assert chosen.loc[chosen["family"] != "unrepaired", "variant"].notna().all()
+        assert set(counts.loc[counts["family"] == "unrepaired", "seed"]) == {0, 2}
         file = CSVDataset(filepath=str(tmp_path / "selection.csv"))
         file.save(chosen)
         assert file.load()["variant"].isna().sum() == 1
         schemas.Tolerances.validate(sweep)
-        assert sweep.loc[sweep["family"] == "tl", "test_err"].isna().groupby(sweep["seed"]).all().to_dict() == {
-            0: False,
-            1: True,
-            2: False,
-        }
+        of_family = sweep[sweep["family"] == "unrepaired"]
+        assert of_family["test_err"].isna().groupby(of_family["seed"]).all().to_dict() == {0: False, 1: True, 2: False}
 
-        given = {name: artifacts[name] for name in ("frontier_heads", "pretrained", "samples", "splits", "features")}
-        heads, predictions = collect(chosen, outcomes, **given, dataset=choice_inputs["dataset"])
-        assert heads.tensors["tl.W"].isnan().flatten(1).all(dim=1).tolist() == [False, True, False]
-        assert not any(heads.tensors["chosen.W"].isnan().flatten())
+        models, predictions = collect(chosen, outcomes, *(artifacts[name] for name in COLLECTED))
+        assert set(models.header["models"]["unrepaired"]) == {"0", "2"}
+        assert not any(name.startswith("unrepaired.1.") for name in models.tensors)
+        assert set(models.header["models"]["chosen"]) == {"0", "1", "2"}
         schemas.Predictions.validate(predictions)
-        assert set(predictions.loc[predictions["variant"] == "tl", "seed"]) == {0, 2}
+        assert set(predictions.loc[predictions["variant"] == "unrepaired", "seed"]) == {0, 2}
         report = Report(leakage=False)
-        data = {name: artifacts[name] for name in ("samples", "splits", "features")}
-        metrics = measure(predictions, choice_inputs["dataset"], report, **data, heads=heads)
+        data = {name: artifacts[name] for name in ("samples", "splits")}
+        metrics = measure(predictions, choice_inputs["dataset"], report, **data, heads=models)
         schemas.Metrics.validate(metrics)
-        values = metrics[metrics["variant"] == "tl"].set_index("seed")["value"]
+        values = metrics[metrics["variant"] == "unrepaired"].set_index("seed")["value"]
         assert values.loc[1].isna().all()
         assert values.loc[[0, 2]].notna().all()
-        claim = Claim(claim="c", metric="err", left={"method": "chosen"}, right={"method": "tl"}, claimed="lower")
+        sides = {"left": {"method": "chosen"}, "right": {"method": "unrepaired"}}
+        claim = Claim(claim="c", metric="err", **sides, claimed="lower")
         summary, claims = summarize(metrics, report, Evidence(claims=(claim,)))
-        assert summary.set_index(["variant", "metric"]).loc[("tl", "err"), "n"] == 2
+        assert summary.set_index(["variant", "metric"]).loc[("unrepaired", "err"), "n"] == 2
         assert claims["difference"].notna().all()
         context = ReportContext(
             **dict.fromkeys(("experiment", "title", "dataset", "sensitive", "target"), ""),
@@ -275,41 +303,64 @@ class TestDivergence:
 
     def test_nothing_of_ours_is_left_in_a_seed(self, choice_inputs: dict[str, Any]) -> None:
         every = list(choice_inputs["frontier_outcomes"].header["variants"])
-        with pytest.raises(InputError, match=r"all heads diverged .* for the seeds \[1\], expected one head"):
+        with pytest.raises(InputError, match=r"nothing left to choose for the seeds \[1\], expected one at least"):
             judge(**diverging(choice_inputs, every, 1) | {"selection": Selection(validation="own")})
 
 
-OWN = {"chosen", "chosen_tl", "chosen_svd", "chosen_win", "tl"}
-PEERS = {"plain", "threshold_optimizer"}
+class TestCertificates:
+    def test_none_where_validation_rows_have_chosen_settings(self, choice_inputs: dict[str, Any]) -> None:
+        with pytest.raises(InputError, match=r"expected frontiers\.<name>\.hold_out above 0") as caught:
+            judge(**choice_inputs | {"selection": Selection(certify=0.9)})
+        assert "\n" not in str(caught.value)
+
+    def test_what_is_certified_is_chosen_before_what_is_not(self, choice_inputs: dict[str, Any]) -> None:
+        """Rows of the validation part cannot tell that a model which says the same of everyone is unfair."""
+        outcomes = choice_inputs["frontier_outcomes"]
+        place = list(outcomes.header["variants"]).index("linear_bias_scores_eo_0.05")
+        tensors = {name: tensor.clone() for name, tensor in outcomes.tensors.items()}
+        for tensor in tensors.values():
+            tensor[:2, place] = 0.1
+        held_out = Checkpoint(tensors, outcomes.header | {"hold_out": 0.2})
+        settings = Selection(certify=0.9, tolerance=1.0)
+        chosen = judge(**choice_inputs | {"frontier_outcomes": held_out, "selection": settings})[1]
+        ours = chosen[chosen["family"].isin(OWN - {"unrepaired"})]
+        assert chosen.loc[~chosen.index.isin(ours.index), "certified"].isna().all()
+        rules = chosen[chosen["family"] == "chosen_bias_scores"].set_index("seed")
+        assert rules.loc[[0, 1], "certified"].all()
+        schemas.Selection.validate(chosen)
+
+
 TEXT, WHOLE, REAL = "str", "int64", "float64"
 SETTINGS = {
     "alpha": REAL,
     "rank": "Int64",
     "constraint": TEXT,
+    "base": TEXT,
     **dict.fromkeys(("strength", "weight_decay", "threshold"), REAL),
 }
 GRID = {"method": TEXT, "variant": TEXT, "seed": WHOLE, "split": TEXT, "metric": TEXT, "value": REAL} | SETTINGS
+COMPARED = ("difference", "ci_low", "ci_high", "p", "p_holm", "verdict")
 TABLES = {
     "selection": (
-        *("family", "seed", "variant", "method", "rank", "constraint", "strength", "weight_decay", "head", "threshold"),
+        *(
+            "family",
+            "seed",
+            "variant",
+            "method",
+            "base",
+            "constraint",
+            "strength",
+            "weight_decay",
+            "model",
+            "threshold",
+        ),
         *("own", "needs_group", "criterion", "tolerance", "validation_err", "validation_bias", "meets"),
-        *("test_err", "test_bias", "holds"),
+        *("test_err", "test_bias", "holds", "certified"),
     ),
     "tolerances": ("family", "criterion", "tolerance", "seed", "meets", "test_err", "test_bias"),
+    "judged_counts": ("family", "seed", "s", "y", "prediction", "rows"),
     "hypervolumes": ("method", "seed", "bias", "hypervolume"),
-    "hypervolume_differences": ("bias", "left", "right", "difference", "ci_low", "ci_high", "p", "p_holm", "verdict"),
-    "importance_effect": (
-        "left",
-        "right",
-        "rank",
-        "metric",
-        "difference",
-        "ci_low",
-        "ci_high",
-        "p",
-        "p_holm",
-        "verdict",
-    ),
+    "hypervolume_differences": ("bias", "left", "right", *COMPARED),
 }
 
 
@@ -317,17 +368,22 @@ class TestContract:
     def test_the_grid_is_every_model_on_validation_and_test(self, artifacts: dict[str, Any]) -> None:
         grid = artifacts["frontier"]
         assert grid.dtypes.astype(str).to_dict() == GRID
-        assert set(grid["method"]) == {"tl", "svd", "win"} | PEERS
+        assert set(grid["method"]) == METHODS | {"unrepaired", "constant"} | PEERS
         assert set(grid["split"]) == {"validation", "test", "judged"}
         assert set(grid["metric"]) == {"err", "delta_eo", "delta_dp"}
-        models = len(artifacts["frontier_heads"].header["variants"]) * 3 + len(
-            artifacts["peer_outcomes"].header["variants"]
-        )
+        ours, peers = (artifacts[name].header["variants"].values() for name in ("frontier_outcomes", "peer_outcomes"))
+        models = 2  # constants
+        models += sum(3 if model["method"] in ("leaves", "heads") else 1 for model in ours)  # thresholds
+        models += sum(3 if model["scores"] else 1 for model in peers)
         assert len(grid) == models * 3 * 3 * 3  # models, seeds, splits, metrics
         assert grid["variant"].nunique() == models
         settings = grid.drop_duplicates("variant").set_index("variant")
-        assert settings.loc["win_r2_a0.5_eo_0.8_t-0.4", list(SETTINGS)].tolist() == [0.5, 2, "eo", 0.8, 0.0, -0.4]
-        assert settings.loc["tl", ["alpha", "rank", "constraint", "strength"]].isna().all()
+        head = settings.loc["perceptron_heads_eo_0.1_wd1_t-0.5"]
+        assert head[["constraint", "base", "strength", "weight_decay", "threshold"]].tolist() == [
+            *("eo", "perceptron"),
+            *(0.1, 1.0, -0.5),
+        ]
+        assert settings.loc["linear_unrepaired", ["alpha", "rank", "constraint", "strength"]].isna().all()
         assert settings.loc["plain_features_logistic", list(SETTINGS)].isna().all()
 
     @pytest.mark.parametrize("table", TABLES)
@@ -337,16 +393,16 @@ class TestContract:
 
     def test_each_family_chooses_once_in_each_replicate(self, artifacts: dict[str, Any]) -> None:
         chosen = artifacts["selection"]
-        assert set(chosen["family"]) == OWN | PEERS
-        assert (chosen.groupby("family")["seed"].apply(list).map(sorted) == [[0, 1, 2]] * 7).all()
+        assert set(chosen["family"]) == FAMILIES
+        assert (chosen.groupby("family")["seed"].apply(list).map(sorted) == pd.Series([[0, 1, 2]] * 8).values).all()
         assert set(chosen.loc[chosen["own"], "family"]) == OWN
         assert set(chosen.loc[chosen["needs_group"], "family"]) == {"threshold_optimizer"}
-        assert (chosen.loc[chosen["family"] == "tl", "variant"] == "tl").all()
-        for family in ("tl", "svd", "win"):
-            assert set(chosen.loc[chosen["family"] == f"chosen_{family}", "method"]) == {family}
+        assert (chosen.loc[chosen["family"] == "unrepaired", "method"] == "unrepaired").all()
+        for method in METHODS:
+            assert set(chosen.loc[chosen["family"] == f"chosen_{method}", "method"]) == {method}
         sweep = artifacts["tolerances"]
         assert set(sweep["tolerance"]) == set(TOLERANCES)
-        assert len(sweep) == 7 * 3 * len(TOLERANCES) * 2
+        assert len(sweep) == len(FAMILIES) * 3 * len(TOLERANCES) * 2
         at = sweep[(sweep["tolerance"] == 0.05) & (sweep["criterion"] == "delta_eo")].set_index(["family", "seed"])
         expected = chosen.set_index(["family", "seed"])
         pd.testing.assert_frame_equal(
@@ -355,9 +411,9 @@ class TestContract:
 
     def test_what_is_measured_on_test_is_what_other_libraries_compute(self, artifacts: dict[str, Any]) -> None:
         predictions = artifacts["predictions"].set_index(["variant", "seed"])
-        for row in artifacts["selection"].itertuples():
-            own = predictions.loc[row.family, row.seed]
-            y, z, s = own["y"], own["prediction"], own["s"]
+        for row in artifacts["selection"].query("family != 'constant'").itertuples():
+            rows_of = predictions.loc[row.family, row.seed]
+            y, z, s = rows_of["y"], rows_of["prediction"], rows_of["s"]
             gaps = fl.MetricFrame(
                 metrics={"tpr": fl.true_positive_rate, "fpr": fl.false_positive_rate},
                 y_true=y,
@@ -368,9 +424,27 @@ class TestContract:
             assert row.test_bias == pytest.approx(gaps.sum())
             assert row.holds == (row.test_bias <= 0.05)
 
+    def test_counts_are_of_all_rows_that_judge(self, artifacts: dict[str, Any]) -> None:
+        """Ours by all rows but those of the test part, peers by validation rows; each once, in its class and group."""
+        counts, samples = artifacts["judged_counts"], artifacts["samples"]
+        for (family, seed), table in counts.groupby(["family", "seed"]):
+            parts = ("validation",) if family in PEERS else ("pretrain", "train", "validation")
+            members = samples.loc[rows(artifacts["splits"], *parts)[seed].numpy()]
+            expected = members.groupby(["s", "y"]).size().to_dict()
+            assert table.groupby(["s", "y"])["rows"].sum().to_dict() == expected, family
+
     def test_predictions_have_what_the_report_compares(self, artifacts: dict[str, Any]) -> None:
-        assert list(dict.fromkeys(artifacts["predictions"]["variant"])) == [
-            "pretrained",
-            *dict.fromkeys(artifacts["selection"]["family"]),
-        ]
-        assert (artifacts["predictions"]["method"] == artifacts["predictions"]["variant"]).all()
+        predictions = artifacts["predictions"]
+        families = dict.fromkeys(artifacts["selection"]["family"])
+        assert list(dict.fromkeys(predictions["variant"])) == [name for name in families if name != "constant"]
+        assert (predictions["method"] == predictions["variant"]).all()
+
+    def test_the_chosen_models_are_those_of_the_frontier(self, artifacts: dict[str, Any]) -> None:
+        models, stored = artifacts["chosen_models"], artifacts["frontier_models"].tensors
+        assert set(models.header["models"]) == OWN
+        for row in artifacts["selection"].query("own").itertuples():
+            kind = "rule" if row.method == "bias_scores" else "head"
+            (name,) = (name for name in models.tensors if name.startswith(f"{row.family}.{row.seed}."))
+            assert name.endswith(kind)
+            assert models.tensors[name].equal(stored[f"{row.model}.{kind}"][row.seed])
+            assert models.header["models"][row.family][str(row.seed)]["base"] == row.base
