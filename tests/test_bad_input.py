@@ -87,7 +87,7 @@ PARAMETERS = {
     "frontiers.tables.strengths=nan": ["frontiers.tables.strengths", "nan", "finite number"],
     "frontiers.tables.strengths=0.1": ["strengths are [0.1]", "expected 0 among them"],
     "frontiers.tables.thresholds=0.5": ["thresholds are [0.5]", "expected 0 among them"],
-    "frontiers.tables.temperature=0": ["'frontiers.tables.temperature' is 0", "greater than 0"],
+    "frontiers.tables.hold_out=0.9": ["hold_out is 0.9", "expected at most"],
     "frontiers.tables.constraints=eop": ["frontiers.tables.constraints", "'eop'"],
     "tracking=perhaps": ["'tracking' is 'perhaps'", "boolean"],
 }
@@ -103,7 +103,7 @@ OF_AN_ENVIRONMENT: list[tuple[dict[str, Any], list[str]]] = [
         {"frontiers": {"tables": {"strengths": [0, float("nan")]}}},
         ["frontiers.tables.strengths.1", "finite number"],
     ),
-    ({"frontiers": {"tables": {"weight_decays": []}}}, ["frontiers.tables.weight_decays", "at least 1 item"]),
+    ({"frontiers": {"tables": {"thresholds": []}}}, ["frontiers.tables.thresholds", "at least 1 item"]),
     ({"datasets": {"adult": {"group_names": ["women"]}}}, ["datasets.adult.group_names", "at least 2"]),
 ]
 

@@ -185,7 +185,11 @@ def changed(base: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
             r"per_cell\.test' is 0: expected a number of rows, at least 1",
         ),
         ("finetune.optimizer.rate", 1, r"'rate' in 'finetune.optimizer' \(did you mean 'name'\?\)"),
-        ("frontiers.tables.training.epoch", 1, r"'epoch' in 'frontiers.tables.training' \(did you mean 'epochs'"),
+        (
+            "frontiers.tables.bases.perceptron.epoch",
+            1,
+            r"'epoch' in 'frontiers.tables.bases.perceptron' \(did you mean 'epochs'",
+        ),
         ("convnets.faces.widht", 8, r"'widht' in 'convnets.faces' \(did you mean 'width'"),
         ("penalties.eo_01", 3, r"'penalties.eo_01' is 3: input should be a dictionary"),
         ("finetune.optimizer.name", "adan", r"'finetune.optimizer.name' is 'adan' \(did you mean 'adam'\?\)"),
