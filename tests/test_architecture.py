@@ -280,8 +280,15 @@ def catalog() -> DataCatalog:
 
 
 PAPERS = {method.paper for method in METHODS if method.paper}
-OF_PAPERS = ("methods/heads", "methods/weights", "methods/gates", "catalogue.py", "experiments.py")
-"""Where papers are named: their families' modules, the catalogue, the experiments; and the evidence in conf/."""
+OF_PAPERS = (
+    "methods/heads",
+    "methods/weights",
+    "methods/gates",
+    "catalogue.py",
+    "experiments.py",
+    "first_configuration.py",
+)
+"""Where papers are named: their families' modules, the catalogue, the experiments, those of a first configuration; and the evidence in conf/."""
 
 
 def names_in(path: Path) -> Iterator[str]:

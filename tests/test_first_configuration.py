@@ -188,6 +188,7 @@ def test_labels_of_another_type_than_the_columns_are_said_to_be(tmp_path: Path) 
         encode(table, source="loans", label="repaid", positive="1", sensitive="gender", groups=["female", "male"])
 
 
+@pytest.mark.filterwarnings("ignore::counterpoise.fairness.UndefinedMetricWarning")
 def test_from_a_file_to_a_report_with_two_commands(project: Any, init: Callable[..., Result]) -> None:
     assert init(loans()).exit_code == 0
     project.run("win_own", env="local", params={"seeds": 2})

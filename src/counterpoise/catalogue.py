@@ -70,7 +70,7 @@ METHODS = (
     Method("retrain", "Retrain (whole network)", "heads", run="heads.retraining:run",
            phrase="retraining the whole network", colour="vermillion"),
     Method("unrepaired", "Unrepaired base", "heads", run="frontier:run", phrase="the unrepaired base",
-           symbol="x", base=True),
+           symbol="x"),
     Method("leaves", "Refitted leaves", "heads", run="frontier:run", phrase="refitted leaves", colour="green"),
     Method("heads", "Penalised heads", "heads", run="frontier:run", phrase="penalised heads", colour="blue"),
     Method("bias_scores", "Bias scores", "heads", run="frontier:run", phrase="rules in bias scores", colour="orange"),

@@ -381,7 +381,6 @@ RESERVED = frozenset(
 
 FETCHABLE = ("celeba", "compas", "lfwa")
 """Data sets with a pipeline `fetch_<dataset>`."""
-
 RAW_FOLDERS = {
     "adult_protected": "adult",
     "biased_mnist": "mnist",

@@ -99,7 +99,7 @@ def test_the_headline_does_not_flatter(columns: dict[str, Any], words: str) -> N
 
 def test_the_choice_is_named_and_judged_and_nothing_else_is_said_where_all_is_well() -> None:
     assert said(selection()) == (
-        "Chosen, of 4 seeds: WIN on boosted trees under a penalty on EO in 4.",
+        "Chosen, of 4 seeds: WIN on boosted trees for EO in 4.",
         "As judged on validation, it costs 0.50 points of error (14.50% → 15.00%) and takes ΔEO from 0.200 to 0.040.",
     )
 

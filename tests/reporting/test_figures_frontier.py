@@ -208,7 +208,7 @@ def test_the_choice_lies_over_a_larger_hollow_mark_that_it_may_coincide_with(gri
     ]
     chosen = pd.DataFrame(same).assign(err=15.5, delta_eo=0.1)
     figure = figures_frontier.frontier_plane(grid, chosen, bias="delta_eo")
-    choice, below = named(figure, "Ours, chosen"), named(figure, "Ours, TL heads")
+    choice, below = named(figure, "Ours, chosen"), named(figure, "Ours, penalised heads")
     assert figure.data[-1] is choice
     assert (choice.marker.symbol, below.marker.symbol) == ("star", "star-open")
     assert below.marker.size > choice.marker.size

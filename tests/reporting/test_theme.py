@@ -7,11 +7,10 @@ from itertools import combinations
 
 import pytest
 
-from counterpoise.catalogue import BY_NAME, methods_of
+from counterpoise.catalogue import BY_NAME, CHOSEN, methods_of
 from counterpoise.methods.heads.problem import PRETRAINED
 from counterpoise.methods.heads.variants import FINE_TUNED
 from counterpoise.methods.peers.settings import PEERS
-from counterpoise.pipelines.shared.heads import CHOSEN
 from counterpoise.reporting._theme import (
     GROUP_COLOURS,
     GROUP_SYMBOLS,

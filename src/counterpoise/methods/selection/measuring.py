@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from counterpoise.errors import InputError
 from counterpoise.fairness import (
+    UndefinedMetricWarning,
     auc,
     counts_within,
     mean_shortfall,
@@ -63,6 +65,18 @@ def measure(
     Raises:
         InputError: the rows that a replicate may judge by lack a class or group that the criterion needs.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)  # of a grid, some say the same of everyone
+        return _measured(candidates, data, members, population, judging)
+
+
+def _measured(
+    candidates: Candidates,
+    data: Examples,
+    members: Mapping[str, Int[Tensor, "R _"]],
+    population: Population,
+    judging: Judging,
+) -> dict[str, dict[str, Float[Tensor, "R V"]]]:
     names = dict.fromkeys(("err", *AXES, judging.criterion))
     measured = {JUDGED: judged_by(JUDGED_BY, candidates, data, members, population, judging)}
     for part in MEASURED:
