@@ -288,7 +288,8 @@ OF_PAPERS = (
     "experiments.py",
     "first_configuration.py",
 )
-"""Where papers are named: their families' modules, the catalogue, the experiments, those of a first configuration; and the evidence in conf/."""
+"""Where papers are named: their families' modules, the catalogue, the experiments (those of a first configuration too);
+and the evidence in conf/."""
 
 
 def names_in(path: Path) -> Iterator[str]:

@@ -7,7 +7,8 @@ from itertools import combinations
 
 import pytest
 
-from counterpoise.catalogue import BY_NAME, CHOSEN, methods_of
+from counterpoise.catalogue import BY_NAME, CHOSEN, CONSTANT, UNREPAIRED, methods_of
+from counterpoise.methods.frontier import BIAS_SCORES, HEADS, LEAVES
 from counterpoise.methods.heads.problem import PRETRAINED
 from counterpoise.methods.heads.variants import FINE_TUNED
 from counterpoise.methods.peers.settings import PEERS
@@ -20,10 +21,11 @@ from counterpoise.reporting._theme import (
     method_symbol,
 )
 
+REPAIRS = (LEAVES, HEADS, BIAS_SCORES)
 FAMILIES = {
     "heads": [PRETRAINED, *FINE_TUNED, "retrain"],
-    "grids": [*FINE_TUNED, *PEERS],
-    "frontiers": [PRETRAINED, "tl", CHOSEN, *(f"{CHOSEN}_{method}" for method in FINE_TUNED), *PEERS],
+    "grids": [UNREPAIRED, CONSTANT, *REPAIRS, *PEERS],
+    "frontiers": [UNREPAIRED, CONSTANT, CHOSEN, *(f"{CHOSEN}_{method}" for method in REPAIRS), *PEERS],
     "weights": list(methods_of("weights")),
     "gates": list(methods_of("gates")),
 }
