@@ -36,8 +36,7 @@ from counterpoise.methods import frontier
 from counterpoise.methods.bases.ground import Bases, Ground, Kind, margins
 from counterpoise.methods.cells import fold_numbers
 from counterpoise.methods.frontier import HEAD, RULE, Frontier
-from counterpoise.methods.heads.problem import HeadProblem, settings_of
-from counterpoise.methods.repair import Result
+from counterpoise.methods.heads.problem import HeadProblem
 from counterpoise.methods.rules import bias_scores
 from counterpoise.methods.selection.candidates import Candidates, ours
 from counterpoise.methods.selection.measuring import AXES, JUDGED_BY, judged_by
@@ -166,7 +165,9 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         results = frontier.run(replace(problem, bases=bases), settings, {})
         self._results = {result.name: result for result in results}
         self._grounds = {ground.kind: ground for ground in bases[0]}
-        self._candidates = ours(_outcomes(results, settings))
+        variants, scores = frontier.outcomes_of(results)
+        header = {"variants": variants, "thresholds": list(settings.thresholds)}
+        self._candidates = ours(_Outcomes(scores, header))
         self._members = {"train": train, "validation": validation}
         self._data = data
         return self.choose(self.tolerance, self.criterion)
@@ -276,15 +277,6 @@ def _encoder(frame: pd.DataFrame) -> ColumnTransformer:
     others = [name for name in frame if name not in numbers]
     categories = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     return ColumnTransformer([("numbers", "passthrough", numbers), ("categories", categories, others)])
-
-
-def _outcomes(results: Sequence[Result], settings: Frontier) -> _Outcomes:
-    variants = {name: variant | {"needs_group": False} for name, variant in settings_of(results).items()}
-    parts = [name.removeprefix("scores.") for name in results[0].tensors if name.startswith("scores.")]
-    tensors = {
-        f"{part}.score": torch.stack([one.tensors[f"scores.{part}"] for one in results], dim=1) for part in parts
-    }
-    return _Outcomes(tensors, {"variants": variants, "thresholds": list(settings.thresholds)})
 
 
 def _frame(candidates: Candidates, judged: dict[str, Tensor], criterion: str, place: int) -> pd.DataFrame:

@@ -30,7 +30,7 @@ from counterpoise.methods.bases.ground import Bases, Ground, Kind
 from counterpoise.methods.cells import fold_numbers
 from counterpoise.methods.heads.newton import Goal, Newton, solve
 from counterpoise.methods.heads.penalties import CONSTRAINTS, Constraint
-from counterpoise.methods.heads.problem import HeadProblem
+from counterpoise.methods.heads.problem import HeadProblem, settings_of
 from counterpoise.methods.repair import Result, prefixed
 from counterpoise.methods.rules import bias_scores
 from counterpoise.methods.rules.bias_scores import Bank, BiasScores
@@ -252,6 +252,15 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
             scores = {part: [rules[r, place].scores[part][v] for r in replicates] for part in parts}
             results.append(_result(variant, scores, RULE, [rules[r, place].rules[v] for r in replicates]))
     return sorted(results, key=lambda result: result.name)
+
+
+def outcomes_of(results: Sequence[Result]) -> tuple[dict[str, dict[str, Any]], dict[str, Float[Tensor, "R V _"]]]:
+    """Return the settings of each model by name, and all models' scores, `<part>.score`, but for the test part."""
+    variants = {name: variant | {"needs_group": False} for name, variant in settings_of(results).items()}
+    parts = [name.removeprefix("scores.") for name in results[0].tensors if name.startswith("scores.")]
+    return variants, {
+        f"{part}.score": torch.stack([one.tensors[f"scores.{part}"] for one in results], dim=1) for part in parts
+    }
 
 
 def train(

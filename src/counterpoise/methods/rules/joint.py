@@ -6,7 +6,6 @@ features it is a linear one within each class.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,8 +19,6 @@ from counterpoise.nn.trees import ONE_THREAD, Boosting
 
 TEMPERATURES = tuple(2.0 ** (step / 8) for step in range(-12, 17))
 """What the log odds of a model are divided by: from sharper to flatter than they come."""
-
-Probabilities = Callable[[Float[Tensor, "n q"]], Float64[Tensor, "n G"]]
 
 
 def joint(of_class: Float64[Tensor, "n k"], of_group: Float64[Tensor, "n k G"]) -> Float[Tensor, "n cells"]:

@@ -12,10 +12,9 @@ from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
 from counterpoise.methods import frontier as methods
 from counterpoise.methods.frontier import HEAD, RULE, Frontier
-from counterpoise.methods.heads.problem import settings_of
 from counterpoise.pipelines.shared.arrays import LEARNT, origin, require_seeds
 from counterpoise.pipelines.shared.bases import inputs_of, read_bases
-from counterpoise.pipelines.shared.heads import followed, problem_of, stacked
+from counterpoise.pipelines.shared.heads import followed, problem_of
 
 LOG = logging.getLogger(__name__)
 
@@ -59,15 +58,14 @@ def train_frontier(
             len(results) * len(seeds.root),
             ", ".join(f"{name} of seed {seed}" for seed, name in diverged[:NAMED]) + (" …" if diverged[NAMED:] else ""),
         )
+    variants, scores = methods.outcomes_of(results)
     header = {
-        "variants": {name: variant | {"needs_group": False} for name, variant in settings_of(results).items()},
+        "variants": variants,
         "thresholds": list(frontier.root.thresholds),
         "diverged": diverged,
         "hold_out": frontier.root.hold_out,
         **origin(splits),
     }
-    parts = [name.removeprefix("scores.") for name in results[0].tensors if name.startswith("scores.")]
-    scores = {f"{part}.score": stacked(results, f"scores.{part}") for part in parts}
     scores["test.score"] = torch.stack([result.score.squeeze(-1) for result in results], dim=1)
     models = {
         f"{result.name}.{kind}": result.tensors[kind]
