@@ -41,7 +41,6 @@ HELD_OUT = "held_out"
 """The fold that a task is not trained on."""
 
 MOST_HELD_OUT = 0.5
-
 EVALUATED = ("validation", "test")
 
 HEAD, RULE = "head", "rule"
@@ -257,10 +256,9 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
 def outcomes_of(results: Sequence[Result]) -> tuple[dict[str, dict[str, Any]], dict[str, Float[Tensor, "R V _"]]]:
     """Return the settings of each model by name, and all models' scores, `<part>.score`, but for the test part."""
     variants = {name: variant | {"needs_group": False} for name, variant in settings_of(results).items()}
-    parts = [name.removeprefix("scores.") for name in results[0].tensors if name.startswith("scores.")]
-    return variants, {
-        f"{part}.score": torch.stack([one.tensors[f"scores.{part}"] for one in results], dim=1) for part in parts
-    }
+    parts = results[0].part("scores")
+    scores = {part: torch.stack([one.tensors[f"scores.{part}"] for one in results], dim=1) for part in parts}
+    return variants, {f"{part}.score": stacked for part, stacked in scores.items()}
 
 
 def train(
