@@ -14,7 +14,7 @@ from counterpoise.artifacts.serving import Rule, Servable
 from counterpoise.catalogue import CHOSEN
 from counterpoise.config.parameters import Dataset
 from counterpoise.errors import InputError
-from counterpoise.methods.bases.boosted import Boosted
+from counterpoise.methods.bases.boosted import Boosted, BoostedClasses
 from counterpoise.methods.bases.dense import Dense
 from counterpoise.methods.bases.ground import Ground
 from counterpoise.methods.bases.perceptron import Perceptron
@@ -78,8 +78,9 @@ def served(ground: Ground, *, head: Tensor | None, rule: Tensor | None, threshol
     """Put a head or a rule on its base.
 
     Args:
-        head: [q + 1] on the base; or rule: [k·G, k], on the base's unrepaired probabilities.
-        threshold: on the margin, of a head.
+        head: [q + 1] on the base, of more than two classes [q + 1, k]; or rule: [k·G, k], on the base's unrepaired
+            probabilities.
+        threshold: on the margin, of a head of two classes.
         described: the other attributes of `Servable`.
     """
     on_base = ground.head if head is None else head
@@ -87,17 +88,18 @@ def served(ground: Ground, *, head: Tensor | None, rule: Tensor | None, threshol
     base = ground.base
     if rule is not None:
         heads = ground.group.heads if isinstance(ground.group, GroupHeads) else None
-        trees = ground.group.text if isinstance(ground.group, GroupTrees) else None
+        group_trees = ground.group.text if isinstance(ground.group, GroupTrees) else None
         if heads is not None and isinstance(base, Perceptron):
             heads = _unstandardised(heads, base.dense)
-        decision = Rule(rule, ground.temperature, ground.group.temperature, heads, trees)
-    if isinstance(base, Boosted):
-        repaired = base.with_head(on_base, threshold)
-        return Servable(layers=(), trees=repaired.text, rule=decision, **described)
-    margin = on_base.clone()
-    margin[-1] -= threshold
+        decision = Rule(rule, ground.temperature, ground.group.temperature, heads, group_trees)
+    if isinstance(base, Boosted | BoostedClasses):
+        trees = base.with_head(on_base, threshold) if isinstance(base, Boosted) else base.trees
+        return Servable(layers=(), trees=trees.text, rule=decision, **described)
+    last = on_base.clone()
+    last[-1] -= threshold
+    last = last if last.ndim == 2 else torch.stack([torch.zeros_like(last), last], dim=1)
     if isinstance(base, Perceptron):
-        last = _unstandardised(margin.double().view(1, -1, 1), base.dense)[0, :, 0]
+        last = _unstandardised(last.double().unsqueeze(0), base.dense)[0]
         network = base.network
         hidden = [
             (weight.detach()[0, 0], bias.detach()[0, 0])
@@ -106,8 +108,8 @@ def served(ground: Ground, *, head: Tensor | None, rule: Tensor | None, threshol
         mean, scale = (None if one is None else one[0] for one in (network.mean, network.scale))
     else:
         assert isinstance(base, Dense)
-        last, hidden, mean, scale = margin, [], base.mean, base.scale
-    logits = torch.stack([torch.zeros_like(last), last], dim=1).float()
+        hidden, mean, scale = [], base.mean, base.scale
+    logits = last.float()
     return Servable(layers=(*hidden, (logits[:-1], logits[-1])), mean=mean, scale=scale, rule=decision, **described)
 
 
