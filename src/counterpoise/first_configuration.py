@@ -299,17 +299,14 @@ def _as_categories(columns: Sequence[Column], dropped: Mapping[str, str], reques
 
 def _experiments(request: Request, classes: Sequence[str]) -> list[str]:
     name, subject = request.name, request.label
-    frontier = [
+    rules_alone = f"    # Of {len(classes)} classes: rules in bias scores, without penalised heads and thresholds"
+    return [
         f"  frontier_{name}:",
         f"    title: {_yaml(f'How fair can a classifier of {subject} be, and at what price?')}",
         f"    dataset: {name}",
         "    frontier: own  # a lighter grid than `tables`, which takes ten times as long",
         "    peers: own     # and without the peers that need hundreds of fits",
-    ]
-    if len(classes) != 2:
-        frontier = [f"  # No frontier_{name}: a frontier needs two classes, and there are {len(classes)}."]
-    return [
-        *frontier,
+        *([rules_alone] if len(classes) > 2 else []),
         f"  win_{name}:",
         f"    title: {_yaml(f'Does WIN make a fine-tuned classifier of {subject} fairer?')}",
         f"    dataset: {name}",

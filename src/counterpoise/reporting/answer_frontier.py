@@ -13,6 +13,7 @@ from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED, run_by
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts, shortfall
 from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.methods.peers.settings import BINARY
 from counterpoise.reporting._frames import require_columns, rows_of
 from counterpoise.reporting.wording import (
     BASE_TITLES,
@@ -124,7 +125,7 @@ def findings(
     if choices.empty:
         return ()
     before, after = _means(chosen, base_of(selection)), _means(chosen, CHOSEN)
-    sentences = [_which(choices)]
+    sentences = [sentence for sentence in (_undefined(class_names), _which(choices)) if sentence]
     if after is not None and not is_missing(after["validation_err"]):
         if before is not None and not is_missing(before["validation_err"]):
             sentences.append(f"As judged on validation, it {_exchange(before, after, criterion, 'validation')}.")
@@ -207,6 +208,17 @@ def _which(choices: pd.DataFrame) -> str:
         return f"Chosen: {counts.index[0]}."
     listed = enumerate_words(f"{kind} in {count}" for kind, count in counts.items())
     return f"Chosen, of {len(choices)} seeds: {listed}."
+
+
+def _undefined(class_names: Sequence[str]) -> str:
+    """Say what is not there with more than two classes."""
+    if len(class_names) <= 2:
+        return ""
+    peers = enumerate_words([method_phrase(name) for name in BINARY])
+    return (
+        f"With {len(class_names)} classes, heads under penalties, decision thresholds and the peers {peers} are not "
+        "defined; compared are the bases as they are, rules in bias scores and the peers that are."
+    )
 
 
 def _near_constant(chosen: pd.DataFrame, predictions: pd.DataFrame, class_names: Sequence[str]) -> str:

@@ -28,18 +28,20 @@ class Traits(NamedTuple):
     constrained: it has a variant for demographic parity (dp) and one for equalised odds (eo).
     estimators: what it can stand on.
     cells: it needs rows of every class in every group.
+    classes: it is defined for more than two classes.
     """
 
     constrained: bool = False
     estimators: tuple[EstimatorName, ...] = ALL_ESTIMATORS
     cells: bool = False
+    classes: bool = False
 
 
 _LOGISTIC: tuple[EstimatorName, ...] = ("logistic",)
 TRAITS = {
-    "plain": Traits(),
-    "reweighing": Traits(),
-    "leace": Traits(estimators=_LOGISTIC),
+    "plain": Traits(classes=True),
+    "reweighing": Traits(classes=True),
+    "leace": Traits(estimators=_LOGISTIC, classes=True),
     "balanced_refit": Traits(estimators=_LOGISTIC, cells=True),
     "hsic": Traits(constrained=True, estimators=_LOGISTIC),
     "exponentiated_gradient": Traits(constrained=True),
@@ -47,6 +49,10 @@ TRAITS = {
     "threshold_optimizer": Traits(constrained=True, cells=True),
     "error_parity": Traits(constrained=True, cells=True),
 }
+
+
+BINARY = tuple(name for name, traits in TRAITS.items() if not traits.classes)
+"""Methods that are defined for two classes alone."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +181,8 @@ class Peer:
         return _ROWS[self.method].needs_group
 
 
-def peer_grid(settings: Peers, *, columns: bool) -> list[Peer]:
-    """Expand settings into peers, by name.
+def peer_grid(settings: Peers, *, columns: bool, classes: int = 2) -> list[Peer]:
+    """Expand settings into peers, by name; of more than two classes those that are defined for them.
 
     Args:
         columns: whether the data have columns beside their features.
@@ -190,11 +196,12 @@ def peer_grid(settings: Peers, *, columns: bool) -> list[Peer]:
         Peer(method, name, estimator, constraint, strength)
         for method in settings.methods
         for name, estimator in bases
-        if estimator in TRAITS[method].estimators
+        if estimator in TRAITS[method].estimators and (classes == 2 or TRAITS[method].classes)
         for constraint, strength in _variants(method, estimator, settings)
     ]
     if not peers:
         there = "of a table, boosted trees on its columns alone" if columns else "here, where there are no columns"
+        there += f", and is defined for {classes} classes" if classes > 2 else ""
         raise InputError(
             f"peers: methods {shown(list(settings.methods))} with inputs {shown(list(settings.inputs))} and estimators "
             f"{shown(list(settings.estimators))} leave no peer, expected at least one that stands on the inputs {there}"
