@@ -112,14 +112,20 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
             f"--label: column {shown(request.label)} has fewer than two classes of {LEAST_IN_CELL} rows, expected more"
         )
     table = table[~table[request.label].isin(rare)]
+    absent = _absent_in_a_group(table, request)
+    table = table[~table[request.label].isin(absent)]
     classes, positive, class_lines = _classes(request, table[request.label])
     group_lines = _groups(table, request)
     dropped = _dropped(columns, request, len(table))
     kept = table.drop(columns=list(dropped))
     options, gaps = _options(request, kept, notation)
-    if rare:
-        options["exclude"] = {request.label: rare}
-        gaps.append(f"exclude: rows of classes that have fewer than {LEAST_IN_CELL}, too few for all parts of the data")
+    if excluded := [*rare, *absent]:
+        options["exclude"] = {request.label: excluded}
+        joined = ", ".join(map(name_of, excluded))
+        gaps.append(
+            f"exclude: rows of classes that have fewer than {LEAST_IN_CELL}, in all or in one of the large groups: "
+            f"{joined}; too few to compare the groups, or for all parts of the data"
+        )
     lines = [
         f"# Written by `counterpoise init` from {request.file.name}.",
         f"# {len(table):,} rows, {len(columns)} columns{_written_as(notation)}. Change what is wrong; every key is",
@@ -164,6 +170,24 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
     return "\n".join(lines) + "\n"
 
 
+def _absent_in_a_group(table: pd.DataFrame, request: Request) -> list[Any]:
+    """Return, of more than two classes, those that a large group has hardly a row of, if two others remain.
+
+    Their rates cannot be compared between the groups. Small groups are taken together instead.
+    """
+    if _in_bands(table[request.sensitive].dropna()):
+        return []
+    cells = pd.crosstab(table[request.sensitive], table[request.label])
+    large = cells[cells.sum(axis=1) * TEST_SHARE >= ENOUGH]
+    absent = [label for label in counts(table[request.label]) if (large[label] < LEAST_IN_CELL).any()]
+    return absent if len(cells.columns) - len(absent) >= 2 else []
+
+
+def _in_bands(column: pd.Series) -> bool:
+    """Whether numbers are divided into bands to become groups."""
+    return _is_number(column) and column.nunique() > MOST_VALUES
+
+
 def _classes(request: Request, column: pd.Series) -> tuple[list[str], object, list[str]]:
     """Return the classes, the positive label (None of more than two), and comments with their rows."""
     rows = counts(column)
@@ -193,7 +217,7 @@ def _groups(table: pd.DataFrame, request: Request) -> list[str]:
     column = table[request.sensitive]
     present = column.dropna()
     missing = [f"    # {column.isna().sum():,} rows have no group and are left out"] if column.isna().any() else []
-    if _is_number(present) and present.nunique() > MOST_VALUES:
+    if _in_bands(present):
         bands = _bands(present)
         sides = [f"below {bands[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(bands))]
         names = [*sides, f"from {bands[-1]:g}"]
