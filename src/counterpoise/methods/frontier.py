@@ -318,7 +318,7 @@ def train(
     return Trained(of_all, answers, joint)
 
 
-def _answers(heads: Float[Tensor, "H p *k"], features: Float[Tensor, "m q"], offset: Float[Tensor, "m *k"]) -> Answers:
+def _answers(heads: Float[Tensor, "H p *k"], features: Float[Tensor, "m q"], offset: Float[Tensor, "m ..."]) -> Answers:
     """Return what heads say of rows."""
     if heads.ndim == 2:
         margins = torch.addmm(offset.unsqueeze(1), features, heads[:, :-1].T) + heads[:, -1]

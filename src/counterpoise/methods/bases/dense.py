@@ -99,7 +99,7 @@ def fit_head(rows: Rows, pull: float, *, classes: int = 2, start: Head | None = 
     return softmax_head(rows.x, rows.y, pull, classes).float()
 
 
-def margins(head: Head, features: Float[Tensor, "n q"], offset: Float[Tensor, "n *k"]) -> Float[Tensor, "n *c"]:
+def margins(head: Head, features: Float[Tensor, "n q"], offset: Float[Tensor, "n ..."]) -> Float[Tensor, "n *k"]:
     """Return what a head adds up to: of two classes the margins z₁ − z₀ [n], of more their log odds [n, k]."""
     return (offset if offset.ndim == head.ndim else offset.unsqueeze(1)) + features @ head[:-1] + head[-1]
 
