@@ -20,7 +20,7 @@ from counterpoise.config.experiments import NAME
 from counterpoise.data.crossing import band_names, cross, joined_name
 from counterpoise.data.delimited import Notation
 from counterpoise.data.encode import REST
-from counterpoise.data.inspection import Column, counts, inspect, read_as_it_is, require_value
+from counterpoise.data.inspection import Column, counts, inspect, rare_in_a_group, read_as_it_is, require_value
 from counterpoise.data.values import name_of
 from counterpoise.errors import InputError, shown
 from counterpoise.experiments import RAW_FOLDERS
@@ -125,8 +125,11 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
             f"--label: column {shown(request.label)} has fewer than two classes of {LEAST_IN_CELL} rows, expected more"
         )
     table = table[~table[request.label].isin(rare)]
-    absent = _absent_in_a_group(table, request)
-    table = table[~table[request.label].isin(absent)]
+    crossed, _ = _crossed(table, request)
+    groups = crossed[joined_name(request.sensitive)]
+    if not _in_bands(groups):
+        rare += rare_in_a_group(table[request.label], groups, fewest=LEAST_IN_CELL, large=ENOUGH / TEST_SHARE)
+    table = table[~table[request.label].isin(rare)]
     classes, positive, class_lines = _classes(request, table[request.label])
     group_lines = _groups(table, request)
     sensitive = request.sensitive[0] if len(request.sensitive) == 1 else list(request.sensitive)
@@ -134,13 +137,9 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
     dropped = _dropped(columns, request, len(table))
     kept = table.drop(columns=list(dropped))
     options, gaps = _options(request, kept, notation)
-    if excluded := [*rare, *absent]:
-        options["exclude"] = {request.label: excluded}
-        joined = ", ".join(map(name_of, excluded))
-        gaps.append(
-            f"exclude: rows of classes that have fewer than {LEAST_IN_CELL}, in all or in one of the large groups: "
-            f"{joined}; too few to compare the groups, or for all parts of the data"
-        )
+    if rare:
+        options["exclude"] = {request.label: rare}
+        gaps.append(f"exclude: classes with fewer than {LEAST_IN_CELL} rows, in all or in a large group, are left out")
     lines = [
         f"# Written by `counterpoise init` from {request.file.name}.",
         f"# {len(table):,} rows, {len(columns)} columns{_written_as(notation)}. Change what is wrong; every key is",
@@ -184,21 +183,6 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
         *_experiments(request, classes),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _absent_in_a_group(table: pd.DataFrame, request: Request) -> list[Any]:
-    """Return, of more than two classes, those that a large group has hardly a row of, if two others remain.
-
-    Their rates cannot be compared between the groups. Small groups are taken together instead.
-    """
-    crossed, _ = _crossed(table, request)
-    column = crossed[joined_name(request.sensitive)]
-    if _in_bands(column):
-        return []
-    cells = pd.crosstab(column, table[request.label])
-    large = cells[cells.sum(axis=1) * TEST_SHARE >= ENOUGH]
-    absent = [label for label in counts(table[request.label]) if (large[label] < LEAST_IN_CELL).any()]
-    return absent if len(cells.columns) - len(absent) >= 2 else []
 
 
 def _crossed(table: pd.DataFrame, request: Request) -> tuple[pd.DataFrame, dict[str, list[int | float]]]:
