@@ -117,12 +117,13 @@ def choose(
     """Return the settings, with their number of rounds, that do best on the watched rows (features, classes)."""
     losses: list[tuple[float, Boosting]] = []
     for one in settings.grid:
-        until = {"seed": seed, "watched": watched, "patience": settings.patience}
         if classes == 2:
-            trees, loss = grow(x, y, one, **until)
+            trees, loss = grow(x, y, one, seed=seed, watched=watched, patience=settings.patience)
             rounds = len(trees.sizes)
         else:
-            of_classes, loss = grow_classes(x, y, one, classes=classes, **until)
+            of_classes, loss = grow_classes(
+                x, y, one, classes=classes, seed=seed, watched=watched, patience=settings.patience
+            )
             rounds = of_classes.rounds
         losses.append((loss, replace(one, rounds=rounds)))
     return min(losses, key=lambda pair: pair[0])[1]
