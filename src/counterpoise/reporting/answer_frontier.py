@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED, run_by
+from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED, methods_of, run_by
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts, shortfall
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.methods.peers.settings import BINARY
 from counterpoise.reporting._frames import require_columns, rows_of
 from counterpoise.reporting.wording import (
     BASE_TITLES,
@@ -214,7 +213,7 @@ def _undefined(class_names: Sequence[str]) -> str:
     """Say what is not there with more than two classes."""
     if len(class_names) <= 2:
         return ""
-    peers = enumerate_words([method_phrase(name) for name in BINARY])
+    peers = enumerate_words([method_phrase(name) for name, row in methods_of("peers").items() if row.binary])
     return (
         f"With {len(class_names)} classes, heads under penalties, decision thresholds and the peers {peers} are not "
         "defined; compared are the bases as they are, rules in bias scores and the peers that are."

@@ -28,7 +28,7 @@ from counterpoise.methods.peers import (
     threshold_optimizer,
 )
 from counterpoise.methods.peers.estimators import Boosted, Estimator, Logistic, choose_estimator
-from counterpoise.methods.peers.settings import TRAITS, EstimatorName, Input, Peer, Peers, peer_grid
+from counterpoise.methods.peers.settings import BINARY, TRAITS, EstimatorName, Input, Peer, Peers, peer_grid
 from counterpoise.methods.peers.setup import Decide, Rows, Setup
 from counterpoise.methods.repair import Result, prefixed
 from counterpoise.nn import Examples
@@ -285,7 +285,7 @@ def _require_rows(
     sizes = cell_sizes(y, s, groups=groups, classes=classes)
     few = (sizes < FEWEST).nonzero().tolist()
     for peer in peers:
-        if classes > 2 and not TRAITS[peer.method].classes:
+        if classes > 2 and peer.method in BINARY:
             raise InputError(f"peer {peer.name}: is defined for two classes, expected no more of them, found {classes}")
         if few and TRAITS[peer.method].cells:
             group, label = few[0]

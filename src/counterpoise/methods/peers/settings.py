@@ -28,20 +28,18 @@ class Traits(NamedTuple):
     constrained: it has a variant for demographic parity (dp) and one for equalised odds (eo).
     estimators: what it can stand on.
     cells: it needs rows of every class in every group.
-    classes: it is defined for more than two classes.
     """
 
     constrained: bool = False
     estimators: tuple[EstimatorName, ...] = ALL_ESTIMATORS
     cells: bool = False
-    classes: bool = False
 
 
 _LOGISTIC: tuple[EstimatorName, ...] = ("logistic",)
 TRAITS = {
-    "plain": Traits(classes=True),
-    "reweighing": Traits(classes=True),
-    "leace": Traits(estimators=_LOGISTIC, classes=True),
+    "plain": Traits(),
+    "reweighing": Traits(),
+    "leace": Traits(estimators=_LOGISTIC),
     "balanced_refit": Traits(estimators=_LOGISTIC, cells=True),
     "hsic": Traits(constrained=True, estimators=_LOGISTIC),
     "exponentiated_gradient": Traits(constrained=True),
@@ -51,7 +49,7 @@ TRAITS = {
 }
 
 
-BINARY = tuple(name for name, traits in TRAITS.items() if not traits.classes)
+BINARY = tuple(name for name, row in _ROWS.items() if row.binary)
 """Methods that are defined for two classes alone."""
 
 
@@ -196,7 +194,7 @@ def peer_grid(settings: Peers, *, columns: bool, classes: int = 2) -> list[Peer]
         Peer(method, name, estimator, constraint, strength)
         for method in settings.methods
         for name, estimator in bases
-        if estimator in TRAITS[method].estimators and (classes == 2 or TRAITS[method].classes)
+        if estimator in TRAITS[method].estimators and (classes == 2 or method not in BINARY)
         for constraint, strength in _variants(method, estimator, settings)
     ]
     if not peers:

@@ -73,7 +73,7 @@ def theirs(outcomes: Outcomes, thresholds: Sequence[float]) -> Candidates:
     return _thresholded(outcomes, each, own=False)
 
 
-def constant(outcomes: Outcomes, classes: int) -> Candidates:
+def constant(outcomes: Outcomes, classes: int = 2) -> Candidates:
     """Predicting one class for everyone: each in turn."""
     labels = torch.arange(classes)
     settings = {f"{CONSTANT}_{label}": _shared(CONSTANT) | {"method": CONSTANT} for label in range(classes)}
