@@ -2,10 +2,10 @@ r"""The champion's monitor: alarms on labelled traffic, week after week; any is 
 
 Each quantity (the error; each bias metric) has an e-process against "it never exceeds its limit". A drift that begins
 in week s is seen best by a process that begins there too, since earlier weeks speak against it; so the processes of all
-starts are mixed with weights that sum to 1 (`sequential.spent_share`), those yet to come with the value 1. Per bet, the
-sum over past starts is $A_t = (A_{t-1} + w_t) \, E_t$, with $E_t$ the factor of week t's rows. As long as no week exceeds
-the limit, the mixture lies below a nonnegative martingale that starts at 1, so an alarm at $Q / α$ for each of Q
-quantities is ever false with a probability of at most α. (E-detectors, Shin, Ramdas and Rinaldo 2023, sum over starts
+starts are mixed with weights that sum to 1 (`sequential.spent_share`), those yet to come with the value 1. Per bet,
+the sum over past starts is $A_t = (A_{t-1} + w_t) \, E_t$, with $E_t$ the factor of week t's rows. As long as no week
+exceeds the limit, the mixture lies below a nonnegative martingale that starts at 1, so an alarm at $Q / α$ for each of
+Q quantities is ever false with a probability of at most α. (E-detectors, Shin, Ramdas and Rinaldo 2023, sum over starts
 without weights, and bound the mean time to a false alarm instead.)
 """
 

@@ -136,7 +136,8 @@ def bets_on_rates(
     factors = exponent - _log_supremum(tilt, n[..., None], weight[..., None], limit)
     possible: Array = np.maximum(weight, 0).sum(-1, keepdims=True) >= limit
     factors = np.where(possible, factors, np.inf)
-    return np.where((np.asarray(sizes) > 0).all(-1)[..., None], factors, 0.0)
+    counted: NDArray[np.bool_] = np.greater(sizes, 0).all(-1, keepdims=True)
+    return np.where(counted, factors, 0.0)
 
 
 def _log_supremum(tilt: Array, n: Array, weight: Array, limit: Array) -> Array:
