@@ -2,9 +2,8 @@
 
     python benchmarks/retraining_simulation.py [--years 1000] [--rows 2000] [--only walk]
 
-A model is four error rates, by group and class. Each row is hard or easy for all models alike, so that models tend to err
-on the same rows; given that, they err independently. The gate's real code (`gate.verdicts`, `sequential.Budget`,
-`monitor.watch`) sees the counts. Point rules see the newest week's counts:
+The gate's real code (`gate.verdicts`, `sequential.Budget`, `monitor.watch`) sees the counts that `simulated_models`
+draws. Point rules see the newest week's counts:
 
 - MLflow's `validate_evaluation_results`: accuracy at least the champion's + `min_absolute_change` (which has to be
   positive; 0.001 here), bias at most `threshold` (mlflow/models/evaluation/validation.py, 3.17).
@@ -19,11 +18,28 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
+from simulated_models import (
+    CELLS,
+    FIRST,
+    HARD,
+    Rates,
+    biased,
+    biases,
+    confusion,
+    drawn,
+    error,
+    group_errors,
+    group_harm,
+    paired,
+    shifted,
+    stratum_rates,
+)
 
 from counterpoise.retraining.evidence import BiasEvidence, Evidence
 from counterpoise.retraining.gate import Gate, verdicts
@@ -31,30 +47,9 @@ from counterpoise.retraining.monitor import Monitor, watch
 from counterpoise.retraining.sequential import Budget
 
 WEEKS = 52
-CELLS = np.array([[0.40 * 0.75, 0.40 * 0.25], [0.60 * 0.70, 0.60 * 0.30]])
-"""Share of rows of each group and class."""
-FIRST = np.array([[0.10, 0.32], [0.10, 0.30]])
-"""Error rates of the first champion."""
-HARD = 1.6 * FIRST
-EASY_ERROR = 0.01
-WITHIN_GROUP = CELLS / CELLS.sum(1, keepdims=True)
 GATE = Gate(tolerances={"delta_dp": 0.10, "delta_eo": 0.15})
-Rates = NDArray[np.float64]
-
-
-def error(rates: Rates) -> Rates:
-    return (rates * CELLS).sum((-2, -1))
-
-
-def group_errors(rates: Rates) -> Rates:
-    return (rates * WITHIN_GROUP).sum(-1)
-
-
-def biases(rates: Rates) -> dict[str, Rates]:
-    """Return ΔDP and ΔEO."""
-    selection = (WITHIN_GROUP * np.stack([rates[..., 0], 1 - rates[..., 1]], axis=-1)).sum(-1)
-    gaps = np.abs(rates[..., 0, :] - rates[..., 1, :])
-    return {"delta_dp": np.abs(selection[..., 0] - selection[..., 1]), "delta_eo": gaps.sum(-1)}
+Propose = Callable[[np.random.Generator, Rates], Rates]
+"""Rates of a new challenger, from those of the present champion."""
 
 
 def is_bad(rates: Rates, gate: Gate = GATE) -> NDArray[np.bool_]:
@@ -66,60 +61,14 @@ def is_bad(rates: Rates, gate: Gate = GATE) -> NDArray[np.bool_]:
     return bad
 
 
-def shifted(rates: Rates, change: Rates | float) -> Rates:
-    """Return rates whose error differs by so much, each cell in proportion."""
-    factor = 1 + np.asarray(change) / error(rates)
-    return np.clip(rates * factor[..., None, None], 0.005, 0.95)
-
-
-def drawn(
-    rng: np.random.Generator, rows: int, first: Rates, champion: Rates, challenger: Rates, same: NDArray
-) -> NDArray:
-    """Return counts [N, G, k, 2, 2, 2]: whether the first champion, the champion and the challenger err."""
-    years = len(champion)
-    sizes = rng.multinomial(rows, CELLS.ravel(), size=years).reshape(years, 2, 2)
-    hard = rng.binomial(sizes, HARD)
-    counts = np.zeros((years, 2, 2, 8), dtype=np.int64)
-    for number, of_hard in ((hard, True), (sizes - hard, False)):
-        wrong = [_stratum(rates, of_hard) for rates in (np.broadcast_to(first, champion.shape), champion, challenger)]
-        either = [np.stack([1 - p, p], axis=-1) for p in wrong]
-        present = np.where(same[:, None, None, None, None], np.eye(2), either[1][..., None, :])  # given the first
-        joint = either[0][..., :, None, None] * present[..., :, :, None] * either[2][..., None, None, :]
-        counts += rng.multinomial(number, joint.reshape(*joint.shape[:3], 8))
-    return counts.reshape(years, 2, 2, 2, 2, 2)
-
-
-def _stratum(rates: Rates, of_hard: bool) -> Rates:
-    hard = np.clip((rates - (1 - HARD) * EASY_ERROR) / HARD, 0.01, 0.9)
-    return hard if of_hard else np.clip((rates - HARD * hard) / (1 - HARD), 1e-4, 1)
-
-
-def paired(counts: NDArray, axis: int) -> NDArray:
-    """Return how often the challenger alone is right, both are or neither, the other model (of an axis) alone is."""
-    table = counts.sum(4 if axis == 3 else 3)
-    return np.stack([table[..., 1, 0], table[..., 0, 0] + table[..., 1, 1], table[..., 0, 1]], axis=-1)
-
-
-def confusion(counts: NDArray) -> NDArray:
-    right, wrong = np.moveaxis(counts.sum((3, 4)), -1, 0)
-    return np.stack(
-        [np.stack([right[..., 0], wrong[..., 0]], axis=-1), np.stack([wrong[..., 1], right[..., 1]], axis=-1)], axis=-2
-    )
-
-
-Propose = Callable[[np.random.Generator, Rates], Rates]
-"""Rates of a new challenger, from those of the present champion."""
-
-
 @dataclass
 class Years:
     """What became of the simulated years."""
 
     bad: NDArray
     promotions: NDArray
-    promoted_in: NDArray
     champion: Rates
-    worst: NDArray = field(default_factory=lambda: np.zeros(0))
+    worst: NDArray
 
     def row(self, name: str) -> str:
         loss = 100 * (error(self.champion) - error(FIRST))
@@ -141,8 +90,8 @@ def gated(
     budget = Budget(np.full(years, entered), np.zeros(years))
     first_pairs, pairs = (np.zeros((years, gate.patience, 2, 2, 3), dtype=np.int64) for _ in range(2))
     tables = np.zeros((years, gate.patience, 2, 2, 2), dtype=np.int64)
-    result = Years(np.zeros(years), np.zeros(years), np.full(years, -1), champion, np.zeros(years))
-    for week in range(weeks):
+    result = Years(np.zeros(years), np.zeros(years), champion, np.zeros(years))
+    for _ in range(weeks):
         fresh = ~active
         challenger = np.where(fresh[:, None, None], propose(steps, champion), challenger)
         entering, budget = budget.enter(gate.significance, gate.horizon, fresh)
@@ -152,7 +101,8 @@ def gated(
         counts = drawn(rng, rows, FIRST, champion, challenger, same)
         slot = np.arange(years), looks
         # The newest batch stands last.
-        first_pairs[slot], pairs[slot], tables[slot] = paired(counts, 3), paired(counts, 4), confusion(counts)
+        first_pairs[slot], pairs[slot] = paired(counts.sum(4)), paired(counts.sum(3))
+        tables[slot] = confusion(counts.sum((3, 4)))
         order = (looks[:, None] + 1 + np.arange(gate.patience)) % gate.patience
         seen = Evidence(
             *(
@@ -164,7 +114,6 @@ def gated(
         budget = budget.release(np.where(promoted, level, 0.0))
         result.bad += promoted & is_bad(challenger, gate)
         result.promotions += promoted
-        result.promoted_in = np.where(promoted & (result.promoted_in < 0), week, result.promoted_in)
         champion = np.where(promoted[:, None, None], challenger, champion)
         result.worst = np.maximum(result.worst, error(champion) - error(FIRST))
         same &= ~promoted
@@ -178,17 +127,16 @@ def by_points(propose: Propose, years: int, rows: int, *, seed: int, change: flo
     rng, steps = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     champion = np.broadcast_to(FIRST, (years, 2, 2)).copy()
     same = np.ones(years, dtype=bool)
-    result = Years(np.zeros(years), np.zeros(years), np.full(years, -1), champion, np.zeros(years))
-    for week in range(weeks):
+    result = Years(np.zeros(years), np.zeros(years), champion, np.zeros(years))
+    for _ in range(weeks):
         challenger = propose(steps, champion)
         counts = drawn(rng, rows, FIRST, champion, challenger, same)
-        table = paired(counts, 4).sum((1, 2))
+        table = paired(counts.sum(3)).sum((1, 2))
         promoted = (table[:, 0] - table[:, 2]) / rows >= change
         for metric, tolerance in GATE.tolerances.items():
-            promoted &= BiasEvidence.of(confusion(counts)[:, None], metric).estimate() <= tolerance
+            promoted &= BiasEvidence.of(confusion(counts.sum((3, 4)))[:, None], metric).estimate() <= tolerance
         result.bad += promoted & is_bad(challenger)
         result.promotions += promoted
-        result.promoted_in = np.where(promoted & (result.promoted_in < 0), week, result.promoted_in)
         champion = np.where(promoted[:, None, None], challenger, champion)
         result.worst = np.maximum(result.worst, error(champion) - error(FIRST))
         same &= ~promoted
@@ -201,25 +149,6 @@ POINT_RULES = {
     "TFMA, `absolute` −1e-10": -1e-10,
     "TFMA, `absolute` −0.005": -0.005,
 }
-
-
-def _group_harm(points: float) -> Rates:
-    """Return the first champion's rates with group 0's error higher, and group 1's lower so that the error stays."""
-    rates = FIRST.copy()
-    rates[0] += points
-    rates[1] -= points * CELLS[0].sum() / CELLS[1].sum()
-    return rates
-
-
-def _biased(gap: float) -> Rates:
-    """Return rates with a demographic parity gap, at the first champion's error, whose other quantities are within."""
-    rates = FIRST.copy()
-    low, high = 0.0, 0.3
-    for _ in range(60):
-        shift = (low + high) / 2
-        moved = rates + np.array([[-0.2 * shift, shift], [0.2 * shift, -0.3 * shift]])
-        low, high = (shift, high) if biases(moved)["delta_dp"] < gap else (low, shift)
-    return moved
 
 
 NULLS: dict[str, tuple[str, Propose]] = {
@@ -237,7 +166,7 @@ NULLS: dict[str, tuple[str, Propose]] = {
     ),
     "bias": (
         "every challenger has a ΔDP just above the tolerance of 0.1",
-        lambda rng, champion: np.broadcast_to(_biased(1.001 * GATE.tolerances["delta_dp"]), champion.shape),
+        lambda rng, champion: np.broadcast_to(biased(1.001 * GATE.tolerances["delta_dp"]), champion.shape),
     ),
 }
 
@@ -262,16 +191,60 @@ def improvement(years: int) -> None:
     def better(rng: np.random.Generator, champion: Rates) -> Rates:
         return np.broadcast_to(shifted(FIRST, -0.02), champion.shape)
 
+    def share(rows: int, **options: Any) -> str:
+        return f"{np.mean(gated(better, years, rows, seed=2, weeks=4, **options).promotions > 0):.1%}"
+
     print("\n**improvement**: every challenger is better by 2 points; promoted within four weeks\n")
     print(
-        "| rows a week | first challenger | 13th, all refused before | 53rd, all refused before | error checks alone, 1st |"
+        "| rows a week | 1st challenger | 13th, none promoted | 53rd, none promoted | a new one weekly | no bias checks |"
     )
-    print("|---|---|---|---|---|")
-    alone = Gate(tolerances={}, group_margin=1.0)
+    print("|---|---|---|---|---|---|")
+    unbiased, anew = Gate(tolerances={}), Gate(tolerances=GATE.tolerances, patience=1)
     for rows in (500, 1000, 1500, 2000, 3000, 4000, 8000):
-        cells = [gated(better, years, rows, seed=2, weeks=4, entered=n).promotions.mean() for n in (0, 12, 52)]
-        cells.append(gated(better, years, rows, seed=2, weeks=4, gate=alone).promotions.mean())
-        print(f"| {rows:,} | " + " | ".join(f"{share:.1%}" for share in cells) + " |", flush=True)
+        cells = [share(rows, entered=entered) for entered in (0, 12, 52)]
+        cells += [share(rows, gate=gate) for gate in (anew, unbiased)]
+        print(f"| {rows:,} | " + " | ".join(cells) + " |", flush=True)
+
+
+def reused(years: int, rows: int, window: int = 26) -> None:
+    """Ask each week's challenger once, on the held-out rows of a window of weeks, which tested earlier ones too."""
+    gate = Gate(tolerances=GATE.tolerances, patience=1)
+    print(f"\n**reused**: {rows:,} held-out rows a week, those of {window} weeks test each once\n")
+    print("| every challenger, or every other one | years with a bad promotion | promotions a year |")
+    print("|---|---|---|")
+    edge, bias = shifted(FIRST, 1.0001 * gate.error_margin), biased(1.001 * gate.tolerances["delta_dp"])
+    series = {
+        "is worse by 1 point": [edge],
+        "is worse by 1 point, others are equal": [FIRST, edge],
+        "has a ΔDP of 0.1": [bias],
+        "has a ΔDP of 0.1, others are equal": [FIRST, bias],
+        "is better by 2 points": [shifted(FIRST, -0.02)],
+    }
+    for name, models in series.items():
+        rng = np.random.default_rng(6)
+        budget, bad, promotions = Budget(np.zeros(years, dtype=int), np.zeros(years)), np.zeros(years), np.zeros(years)
+        strata = np.zeros((years, window, 2, 2, 2, 2), dtype=np.int64)  # …, group, class, hard, the first champion errs
+        first = np.stack([stratum_rates(FIRST, of_hard) for of_hard in (False, True)], axis=-1)
+        for week in range(window + WEEKS):
+            sizes = rng.multinomial(rows, CELLS.ravel(), size=years).reshape(years, 2, 2)
+            hard = rng.binomial(sizes, HARD)
+            sizes = np.stack([sizes - hard, hard], axis=-1)
+            errs = rng.binomial(sizes, first)
+            strata = np.concatenate([strata[:, 1:], np.stack([sizes - errs, errs], axis=-1)[:, None]], axis=1)
+            if week < window:
+                continue
+            model = models[week % len(models)]
+            p = np.stack([stratum_rates(model, of_hard) for of_hard in (False, True)], axis=-1)
+            wrong = rng.binomial(strata, p[..., None])
+            outcomes = np.stack([strata - wrong, wrong], axis=-1).sum(-3)  # …, the first errs, the challenger errs
+            outcomes = outcomes.sum(1, keepdims=True)  # one batch, as `evidence.collect` makes by default
+            pairs, table = paired(outcomes), confusion(outcomes.sum(-2))
+            level, budget = budget.enter(gate.significance, gate.horizon)
+            promoted, _ = verdicts(Evidence(pairs, pairs, table), gate, level=level, looks=np.zeros(years, dtype=int))
+            budget = budget.release(np.where(promoted, level, 0.0))
+            bad += promoted & is_bad(model)
+            promotions += promoted
+        print(f"| {name} | {np.mean(bad > 0):.1%} | {promotions.mean():.1f} |", flush=True)
 
 
 def harm(years: int) -> None:
@@ -280,7 +253,7 @@ def harm(years: int) -> None:
     print("|---|---|" + "---|" * len(POINT_RULES))
 
     def propose(rng: np.random.Generator, champion: Rates) -> Rates:
-        return np.broadcast_to(_group_harm(0.05), champion.shape)
+        return np.broadcast_to(group_harm(0.05), champion.shape)
 
     for rows in (500, 2000, 8000):
         shares = [1 - np.mean(gated(propose, years, rows, seed=3, weeks=4).promotions > 0)]
@@ -293,13 +266,10 @@ def harm(years: int) -> None:
 
 def monitored(rng: np.random.Generator, gaps: Rates, years: int, rows: int) -> NDArray:
     """Return the champion's confusion counts [N, W, G, k, k] with a demographic parity gap each week."""
-    rates = np.stack([_biased(gap) for gap in gaps])
+    rates = np.stack([biased(gap) for gap in gaps])
     sizes = rng.multinomial(rows, CELLS.ravel(), size=(years, len(gaps))).reshape(years, len(gaps), 2, 2)
     wrong = rng.binomial(sizes, rates)
-    right = sizes - wrong
-    return np.stack(
-        [np.stack([right[..., 0], wrong[..., 0]], axis=-1), np.stack([wrong[..., 1], right[..., 1]], axis=-1)], axis=-2
-    )
+    return confusion(np.stack([sizes - wrong, wrong], axis=-1))
 
 
 def weekly_z(counts: NDArray, tolerance: float) -> NDArray:
@@ -349,11 +319,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--years", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--only", choices=[*NULLS, "improvement", "harm", "drift"])
+    parser.add_argument("--only", choices=[*NULLS, "reused", "improvement", "harm", "drift"])
     arguments = parser.parse_args()
     begun = time.perf_counter()
     if arguments.only in (None, *NULLS):
         no_improvement(arguments.years, arguments.rows, arguments.only)
+    if arguments.only in (None, "reused"):
+        reused(arguments.years, arguments.rows // 4)
     if arguments.only in (None, "improvement"):
         improvement(arguments.years)
     if arguments.only in (None, "harm"):

@@ -61,7 +61,7 @@ class Gate(Bounded):
     group_margin: Share = 0.03
     tolerances: Mapping[str, Positive] = field(default_factory=lambda: {"delta_dp": 0.1})
     significance: Inside = 0.05
-    horizon: Count = 52
+    horizon: Count = 26
     patience: Count = 4
     rows_per_group: Count = 100
     rows_per_cell: Count = 20
