@@ -165,7 +165,9 @@ def _of_errors(name: str, paired: Num[np.ndarray, "*batch 3"], margin: float) ->
     rows = paired.sum(-1)
     estimate = (paired[..., 2] - paired[..., 0]) / np.where(rows > 0, rows, np.nan)
     within, beyond = (mixed(bets(paired, PAIRED, margin)) for bets in (bets_below, bets_above))
-    return Examination(name, margin, estimate, within, beyond, lambda level: mean_bounds(paired, PAIRED, level)[1])
+    return Examination(
+        name, margin, np.asarray(estimate), within, beyond, lambda level: mean_bounds(paired, PAIRED, level)[1]
+    )
 
 
 def _verdicts(
@@ -175,7 +177,8 @@ def _verdicts(
     with np.errstate(divide="ignore"):  # a challenger without significance is never promoted
         shown = np.all([item.log_e >= -np.log(level) for item in examinations], axis=0)
     promoted = shown & enough & ~harmful
-    return promoted, ~promoted & (harmful | (looks + 1 >= settings.patience))
+    refused = ~promoted & (harmful | (looks + 1 >= settings.patience))
+    return np.asarray(promoted), np.asarray(refused)
 
 
 def _row_check(evidence: Evidence, settings: Gate) -> Check:

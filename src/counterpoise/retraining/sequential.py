@@ -34,14 +34,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Num
+from jaxtyping import Bool, Float64, Integer, Num
 from numpy.typing import NDArray
 
 from counterpoise.errors import InputError
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
+Numbers = Float64[np.ndarray, "*batch"] | float
+Counts = Integer[np.ndarray, "*batch"] | int
 
 SHARES = 2.0 ** -np.arange(0.5, 7)
 """u: bets on means, 0.71 to 0.011; each is good for effects within √2 of the one that it is best for."""
@@ -66,7 +69,7 @@ def mixed(log_factors: Float64[np.ndarray, "*batch K"]) -> Float64[np.ndarray, "
     """Return the logarithm of the mean over bets of what each has multiplied the capital by."""
     top = log_factors.max(-1, keepdims=True)
     finite = np.where(np.isfinite(top), top, 0.0)
-    return np.log(np.exp(log_factors - finite).mean(-1)) + finite[..., 0]
+    return np.asarray(np.log(np.exp(log_factors - finite).mean(-1)) + finite[..., 0])
 
 
 def bets_below(
@@ -109,7 +112,7 @@ def mean_bounds(
     def upper(counts: Array, values: Array) -> Array:
         return _first_refuted(lambda m: mixed(bets_below(counts, values, m)), counts.shape[:-1], values, significance)
 
-    return -upper(counts[..., ::-1], -values[::-1]), upper(counts, values)
+    return np.asarray(-upper(counts[..., ::-1], -values[::-1])), upper(counts, values)
 
 
 def bets_on_rates(
@@ -181,7 +184,7 @@ def _first_refuted(
     return largest_not_refuted(log_e, values[0], values[-1], shape, significance)
 
 
-def spent_share(position: int | Array, horizon: int) -> float | Array:
+def spent_share(position: Counts, horizon: int) -> Numbers:
     """Return the share of the significance that the hypothesis at a position (from 1) has in an endless series.
 
     $h / ((t + h - 1)(t + h))$: the shares of the first t sum to t / (t + h). Half is spent on the first `horizon`, of
@@ -203,18 +206,19 @@ class Budget:
         released: significance of promoted challengers that awaits the next one.
     """
 
-    entered: Array | int = 0
-    released: Array | float = 0.0
+    entered: Counts = 0
+    released: Numbers = 0.0
 
-    def enter(self, significance: float, horizon: int, where: Array | bool = True) -> tuple[Array | float, Budget]:
+    def enter(
+        self, significance: float, horizon: int, where: Bool[np.ndarray, "*batch"] | None = None
+    ) -> tuple[Numbers, Budget]:
         """Return the significance of a challenger that enters (0 where none does), and the budget afterwards."""
         level = significance * spent_share(self.entered + 1, horizon) + self.released
-        if where is True:
+        if where is None:
             return level, Budget(self.entered + 1, 0.0 * self.released)
-        kept = np.where(where, 0.0, self.released)
-        return np.where(where, level, 0.0), Budget(self.entered + np.asarray(where, dtype=int), kept)
+        return np.where(where, level, 0.0), Budget(self.entered + where, np.where(where, 0.0, self.released))
 
-    def release(self, level: Array | float) -> Budget:
+    def release(self, level: Numbers) -> Budget:
         """Return the budget after challengers of these significances were promoted (0 where none was)."""
         return Budget(self.entered, self.released + level)
 
