@@ -52,8 +52,8 @@ SHARES = 2.0 ** -np.arange(0.5, 7)
 SCALES = 0.03 * 2.0 ** np.arange(6)
 """d: bets on linear functions of rates; each is best for an effect of d · p (1 − p)."""
 
-HALVINGS = 40
-"""Bisection steps of bounds: to 1e-12 of the range."""
+HALVINGS = 24
+"""Bisection steps of bounds: to 1e-7 of the range."""
 
 MULTIPLIER_HALVINGS = 16
 """Bisection steps of the Lagrangian's multiplier; fewer would cost power, not validity."""
