@@ -303,7 +303,7 @@ def _experiments(request: Request, classes: Sequence[str]) -> list[str]:
         f"  frontier_{name}:",
         f"    title: {_yaml(f'How fair can a classifier of {subject} be, and at what price?')}",
         f"    dataset: {name}",
-        "    frontier: own  # a lighter grid than `tables`, which takes ten times as long",
+        "    frontier: own  # a lighter grid than `tables`, which takes three times as long",
         "    peers: own     # and without the peers that need hundreds of fits",
     ]
     if len(classes) != 2:
