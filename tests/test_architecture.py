@@ -33,9 +33,9 @@ MAY_IMPORT = {
     "methods": {"nn", "fairness"},
     "features": {"nn", "fairness"},
     "reporting": {"fairness"},
-    "config": {"data", "methods", "nn", "fairness"},
+    "config": {"data", "methods", "retraining", "nn", "fairness"},
     "artifacts": {"methods", "features", "nn", "fairness"},
-    "pipelines": {"config", "artifacts", "methods", "features", "reporting", "data", "nn", "fairness"},
+    "pipelines": {"config", "artifacts", "methods", "retraining", "features", "reporting", "data", "nn", "fairness"},
     "tracking": set(),
     "retraining": {"fairness"},
 }
