@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from inspect import cleandoc
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -22,13 +22,14 @@ from counterpoise.experiments import BLOCKS
 ANY_NAME = "<name>"
 
 _SIGNS = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}
+_WORDS: Mapping[Any, str] = {bool: "`true`, `false`", int: "a whole number", float: "a number", str: "a text"}
 _LIMITS = {Ge: "ge", Gt: "gt", Le: "le", Lt: "lt"}
 
 _INTRODUCTION = """\
 # All keys
 
 Every key that `conf/**/parameters*.yml` may hold, written from the classes that check them
-(`python -m counterpoise.config.reference`). Defaults are those of the classes; what `conf/base` sets instead stands there.
+(`python -m counterpoise.config.reference`). Defaults are those of the classes; `conf/base` may say otherwise.
 [Configuration](configuration.md) says how files and environments go together, [Your own data](own-data.md) which keys
 one usually changes. `<name>` is a name of your choice, under which an experiment's row finds the block.
 """
@@ -36,9 +37,9 @@ one usually changes. `<name>` is a name of your choice, under which an experimen
 
 @dataclass(frozen=True)
 class Key:
-    """One key: where it stands, what it takes, its default as YAML would have it (None if there is none), its meaning."""
+    """One key: its name, what it takes, its default as YAML would have it (None if there is none), its meaning."""
 
-    path: str
+    name: str
     takes: str
     default: str | None
     meaning: str
@@ -77,7 +78,7 @@ def page() -> str:
             parts.append("| key | takes | default | meaning |\n|---|---|---|---|")
         for key in block.keys:
             default = "" if key.default is None else f"`{key.default}`"
-            parts.append(f"| `{key.path}` | {_cell(key.takes)} | {_cell(default)} | {_cell(key.meaning)} |")
+            parts.append(f"| `{key.name}` | {_cell(key.takes)} | {_cell(default)} | {_cell(key.meaning)} |")
     return "\n".join(parts) + "\n"
 
 
@@ -119,7 +120,7 @@ def _kind_of(kind: Any) -> str:
 def _fields(kind: Any) -> Iterator[tuple[str, Any, str | None]]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         for name, field in kind.model_fields.items():
-            hint = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation  # type: ignore[type-arg]
+            hint = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
             required = field.is_required()
             yield name, hint, None if required else _written(field.get_default(call_default_factory=True))
         return
@@ -162,7 +163,7 @@ def _takes(hint: Any) -> str:
         return " or ".join(dict.fromkeys([*(["a value"] if plain else []), *map(_takes, rest)]))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return f"blocks by name: {_takes(arguments[1])}"
-    if isinstance(origin, type) and origin in (list, tuple, set, frozenset) or str(origin).endswith("Sequence'>"):
+    if origin in (list, tuple, set, frozenset, Sequence):
         inner = dict.fromkeys(_takes(one) for one in arguments if one is not ...)
         return f"a list: {', '.join(inner)}"
     if hint in (None, type(None)):
@@ -170,9 +171,7 @@ def _takes(hint: Any) -> str:
     if isinstance(hint, type):
         if issubclass(hint, Repairs) or is_dataclass(hint) or issubclass(hint, BaseModel):
             return "a number or a list" if issubclass(hint, RootModel) else "a block"
-        return {bool: "`true`, `false`", int: "a whole number", float: "a number", str: "a text"}.get(
-            hint, hint.__name__
-        )
+        return _WORDS.get(hint, hint.__name__)
     return "a value"
 
 
@@ -204,7 +203,8 @@ def _written(value: Any) -> str:
 
 def _documented(kind: Any) -> tuple[str, dict[str, str]]:
     """Return the first paragraph of a class's docstring, and what it says of each field: `name: …`, `a, b: …`."""
-    names, meanings = {name for name, _, _ in _fields(kind)}, {}
+    names = {name for name, _, _ in _fields(kind)}
+    meanings: dict[str, str] = {}
     docstring = next((one.__doc__ for one in kind.__mro__ if one.__doc__ and one is not object), "")
     text = cleandoc(docstring if not docstring.startswith(f"{kind.__name__}(") else "")
     for base in reversed(kind.__mro__[:-1]):
@@ -218,9 +218,9 @@ def _documented(kind: Any) -> tuple[str, dict[str, str]]:
         for (_, end, mentioned), following in zip(marks, [*marks[1:], None], strict=bool(marks)):
             said = flat[end : following[0] if following else len(flat)].strip()
             said = re.split(r" (?:Raises|Returns|Attributes|Args): ", said)[0].strip()
-            meanings |= dict.fromkeys(mentioned, said[:1].upper() + said[1:] if said else said)
+            meanings |= dict.fromkeys(mentioned, said)
     return re.sub(r"\s+", " ", text.split("\n\n")[0]).strip(), meanings
 
 
 if __name__ == "__main__":
-    print(page(), end="")  # noqa: T201
+    print(page(), end="")
