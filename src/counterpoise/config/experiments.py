@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, ValidationError, cr
 from counterpoise.config.data import Settings
 from counterpoise.config.mistakes import sentence_of
 from counterpoise.errors import InputError, shown
-from counterpoise.experiments import EXPERIMENTS, RESERVED, Experiment, Part
+from counterpoise.experiments import EXPERIMENTS, RESERVED, RESERVED_PREFIXES, Experiment, Part
 
 Place = Callable[[str], str]
 """Path of a value → where it is written, for a sentence: a file and a line."""
@@ -61,7 +61,7 @@ def _named(rows: Any) -> Any:
             raise ValueError(f"the name {shown(name)} has other signs than letters, digits and single underscores")
         if str(name) in {experiment.name for experiment in EXPERIMENTS}:
             raise ValueError(f"{shown(name)} is an experiment of the project, expected a name that is not taken")
-        if str(name) in RESERVED or str(name).startswith("fetch_"):
+        if str(name) in RESERVED or str(name).startswith(RESERVED_PREFIXES):
             raise ValueError(f"{shown(name)} is the name of a stage or of another pipeline, expected one of its own")
     return rows
 

@@ -42,7 +42,7 @@ def build(context: ReportContext) -> tuple[str, dict[str, Any]]:
         cells=result_cells(context.summary.to_dict("records"), context.noise_floor),
         claims=list(rows_of(context.claims)),
         figures={
-            chapter: [_figure_view(name, figure) for name, figure in context.figures_of(chapter).items()]
+            chapter: [figure_view(name, figure) for name, figure in context.figures_of(chapter).items()]
             for chapter in ("", "answer", "appendix")
         },
         splits=split_table(context),
@@ -140,7 +140,7 @@ def result_cells(
     }
 
 
-def _figure_view(name: str, figure: go.Figure) -> dict[str, Any]:
+def figure_view(name: str, figure: go.Figure) -> dict[str, Any]:
     """A figure whose title became the page's heading; `<` is escaped so that no name can close the script element."""
     untitled = go.Figure(figure).update_layout(title_text="", margin_t=56)
     return {
