@@ -389,7 +389,7 @@ RESERVED_PREFIXES = ("fetch_", "audit_")
 
 
 def audits(experiments: Iterable[Experiment]) -> tuple[Experiment, ...]:
-    """Return an audit of each data set that experiments read as a table; what parts change in a block is not audited."""
+    """Return an audit of each data set that experiments read as a table; what parts change in it is not audited."""
     tables = (each.dataset for each in experiments if not each.images and not each.divides("dataset"))
     return tuple(
         Experiment(name=f"audit_{dataset}", title="What do the data say before any model is trained?", dataset=dataset)
