@@ -212,8 +212,8 @@ def _rates(
     ends = np.full((2, len(events)), np.nan)
     others = ~np.isnan(ratio) & (np.arange(len(events)) != top)
     if others.any():
-        of_others = [column[others].astype(np.float64) for column in (events, people)]
-        ends[:, others] = katz(*of_others, float(events[top]), float(people[top]), level=level)
+        a, m = (column[others].astype(np.float64) for column in (events, people))
+        ends[:, others] = katz(a, m, float(events[top]), float(people[top]), level=level)
     columns = {"selection_rate": rate, "rate_low": low, "rate_high": high, "impact_ratio": ratio}
     return pd.DataFrame(columns | {"ratio_low": ends[0], "ratio_high": ends[1]})
 

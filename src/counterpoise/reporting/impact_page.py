@@ -1,5 +1,4 @@
-"""The auditor's page: what each category of people receives from the models, in the words of the rules that ask for "
-"it."""
+"""The auditor's page: what each category of people receives from the models, as the rules ask for it."""
 
 from __future__ import annotations
 

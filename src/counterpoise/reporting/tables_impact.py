@@ -111,7 +111,7 @@ def _rates(own: pd.DataFrame, title: str) -> Table:
             _with_interval(row.impact_ratio, row.ratio_low, row.ratio_high),
             *([number(row.impact_ratio_without_small)] if without else []),
             _flag(row),
-            p_value(row.fisher_p),
+            _unbroken(p_value(row.fisher_p)),
             _z(row),
         )
         for row in rows_of(own)
@@ -131,11 +131,20 @@ def _category(row: Any) -> str:
 def _flag(row: Any) -> str:
     if row.category == UNKNOWN:
         return "not in the ratios"
-    return NOT_AVAILABLE if pd.isna(row.below_four_fifths) else "yes" if row.below_four_fifths else "no"
+    if pd.isna(row.below_four_fifths):
+        return NOT_AVAILABLE
+    is_top = row.impact_ratio == 1 and is_missing(row.fisher_p)
+    return "most selected" if is_top else "yes" if row.below_four_fifths else "no"
 
 
 def _z(row: Any) -> str:
-    return NOT_AVAILABLE if is_missing(row.z) else f"{number(row.z, signed=True)} ({p_value(row.z_p)})"
+    if is_missing(row.z):
+        return NOT_AVAILABLE
+    return f"{number(row.z, signed=True)} ({_unbroken(p_value(row.z_p))})"
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" ", "\u00a0")
 
 
 def _with_interval(value: Any, low: Any, high: Any) -> str:

@@ -75,7 +75,7 @@ def missing(table: pd.DataFrame, group: pd.Series) -> pd.DataFrame:
     counts = gaps.groupby(groups.to_numpy(), observed=False).sum() if gaps.shape[1] else gaps[:0]
     sizes = groups.value_counts(sort=False)
     records = [
-        (name, column, int(counts.at[name, column]), int(sizes[name]))
+        (name, column, int(counts[column].get(name, 0)), int(sizes[name]))
         for column in gaps.columns
         for name in groups.cat.categories
     ]

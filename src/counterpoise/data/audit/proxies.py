@@ -107,7 +107,7 @@ def _intervals(numbers: Float64[np.ndarray, "n"], most: int) -> pd.Series:
     names = [f"to {edges[0]:g}", *(f"{low:g} to {high:g}" for low, high in pairwise(edges))]
     names.append(f"above {edges[-1]:g}")
     unique = names if len(set(names)) == len(names) else [f"{number + 1}: {name}" for number, name in enumerate(names)]
-    return pd.Series(pd.Categorical.from_codes(places, unique))
+    return pd.Series(pd.Categorical.from_codes(places.astype(np.int64), pd.Index(unique)))
 
 
 def _filled(categories: pd.Series) -> pd.Series:

@@ -45,8 +45,7 @@ def audit_data(
     Returns:
         See docs/audit.md; lists of rows that become tables as they are.
     """
-    group = pd.Series(pd.Categorical.from_codes(samples[GROUP].to_numpy(), list(dataset.group_names)))
-    label = pd.Series(pd.Categorical.from_codes(samples[CLASS].to_numpy(), list(dataset.classes)))
+    group, label = _named(samples[GROUP], dataset.group_names), _named(samples[CLASS], dataset.classes)
     part = _parts(splits)
     features = _features(table, dataset)
     notes: list[str] = []
@@ -66,7 +65,7 @@ def audit_data(
         "proxy_label_rates": [],
         "files": None,
     }
-    ids = audit.row_ids(features)
+    ids: np.ndarray | None = audit.row_ids(features)
     if dataset.reader in IMAGES:
         notes.append("Proxies of the sensitive attribute are not looked for in images: pixels are no columns.")
         ids, document["files"] = _files_of_images(raw, table, notes)
@@ -90,9 +89,12 @@ def write_page(data_audit: dict[str, Any], run: Mapping[str, Any]) -> str:
     return data_page(data_audit, run)
 
 
+def _named(codes: pd.Series, names: Sequence[str]) -> pd.Series:
+    return pd.Series(pd.Categorical.from_codes(codes.to_numpy(dtype=np.int64), pd.Index(names)))
+
+
 def _parts(splits: Checkpoint) -> pd.Series:
-    names = splits.header["parts"]
-    return pd.Series(pd.Categorical.from_codes(splits.tensors["splits"][0].long().numpy(), names))
+    return _named(pd.Series(splits.tensors["splits"][0].long().numpy()), splits.header["parts"])
 
 
 def _features(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -61,12 +62,15 @@ def assess(
 
 def attributes(model: pd.DataFrame, dataset: Dataset, samples: pd.DataFrame | None) -> pd.DataFrame:
     """Return the sensitive attributes of a model's rows by the names of groups; an unknown one is missing."""
-    columns = {dataset.sensitive: pd.Categorical.from_codes(model["s"].to_numpy(), list(dataset.group_names))}
+    columns = {dataset.sensitive: _named(model["s"].to_numpy(), dataset.group_names)}
     for name, groups in dataset.further_sensitive.items():
         if samples is not None and name in samples:
-            names = [str(group) for group in groups]
-            columns[name] = pd.Categorical.from_codes(samples[name].to_numpy()[model["row"].to_numpy()], names)
+            columns[name] = _named(samples[name].to_numpy()[model["row"].to_numpy()], [str(group) for group in groups])
     return pd.DataFrame(columns)
+
+
+def _named(codes: np.ndarray, names: Sequence[str]) -> pd.Categorical[Any]:
+    return pd.Categorical.from_codes(codes.astype(np.int64), pd.Index(names))
 
 
 def find_alternatives(
