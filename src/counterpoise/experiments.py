@@ -6,7 +6,7 @@ that are not there yet (docs/adding-an-experiment.md). Rows may also stand in co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -106,11 +106,6 @@ class Experiment:
     def base(self) -> Base:
         """What is frozen, or repaired: a backbone (or a whole network) of images; of tables a network or trees."""
         return "images" if self.images else "network" if self.boosting is None else "trees"
-
-    @property
-    def is_audit(self) -> bool:
-        """Whether the row trains nothing: it is an audit of its data."""
-        return self.variants is None and self.frontier is None and self.repairs is None
 
     @property
     def images(self) -> bool:
@@ -383,19 +378,6 @@ RESERVED = frozenset(
     }
 )
 """Names of stages, which are tags of nodes too, and of pipelines that are no experiments."""
-
-RESERVED_PREFIXES = ("fetch_", "audit_")
-"""How the names of pipelines begin that follow from the data sets."""
-
-
-def audits(experiments: Iterable[Experiment]) -> tuple[Experiment, ...]:
-    """Return an audit of each data set that experiments read as a table; what parts change in it is not audited."""
-    tables = (each.dataset for each in experiments if not each.images and not each.divides("dataset"))
-    return tuple(
-        Experiment(name=f"audit_{dataset}", title="What do the data say before any model is trained?", dataset=dataset)
-        for dataset in dict.fromkeys(tables)
-    )
-
 
 FETCHABLE = ("celeba", "compas", "lfwa")
 """Data sets with a pipeline `fetch_<dataset>`."""

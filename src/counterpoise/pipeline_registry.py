@@ -7,8 +7,8 @@ from functools import cache
 from kedro.pipeline import Pipeline
 
 from counterpoise import registered
-from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE, audits
-from counterpoise.pipelines import assemble
+from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE
+from counterpoise.pipelines.assemble import assemble, audits
 from counterpoise.pipelines.fetch import pipeline as fetch
 from counterpoise.pipelines.report_all import pipeline as report_all
 

@@ -22,9 +22,9 @@ from counterpoise.config.experiments import rows
 from counterpoise.config.parameters import Parameters, check
 from counterpoise.data import IMAGES
 from counterpoise.errors import InputError, suggest
-from counterpoise.experiments import BLOCKS, Experiment, Part, audits
+from counterpoise.experiments import BLOCKS, Experiment, Part
 from counterpoise.methods.objective import Objective
-from counterpoise.pipelines.assemble import parameter
+from counterpoise.pipelines.assemble import audits, parameter
 from counterpoise.pipelines.shared.evidence import applicable
 
 IMAGENET_CLASSES = 1000

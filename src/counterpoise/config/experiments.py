@@ -18,13 +18,16 @@ from pydantic import BeforeValidator, Field, PlainValidator, ValidationError, cr
 from counterpoise.config.data import Settings
 from counterpoise.config.mistakes import sentence_of
 from counterpoise.errors import InputError, shown
-from counterpoise.experiments import EXPERIMENTS, RESERVED, RESERVED_PREFIXES, Experiment, Part
+from counterpoise.experiments import EXPERIMENTS, RESERVED, Experiment, Part
 
 Place = Callable[[str], str]
 """Path of a value → where it is written, for a sentence: a file and a line."""
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
 """Names of experiments: of pipelines, folders, and entries of the catalog, where two underscores are a sign."""
+
+RESERVED_PREFIXES = ("fetch_", "audit_")
+"""How the names of pipelines begin that follow from the data sets."""
 
 WAYS = ("frontier", "variants", "repairs")
 """What an experiment does with a base; a row chooses one."""

@@ -54,7 +54,11 @@ def _always(_: Experiment) -> bool:
 
 
 def _trains(experiment: Experiment) -> bool:
-    return not experiment.is_audit
+    return experiment.variants is not None or experiment.frontier is not None or experiment.repairs is not None
+
+
+def _audits(experiment: Experiment) -> bool:
+    return not _trains(experiment)
 
 
 def _heads(experiment: Experiment) -> bool:
@@ -97,7 +101,7 @@ STAGES = (
     Stage("data_split", _always, lambda e: data_split.create_pipeline(images=e.images), "data"),
     Stage("extract_features", _backbones, lambda _: extract_features.extract_pipeline(), "backbone"),
     Stage("data_audit", _always, lambda e: data_audit.create_pipeline(images=e.images), "data"),
-    Stage("data_audit", lambda e: e.is_audit, lambda _: data_audit.page_pipeline(), "experiment"),
+    Stage("data_audit", _audits, lambda _: data_audit.page_pipeline(), "experiment"),
     Stage(
         "pretrain",
         _trains,
@@ -125,7 +129,7 @@ STAGES = (
 def _templates(experiment: Experiment) -> list[tuple[Stage, Pipeline]]:
     """Return an experiment's stages with their pipelines, unbound, in order; the report's follows from the others."""
     before = [(stage, stage.create(experiment)) for stage in STAGES if stage.when(experiment)]
-    if experiment.is_audit:
+    if _audits(experiment):
         return before
     report = Stage("fairness_report", _always, lambda e: _report(e, before), "experiment")
     return [*before, (report, report.create(experiment))]
@@ -144,6 +148,15 @@ def assemble(experiment: Experiment) -> Pipeline:
         parts = () if once else experiment.parts
         bound += [_bind(stage, template, experiment, part) for part in parts or (None,)]
     return Pipeline(bound)
+
+
+def audits(experiments: Iterable[Experiment]) -> tuple[Experiment, ...]:
+    """Return an audit of each data set that experiments read as a table; what parts change in it is not audited."""
+    tables = (each.dataset for each in experiments if not each.images and not each.divides("dataset"))
+    return tuple(
+        Experiment(name=f"audit_{dataset}", title="What do the data say before any model is trained?", dataset=dataset)
+        for dataset in dict.fromkeys(tables)
+    )
 
 
 def artifact(owner: str, name: str) -> str:

@@ -308,12 +308,13 @@ def _alternatives_in_words(audit: ImpactAudit) -> str:
             f"No model of the frontier has a higher impact ratio than the chosen one at {audit.most_extra_error:g} "
             "points more error."
         )
-    best, chosen = others.iloc[0], own[own["is_chosen"].astype(bool)].iloc[0]
+    first, chosen = others.iloc[0], own[own["is_chosen"].astype(bool)].iloc[0]
     return (
-        f"{len(others)} alternative{'s' if len(others) > 1 else ''} on the frontier: up to an impact ratio of "
-        f"{number(best['test_impact_ratio'])} instead of {number(chosen['test_impact_ratio'])} on test, for an error "
-        f"of {best['test_err']:.2f}% instead of {chosen['test_err']:.2f}%; for {int(others['holds'].sum())} of them a "
-        "higher ratio at no more than the allowed error holds on test too."
+        f"{len(others)} alternative{'s' if len(others) > 1 else ''} on the frontier, found on the validation rows. On "
+        f"test the first comes to an impact ratio of {number(first['test_impact_ratio'])} (chosen: "
+        f"{number(chosen['test_impact_ratio'])}) at an error of {first['test_err']:.2f}% ({chosen['test_err']:.2f}%); "
+        f"{int(others['holds'].astype(bool).sum())} of {len(others)} have a higher ratio and no more than the allowed "
+        "error there too."
     )
 
 

@@ -82,8 +82,8 @@ def find_alternatives(
     chosen model, and no other alternative is better in both; what they come to on test is stated beside it.
 
     Returns:
-        `OF_ALTERNATIVES`, by impact ratio; `holds`: whether both hold on test too. The ratio is that of the groups with
-        the lowest and the highest selection rate.
+        `OF_ALTERNATIVES`, by impact ratio; `holds`: whether both hold on test too, null of the chosen one. The ratio is
+        that of the groups with the lowest and the highest selection rate.
     """
     candidates = ours(frontier_outcomes)
     names = list(candidates.settings)
@@ -114,7 +114,8 @@ def find_alternatives(
             is_chosen = variant == choices[seed]
             named = {name: model.get(name) for name in ("method", "base", "needs_group")}
             records.append(
-                {"seed": seed, "variant": variant, **named, "is_chosen": is_chosen, **row, "holds": bool(holds)}
+                {"seed": seed, "variant": variant, **named, "is_chosen": is_chosen}
+                | {**row, "holds": None if is_chosen else bool(holds)}
             )
     return pd.DataFrame(records, columns=list(OF_ALTERNATIVES))
 
