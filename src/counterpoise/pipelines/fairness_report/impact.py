@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.catalogue import CHOSEN
 from counterpoise.config.parameters import Dataset, Report
+from counterpoise.fairness import UndefinedMetricWarning
 from counterpoise.fairness.impact import COLUMNS, impact
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.methods.selection.candidates import Candidates, ours
@@ -133,7 +135,10 @@ def _measured(
         ]
     )
     for name, metric in (("err", "err"), ("impact_ratio", "disparate_impact")):
-        yield name, COUNT_METRICS[metric](counts).masked_fill(lost, torch.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UndefinedMetricWarning)  # of a grid, some select nobody
+            values = COUNT_METRICS[metric](counts)
+        yield name, values.masked_fill(lost, torch.nan)
 
 
 def _undominated(models: pd.DataFrame) -> pd.DataFrame:
