@@ -48,18 +48,11 @@ class TestOfARun:
             rates = {}
             for code, name in enumerate(("women", "men")):
                 group = own["s"] == code
-                rates[name] = (
-                    ((own["prediction"] == 1) & group).sum() / group.sum(),
-                    (above & group).sum() / group.sum(),
-                )
+                rates[name] = [(event & group).sum() / group.sum() for event in (own["prediction"] == 1, above)]
                 assert rows.at[name, "people"] == group.sum()
             highest = [max(rate[kind] for rate in rates.values()) for kind in (0, 1)]
-            for name, (selection, scoring) in rates.items():
-                expected = [
-                    selection,
-                    scoring,
-                    *(r / h if h else np.nan for r, h in zip(rates[name], highest, strict=True)),
-                ]
+            for name, both in rates.items():
+                expected = [*both, *(r / h if h else np.nan for r, h in zip(both, highest, strict=True))]
                 columns = ["selection_rate", "scoring_rate", "impact_ratio", "scoring_impact_ratio"]
                 np.testing.assert_allclose(rows.loc[name, columns].astype(float), expected, rtol=0, atol=EXACT)
 
@@ -143,7 +136,7 @@ def test_further_attributes_are_crossed_and_unknown_people_counted() -> None:
         {"image": [f"{i}.png" for i in range(300)], "y": 0, "s": 0, "age": random.integers(0, 2, 300)}
     )
     rows = pd.DataFrame({"row": np.arange(100, 300), "s": random.integers(-1, 2, 200), "score": random.random(200)})
-    predictions = rows.assign(prediction=(rows["score"] > 0.6).astype("int64"), method="tl", variant="tl", seed=0, y=0)
+    predictions = rows.assign(prediction=(rows["score"] > 0.6).astype("int64"), method="tl", variant="tl", seed=0)
     dataset = loans(reader="image_table", options={}, further_sensitive={"age": ["young", "old"]})
     table = assess(predictions, dataset, Report(), samples).set_index(["attribute", "category"])
     old = samples["age"].to_numpy()[100:] == 1
