@@ -66,7 +66,7 @@ class ImpactAudit:
     """What the page is written from.
 
     Attributes:
-        label, classes, sensitive: columns of the data; of two classes the second is being selected.
+        label, classes, sensitive: columns of the data, of joined groups those that they are joined of; of two classes the second is being selected.
         impact: `method, variant, seed` and `fairness.impact.COLUMNS`; empty where there are not two classes.
         alternatives: of a frontier, see `find_alternatives` of the stage.
         exported_seed: the replicate of the exported model, which is shown; None takes the first.
@@ -285,7 +285,7 @@ def _alternatives(audit: ImpactAudit) -> list[PageSection]:
         return []
     own = audit.alternatives[audit.alternatives["seed"] == audit.seed]
     note = (
-        f"Models of the frontier with a higher impact ratio ({audit.sensitive[0]}) than the chosen one and at most "
+        f"Models of the frontier with a higher impact ratio of the groups than the chosen one and at most "
         f"{audit.most_extra_error:g} points more error, both on the validation rows of the replicate, and none of them "
         "better in both. Beside it, what they come to on test."
     )

@@ -155,3 +155,20 @@ def test_more_than_two_classes_have_no_rows() -> None:
     table = assess(predictions, dataset, Report())
     assert table.empty
     assert {"impact_ratio", "fisher_p"} <= set(table.columns)
+
+
+def test_joined_groups_are_shown_by_column_and_crossed() -> None:
+    random = np.random.default_rng(4)
+    people = pd.DataFrame({"sex": random.choice(["f", "m"], 90), "age": random.integers(18, 80, 90)})
+    dataset = loans(
+        **{"sensitive": ["sex", "age"], "bands": {"age": [40]}, "groups": ["f, below 40", "*"]},
+        group_names=["young women", "all others"],
+    )
+    rows = pd.DataFrame({"row": np.arange(90), "s": 0, "score": random.random(90)})
+    predictions = rows.assign(prediction=(rows["score"] > 0.5).astype("int64"), method="tl", variant="tl", seed=0)
+    table = assess(predictions, dataset, Report(), None, people).set_index(["attribute", "category"])
+    assert list(dict.fromkeys(table.index.get_level_values("attribute"))) == ["sex", "age", "sex × age"]
+    young_women = (people["sex"] == "f") & (people["age"] < 40)
+    row = table.loc[("sex × age", "f × below 40")]
+    assert row["people"] == young_women.sum()
+    assert row["selection_rate"] == pytest.approx(predictions["prediction"][young_women].mean(), abs=EXACT)

@@ -99,7 +99,7 @@ def _parts(splits: Checkpoint) -> pd.Series:
 
 def _features(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     """Return the columns that become features, as the source has them."""
-    further = [] if dataset.keep_sensitive else [dataset.sensitive]
+    further = [] if dataset.keep_sensitive else [dataset.sensitive, *dataset.crossed]
     others = {dataset.label, *further, *dataset.drop, *dataset.further_sensitive, IMAGE, OFFICIAL_PART}
     return table[[name for name in table.columns if name not in others]]
 

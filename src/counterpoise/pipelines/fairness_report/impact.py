@@ -14,6 +14,7 @@ from torch import Tensor
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.catalogue import CHOSEN
 from counterpoise.config.parameters import Dataset, Report
+from counterpoise.data.crossing import band_names, named_values
 from counterpoise.fairness import UndefinedMetricWarning
 from counterpoise.fairness.impact import COLUMNS, impact
 from counterpoise.fairness.metrics import COUNT_METRICS
@@ -39,22 +40,28 @@ OF_ALTERNATIVES = (
 
 
 def assess(
-    predictions: pd.DataFrame, dataset: Dataset, report: Report, samples: pd.DataFrame | None = None
+    predictions: pd.DataFrame,
+    dataset: Dataset,
+    report: Report,
+    samples: pd.DataFrame | None = None,
+    table: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return `method, variant, seed` and `impact.COLUMNS`: every category under every model, on its test rows.
 
     Who is predicted to be of class 1 is selected. Without exactly two classes there is no such class, and no row.
 
     Args:
-        samples: has the further sensitive attributes, where there are any.
+        samples: has the further sensitive attributes of images, where there are any.
+        table: the rows of the samples with the columns that groups are joined of, where they are joined of several.
     """
     if len(dataset.classes) != BINARY:
         return pd.DataFrame(columns=[*KEYS, *COLUMNS])
+    crossed = {} if table is None else {name: _values(table, name, dataset) for name in dataset.crossed}
     frames = []
     for key, model in predictions.groupby(list(KEYS), sort=False):
         table = impact(
             (model["prediction"] == POSITIVE).to_numpy(),
-            attributes(model, dataset, samples),
+            attributes(model, dataset, samples, crossed),
             model["score"].to_numpy(dtype="float64"),
             level=report.level,
         )
@@ -62,13 +69,31 @@ def assess(
     return pd.concat(frames, ignore_index=True)
 
 
-def attributes(model: pd.DataFrame, dataset: Dataset, samples: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the sensitive attributes of a model's rows by the names of groups; an unknown one is missing."""
-    columns = {dataset.sensitive: _named(model["s"].to_numpy(), dataset.group_names)}
+def attributes(
+    model: pd.DataFrame,
+    dataset: Dataset,
+    samples: pd.DataFrame | None,
+    crossed: Mapping[str, pd.Categorical[Any]],
+) -> pd.DataFrame:
+    """Return the sensitive attributes of a model's rows by the names of groups; an unknown one is missing.
+
+    Args:
+        crossed: the columns that groups are joined of, of all rows: they stand in the place of the joined groups.
+    """
+    columns = {name: values[model["row"].to_numpy()] for name, values in crossed.items()}
+    if not columns:
+        columns[dataset.sensitive] = _named(model["s"].to_numpy(), dataset.group_names)
     for name, groups in dataset.further_sensitive.items():
         if samples is not None and name in samples:
             columns[name] = _named(samples[name].to_numpy()[model["row"].to_numpy()], [str(group) for group in groups])
     return pd.DataFrame(columns)
+
+
+def _values(table: pd.DataFrame, name: str, dataset: Dataset) -> pd.Categorical[Any]:
+    """Return everybody's value of one of the columns that groups are joined of; bands in their order."""
+    edges = dataset.crossed_bands.get(name, ())
+    values = named_values(table[name], edges)
+    return pd.Categorical(values, categories=band_names(edges) if edges else sorted(values.dropna().unique()))
 
 
 def _named(codes: np.ndarray, names: Sequence[str]) -> pd.Categorical[Any]:
@@ -171,7 +196,7 @@ def write_impact_page(
         origin=dataset.origin,
         label=dataset.label,
         classes=tuple(dataset.classes),
-        sensitive=(dataset.sensitive, *dataset.further_sensitive),
+        sensitive=(*(dataset.crossed or (dataset.sensitive,)), *dataset.further_sensitive),
         impact=impact,
         alternatives=alternatives,
         most_extra_error=MOST_EXTRA_ERROR,

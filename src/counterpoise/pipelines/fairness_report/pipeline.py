@@ -57,7 +57,7 @@ def create_pipeline(
         nodes += [_projected(key, divided) for key in keys]
         divided = {*divided, "components"}
     if {"params:variants", "params:frontier"} & set(shared):
-        nodes += _impact(divided)
+        nodes += _impact(shared, divided)
     producers = applicable({*shared, *divided, *FACTS, f"{VIEW}{view}"})
     return Pipeline([*nodes, _report(producers, keys, {*shared, *divided}, divided)])
 
@@ -85,10 +85,12 @@ def _measured(key: str, shared: Collection[str], divided: Collection[str]) -> No
     return Node(measure, inputs, f"{key}metrics", name=f"measure_{key.removesuffix('__')}".removesuffix("_"))
 
 
-def _impact(divided: Collection[str]) -> list[Node]:
+def _impact(shared: Collection[str], divided: Collection[str]) -> list[Node]:
     """Say what every category of people receives from the models; with a frontier, which other models there are."""
     settings = {name.removeprefix("params:"): name for name in SETTINGS}
     assessed = settings | {name: name for name in ("predictions", "samples")}
+    if "readable" not in {*shared, *divided}:  # else an image that could not be read is a row of the table alone
+        assessed["table"] = "table"
     page = settings | {name: name for name in ("impact", "data_summary", "run")}
     nodes = [Node(assess, assessed, "impact", name="assess_impact")]
     if {"frontier_outcomes", "selection", "model"} <= set(divided):
