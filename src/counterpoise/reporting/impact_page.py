@@ -66,7 +66,8 @@ class ImpactAudit:
     """What the page is written from.
 
     Attributes:
-        label, classes, sensitive: columns of the data, of joined groups those that they are joined of; of two classes the second is being selected.
+        label, classes, sensitive: columns of the data (of joined groups, those that they are joined of); of two classes
+            the second is being selected.
         impact: `method, variant, seed` and `fairness.impact.COLUMNS`; empty where there are not two classes.
         alternatives: of a frontier, see `find_alternatives` of the stage.
         exported_seed: the replicate of the exported model, which is shown; None takes the first.

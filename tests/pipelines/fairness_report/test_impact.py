@@ -161,7 +161,9 @@ def test_joined_groups_are_shown_by_column_and_crossed() -> None:
     random = np.random.default_rng(4)
     people = pd.DataFrame({"sex": random.choice(["f", "m"], 90), "age": random.integers(18, 80, 90)})
     dataset = loans(
-        **{"sensitive": ["sex", "age"], "bands": {"age": [40]}, "groups": ["f, below 40", "*"]},
+        sensitive=["sex", "age"],
+        bands={"age": [40]},
+        groups=["f, below 40", "*"],
         group_names=["young women", "all others"],
     )
     rows = pd.DataFrame({"row": np.arange(90), "s": 0, "score": random.random(90)})
