@@ -25,6 +25,69 @@ _SIGNS = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}
 _WORDS: Mapping[Any, str] = {bool: "`true`, `false`", int: "a whole number", float: "a number", str: "a text"}
 _LIMITS = {Ge: "ge", Gt: "gt", Le: "le", Lt: "lt"}
 
+COMMON = {
+    "alphas": "α of WIN: the importance of what is neutralized",
+    "architecture": "which of them",
+    "batch_size": "rows of a step",
+    "claim": "the sentence",
+    "claimed": "what it says of the left side beside the right one",
+    "constraint": "whose gap is penalised: `dp` demographic parity, `eo` equalized odds",
+    "constraints": "whose gaps are penalised: `dp` demographic parity, `eo` equalized odds",
+    "critic_lr": "learning rate of what reads the group",
+    "dataset": "of the table",
+    "end": "the last temperature",
+    "epochs": "passes over the rows",
+    "estimators": "what peers stand on",
+    "factor": "from one epoch to the next",
+    "feature_fraction": "share of the features that each tree may use",
+    "first": "the first temperature",
+    "fused": "one kernel for the step; see docs/architecture.md",
+    "kernel": "edge of the filters",
+    "kind": "which of them",
+    "lambda_l2": "L2 penalty of leaf values",
+    "learning_rate": "of the boosting",
+    "leaves": "of a tree; several are tried on validation rows",
+    "left": "settings of the variants on the left",
+    "lr": "learning rate",
+    "max_iter": "iterations",
+    "method": "in the published table",
+    "methods": "which are run, by their names in the catalogue",
+    "metric": "of the contract",
+    "min_data_in_leaf": "rows of a leaf, at least",
+    "model": "in the published table",
+    "momentum": "of stochastic gradient descent",
+    "name": "which of them",
+    "neutralizers": "how the groups' importances become one",
+    "notes": "sentences that the report ends with",
+    "num_leaves": "leaves of a tree, at most",
+    "paper": "in the published table",
+    "parts": "of the experiment, where it has several",
+    "patience": "how many that do no better are waited for",
+    "pooled": "whether features are averaged over the image",
+    "ranks": "of the factors",
+    "right": "settings of the variants on the right",
+    "rounds": "trees, at most",
+    "schedule": "of the learning rate",
+    "scheme": "which of them",
+    "setting": "in the published table",
+    "strength": "λ, of the penalty",
+    "strengths": "λ, of the penalties",
+    "strides": "of each layer",
+    "table": "in the published table",
+    "temperature": "the temperature",
+    "title": "the question, in reports",
+    "tolerances": "what is asked for",
+    "variant": "ours",
+    "view": "the figure that shows its parts side by side",
+    "warmup": "share of the steps in which the learning rate rises",
+    "weight": "of the penalty",
+    "weight_decay": "L2 penalty",
+    "weights": "of a pretrained network",
+    "width": "units of a hidden layer, or filters of the first one",
+    "widths": "units or filters of each hidden layer",
+}
+"""What keys mean that mean the same wherever they stand; a class's own docstring comes first."""
+
 _INTRODUCTION = """\
 # All keys
 
@@ -97,7 +160,8 @@ def _blocks(path: str, kind: Any, seen: dict[Any, str], summary: str | None = No
     for name, hint, default in _fields(kind):
         inner = list(_classes(hint))
         place = f"{path}.{name}" if path else name
-        keys.append(Key(name, _takes(hint), default, meanings.get(name, "")))
+        meaning = meanings.get(name) or _row_meaning(path, name) or COMMON.get(name, "")
+        keys.append(Key(name, _takes(hint), default, meaning or ("below" if inner else "")))
         several = len(inner) > 1
         nested += [
             ((f"{place}.{ANY_NAME}" if by_name else place) + (_kind_of(one) if several else ""), one)
@@ -107,6 +171,11 @@ def _blocks(path: str, kind: Any, seen: dict[Any, str], summary: str | None = No
     for place, one in nested:
         if "parts." not in place:  # the same blocks once more
             yield from _blocks(place, one, seen)
+
+
+def _row_meaning(path: str, name: str) -> str:
+    """Return what a key of an experiment's row chooses."""
+    return f"the name of a block of `{BLOCKS[name]}`" if path.startswith("experiments") and name in BLOCKS else ""
 
 
 def _kind_of(kind: Any) -> str:
