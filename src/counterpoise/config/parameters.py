@@ -203,7 +203,8 @@ class Parameters(Settings):
     seeds: replicates: a number n for the seeds 0 … n − 1, or a list. epochs: if given, of every training stage.
     tracking: whether runs are logged to MLflow. reuse: on the command line, whether earlier results are used again
     where nothing they depend on has changed. compute: where work is done. pretrain: training of perceptrons.
-    finetune: of heads. peers: what all frontiers are compared with. selection: which model is chosen. report: how results are summarised.
+    finetune: of heads. peers: what all frontiers are compared with. selection: which model is chosen.
+    report: how results are summarised.
     fetch: what the pipelines `fetch_*` need to know. parts: written by the program, never by hand.
     experiments: rows of conf/, beside those of the source.
     """
