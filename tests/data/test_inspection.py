@@ -167,12 +167,12 @@ def test_classes_that_a_large_group_lacks() -> None:
     labels = pd.Series(np.repeat(["a", "b", "c", "d"], 50))
     place = np.tile(np.arange(50), 4)
     groups = pd.Series(np.where(place < 5, "tiny", np.where(place < 30, "one", "other")))
-    assert rare_in_a_group(labels, groups, fewest=10, large=50) == []
+    assert rare_in_a_group(labels, groups, fewest=10, large=50.0) == []
     groups[(labels == "c") & (groups == "one")] = "other"
-    assert rare_in_a_group(labels, groups, fewest=10, large=50) == ["c"]
-    assert rare_in_a_group(labels, groups, fewest=10, large=1) == [], "of the tiny group every class is rare"
+    assert rare_in_a_group(labels, groups, fewest=10, large=50.0) == ["c"]
+    assert rare_in_a_group(labels, groups, fewest=10, large=1.0) == [], "of the tiny group every class is rare"
     groups[(labels != "a") & (groups == "one")] = "other"
-    assert rare_in_a_group(labels, groups, fewest=10, large=20) == [], "one class alone would remain"
+    assert rare_in_a_group(labels, groups, fewest=10, large=20.0) == [], "one class alone would remain"
 
 
 def test_a_value_is_said_as_it_is_written() -> None:
