@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
-import torch
 from jaxtyping import Float
 from kedro.io import AbstractVersionedDataset, Version
 from torch import Tensor
@@ -55,10 +54,10 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Servable:
-    """One model that classifies rows of D columns, with all that is needed to use it elsewhere.
+    """One model that classifies rows of a table, with all that is needed to use it elsewhere.
 
     Attributes:
-        columns: names of the D input columns, in order.
+        encoding: from the columns of the table to D features (`data.encoding`).
         layers: weights [in, out] and biases [out], ReLU between two layers; the last gives one logit per class. None
             where the model is trees.
         trees: LightGBM's text, whose margin is the logit of the second class.
@@ -66,18 +65,18 @@ class Servable:
         classes: their names; of two, the second is the positive one.
         label: the column that was learned.
         experiment: the name of the experiment.
-        example: a few rows of real input, not standardised.
-        mean, scale: subtracted from the input, and what it is then divided by; None takes it as it is.
+        example: a few rows of real input, before they are encoded.
+        mean, scale: subtracted from the features, and what they are then divided by; None takes it as it is.
         metadata: how the model was chosen; plain values that JSON can hold.
         folder: where it was read from; None for a model that was not read.
     """
 
-    columns: tuple[str, ...]
+    encoding: Mapping[str, Any]
     layers: tuple[tuple[Float[Tensor, "_ _"], Float[Tensor, "_"]], ...]
     classes: tuple[str, ...]
     label: str
     experiment: str
-    example: Float[Tensor, "_ D"]
+    example: pd.DataFrame
     mean: Float[Tensor, "D"] | None = None
     scale: Float[Tensor, "D"] | None = None
     trees: str | None = None
@@ -85,12 +84,17 @@ class Servable:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the table that the model reads, in their order."""
+        return tuple(dict.fromkeys(entry["column"] for entry in self.encoding["columns"]))
+
     def checkpoint(self) -> Checkpoint:
         """Return weights and header as they are stored; the example is not part of them."""
         tensors = {name: value for name in ("mean", "scale") if (value := getattr(self, name)) is not None}
         for number, (weight, bias) in enumerate(self.layers):
             tensors |= {f"weights.{number}": weight, f"biases.{number}": bias}
-        names = ("columns", "classes", "label", "experiment", "metadata")
+        names = ("encoding", "classes", "label", "experiment", "metadata")
         header = {"architecture": ARCHITECTURE} | {name: getattr(self, name) for name in names}
         if self.rule is not None:
             tensors["rule"] = self.rule.matrix
@@ -104,9 +108,14 @@ class Servable:
         texts = {TREES: self.trees, GROUP_TREES: None if self.rule is None else self.rule.group_trees}
         return {name: text for name, text in texts.items() if text is not None}
 
-    def example_frame(self) -> pd.DataFrame:
-        """Return the example as a caller gives rows: float64, which every number in a CSV file becomes."""
-        return pd.DataFrame(self.example.double().numpy(), columns=list(self.columns))
+    def inputs(self) -> dict[str, str]:
+        """Return in words what each column holds."""
+        words: dict[str, str] = {}
+        for entry in self.encoding["columns"]:
+            if not entry["indicator"]:
+                known = f"one of {len(entry['categories'])} categories" if entry["categories"] else entry["kind"]
+                words[entry["column"]] = known + ("" if entry["fill"] is None else ", may be missing")
+        return {name: words.get(name, "may be missing") for name in self.columns}
 
 
 class _ServableFolder(AbstractVersionedDataset[Servable, Servable]):
@@ -138,8 +147,13 @@ def _save(model: Servable, folder: Path) -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # else a uv.lock nearby becomes the model's requirements
     import mlflow.pyfunc
-    from mlflow.models import Model
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType
 
+    # No type of MLflow's takes whole numbers, decimals and missing values alike; the exported code checks every value.
+    taken = Schema([ColSpec(AnyType(), name) for name in model.columns])
+    parameters = ParamSchema([ParamSpec("unknown", DataType.string, "ignore")])
     described = Model()
     with TemporaryDirectory() as staging:
         weights = Path(staging) / WEIGHTS
@@ -153,7 +167,8 @@ def _save(model: Servable, folder: Path) -> None:
             mlflow_model=described,
             python_model=CODE,
             artifacts=artifacts,
-            input_example=model.example_frame(),
+            input_example=model.example,
+            signature=ModelSignature(taken, _answers(model), parameters),
             pip_requirements=[
                 f"{name}=={version(name)}" for name in (*NEEDED, *(["lightgbm"] if model.texts() else []))
             ],
@@ -161,16 +176,26 @@ def _save(model: Servable, folder: Path) -> None:
                 "experiment": model.experiment,
                 "label": model.label,
                 "classes": list(model.classes),
+                "inputs": model.inputs(),
                 **model.metadata,
             },
         )
-    assert described.signature is not None, "MLflow could not run the exported code"
     # MLflow notes where code and weights came from; the folder is read by their names, on any machine.
     flavor = described.flavors[mlflow.pyfunc.FLAVOR_NAME]
     flavor["model_code_path"] = CODE.name
     for artifact in flavor["artifacts"].values():
         artifact["uri"] = artifact["path"]
     described.save(folder / "MLmodel")
+
+
+def _answers(model: Servable) -> Any:
+    """Return the columns of an answer."""
+    from mlflow.types import ColSpec, DataType, Schema
+
+    numbers = ["score", *(f"probability_{name}" for name in model.classes)]
+    texts = ["unknown_categories"] * any(entry["kind"] == "category" for entry in model.encoding["columns"])
+    kinds = {"prediction": DataType.string, **dict.fromkeys(numbers, DataType.double)}
+    return Schema([ColSpec(kind, name) for name, kind in (kinds | dict.fromkeys(texts, DataType.string)).items()])
 
 
 def read_servable(folder: Path) -> Servable:
@@ -192,12 +217,12 @@ def read_servable(folder: Path) -> Servable:
         of_class, of_group = header["temperatures"]
         rule = Rule(tensors["rule"], of_class, of_group, tensors.get("group_heads"), texts.get(GROUP_TREES))
     return Servable(
-        columns=tuple(header["columns"]),
+        encoding=header["encoding"],
         layers=tuple((tensors[f"weights.{i}"], tensors[f"biases.{i}"]) for i in range(depth)),
         classes=tuple(header["classes"]),
         label=header["label"],
         experiment=header["experiment"],
-        example=torch.tensor(example["data"], dtype=torch.float32),
+        example=pd.DataFrame(example["data"], columns=example["columns"]),
         mean=tensors.get("mean"),
         scale=tensors.get("scale"),
         trees=texts.get(TREES),
