@@ -48,7 +48,7 @@ MESSY = Dataset(
 
 
 def messy_rows() -> pd.DataFrame:
-    """Texts as a file has them: decimal commas, truth values, codes, dates, a reserved name, four ways to be missing."""
+    """Texts as a file has them: decimal commas, truth values, codes, dates, a reserved name, ways to be missing."""
     random = np.random.default_rng(0)
 
     def drawn(*values: str) -> list[str]:

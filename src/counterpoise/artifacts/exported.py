@@ -1,7 +1,7 @@
 """The exported model as MLflow runs it, without the project that trained it: a copy of this file lies in its folder.
 
-It turns rows of the table as its file has them into features, and classifies these. It needs MLflow, numpy, pandas and safetensors, and LightGBM where the model is trees.
-`counterpoise.artifacts.serving` copies it; nothing here imports it.
+It turns rows of a table, as its file has them, into features, and classifies these. It needs MLflow, numpy, pandas and
+safetensors, and LightGBM where the model is trees. `counterpoise.artifacts.serving` copies it; nothing here imports it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api import types
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from pandas.api import types
 from safetensors import safe_open
 
 RULE_SCALE = 4.0
@@ -53,9 +53,7 @@ class Encoding:
         self.decimal, self.thousands = described["decimal"], described["thousands"]
         groups = rf"|[0-9]{{1,3}}(?:{re.escape(self.thousands)}[0-9]{{3}})+" if self.thousands else ""
         point = re.escape(self.decimal)
-        self.number = re.compile(
-            rf"[+-]?(?:(?:[0-9]+{groups})(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
-        )
+        self.number = re.compile(rf"[+-]?(?:(?:[0-9]+{groups})(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
     def encode(self, rows: pd.DataFrame, unknown: str = IGNORE) -> tuple[np.ndarray, list[str]]:
         """Return the features of rows, [N, D], and of each row the columns whose category is unknown, joined by commas.
@@ -105,7 +103,7 @@ class Encoding:
             single = numbers.astype(np.float32)
         (row,) = np.nonzero(~np.isfinite(single))
         if len(row):
-            raise _refused(f"{_cell(name, values.iloc[row[0]], row[0])}, expected a finite number of single precision")
+            raise _refused(f"{_cell(name, values.iloc[row[0]], row[0])}, expected a finite number (below 3.4e38)")
         return single
 
     def _number(self, value: Any, row: int, entry: Mapping[str, Any]) -> float:
@@ -196,7 +194,7 @@ class ExportedModel(PythonModel):
             self.tensors = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}  # noqa: SIM118
         self.encoding, self.classes = Encoding(header["encoding"]), header["classes"]
         self.depth = sum(name.startswith("weights.") for name in self.tensors)
-        self.temperatures = header.get("temperatures")
+        self.temperatures, self.threshold = header.get("temperatures"), header.get("threshold", 0.0)
         self.trees = _trees(context, "trees")
         self.group_trees = _trees(context, "group_trees")
 
@@ -210,28 +208,20 @@ class ExportedModel(PythonModel):
             params: `unknown`, what becomes of unknown categories: `ignore` (default) or `refuse`.
 
         Returns:
-            `prediction`, the class; `score`, the probability of the second of two classes, of the predicted one of
-            more; `probability_<class>` for each class; and, where columns have categories, `unknown_categories`, the
+            `prediction`, the class; `score`, the probability of the second of two classes, of the likeliest of more;
+            `probability_<class>` for each class; and, where columns have categories, `unknown_categories`, the
             names of those in which the row's category is none that the model was trained on.
 
         Raises:
-            MlflowException: a column is not there or there twice, a value is missing or none that the model can take,
-                or so large that the model has no answer.
+            MlflowException: a column is not there or there twice, or a value is one that the model cannot take.
         """
         unknown = (params or {}).get("unknown", IGNORE)
         if unknown not in (IGNORE, REFUSE):
             raise _refused(f"params: 'unknown' is {_shown(unknown)}, expected {IGNORE!r} or {REFUSE!r}")
         single, unseen = self.encoding.encode(model_input, unknown)
         x = single.astype(np.float64)
-        probability = self.probabilities(x)
-        (row,) = np.nonzero(~np.isfinite(probability).all(axis=1))
-        if len(row):
-            column = int(np.abs(self._standardised(x[row[:1]])).argmax())  # an overflow is the largest too
-            raise _refused(
-                f"row {row[0]}: its numbers are too large for the model to answer, above all {x[row[0], column]:g} in "
-                f"the feature {self.encoding.features[column]!r}, expected numbers like those that it was trained on"
-            )
-        predicted = probability.argmax(axis=1)
+        probability, decisive = self.probabilities(x)
+        predicted = decisive.argmax(axis=1)
         score = probability[:, 1] if len(self.classes) == 2 else probability.max(axis=1)
         answer = {"prediction": np.array(self.classes, dtype=object)[predicted], "score": score}
         answer |= {f"probability_{name}": probability[:, k] for k, name in enumerate(self.classes)}
@@ -243,18 +233,21 @@ class ExportedModel(PythonModel):
         """Return the features of rows by name: what the LightGBM file in the folder takes, in its order."""
         return pd.DataFrame(self.encoding.encode(rows)[0], columns=self.encoding.features, index=rows.index)
 
-    def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """Return a number for each class, [N, k], of rows [N, D]; not finite in a row whose numbers overflow.
+    def probabilities(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probabilities of the classes and what decides between them, each [N, k], of features [N, D].
 
-        They sum to one, and the highest is what is decided: the softmax of the logits, or of a rule's scores.
+        The highest of what decides is predicted: of two classes, the second where its log odds are above the threshold
+        of the model, which the margin of its layers or trees has been reduced by. A rule decides by its scores, the
+        softmax of which stands for probabilities.
         """
-        with np.errstate(over="ignore", invalid="ignore"):
-            logits, features = self._logits(x)
-            if "rule" not in self.tensors:
-                return _softmax(logits)
-            of_class, of_group = self.temperatures
-            joint = _softmax(logits / of_class)[:, :, None] * _softmax(self._group_odds(x, features) / of_group)
-            return _softmax(RULE_SCALE * (joint.reshape(len(x), -1) @ self.tensors["rule"]))
+        logits, features = self._logits(x)
+        if "rule" not in self.tensors:
+            shift = np.array([0.0, self.threshold]) if self.threshold else 0.0
+            return _softmax(logits + shift), logits
+        of_class, of_group = self.temperatures
+        joint = _softmax(logits / of_class)[:, :, None] * _softmax(self._group_odds(x, features) / of_group)
+        scores = RULE_SCALE * (joint.reshape(len(x), -1) @ self.tensors["rule"])
+        return _softmax(scores), scores
 
     def _logits(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the logits [N, k], and what the last layer sees."""
@@ -282,8 +275,7 @@ class ExportedModel(PythonModel):
     def _standardised(self, x: np.ndarray) -> np.ndarray:
         if "mean" not in self.tensors:
             return x
-        with np.errstate(over="ignore", invalid="ignore"):
-            return (x - self.tensors["mean"]) / self.tensors["scale"]
+        return np.asarray((x - self.tensors["mean"]) / self.tensors["scale"])
 
 
 def _trees(context: PythonModelContext, name: str) -> Any:

@@ -61,12 +61,14 @@ class Servable:
         layers: weights [in, out] and biases [out], ReLU between two layers; the last gives one logit per class. None
             where the model is trees.
         trees: LightGBM's text, whose margin is the logit of the second class.
+        threshold: of the log odds of the second class; the margin of layers and trees has been reduced by it, so that
+            above 0 it decides for that class, and probabilities add it again.
         rule: what decides by the model's probabilities and those of the groups; None where the model itself decides.
         classes: their names; of two, the second is the positive one.
         label: the column that was learned.
         experiment: the name of the experiment.
         example: a few rows of real input, before they are encoded.
-        mean, scale: subtracted from the features, and what they are then divided by; None takes it as it is.
+        mean, scale: subtracted from the features, and what they are then divided by; None takes them as they are.
         metadata: how the model was chosen; plain values that JSON can hold.
         folder: where it was read from; None for a model that was not read.
     """
@@ -80,6 +82,7 @@ class Servable:
     mean: Float[Tensor, "D"] | None = None
     scale: Float[Tensor, "D"] | None = None
     trees: str | None = None
+    threshold: float = 0.0
     rule: Rule | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
@@ -94,7 +97,7 @@ class Servable:
         tensors = {name: value for name in ("mean", "scale") if (value := getattr(self, name)) is not None}
         for number, (weight, bias) in enumerate(self.layers):
             tensors |= {f"weights.{number}": weight, f"biases.{number}": bias}
-        names = ("encoding", "classes", "label", "experiment", "metadata")
+        names = ("encoding", "classes", "label", "experiment", "threshold", "metadata")
         header = {"architecture": ARCHITECTURE} | {name: getattr(self, name) for name in names}
         if self.rule is not None:
             tensors["rule"] = self.rule.matrix
@@ -226,6 +229,7 @@ def read_servable(folder: Path) -> Servable:
         mean=tensors.get("mean"),
         scale=tensors.get("scale"),
         trees=texts.get(TREES),
+        threshold=header["threshold"],
         rule=rule,
         metadata=header["metadata"],
         folder=folder,

@@ -96,7 +96,7 @@ def served(ground: Ground, *, head: Tensor | None, rule: Tensor | None, threshol
         decision = Rule(rule, ground.temperature, ground.group.temperature, heads, trees)
     if isinstance(base, Boosted):
         repaired = base.with_head(on_base, threshold)
-        return Servable(layers=(), trees=repaired.text, rule=decision, **described)
+        return Servable(layers=(), trees=repaired.text, threshold=threshold, rule=decision, **described)
     margin = on_base.clone()
     margin[-1] -= threshold
     if isinstance(base, Perceptron):
@@ -111,7 +111,8 @@ def served(ground: Ground, *, head: Tensor | None, rule: Tensor | None, threshol
         assert isinstance(base, Dense)
         last, hidden, mean, scale = margin, [], base.mean, base.scale
     logits = torch.stack([torch.zeros_like(last), last], dim=1).float()
-    return Servable(layers=(*hidden, (logits[:-1], logits[-1])), mean=mean, scale=scale, rule=decision, **described)
+    layers = (*hidden, (logits[:-1], logits[-1]))
+    return Servable(layers=layers, mean=mean, scale=scale, threshold=threshold, rule=decision, **described)
 
 
 def _unstandardised(heads: Float[Tensor, "k p G"], statistics: Dense) -> Float[Tensor, "k p G"]:
