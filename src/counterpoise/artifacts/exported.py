@@ -192,7 +192,7 @@ class ExportedModel(PythonModel):
         with safe_open(context.artifacts["model"], framework="numpy") as file:
             header = json.loads(file.metadata()["counterpoise"])
             self.tensors = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}  # noqa: SIM118
-        self.encoding, self.classes = Encoding(header["encoding"]), header["classes"]
+        self.encoding, self.classes = _encoding(context, header), header["classes"]
         self.depth = sum(name.startswith("weights.") for name in self.tensors)
         self.temperatures, self.threshold = header.get("temperatures"), header.get("threshold", 0.0)
         self.trees = _trees(context, "trees")
@@ -276,6 +276,14 @@ class ExportedModel(PythonModel):
         if "mean" not in self.tensors:
             return x
         return np.asarray((x - self.tensors["mean"]) / self.tensors["scale"])
+
+
+def _encoding(context: PythonModelContext, header: Mapping[str, Any]) -> Any:
+    if "images" not in header:
+        return Encoding(header["encoding"])
+    from exported_images import Images  # type: ignore[import-not-found]  # lies in the folder too; it needs torch
+
+    return Images(context.artifacts["network"], header["images"])
 
 
 def _trees(context: PythonModelContext, name: str) -> Any:

@@ -27,11 +27,16 @@ from counterpoise.errors import InputError
 
 ARCHITECTURE = "exported"
 CODE = Path(__file__).with_name("exported.py")
+IMAGES_CODE = Path(__file__).with_name("exported_images.py")
 WEIGHTS = "model.safetensors"
 TREES, GROUP_TREES = "trees.txt", "group_trees.txt"
+NETWORK = "network.pt2"
+IMAGE = "image"
+"""The one column of models that read images."""
 EXAMPLE = "input_example.json"  # the name is MLflow's
 NEEDED = ("numpy", "pandas", "safetensors")
 """What a prediction needs beside MLflow, which adds itself; and LightGBM where there are trees."""
+NEEDED_BY_IMAGES = ("torch", "pillow")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +58,25 @@ class Rule:
 
 
 @dataclass(frozen=True, eq=False)
+class ImageNetwork:
+    """What comes before the layers where the input is images.
+
+    Attributes:
+        program: a file of `torch.export` as bytes: images [N, 3, S, S], values 0 to 255, to D numbers.
+        framing: how an image becomes the square that the network expects (`artifacts.exported_images.Images`).
+    """
+
+    program: bytes
+    framing: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
 class Servable:
     """One model that classifies rows of a table, with all that is needed to use it elsewhere.
 
     Attributes:
         encoding: from the columns of the table to D features (`data.encoding`).
+        images: what makes D features of an image, in the place of the encoding; the one column is then `image`.
         layers: weights [in, out] and biases [out], ReLU between two layers; the last gives one logit per class. None
             where the model is trees.
         trees: LightGBM's text, whose margin is the logit of the second class.
@@ -84,12 +103,15 @@ class Servable:
     trees: str | None = None
     threshold: float = 0.0
     rule: Rule | None = None
+    images: ImageNetwork | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of the table that the model reads, in their order."""
+        if self.images is not None:
+            return (IMAGE,)
         return tuple(dict.fromkeys(entry["column"] for entry in self.encoding["columns"]))
 
     def checkpoint(self) -> Checkpoint:
@@ -99,6 +121,8 @@ class Servable:
             tensors |= {f"weights.{number}": weight, f"biases.{number}": bias}
         names = ("encoding", "classes", "label", "experiment", "threshold", "metadata")
         header = {"architecture": ARCHITECTURE} | {name: getattr(self, name) for name in names}
+        if self.images is not None:
+            header["images"] = dict(self.images.framing)
         if self.rule is not None:
             tensors["rule"] = self.rule.matrix
             if self.rule.group_heads is not None:
@@ -114,6 +138,8 @@ class Servable:
     def inputs(self) -> dict[str, str]:
         """Return in words what each column holds."""
         words: dict[str, str] = {}
+        if self.images is not None:
+            return {IMAGE: "the bytes of an image file, in base64"}
         for entry in self.encoding["columns"]:
             if not entry["indicator"]:
                 known = f"one of {len(entry['categories'])} categories" if entry["categories"] else entry["kind"]
@@ -155,7 +181,8 @@ def _save(model: Servable, folder: Path) -> None:
     from mlflow.types.schema import AnyType
 
     # No type of MLflow's takes whole numbers, decimals and missing values alike; the exported code checks every value.
-    taken = Schema([ColSpec(AnyType(), name) for name in model.columns])
+    kind = AnyType() if model.images is None else DataType.binary
+    taken = Schema([ColSpec(kind, name) for name in model.columns])
     parameters = ParamSchema([ParamSpec("unknown", DataType.string, "ignore")])
     described = Model()
     with TemporaryDirectory() as staging:
@@ -165,6 +192,10 @@ def _save(model: Servable, folder: Path) -> None:
         for file, text in model.texts().items():
             (Path(staging) / file).write_text(text)
             artifacts[Path(file).stem] = str(Path(staging) / file)
+        if model.images is not None:
+            (Path(staging) / NETWORK).write_bytes(model.images.program)
+            artifacts["network"] = str(Path(staging) / NETWORK)
+        libraries = [*NEEDED, *(["lightgbm"] if model.texts() else []), *(NEEDED_BY_IMAGES if model.images else [])]
         mlflow.pyfunc.save_model(
             folder,
             mlflow_model=described,
@@ -172,9 +203,8 @@ def _save(model: Servable, folder: Path) -> None:
             artifacts=artifacts,
             input_example=model.example,
             signature=ModelSignature(taken, _answers(model), parameters),
-            pip_requirements=[
-                f"{name}=={version(name)}" for name in (*NEEDED, *(["lightgbm"] if model.texts() else []))
-            ],
+            code_paths=None if model.images is None else [str(IMAGES_CODE)],
+            pip_requirements=[f"{name}=={version(name)}" for name in libraries],
             metadata={
                 "experiment": model.experiment,
                 "label": model.label,
@@ -215,7 +245,9 @@ def read_servable(folder: Path) -> Servable:
     tensors, header = stored.tensors, stored.header
     depth = sum(name.startswith("weights.") for name in tensors)
     texts = {name: file.read_text() for name in (TREES, GROUP_TREES) if (file := path.parent / name).is_file()}
-    rule = None
+    rule, images = None, None
+    if "images" in header:
+        images = ImageNetwork((path.parent / NETWORK).read_bytes(), header["images"])
     if "rule" in tensors:
         of_class, of_group = header["temperatures"]
         rule = Rule(tensors["rule"], of_class, of_group, tensors.get("group_heads"), texts.get(GROUP_TREES))
@@ -231,6 +263,7 @@ def read_servable(folder: Path) -> Servable:
         trees=texts.get(TREES),
         threshold=header["threshold"],
         rule=rule,
+        images=images,
         metadata=header["metadata"],
         folder=folder,
     )
