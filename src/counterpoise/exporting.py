@@ -242,7 +242,7 @@ def _choice(value: Any, values: list[Any], name: str) -> Any:
     if value is None and (len(values) == 1 or name == "seed"):
         return values[0]
     if value not in values:
-        found = "is not given" if value is None else f"is {value!r}{suggest(value, values)}"
+        found = "is not given" if value is None else f"is {value!r}"
         raise InputError(f"{name} {found}, expected one of {', '.join(map(str, values))}")
     return value
 
