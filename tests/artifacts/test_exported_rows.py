@@ -19,7 +19,7 @@ def entry(column: str, kind: str, *categories: str, fill: Any = None, indicator:
     """Return what a column became, as `data.encoding` describes it."""
     features = [f"{column}={name}" for name in categories] or [f"{column}_missing" if indicator else column]
     described = {"column": column, "kind": kind, "features": features, "categories": list(categories)}
-    return described | {"fill": fill, "indicator": indicator}
+    return described | {"rare": None, "fill": fill, "indicator": indicator}
 
 
 ENCODING: dict[str, Any] = {

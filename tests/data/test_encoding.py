@@ -162,6 +162,17 @@ def test_parquet_with_dates_and_nullable_types(tmp_path: Path) -> None:
     require_the_same(features, description, rows.assign(day=rows["day"].dt.strftime("%Y-%m-%d")).astype(object))
 
 
+def test_rare_and_new_categories_are_the_rare_one(tmp_path: Path) -> None:
+    rows = messy_rows().assign(city=["Lyon"] * 90 + ["Metz"] * 80 + [f"village {i}" for i in range(30)])
+    rows.to_csv(tmp_path / "messy.csv", sep=";", index=False)
+    features, description = encoded(tmp_path, MESSY.model_copy(update={"rare_categories": 10}))
+    assert sum(name.startswith("city=") for name in features) == 3
+    require_the_same(features, description, rows)
+    x, unknown = Encoding(description).encode(rows.tail(2).assign(city=["village 3", "a new one"]))
+    np.testing.assert_array_equal(x, features.tail(2).to_numpy())
+    assert unknown == ["", ""]
+
+
 NAMES = ("adult", "compas", "compas_frontier", "law", "credit", "german")
 
 

@@ -161,7 +161,7 @@ class Encoding:
         if self._is_missing(value):
             if entry["fill"] is None:
                 raise _refused(_no_value(entry, row))
-            return places.get(entry["fill"])
+            return places.get(entry["fill"], places.get(entry["rare"]))
         if isinstance(value, bytes | bytearray | list | tuple | dict):
             raise _refused(f"{_cell(entry['column'], value, row)}, expected {EXPECTED['category']}")
         text = _name_of(value)
@@ -170,8 +170,10 @@ class Encoding:
                 return int(places[spelling])
         number = text.strip()
         if self.number.fullmatch(number):
-            return numbers.get(float(number.replace(self.thousands or "", "").replace(self.decimal, ".")))
-        return None
+            place = numbers.get(float(number.replace(self.thousands or "", "").replace(self.decimal, ".")))
+            if place is not None:
+                return int(place)
+        return places.get(entry["rare"])
 
     def _is_missing(self, value: Any) -> bool:
         if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):

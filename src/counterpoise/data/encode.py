@@ -46,6 +46,7 @@ def encode(
     bands: Sequence[float | int] = (),
     categories: Collection[str] = (),
     dates: Dates = "refuse",
+    rare: int = 0,
     limits: Limits = LIMITS,
     images: bool = False,
     keep: Sequence[str] = (),
@@ -74,6 +75,7 @@ def encode(
         bands: of a sensitive column of numbers, where each group but the first begins; `groups` are then names.
         categories: columns that are categories though their values look like numbers or dates.
         dates: what becomes of columns of dates: `refuse`, or `days` since 1970-01-01.
+        rare: categories of fewer rows than this are one category.
         limits: bounds the number of features, and their memory.
         images: whether the table is one of images.
         keep: columns of a table of images that stay beside the paths.
@@ -114,6 +116,7 @@ def encode(
                 reserved=(IMAGE, CLASS, GROUP, OFFICIAL_PART),
                 categories=categories,
                 dates=dates,
+                rare=rare,
                 limits=limits,
                 described=described,
             )

@@ -8,6 +8,7 @@ Of each column of features an entry says where its values come from and what bec
 | `kind` | `number`, `boolean` (0 or 1), `date` (days since 1970-01-01, UTC) or `category` |
 | `features` | the names of its features, in the order of `samples`: one, or one for each category |
 | `categories` | their names, as `values.name_of` gives them |
+| `rare` | the category that stands for all others, where rare ones are taken together; else null |
 | `fill` | what a missing value becomes, a number or the name of a category; null where such rows are left out |
 | `indicator` | whether the feature says if the column misses a value, and nothing else |
 
@@ -60,7 +61,15 @@ def describe(columns: Sequence[Mapping[str, Any]], table: pd.DataFrame, options:
 def numbers(names: Sequence[str]) -> dict[str, Any]:
     """Return the encoding of columns of numbers that are features as they are, without an example."""
     columns = [
-        {"column": name, "kind": "number", "features": [name], "categories": [], "fill": None, "indicator": False}
+        {
+            "column": name,
+            "kind": "number",
+            "features": [name],
+            "categories": [],
+            "rare": None,
+            "fill": None,
+            "indicator": False,
+        }
         for name in names
     ]
     return {"columns": columns, "missing": list(MISSING), "decimal": ".", "thousands": None}

@@ -26,6 +26,8 @@ Kind = Literal["number", "boolean", "date", "category"]
 
 #: More categories than this are names or free text, not categories; one-hot columns would only learn them by heart.
 MAX_CATEGORIES = 1000
+#: The category of all that are rare.
+RARE = "(rare)"
 #: The largest error of rounding to float32, in standard deviations of the column: beyond, rows become the same.
 MAX_ROUNDING = 1e-4
 
@@ -51,6 +53,7 @@ def features_of(
     reserved: Collection[str],
     categories: Collection[str] = (),
     dates: Dates = "refuse",
+    rare: int = 0,
     limits: Limits = LIMITS,
     described: list[dict[str, Any]] | None = None,
 ) -> dict[str, Feature]:
@@ -62,9 +65,10 @@ def features_of(
         reserved: names that a feature cannot have: a column of that name becomes `<name>_feature`.
         categories: columns whose values are categories, though they look like numbers or dates.
         dates: what becomes of columns of dates: refused, or days since 1970-01-01.
+        rare: categories of fewer rows than this are one, `RARE`.
         limits: bounds the number of features, and their memory.
         described: gets what each column became, if it is given: `column`, `kind`, its `features` and, of categories,
-            their names in the same order (`data.encoding`).
+            their names in the same order, and which stands for `rare` ones (`data.encoding`).
 
     Raises:
         InputError: there is no column, or one is constant, missing, infinite or neither numbers nor categories.
@@ -76,7 +80,7 @@ def features_of(
     features: dict[str, Feature] = {}
     for name in table.columns:
         where = f"{source}: column {shown(str(name))}"
-        kind, columns = _column(table[name], where, name in categories, dates)
+        kind, columns = _column(table[name], where, name in categories, dates, rare)
         keys = [f"{feature}_feature" if feature in reserved else feature for feature in columns]
         for key, values in zip(keys, columns.values(), strict=True):
             if key in features:
@@ -86,7 +90,10 @@ def features_of(
             features[key] = values
         if described is not None:
             names = [feature.removeprefix(f"{name}=") for feature in columns] if kind == "category" else []
-            described.append({"column": str(name), "kind": kind, "features": keys, "categories": names})
+            together = RARE if rare and RARE in names else None
+            described.append(
+                {"column": str(name), "kind": kind, "features": keys, "categories": names, "rare": together}
+            )
         require_at_most(len(features), limits.columns, f"{source}: with {where} there are", "features", "columns")
         require_at_most(
             len(features) * len(table) * _BYTES,
@@ -108,7 +115,9 @@ def require_complete(column: pd.Series, where: str) -> None:
         )
 
 
-def _column(column: pd.Series, where: str, is_category: bool, dates: Dates) -> tuple[Kind, dict[str, Feature]]:
+def _column(
+    column: pd.Series, where: str, is_category: bool, dates: Dates, rare: int
+) -> tuple[Kind, dict[str, Feature]]:
     """One column of the table as one feature (numbers) or one per category (anything else)."""
     column = _plain(column, where)
     kind: Kind = "boolean" if types.is_bool_dtype(column) else "number"
@@ -121,6 +130,7 @@ def _column(column: pd.Series, where: str, is_category: bool, dates: Dates) -> t
     if not is_category:
         _require_categories(column, where)
     _require_varied(column, where)
+    names = _with_rare_together(names, where, rare)
     values = sorted(distinct(names), key=str)
     if len(values) > MAX_CATEGORIES:
         raise InputError(
@@ -130,6 +140,22 @@ def _column(column: pd.Series, where: str, is_category: bool, dates: Dates) -> t
     return "category", {
         f"{column.name}={category}": (names == category).to_numpy(dtype=np.float32) for category in values
     }
+
+
+def _with_rare_together(names: pd.Series, where: str, rare: int) -> pd.Series:
+    """Return categories, of which those of fewer than `rare` rows have one name."""
+    rows = names.value_counts()
+    few = rows.index[rows < rare]
+    if not len(few):
+        return names
+    if RARE in rows.index:
+        raise InputError(f"{where} has the category {shown(RARE)}, expected none of this name with 'rare_categories'")
+    if len(few) == len(rows):
+        raise InputError(
+            f"{where} has {len(rows):,} categories, all of fewer than {rare} rows ('rare_categories'), expected one of "
+            "more (leave it out with 'drop')"
+        )
+    return names.mask(names.isin(few), RARE)
 
 
 def _plain(column: pd.Series, where: str) -> pd.Series:
