@@ -26,7 +26,7 @@ _WORDS: Mapping[Any, str] = {bool: "`true`, `false`", int: "a whole number", flo
 _LIMITS = {Ge: "ge", Gt: "gt", Le: "le", Lt: "lt"}
 
 COMMON = {
-    "alphas": "α of WIN: the importance of what is neutralized",
+    "alphas": "α: how strongly the groups are neutralized",
     "architecture": "which of them",
     "batch_size": "rows of a step",
     "claim": "the sentence",
