@@ -15,6 +15,8 @@ BLOCKS = {
     "dataset": "datasets",
     "network": "networks",
     "boosting": "boostings",
+    "trees": "models",
+    "model": "models",
     "backbone": "backbones",
     "convnet": "convnets",
     "penalty": "penalties",
@@ -30,7 +32,7 @@ BLOCKS = {
 }
 """What a row chooses → what the blocks of parameters that it chooses from are called together."""
 
-Base = Literal["network", "trees", "images"]
+Base = Literal["network", "trees", "tree_file", "model", "images"]
 
 Choice = str | Mapping[str, Any]
 """The name of a block, or settings that are merged key by key over the experiment's block."""
@@ -68,7 +70,8 @@ class Part:
 class Experiment:
     """One experiment. Every field but the name and title is the name of a block of parameters.
 
-    Tables have a `network` or trees (`boosting`) that are trained here; images have a `backbone` that comes trained.
+    Tables have a `network` or trees (`boosting`) that are trained here, or `trees` or another `model` of the user's
+    that come trained, as the `backbone` of images does.
     With `variants`, its head is fine-tuned. With a `frontier`, bases of several kinds are repaired under a grid of
     penalties and compared with peers, and the tolerance chooses among them. `penalty` is that of pretraining. `retrain`
     fine-tunes whole networks beside the heads, and `peers` chooses other peers than the block that all frontiers read.
@@ -85,6 +88,8 @@ class Experiment:
     variants: str | None = None
     network: str | None = None
     boosting: str | None = None
+    trees: str | None = None
+    model: str | None = None
     backbone: str | None = None
     convnet: str | None = None
     frontier: str | None = None
@@ -104,8 +109,19 @@ class Experiment:
 
     @property
     def base(self) -> Base:
-        """What is frozen, or repaired: a backbone (or a whole network) of images; of tables a network or trees."""
-        return "images" if self.images else "network" if self.boosting is None else "trees"
+        """What is frozen, or repaired: a backbone or whole network of images; of tables a network, trees or a model."""
+        if self.images:
+            return "images"
+        if self.trees is not None:
+            return "tree_file"
+        if self.model is not None:
+            return "model"
+        return "network" if self.boosting is None else "trees"
+
+    @property
+    def trained(self) -> str | None:
+        """The block of the user's model that the experiment stands on, None without one."""
+        return self.trees or self.model
 
     @property
     def images(self) -> bool:

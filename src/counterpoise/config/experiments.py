@@ -29,8 +29,9 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
 WAYS = ("frontier", "variants", "repairs")
 """What an experiment does with a base; a row chooses one."""
 
-BASES = {"variants": ("network", "boosting", "backbone"), "repairs": ("network", "convnet"), "frontier": ("backbone",)}
-"""What each of these may stand on; a frontier without a backbone trains bases on a table."""
+TRAINED = ("trees", "model", "backbone")
+BASES = {"variants": ("network", "boosting", *TRAINED), "repairs": ("network", "convnet"), "frontier": TRAINED}
+"""What each of these may stand on; a frontier without one that comes trained trains bases on a table."""
 
 
 def _choice(value: Any) -> Any:

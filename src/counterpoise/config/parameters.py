@@ -21,6 +21,7 @@ from counterpoise.config.data import Split as Split
 from counterpoise.config.evidence import Evidence as Evidence
 from counterpoise.config.experiments import ExperimentRow
 from counterpoise.config.mistakes import sentence_of
+from counterpoise.config.models import Model
 from counterpoise.config.networks import ConvNet, image_network
 from counterpoise.config.repairs import Repairs
 from counterpoise.errors import InputError, shown, suggest
@@ -194,6 +195,7 @@ class Parameters(Settings):
     datasets: dict[str, Dataset]
     networks: dict[str, Network]
     boostings: dict[str, Boosting] = Field(default={})
+    models: dict[str, Model] = Field(default={})
     convnets: dict[str, Annotated[ConvNet, BeforeValidator(image_network)]] = Field(default={})
     backbones: dict[str, Backbone]
     compute: Compute = Compute()
