@@ -105,7 +105,7 @@ STAGES = (
     ),
     Stage("frontier", _frontier, lambda e: frontier.create_pipeline(images=e.images)),
     Stage("peers", _frontier, lambda e: peers.create_pipeline(images=e.images)),
-    Stage("select", _frontier, lambda e: select.create_pipeline(images=e.images)),
+    Stage("select", _frontier, lambda e: select.create_pipeline(images=e.images, base=e.base)),
     Stage(
         "repair",
         lambda e: e.repairs is not None,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from counterpoise.experiments import Base
 from counterpoise.pipelines.select.compare import compare
 from counterpoise.pipelines.select.export import export_model
 from counterpoise.pipelines.select.nodes import collect, judge
+from counterpoise.pipelines.select.trained import repaired_tree_file
 
 JUDGED = [
     *("frontier_outcomes", "peer_outcomes", "samples", "splits"),
@@ -14,11 +16,12 @@ JUDGED = [
 ]
 JUDGEMENTS = ["frontier", "selection", "tolerances", "chosen_outcomes", "judged_counts"]
 COLLECTED = ["selection", "chosen_outcomes", "frontier_models", "samples", "splits"]
+REPAIRED = ["samples", "bases", "chosen_models", "selection", "model_files", "params:dataset"]
 EXPORTED = ["samples", "bases", "chosen_models", "selection", "params:dataset", "run"]
 
 
-def create_pipeline(*, images: bool) -> Pipeline:
-    """Return the stage with unbound names."""
+def create_pipeline(*, images: bool, base: Base = "network") -> Pipeline:
+    """Return the stage with unbound names; a model that came trained also leaves in the form in which it came."""
     comparisons = ["hypervolumes", "hypervolume_differences"]
     exported = [*EXPORTED, *(["features"] if images else [])]
     return Pipeline(
@@ -27,5 +30,12 @@ def create_pipeline(*, images: bool) -> Pipeline:
             Node(collect, COLLECTED, ["chosen_models", "predictions"], name="collect"),
             Node(compare, ["frontier", "params:report"], comparisons, name="compare"),
             Node(export_model, exported, "model", name="export_model"),
+            *_in_its_form(base),
         ]
     )
+
+
+def _in_its_form(base: Base) -> list[Node]:
+    if base == "tree_file":
+        return [Node(repaired_tree_file, [*REPAIRED, "params:trees"], "repaired_trees", name="repaired_trees")]
+    return []
