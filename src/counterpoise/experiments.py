@@ -112,16 +112,7 @@ class Experiment:
         """What is frozen, or repaired: a backbone or whole network of images; of tables a network, trees or a model."""
         if self.images:
             return "images"
-        if self.trees is not None:
-            return "tree_file"
-        if self.model is not None:
-            return "model"
-        return "network" if self.boosting is None else "trees"
-
-    @property
-    def trained(self) -> str | None:
-        """The block of the user's model that the experiment stands on, None without one."""
-        return self.trees or self.model
+        return "tree_file" if self.trees else "model" if self.model else "trees" if self.boosting else "network"
 
     @property
     def images(self) -> bool:
@@ -152,6 +143,7 @@ SKEWS = tuple(
 """Shares of a class's training images that are in its majority domain."""
 
 _income = partial(Experiment, dataset="adult", network="mlp2", variants="win")
+_priced = partial(Experiment, dataset="adult", evidence="frontier_adult")
 _skewed = partial(Experiment, dataset="cifar10s", convnet="small_images", pretrain="images", objective="domains")
 
 
@@ -186,19 +178,11 @@ EXPERIMENTS = (
         backbone="imagenet",
         variants="win_imagenet",
     ),
-    Experiment(
-        name="frontier_adult",
-        title="How fair can an income classifier be, and at what price?",
-        dataset="adult",
-        frontier="tables",
-        evidence="frontier_adult",
-    ),
-    Experiment(
+    _priced(name="frontier_adult", title="How fair can an income classifier be, and at what price?", frontier="tables"),
+    _priced(
         name="frontier_adult_boosted",
         title="How fair can boosted trees be by other leaf values and rules alone?",
-        dataset="adult",
         frontier="boosted",
-        evidence="frontier_adult",
     ),
     *(
         Experiment(

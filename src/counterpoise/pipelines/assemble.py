@@ -192,7 +192,7 @@ def _bind(stage: Stage, template: Pipeline, experiment: Experiment, part: Part |
         if name == "raw":
             return raw_of(experiment, part)
         if name == "model_files":
-            return artifact(str(experiment.trained), "raw")
+            return artifact(str(experiment.trees or experiment.model), "raw")
         if name in {"table", "left_out"}:
             return artifact(table_of(experiment, part), name)
         if name == "readable" and part is None and _backbones(experiment):
