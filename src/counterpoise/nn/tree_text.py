@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -170,7 +171,7 @@ def _tree_onto(tree: Tree, sources: Sequence[Source | None]) -> Tree:
         codes = _codes_on_the_left(tree, kind[node], threshold[node], source)
         _chain(node, [source.places[code] for code in codes], feature, kind, threshold, left, right)
     surplus = len(feature) + 1 - leaves
-    nodes = {"split_feature": feature, "threshold": threshold, "decision_type": kind}
+    nodes: dict[str, list[Any]] = {"split_feature": feature, "threshold": threshold, "decision_type": kind}
     nodes |= {"left_child": left, "right_child": right}
     empty = " ".join(["0"] * surplus)
     return {

@@ -105,7 +105,10 @@ class Ground:
         """The model that came trained, None of one that was trained here: what other rows' base is made from."""
         if not self.choice.trained:
             return None
-        return self.base.trees if isinstance(self.base, Boosted) else _dense(self.base).unstandardised(self.head)
+        if isinstance(self.base, Boosted):
+            return self.base.trees
+        assert isinstance(self.base, Dense)
+        return self.base.unstandardised(self.head)
 
     def rows(self, data: Examples, members: Int[Tensor, "n"], *, balanced: bool = False) -> Rows:
         """Return rows of a replicate as heads on this base see them."""
@@ -214,7 +217,7 @@ def fit(
             pull, unpenalised, _ = dense.choose_pull(rows, held_out)
         else:
             pull, unpenalised = choice.pull, plain(rows, choice.pull)
-        head = unpenalised.head if trained is None else _dense(base).standardised(trained)
+        head = _standardised(base, trained) if isinstance(trained, Tensor) else unpenalised.head
         chosen = replace(chosen, pull=pull)
         group = fit_group_heads(rows.x, y, s, pull, groups=groups, classes=classes, watched=(held_out.x, *outside))
     temperature = _temperature(margins(head, held_out.x, held_out.offset), outside[0])
@@ -257,7 +260,7 @@ def _refitted(
         growth = replace(choice.boosting, rounds=max(1, choice.group_rounds))
         group: GroupTrees | GroupHeads = fit_group_trees(growth, x, y, s, **sizes, watched=None, patience=0, seed=seed)
     else:
-        head = plain(rows, choice.pull).head if trained is None else _dense(base).standardised(trained)
+        head = _standardised(base, trained) if isinstance(trained, Tensor) else plain(rows, choice.pull).head
         group = fit_group_heads(rows.x, y, s, choice.pull, **sizes, watched=None)
     return Ground(kind, base, choice, head, replace(group, temperature=choice.group_temperature), choice.temperature)
 
@@ -271,9 +274,9 @@ def start(ground: Ground, rows: Rows) -> Plain:
     return plain(rows, ground.choice.pull, steps=0, start=ground.head)
 
 
-def _dense(base: Base) -> Dense:
+def _standardised(base: Base, head: Float[Tensor, "p"]) -> Float[Tensor, "p"]:
     assert isinstance(base, Dense)
-    return base
+    return base.standardised(head)
 
 
 def _temperature(odds: Float[Tensor, "m"], y: Int[Tensor, "m"]) -> float:
