@@ -19,7 +19,7 @@ from kedro.pipeline import Pipeline
 from counterpoise import registered
 from counterpoise.artifacts.datasets import path_of, require_writable
 from counterpoise.config.experiments import rows
-from counterpoise.config.models import require_trees
+from counterpoise.config.models import require_kind
 from counterpoise.config.parameters import Parameters, check
 from counterpoise.data import IMAGES
 from counterpoise.errors import InputError, suggest
@@ -97,8 +97,8 @@ def _check_data(parameters: Parameters, experiment: Experiment, part: Part | Non
     if (dataset.reader in IMAGES) != experiment.images:
         kinds = ("of images", "backbone or convnet") if dataset.reader in IMAGES else ("a table", "one for tables")
         raise InputError(f"conf: {path} is {kinds[0]}, which {experiment.name} has no base for, expected {kinds[1]}")
-    if experiment.trees is not None:
-        require_trees(parameters.models[experiment.trees], f"models.{experiment.trees}", experiment.name)
+    if (name := experiment.trees or experiment.model) is not None:
+        require_kind(parameters.models[name], f"models.{name}", experiment.name, trees=experiment.trees is not None)
     if experiment.frontier is not None and len(dataset.classes) != 2:
         raise InputError(
             f"conf: {path} has {len(dataset.classes)} classes, expected 2 for the frontier {experiment.name}"

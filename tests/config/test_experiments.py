@@ -44,7 +44,10 @@ def test_a_row_is_what_the_same_row_in_source_would_be() -> None:
             r"has variants without a base, expected one of network, boosting, trees, model, backbone$",
         ),
         ({"boosting": "trees"}, r"'mine' has variants with network and boosting, expected one of network, boosting"),
-        ({"variants": "absent", "frontier": "own"}, r"'mine' has frontier with network, expected one of trees, model, backbone$"),
+        (
+            {"variants": "absent", "frontier": "own"},
+            r"has frontier with network, expected one of trees, model, backbone$",
+        ),
         ({"network": "absent", "convnet": "faces"}, r"'mine' has variants with convnet, expected one of network"),
         ({"view": "part"}, r"'experiments\.mine\.view' is 'part' \(did you mean 'parts'\?\)"),
         (

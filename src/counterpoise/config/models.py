@@ -19,6 +19,9 @@ from counterpoise.config.data import Settings
 from counterpoise.data.values import Value
 from counterpoise.errors import InputError
 
+ENCODED = "encoded"
+"""All columns of the encoded table, in its order."""
+
 Columns = tuple[str, ...] | Literal["encoded"]
 
 
@@ -36,7 +39,30 @@ class TreeFile(Settings):
     categories: dict[str, tuple[Value, ...]] = Field(default={})
 
 
-KINDS: dict[str, type[Settings]] = {"trees": TreeFile}
+class TorchModule(Settings):
+    """A network of a table that a function makes.
+
+    module: `package.module:function`, installed or beside the weights. arguments: what it is called with.
+    weights: a state dict, in a safetensors file or a pickle of nothing but tensors; null if the function loads them.
+    head: the name of its last linear layer, where it is not the one whose output is the network's.
+    columns: what it takes, in its order, as the encoded table names them; `encoded` takes all of them.
+    """
+
+    module: str = Field(pattern=r"^[\w.]+:\w+$")
+    arguments: dict[str, Any] = Field(default={})
+    weights: str | None = None
+    head: str | None = None
+    columns: Columns = "encoded"
+
+
+class ExportedProgram(Settings):
+    """A network of a table that `torch.export.save` wrote, with any number of rows. columns: see `TorchModule`."""
+
+    program: str
+    columns: Columns = "encoded"
+
+
+KINDS: dict[str, type[Settings]] = {"trees": TreeFile, "module": TorchModule, "program": ExportedProgram}
 """The key that says what a model is → its settings."""
 
 
@@ -49,11 +75,12 @@ def _kind(value: Any) -> Any:
     return KINDS[named[0]].model_validate(value)
 
 
-Model = Annotated[TreeFile, BeforeValidator(_kind)]
+Model = Annotated[TreeFile | TorchModule | ExportedProgram, BeforeValidator(_kind)]
 """What a block of `models` may be."""
 
 
-def require_trees(settings: Settings, path: str, experiment: str) -> None:
-    """Raise InputError unless a block is one of trees."""
-    if not isinstance(settings, TreeFile):
-        raise InputError(f"conf: {path} holds no trees, which {experiment} reads, expected it under `model` of the row")
+def require_kind(settings: Settings, path: str, experiment: str, *, trees: bool) -> None:
+    """Raise InputError unless a block is one of trees where a row names trees, and none where it names a model."""
+    if isinstance(settings, TreeFile) != trees:
+        found, field = ("no trees", "model") if trees else ("trees", "trees")
+        raise InputError(f"conf: {path} holds {found}, expected {experiment} to name it under `{field}`")

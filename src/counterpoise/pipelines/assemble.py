@@ -64,6 +64,11 @@ def _has_objective(experiment: Experiment) -> bool:
     return experiment.objective is not None or experiment.divides("objective")
 
 
+def _ready(experiment: Experiment) -> bool:
+    """Whether a frontier stands on features that come ready, and not on the columns of a table."""
+    return experiment.images or experiment.base == "model"
+
+
 def _shared_backbone(experiment: Experiment) -> bool:
     return experiment.backbone is not None and not _backbones(experiment)
 
@@ -103,9 +108,9 @@ STAGES = (
         _heads,
         lambda e: finetune.create_pipeline(retrain=e.retrain is not None),
     ),
-    Stage("frontier", _frontier, lambda e: frontier.create_pipeline(images=e.images)),
-    Stage("peers", _frontier, lambda e: peers.create_pipeline(images=e.images)),
-    Stage("select", _frontier, lambda e: select.create_pipeline(images=e.images, base=e.base)),
+    Stage("frontier", _frontier, lambda e: frontier.create_pipeline(ready=_ready(e))),
+    Stage("peers", _frontier, lambda e: peers.create_pipeline(ready=_ready(e))),
+    Stage("select", _frontier, lambda e: select.create_pipeline(ready=_ready(e), base=e.base)),
     Stage(
         "repair",
         lambda e: e.repairs is not None,

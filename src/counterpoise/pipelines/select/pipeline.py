@@ -8,7 +8,7 @@ from counterpoise.experiments import Base
 from counterpoise.pipelines.select.compare import compare
 from counterpoise.pipelines.select.export import export_model
 from counterpoise.pipelines.select.nodes import collect, judge
-from counterpoise.pipelines.select.trained import repaired_tree_file
+from counterpoise.pipelines.select.trained import repaired_state, repaired_tree_file
 
 JUDGED = [
     *("frontier_outcomes", "peer_outcomes", "samples", "splits"),
@@ -20,10 +20,10 @@ REPAIRED = ["samples", "bases", "chosen_models", "selection", "model_files", "pa
 EXPORTED = ["samples", "bases", "chosen_models", "selection", "params:dataset", "run"]
 
 
-def create_pipeline(*, images: bool, base: Base = "network") -> Pipeline:
+def create_pipeline(*, ready: bool, base: Base = "network") -> Pipeline:
     """Return the stage with unbound names; a model that came trained also leaves in the form in which it came."""
     comparisons = ["hypervolumes", "hypervolume_differences"]
-    exported = [*EXPORTED, *(["features"] if images else [])]
+    exported = [*EXPORTED, *(["features"] if ready else [])]
     return Pipeline(
         [
             Node(judge, JUDGED, JUDGEMENTS, name="judge"),
@@ -38,4 +38,7 @@ def create_pipeline(*, images: bool, base: Base = "network") -> Pipeline:
 def _in_its_form(base: Base) -> list[Node]:
     if base == "tree_file":
         return [Node(repaired_tree_file, [*REPAIRED, "params:trees"], "repaired_trees", name="repaired_trees")]
+    if base == "model":
+        read = [*REPAIRED, "params:model"]
+        return [Node(repaired_state, read, "repaired_weights", name="repaired_weights")]
     return []

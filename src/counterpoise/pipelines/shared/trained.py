@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from counterpoise.config.models import TreeFile
+from counterpoise.config.models import ENCODED, ExportedProgram, TorchModule, TreeFile
 from counterpoise.config.parameters import Dataset
-from counterpoise.errors import InputError
+from counterpoise.errors import InputError, shown, suggest
 from counterpoise.nn.tree_text import Ensemble, onto
+from counterpoise.pipelines.shared.arrays import feature_matrix
+
+if TYPE_CHECKING:
+    from counterpoise.features.modules import Cut
 
 LOG = logging.getLogger(__name__)
 
@@ -51,6 +57,26 @@ def trees_on_table(
     return model, onto(model, sources, len(columns))
 
 
+def network_on_table(
+    samples: pd.DataFrame, folder: Path, settings: TorchModule | ExportedProgram
+) -> tuple[Cut, Float[Tensor, "N D"]]:
+    """Return a user's network, cut before its head, and the rows that it takes."""
+    from counterpoise.features.modules import SAMPLE, build, cut, read_program
+
+    columns, table = table_columns(samples), feature_matrix(samples)
+    if settings.columns != ENCODED:
+        for name in settings.columns:
+            if name not in columns:
+                raise InputError(f"columns: the encoded table has no {shown(name)}{suggest(name, columns)}")
+        table = table[:, [columns.index(name) for name in settings.columns]].contiguous()
+    sample = table[:SAMPLE]
+    if isinstance(settings, ExportedProgram):
+        return read_program(file_of(folder, settings.program), sample), table
+    network = build(settings.module, settings.arguments, folder)
+    weights = None if settings.weights is None else file_of(folder, settings.weights)
+    return cut(network, weights, sample, head=settings.head, source=settings.module), table
+
+
 def table_columns(samples: pd.DataFrame) -> list[str]:
     """Return the names of the features of an encoded table."""
     return [str(name) for name in samples.columns.drop(["y", "s"])]
@@ -62,6 +88,26 @@ def not_features(dataset: Dataset) -> dict[str, str]:
     if not dataset.keep_sensitive:
         reasons[dataset.sensitive] = "the sensitive column, a feature with `keep_sensitive: true` alone"
     return reasons
+
+
+def with_classes(
+    weight: Float[Tensor, "d c"], bias: Float[Tensor, "c"], dataset: Dataset, source: str
+) -> tuple[Float[Tensor, "d k"], Float[Tensor, "k"]]:
+    """Return a head with a logit for each class; a single one, v, becomes −v/2 and v/2.
+
+    Raises:
+        InputError: it has another number of outputs.
+    """
+    classes = len(dataset.classes)
+    if weight.shape[1] == 1 and classes == 2:
+        signs = torch.tensor([-0.5, 0.5])
+        return weight * signs, bias * signs
+    if weight.shape[1] != classes:
+        raise InputError(
+            f"{source} has {weight.shape[1]} outputs, expected {classes}, one for each class of {dataset.title}"
+            f"{', or one logit' if classes == 2 else ''}"
+        )
+    return weight, bias
 
 
 def require_oriented(margins: Float[Tensor, "N"], y: Int[Tensor, "N"], dataset: Dataset, source: str) -> None:
