@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -294,3 +295,43 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         for process in (cluster.scheduler, *cluster.workers):
             process.kill()
             process.wait()
+
+
+PASSWORD = "only-for-tests"
+USER = "tester"
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """SQLAlchemy's address of a database of a real PostgreSQL server on loopback, which ends with the tests.
+
+    The programs are those of Debian's package `postgresql`; a test is skipped where they are not there.
+    """
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs or not (programs[-1] / "initdb").exists():
+        pytest.skip("PostgreSQL is not installed")
+    folder = tmp_path_factory.mktemp("postgresql")
+    port, data = free_port(), folder / "data"
+    user = {"user": "postgres"} if os.geteuid() == 0 else {}  # the server refuses to run as root
+    if user:
+        for path in (folder, *folder.parents):
+            if path.stat().st_uid == 0 and path != Path("/") and path.is_relative_to("/tmp"):
+                path.chmod(path.stat().st_mode | 0o055)
+        os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
+    password = folder / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o644)
+
+    def call(*words: str) -> None:
+        subprocess.run(words, check=True, cwd=folder, capture_output=True, timeout=120, **user)  # type: ignore[call-overload]
+
+    options = ["--auth=scram-sha-256", f"--username={USER}", f"--pwfile={password}", "--no-sync"]
+    call(str(programs[-1] / "initdb"), "-D", str(data), *options)
+    settings = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off"
+    control = str(programs[-1] / "pg_ctl")
+    call(control, "-D", str(data), "-o", settings, "-l", str(folder / "log"), "-w", "start")
+    try:
+        yield f"postgresql+psycopg://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres"
+    finally:
+        call(control, "-D", str(data), "-m", "fast", "-w", "stop")
+        shutil.rmtree(data, ignore_errors=True)

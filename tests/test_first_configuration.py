@@ -18,6 +18,7 @@ from counterpoise.cli import cli
 from counterpoise.config.data import Dataset
 from counterpoise.config.experiments import rows
 from counterpoise.data import encode, read
+from counterpoise.pipelines.data_split.nodes import encode_samples
 
 ROWS = 600
 
@@ -130,6 +131,29 @@ def test_small_groups_are_taken_together_and_numbers_get_bands(project: Any, ini
     _, dataset = written(project, "a")
     assert len(dataset.bands) == 2
     assert np.bincount(samples(project, "a")["s"]).min() > ROWS / 4
+
+
+def test_several_sensitive_columns_are_joined(project: Any, init: Callable[..., Result]) -> None:
+    table = loans(region=np.repeat(["land", "isle"], [590, 10]))
+    assert init(table, "--sensitive", "gender,region", "--name", "b").exit_code == 0
+    _, dataset = written(project, "b")
+    assert dataset.crossed == ("gender", "region")
+    assert dataset.groups == ("female, land", "male, land", ("female, isle", "male, isle"))
+    assert dataset.group_names[-1] == "other"
+    assert init(table, "--sensitive", "gender", "--sensitive", "age", "--name", "c").exit_code == 0
+    _, dataset = written(project, "c")
+    assert len(dataset.crossed_bands["age"]) == 2
+    assert len(dataset.groups) == 6
+    assert "age" not in {name.split("=")[0] for name in encode_samples(table, dataset)}
+
+
+def test_rare_categories_are_proposed_to_be_one(project: Any, init: Callable[..., Result]) -> None:
+    town = np.array(["a"] * 290 + ["b"] * 300 + ["c"] * 5 + ["d"] * 5)
+    assert init(loans(town=town)).exit_code == 0
+    _, dataset = written(project)
+    assert dataset.rare_categories == 10
+    encoded = encode_samples(loans(town=town), dataset)
+    assert encoded["town=(rare)"].sum() == 10
 
 
 def test_codes_and_truth_values_are_said_with_their_types(project: Any, init: Callable[..., Result]) -> None:

@@ -159,7 +159,13 @@ init = Command(
     params=[
         click.Argument(["file"], type=click.Path(path_type=Path), metavar="FILE"),
         click.Option(["--label"], required=True, metavar="COLUMN", help="What is to be predicted."),
-        click.Option(["--sensitive"], required=True, metavar="COLUMN", help="Whose groups are compared."),
+        click.Option(
+            ["--sensitive"],
+            required=True,
+            multiple=True,
+            metavar="COLUMNS",
+            help="Whose groups are compared; of several, a,b or repeated, the groups are their intersections.",
+        ),
         click.Option(["--name"], default="own", show_default=True, help="What the data set is called in conf/local."),
         click.Option(["--positive"], metavar="VALUE", help="The label that is class 1; of two a likely one is taken."),
         click.Option(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,9 @@ from pandas.api import types
 
 from counterpoise import atomic
 from counterpoise.config.experiments import NAME
+from counterpoise.data.crossing import band_names, cross, joined_name
 from counterpoise.data.delimited import Notation
+from counterpoise.data.encode import REST
 from counterpoise.data.inspection import Column, counts, inspect, read_as_it_is, require_value
 from counterpoise.data.values import name_of
 from counterpoise.errors import InputError, shown
@@ -42,17 +43,21 @@ MANY_GAPS = 0.5
 
 MISSING_CATEGORY = "(missing)"
 
+SHOWN = 5
+"""Groups that a comment or a list names one by one."""
+
 
 @dataclass(frozen=True)
 class Request:
-    """What the user says: the file, its label and sensitive column, and a name for the data set.
+    """What the user says: the file, its label and sensitive columns, and a name for the data set.
 
-    positive: the label that is class 1, as a text. drop: columns that are no features. force: overwrite.
+    sensitive: a column, or several whose values are joined to groups. positive: the label that is class 1, as a text.
+    drop: columns that are no features. force: overwrite.
     """
 
     file: Path
     label: str
-    sensitive: str
+    sensitive: tuple[str, ...]
     name: str = "own"
     positive: str | None = None
     drop: tuple[str, ...] = ()
@@ -72,6 +77,7 @@ def initialise(request: Request) -> list[str]:
     if target.exists() and not request.force:
         raise InputError(f"{_short(target)}: is there already, expected a new --name, or --force to write it anew")
     table, notation = read_as_it_is(request.file)
+    request = replace(request, sensitive=_names(request.sensitive, table))
     columns = inspect(table, request.label, request.sensitive, request.drop)
     text = describe(request, table, columns, notation)
     folder = project / raw / request.name
@@ -90,6 +96,13 @@ def initialise(request: Request) -> list[str]:
         f"written: {_short(target)}, and a copy of the file in {_short(folder)}. Look it through, then",
         *(f"  kedro run --pipelines={experiment}" for experiment in experiments),
     ]
+
+
+def _names(names: Sequence[str], table: pd.DataFrame) -> tuple[str, ...]:
+    """Return the columns of `--sensitive`, where `a,b` stands for two unless a column is called so."""
+    return tuple(
+        part.strip() for name in names for part in ([name] if name in table else name.split(",")) if part.strip()
+    )
 
 
 def _raw_folder(conf: Path, name: str) -> str:
@@ -114,6 +127,8 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
     table = table[~table[request.label].isin(rare)]
     classes, positive, class_lines = _classes(request, table[request.label])
     group_lines = _groups(table, request)
+    sensitive = request.sensitive[0] if len(request.sensitive) == 1 else list(request.sensitive)
+    no_feature = {request.label, *request.sensitive}
     dropped = _dropped(columns, request, len(table))
     kept = table.drop(columns=list(dropped))
     options, gaps = _options(request, kept, notation)
@@ -137,7 +152,7 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
         f"    positive: {_yaml(positive)}{'' if positive is not None else '  # the classes are the labels'}",
         f"    classes: {_yaml(classes)}  # labels, or names for them: that of the positive one second",
         "",
-        f"    sensitive: {_yaml(request.sensitive)}  # is no feature unless you add keep_sensitive: true",
+        f"    sensitive: {_yaml(sensitive)}  # is no feature unless you add keep_sensitive: true",
         *group_lines,
         "",
         "    # What is no feature, and why; take a line out to use the column.",
@@ -147,11 +162,12 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
             else ["    drop: []"]
         ),
         *_as_categories(columns, dropped, request),
+        *_rare_together(kept.drop(columns=[request.label, *request.sensitive])),
         "    # The features:",
         *(
             f"    #   {column.name}: {_seen(column)}"
             for column in columns
-            if column.name not in {*dropped, request.label, request.sensitive}
+            if column.name not in {*dropped, *no_feature}
         ),
         "    # 60% learn (pretrain and train), 20% validate, 20% test; stratified by class and group.",
         "    split:",
@@ -190,18 +206,26 @@ def _classes(request: Request, column: pd.Series) -> tuple[list[str], object, li
 
 def _groups(table: pd.DataFrame, request: Request) -> list[str]:
     """Return the lines that describe the groups, with the rows of each."""
-    column = table[request.sensitive]
+    lines: list[str] = []
+    if len(request.sensitive) > 1:
+        bands = {name: _bands(table[name].dropna()) for name in request.sensitive if _in_bands(table[name])}
+        table = cross(table, request.sensitive, bands)
+        if bands:
+            lines = [
+                "    # Numbers: where each band but the first begins; thirds of the rows",
+                f"    bands: {_yaml(bands)}",
+            ]
+    column = table[joined_name(request.sensitive)]
     present = column.dropna()
     missing = [f"    # {column.isna().sum():,} rows have no group and are left out"] if column.isna().any() else []
-    if _is_number(present) and present.nunique() > MOST_VALUES:
-        bands = _bands(present)
-        sides = [f"below {bands[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(bands))]
-        names = [*sides, f"from {bands[-1]:g}"]
-        sizes = np.bincount(np.digitize(present.to_numpy(dtype=np.float64), bands), minlength=len(names))
+    if _in_bands(present):
+        edges = _bands(present)
+        names = band_names(edges)
+        sizes = np.bincount(np.digitize(present.to_numpy(dtype=np.float64), edges), minlength=len(names))
         return [
             *missing,
             "    # Numbers: where each group but the first begins; thirds of the rows, change them",
-            f"    bands: {_yaml(bands)}",
+            f"    bands: {_yaml(edges)}",
             f"    groups: {_yaml(names)}  # rows: {', '.join(f'{number:,}' for number in sizes)}",
             f"    group_names: {_yaml(names)}",
         ]
@@ -210,22 +234,29 @@ def _groups(table: pd.DataFrame, request: Request) -> list[str]:
     rarest = dict(zip(cells.index.tolist(), cells.min(axis=1).tolist(), strict=True))
     small = [value for value in rows if rows[value] * TEST_SHARE < ENOUGH or rarest[value] < LEAST_IN_CELL]
     large = [value for value in rows if value not in small]
-    counted = ", ".join(f"{name_of(value)} {number:,}" for value, number in rows.items())
-    lines = [*missing, f"    # rows: {counted}"]
-    joined = ", ".join(map(name_of, small))
+    between = "; " if len(request.sensitive) > 1 else ", "
+    counted = between.join(f"{name_of(value)} {number:,}" for value, number in rows.items())
+    lines += [*missing, f"    # rows: {counted}"]
+    joined = between.join(map(name_of, small[:SHOWN]))
+    joined += f"{between}and {len(small) - SHOWN} more" if len(small) > SHOWN else ""
     bounds = f"fewer than {ENOUGH} rows to test on, or {LEAST_IN_CELL} of a class"
     groups: list[Any] = list(rows)
     names = [name_of(value) for value in rows]
     if len(small) > 1 and large:
         lines.append(f"    # {joined}: {bounds}; taken together")
         other = "all others" if "other" in {name_of(value).casefold() for value in large} else "other"
-        groups, names = [*large, small], [*map(name_of, large), other]
+        rest = small if len(small) <= SHOWN else REST
+        groups, names = [*large, rest], [*map(name_of, large), other]
     elif small:
         lines += [
             f"    # {joined}: {bounds}: gaps say little, and a class that is too rare ends the run",
             "    # join groups by hand: [a, b] is one",
         ]
     return [*lines, f"    groups: {_yaml(groups)}", f"    group_names: {_yaml(names)}"]
+
+
+def _in_bands(column: pd.Series) -> bool:
+    return _is_number(column) and column.nunique() > MOST_VALUES
 
 
 def _bands(numbers: pd.Series) -> list[int | float]:
@@ -241,7 +272,7 @@ def _dropped(columns: Sequence[Column], request: Request, rows: int) -> dict[str
     """Return the columns that are proposed to be left out, with the reasons."""
     reasons = {}
     for column in columns:
-        if column.name in {request.label, request.sensitive}:
+        if column.name in {request.label, *request.sensitive}:
             continue
         if column.reason is not None:
             reasons[column.name] = column.reason
@@ -257,7 +288,7 @@ def _options(request: Request, kept: pd.DataFrame, notation: Notation) -> tuple[
     for key in ("decimal", "thousands", "encoding"):
         if getattr(notation, key) != getattr(standard, key):
             options[key] = getattr(notation, key)
-    features = kept.drop(columns=[request.label, request.sensitive])
+    features = kept.drop(columns=[request.label, *request.sensitive])
     comments = []
     texts = [
         name for name in features if isinstance(features[name].dtype, pd.StringDtype) and features[name].isna().any()
@@ -290,11 +321,24 @@ def _as_categories(columns: Sequence[Column], dropped: Mapping[str, str], reques
         for column in columns
         if column.kind == "number"
         and 2 < column.different <= MOST_VALUES
-        and column.name not in {*dropped, request.label, request.sensitive}
+        and column.name not in {*dropped, request.label, *request.sensitive}
     ]
     if not few:
         return []
     return [f"    # categories: {_yaml(few)}  # numbers, unless they are codes: then take the # away"]
+
+
+def _rare_together(features: pd.DataFrame) -> list[str]:
+    """Return a line that takes rare categories together, where a column has several."""
+    rare = {
+        name: int((features[name].value_counts() < LEAST_IN_CELL).sum())
+        for name in features
+        if not types.is_numeric_dtype(features[name])
+    }
+    if not (several := {name: number for name, number in rare.items() if number > 1}):
+        return []
+    listed = ", ".join(f"{name} ({number})" for name, number in several.items())
+    return [f"    rare_categories: {LEAST_IN_CELL}  # categories of fewer rows are one; of these columns: {listed}"]
 
 
 def _experiments(request: Request, classes: Sequence[str]) -> list[str]:
@@ -303,7 +347,7 @@ def _experiments(request: Request, classes: Sequence[str]) -> list[str]:
         f"  frontier_{name}:",
         f"    title: {_yaml(f'How fair can a classifier of {subject} be, and at what price?')}",
         f"    dataset: {name}",
-        "    frontier: own  # a lighter grid than `tables`, which takes ten times as long",
+        "    frontier: own  # a lighter grid than `tables`, which takes three times as long",
         "    peers: own     # and without the peers that need hundreds of fits",
     ]
     if len(classes) != 2:

@@ -288,7 +288,7 @@ def test_bands_make_groups_of_numbers() -> None:
         ({"group_names": ["Male", "Female"]}, "group_names calls 'Female' 'Male', which is the value of another group"),
         ({"bands": [5, 3], "groups": ["a", "b", "c"], "group_names": ["a", "b", "c"]}, "expected increasing numbers"),
         ({"bands": [5], "groups": ["a", "b", "c"], "group_names": ["a", "b", "c"]}, "expected 2 groups"),
-        ({"sensitive": ["sex", "job"]}, "crossed groups are not supported yet"),
+        ({"sensitive": ["sex"]}, "expected a column, or two or more different ones"),
         ({"options": {"folder": "x"}}, "options has 'folder'"),
         ({"limits": {"columns": 0}}, "greater than or equal to 1"),
     ],

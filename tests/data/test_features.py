@@ -127,3 +127,21 @@ def test_features_are_bounded() -> None:
         features(column, limits=Limits(columns=20))
     with pytest.raises(InputError, match=r"the features take 3,600 bytes, expected at most 1,000"):
         features(column, limits=Limits(unpacked_bytes=1000))
+
+
+@pytest.mark.parametrize("least", [0, 1, 3, 6])
+def test_rare_categories_are_taken_together(least: int) -> None:
+    column = ["a"] * 6 + ["b"] * 3 + ["c"] * 2 + ["d"]
+    encoded = features(column, rare=least)
+    counts = {name: int(values.sum()) for name, values in encoded.items()}
+    common = {f"x={name}": column.count(name) for name in "abcd" if column.count(name) >= least}
+    rest = len(column) - sum(common.values())
+    assert counts == common | ({"x=(rare)": rest} if rest else {})
+    assert (sum(encoded.values()) == 1).all()
+
+
+def test_all_categories_rare_or_one_of_that_name_is_refused() -> None:
+    with pytest.raises(InputError, match="3 categories, all of fewer than 4 rows"):
+        features(["a", "b", "c"] * 2, rare=4)
+    with pytest.raises(InputError, match=r"has the category '\(rare\)'"):
+        features(["a", "a", "(rare)"], rare=2)

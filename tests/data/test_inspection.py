@@ -45,7 +45,7 @@ def table() -> pd.DataFrame:
 
 def test_every_kind_is_told_and_what_is_no_feature_has_a_reason(table: pd.DataFrame) -> None:
     table.loc[:9, "income"] = np.nan
-    columns = {column.name: column for column in inspect(table, "repaid", "gender", drop=["children"])}
+    columns = {column.name: column for column in inspect(table, "repaid", ["gender"], drop=["children"])}
     assert {name: column.kind for name, column in columns.items()} == {
         "customer": "identifier",
         "code": "identifier",
@@ -74,7 +74,7 @@ def test_every_kind_is_told_and_what_is_no_feature_has_a_reason(table: pd.DataFr
 def test_a_column_that_tells_one_of_three_classes_is_no_copy(table: pd.DataFrame) -> None:
     three = np.repeat(["a", "b", "c"], [100, 60, 40])
     table = pd.DataFrame({"is_a": three == "a", "all": three, "g": np.tile(["x", "y"], 100), "y": three})
-    reasons = {column.name: column.reason for column in inspect(table, "y", "g")}
+    reasons = {column.name: column.reason for column in inspect(table, "y", ["g"])}
     assert reasons["is_a"] is None
     assert "copy of the label" in str(reasons["all"])
 
@@ -109,7 +109,7 @@ def test_labels_and_groups_that_cannot_be_compared(
     table: pd.DataFrame, label: str, sensitive: str, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        inspect(table, label, sensitive)
+        inspect(table, label, [sensitive])
 
 
 @pytest.mark.parametrize(

@@ -265,6 +265,13 @@ def test_rows_may_be_excluded_by_their_values(tmp_path: Path) -> None:
     assert read(tmp_path, exclude={"job": ["test", "void"]}) == {"age": [30, 32], "job": ["cook", "baker"]}
 
 
+def test_rows_may_be_excluded_beyond_bounds(tmp_path: Path) -> None:
+    write(tmp_path, "age,job\n17,a\n18,b\n65,c\n66,d\n,e\n")
+    rows = read(tmp_path, exclude={"age": {"below": 18, "above": 65}})
+    assert rows["job"] == ["b", "c"]
+    assert read(tmp_path, exclude={"age": {"below": 18.5}})["job"] == ["c", "d"]
+
+
 def test_what_an_unused_column_misses_leaves_no_row_out(tmp_path: Path) -> None:
     write(tmp_path, "age,job,note\n30,cook,\n31,,x\n")
     assert read(tmp_path, unused=["note", "elsewhere"])["age"] == [30]
@@ -280,6 +287,7 @@ def test_what_an_unused_column_misses_leaves_no_row_out(tmp_path: Path) -> None:
         ({"missing_category": {"jobb": "x"}}, r"missing_category: there is no column 'jobb'"),
         ({"exclude": {"job": ["coook"]}}, r"exclude: column 'job' never is 'coook' \(did you mean 'cook'\?\)"),
         ({"exclude": {"age": ["30"]}}, r"exclude: column 'age' never is '30' \(a text, while 30"),
+        ({"exclude": {"job": {"below": 3}}}, r"exclude: column 'job' has no numbers, expected numbers for its bounds"),
         ({"exclude": {"job": ["cook"]}}, r"exclude: no row is left, expected at least one"),
     ],
 )

@@ -13,7 +13,7 @@ from torch import Tensor
 from counterpoise.errors import InputError
 from counterpoise.fairness import certify, rows_needed
 from counterpoise.fairness import metrics as metrics_of_counts
-from counterpoise.fairness.certify import CERTIFIABLE, GRID, _signed_root, _suprema, p_values
+from counterpoise.fairness.certify import CERTIFIABLE, GRID, _signed_root, _suprema, linear_parts, p_values
 
 MODULE = import_module("counterpoise.fairness.certify")  # the room has a function of this name
 DELTA = 0.1
@@ -217,6 +217,14 @@ class TestRowsNeeded:
     def test_proportions_are_those_of_the_counts(self) -> None:
         needed = rows_needed(expected(SIZES, rates([[0.2, 0.6], [0.2, 0.6]])), "delta_eo", 0.02).double()
         torch.testing.assert_close(needed / needed.sum(), SIZES / SIZES.double().sum(), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("metric", CERTIFIABLE)
+def test_a_bias_is_the_largest_of_its_linear_functions(metric: str, generator: torch.Generator) -> None:
+    counts = torch.randint(5, 90, (2, 4, 3, 3, 3), generator=generator)
+    hits, sizes, weight = linear_parts(counts, metric)
+    bias = getattr(metrics_of_counts, metric)(counts).abs()
+    torch.testing.assert_close((weight * hits / sizes).sum(-1).amax(-1), bias)
 
 
 class TestBadInput:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
+from counterpoise.data.crossing import joined_name
 from counterpoise.data.limits import LIMITS
 from counterpoise.data.values import Value, name_of
 from counterpoise.errors import suggest
@@ -150,12 +151,8 @@ def _names(value: Any) -> Any:
     return tuple(map(name_of, value))
 
 
-def _one_column(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        raise ValueError(  # noqa: TRY004
-            "expected one column: crossed groups are not supported yet, so add a column that joins these values"
-        )
-    return value
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 class Limits(Settings):
@@ -173,7 +170,12 @@ class Dataset(Settings):
     positive: the label of class 1; null if the labels are the names of the classes, of which there may be many.
     classes: the labels, or names of the classes, that of the positive one second; labels may stand in any order.
     groups: values of the sensitive column, or lists of values; "*" takes all that no other group names.
-    bands: of a sensitive column of numbers, where each group but the first begins; `groups` are then names for them.
+    sensitive: a column, or a list of columns whose values are joined: `gender × race` has groups as `female, black`.
+    crossed: the columns of such a list; it follows from `sensitive`.
+    bands: of a sensitive column of numbers, where each group but the first begins; `groups` are then names for them. Of
+        columns that are joined, a mapping: `age: [25, 60]` makes `below 25`, `25 to 60` and `from 60`.
+    crossed_bands: that mapping; it follows from `bands`.
+    rare_categories: categories of a column with fewer rows than this are one; 0: none are.
     categories: columns of a table that are categories though their values look like numbers or dates.
     dates: what becomes of columns of dates: `refuse`, or `days` since 1970-01-01.
     further_sensitive: of images with several biases, the other columns and their groups; they stay in `samples`.
@@ -190,14 +192,17 @@ class Dataset(Settings):
     label: str
     positive: Value | None
     classes: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(min_length=2)
-    sensitive: Annotated[str, BeforeValidator(_one_column)]
+    sensitive: str
+    crossed: tuple[str, ...] = ()
     groups: tuple[Value | tuple[Value, ...], ...] = Field(min_length=2)
     group_names: tuple[str, ...] = Field(min_length=2)
     further_sensitive: dict[str, tuple[Value, ...]] = {}
     bands: tuple[float, ...] = ()
+    crossed_bands: dict[str, tuple[float, ...]] = {}
     drop: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     dates: Literal["refuse", "days"] = "refuse"
+    rare_categories: Annotated[int, Field(ge=0)] = 0
     keep_sensitive: bool = False
     checksums: dict[str, str] | None = None
     origin: str
@@ -219,6 +224,27 @@ class Dataset(Settings):
 
     @model_validator(mode="before")
     @classmethod
+    def _joined(cls, block: Any) -> Any:
+        """Read a list of sensitive columns, and their bands by name, as what they stand for."""
+        if not isinstance(block, Mapping):
+            return block
+        columns, bands = block.get("sensitive"), block.get("bands")
+        if isinstance(columns, list | tuple):
+            if len(columns) < 2 or len(set(map(str, columns))) < len(columns) or not all(map(_is_text, columns)):
+                raise ValueError(f"sensitive is {list(columns)}, expected a column, or two or more different ones")
+            block = {**block, "sensitive": joined_name(columns), "crossed": tuple(columns)}
+        elif "crossed" not in block and isinstance(bands, Mapping):
+            raise ValueError("bands has names of columns, expected them where 'sensitive' is a list")
+        if isinstance(bands, Mapping):
+            if unknown := set(bands) - set(block["crossed"]):
+                raise ValueError(f"bands names {min(unknown)!r}{suggest(min(unknown), block['crossed'])}")
+            block = {**{key: value for key, value in block.items() if key != "bands"}, "crossed_bands": dict(bands)}
+        elif bands and block.get("crossed"):
+            raise ValueError(f"bands are {bands}, expected a mapping from a column of 'sensitive' to them")
+        return block
+
+    @model_validator(mode="before")
+    @classmethod
     def _positive_second(cls, block: Any) -> Any:
         """Put the class that `positive` names second, wherever it stands: class 1 has its name everywhere."""
         if not isinstance(block, Mapping) or (positive := block.get("positive")) is None:
@@ -233,18 +259,20 @@ class Dataset(Settings):
 
     @model_validator(mode="after")
     def _groups_and_options(self) -> Dataset:
-        if self.bands:
-            if list(self.bands) != sorted(set(self.bands)):
-                raise ValueError(f"bands are {list(self.bands)}, expected increasing numbers")
-            if len(self.bands) + 1 != len(self.groups):
-                raise ValueError(
-                    f"{len(self.bands)} bands begin after the first one, expected {len(self.bands) + 1} groups"
-                )
+        for edges in (self.bands, *self.crossed_bands.values()):
+            if list(edges) != sorted(set(edges)):
+                raise ValueError(f"bands are {list(edges)}, expected increasing numbers")
+        if any(not edges for edges in self.crossed_bands.values()):
+            raise ValueError("bands has a column without numbers, expected at least one")
+        if self.bands and len(self.bands) + 1 != len(self.groups):
+            raise ValueError(
+                f"{len(self.bands)} bands begin after the first one, expected {len(self.bands) + 1} groups"
+            )
         for position, (group, name) in enumerate(zip(self.groups, self.group_names, strict=True)):
             others = [value for value in (*self.groups[:position], *self.groups[position + 1 :]) if value != group]
             if name != group and name in others:
                 raise ValueError(f"group_names calls {group!r} {name!r}, which is the value of another group")
-        if reserved := {"checksums", "folder", "limits", "left_out", "reader", "unused"} & set(self.options):
+        if reserved := {"checksums", "folder", "limits", "left_out", "reader", "treated", "unused"} & set(self.options):
             raise ValueError(f"options has {min(reserved)!r}, expected what the reader takes beside it")
         return self
 

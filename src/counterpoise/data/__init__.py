@@ -60,6 +60,7 @@ def read(
     limits: Limits = LIMITS,
     left_out: list[pd.DataFrame] | None = None,
     unused: Sequence[str] = (),
+    treated: dict[str, dict[str, int]] | None = None,
     **options: object,
 ) -> pd.DataFrame:
     """Read a data set with the reader of that name.
@@ -70,6 +71,7 @@ def read(
         limits: how large they may be; readers with an argument `limits` get it.
         left_out: gets the rows that miss a value, from readers that leave such rows out; columns as in the result.
         unused: columns that become no features, for readers that then keep rows that miss their values.
+        treated: gets what a reader did about rows and gaps, and to how many: see `counterpoise.data.table.read`.
         options: what that reader takes, such as `checksums` or `files`.
 
     Returns:
@@ -84,7 +86,7 @@ def read(
         raise InputError(f"reader: {reader!r} is unknown{suggest(reader, READERS)}, expected the name of a reader")
     function = _load(reader)
     parameters = dict(signature(function).parameters)
-    context = {"limits": limits, "left_out": left_out, "unused": unused}
+    context = {"limits": limits, "left_out": left_out, "unused": unused, "treated": treated}
     accepted = {name: option for name, option in parameters.items() if name not in {"folder", *context}}
     for name in options:
         if name not in accepted:

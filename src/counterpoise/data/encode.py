@@ -45,6 +45,7 @@ def encode(
     bands: Sequence[float | int] = (),
     categories: Collection[str] = (),
     dates: Dates = "refuse",
+    rare: int = 0,
     limits: Limits = LIMITS,
     images: bool = False,
     keep: Sequence[str] = (),
@@ -72,6 +73,7 @@ def encode(
         bands: of a sensitive column of numbers, where each group but the first begins; `groups` are then names.
         categories: columns that are categories though their values look like numbers or dates.
         dates: what becomes of columns of dates: `refuse`, or `days` since 1970-01-01.
+        rare: categories of fewer rows than this are one category.
         limits: bounds the number of features, and their memory.
         images: whether the table is one of images.
         keep: columns of a table of images that stay beside the paths.
@@ -111,6 +113,7 @@ def encode(
                 reserved=(IMAGE, CLASS, GROUP, OFFICIAL_PART),
                 categories=categories,
                 dates=dates,
+                rare=rare,
                 limits=limits,
             )
         )

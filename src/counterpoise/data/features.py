@@ -24,6 +24,8 @@ Dates = Literal["refuse", "days"]
 
 #: More categories than this are names or free text, not categories; one-hot columns would only learn them by heart.
 MAX_CATEGORIES = 1000
+#: The category of all that are rare.
+RARE = "(rare)"
 #: The largest error of rounding to float32, in standard deviations of the column: beyond, rows become the same.
 MAX_ROUNDING = 1e-4
 
@@ -49,6 +51,7 @@ def features_of(
     reserved: Collection[str],
     categories: Collection[str] = (),
     dates: Dates = "refuse",
+    rare: int = 0,
     limits: Limits = LIMITS,
 ) -> dict[str, Feature]:
     """Return the features of a table by name, in the order of its columns; categories are sorted.
@@ -59,6 +62,7 @@ def features_of(
         reserved: names that a feature cannot have: a column of that name becomes `<name>_feature`.
         categories: columns whose values are categories, though they look like numbers or dates.
         dates: what becomes of columns of dates: refused, or days since 1970-01-01.
+        rare: categories of fewer rows than this are one, `RARE`.
         limits: bounds the number of features, and their memory.
 
     Raises:
@@ -71,7 +75,7 @@ def features_of(
     features: dict[str, Feature] = {}
     for name in table.columns:
         where = f"{source}: column {shown(str(name))}"
-        for feature, values in _column(table[name], where, name in categories, dates).items():
+        for feature, values in _column(table[name], where, name in categories, dates, rare).items():
             key = f"{feature}_feature" if feature in reserved else feature
             if key in features:
                 raise InputError(
@@ -99,7 +103,7 @@ def require_complete(column: pd.Series, where: str) -> None:
         )
 
 
-def _column(column: pd.Series, where: str, is_category: bool, dates: Dates) -> dict[str, Feature]:
+def _column(column: pd.Series, where: str, is_category: bool, dates: Dates, rare: int) -> dict[str, Feature]:
     """One column of the table as one feature (numbers) or one per category (anything else)."""
     column = _plain(column, where)
     if dates == "days" and not is_category:
@@ -111,6 +115,7 @@ def _column(column: pd.Series, where: str, is_category: bool, dates: Dates) -> d
     if not is_category:
         _require_categories(column, where)
     _require_varied(column, where)
+    names = _with_rare_together(names, where, rare)
     values = sorted(distinct(names), key=str)
     if len(values) > MAX_CATEGORIES:
         raise InputError(
@@ -118,6 +123,22 @@ def _column(column: pd.Series, where: str, is_category: bool, dates: Dates) -> d
             f"{MAX_CATEGORIES:,} categories (leave it out with 'drop')"
         )
     return {f"{column.name}={category}": (names == category).to_numpy(dtype=np.float32) for category in values}
+
+
+def _with_rare_together(names: pd.Series, where: str, rare: int) -> pd.Series:
+    """Return categories, of which those of fewer than `rare` rows have one name."""
+    rows = names.value_counts()
+    few = rows.index[rows < rare]
+    if not len(few):
+        return names
+    if RARE in rows.index:
+        raise InputError(f"{where} has the category {shown(RARE)}, expected none of this name with 'rare_categories'")
+    if len(few) == len(rows):
+        raise InputError(
+            f"{where} has {len(rows):,} categories, all of fewer than {rare} rows ('rare_categories'), expected one of "
+            "more (leave it out with 'drop')"
+        )
+    return names.mask(names.isin(few), RARE)
 
 
 def _plain(column: pd.Series, where: str) -> pd.Series:

@@ -108,30 +108,35 @@ def _has_points(table: pd.DataFrame) -> bool:
     )
 
 
-def inspect(table: pd.DataFrame, label: str, sensitive: str, drop: Sequence[str] = ()) -> list[Column]:
+def inspect(table: pd.DataFrame, label: str, sensitive: Sequence[str], drop: Sequence[str] = ()) -> list[Column]:
     """Say of each column what it is, and of those that should not be features why.
 
     Args:
         table: all rows, with gaps; columns as the reader gives them.
-        drop: columns that the user leaves out, for no other reason.
+        sensitive: one column or several. drop: columns that the user leaves out, for no other reason.
 
     Raises:
         InputError: the table has no such columns, or label and groups are not ones that can be compared.
     """
-    for option, name in (("--label", label), ("--sensitive", sensitive), *(("--drop", name) for name in drop)):
+    for option, name in (
+        ("--label", label),
+        *(("--sensitive", name) for name in sensitive),
+        *(("--drop", name) for name in drop),
+    ):
         if name not in table:
             raise InputError(f"{option}: the table has no column {shown(name)}{suggest(name, table.columns)}")
-    if label == sensitive:
+    if label in sensitive:
         raise InputError(f"--sensitive: {shown(label)} is the label, expected another column")
     _require_few(table[label], "--label", "classes", MAX_CLASSES)
-    if not types.is_numeric_dtype(table[sensitive]) or _column(table[sensitive], sensitive).kind != "number":
-        _require_few(table[sensitive], "--sensitive", "groups", MAX_GROUPS)
+    for name in sensitive:
+        if not types.is_numeric_dtype(table[name]) or _column(table[name], name).kind != "number":
+            _require_few(table[name], "--sensitive", "groups", MAX_GROUPS)
     is_labelled = table[label].notna().to_numpy()
     codes = pd.factorize(table[label])[0]
     columns = []
     for name in map(str, table.columns):
         column = _column(table[name], name)
-        if name not in {label, sensitive} and column.reason is None:
+        if name not in {label, *sensitive} and column.reason is None:
             if name in drop:
                 column = replace(column, reason="left out by --drop")
             elif _is_copy(table[name], column.kind, codes, is_labelled):

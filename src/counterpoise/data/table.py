@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from pandas.api import types
@@ -24,6 +25,12 @@ _PARQUET = ".parquet"
 
 ANY_SEPARATOR = Notation(separator=None)
 
+Exclusion = Sequence[Value] | Mapping[Literal["below", "above"], float | int]
+"""Rows that are not read: those with one of some values, or with numbers outside of bounds."""
+
+Treated = dict[str, dict[str, int]]
+"""What was done about rows and gaps → column → how many rows, or values."""
+
 
 def read(
     folder: Path,
@@ -33,7 +40,7 @@ def read(
     missing: Value | Sequence[Value] = MISSING,
     missing_category: str | Mapping[str, str] | None = None,
     impute: Sequence[str] = (),
-    exclude: Mapping[str, Sequence[Value]] | None = None,
+    exclude: Mapping[str, Exclusion] | None = None,
     separator: str | None = None,
     decimal: str = ".",
     thousands: str | None = None,
@@ -42,6 +49,7 @@ def read(
     limits: Limits = LIMITS,
     left_out: list[pd.DataFrame] | None = None,
     unused: Sequence[str] = (),
+    treated: Treated | None = None,
 ) -> pd.DataFrame:
     """Read the complete rows of `files`, one below the other, in the order given.
 
@@ -55,7 +63,7 @@ def read(
             columns or, as a mapping, in those that it names; None leaves such rows out.
         impute: columns of numbers whose missing values become the median of the others, with a truth value beside it,
             `<column>_missing`.
-        exclude: column → values whose rows are not read.
+        exclude: column → values whose rows are not read, or bounds of numbers, `below` and `above` which none is read.
         separator: between the fields of a line; None finds it.
         decimal: the sign before decimals.
         thousands: the sign between groups of three digits.
@@ -64,6 +72,7 @@ def read(
         limits: bounds files, columns, and what compressed files unpack to.
         left_out: gets the rows that are not complete, if it is given.
         unused: columns that become no features: what they miss leaves no row out.
+        treated: gets how many rows are `excluded`, and how many values become a `category` or the `median`, by column.
 
     Returns:
         One row per sample, the files' columns in the first file's order, index 0 to N−1.
@@ -81,10 +90,11 @@ def read(
         source=source,
         limits=limits,
     )
-    rows = _without_rows(rows, exclude or {})
+    done: Treated = {} if treated is None else treated
+    rows = _without_rows(rows, exclude or {}, done)
     if missing_category is not None:
-        rows = _with_category(rows, missing_category)
-    rows = _imputed(rows, impute)
+        rows = _with_category(rows, missing_category, done)
+    rows = _imputed(rows, impute, done)
     names = [files] if isinstance(files, str) else list(files)
     return complete_rows(rows, shorten(", ".join(str(folder / name) for name in names), 300), left_out, unused)
 
@@ -144,23 +154,38 @@ def _holds_texts(column: pd.Series) -> bool:
     )
 
 
-def _without_rows(rows: pd.DataFrame, exclude: Mapping[str, Sequence[Value]]) -> pd.DataFrame:
-    """Return the rows that have none of the values to exclude; the log says how many do."""
+def _without_rows(rows: pd.DataFrame, exclude: Mapping[str, Exclusion], treated: Treated) -> pd.DataFrame:
+    """Return the rows that have none of the values to exclude, and lie within all bounds."""
+    counts = {}
     for name, values in exclude.items():
         _require_column(rows, name, "exclude")
-        present = distinct(rows[name].dropna())
-        for value in values:
-            if value not in present:
-                raise InputError(f"exclude: column {shown(name)} never is {shown(value)}{mismatch(value, present)}")
-        is_excluded = rows[name].isin(list(values))
-        _log.info("%d of %d rows are excluded by their %s", is_excluded.sum(), len(rows), name)
+        is_excluded = _beyond(rows[name], values) if isinstance(values, Mapping) else _among(rows[name], values)
+        counts[name] = int(is_excluded.sum())
+        _log.info("%d of %d rows are excluded by their %s", counts[name], len(rows), name)
         rows = rows[~is_excluded].reset_index(drop=True)
     if rows.empty:
         raise InputError("exclude: no row is left, expected at least one")
+    if counts:
+        treated["excluded"] = counts
     return rows
 
 
-def _with_category(rows: pd.DataFrame, categories: str | Mapping[str, str]) -> pd.DataFrame:
+def _among(column: pd.Series, values: Sequence[Value]) -> pd.Series:
+    present = distinct(column.dropna())
+    for value in values:
+        if value not in present:
+            raise InputError(f"exclude: column {shown(column.name)} never is {shown(value)}{mismatch(value, present)}")
+    return column.isin(list(values))
+
+
+def _beyond(column: pd.Series, bounds: Mapping[Literal["below", "above"], float | int]) -> pd.Series:
+    if not types.is_numeric_dtype(column) or types.is_bool_dtype(column):
+        raise InputError(f"exclude: column {shown(column.name)} has no numbers, expected numbers for its bounds")
+    numbers = column.astype("float64")
+    return (numbers < bounds.get("below", -float("inf"))) | (numbers > bounds.get("above", float("inf")))
+
+
+def _with_category(rows: pd.DataFrame, categories: str | Mapping[str, str], treated: Treated) -> pd.DataFrame:
     if isinstance(categories, Mapping):
         for name in categories:
             _require_column(rows, name, "missing_category")
@@ -177,12 +202,15 @@ def _with_category(rows: pd.DataFrame, categories: str | Mapping[str, str]) -> p
                 f"missing_category: {shown(category)} is a value of column {shown(name)}, expected a new one"
             )
         filled[name] = column.astype("str").fillna(category)
+    if filled:
+        treated["category"] = {name: int(rows[name].isna().sum()) for name in filled}
     return rows.assign(**filled)
 
 
-def _imputed(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+def _imputed(rows: pd.DataFrame, names: Sequence[str], treated: Treated) -> pd.DataFrame:
     """Return the rows with the median of all rows for missing numbers, and a column that says which they are."""
     added: dict[str, pd.Series] = {}
+    counts = {}
     for name in names:
         _require_column(rows, name, "impute")
         column, flag = rows[name], f"{name}_missing"
@@ -193,6 +221,9 @@ def _imputed(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         if column.isna().any():
             numbers = column.astype("float64")
             added |= {name: numbers.fillna(numbers.median()), flag: column.isna()}
+            counts[name] = int(column.isna().sum())
+    if counts:
+        treated["median"] = counts
     return rows.assign(**added)
 
 

@@ -205,6 +205,20 @@ def rows_needed(
     return (cells * high.reshape(*counts.shape[:-3], 1, 1)).ceil().long()
 
 
+def linear_parts(
+    counts: Num[Tensor, "*batch G k k"], metric: str
+) -> tuple[Float64[Tensor, "*batch M J"], Float64[Tensor, "*batch M J"], Float64[Tensor, "M J"]]:
+    """Return hits, sizes and weights of the linear functions of rates whose largest value is the (absolute) bias.
+
+    Raises:
+        InputError: the metric is no name of `CERTIFIABLE`, or there are fewer than two groups.
+    """
+    hits, sizes = _counted(counts, metric)
+    index, weight = _functionals(metric, counts.shape[-3], _positive_classes(counts))
+    shape = (*counts.shape[:-3], *index.shape)
+    return hits[:, index].reshape(shape), sizes[:, index].reshape(shape), weight
+
+
 def _counted(counts: Num[Tensor, "*batch G k k"], metric: str) -> _Rates:
     """Return hits and sizes of the rates of a metric: by family (`CERTIFIABLE`), group, class."""
     if metric not in CERTIFIABLE:

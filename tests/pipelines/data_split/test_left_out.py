@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from counterpoise.config.parameters import Dataset, Seeds
 from counterpoise.errors import InputError
@@ -128,3 +129,58 @@ def test_a_group_without_a_row_in_a_part_is_refused_before_training() -> None:
         ),
     ):
         split_samples(samples, block, Seeds((0, 1)))
+
+
+def test_groups_may_be_those_of_several_columns(tmp_path: Path) -> None:
+    table = loans(tmp_path, 0.2, 0.0)
+    groups = [f"{sex}, {band}" for sex in "fm" for band in ("below 0", "from 0")]
+    block = dataset(
+        sensitive=["sex", "amount"], bands={"amount": [0]}, groups=groups, group_names=groups, keep_sensitive=False
+    )
+    assert (block.sensitive, block.crossed) == ("sex × amount", ("sex", "amount"))
+    assert Dataset.model_validate(block.model_dump()) == block
+    raw, left_out = read_table(tmp_path, block)
+    samples = encode_samples(raw, block)
+    assert set(samples) == {"pool=good", "pool=poor", "y", "s"}
+    expected = (raw["sex"] == "m") * 2 + (raw["amount"] >= 0)
+    assert (samples["s"] == expected).all()
+    summary = describe_data(samples, split_samples(samples, block, Seeds((0,))), left_out, block)
+    gone = table[table["pool"] == "NA"]
+    by_group = pd.DataFrame(summary["left_out"]["cells"]).groupby("group")["rows"].sum()
+    assert by_group.tolist() == [(gone["amount"] < 0).sum(), (gone["amount"] >= 0).sum(), 0, 0]
+    kept = encode_samples(raw, block.model_copy(update={"keep_sensitive": True}))
+    assert set(kept) == {"amount", "pool=good", "pool=poor", "sex=f", "sex=m", "y", "s"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sensitive": ["sex"]}, "two or more different ones"),
+        ({"sensitive": ["sex", "sex"]}, "two or more different ones"),
+        ({"sensitive": ["sex", 3]}, "two or more different ones"),
+        ({"bands": {"sex": [1]}}, "where 'sensitive' is a list"),
+        ({"sensitive": ["sex", "pool"], "bands": {"poool": [1]}}, r"'poool' \(did you mean 'pool'\?\)"),
+        ({"sensitive": ["sex", "pool"], "bands": [1]}, "expected a mapping"),
+        ({"sensitive": ["sex", "amount"], "bands": {"amount": [2, 1]}}, "expected increasing numbers"),
+        ({"sensitive": ["sex", "amount"], "bands": {"amount": []}}, "without numbers"),
+    ],
+)
+def test_columns_that_cannot_be_joined_are_refused_before_anything_runs(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        dataset(**changes)
+
+
+def test_what_was_done_about_rows_and_gaps_is_counted(tmp_path: Path) -> None:
+    table = loans(tmp_path, 0.2, 0.2)
+    table.loc[:4, "amount"] = np.nan
+    table.to_csv(tmp_path / "t.csv", index=False)
+    options = {"files": "t.csv", "missing_category": "none", "impute": ["amount"], "exclude": {"amount": {"above": 1}}}
+    result = described(tmp_path, dataset(options=options))
+    is_excluded = table["amount"] > 1
+    assert result["treated"] == {
+        "excluded": {"amount": is_excluded.sum()},
+        "category": {"pool": ((table["pool"] == "NA") & ~is_excluded).sum()},
+        "median": {"amount": 5},
+    }
+    assert "5 missing values are the median" in result["treated_sentence"]
+    assert described(tmp_path, dataset())["treated_sentence"] == ""

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from counterpoise.config.parameters import Dataset
+from counterpoise.data.crossing import cross
 from counterpoise.data.encode import CLASS, GROUP, class_codes, group_codes
 
 MOST_SHIFT = 0.05
@@ -16,6 +17,11 @@ MOST_SHIFT = 0.05
 MOST_LEFT_OUT = 0.5
 """The share of all rows that may be left out before a run warns."""
 _SHOWN = 5  # columns that a sentence names
+
+
+def with_groups(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """Return a table that has the sensitive column, which may have to be joined of others."""
+    return cross(table, dataset.crossed, dataset.crossed_bands) if dataset.crossed else table
 
 
 def count_left_out(incomplete: Sequence[pd.DataFrame], dataset: Dataset) -> dict[str, Any]:
@@ -31,8 +37,11 @@ def count_left_out(incomplete: Sequence[pd.DataFrame], dataset: Dataset) -> dict
     """
     rows = pd.concat(incomplete, ignore_index=True) if incomplete else pd.DataFrame()
     rows = rows.drop(columns=[name for name in dataset.drop if name in rows])
-    if rows.empty or dataset.label not in rows or dataset.sensitive not in rows:
+    sensitive = dataset.crossed or (dataset.sensitive,)
+    if rows.empty or not {dataset.label, *sensitive} <= set(rows):
         return {"rows": len(rows), "columns": _missing(rows), "cells": []}
+    missing = _missing(rows)
+    rows = with_groups(rows, dataset)
     codes = pd.DataFrame(
         {
             "group": group_codes(rows[dataset.sensitive], dataset.groups, dataset.bands),
@@ -44,15 +53,15 @@ def count_left_out(incomplete: Sequence[pd.DataFrame], dataset: Dataset) -> dict
         {"group": None if group < 0 else group, "label": None if label < 0 else label, "rows": int(count)}
         for (group, label), count in zip(counts.index.tolist(), counts, strict=True)
     ]
-    return {"rows": len(rows), "columns": _missing(rows), "cells": cells}
+    return {"rows": len(rows), "columns": missing, "cells": cells}
 
 
 def describe_left_out(left_out: dict[str, Any], samples: pd.DataFrame, dataset: Dataset) -> dict[str, Any]:
     """Return the counts beside those of the rows that are used, group by group and class by class.
 
     Returns:
-        `rows`; `of`, all rows of the source; `columns`; `cells`, a list of `group, label, rows, of`; and the same as a
-        `sentence`, which is empty if no row was left out.
+        `rows`; `of`, all rows of the source; `columns`; `cells`, a list of `group, label, rows, of`; the same as a
+        `sentence`, which is empty if no row was left out; and what was `treated` otherwise, with a sentence of its own.
     """
     sizes = samples[[GROUP, CLASS]].value_counts(sort=False)
     used = {(int(s), int(y)): int(rows) for (s, y), rows in zip(sizes.index.tolist(), sizes, strict=True)}
@@ -67,18 +76,21 @@ def describe_left_out(left_out: dict[str, Any], samples: pd.DataFrame, dataset: 
         "of": left_out["rows"] + len(samples),
         "columns": left_out["columns"],
         "cells": cells,
+        "treated": left_out.get("treated", {}),
     }
-    return described | {"sentence": _sentence(described, dataset)}
+    return described | {"sentence": _sentence(described, dataset), "treated_sentence": _treated(described["treated"])}
 
 
 def join_left_out(parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Return one description for parts that have data of their own."""
     sentences = [f"{name}: {part['sentence']}" for name, part in parts.items() if part["sentence"]]
+    treated = dict.fromkeys(part.get("treated_sentence", "") for part in parts.values())
     return {
         "rows": sum(part["rows"] for part in parts.values()),
         "of": sum(part["of"] for part in parts.values()),
         "parts": dict(parts),
         "sentence": " ".join(sentences),
+        "treated_sentence": " ".join(filter(None, treated)),
     }
 
 
@@ -125,6 +137,23 @@ def _sentence(described: dict[str, Any], dataset: Dataset) -> str:
         f"{described['rows']:,} of {described['of']:,} rows miss a value and are left out. Missing in: "
         f"{', '.join(columns[:_SHOWN])}{more}. Left out of each group and class: {'; '.join(cells)}."
     )
+
+
+_TREATED = {
+    "excluded": "rows are excluded by the values of",
+    "category": "missing values are a category of their own in",
+    "median": "missing values are the median, and a feature says so, in",
+}
+
+
+def _treated(treated: Mapping[str, Mapping[str, int]]) -> str:
+    sentences = []
+    for kind, counts in treated.items():
+        columns = [f"{name} ({count:,})" for name, count in counts.items() if count]
+        if columns:
+            more = f" and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else ""
+            sentences.append(f"{sum(counts.values()):,} {_TREATED[kind]} {', '.join(columns[:_SHOWN])}{more}.")
+    return " ".join(sentences)
 
 
 def _missing(rows: pd.DataFrame) -> dict[str, int]:

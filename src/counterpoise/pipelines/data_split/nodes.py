@@ -15,7 +15,12 @@ from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.config.parameters import AlignedSplit, Dataset, DomainSplit, Seeds
 from counterpoise.data import IMAGES, SPLITS, UNUSED, UNUSED_NAME, Limits, encode, read
 from counterpoise.data.encode import IMAGE, OFFICIAL_PART
-from counterpoise.pipelines.data_split.left_out import count_left_out, describe_left_out, warn_about_left_out
+from counterpoise.pipelines.data_split.left_out import (
+    count_left_out,
+    describe_left_out,
+    warn_about_left_out,
+    with_groups,
+)
 from counterpoise.pipelines.data_split.schemes import associations, draw, warn_about_association
 
 
@@ -24,13 +29,22 @@ def read_table(raw: Path, dataset: Dataset) -> tuple[pd.DataFrame, dict[str, Any
 
     Returns:
         One row per complete sample, columns as the source names them; and how many rows were left out because they miss
-        a value (see `count_left_out`).
+        a value (see `count_left_out`), with what else was done about rows and gaps, `treated`.
     """
     incomplete: list[pd.DataFrame] = []
+    treated: dict[str, dict[str, int]] = {}
     checksums: dict[str, Any] = {"checksums": dataset.checksums} if dataset.checksums else {}
     options = checksums | dataset.options
-    table = read(dataset.reader, raw, limits=_limits(dataset), left_out=incomplete, unused=dataset.drop, **options)
-    return table, count_left_out(incomplete, dataset)
+    table = read(
+        dataset.reader,
+        raw,
+        limits=_limits(dataset),
+        left_out=incomplete,
+        unused=dataset.drop,
+        treated=treated,
+        **options,
+    )
+    return table, count_left_out(incomplete, dataset) | {"treated": treated}
 
 
 def _limits(dataset: Dataset) -> Limits:
@@ -40,7 +54,7 @@ def _limits(dataset: Dataset) -> Limits:
 def encode_samples(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     """Turn the table into features (or the images' paths), class y and group s."""
     return encode(
-        table,
+        with_groups(table, dataset),
         source=dataset.title,
         label=dataset.label,
         positive=dataset.positive,
@@ -49,12 +63,13 @@ def encode_samples(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
         sensitive=dataset.sensitive,
         groups=dataset.groups,
         bands=dataset.bands,
-        drop=dataset.drop,
+        drop=dataset.drop if dataset.keep_sensitive else (*dataset.drop, *dataset.crossed),
         categories=dataset.categories,
         dates=dataset.dates,
+        rare=dataset.rare_categories,
         limits=_limits(dataset),
         images=dataset.reader in IMAGES,
-        keep_sensitive=dataset.keep_sensitive,
+        keep_sensitive=dataset.keep_sensitive and not dataset.crossed,
         keep=[OFFICIAL_PART] if isinstance(dataset.split, DomainSplit | AlignedSplit) else [],
         further=dataset.further_sensitive,
     )

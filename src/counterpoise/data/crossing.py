@@ -1,0 +1,65 @@
+"""Groups of several sensitive columns at once: their values, or bands of their numbers, joined to one column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from counterpoise.data.values import name_of
+from counterpoise.errors import InputError, shown, suggest
+
+SIGN = " × "
+"""Between the names of columns that are joined."""
+SEPARATOR = ", "
+"""Between the values of columns that are joined."""
+
+
+def joined_name(columns: Sequence[str]) -> str:
+    """Return what a column that joins others is called: `gender × race`."""
+    return SIGN.join(columns)
+
+
+def band_names(edges: Sequence[float | int]) -> list[str]:
+    """Return the names of bands, from where each but the first begins: `below 25`, `25 to 60`, `from 60`."""
+    return [f"below {edges[0]:g}", *(f"{low:g} to {high:g}" for low, high in pairwise(edges)), f"from {edges[-1]:g}"]
+
+
+def cross(
+    table: pd.DataFrame, columns: Sequence[str], bands: Mapping[str, Sequence[float | int]] | None = None
+) -> pd.DataFrame:
+    """Return the table with one more column, the values of several joined: `female, below 25`.
+
+    Args:
+        table: one row per sample.
+        columns: two or more, in the order in which their values stand.
+        bands: column of numbers → where each band but the first begins, an edge belonging to the band above it.
+
+    Returns:
+        The table; the new column, texts, is called as `joined_name` says, and misses what any of the columns misses.
+
+    Raises:
+        InputError: there is no such column, bands are asked of texts, or the new column's name is taken.
+    """
+    bands = bands or {}
+    for name in columns:
+        if name not in table:
+            raise InputError(f"sensitive: there is no column {shown(name)}{suggest(name, table.columns)}")
+    if (joined := joined_name(columns)) in table:
+        raise InputError(f"sensitive: there is a column {shown(joined)} already, expected none of this name")
+    texts = pd.DataFrame({name: _texts(table[name], bands.get(name, ())) for name in columns})
+    values = texts[columns[0]].str.cat(texts[list(columns[1:])], sep=SEPARATOR)  # missing where any of them is
+    return table.assign(**{joined: values})
+
+
+def _texts(column: pd.Series, edges: Sequence[float | int]) -> pd.Series:
+    if not edges:
+        return column.map(name_of, na_action="ignore").astype("str")
+    if not types.is_numeric_dtype(column) or types.is_bool_dtype(column):
+        raise InputError(f"bands: column {shown(str(column.name))} holds no numbers, expected numbers")
+    numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    names = np.array(band_names(edges), dtype=object)[np.digitize(numbers, np.asarray(edges, dtype=np.float64))]
+    return pd.Series(names, index=column.index).mask(np.isnan(numbers)).astype("str")

@@ -1,0 +1,137 @@
+"""What is known of a challenger: counts of labelled rows, and the e-processes of its bias."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Integer, Num
+from numpy.typing import NDArray
+
+from counterpoise.errors import InputError, suggest
+from counterpoise.fairness import CERTIFIABLE
+from counterpoise.fairness.certify import linear_parts
+from counterpoise.retraining.sequential import PAIRED, bets_on_rates, largest_not_refuted, mixed
+
+UNLABELLED = -1
+"""The class of a row whose label has not arrived."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Counts of labelled rows in batches (weeks), the newest last; a batch without rows has zeros.
+
+    Attributes:
+        against_first, against_champion: by group and true class, rows on which the challenger alone is right, both are
+            right or both wrong, the other model alone is right (`PAIRED`).
+        confusion: of the challenger: group, true class, predicted class.
+        waiting: rows whose label has not arrived.
+    """
+
+    against_first: Num[np.ndarray, "*batch B G k 3"]
+    against_champion: Num[np.ndarray, "*batch B G k 3"]
+    confusion: Num[np.ndarray, "*batch B G k k"]
+    waiting: int = 0
+
+
+def collect(
+    y: Integer[np.ndarray, "n"],
+    s: Integer[np.ndarray, "n"],
+    *,
+    first: Integer[np.ndarray, "n"],
+    champion: Integer[np.ndarray, "n"],
+    challenger: Integer[np.ndarray, "n"],
+    groups: int,
+    classes: int,
+    batch: Integer[np.ndarray, "n"] | None = None,
+) -> Evidence:
+    """Count rows.
+
+    Args:
+        y: true classes; `UNLABELLED` where the label has not arrived.
+        s: groups.
+        first, champion, challenger: predicted classes.
+        batch: number of the week (from 0) in which a row's label arrived; by default all are one batch.
+
+    Raises:
+        InputError: a value is outside its range, or no row is labelled.
+    """
+    labelled = y != UNLABELLED
+    if not labelled.any():
+        raise InputError(f"None of the {len(y)} rows has a label yet, expected at least one.")
+    batch = np.zeros_like(y) if batch is None else batch
+    ranges = {"s": (s, groups), "y": (y, classes), "batch": (batch, int(batch[labelled].max()) + 1)}
+    ranges |= {
+        name: (model, classes) for name, model in (("first", first), ("champion", champion), ("challenger", challenger))
+    }
+    for name, (values, limit) in ranges.items():
+        low, high = values[labelled].min(), values[labelled].max()
+        if low < 0 or high >= limit:
+            raise InputError(f"{name} holds {low if low < 0 else high}, expected 0 to {limit - 1}.")
+
+    def table(values: NDArray[np.integer], size: int) -> NDArray[np.int64]:
+        shape = (ranges["batch"][1], groups, classes, size)
+        cells = np.ravel_multi_index(tuple(array[labelled] for array in (batch, s, y, values)), shape)
+        return np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)
+
+    def paired(other: NDArray[np.integer]) -> NDArray[np.int64]:
+        return table(1 + (challenger != y).astype(int) - (other != y), PAIRED.size)
+
+    return Evidence(paired(first), paired(champion), table(challenger, classes), int((~labelled).sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class BiasEvidence:
+    """The linear functions of rates whose largest value is a bias, in batches of rows.
+
+    Attributes:
+        hits, sizes: of the rates' rows.
+        weight: of each rate in each function.
+    """
+
+    hits: Num[np.ndarray, "*batch B M J"]
+    sizes: Num[np.ndarray, "*batch B M J"]
+    weight: Float64[np.ndarray, "M J"]
+
+    @classmethod
+    def of(cls, confusion: Num[np.ndarray, "*batch B G k k"], metric: str) -> BiasEvidence:
+        """Return the evidence about a metric, a name of `fairness.CERTIFIABLE`."""
+        hits, sizes, weight = (part.numpy() for part in linear_parts(torch.from_numpy(confusion), metric))
+        return cls(hits, sizes, weight)
+
+    def estimate(self) -> Float64[np.ndarray, "*batch"]:
+        """Return the measured bias of all batches together; NaN where a cell has no rows."""
+        hits, sizes = self.hits.sum(-3), self.sizes.sum(-3)
+        rates = hits / np.where(sizes > 0, sizes, np.nan)
+        return np.asarray((self.weight * rates).sum(-1).max(-1))
+
+    def log_e_within(self, tolerance: float | Float64[np.ndarray, "*batch"]) -> Float64[np.ndarray, "*batch"]:
+        """Return evidence against "the bias is at least the tolerance in every batch"."""
+        limit = np.asarray(tolerance, dtype=np.float64)[..., None, None]
+        factors = bets_on_rates(self.hits, self.sizes, self.weight, limit)
+        return np.asarray(mixed(factors.sum(-3)).min(-1))
+
+    def bets_beyond(self, tolerance: float) -> Float64[np.ndarray, "*batch B M K"]:
+        """Return the factors of each batch, function and bet against "the bias is at most the tolerance"."""
+        return bets_on_rates(self.hits, self.sizes, -self.weight, -tolerance)
+
+    def log_e_beyond(self, tolerance: float) -> Float64[np.ndarray, "*batch"]:
+        """Return evidence against "the bias is at most the tolerance in every batch"."""
+        factors = self.bets_beyond(tolerance).sum(-3)
+        return mixed(factors.reshape(*factors.shape[:-2], -1))
+
+    def upper_bound(self, significance: float) -> Float64[np.ndarray, "*batch"]:
+        """Return the end of a confidence sequence: ever below the bias with probability `significance` at most."""
+        largest = float(np.maximum(self.weight, 0).sum(-1).max())
+        return largest_not_refuted(self.log_e_within, 0.0, largest, self.hits.shape[:-3], significance)
+
+
+def require_tolerances(block: str, tolerances: Mapping[str, float]) -> None:
+    """Raise InputError unless each is a positive number for a metric that has a test."""
+    for metric, tolerance in tolerances.items():
+        if metric not in CERTIFIABLE:
+            raise InputError(f"{block}: tolerances names {metric!r}{suggest(metric, CERTIFIABLE)}")
+        if not tolerance > 0:
+            raise InputError(f"{block}: tolerances.{metric} is {tolerance:g}, expected a number above 0")

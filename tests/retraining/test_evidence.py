@@ -1,0 +1,88 @@
+"""Counts of rows against a loop over them, and evidence of bias against the metrics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from counterpoise import fairness
+from counterpoise.errors import InputError
+from counterpoise.retraining.evidence import UNLABELLED, BiasEvidence, collect
+
+
+def rows(n: int = 300, classes: int = 2) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(3)
+    arrays = {name: rng.integers(0, classes, n) for name in ("y", "first", "champion", "challenger")}
+    return arrays | {"s": rng.integers(0, 3, n), "batch": rng.integers(0, 4, n)}
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_counts_are_those_of_a_loop(classes: int) -> None:
+    data = rows(classes=classes)
+    data["y"][:40] = UNLABELLED
+    evidence = collect(**data, groups=3, classes=classes)
+    expected = {name: np.zeros_like(getattr(evidence, f"against_{name}")) for name in ("first", "champion")}
+    confusion = np.zeros_like(evidence.confusion)
+    for i, y in enumerate(data["y"]):
+        if y < 0:
+            continue
+        cell = data["batch"][i], data["s"][i], y
+        for name, table in expected.items():
+            table[(*cell, 1 + int(data["challenger"][i] != y) - int(data[name][i] != y))] += 1
+        confusion[(*cell, data["challenger"][i])] += 1
+    np.testing.assert_array_equal(evidence.against_first, expected["first"])
+    np.testing.assert_array_equal(evidence.against_champion, expected["champion"])
+    np.testing.assert_array_equal(evidence.confusion, confusion)
+    assert evidence.waiting == 40
+
+
+def test_a_label_that_arrives_makes_its_row_evidence() -> None:
+    data = rows()
+    early = {name: array.copy() for name, array in data.items()}
+    early["y"][:10] = UNLABELLED
+    before, after = (collect(**table, groups=3, classes=2) for table in (early, data))
+    assert (before.confusion.sum(), before.waiting) == (290, 10)
+    assert (after.confusion.sum(), after.waiting) == (300, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [("y", 2, "y holds 2, expected 0 to 1"), ("s", 3, "s holds 3"), ("challenger", -1, "challenger holds -1")],
+)
+def test_names_a_value_that_is_outside_its_range(name: str, value: int, sentence: str) -> None:
+    data = rows()
+    data[name][5] = value
+    if name == "y":
+        value = UNLABELLED
+    with pytest.raises(InputError, match=sentence):
+        collect(**data, groups=3, classes=2)
+
+
+def test_names_rows_that_all_wait() -> None:
+    data = rows()
+    data["y"][:] = UNLABELLED
+    with pytest.raises(InputError, match="None of the 300 rows has a label yet"):
+        collect(**data, groups=3, classes=2)
+
+
+@pytest.mark.parametrize("metric", ["delta_dp", "delta_eo", "equalized_odds_difference"])
+def test_the_estimate_is_the_metric(metric: str) -> None:
+    data = rows()
+    evidence = BiasEvidence.of(collect(**data, groups=3, classes=2).confusion, metric)
+    y, prediction, s = (torch.from_numpy(data[name]) for name in ("y", "challenger", "s"))
+    counts = fairness.confusion_counts(y, prediction, s, groups=3, classes=2)
+    assert evidence.estimate() == pytest.approx(float(getattr(fairness, metric)(counts)))
+
+
+def test_the_upper_bound_is_the_smallest_tolerance_that_is_shown() -> None:
+    evidence = BiasEvidence.of(collect(**rows(3000), groups=3, classes=2).confusion, "delta_eo")
+    bound = float(evidence.upper_bound(0.01))
+    assert evidence.estimate() < bound
+    assert evidence.log_e_within(bound + 1e-4) > -np.log(0.01) > evidence.log_e_within(bound - 1e-4)
+
+
+def test_a_bias_is_not_shown_to_be_both_within_and_beyond() -> None:
+    evidence = BiasEvidence.of(np.array([[[[900, 100], [100, 900]], [[600, 400], [100, 900]]]]), "delta_dp")
+    assert evidence.log_e_beyond(0.05) > np.log(100) > evidence.log_e_within(0.05)
+    assert evidence.log_e_within(0.3) > np.log(100) > evidence.log_e_beyond(0.3)

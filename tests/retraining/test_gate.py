@@ -1,0 +1,170 @@
+"""The gate: what it promotes, refuses and waits with, and the sentences that say why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from counterpoise.errors import InputError
+from counterpoise.retraining.evidence import Evidence
+from counterpoise.retraining.gate import Gate, decide, enough_rows, examine, verdicts
+
+LEVEL = 0.001
+GATE = Gate(tolerances={"delta_dp": 0.1, "delta_eo": 0.15})
+
+
+def evidence(
+    error: float = 0.15,
+    *,
+    rows: int = 6000,
+    group_changes: tuple[float, float] = (0.0, 0.0),
+    first_error: float | None = None,
+    gap: float = 0.0,
+    batches: int = 2,
+) -> Evidence:
+    """Return expected counts: the champion errs at 0.15, the challenger at `error` (+ its group's change)."""
+    per_cell = rows / batches / 4
+    wrong = np.broadcast_to(error + np.array(group_changes)[:, None], (2, 2)).copy()
+    wrong += gap * np.array([[-0.5, 0.5], [0.5, -0.5]])  # group 1 is chosen more often
+
+    def pairs(other: float) -> np.ndarray:
+        table = np.stack([0.04 + other - wrong.clip(max=other), 0 * wrong, 0.04 + (wrong - other).clip(min=0)], axis=-1)
+        table[..., 1] = 1 - table.sum(-1)
+        return np.round(np.repeat(per_cell * table[None], batches, axis=0)).astype(int)
+
+    confusion = np.stack(
+        [np.stack([1 - wrong[:, 0], wrong[:, 0]], -1), np.stack([wrong[:, 1], 1 - wrong[:, 1]], -1)], 1
+    )
+    tables = np.round(np.repeat(per_cell * confusion[None], batches, axis=0)).astype(int)
+    return Evidence(pairs(0.15 if first_error is None else first_error), pairs(0.15), tables)
+
+
+def outcomes(seen: Evidence, gate: Gate = GATE, level: float = LEVEL) -> dict[str, str]:
+    return {check.name: check.outcome for check in decide(seen, gate, level=level).checks}
+
+
+def test_a_better_challenger_is_promoted() -> None:
+    decision = decide(evidence(0.13), GATE, level=LEVEL)
+    assert decision.verdict == "promote"
+    assert decision.reason == "Promoted on 6,000 labelled rows: all 10 checks passed at significance 0.001."
+    assert {check.outcome for check in decision.checks} == {"passed"}
+
+
+def test_a_group_that_is_harmed_refuses_although_the_error_falls() -> None:
+    decision = decide(evidence(0.13, group_changes=(0.08, -0.08)), GATE, level=LEVEL, groups=["Female", "Male"])
+    assert decision.verdict == "refuse"
+    assert "Error of group Female against the first champion" in decision.reason
+    assert "shown to exceed the limit of 3 points" in decision.reason
+
+
+def test_a_bias_beyond_its_tolerance_refuses() -> None:
+    decision = decide(evidence(0.13, gap=0.2), GATE, level=LEVEL)
+    assert decision.verdict == "refuse"
+    assert "Bias delta_dp: +0.2" in decision.reason
+
+
+def test_the_first_champion_stops_what_the_present_one_would_let_pass() -> None:
+    """Equal to the present champion, which is a point and a half worse than the first."""
+    found = outcomes(evidence(0.15, rows=40_000, first_error=0.12))
+    assert found["error_champion"] == "passed"
+    assert found["error_first"] == "failed"
+    assert decide(evidence(0.15, rows=40_000, first_error=0.12), GATE, level=LEVEL).verdict == "refuse"
+
+
+def test_few_rows_wait_until_patience_ends() -> None:
+    seen = replace(evidence(0.13, rows=600), waiting=70)
+    decisions = [decide(seen, GATE, level=LEVEL, looks=looks) for looks in range(4)]
+    assert [decision.verdict for decision in decisions] == ["wait", "wait", "wait", "refuse"]
+    assert decisions[0].reason.startswith("Waiting after decision 1 of 4 on 600 labelled rows: ")
+    assert decisions[3].reason.startswith("Refused after decision 4 of 4 on 600 labelled rows: ")
+    assert decisions[0].reason.endswith("70 rows wait for their labels.")
+
+
+def test_harm_on_the_newest_rows_alone_refuses() -> None:
+    seen, worse = evidence(0.12, batches=5, rows=10_000), evidence(0.25, batches=5, rows=10_000)
+    tables = {name: getattr(seen, name).copy() for name in ("against_first", "against_champion", "confusion")}
+    for name, table in tables.items():
+        table[-1] = getattr(worse, name)[-1]
+    decision = decide(Evidence(**tables), GATE, level=LEVEL)
+    assert {check.name for check in decision.checks if check.outcome == "failed"} == {"error_newest"}
+    assert decision.verdict == "refuse"
+
+
+@pytest.mark.parametrize(("bound", "value"), [("rows_per_group", 3001), ("rows_per_cell", 1501)])
+def test_too_few_rows_of_a_group_or_class_wait_whatever_they_show(bound: str, value: int) -> None:
+    gate = replace(GATE, **{bound: value})
+    assert outcomes(evidence(0.13), gate)["rows"] == "undecided"
+    assert decide(evidence(0.13), gate, level=LEVEL).verdict == "wait"
+    assert not enough_rows(evidence(0.13), gate)
+    assert enough_rows(evidence(0.13), replace(gate, **{bound: value - 1}))
+
+
+def test_a_check_passes_where_its_bound_is_within_the_limit() -> None:
+    for seen in (evidence(0.13), evidence(0.15, rows=2000), evidence(0.16, gap=0.08)):
+        for check in decide(seen, GATE, level=LEVEL).checks:
+            if check.log10_e is not None:
+                assert (check.outcome == "passed") == (check.bound <= check.limit), check.name
+                assert (check.outcome == "passed") == (check.log10_e >= check.needed), check.name
+
+
+def test_many_challengers_at_once_are_decided_as_one_by_one() -> None:
+    seen = [evidence(0.13), evidence(0.15, rows=400), evidence(0.13, group_changes=(0.08, -0.08)), evidence(0.16)]
+    parts = ("against_first", "against_champion", "confusion")
+    together = Evidence(*(np.stack([getattr(one, part) for one in seen]) for part in parts))
+    looks, level = np.array([0, 3, 1, 0]), np.array([0.001, 0.01, 0.02, 0.001])
+    promoted, refused = verdicts(together, GATE, level=level, looks=looks)
+    single = [
+        decide(one, GATE, level=float(a), looks=int(k)).verdict for one, a, k in zip(seen, level, looks, strict=True)
+    ]
+    assert ["promote" if p else "refuse" if r else "wait" for p, r in zip(promoted, refused, strict=True)] == single
+    assert {*single} == {"promote", "refuse", "wait"}
+
+
+def test_a_challenger_without_significance_is_never_promoted() -> None:
+    promoted, _ = verdicts(evidence(0.05, rows=60_000), GATE, level=np.array(0.0), looks=np.array(0))
+    assert not promoted
+
+
+def test_a_model_at_the_margin_is_promoted_as_rarely_as_its_significance_says() -> None:
+    """Each of 2,000 challengers errs one point more than both champions; four looks each."""
+    gate, level = Gate(tolerances={}, group_margin=1.0), 0.05
+    pairs = np.random.default_rng(2).multinomial(125, [0.04, 0.91, 0.05], size=(2000, 4, 2, 2))
+    ever = np.zeros(2000, dtype=bool)
+    for looks in range(4):
+        seen = Evidence(*[pairs[:, : looks + 1]] * 2, np.full((2000, looks + 1, 2, 2, 2), 62))
+        promoted, _ = verdicts(seen, gate, level=np.full(2000, level), looks=np.full(2000, looks))
+        ever |= promoted
+    assert 0 < ever.mean() < level
+
+
+def test_the_names_are_those_that_records_and_reports_use() -> None:
+    expected = ["error_first", "error_first_group_0", "error_first_group_1"]
+    expected += [name.replace("first", "champion") for name in expected]
+    assert [item.name for item in examine(evidence(), GATE)] == [*expected, "error_newest", "delta_dp", "delta_eo"]
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("settings", "sentence"),
+        [
+            ({"tolerances": {"delta_pd": 0.1}}, r"gate: tolerances names 'delta_pd' \(did you mean 'delta_dp'"),
+            ({"tolerances": {"delta_dp": 0.0}}, "tolerances.delta_dp is 0, expected a number above 0"),
+            ({"error_margin": -0.1}, "gate: error_margin is -0.1"),
+            ({"significance": 1.0}, "gate: significance is 1.0"),
+            ({"patience": 0}, "gate: patience is 0"),
+        ],
+    )
+    def test_names_the_setting(self, settings: dict, sentence: str) -> None:
+        with pytest.raises(InputError, match=sentence):
+            Gate(**settings)
+
+    def test_names_a_level_that_is_none(self) -> None:
+        with pytest.raises(InputError, match="level is 0"):
+            decide(evidence(), GATE, level=0.0)
+
+    def test_names_evidence_without_rows(self) -> None:
+        empty = evidence(rows=0)
+        with pytest.raises(InputError, match="no labelled row"):
+            decide(empty, GATE, level=LEVEL)
