@@ -26,7 +26,7 @@ Columns = tuple[str, ...] | Literal["encoded"]
 
 
 class TreeFile(Settings):
-    """Boosted trees in a file that LightGBM wrote (`save_model`).
+    """Boosted trees in a file that `save_model` of LightGBM, or of XGBoost (.json, .ubj), wrote.
 
     columns: names of the model's columns in its order, where it was trained without; `encoded` for those of the
         encoded table, in its order.

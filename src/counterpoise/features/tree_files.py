@@ -7,16 +7,21 @@ text = onto(trees, sources, len(columns)).text()      # the same model, on the e
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from counterpoise.errors import InputError, reason, shown
-from counterpoise.nn.tree_text import Codes, Ensemble, Source, parse
+from counterpoise.nn.tree_text import Codes, Ensemble, Source, parse, with_leaves_of
+from counterpoise.nn.xgboost_json import json_with_leaves_of, parse_json
 
 ENCODED = "encoded"
 """Instead of names: the model's columns are those of the encoded table, in its order."""
+
+UBJSON = ".ubj"
+"""The ending of XGBoost's binary files."""
 
 LISTED = 5
 """How many columns a sentence names."""
@@ -38,15 +43,49 @@ def read_trees_file(path: Path) -> Ensemble:
         raise InputError(f"{path}: no such file, expected a model of boosted trees (the folder has {beside or 'none'})")
     if (size := path.stat().st_size) > LARGEST:
         raise InputError(f"{path}: has {size:,} bytes, expected at most {LARGEST:,}")
+    text = _text_of(path)
+    return parse_json(text, str(path)) if _is_json(text) else parse(text, str(path))
+
+
+def written_back(path: Path, model: Ensemble, repaired: Ensemble) -> str:
+    """Return a file of trees with the leaf values of what `onto` made of its model, after a repair.
+
+    It is in the form of the file: LightGBM's text, or XGBoost's JSON.
+    """
+    text = _text_of(path)
+    return json_with_leaves_of(text, repaired) if _is_json(text) else with_leaves_of(model, repaired).text()
+
+
+def _is_json(text: str) -> bool:
+    return text.lstrip().startswith("{")
+
+
+def _text_of(path: Path) -> str:
+    """Return the text of a file of trees; of XGBoost's UBJSON its JSON, which XGBoost makes of it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        if path.suffix == UBJSON:
+            return _json_of(path)
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError(
-            f"{path}: is no text (a pickle?), expected what LightGBM's `booster.save_model` writes"
+            f"{path}: is no text (a pickle?), expected what `save_model` of LightGBM or XGBoost (.json) writes"
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({reason(error)})") from None
-    return parse(text, str(path))
+
+
+def _json_of(path: Path) -> str:
+    try:
+        xgboost = importlib.import_module("xgboost")
+    except ImportError:
+        raise InputError(
+            f"{path}: needs the package 'xgboost', expected it from `pip install counterpoise[xgboost]`, or the model "
+            "saved as .json"
+        ) from None
+    try:
+        return bytes(xgboost.Booster(model_file=str(path)).save_raw("json")).decode()
+    except xgboost.core.XGBoostError as error:
+        raise InputError(f"{path}: cannot be read ({reason(error)}), expected a model of XGBoost") from None
 
 
 def match_columns(

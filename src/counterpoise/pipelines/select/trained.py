@@ -19,10 +19,10 @@ from counterpoise.methods.bases.boosted import Boosted
 from counterpoise.methods.bases.dense import Dense
 from counterpoise.methods.bases.ground import Ground
 from counterpoise.methods.frontier import HEAD, HEADS, LEAVES
-from counterpoise.nn.tree_text import parse, with_leaves_of
+from counterpoise.nn.tree_text import parse
 from counterpoise.pipelines.select.export import best
 from counterpoise.pipelines.shared.bases import read_bases
-from counterpoise.pipelines.shared.trained import network_on_table, trees_on_table
+from counterpoise.pipelines.shared.trained import file_of, network_on_table, trees_on_table
 
 
 def repaired_tree_file(
@@ -39,11 +39,13 @@ def repaired_tree_file(
     It is the choice among repairs of leaf values, even where a rule in bias scores was better: a rule is no file of
     trees. Among seeds the one that `export.best` takes. The decision is at a margin of 0, a probability of 0.5.
     """
+    from counterpoise.features.tree_files import written_back
+
     model, _ = trees_on_table(samples, model_files, dataset, trees)
     ground, head, threshold = _chosen(bases, chosen_models, selection, f"{CHOSEN}_{LEAVES}", dataset)
     assert isinstance(ground.base, Boosted)
     repaired = ground.base.with_head(head, threshold)
-    return with_leaves_of(model, parse(repaired.text, trees.trees)).text()
+    return written_back(file_of(model_files, trees.trees), model, parse(repaired.text, trees.trees))
 
 
 def repaired_state(

@@ -86,7 +86,8 @@ def not_features(dataset: Dataset) -> dict[str, str]:
     """Return the columns of a data set that are no features, and why."""
     reasons = dict.fromkeys(dataset.drop, "in `drop` of the data set") | {dataset.label: "the label"}
     if not dataset.keep_sensitive:
-        reasons[dataset.sensitive] = "the sensitive column, a feature with `keep_sensitive: true` alone"
+        why = "a sensitive column, a feature with `keep_sensitive: true` alone"
+        reasons |= dict.fromkeys((dataset.sensitive, *dataset.crossed), why)
     return reasons
 
 
