@@ -19,11 +19,14 @@ import numpy as np
 from counterpoise.errors import InputError, shown
 from counterpoise.nn.tree_text import Ensemble, Tree
 
-LOGISTIC = ("binary:logistic", "binary:logitraw", "reg:logistic")
+LOGISTIC = ("binary:logistic", "reg:logistic")
 """Objectives whose margin is the log odds of class 1."""
 
 MISSING_LEFT, MISSING_RIGHT = "10", "8"
 """`decision_type` of splits whose missing values are NaN."""
+
+NEUTRAL = "5E-1"
+"""A `base_score` that adds nothing to a margin."""
 
 ABSENT = -1
 """The child of a leaf."""
@@ -48,10 +51,9 @@ def parse_json(text: str, source: str) -> Ensemble:
     if any(model["tree_info"]) or int(parameters.get("num_target", 1)) > 1:
         raise InputError(f"{source}: has several trees per round, expected one: a model of two classes")
     if any(any(tree.get("split_type", ())) for tree in model["trees"]):
-        raise InputError(
-            f"{source}: splits by categories (enable_categorical), expected numbers or one column for each"
-        )
-    shift = _logit(parameters) if objective != "binary:logitraw" else _base_score(parameters)
+        raise InputError(f"{source}: splits by categories (enable_categorical), expected one column for each category")
+    probability = float(str(parameters["base_score"]).strip("[]"))
+    shift = math.log(probability / (1 - probability))
     trees = tuple(_tree(tree, 0.0 if number else shift) for number, tree in enumerate(model["trees"]))
     columns = int(parameters["num_feature"])
     names = [name.replace(" ", "_") for name in learner.get("feature_names") or (f"f{i}" for i in range(columns))]
@@ -72,9 +74,8 @@ def json_with_leaves_of(text: str, repaired: Ensemble) -> str:
     """Return the JSON with the leaf values of what `tree_text.onto` made of `parse_json`'s model, after a repair."""
     content = copy.deepcopy(json.loads(text))
     learner = content["learner"]
-    neutral = "5E-1" if learner["objective"]["name"] != "binary:logitraw" else "0E0"
     written = str(learner["learner_model_param"]["base_score"])
-    learner["learner_model_param"]["base_score"] = f"[{neutral}]" if written.startswith("[") else neutral
+    learner["learner_model_param"]["base_score"] = f"[{NEUTRAL}]" if written.startswith("[") else NEUTRAL
     for tree, other in zip(learner["gradient_booster"]["model"]["trees"], repaired.trees, strict=True):
         leaves = [node for node, child in enumerate(tree["left_children"]) if child == ABSENT]
         for node, value in zip(leaves, other["leaf_value"].split(), strict=False):
@@ -90,15 +91,6 @@ def _learner(text: str, source: str) -> Mapping[str, Any]:
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{source}: is no JSON of an XGBoost model, expected what `save_model` writes") from None
     return learner  # type: ignore[no-any-return]
-
-
-def _base_score(parameters: Mapping[str, Any]) -> float:
-    return float(str(parameters["base_score"]).strip("[]"))
-
-
-def _logit(parameters: Mapping[str, Any]) -> float:
-    probability = _base_score(parameters)
-    return math.log(probability / (1 - probability))
 
 
 def _tree(tree: Mapping[str, Any], shift: float) -> Tree:
