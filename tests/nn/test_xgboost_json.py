@@ -88,10 +88,9 @@ def test_repaired_leaf_values_go_back_into_the_json() -> None:
     repaired = trees.with_values(0.5 * trees.values + 0.1, shift=-0.3)
     back = json.loads(json_with_leaves_of(json.dumps(content), parse(repaired.text, "repaired")))
     assert np.abs(margins(back, X) - repaired.margins(torch.tensor(X)).numpy()).max() < 1e-5
-    for old, new in zip(
-        *(each["learner"]["gradient_booster"]["model"]["trees"] for each in (content, back)), strict=True
-    ):
-        assert old["left_children"] == new["left_children"]
+    forests = [one["learner"]["gradient_booster"]["model"]["trees"] for one in (content, back)]
+    old, new = ([each["left_children"] for each in forest] for forest in forests)
+    assert old == new
 
 
 @pytest.mark.parametrize(
@@ -132,7 +131,5 @@ def test_xgboost_itself_says_the_same() -> None:
     assert np.abs(trees.margins(torch.tensor(X)).numpy() - expected).max() < 1e-5
     repaired = trees.with_values(trees.values * 0.7, shift=0.2)
     again = xgboost.Booster(model_file=bytearray(json_with_leaves_of(text, parse(repaired.text, "r")).encode()))
-    assert (
-        np.abs(again.predict(xgboost.DMatrix(X), output_margin=True) - repaired.margins(torch.tensor(X)).numpy()).max()
-        < 1e-5
-    )
+    said = again.predict(xgboost.DMatrix(X), output_margin=True)
+    assert np.abs(said - repaired.margins(torch.tensor(X)).numpy()).max() < 1e-5
