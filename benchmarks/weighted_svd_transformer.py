@@ -37,6 +37,9 @@ KINDS = (*KINDS, "intermediate.dense", "output.dense")
 RATIOS = (0.25, 0.5)
 """Shares of a layer's parameters that factors may have."""
 
+AT_ONCE = (0.25, 0.5, 0.75, 0.9)
+"""The same of all layers together."""
+
 EVERY = 4
 """Of the held-out sentences, each fourth is embedded 144 times: once for each layer, share and way to weigh."""
 
@@ -205,30 +208,25 @@ def main() -> None:
     head = fitted_head(features, y)
     network.requires_grad_(False)
     start = time.perf_counter()
-    scores = layer_importance(
-        network,
-        layers,
-        lambda rows: functional.cross_entropy(head(network(tokens[rows])), y[rows], reduction="none"),
-        s,
-        groups=2,
-    )
+
+    def losses(rows: Tensor) -> Tensor:
+        return functional.cross_entropy(head(network(tokens[rows])), y[rows], reduction="none")
+
+    scores = layer_importance(network, layers, losses, s, groups=2)
     took = time.perf_counter() - start
     importance = {name: neutralize(score) for name, score in scores.items()}
+    blind = layer_importance(network, layers, losses, torch.zeros_like(s), groups=1)
+    pooled = {name: neutralize(score) for name, score in blind.items()}
     print(f"{len(texts)} sentences, {len(new_texts)} held out, {len(layers)} layers, importance: {took:.1f} s")
     with torch.no_grad():
-        report(network, layers, importance, head, new_tokens, new_y, new_s)
+        at_once(
+            network, layers, {"plain": None, "neutralized": importance, "blind": pooled}, head, new_tokens, new_y, new_s
+        )
+        by_layer(network, layers, importance, new_tokens)
 
 
-def report(
-    network: nn.Module,
-    layers: dict[str, nn.Linear],
-    importance: dict[str, Tensor],
-    head: nn.Linear,
-    tokens: Tensor,
-    y: Tensor,
-    s: Tensor,
-) -> None:
-    """Print one line for each layer and share of its parameters, means by kind of layer, and all layers at once."""
+def by_layer(network: nn.Module, layers: dict[str, nn.Linear], importance: dict[str, Tensor], tokens: Tensor) -> None:
+    """Print one line for each layer and share of its parameters, and means by kind of layer."""
     inputs, embeddings = outputs_of(network, list(layers), tokens)
     rows = []
     for (name, layer), ratio in itertools.product(layers.items(), RATIOS):
@@ -242,7 +240,7 @@ def report(
             exact = inputs[name] @ layer.weight.T
             output = float((exact - inputs[name] @ product.T).norm() / exact.norm())
             drift = (smaller(tokens) - embeddings).norm(dim=1)
-            figures.append([error, output, *(float(drift[s == group].mean()) for group in range(2))])
+            figures.append([error, output, float(drift.mean())])
         kept = rank * sum(layer.weight.shape) / layer.weight.numel()
         rows.append((name, ratio, rank, kept, torch.tensor(figures)))
     pairs = " | ".join(f"{what}: plain | weighted" for what in ("weights", "output", "drift"))
@@ -256,24 +254,35 @@ def report(
         place = re.compile(rf"encoder\.layer\.\d+\.{re.escape(kind)}")
         chosen = [row for row in rows if place.fullmatch(row[0]) and row[1] == ratio]
         _print(kind, str(chosen[0][2]), chosen[0][3], torch.stack([row[4] for row in chosen]).mean(dim=0))
-    better = sum(bool(figures[1, 2:].mean() < figures[0, 2:].mean()) for *_, figures in rows)
+    better = sum(bool(figures[1, 2] < figures[0, 2]) for *_, figures in rows)
     print(f"\nThe weighted factors drift less in {better} of {len(rows)} cases.")
+
+
+def at_once(
+    network: nn.Module,
+    layers: dict[str, nn.Linear],
+    ways: dict[str, dict[str, Tensor] | None],
+    head: nn.Linear,
+    tokens: Tensor,
+    y: Tensor,
+    s: Tensor,
+) -> None:
+    """Print what becomes of the classifier if all layers are factored, by each way to weigh them."""
+    embeddings = network(tokens)
     print("\nAll layers at once\n| parameters | factors | drift he | drift she | error | ΔEO | ΔDP |\n|" + "---|" * 7)
     print("| 100% | none | 0 | 0 | " + _decisions(head(embeddings), y, s))
-    for ratio in RATIOS:
+    for ratio, (label, weights) in itertools.product(AT_ONCE, ways.items()):
         ranks = {name: rank_of(ratio, layer) for name, layer in layers.items()}
-        for label, weights in (("plain", None), ("weighted", importance)):
-            answer = factorised(network, ranks, weights)(tokens)
-            drift = (answer - embeddings).norm(dim=1)
-            drifts = " | ".join(f"{drift[s == group].mean():.3f}" for group in range(2))
-            print(f"| {ratio:.0%} | {label} | {drifts} | {_decisions(head(answer), y, s)}")
+        answer = factorised(network, ranks, weights)(tokens)
+        drift = (answer - embeddings).norm(dim=1)
+        drifts = " | ".join(f"{drift[s == group].mean():.3f}" for group in range(2))
+        print(f"| {ratio:.0%} | {label} | {drifts} | {_decisions(head(answer), y, s)}", flush=True)
 
 
 def _print(name: str, rank: str, kept: float, figures: Tensor) -> None:
-    (plain, weighted), places = figures.tolist(), (0, 1)
-    pairs = [f"{plain[i]:.3f} | {weighted[i]:.3f}" for i in places]
-    drifts = [f"{sum(each[2:]) / 2:.4f}" for each in (plain, weighted)]
-    print(f"| {name} | {rank} | {kept:.0%} | {' | '.join([*pairs, *drifts])} |")
+    plain, weighted = figures.tolist()
+    pairs = " | ".join(f"{one:.3f} | {other:.3f}" for one, other in zip(plain, weighted, strict=True))
+    print(f"| {name} | {rank} | {kept:.0%} | {pairs} |")
 
 
 def _decisions(logits: Tensor, y: Tensor, s: Tensor) -> str:
