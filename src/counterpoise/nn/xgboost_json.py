@@ -90,7 +90,7 @@ def _learner(text: str, source: str) -> Mapping[str, Any]:
             learner[key]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{source}: is no JSON of an XGBoost model, expected what `save_model` writes") from None
-    return learner  # type: ignore[no-any-return]
+    return dict(learner)
 
 
 def _tree(tree: Mapping[str, Any], shift: float) -> Tree:
