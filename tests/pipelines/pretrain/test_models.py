@@ -12,7 +12,7 @@ from torch import nn
 
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.catalogue import CHOSEN
-from counterpoise.config.models import ExportedProgram, Model, TorchModule
+from counterpoise.config.models import ExportedProgram, TorchModule
 from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
 from counterpoise.errors import InputError
 from counterpoise.methods.bases.ground import margins
@@ -150,13 +150,3 @@ def test_columns_may_be_chosen_in_another_order(samples: pd.DataFrame, folder: P
     _, features = read_model(samples, SPLITS, folder, DATASET, block(), SEEDS)
     _, same = read_model(swapped, SPLITS, folder, DATASET, block(columns=("age", "income")), SEEDS)
     assert torch.equal(features.tensors["features"], same.tensors["features"])
-
-
-def test_the_key_that_is_there_says_what_a_model_is() -> None:
-    from pydantic import TypeAdapter, ValidationError
-
-    kinds = TypeAdapter(Model)
-    assert kinds.validate_python({"program": "scorer.pt2"}).program == "scorer.pt2"
-    for wrong, message in (({}, "has none of them"), ({"trees": "a", "module": "b:c"}, "has trees and module")):
-        with pytest.raises(ValidationError, match=message):
-            kinds.validate_python(wrong)
