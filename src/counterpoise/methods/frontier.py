@@ -26,8 +26,8 @@ from counterpoise.bounds import NotNegative, Share, Values, require_increasing
 from counterpoise.catalogue import UNREPAIRED
 from counterpoise.errors import InputError, shown
 from counterpoise.methods.bases import ground as grounds
-from counterpoise.methods.bases.ground import Bases, Ground, Kind
-from counterpoise.methods.cells import fold_numbers
+from counterpoise.methods.bases.ground import Bases, Ground, Kind, Pretrained
+from counterpoise.methods.cells import fold_numbers, in_order
 from counterpoise.methods.heads.newton import Goal, Newton, solve
 from counterpoise.methods.heads.penalties import CONSTRAINTS, Constraint
 from counterpoise.methods.heads.problem import HeadProblem, settings_of
@@ -173,7 +173,7 @@ def train_bases(problem: HeadProblem, settings: Frontier) -> list[list[Ground]]:
     trained: list[Ground] = problem.spread(
         train_base,
         tasks,
-        shared=(settings, problem.examples, problem.parts, len(problem.groups), problem.seeds),
+        shared=(settings, problem.examples, problem.parts, len(problem.groups), problem.seeds, problem.trained),
         on_done=problem.follow("bases", len(tasks)),
     )
     size = len(settings.kinds)
@@ -187,11 +187,12 @@ def train_base(
     parts: Mapping[str, Int[Tensor, "R _"]],
     groups: int,
     seeds: Sequence[int],
+    trained: Pretrained | None = None,
 ) -> Ground:
     """Train a base of one replicate: a task for `compute`."""
     r, kind = task
     single, members, seed = data.replicate(r), parts["train"][r], seeds[r]
-    fit = partial(grounds.fit, kind, settings.bases, single, groups=groups, classes=2, seed=seed)
+    fit = partial(grounds.fit, kind, settings.bases, single, groups=groups, classes=2, seed=seed, trained=trained)
     if not settings.hold_out:
         return fit(members, parts["validation"][r])
     draws = generator(seed, "rows held out")
@@ -244,7 +245,7 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
                 out = [
                     [outcomes[r, place, fold].scores[HELD_OUT][v] for fold in range(settings.folds)] for r in replicates
                 ]
-                scores["train"] = [_in_order(each, folds[r]) for r, each in enumerate(out)]
+                scores["train"] = [in_order(each, folds[r]) for r, each in enumerate(out)]
             results.append(_result(variant, scores, HEAD, [outcomes[r, place, None].heads[v] for r in replicates]))
         for v, variant in enumerate(levels):
             parts = (*EVALUATED, *(["train"] if settings.folds else []))
@@ -294,6 +295,7 @@ def train(
             classes=2,
             seed=seeds[r],
             choice=base.choice,
+            trained=base.trained,
         )
     heads, _ = variants_of(base.kind, settings)
     # Of dense bases a pull is a multiple of the best one.
@@ -329,7 +331,7 @@ def derive_rules(
     r, _, (whole, *others) = task
     if others:
         members, fold = parts["train"][r], folds[r]
-        probability = _in_order([one.joint[HELD_OUT].T for one in others], fold).T
+        probability = in_order([one.joint[HELD_OUT].T for one in others], fold).T
     else:  # each half of the validation rows judges what the other has chosen
         members = parts["validation"][r]
         y, s = data.y[members], data.s[members]
@@ -351,7 +353,7 @@ def derive_rules(
     ]
     rules = torch.cat([bank.rules for bank in banks])
     without = torch.cat([bank.without for bank in banks], dim=1)  # F, L, k·G, k
-    held_out = _in_order(
+    held_out = in_order(
         [bias_scores.scores(probability[fold == number], each) for number, each in enumerate(without)], fold
     )
     scores = {part: bias_scores.scores(whole.joint[part], rules) for part in EVALUATED}
@@ -377,14 +379,6 @@ def _padded(vectors: Sequence[Float[Tensor, "_"]]) -> Float[Tensor, "R p"]:
     return torch.stack(
         [torch.cat([vector[:-1], vector.new_zeros(width - len(vector)), vector[-1:]]) for vector in vectors]
     )
-
-
-def _in_order(held_out: Sequence[Float[Tensor, "*V _"]], fold: Int[Tensor, "n"]) -> Float[Tensor, "*V n"]:
-    """Put what was said of each fold back into the order of the rows."""
-    values = held_out[0].new_empty(*held_out[0].shape[:-1], len(fold))
-    for number, each in enumerate(held_out):
-        values[..., fold == number] = each
-    return values
 
 
 def _folds(problem: HeadProblem, folds: int) -> Int[Tensor, "R n"]:
