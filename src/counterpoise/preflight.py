@@ -19,6 +19,7 @@ from kedro.pipeline import Pipeline
 from counterpoise import registered
 from counterpoise.artifacts.datasets import path_of, require_writable
 from counterpoise.config.experiments import rows
+from counterpoise.config.models import require_kind
 from counterpoise.config.parameters import Parameters, check
 from counterpoise.data import IMAGES
 from counterpoise.errors import InputError, suggest
@@ -100,7 +101,11 @@ def _check_data(parameters: Parameters, experiment: Experiment, part: Part | Non
     if (dataset.reader in IMAGES) != experiment.images:
         kinds = ("of images", "backbone or convnet") if dataset.reader in IMAGES else ("a table", "one for tables")
         raise InputError(f"conf: {path} is {kinds[0]}, which {experiment.name} has no base for, expected {kinds[1]}")
+    if (name := experiment.trees or experiment.model) is not None:
+        require_kind(parameters.models[name], f"models.{name}", experiment.name, trees=experiment.trees is not None)
     if experiment.frontier is not None and (classes := len(dataset.classes)) > 2:
+        if name is not None:
+            raise InputError(f"conf: {path} has {classes} classes, expected 2 for {experiment.name} on models.{name}")
         peer_grid(parameters.at(parameter("peers", experiment, part)), columns=not experiment.images, classes=classes)
         if parameters.selection.criterion == AUC:
             raise InputError(
@@ -114,11 +119,11 @@ def _check_heads(parameters: Parameters, experiment: Experiment, part: Part | No
     inputs, classes = sys.maxsize, len(parameters.at(parameter("dataset", experiment, part)).classes)
     if experiment.network is not None:
         inputs = parameters.at(parameter("network", experiment, part)).width
-    elif experiment.boosting is not None:
+    elif experiment.boosting is not None or experiment.trees is not None:
         if classes != BOOSTED_CLASSES:
             path = parameter("dataset", experiment, part)
             raise InputError(f"conf: {path} has {classes} classes, expected 2: boosted trees have one margin")
-    elif parameters.at(parameter("backbone", experiment, part)).head == "imagenet":
+    elif experiment.model is None and parameters.at(parameter("backbone", experiment, part)).head == "imagenet":
         classes = IMAGENET_CLASSES
     parameters.at(parameter("variants", experiment)).require_ranks(inputs=inputs, classes=classes)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from counterpoise.methods.answers import LOST, Answers, in_order, result_of, stacked, tensors_of
+from counterpoise.methods.answers import LOST, Answers, answers_in_order, result_of, stacked, tensors_of
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_the_score_is_the_probability_of_the_decided_class(log_odds: torch.Tenso
 def test_folds_come_back_in_the_order_of_the_rows(log_odds: torch.Tensor) -> None:
     fold = torch.arange(50) % 3
     answers = Answers.of(log_odds)
-    again = in_order([Answers.of(log_odds[..., fold == number]) for number in range(3)], fold)
+    again = answers_in_order([Answers.of(log_odds[..., fold == number]) for number in range(3)], fold)
     assert again.score.equal(answers.score)
     assert again.decided.equal(answers.decided)
 

@@ -21,6 +21,7 @@ from counterpoise.config.data import Split as Split
 from counterpoise.config.evidence import Evidence as Evidence
 from counterpoise.config.experiments import ExperimentRow
 from counterpoise.config.mistakes import sentence_of
+from counterpoise.config.models import Model
 from counterpoise.config.networks import ConvNet, image_network
 from counterpoise.config.repairs import Repairs
 from counterpoise.errors import InputError, shown, suggest
@@ -108,12 +109,18 @@ class Backbone(Settings):
     batch_size: None leaves it to the device.
     verify: read every image to see whether it is the one that the cached features are of; otherwise size and time of
         last change decide.
-    head: `probe` fits a linear head on the pretraining rows; `imagenet` keeps the network's own.
+    head: `probe` fits a linear head on the pretraining rows; `imagenet` keeps the network's own, whose first classes
+        are taken for the labels; `network` too, which has the classes of the data.
+    arguments, layer, mean, std: of a network of the user's; see `counterpoise.features.user_backbones.Described`.
     """
 
     name: str
     weights: str
-    head: Literal["probe", "imagenet"]
+    head: Literal["probe", "imagenet", "network"]
+    arguments: dict[str, Any] = Field(default={})
+    layer: str | None = None
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[Positive, Positive, Positive] = (1.0, 1.0, 1.0)
     image_size: Annotated[int, Field(ge=16, le=4_096)] | None = None
     download: bool = False
     batch_size: Count | None = None
@@ -216,6 +223,7 @@ class Parameters(Settings):
     datasets: dict[str, Dataset]
     networks: dict[str, Network]
     boostings: dict[str, Boosting] = Field(default={})
+    models: dict[str, Model] = Field(default={})
     convnets: dict[str, Annotated[ConvNet, BeforeValidator(image_network)]] = Field(default={})
     backbones: dict[str, Backbone]
     compute: Compute = Compute()

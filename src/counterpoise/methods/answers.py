@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int, Int8, Shaped
 from torch import Tensor
 
+from counterpoise.methods.cells import in_order
 from counterpoise.methods.repair import Result, prefixed
 
 LOST = -1
@@ -50,20 +51,10 @@ def stacked(answers: Sequence[Answers]) -> Answers:
     return Answers(torch.stack([each.score for each in answers]), torch.stack(decisions) if decisions else None)
 
 
-def in_order(held_out: Sequence[Answers], fold: Int[Tensor, "n"]) -> Answers:
+def answers_in_order(held_out: Sequence[Answers], fold: Int[Tensor, "n"]) -> Answers:
     """Put what was said of each fold back into the order of the rows."""
     decisions = [each.decision for each in held_out if each.decision is not None]
-    return Answers(
-        rows_in_order([each.score for each in held_out], fold), rows_in_order(decisions, fold) if decisions else None
-    )
-
-
-def rows_in_order(held_out: Sequence[Tensor], fold: Int[Tensor, "n"]) -> Tensor:
-    """Put the columns of each fold [*V, _] back into the order of the rows [*V, n]."""
-    values = held_out[0].new_empty(*held_out[0].shape[:-1], len(fold))
-    for number, each in enumerate(held_out):
-        values[..., fold == number] = each
-    return values
+    return Answers(in_order([each.score for each in held_out], fold), in_order(decisions, fold) if decisions else None)
 
 
 def result_of(

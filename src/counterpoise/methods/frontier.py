@@ -25,10 +25,10 @@ from torch import Tensor
 from counterpoise.bounds import NotNegative, Share, Values, require_increasing
 from counterpoise.catalogue import UNREPAIRED
 from counterpoise.errors import InputError, shown
-from counterpoise.methods.answers import Answers, in_order, result_of, rows_in_order, stacked, tensors_of
+from counterpoise.methods.answers import Answers, answers_in_order, result_of, stacked, tensors_of
 from counterpoise.methods.bases import ground as grounds
-from counterpoise.methods.bases.ground import Bases, Ground, Kind
-from counterpoise.methods.cells import fold_numbers
+from counterpoise.methods.bases.ground import Bases, Ground, Kind, Pretrained
+from counterpoise.methods.cells import fold_numbers, in_order
 from counterpoise.methods.heads.newton import Goal, Newton, solve
 from counterpoise.methods.heads.penalties import CONSTRAINTS, Constraint
 from counterpoise.methods.heads.problem import HeadProblem, settings_of
@@ -177,7 +177,7 @@ def train_bases(problem: HeadProblem, settings: Frontier) -> list[list[Ground]]:
     trained: list[Ground] = problem.spread(
         train_base,
         tasks,
-        shared=(settings, problem.examples, problem.parts, _sizes(problem), problem.seeds),
+        shared=(settings, problem.examples, problem.parts, _sizes(problem), problem.seeds, problem.trained),
         on_done=problem.follow("bases", len(tasks)),
     )
     size = len(settings.kinds)
@@ -191,12 +191,21 @@ def train_base(
     parts: Mapping[str, Int[Tensor, "R _"]],
     sizes: Mapping[str, int],
     seeds: Sequence[int],
+    trained: Pretrained | None = None,
 ) -> Ground:
     """Train a base of one replicate: a task for `compute`."""
     r, kind = task
     single, members, seed = data.replicate(r), parts["train"][r], seeds[r]
-    groups, classes = sizes["groups"], sizes["classes"]
-    fit = partial(grounds.fit, kind, settings.bases, single, groups=groups, classes=classes, seed=seed)
+    fit = partial(
+        grounds.fit,
+        kind,
+        settings.bases,
+        single,
+        groups=sizes["groups"],
+        classes=sizes["classes"],
+        seed=seed,
+        trained=trained,
+    )
     if not settings.hold_out:
         return fit(members, parts["validation"][r])
     draws = generator(seed, "rows held out")
@@ -247,7 +256,7 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
             if settings.folds:
                 every = range(settings.folds)
                 out = [[outcomes[r, place, fold].answers[HELD_OUT][v] for fold in every] for r in replicates]
-                parts["train"] = [in_order(each, folds[r]) for r, each in enumerate(out)]
+                parts["train"] = [answers_in_order(each, folds[r]) for r, each in enumerate(out)]
             trained_heads = _padded([outcomes[r, place, None].heads[v] for r in replicates])
             results.append(_result(variant, parts, {HEAD: trained_heads}))
         for v, variant in enumerate(levels):
@@ -298,6 +307,7 @@ def train(
             **sizes,
             seed=seeds[r],
             choice=base.choice,
+            trained=base.trained,
         )
     heads, _ = variants_of(base.kind, settings, classes=sizes["classes"])
     of_all = base.head.unsqueeze(0)
@@ -343,7 +353,7 @@ def derive_rules(
     r, _, (whole, *others) = task
     if others:
         members, fold = parts["train"][r], folds[r]
-        probability = rows_in_order([one.joint[HELD_OUT].T for one in others], fold).T
+        probability = in_order([one.joint[HELD_OUT].T for one in others], fold).T
     else:  # each half of the validation rows judges what the other has chosen
         members = parts["validation"][r]
         y, s = data.y[members], data.s[members]
@@ -364,7 +374,7 @@ def derive_rules(
     ]
     rules = torch.cat([bank.rules for bank in banks])
     without = torch.cat([bank.without for bank in banks], dim=1)  # F, L, k·G, k
-    held_out = in_order(
+    held_out = answers_in_order(
         [bias_scores.answers(probability[fold == number], each) for number, each in enumerate(without)], fold
     )
     said = {part: bias_scores.answers(whole.joint[part], rules) for part in EVALUATED}

@@ -11,6 +11,7 @@ kinds, and tells them apart by their type (`is_sparse`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,6 +29,8 @@ ONE_THREAD = {"num_threads": 1, "deterministic": True, "force_col_wise": True, "
 
 NO_LEAF = -1
 """Stands in the place of a leaf in rows of replicates that have fewer trees than others."""
+
+_SIZE = re.compile(r"^num_leaves=(\d+)$", re.MULTILINE)
 
 SEED_BOUND = 2**31
 """The first number that LightGBM refuses as a seed."""
@@ -83,8 +86,8 @@ class Trees:
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """How many leaves each tree has."""
-        return tuple(int(tree["num_leaves"]) for tree in self.booster.dump_model()["tree_info"])
+        """How many leaves each tree has, read from the text: LightGBM's own list of nodes takes much longer."""
+        return tuple(map(int, _SIZE.findall(self.text)))
 
     @property
     def leaves(self) -> int:

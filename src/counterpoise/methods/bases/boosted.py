@@ -144,6 +144,19 @@ def fit(
     if classes > 2:
         return BoostedClasses(grow_classes(x, y, boosting, classes=classes, seed=seed)[0])
     trees, _ = grow(x, y, boosting, seed=seed)
+    return on(trees, settings, x, y, s, groups=groups)
+
+
+def on(
+    trees: Trees,
+    settings: BoostedBase,
+    x: Float[Tensor, "n D"],
+    y: Int[Tensor, "n"],
+    s: Int[Tensor, "n"],
+    *,
+    groups: int,
+) -> Boosted:
+    """Find the directions of the leaves of trees in rows."""
     leaf = trees.leaf_of(x)
     margins = leaf_sums(leaf, trees.values.float().unsqueeze(1)).squeeze(1)
     cells = _cells(y, s, margins, groups=groups, quantiles=settings.quantiles)

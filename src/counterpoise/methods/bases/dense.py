@@ -52,6 +52,18 @@ class Dense:
         """Return the features that a head sees, and the margin that it adds to: 0."""
         return (x - self.mean) / self.scale, x.new_zeros(len(x))
 
+    def standardised(self, head: Float[Tensor, "p"]) -> Float[Tensor, "p"]:
+        """Return the head on standardised features that says what one says of the features as they come."""
+        exact = head.double()
+        intercept = exact[-1] + exact[:-1] @ self.mean.double()
+        return torch.cat([exact[:-1] * self.scale.double(), intercept.view(1)]).to(head.dtype)
+
+    def unstandardised(self, head: Float[Tensor, "p"]) -> Float[Tensor, "p"]:
+        """Return the head on features as they come that says what one says of standardised ones."""
+        exact = head.double()
+        weight = exact[:-1] / self.scale.double()
+        return torch.cat([weight, (exact[-1] - weight @ self.mean.double()).view(1)]).to(head.dtype)
+
     def tensors(self) -> dict[str, Tensor]:
         """Return what the base consists of."""
         return {"mean": self.mean, "scale": self.scale}

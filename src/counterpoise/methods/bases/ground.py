@@ -26,10 +26,13 @@ from counterpoise.methods.rules.joint import (
     joint,
 )
 from counterpoise.nn import Examples
-from counterpoise.nn.trees import Boosting
+from counterpoise.nn.trees import Boosting, Trees
 
 Kind = Literal["boosted", "perceptron", "linear", "frozen"]
 """Trees; a network's last layer; a table's own columns; features that come ready."""
+
+Pretrained = Trees | Tensor
+"""A model that comes trained, whose unrepaired model it is: trees, or the head [d + 1] that it has on its features."""
 
 
 @runtime_checkable
@@ -73,6 +76,7 @@ class Choice:
     Attributes:
         group_rounds: of the trees that tell the groups apart. temperature, group_temperature: see `Ground`.
         log_loss: of the unrepaired model on the watched rows.
+        trained: whether the model came trained; `boosting` is then for the trees that tell the groups apart.
     """
 
     boosting: Boosting | None = None
@@ -82,6 +86,7 @@ class Choice:
     temperature: float = 1.0
     group_temperature: float = 1.0
     log_loss: float = float("nan")
+    trained: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +106,16 @@ class Ground:
     head: Float[Tensor, "p *k"]
     group: GroupTrees | GroupHeads
     temperature: float = 1.0
+
+    @property
+    def trained(self) -> Pretrained | None:
+        """The model that came trained, None of one that was trained here: what other rows' base is made from."""
+        if not self.choice.trained:
+            return None
+        if isinstance(self.base, Boosted):
+            return self.base.trees
+        assert isinstance(self.base, Dense)
+        return self.base.unstandardised(self.head)
 
     def rows(self, data: Examples, members: Int[Tensor, "n"], *, balanced: bool = False) -> Rows:
         """Return rows of a replicate as heads on this base see them."""
@@ -146,13 +161,15 @@ def fit(
     classes: int,
     seed: int,
     choice: Choice | None = None,
+    trained: Pretrained | None = None,
 ) -> Ground:
-    """Train a base on rows of one replicate.
+    """Train a base on rows of one replicate; of one that comes trained, only what stands on it.
 
     Args:
         data: of one replicate: columns of a table, or features.
         watched: rows to choose settings and temperatures on; None where all of them were chosen before.
         choice: settings that were chosen before; else they are chosen here.
+        trained: the trees, or the head, of a model that comes trained.
 
     Raises:
         InputError: neither watched rows nor a choice.
@@ -162,13 +179,17 @@ def fit(
             raise InputError(
                 f"a {kind} base: neither rows to choose its settings on nor a choice, expected one of both"
             )
-        return _refitted(kind, settings, data, members, choice, groups=groups, classes=classes, seed=seed)
+        sizes = {"groups": groups, "classes": classes}
+        return _refitted(kind, settings, data, members, choice, **sizes, seed=seed, trained=trained)
     x, y, s = data.x[members], data.y[members], data.s[members]
-    if kind == "boosted":
+    if isinstance(trained, Trees):
+        base: Base = boosted.on(trained, settings.boosted, x, y, s, groups=groups)
+        chosen = Choice(boosting=settings.boosted.grid[0], trained=True)
+    elif kind == "boosted":
         boosting = choice.boosting if choice is not None else None
         if boosting is None:
             boosting = boosted.choose(settings.boosted, x, y, (data.x[watched], data.y[watched]), seed, classes=classes)
-        base: Base = boosted.fit(settings.boosted, boosting, x, y, s, groups=groups, seed=seed, classes=classes)
+        base = boosted.fit(settings.boosted, boosting, x, y, s, groups=groups, seed=seed, classes=classes)
         chosen = Choice(boosting=boosting)
     elif kind == "perceptron":
         shape = choice.shape if choice is not None else None
@@ -177,7 +198,7 @@ def fit(
         base = perceptron.fit(settings.perceptron, shape, data, members, seed, classes=classes)
         chosen = Choice(shape=shape)
     else:
-        base, chosen = dense.fit(x), Choice()
+        base, chosen = dense.fit(x), Choice(trained=trained is not None)
     view, seen = base.view(x), base.view(data.x[watched])
     outside = (data.y[watched], data.s[watched])
     if chosen.boosting is not None:
@@ -197,6 +218,7 @@ def fit(
             pull, head, _ = dense.choose_pull(rows, dense.rows_of(seen, *outside), classes=classes)
         else:
             pull, head = choice.pull, dense.fit_head(rows, choice.pull, classes=classes)
+        head = _standardised(base, trained) if isinstance(trained, Tensor) else head
         chosen = replace(chosen, pull=pull)
         group = fit_group_heads(rows.x, y, s, pull, groups=groups, classes=classes, watched=(seen[0], *outside))
     reached = margins(head, *seen)
@@ -221,11 +243,14 @@ def _refitted(
     groups: int,
     classes: int,
     seed: int,
+    trained: Pretrained | None,
 ) -> Ground:
     """Train a base with settings and temperatures that were all chosen before, on other rows."""
     x, y, s = data.x[members], data.y[members], data.s[members]
-    if choice.boosting is not None:
-        base: Base = boosted.fit(settings.boosted, choice.boosting, x, y, s, groups=groups, seed=seed, classes=classes)
+    if isinstance(trained, Trees):
+        base: Base = boosted.on(trained, settings.boosted, x, y, s, groups=groups)
+    elif choice.boosting is not None:
+        base = boosted.fit(settings.boosted, choice.boosting, x, y, s, groups=groups, seed=seed, classes=classes)
     elif choice.shape is not None:
         base = perceptron.fit(settings.perceptron, choice.shape, data, members, seed, classes=classes)
     else:
@@ -237,7 +262,8 @@ def _refitted(
         growth = replace(choice.boosting, rounds=max(1, choice.group_rounds))
         group: GroupTrees | GroupHeads = fit_group_trees(growth, x, y, s, **sizes, watched=None, patience=0, seed=seed)
     else:
-        head = dense.fit_head(dense.rows_of(view, y, s), choice.pull, classes=classes)
+        of_class = dense.fit_head(dense.rows_of(view, y, s), choice.pull, classes=classes)
+        head = _standardised(base, trained) if isinstance(trained, Tensor) else of_class
         group = fit_group_heads(view[0], y, s, choice.pull, **sizes, watched=None)
     return Ground(kind, base, choice, head, replace(group, temperature=choice.group_temperature), choice.temperature)
 
@@ -246,7 +272,14 @@ def start(ground: Ground, rows: Rows) -> Plain:
     """Return where heads on a base start from, and the curvature there."""
     if ground.kind == "boosted":
         return plain(rows, 1.0, steps=0)
+    if ground.choice.trained:  # on other rows: far from where these rows' heads end
+        return plain(rows, ground.choice.pull, start=ground.head)
     return plain(rows, ground.choice.pull, steps=0, start=ground.head)
+
+
+def _standardised(base: Base, head: Float[Tensor, "p"]) -> Float[Tensor, "p"]:
+    assert isinstance(base, Dense)
+    return base.standardised(head)
 
 
 def _no_head(view: tuple[Float[Tensor, "n q"], Float[Tensor, "n *k"]]) -> Float[Tensor, "p *k"]:

@@ -47,8 +47,11 @@ def train_frontier(
     require_seeds(seeds, bases=bases)
     problem = problem_of(samples, splits, inputs_of(samples, features), dataset, seeds, learnt=LEARNT)
     grounds = read_bases(bases, groups=len(dataset.groups), classes=len(dataset.classes))
+    settings = frontier.root
+    if grounds[0][0].choice.trained:  # the only one, whatever the kinds of bases that are trained here
+        settings = replace(settings, kinds=(grounds[0][0].kind,))
     with followed(replace(problem, bases=grounds), compute) as problem:
-        results = methods.run(problem, frontier.root, {})
+        results = methods.run(problem, settings, {})
     diverged = [
         [seed, result.name] for r, seed in enumerate(seeds.root) for result in results if result.fact("diverged", r)
     ]
