@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from counterpoise.methods.answers import LOST, Answers, answers_in_order, result_of, stacked, tensors_of
+from counterpoise.methods.answers import LOST, Answers, answers_in_order, result_of, tensors_of
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_results_carry_decisions_where_scores_are_not_enough(log_odds: torch.Ten
     model = {"head": torch.zeros(2, 3)}
     results = [
         result_of(name, {"method": name}, {"validation": answers, "test": answers}, model)
-        for name, answers in (("a", stacked([each[0], each[1]])), ("b", stacked([each[2], each[3]])))
+        for name, answers in (("a", [each[0], each[1]]), ("b", [each[2], each[3]]))
     ]
     tensors = tensors_of(results, test=True)
     expected = {"validation.score", "test.score"} | ({"validation.prediction", "test.prediction"} if several else set())

@@ -58,18 +58,19 @@ def answers_in_order(held_out: Sequence[Answers], fold: Int[Tensor, "n"]) -> Ans
 
 
 def result_of(
-    name: str, facts: Mapping[str, Any], answers: Mapping[str, Answers], model: Mapping[str, Tensor]
+    name: str, facts: Mapping[str, Any], said: Mapping[str, Sequence[Answers]], model: Mapping[str, Tensor]
 ) -> Result:
     """Return the result of one model of each replicate.
 
     Args:
-        answers: by part [R, _], of the test part among them.
+        said: by part, what the models of the replicates say; of the test part among them.
         model: tensors of it, axis R first.
 
     Returns:
         A result whose tensors are the model's, `scores.<part>`, and `predictions.<part>` of more than two classes; as a
         fact it says who `diverged`: of those the scores are NaN, and the predictions `LOST`.
     """
+    answers = {part: stacked(each) for part, each in said.items()}
     test = answers["test"]
     others = {part: each for part, each in answers.items() if part != "test"}
     decisions = {part: each.decision for part, each in others.items() if each.decision is not None}
@@ -81,6 +82,14 @@ def result_of(
         | prefixed("predictions", decisions)
         | dict(model),
         facts={**facts, "diverged": test.score.isnan().any(dim=1)},
+    )
+
+
+def padded(heads: Sequence[Float[Tensor, "_ *k"]]) -> Float[Tensor, "R p *k"]:
+    """Stack heads of bases of different widths; zeros stand before the intercept, which stays last."""
+    width = max(len(head) for head in heads)
+    return torch.stack(
+        [torch.cat([head[:-1], head.new_zeros(width - len(head), *head.shape[1:]), head[-1:]]) for head in heads]
     )
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from counterpoise.bounds import NotNegative, Share, Values, require_increasing
 from counterpoise.catalogue import UNREPAIRED
 from counterpoise.errors import InputError, shown
-from counterpoise.methods.answers import Answers, answers_in_order, result_of, stacked, tensors_of
+from counterpoise.methods.answers import Answers, answers_in_order, padded, result_of, tensors_of
 from counterpoise.methods.bases import ground as grounds
 from counterpoise.methods.bases.ground import Bases, Ground, Kind, Pretrained
 from counterpoise.methods.cells import fold_numbers, in_order
@@ -196,16 +196,9 @@ def train_base(
     """Train a base of one replicate: a task for `compute`."""
     r, kind = task
     single, members, seed = data.replicate(r), parts["train"][r], seeds[r]
-    fit = partial(
-        grounds.fit,
-        kind,
-        settings.bases,
-        single,
-        groups=sizes["groups"],
-        classes=sizes["classes"],
-        seed=seed,
-        trained=trained,
-    )
+    groups, classes = sizes["groups"], sizes["classes"]
+    shared = partial(grounds.fit, groups=groups, classes=classes, seed=seed, trained=trained)
+    fit = partial(shared, kind, settings.bases, single)
     if not settings.hold_out:
         return fit(members, parts["validation"][r])
     draws = generator(seed, "rows held out")
@@ -257,13 +250,13 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
                 every = range(settings.folds)
                 out = [[outcomes[r, place, fold].answers[HELD_OUT][v] for fold in every] for r in replicates]
                 parts["train"] = [answers_in_order(each, folds[r]) for r, each in enumerate(out)]
-            trained_heads = _padded([outcomes[r, place, None].heads[v] for r in replicates])
-            results.append(_result(variant, parts, {HEAD: trained_heads}))
+            trained_heads = padded([outcomes[r, place, None].heads[v] for r in replicates])
+            results.append(result_of(variant.name, variant.settings, parts, {HEAD: trained_heads}))
         for v, variant in enumerate(levels):
             judged_by = (*EVALUATED, *(["train"] if settings.folds else []))
             parts = {part: [rules[r, place].answers[part][v] for r in replicates] for part in judged_by}
             matrices = torch.stack([rules[r, place].rules[v] for r in replicates])
-            results.append(_result(variant, parts, {RULE: matrices}))
+            results.append(result_of(variant.name, variant.settings, parts, {RULE: matrices}))
     return sorted(results, key=lambda result: result.name)
 
 
@@ -379,18 +372,6 @@ def derive_rules(
     )
     said = {part: bias_scores.answers(whole.joint[part], rules) for part in EVALUATED}
     return Ruled(rules, said | {"train" if others else "validation": held_out})
-
-
-def _result(variant: Variant, answers: Mapping[str, Sequence[Answers]], model: Mapping[str, Tensor]) -> Result:
-    return result_of(variant.name, variant.settings, {part: stacked(each) for part, each in answers.items()}, model)
-
-
-def _padded(heads: Sequence[Float[Tensor, "_ *k"]]) -> Float[Tensor, "R p *k"]:
-    """Stack heads of bases of different widths; zeros stand before the intercept, which stays last."""
-    width = max(len(head) for head in heads)
-    return torch.stack(
-        [torch.cat([head[:-1], head.new_zeros(width - len(head), *head.shape[1:]), head[-1:]]) for head in heads]
-    )
 
 
 def _sizes(problem: HeadProblem) -> dict[str, int]:

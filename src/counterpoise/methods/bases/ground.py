@@ -12,7 +12,7 @@ from torch import Tensor
 
 from counterpoise.errors import InputError
 from counterpoise.methods.bases import boosted, dense, perceptron
-from counterpoise.methods.bases.boosted import BoostedBase
+from counterpoise.methods.bases.boosted import Boosted, BoostedBase
 from counterpoise.methods.bases.dense import Dense, DenseBase
 from counterpoise.methods.bases.dense import margins as margins  # of every base, so to be had from here
 from counterpoise.methods.bases.perceptron import Perceptron, PerceptronBase, Shape
