@@ -219,7 +219,7 @@ def test_a_saved_model_says_the_same_of_the_original_columns(
     model = FairFrontier(0.1, "delta_dp", base, folds=0).fit(frame, y, sensitive_features=s)
     loaded = mlflow.pyfunc.load_model(str(model.save(tmp_path / "model")))
     rows = frame.head(40).copy()
-    rows.loc[0, "region"] = "moon"
+    rows.loc[0, "region"], rows.loc[1, "region"] = "moon", None
     answers = loaded.predict(rows[["region", "age", "owner", "income"]])  # another order of columns
     assert answers["prediction"].tolist() == model.predict(rows).tolist()
     if model.choice_["threshold"] in (None, 0):

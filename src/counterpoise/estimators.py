@@ -252,7 +252,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         return figure
 
     def report(self, path: str | Path) -> Path:
-        """Write one HTML page that opens without a network: the choice, groups' rates, the frontier, what else it costs."""
+        """Write one HTML page that opens without a network: the choice, rates, the frontier, other tolerances."""
         from counterpoise.reporting.estimator_page import estimator_page
 
         check_is_fitted(self, "_results")

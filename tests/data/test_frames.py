@@ -35,6 +35,13 @@ def test_an_unknown_or_missing_category_is_none_of_them() -> None:
     assert changed[:, 1:4].sum(axis=1).tolist() == [0, 0, 1, 1]
 
 
+def test_a_missing_category_is_one_where_it_was_there() -> None:
+    gaps = FRAME.assign(town=["b", None, "b", "?"])
+    encoder = Encoder.of(gaps)
+    assert encoder.described["columns"][1]["categories"] == ["(missing)", "?", "b"]
+    assert encoder(gaps)[:, 1:4].tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 1], [0, 1, 0]]
+
+
 def test_missing_numbers_are_refused() -> None:
     with pytest.raises(InputError, match="missing or infinite"):
         Encoder.of(FRAME)(FRAME.assign(age=[1.0, np.nan, 2, 3]))

@@ -15,6 +15,9 @@ from counterpoise.data.encoding import EXAMPLE_ROWS, numbers
 from counterpoise.data.values import distinct, name_of
 from counterpoise.errors import InputError
 
+MISSING = "(missing)"
+"""The category of missing values."""
+
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
@@ -29,9 +32,9 @@ class Encoder:
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Encoder:
-        """Take the categories of a frame, sorted by their names."""
+        """Take the categories of a frame, sorted by their names; a missing one is a category too."""
         columns = [_entry(frame[name]) for name in frame]
-        return cls(numbers([]) | {"columns": columns}, frame.head(EXAMPLE_ROWS).reset_index(drop=True))
+        return cls(numbers([]) | {"columns": columns, "missing": []}, frame.head(EXAMPLE_ROWS).reset_index(drop=True))
 
     @classmethod
     def of_matrix(cls, matrix: Float32[np.ndarray, "n D"]) -> Encoder:
@@ -64,13 +67,14 @@ def _entry(column: pd.Series) -> dict[str, Any]:
         return entry | {"kind": "boolean"}
     if types.is_numeric_dtype(column):
         return entry
-    categories: Sequence[str] = sorted(str(name) for name in distinct(_names(column).dropna()))
+    categories: Sequence[str] = sorted(str(name) for name in distinct(_names(column)))
     return entry | {
         "kind": "category",
+        "fill": MISSING,
         "categories": list(categories),
         "features": [f"{column.name}={category}" for category in categories],
     }
 
 
 def _names(column: pd.Series) -> pd.Series:
-    return column.astype(object).map(name_of, na_action="ignore").astype("str")
+    return column.astype(object).map(name_of, na_action="ignore").fillna(MISSING).astype("str")
