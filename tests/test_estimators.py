@@ -220,6 +220,8 @@ def test_a_saved_model_says_the_same_of_the_original_columns(
     loaded = mlflow.pyfunc.load_model(str(model.save(tmp_path / "model")))
     rows = frame.head(40).copy()
     rows.loc[0, "region"], rows.loc[1, "region"] = "moon", None
+    with pytest.raises(ValueError, match="is there already"):
+        model.save(tmp_path / "model")
     answers = loaded.predict(rows[["region", "age", "owner", "income"]])  # another order of columns
     assert answers["prediction"].tolist() == model.predict(rows).tolist()
     if model.choice_["threshold"] in (None, 0):

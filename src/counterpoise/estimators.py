@@ -209,7 +209,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         for name in dict.fromkeys(("err", *AXES, criterion)):
             self.choice_[name] = float(judged[name][r, place])
         self.rates_ = self._rates(r, place)
-        self._limits = (tolerance, criterion)
+        self._limits = (criterion, tolerance)
         settings = list(self._candidates.settings.values())[place]
         result = self._results[settings["model"]]
         head = result.tensors[HEAD][r] if HEAD in result.tensors else None
@@ -234,29 +234,17 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
 
     def plot(self) -> Any:
         """Return a plotly figure of error against the criterion: every model, the frontier and the choice."""
-        import plotly.graph_objects as go
+        from counterpoise.reporting.estimator_page import frontier_figure
 
         check_is_fitted(self, "_results")
-        bias = self._criterion
-        best = self.frontier_[~self.frontier_["dominated"]].sort_values(bias)
-        chosen = self.frontier_[self.frontier_["chosen"]]
-        traces = [
-            go.Scatter(x=self.frontier_[bias], y=self.frontier_["err"], mode="markers", opacity=0.3, name="all models"),
-            go.Scatter(x=best[bias], y=best["err"], mode="lines+markers", name="not dominated", text=best["variant"]),
-            go.Scatter(
-                x=chosen[bias], y=chosen["err"], mode="markers", marker={"symbol": "star", "size": 16}, name="choice"
-            ),
-        ]
-        figure = go.Figure(traces)
-        figure.update_layout(xaxis_title=bias, yaxis_title="error (100 − weighted F1), %")
-        return figure
+        return frontier_figure(self.frontier_, self._limits)
 
     def report(self, path: str | Path) -> Path:
         """Write one HTML page that opens without a network: the choice, rates, the frontier, other tolerances."""
         from counterpoise.reporting.estimator_page import estimator_page
 
         check_is_fitted(self, "_results")
-        tolerance, criterion = self._limits
+        criterion, tolerance = self._limits
         others = {}
         for other in TOLERANCES:
             self.choose(other, criterion)
@@ -269,9 +257,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             "base": self.base if isinstance(self.base, str) else str(self.base),
             "seeds": str(len(self._seeds())),
         }
-        html = estimator_page(
-            self.frontier_, self.choice_, self.rates_, others, self.plot(), facts, (criterion, tolerance)
-        )
+        html = estimator_page(self.frontier_, self.choice_, self.rates_, others, facts, (criterion, tolerance))
         Path(path).write_text(html, encoding="utf-8")
         return Path(path)
 
@@ -279,13 +265,15 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         """Write the chosen model as an MLflow model, whose input are the columns of X and whose answers need no groups.
 
         Raises:
-            ValueError: it stands on an estimator of the user's, which only a pickle could hold.
+            ValueError: it stands on an estimator of the user's, which only a pickle could hold; the folder is not new.
         """
         from counterpoise.artifacts.placing import served
         from counterpoise.artifacts.serving import write_servable
 
         check_is_fitted(self, "_results")
-        tolerance, criterion = self._limits
+        if Path(folder).exists() and (not Path(folder).is_dir() or any(Path(folder).iterdir())):
+            raise InputError(f"{folder}: is there already, expected a folder that is new or empty")
+        criterion, tolerance = self._limits
         model = self._model
         metadata = {"tolerance": tolerance, "criterion": criterion, "variant": str(self.choice_["variant"])}
         servable = served(
@@ -303,10 +291,6 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         )
         write_servable(servable, Path(folder))
         return Path(folder)
-
-    @property
-    def _criterion(self) -> str:
-        return str(self.frontier_.attrs["criterion"])
 
     def _rates(self, r: int, place: int) -> pd.DataFrame:
         """Return the groups' rates on the rows that a replicate's model has not learnt from."""
@@ -391,5 +375,4 @@ def _frame(candidates: Candidates, judged: dict[str, Tensor], criterion: str, pl
     points = torch.stack([judged["err"].mean(dim=0), judged[criterion].mean(dim=0)], dim=1)
     frame["dominated"] = ~non_dominated(points).numpy()
     frame[CHOSEN] = np.arange(len(frame)) == place
-    frame.attrs["criterion"] = criterion
     return frame

@@ -8,10 +8,14 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from counterpoise.catalogue import UNREPAIRED
+from counterpoise.catalogue import CHOSEN, UNREPAIRED
+from counterpoise.reporting._marks import finish
+from counterpoise.reporting._theme import NEUTRAL, faded, method_colours
 from counterpoise.reporting.audit_page import PageSection, page
 from counterpoise.reporting.context import Table
-from counterpoise.reporting.wording import number, shortfall_symbol
+from counterpoise.reporting.wording import metric_label, number, shortfall_symbol
+
+_HEIGHT, _STAR, _DOT, _DIM = 460, 16, 5, 0.3
 
 RATES = {"selected": "selected", "true_positive": "true positive rate", "false_positive": "false positive rate"}
 
@@ -23,7 +27,6 @@ def estimator_page(
     choice: pd.Series,
     rates: pd.DataFrame,
     others: Mapping[float, tuple[pd.Series, bool]],
-    figure: go.Figure,
     facts: Mapping[str, str],
     limits: tuple[str, float],
 ) -> str:
@@ -32,7 +35,7 @@ def estimator_page(
     Args:
         frontier, choice, rates: as `FairFrontier` has them after a choice.
         others: what would be chosen under other tolerances, and whether it would be within them.
-        figure: of the frontier. facts: what stands below the title. limits: the criterion and the tolerance.
+        facts: what stands below the title. limits: the criterion and the tolerance.
     """
     criterion, tolerance = limits
     symbol = shortfall_symbol(criterion)
@@ -67,14 +70,14 @@ def estimator_page(
     sections = [
         PageSection("answer", "The answer", answer, is_list=True),
         PageSection("rates", "Each group's rates", tables=[Table("The choice", JUDGED, columns, cells)]),
-        PageSection("frontier", "The frontier", figures={"frontier": figure}),
+        PageSection("frontier", "The frontier", figures={"frontier": frontier_figure(frontier, limits)}),
         PageSection(
             "tolerances",
             "What other tolerances cost",
             tables=[
                 Table(
                     "The choice under each",
-                    "Without fitting again: `choose(tolerance)`.",
+                    "Without fitting again: choose(tolerance).",
                     ("tolerance", "model", "error, %", symbol, "met"),
                     prices,
                 )
@@ -86,8 +89,28 @@ def estimator_page(
             },
         ),
     ]
-    return page("FairFrontier", "choice of a model", facts, sections, _no_lineage())
+    return page("FairFrontier", "choice of a model", facts, sections, {})
 
 
-def _no_lineage() -> dict[str, Any]:
-    return {}
+def frontier_figure(frontier: pd.DataFrame, limits: tuple[str, float]) -> go.Figure:
+    """Draw every model's error against its bias, those that no other beats in both, the tolerance and the choice."""
+    criterion, tolerance = limits
+    ours, plain = method_colours([CHOSEN])[CHOSEN], NEUTRAL
+    best = frontier[~frontier["dominated"]].sort_values(criterion)
+    chosen = frontier[frontier["chosen"]]
+    star = {"symbol": "star", "size": _STAR, "color": ours}
+    traces = [_points(frontier, criterion, name="all models", marker={"color": faded(plain, _DIM), "size": _DOT})]
+    traces.append(
+        _points(best, criterion, mode="lines+markers", name="no other model is better in both", line={"color": ours})
+    )
+    traces.append(_points(chosen, criterion, name="the choice", marker=star))
+    figure = go.Figure(traces)
+    figure.add_vline(x=tolerance, line={"dash": "dot", "color": plain})
+    figure.update_layout(xaxis_title=shortfall_symbol(criterion), yaxis_title=metric_label("err"))
+    return finish(figure, f"Error against {shortfall_symbol(criterion)}", _HEIGHT)
+
+
+def _points(models: pd.DataFrame, criterion: str, *, mode: str = "markers", **drawn: Any) -> go.Scatter:
+    hover = "<b>%{text}</b><br>%{y:.2f}%, %{x:.3f}<extra></extra>"
+    x, y, names = models[criterion], models["err"], models["variant"]
+    return go.Scatter(x=x, y=y, text=names, mode=mode, hovertemplate=hover, **drawn)
