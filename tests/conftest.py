@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -302,7 +303,7 @@ USER = "tester"
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """SQLAlchemy's address of a database of a real PostgreSQL server on loopback, which ends with the tests.
 
     The programs are those of Debian's package `postgresql`; a test is skipped where they are not there.
@@ -310,13 +311,10 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs or not (programs[-1] / "initdb").exists():
         pytest.skip("PostgreSQL is not installed")
-    folder = tmp_path_factory.mktemp("postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="postgresql-"))  # pytest's own folders are closed to other users
     port, data = free_port(), folder / "data"
     user = {"user": "postgres"} if os.geteuid() == 0 else {}  # the server refuses to run as root
     if user:
-        for path in (folder, *folder.parents):
-            if path.stat().st_uid == 0 and path != Path("/") and path.is_relative_to("/tmp"):
-                path.chmod(path.stat().st_mode | 0o055)
         os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
     password = folder / "password"
     password.write_text(PASSWORD)
@@ -334,4 +332,4 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"postgresql+psycopg://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres"
     finally:
         call(control, "-D", str(data), "-m", "fast", "-w", "stop")
-        shutil.rmtree(data, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.artifacts.datasets import Checkpoint
-from counterpoise.config.parameters import Dataset, Report
+from counterpoise.config.parameters import Dataset
 from counterpoise.data import IMAGES, Limits, audit
 from counterpoise.data.encode import CLASS, GROUP, IMAGE, OFFICIAL_PART
 from counterpoise.data.table import ANY_SEPARATOR, read_rows
@@ -32,7 +32,7 @@ def audit_data(
     left_out: dict[str, Any],
     raw: Path,
     dataset: Dataset,
-    report: Report,
+    level: float,
 ) -> dict[str, Any]:
     """Return the audit as plain values: counts, rates with intervals, gaps, duplicates, proxies, drift.
 
@@ -41,6 +41,7 @@ def audit_data(
     Args:
         table: the rows of `samples`, columns as the source names them; of images with a column `image`.
         left_out: see `data_split.left_out.count_left_out`.
+        level: of the intervals.
 
     Returns:
         See docs/audit.md; lists of rows that become tables as they are.
@@ -56,10 +57,10 @@ def audit_data(
         "groups": list(dataset.group_names),
         "classes": list(dataset.classes),
         "rows": len(samples),
-        "level": report.level,
+        "level": level,
         "cells": _records(audit.cells(group, label)),
-        "group_shares": _records(audit.group_shares(group, level=report.level)),
-        "label_rates": _records(audit.label_rates(label, group, level=report.level)),
+        "group_shares": _records(audit.group_shares(group, level=level)),
+        "label_rates": _records(audit.label_rates(label, group, level=level)),
         "missing": _missing(table, group, left_out, dataset),
         "proxies": [],
         "proxy_label_rates": [],
@@ -72,7 +73,7 @@ def audit_data(
     elif features.shape[1]:
         found = audit.proxies(features, group)
         document["proxies"] = _records(found)
-        document["proxy_label_rates"] = _rates_by_proxy(features, label, group, found, report.level)
+        document["proxy_label_rates"] = _rates_by_proxy(features, label, group, found, level)
         if len(samples) > found["rows"].iloc[0]:
             notes.append(f"Proxies were looked for in {found['rows'].iloc[0]:,} rows drawn at random (seed 0).")
     document["duplicates"] = (

@@ -40,7 +40,7 @@ def audit_base_rates(context: ReportContext, data_audit: Mapping[str, Any]) -> g
     return figures_audit.base_rates(by_part(context, data_audit))
 
 
-@figure(place=901, chapter="appendix")
+@figure(place=901, needs=["encoding"], chapter="appendix")  # of tables: pixels are no columns
 def audit_proxies(context: ReportContext, data_audit: Mapping[str, Any]) -> go.Figure:
     """How well columns tell the group."""
     return figures_audit.proxy_areas(by_part(context, data_audit))
