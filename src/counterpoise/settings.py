@@ -1,9 +1,21 @@
 """Kedro's project settings: https://docs.kedro.org/en/stable/kedro_project_setup/settings.html"""
 
-from counterpoise.config.loader import ConfigLoader
-from counterpoise.hooks import HOOKS
+from collections.abc import Iterator
+from typing import Any
 
-HOOKS = HOOKS
+from counterpoise.config.loader import ConfigLoader
+
+
+class _Hooks:
+    """The hooks, imported by the session that registers them: `kedro registry list` has none, and needs no torch."""
+
+    def __iter__(self) -> Iterator[Any]:
+        from counterpoise.hooks import HOOKS
+
+        return iter(HOOKS)
+
+
+HOOKS = _Hooks()
 
 # Names the file and the line of what is wrong in it; gives every environment a place of its own.
 CONFIG_LOADER_CLASS = ConfigLoader
