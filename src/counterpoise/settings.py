@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from omegaconf.resolvers import oc
+
 from counterpoise.config.loader import ConfigLoader
 
 
@@ -26,4 +28,5 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     "merge_strategy": {"parameters": "soft"},
     "config_patterns": {"mlflow": ["mlflow*"]},
+    "custom_resolvers": {"oc.env": oc.env},  # variables of the environment in every file, and not in credentials alone
 }
