@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from counterpoise.artifacts.placing import served
 from counterpoise.artifacts.serving import Servable, ServableDataset, read_servable
 from counterpoise.data.encoding import numbers
 from counterpoise.methods.answers import Answers
@@ -21,7 +22,6 @@ from counterpoise.methods.bases.perceptron import PerceptronBase
 from counterpoise.methods.rules import bias_scores
 from counterpoise.nn import Examples
 from counterpoise.nn.trees import Boosting
-from counterpoise.pipelines.select.export import served
 
 KINDS: tuple[Kind, ...] = ("boosted", "perceptron", "linear", "frozen")
 THRESHOLD = 0.4

@@ -11,10 +11,11 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.methods.bases import boosted, dense, perceptron
+from counterpoise.methods.bases import boosted, dense, estimator, perceptron
 from counterpoise.methods.bases.boosted import Boosted, BoostedBase
 from counterpoise.methods.bases.dense import Dense, DenseBase
 from counterpoise.methods.bases.dense import margins as margins  # of every base, so to be had from here
+from counterpoise.methods.bases.estimator import Classifier, Estimated
 from counterpoise.methods.bases.perceptron import Perceptron, PerceptronBase, Shape
 from counterpoise.methods.heads.newton import Plain, Rows, plain
 from counterpoise.methods.rules.joint import (
@@ -31,8 +32,8 @@ from counterpoise.nn.trees import Boosting, Trees
 Kind = Literal["boosted", "perceptron", "linear", "frozen"]
 """Trees; a network's last layer; a table's own columns; features that come ready."""
 
-Pretrained = Trees | Tensor
-"""A model that comes trained, whose unrepaired model it is: trees, or the head [d + 1] that it has on its features."""
+Pretrained = Trees | Tensor | Classifier
+"""A model that comes as the unrepaired one: trees, the head [d + 1] on its features, or a classifier to be fitted."""
 
 
 @runtime_checkable
@@ -114,6 +115,8 @@ class Ground:
             return None
         if isinstance(self.base, Boosted):
             return self.base.trees
+        if isinstance(self.base, Estimated):
+            return self.base.unfitted
         assert isinstance(self.base, Dense)
         return self.base.unstandardised(self.head)
 
@@ -198,7 +201,7 @@ def fit(
         base = perceptron.fit(settings.perceptron, shape, data, members, seed, classes=classes)
         chosen = Choice(shape=shape)
     else:
-        base, chosen = dense.fit(x), Choice(trained=trained is not None)
+        base, chosen = _dense(trained, x, y), Choice(trained=trained is not None)
     view, seen = base.view(x), base.view(data.x[watched])
     outside = (data.y[watched], data.s[watched])
     if chosen.boosting is not None:
@@ -218,7 +221,7 @@ def fit(
             pull, head, _ = dense.choose_pull(rows, dense.rows_of(seen, *outside), classes=classes)
         else:
             pull, head = choice.pull, dense.fit_head(rows, choice.pull, classes=classes)
-        head = _standardised(base, trained) if isinstance(trained, Tensor) else head
+        head = _unrepaired(base, trained, head)
         chosen = replace(chosen, pull=pull)
         group = fit_group_heads(rows.x, y, s, pull, groups=groups, classes=classes, watched=(seen[0], *outside))
     reached = margins(head, *seen)
@@ -254,7 +257,7 @@ def _refitted(
     elif choice.shape is not None:
         base = perceptron.fit(settings.perceptron, choice.shape, data, members, seed, classes=classes)
     else:
-        base = dense.fit(x)
+        base = _dense(trained, x, y)
     view = base.view(x)
     sizes = {"groups": groups, "classes": classes}
     if choice.boosting is not None:
@@ -263,7 +266,7 @@ def _refitted(
         group: GroupTrees | GroupHeads = fit_group_trees(growth, x, y, s, **sizes, watched=None, patience=0, seed=seed)
     else:
         of_class = dense.fit_head(dense.rows_of(view, y, s), choice.pull, classes=classes)
-        head = _standardised(base, trained) if isinstance(trained, Tensor) else of_class
+        head = _unrepaired(base, trained, of_class)
         group = fit_group_heads(view[0], y, s, choice.pull, **sizes, watched=None)
     return Ground(kind, base, choice, head, replace(group, temperature=choice.group_temperature), choice.temperature)
 
@@ -277,9 +280,20 @@ def start(ground: Ground, rows: Rows) -> Plain:
     return plain(rows, ground.choice.pull, steps=0, start=ground.head)
 
 
-def _standardised(base: Base, head: Float[Tensor, "p"]) -> Float[Tensor, "p"]:
-    assert isinstance(base, Dense)
-    return base.standardised(head)
+def _dense(trained: Pretrained | None, x: Float[Tensor, "n q"], y: Int[Tensor, "n"]) -> Base:
+    return dense.fit(x) if trained is None or isinstance(trained, Tensor) else estimator.fit(_classifier(trained), x, y)
+
+
+def _classifier(trained: Pretrained) -> Classifier:
+    assert isinstance(trained, Classifier)
+    return trained
+
+
+def _unrepaired(base: Base, trained: Pretrained | None, fitted: Float[Tensor, "p *k"]) -> Float[Tensor, "p *k"]:
+    """Return the head of the unrepaired model: the one that was fitted, unless the model came with its own or none."""
+    if isinstance(base, Dense) and isinstance(trained, Tensor):
+        return base.standardised(trained)
+    return torch.zeros_like(fitted) if isinstance(base, Estimated) else fitted
 
 
 def _no_head(view: tuple[Float[Tensor, "n q"], Float[Tensor, "n *k"]]) -> Float[Tensor, "p *k"]:
