@@ -39,7 +39,9 @@ def encoded(table: pd.DataFrame) -> pd.DataFrame:
 
 def pipeline(table: pd.DataFrame, last: Any = None) -> Any:
     columns = ColumnTransformer([("numbers", StandardScaler(), ["age"]), ("texts", OneHotEncoder(), ["city"])])
-    return make_pipeline(columns, LogisticRegression() if last is None else last).fit(table[["age", "city"]], table["repaid"])
+    return make_pipeline(columns, LogisticRegression() if last is None else last).fit(
+        table[["age", "city"]], table["repaid"]
+    )
 
 
 def test_a_pipeline_on_the_file_s_columns_is_its_features_and_a_head(

@@ -38,6 +38,6 @@ def trained_elsewhere(context: ReportContext) -> Findings:
     if not (context.settings.get("trees") or context.settings.get("model")):
         return ()
     return (
-        "The model came trained, on rows that are not known here. If some of them are in the validation or test part, it "
-        "looks better here than it is on new rows, before repair and after.",
+        "The model came trained, on rows that are not known here. If some of them are in the validation or test part, "
+        "it looks better here than it is on new rows, before repair and after.",
     )
