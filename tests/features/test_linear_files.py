@@ -133,7 +133,7 @@ def described(folder: Path, **flavours: Any) -> Path:
 def test_a_folder_of_mlflow_with_skops(table: pd.DataFrame, tmp_path: Path) -> None:
     import mlflow.sklearn
 
-    mlflow.sklearn.save_model(pipeline(table), tmp_path / "model", serialization_format="skops")
+    mlflow.sklearn.save_model(pipeline(table), tmp_path / "model", serialization_format="skops", pip_requirements=[])
     name, flavour = flavour_of(tmp_path / "model")
     assert name == "sklearn"
     estimator = read_sklearn(tmp_path / "model", flavour, False)
