@@ -1,9 +1,10 @@
-"""The project outside its repository: the wheel in an environment of its own, and the archive of its configuration."""
+"""The project outside its repository: the wheel in an environment of its own, its configuration, an image."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import sysconfig
 import tarfile
 import venv
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -87,8 +89,8 @@ def test_a_mistake_is_the_same_sentence_outside_the_repository(
 
 
 def test_a_mistake_is_the_same_sentence_inside_the_repository(package: Package, project: Any) -> None:
-    assert sentence(package(project.path, "counterpoise", "run", "--env=prod")) == (
-        f"there is no environment 'prod' in {project.path / 'conf'} (known: base, laptop, local, smoke)"
+    assert sentence(package(project.path, "counterpoise", "run", "--env=prd")) == (
+        f"there is no environment 'prd' in {project.path / 'conf'} (did you mean 'prod'?)"
     )
 
 
@@ -139,3 +141,102 @@ def sentence(run: subprocess.CompletedProcess[str]) -> str:
     assert run.returncode == 1
     assert "Traceback" not in run.stdout + run.stderr
     return run.stderr.splitlines()[-1].removeprefix("Error: ")
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Return the instructions of the Dockerfile with their arguments, continued lines joined, comments left out."""
+    lines = [line for line in (REPOSITORY / "Dockerfile").read_text().splitlines() if not line.lstrip().startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    return [(name, rest.strip()) for name, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
+
+
+def arguments(name: str) -> list[str]:
+    return [rest for instruction, rest in instructions() if instruction == name]
+
+
+def sent(path: str) -> bool:
+    """Whether .dockerignore lets a file through: the last pattern that fits it or a folder of it decides."""
+    through = True
+    for line in (REPOSITORY / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!")
+        if not line or line.startswith("#"):
+            continue
+        above = [path, *map(str, PurePosixPath(path).parents)]
+        names = PurePosixPath(path).parts if pattern.startswith("**/") else ()
+        fits = any(fnmatch(each, pattern) and each.count("/") == pattern.count("/") for each in above)
+        if fits or any(fnmatch(each, pattern.removeprefix("**/")) for each in names):
+            through = line.startswith("!")
+    return through
+
+
+def test_an_image_never_runs_as_root() -> None:
+    names = [instruction for instruction, _ in instructions()]
+    assert arguments("USER") == ["counterpoise"]
+    assert not {"RUN", "COPY", "ADD"} & set(names[names.index("USER") :])
+    assert names.index("USER") < names.index("CMD")
+    assert any("useradd" in command and "--uid 10001" in command for command in arguments("RUN"))
+
+
+def test_an_image_is_made_of_files_that_are_tracked_and_sent() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    tracked = listed.stdout.splitlines()
+    copied = [source for each in arguments("COPY") for source in shlex.split(each)[:-1]]
+    assert {"src", "conf", "requirements.lock", "pyproject.toml"} <= set(copied)
+    for source in copied:
+        files = [path for path in tracked if PurePosixPath(path).is_relative_to(source)]
+        assert files, f"{source} is not tracked"
+        assert [path for path in files if not sent(path) and path != "conf/local/.gitkeep"] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "conf/local/credentials.yml",
+        ".git/config",
+        "mlflow.db",
+        "data/01_raw/loans/loans.csv",
+        "src/x/__pycache__/a.pyc",
+    ],
+)
+def test_secrets_and_data_do_not_reach_the_builder(path: str) -> None:
+    assert not sent(path)
+
+
+def test_an_image_begins_from_a_name_without_a_registry() -> None:
+    (base,) = arguments("FROM")
+    assert "/" not in base
+    assert "PYTHON=3.11" in arguments("ARG")
+
+
+@pytest.mark.parametrize(
+    ("device", "index", "message"),
+    [("cpu", "", "DEVICE=cpu needs TORCH_INDEX"), ("gpu", "", "DEVICE is gpu, expected cuda or cpu"), ("cuda", "", "")],
+)
+def test_what_an_image_installs(device: str, index: str, message: str, tmp_path: Path) -> None:
+    """The shell of the Dockerfile, with a pip that only writes down what it is asked for."""
+    (tmp_path / "requirements.lock").write_text((REPOSITORY / "requirements.lock").read_text())
+    run = _install(tmp_path, device, index)
+    assert (run.returncode == 0) is (not message)
+    assert message in run.stdout
+    if device == "cuda":
+        assert (tmp_path / "others").read_text() == (tmp_path / "requirements.lock").read_text()
+
+
+def test_an_image_for_cpus_has_no_library_of_cuda(tmp_path: Path) -> None:
+    lock = (REPOSITORY / "requirements.lock").read_text()
+    (tmp_path / "requirements.lock").write_text(lock)
+    assert _install(tmp_path, "cpu", "https://wheels.example").returncode == 0
+    torch, others = ((tmp_path / name).read_text().splitlines() for name in ("torch", "others"))
+    assert [line.split("==")[0] for line in torch] == ["torch", "torchvision"]
+    assert not [line for line in others if re.match("nvidia|cuda|triton|torch", line)]
+    missing = set(lock.splitlines()) - set(torch) - set(others)
+    assert all(re.match("nvidia-|cuda-|triton==", line) for line in missing)
+    assert {"numpy", "kedro", "mlflow"} <= {line.split("==")[0] for line in others}
+
+
+def _install(folder: Path, device: str, index: str) -> subprocess.CompletedProcess[str]:
+    (command,) = [each for each in arguments("RUN") if "requirements.lock" in each]
+    command = command.replace("/tmp/", f"{folder}/").replace(f"rm -f {folder}/torch {folder}/others", "true")
+    script = f'pip() {{ echo pip "$@"; }}\n{command}'
+    environment = os.environ | {"DEVICE": device, "TORCH_INDEX": index}
+    return subprocess.run(["sh", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)

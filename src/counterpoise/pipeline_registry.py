@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
 
 from kedro.pipeline import Pipeline
 
 from counterpoise import registered
 from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE
 from counterpoise.pipelines.assemble import assemble, audits
-from counterpoise.pipelines.fetch import pipeline as fetch
-from counterpoise.pipelines.report_all import pipeline as report_all
 
 OVERVIEW = "report_all"
+
+
+class Deferred(Pipeline):
+    """A pipeline that is put together when it is first looked into: its nodes need torch, and a list of names does not.
+
+    Args:
+        make: puts it together.
+    """
+
+    def __init__(self, make: Callable[[], Pipeline]) -> None:
+        self._make = make
+
+    def __getattr__(self, name: str) -> Any:
+        """Take over all that makes up the pipeline; called for an attribute that is not there."""
+        if name.startswith("__") or "_nodes" in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        vars(self).update(vars(self._make()))
+        return getattr(self, name)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -26,16 +44,29 @@ def register_pipelines() -> dict[str, Pipeline]:
 @cache
 def _assembled() -> dict[str, Pipeline]:
     """Put the pipelines together once: Kedro asks for them before every run of a process, and none is ever changed."""
-    pipelines = {experiment.name: assemble(experiment) for experiment in (*EXPERIMENTS, *audits(EXPERIMENTS))}
-    fetching = {_fetching(dataset): fetch.create_pipeline(dataset) for dataset in FETCHABLE}
-    return {**pipelines, **fetching, OVERVIEW: report_all.create_pipeline(), "__default__": pipelines[DEFAULT]}
+    pipelines = {each.name: Deferred(partial(assemble, each)) for each in (*EXPERIMENTS, *audits(EXPERIMENTS))}
+    fetching = {_fetching(dataset): Deferred(partial(_fetch, dataset)) for dataset in FETCHABLE}
+    return {**pipelines, **fetching, OVERVIEW: Deferred(_overview), "__default__": pipelines[DEFAULT]}
+
+
+def _fetch(dataset: str) -> Pipeline:
+    from counterpoise.pipelines.fetch.pipeline import create_pipeline
+
+    return create_pipeline(dataset)
+
+
+def _overview() -> Pipeline:
+    from counterpoise.pipelines.report_all.pipeline import create_pipeline
+
+    return create_pipeline()
 
 
 def _declared() -> dict[str, Pipeline]:
     """Put the pipelines together that conf/ declares, which may change while a process lives."""
     experiments = registered.experiments()
     names = {experiment.name for experiment in (*EXPERIMENTS, *audits(EXPERIMENTS))}
-    return {each.name: assemble(each) for each in (*experiments, *audits(experiments)) if each.name not in names}
+    declared = [each for each in (*experiments, *audits(experiments)) if each.name not in names]
+    return {each.name: Deferred(partial(assemble, each)) for each in declared}
 
 
 def _fetching(dataset: str) -> str:

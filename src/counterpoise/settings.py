@@ -1,9 +1,23 @@
 """Kedro's project settings: https://docs.kedro.org/en/stable/kedro_project_setup/settings.html"""
 
-from counterpoise.config.loader import ConfigLoader
-from counterpoise.hooks import HOOKS
+from collections.abc import Iterator
+from typing import Any
 
-HOOKS = HOOKS
+from omegaconf.resolvers import oc
+
+from counterpoise.config.loader import ConfigLoader
+
+
+class _Hooks:
+    """The hooks, imported by the session that registers them: `kedro registry list` has none, and needs no torch."""
+
+    def __iter__(self) -> Iterator[Any]:
+        from counterpoise.hooks import HOOKS
+
+        return iter(HOOKS)
+
+
+HOOKS = _Hooks()
 
 # Names the file and the line of what is wrong in it; gives every environment a place of its own.
 CONFIG_LOADER_CLASS = ConfigLoader
@@ -14,4 +28,5 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     "merge_strategy": {"parameters": "soft"},
     "config_patterns": {"mlflow": ["mlflow*"]},
+    "custom_resolvers": {"oc.env": oc.env},  # variables of the environment in every file, and not in credentials alone
 }

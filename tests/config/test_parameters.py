@@ -17,6 +17,14 @@ from counterpoise.methods.heads.variants import Variants
 from counterpoise.settings import CONFIG_LOADER_ARGS
 
 CONF = Path(__file__).parents[2] / "conf"
+VARIABLES = {"COUNTERPOISE_ROOT": "/srv/results", "MLFLOW_TRACKING_URI": "http://tracking.example:5000"}
+"""What conf/prod reads from the environment of the process."""
+
+
+@pytest.fixture(autouse=True)
+def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
 
 
 def load(environment: str) -> dict[str, Any]:
@@ -43,7 +51,7 @@ def test_base_is_at_paper_scale(base: dict[str, Any]) -> None:
     assert parameters.datasets["adult"].groups == ("Female", "Male")
 
 
-@pytest.mark.parametrize("environment", ["laptop", "smoke"])
+@pytest.mark.parametrize("environment", ["laptop", "prod", "smoke"])
 def test_environments_only_override(environment: str, base: dict[str, Any]) -> None:
     """A block or key that base does not have could be read by nobody."""
 
@@ -57,6 +65,30 @@ def test_environments_only_override(environment: str, base: dict[str, Any]) -> N
         ]
 
     assert foreign(_own(environment), base) == []
+
+
+def prod() -> ConfigLoader:
+    return ConfigLoader(str(CONF), env="prod", **CONFIG_LOADER_ARGS)
+
+
+def test_prod_only_moves_places(base: dict[str, Any]) -> None:
+    assert {path.name for path in (CONF / "prod").iterdir()} == {"globals.yml", "mlflow.yml"}
+    assert load("prod") == base
+    catalog, tracking = prod()["catalog"], prod()["mlflow"]
+    assert catalog["{folder}__raw"]["filepath"] == "data/01_raw/{folder}"
+    assert catalog["training_states"]["filepath"].startswith("/srv/results/")
+    places = [entry["filepath"] for name, entry in catalog.items() if "__raw" not in name and "filepath" in entry]
+    assert places
+    assert all(place.startswith("/srv/results/") for place in places)
+    assert set(tracking) == set(ConfigLoader(str(CONF), env="base", **CONFIG_LOADER_ARGS)["mlflow"])
+    assert tracking["tracking_uri"] == "http://tracking.example:5000"
+
+
+@pytest.mark.parametrize(("variable", "kind"), [("COUNTERPOISE_ROOT", "catalog"), ("MLFLOW_TRACKING_URI", "mlflow")])
+def test_prod_needs_its_variables(monkeypatch: pytest.MonkeyPatch, variable: str, kind: str) -> None:
+    monkeypatch.delenv(variable)
+    with pytest.raises(InputError, match=rf"conf/prod/\w+\.yml, line \d: .*missing value .*'{variable}' not found"):
+        _ = prod()[kind]
 
 
 def _own(environment: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from counterpoise.reporting import Fragment, ReportContext, Table, sections
 from counterpoise.reporting.sections import VIEW, applicable, figure, producers, section
+from counterpoise.reporting.sections.general import trained_elsewhere
 
 EMPTY = Table("Empty", "", ("a",), [])
 FULL = Table("Full", "", ("a",), [("1",)])
@@ -84,3 +86,13 @@ def test_sections_of_this_project_have_places_and_names_that_differ() -> None:
     required = {one: {*one.needs, *(name for name, must in one.takes.items() if must)} for one in producers()}
     for left, right in permutations((one for one in producers() if one.is_figure), 2):
         assert left.name != right.name or not required[left] <= required[right]
+
+
+@pytest.mark.parametrize("settings", [{"trees": {"trees": "scorer.txt"}}, {"model": {"sklearn": "scorer.skops"}}])
+def test_a_report_on_a_model_that_came_trained_says_what_it_may_have_seen(
+    context: ReportContext, settings: dict[str, Any]
+) -> None:
+    assert trained_elsewhere(context) == ()
+    (sentence,) = trained_elsewhere(replace(context, settings=settings))
+    assert "came trained" in sentence
+    assert "validation or test part" in sentence

@@ -1,7 +1,7 @@
 """Experiments of conf/: rows under `experiments` of `parameters*.yml`, which join the table in source.
 
     experiments:
-      frontier_loans: {title: How fair can a classifier of loans be?, dataset: loans, frontier: own}
+      frontier_loans: {title: "How fair can a classifier of loans be?", dataset: loans, frontier: own}
 
 The keys are the fields of `counterpoise.experiments.Experiment`; `evidence` and all that has a default may be left out.
 """

@@ -3,6 +3,8 @@
     models:
       churn: {trees: churn.txt}
       scorer: {module: "network:build", weights: scorer.safetensors, arguments: {width: 32}}
+      credit: {sklearn: credit.skops}
+      cards: {mlflow: model}
 
 Files lie in data/01_raw/<name of the block>/. The first key says what a model is. A row of `experiments` names a block
 of trees under `trees` and any other under `model`: what stands on it is of another shape. Images have backbones.
@@ -26,7 +28,7 @@ Columns = tuple[str, ...] | Literal["encoded"]
 
 
 class TreeFile(Settings):
-    """Boosted trees in a file that `save_model` of LightGBM, or of XGBoost (.json, .ubj), wrote.
+    """Boosted trees in a file that `save_model` of LightGBM or of XGBoost (.json, .ubj) wrote, or an MLflow folder.
 
     columns: names of the model's columns in its order, where it was trained without; `encoded` for those of the
         encoded table, in its order.
@@ -62,7 +64,40 @@ class ExportedProgram(Settings):
     columns: Columns = "encoded"
 
 
-KINDS: dict[str, type[Settings]] = {"trees": TreeFile, "module": TorchModule, "program": ExportedProgram}
+class SklearnFile(Settings):
+    """A linear classifier of scikit-learn's, or a pipeline that ends in one, in a file that `skops.io.dump` wrote.
+
+    trust: full names of types in it that skops does not trust by itself.
+    columns: what it takes, in its order, as the file or the encoded table names them; `encoded` takes those that it was
+        fitted with, and all of the encoded table where it was fitted without names.
+    """
+
+    sklearn: str
+    trust: tuple[str, ...] = ()
+    columns: Columns = "encoded"
+
+
+class MlflowFolder(Settings):
+    """A folder of MLflow's, of the flavour sklearn (see `SklearnFile`) or pytorch (see `TorchModule`).
+
+    trust: true reads pickles, which run code; or full names of types that skops does not trust by itself.
+    head: the name of a network's last linear layer, where it is not the one whose output is the network's.
+    columns: see `SklearnFile`, `TorchModule`.
+    """
+
+    mlflow: str
+    trust: bool | tuple[str, ...] = False
+    head: str | None = None
+    columns: Columns = "encoded"
+
+
+KINDS: dict[str, type[Settings]] = {
+    "trees": TreeFile,
+    "module": TorchModule,
+    "program": ExportedProgram,
+    "sklearn": SklearnFile,
+    "mlflow": MlflowFolder,
+}
 """The key that says what a model is → its settings."""
 
 
@@ -75,7 +110,7 @@ def _kind(value: Any) -> Any:
     return KINDS[named[0]].model_validate(value)
 
 
-Model = Annotated[TreeFile | TorchModule | ExportedProgram, BeforeValidator(_kind)]
+Model = Annotated[TreeFile | TorchModule | ExportedProgram | SklearnFile | MlflowFolder, BeforeValidator(_kind)]
 """What a block of `models` may be."""
 
 
@@ -84,3 +119,8 @@ def require_kind(settings: Settings, path: str, experiment: str, *, trees: bool)
     if isinstance(settings, TreeFile) != trees:
         found, field = ("no trees", "model") if trees else ("trees", "trees")
         raise InputError(f"conf: {path} holds {found}, expected {experiment} to name it under `{field}`")
+
+
+def file_in(settings: Settings) -> str:
+    """Return what a block names: the file, folder or function that the model is."""
+    return str(next(getattr(settings, key) for key, kind in KINDS.items() if isinstance(settings, kind)))

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
 from kedro.pipeline import Pipeline
 
 from counterpoise.experiments import BLOCKS, Experiment, Part, raw_folder
-from counterpoise.pipelines.data_audit import pipeline as data_audit
-from counterpoise.pipelines.data_split import pipeline as data_split
-from counterpoise.pipelines.extract_features import pipeline as extract_features
-from counterpoise.pipelines.fairness_report import pipeline as fairness_report
-from counterpoise.pipelines.finetune import pipeline as finetune
-from counterpoise.pipelines.frontier import pipeline as frontier
-from counterpoise.pipelines.group_fisher import pipeline as group_fisher
-from counterpoise.pipelines.peers import pipeline as peers
-from counterpoise.pipelines.pretrain import pipeline as pretrain
-from counterpoise.pipelines.read_pixels import pipeline as read_pixels
-from counterpoise.pipelines.repair import pipeline as repair
-from counterpoise.pipelines.select import pipeline as select
-from counterpoise.pipelines.weighted_svd import pipeline as weighted_svd
 
 SHARED = frozenset({"seeds", "epochs", "pretrain", "finetune", "report", "compute", "selection", "peers"})
 """Blocks of parameters that all experiments read, unless their row chooses another one."""
@@ -47,6 +35,11 @@ class Stage(NamedTuple):
     when: Callable[[Experiment], bool]
     create: Callable[[Experiment], Pipeline]
     once_for: Literal["experiment", "data", "backbone", "part"] = "part"
+
+
+def _stage(name: str) -> Any:
+    """Import the pipeline of a stage when it is put together: its nodes need torch, and names of artifacts do not."""
+    return import_module(f"{__package__}.{name}.pipeline")
 
 
 def _always(_: Experiment) -> bool:
@@ -96,36 +89,36 @@ def _report(experiment: Experiment, templates: Iterable[tuple[Stage, Pipeline]])
         else:
             divided |= template.all_outputs()
     parts = {part.name: part.key for part in experiment.parts}
-    return fairness_report.create_pipeline(once, divided, parts=parts, view=experiment.view)
+    return _stage("fairness_report").create_pipeline(once, divided, parts=parts, view=experiment.view)
 
 
 STAGES = (
-    Stage("extract_features", _shared_backbone, lambda _: extract_features.create_pipeline(), "data"),
-    Stage("extract_features", _backbones, lambda _: extract_features.read_pipeline(), "data"),
-    Stage("read_pixels", lambda e: e.convnet is not None, lambda _: read_pixels.create_pipeline(), "data"),
-    Stage("data_split", _always, lambda e: data_split.create_pipeline(images=e.images), "data"),
-    Stage("extract_features", _backbones, lambda _: extract_features.extract_pipeline(), "backbone"),
-    Stage("data_audit", _always, lambda e: data_audit.create_pipeline(images=e.images), "data"),
-    Stage("data_audit", _audits, lambda _: data_audit.page_pipeline(), "experiment"),
+    Stage("extract_features", _shared_backbone, lambda _: _stage("extract_features").create_pipeline(), "data"),
+    Stage("extract_features", _backbones, lambda _: _stage("extract_features").read_pipeline(), "data"),
+    Stage("read_pixels", lambda e: e.convnet is not None, lambda _: _stage("read_pixels").create_pipeline(), "data"),
+    Stage("data_split", _always, lambda e: _stage("data_split").create_pipeline(images=e.images), "data"),
+    Stage("extract_features", _backbones, lambda _: _stage("extract_features").extract_pipeline(), "backbone"),
+    Stage("data_audit", _always, lambda e: _stage("data_audit").create_pipeline(images=e.images), "data"),
+    Stage("data_audit", _audits, lambda _: _stage("data_audit").page_pipeline(), "experiment"),
     Stage(
         "pretrain",
         _trains,
-        lambda e: pretrain.create_pipeline(e.base, networks=e.repairs is not None, frontier=_frontier(e)),
+        lambda e: _stage("pretrain").create_pipeline(e.base, networks=e.repairs is not None, frontier=_frontier(e)),
     ),
-    Stage("group_fisher", _heads, lambda _: group_fisher.create_pipeline()),
-    Stage("weighted_svd", _heads, lambda _: weighted_svd.create_pipeline()),
+    Stage("group_fisher", _heads, lambda _: _stage("group_fisher").create_pipeline()),
+    Stage("weighted_svd", _heads, lambda _: _stage("weighted_svd").create_pipeline()),
     Stage(
         "finetune",
         _heads,
-        lambda e: finetune.create_pipeline(retrain=e.retrain is not None),
+        lambda e: _stage("finetune").create_pipeline(retrain=e.retrain is not None),
     ),
-    Stage("frontier", _frontier, lambda e: frontier.create_pipeline(ready=_ready(e))),
-    Stage("peers", _frontier, lambda e: peers.create_pipeline(ready=_ready(e))),
-    Stage("select", _frontier, lambda e: select.create_pipeline(ready=_ready(e), base=e.base)),
+    Stage("frontier", _frontier, lambda e: _stage("frontier").create_pipeline(ready=_ready(e))),
+    Stage("peers", _frontier, lambda e: _stage("peers").create_pipeline(ready=_ready(e))),
+    Stage("select", _frontier, lambda e: _stage("select").create_pipeline(ready=_ready(e), base=e.base)),
     Stage(
         "repair",
         lambda e: e.repairs is not None,
-        lambda e: repair.create_pipeline(images=e.images, objective=_has_objective(e)),
+        lambda e: _stage("repair").create_pipeline(images=e.images, objective=_has_objective(e)),
     ),
 )
 """The stages before the report, in order: an experiment has those that the fields of its row ask for."""

@@ -12,7 +12,7 @@ from torch import nn
 
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.catalogue import CHOSEN
-from counterpoise.config.models import ExportedProgram, TorchModule
+from counterpoise.config.models import MlflowFolder, SklearnFile, TorchModule
 from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
 from counterpoise.errors import InputError
 from counterpoise.methods.bases.ground import margins
@@ -21,6 +21,7 @@ from counterpoise.pipelines.pretrain.models import read_model, train_bases_on_he
 from counterpoise.pipelines.select.trained import repaired_state
 from counterpoise.pipelines.shared.bases import read_bases
 from counterpoise.pipelines.shared.heads import pretrained_head
+from counterpoise.pipelines.shared.trained import Trained
 
 CODE = """
 import torch
@@ -77,7 +78,7 @@ SPLITS = Checkpoint(
 
 
 def block(**settings: Any) -> Block[Any]:
-    return Block[TorchModule | ExportedProgram](TorchModule(module="user_scorer:Scorer", **settings))
+    return Block[Trained](TorchModule(module="user_scorer:Scorer", **settings))
 
 
 def network(folder: Path, **arguments: Any) -> nn.Module:
@@ -89,7 +90,7 @@ def network(folder: Path, **arguments: Any) -> nn.Module:
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_the_head_on_the_features_says_what_the_network_says(samples: pd.DataFrame, folder: Path, outputs: int) -> None:
     model = block(arguments={"outputs": outputs})
-    pretrained, features = read_model(samples, SPLITS, folder, DATASET, model, SEEDS)
+    pretrained, features = read_model(samples, SPLITS, folder, DATASET, model, SEEDS, samples)
     weight, bias = pretrained_head(pretrained)
     assert weight.shape == (2, 3, 2)
     logits = features.tensors["features"] @ weight[1] + bias[1]
@@ -101,7 +102,7 @@ def test_the_head_on_the_features_says_what_the_network_says(samples: pd.DataFra
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_the_repaired_state_dict_has_the_chosen_head(samples: pd.DataFrame, folder: Path, outputs: int) -> None:
     model = block(arguments={"outputs": outputs})
-    pretrained, features = read_model(samples, SPLITS, folder, DATASET, model, SEEDS)
+    pretrained, features = read_model(samples, SPLITS, folder, DATASET, model, SEEDS, samples)
     frontier = Block[Frontier].model_validate(
         {"kinds": ["linear"], "strengths": [0], "folds": 0, "bias_scores": {"levels": [0.1]}}
     )
@@ -118,7 +119,7 @@ def test_the_repaired_state_dict_has_the_chosen_head(samples: pd.DataFrame, fold
             | {"validation_err": 1.0, "validation_bias": 0.0}
         ]
     )
-    state = repaired_state(samples, bases, chosen, selection, folder, DATASET, model)
+    state = repaired_state(samples, bases, chosen, selection, folder, DATASET, model, samples)
     repaired = network(folder, outputs=outputs)
     repaired.load_state_dict(state.tensors)
     x = torch.tensor(samples[["age", "income"]].to_numpy())
@@ -142,11 +143,52 @@ def test_networks_that_do_not_fit_are_refused(
     samples: pd.DataFrame, folder: Path, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        read_model(samples, SPLITS, folder, DATASET, block(**settings), SEEDS)
+        read_model(samples, SPLITS, folder, DATASET, block(**settings), SEEDS, samples)
 
 
 def test_columns_may_be_chosen_in_another_order(samples: pd.DataFrame, folder: Path) -> None:
     swapped = samples[["income", "age", "y", "s"]]
-    _, features = read_model(samples, SPLITS, folder, DATASET, block(), SEEDS)
-    _, same = read_model(swapped, SPLITS, folder, DATASET, block(columns=("age", "income")), SEEDS)
+    _, features = read_model(samples, SPLITS, folder, DATASET, block(), SEEDS, samples)
+    _, same = read_model(swapped, SPLITS, folder, DATASET, block(columns=("age", "income")), SEEDS, swapped)
     assert torch.equal(features.tensors["features"], same.tensors["features"])
+
+
+def test_a_pipeline_of_scikit_learn_is_a_base(samples: pd.DataFrame, tmp_path: Path) -> None:
+    """Its preprocessing sees the columns of the file, and its coefficients are the head of every replicate."""
+    import skops.io
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    raw = samples[["age", "income"]].mul(10).rename(columns={"age": "years"})
+    estimator = make_pipeline(StandardScaler(), LogisticRegression()).fit(raw, samples["y"])
+    skops.io.dump(estimator, tmp_path / "scorer.skops")
+    model = Block[Trained](SklearnFile(sklearn="scorer.skops"))
+    pretrained, features = read_model(samples, SPLITS, tmp_path, DATASET, model, SEEDS, raw)
+    weight, bias = pretrained_head(pretrained)
+    logits = features.tensors["features"] @ weight[0] + bias[0]
+    expected = torch.tensor(estimator.predict_proba(raw), dtype=torch.float32)
+    torch.testing.assert_close(logits.softmax(-1), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_a_network_in_a_folder_of_mlflow(samples: pd.DataFrame, folder: Path, trust: bool) -> None:
+    import yaml
+
+    network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    with torch.no_grad():
+        network[0].weight.copy_(torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 1.0]]))
+        network[2].weight.copy_(torch.tensor([[1.0, 1.0, 0.1]]))
+    (folder / "model" / "data").mkdir(parents=True)
+    (folder / "model" / "MLmodel").write_text(yaml.safe_dump({"flavors": {"pytorch": {"model_data": "data"}}}))
+    torch.save(network, folder / "model" / "data" / "model.pth")
+    model = Block[Trained](MlflowFolder(mlflow="model", trust=trust))
+    if not trust:
+        with pytest.raises(InputError, match=r"model\.pth: is a pickle, .* expected `trust: true`"):
+            read_model(samples, SPLITS, folder, DATASET, model, SEEDS, samples)
+        return
+    pretrained, features = read_model(samples, SPLITS, folder, DATASET, model, SEEDS, samples)
+    weight, bias = pretrained_head(pretrained)
+    logits = features.tensors["features"] @ weight[0] + bias[0]
+    answer = network(torch.tensor(samples[["age", "income"]].to_numpy())).detach().flatten()
+    torch.testing.assert_close(logits[:, 1] - logits[:, 0], answer, atol=1e-5, rtol=1e-5)

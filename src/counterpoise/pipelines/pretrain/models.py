@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
-from counterpoise.config.models import ExportedProgram, TorchModule
+from counterpoise.config.models import file_in
 from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
 from counterpoise.errors import InputError
 from counterpoise.methods import frontier as methods
@@ -17,7 +17,13 @@ from counterpoise.methods.frontier import Frontier
 from counterpoise.pipelines.shared.arrays import LEARNT, origin, require_seeds
 from counterpoise.pipelines.shared.bases import write_bases
 from counterpoise.pipelines.shared.heads import followed, pretrained_head, problem_of
-from counterpoise.pipelines.shared.trained import network_on_table, require_oriented, say_what_it_saw, with_classes
+from counterpoise.pipelines.shared.trained import (
+    Trained,
+    network_on_table,
+    require_oriented,
+    say_what_it_saw,
+    with_classes,
+)
 
 ARCHITECTURE = "trained"
 
@@ -27,10 +33,11 @@ def read_model(
     splits: Checkpoint,
     model_files: Path,
     dataset: Dataset,
-    model: Block[TorchModule | ExportedProgram],
+    model: Block[Trained],
     seeds: Seeds,
+    table: pd.DataFrame,
 ) -> tuple[Checkpoint, Checkpoint]:
-    """Run a user's network over all rows, once.
+    """Run a user's network, or the preprocessing of a linear classifier, over all rows, once.
 
     Returns:
         The head, `weights.0` [R, 1, d, k] and `biases.0` [R, 1, k], the same in every replicate; one logit v becomes
@@ -41,8 +48,8 @@ def read_model(
             means the other class.
     """
     require_seeds(seeds, splits=splits)
-    network, x = network_on_table(samples, model_files, model.root)
-    source = model.root.program if isinstance(model.root, ExportedProgram) else model.root.module
+    network, x = network_on_table(samples, table, model_files, model.root, dataset)
+    source = file_in(model.root)
     features, weight, bias = network.features(x), network.weight.T, network.bias
     if not bool(features.isfinite().all()):
         row = int((~features.isfinite()).any(dim=1).nonzero()[0])

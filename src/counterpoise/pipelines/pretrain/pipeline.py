@@ -68,7 +68,7 @@ def _tree_file(*, frontier: bool) -> Pipeline:
 
 
 def _model(*, frontier: bool) -> Pipeline:
-    read = ["samples", "splits", "model_files", "params:dataset", "params:model", "params:seeds"]
+    read = ["samples", "splits", "model_files", "params:dataset", "params:model", "params:seeds", "table"]
     nodes = [Node(read_model, read, ["pretrained", "features"], name="read_model")]
     if frontier:
         read = ["samples", "splits", "features", "pretrained", "params:dataset", "params:frontier"]

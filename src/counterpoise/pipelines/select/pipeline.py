@@ -41,6 +41,6 @@ def _in_its_form(base: Base) -> list[Node]:
     if base == "tree_file":
         return [Node(repaired_tree_file, [*REPAIRED, "params:trees"], "repaired_trees", name="repaired_trees")]
     if base == "model":
-        read = [*REPAIRED, "params:model"]
+        read = [*REPAIRED, "params:model", "table"]
         return [Node(repaired_state, read, "repaired_weights", name="repaired_weights")]
     return []

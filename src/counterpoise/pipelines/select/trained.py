@@ -12,7 +12,7 @@ from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.catalogue import CHOSEN
-from counterpoise.config.models import ExportedProgram, TorchModule, TreeFile
+from counterpoise.config.models import TreeFile
 from counterpoise.config.parameters import Block, Dataset
 from counterpoise.errors import InputError
 from counterpoise.methods.bases.boosted import Boosted
@@ -22,7 +22,7 @@ from counterpoise.methods.frontier import HEAD, HEADS, LEAVES
 from counterpoise.nn.tree_text import parse
 from counterpoise.pipelines.select.export import best
 from counterpoise.pipelines.shared.bases import read_bases
-from counterpoise.pipelines.shared.trained import file_of, network_on_table, trees_on_table
+from counterpoise.pipelines.shared.trained import Trained, network_on_table, tree_file_of, trees_on_table
 
 
 def repaired_tree_file(
@@ -45,7 +45,7 @@ def repaired_tree_file(
     ground, head, threshold = _chosen(bases, chosen_models, selection, f"{CHOSEN}_{LEAVES}", dataset)
     assert isinstance(ground.base, Boosted)
     repaired = ground.base.with_head(head, threshold)
-    return written_back(file_of(model_files, trees.trees), model, parse(repaired.text, trees.trees))
+    return written_back(tree_file_of(model_files, trees), model, parse(repaired.text, trees.trees))
 
 
 def repaired_state(
@@ -55,14 +55,15 @@ def repaired_state(
     selection: pd.DataFrame,
     model_files: Path,
     dataset: Dataset,
-    model: Block[TorchModule | ExportedProgram],
+    model: Block[Trained],
+    table: pd.DataFrame,
 ) -> Checkpoint:
     """Return the state dict of the user's network with the head of one of the repairs that the tolerance chose.
 
     Which one is as in `repaired_tree_file`. Of two logits their mean stays, and their difference is the head's margin;
-    one logit is the margin. Of an exported program there are the weight and bias of its last layer alone.
+    one logit is the margin. Of an exported program and of a linear classifier there are the weight and bias alone.
     """
-    network, _ = network_on_table(samples, model_files, model.root)
+    network, _ = network_on_table(samples, table, model_files, model.root, dataset)
     ground, head, threshold = _chosen(bases, chosen_models, selection, f"{CHOSEN}_{HEADS}", dataset)
     assert isinstance(ground.base, Dense)
     margin = ground.base.unstandardised(head)

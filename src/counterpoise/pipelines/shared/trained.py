@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from counterpoise.config.models import ENCODED, ExportedProgram, TorchModule, TreeFile
+from counterpoise.config.models import (
+    ENCODED,
+    ExportedProgram,
+    MlflowFolder,
+    SklearnFile,
+    TorchModule,
+    TreeFile,
+    file_in,
+)
 from counterpoise.config.parameters import Dataset
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.nn.tree_text import Ensemble, onto
@@ -38,13 +46,20 @@ def file_of(folder: Path, name: str) -> Path:
     return path
 
 
+def tree_file_of(folder: Path, settings: TreeFile) -> Path:
+    """Return the file of trees that a block names; of a folder of MLflow's the one in it."""
+    from counterpoise.features.mlflow_models import trees_file
+
+    return trees_file(file_of(folder, settings.trees))
+
+
 def trees_on_table(
     samples: pd.DataFrame, folder: Path, dataset: Dataset, settings: TreeFile
 ) -> tuple[Ensemble, Ensemble]:
     """Return the trees of a file as they came, and on the columns of the encoded table."""
     from counterpoise.features.tree_files import match_columns, read_trees_file
 
-    path = file_of(folder, settings.trees)
+    path = tree_file_of(folder, settings)
     model, columns = read_trees_file(path), table_columns(samples)
     sources = match_columns(
         model,
@@ -57,24 +72,69 @@ def trees_on_table(
     return model, onto(model, sources, len(columns))
 
 
+Trained = TorchModule | ExportedProgram | SklearnFile | MlflowFolder
+"""Models that are a head on features."""
+
+
 def network_on_table(
-    samples: pd.DataFrame, folder: Path, settings: TorchModule | ExportedProgram
+    samples: pd.DataFrame, table: pd.DataFrame, folder: Path, settings: Trained, dataset: Dataset
 ) -> tuple[Cut, Float[Tensor, "N D"]]:
-    """Return a user's network, cut before its head, and the rows that it takes."""
+    """Return a user's network, cut before its head, and the rows that it takes.
+
+    Of a linear classifier the rows are what its last step sees: nothing is before the head.
+    """
+    from counterpoise.features import mlflow_models as mlflow
+    from counterpoise.features.linear_files import read_skops
     from counterpoise.features.modules import SAMPLE, build, cut, read_program
 
-    columns, table = table_columns(samples), feature_matrix(samples)
-    if settings.columns != ENCODED:
-        for name in settings.columns:
-            if name not in columns:
-                raise InputError(f"columns: the encoded table has no {shown(name)}{suggest(name, columns)}")
-        table = table[:, [columns.index(name) for name in settings.columns]].contiguous()
-    sample = table[:SAMPLE]
-    if isinstance(settings, ExportedProgram):
-        return read_program(file_of(folder, settings.program), sample), table
-    network = build(settings.module, settings.arguments, folder)
-    weights = None if settings.weights is None else file_of(folder, settings.weights)
-    return cut(network, weights, sample, head=settings.head, source=settings.module), table
+    path = file_of(folder, file_in(settings)) if not isinstance(settings, TorchModule) else folder
+    if isinstance(settings, SklearnFile):
+        return _linear(read_skops(path, settings.trust), samples, table, settings, dataset)
+    if isinstance(settings, MlflowFolder):
+        name, flavour = mlflow.flavour_of(path)
+        if name in mlflow.TREES:
+            raise InputError(f"{path}: has the flavour {name}, expected it under `trees`, and in a row's field `trees`")
+        if name == "sklearn":
+            estimator = mlflow.read_sklearn(path, flavour, settings.trust)
+            return _linear(estimator, samples, table, settings, dataset)
+    x = _chosen_columns(samples, settings)
+    if isinstance(settings, TorchModule):
+        network = build(settings.module, settings.arguments, folder)
+        weights = None if settings.weights is None else file_of(folder, settings.weights)
+        return cut(network, weights, x[:SAMPLE], head=settings.head, source=settings.module), x
+    if isinstance(settings, MlflowFolder):
+        path = mlflow.torch_file(path, flavour)
+        if path.suffix != ".pt2":
+            network = mlflow.read_pickled_network(path, settings.trust)
+            return cut(network, None, x[:SAMPLE], head=settings.head, source=str(path)), x
+    return read_program(path, x[:SAMPLE]), x
+
+
+def _chosen_columns(samples: pd.DataFrame, settings: Trained) -> Float[Tensor, "N D"]:
+    columns, x = table_columns(samples), feature_matrix(samples)
+    if settings.columns == ENCODED:
+        return x
+    for name in settings.columns:
+        if name not in columns:
+            raise InputError(f"columns: the encoded table has no {shown(name)}{suggest(name, columns)}")
+    return x[:, [columns.index(name) for name in settings.columns]].contiguous()
+
+
+def _linear(
+    estimator: Any, samples: pd.DataFrame, table: pd.DataFrame, settings: SklearnFile | MlflowFolder, dataset: Dataset
+) -> tuple[Cut, Float[Tensor, "N d"]]:
+    from counterpoise.features.linear_files import linear_parts, taken
+    from counterpoise.features.modules import Cut, Headless
+
+    source = file_in(settings)
+    if len(table) != len(samples):
+        raise InputError(
+            f"{source}: the table has {len(table):,} rows, its features {len(samples):,}, expected as many"
+        )
+    rows = taken(estimator, samples[table_columns(samples)], table, settings.columns, source)
+    classes = [str(each) for each in dataset.classes]
+    x, weight, bias = linear_parts(estimator, rows, classes, source)
+    return Cut(Headless(torch.nn.Identity(), None), "linear", weight, bias, {}), x
 
 
 def table_columns(samples: pd.DataFrame) -> list[str]:

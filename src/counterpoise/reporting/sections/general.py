@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from counterpoise.reporting import figures, gallery
 from counterpoise.reporting._templates import render
-from counterpoise.reporting.context import Fragment, ReportContext
+from counterpoise.reporting.context import Findings, Fragment, ReportContext
 from counterpoise.reporting.sections import figure, section
 
 
@@ -29,4 +29,15 @@ def examples(context: ReportContext, example_images: Mapping[str, Any]) -> Fragm
         render("examples.html.j2", context=context, shown=example_images, rows=rows),
         title="Example images",
         data={"examples": gallery.without_pixels(example_images)},
+    )
+
+
+@section(place=5)
+def trained_elsewhere(context: ReportContext) -> Findings:
+    """That a model which came trained may have seen the rows it is tested on."""
+    if not (context.settings.get("trees") or context.settings.get("model")):
+        return ()
+    return (
+        "The model came trained, on rows that are not known here. If some of them are in the validation or test part, "
+        "it looks better here than it is on new rows, before repair and after.",
     )
