@@ -178,6 +178,30 @@ init = Command(
 )
 cli.add_command(init)
 
+
+def _export(*, experiment: str, environment: str | None, **options: Any) -> None:
+    from counterpoise.exporting import Request, export
+
+    for line in export(Request(experiment=experiment, environment=environment, **options)):
+        click.echo(line)
+
+
+export = Command(
+    "export",
+    callback=_export,
+    params=[
+        click.Argument(["experiment"], metavar="EXPERIMENT"),
+        click.Option(["--to"], required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Of the model."),
+        click.Option(["--method"], metavar="NAME", help="Variant of heads, or method of networks."),
+        click.Option(["--part"], metavar="NAME", help="Of an experiment that has parts."),
+        click.Option(["--seed"], type=int, metavar="SEED", help="Of heads and networks; the first one by default."),
+        click.Option(["--env", "-e", "environment"], metavar="ENVIRONMENT", help="In which the experiment was run."),
+    ],
+    help="Write a model that a run has left as an MLflow folder that takes rows of your file, or images.",
+    short_help="Export a model.",
+)
+cli.add_command(export)
+
 run = Command(
     "run",
     callback=_run,

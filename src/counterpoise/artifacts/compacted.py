@@ -82,18 +82,27 @@ def load(path: str | Path, variant: str, seed: int) -> CompactModel:
     Raises:
         InputError: the file is not one of compact networks, or has no such variant or seed.
     """
-    under = f"{variant}.{seed}."
-    stored = read_checkpoint(Path(path), under=under)
-    header = stored.header
-    if (architecture := header.get("architecture")) != ARCHITECTURE:
+    stored = read_checkpoint(Path(path), under=f"{variant}.{seed}.")
+    if (architecture := stored.header.get("architecture")) != ARCHITECTURE:
         raise InputError(f"{path}: has the architecture {architecture!r}, expected {ARCHITECTURE!r}")
-    replicates = _entry(header["variants"], variant, f"{path}: has no variant")
-    described = dict(_entry(replicates, str(seed), f"{path}: {variant!r} has no seed"))
+    return model_of(stored, variant, seed, source=f"{path}")
+
+
+def model_of(stored: Checkpoint, variant: str, seed: int, source: str = "compact_networks") -> CompactModel:
+    """Return one of the models of a checkpoint.
+
+    Raises:
+        InputError: it has no such variant or seed.
+    """
+    under, header = f"{variant}.{seed}.", stored.header
+    replicates = _entry(header["variants"], variant, f"{source}: has no variant")
+    described = dict(_entry(replicates, str(seed), f"{source}: {variant!r} has no seed"))
     threshold = described.pop("threshold")
+    state = {name.removeprefix(under): tensor for name, tensor in stored.tensors.items() if name.startswith(under)}
     return CompactModel(
         variant=variant,
         seed=seed,
-        module=rebuild(described, {name.removeprefix(under): tensor for name, tensor in stored.tensors.items()}),
+        module=rebuild(described, state),
         classes=tuple(header["classes"]),
         columns=tuple(header["columns"]),
         threshold=torch.nan if threshold is None else threshold,

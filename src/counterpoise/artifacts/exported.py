@@ -1,12 +1,14 @@
 """The exported model as MLflow runs it, without the project that trained it: a copy of this file lies in its folder.
 
-It needs MLflow, numpy, pandas and safetensors, and LightGBM where the model is trees.
-`counterpoise.artifacts.serving` copies it; nothing here imports it.
+It turns rows of a table, as its file has them, into features, and classifies these. It needs MLflow, numpy, pandas and
+safetensors, and LightGBM where the model is trees. `counterpoise.artifacts.serving` copies it; nothing here imports it.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from pandas.api import types
 from safetensors import safe_open
 
 RULE_SCALE = 4.0
@@ -21,6 +24,163 @@ RULE_SCALE = 4.0
 
 LONGEST = 40
 """Characters of a value that a message shows."""
+
+
+IGNORE, REFUSE = "ignore", "refuse"
+"""What becomes of a category that the model was not trained on: none of its column's features is 1, or an error."""
+
+EXPECTED = {
+    "number": "a finite number",
+    "boolean": "a truth value",
+    "date": "a date as in 2024-12-31",
+    "category": "a text, a number or a truth value",
+}
+TRUTH = {"true": 1.0, "false": 0.0}
+CSV_MISSING = {"None", "NULL", "null", "NA", "N/A", "n/a", "NaN", "nan", "<NA>", "#N/A", "#NA", "-nan", "-NaN"}
+"""Texts that pandas, with which MLflow reads CSV, takes for missing values."""
+
+
+class Encoding:
+    """From the columns of a table to features in single precision, as `data.encoding` describes them."""
+
+    def __init__(self, described: Mapping[str, Any]) -> None:
+        self.entries = [_with_lookups(entry) for entry in described["columns"]]
+        self.columns = list(dict.fromkeys(entry["column"] for entry in self.entries))
+        self.features = [name for entry in self.entries for name in entry["features"]]
+        self.has_categories = any(entry["kind"] == "category" for entry in self.entries)
+        self.missing = frozenset(described["missing"])
+        self.missing_numbers = [float(text) for text in self.missing if re.fullmatch(r"[+-]?[0-9.]*[0-9]", text)]
+        self.decimal, self.thousands = described["decimal"], described["thousands"]
+        groups = rf"|[0-9]{{1,3}}(?:{re.escape(self.thousands)}[0-9]{{3}})+" if self.thousands else ""
+        point = re.escape(self.decimal)
+        self.number = re.compile(rf"[+-]?(?:(?:[0-9]+{groups})(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+    def encode(self, rows: pd.DataFrame, unknown: str = IGNORE) -> tuple[np.ndarray, list[str]]:
+        """Return the features of rows, [N, D], and of each row the columns whose category is unknown, joined by commas.
+
+        Raises:
+            MlflowException: a column is not there or there twice, or a value is none that the model can take.
+        """
+        for name in self.columns:
+            if (count := int((rows.columns == name).sum())) != 1:
+                raise _refused(f"column {name!r}: found {count} of this name, expected one")
+        x = np.zeros((len(rows), len(self.features)), dtype=np.float32)
+        unseen: list[list[str]] = [[] for _ in range(len(rows))]
+        first = 0
+        for entry in self.entries:
+            block = x[:, first : first + len(entry["features"])]
+            first += len(entry["features"])
+            values = rows[entry["column"]]
+            if entry["indicator"]:
+                values = pd.Series([self._is_missing(value) for value in values], dtype="bool")
+            if entry["kind"] == "category":
+                for row in self._categorise(values, entry, block):
+                    if unknown == REFUSE:
+                        raise _refused(
+                            f"{_cell(entry['column'], values.iloc[row], row)}, expected one of the "
+                            f"{len(entry['features'])} categories that the model was trained on"
+                        )
+                    unseen[row].append(entry["column"])
+            else:
+                block[:, 0] = self._numbers(values, entry)
+        return x, [", ".join(dict.fromkeys(names)) for names in unseen]
+
+    def _numbers(self, values: pd.Series, entry: Mapping[str, Any]) -> np.ndarray:
+        """Return a column of numbers, truth values or dates in single precision, [N]."""
+        name, kind = entry["column"], entry["kind"]
+        if types.is_numeric_dtype(values) and not types.is_complex_dtype(values) and kind != "date":
+            numbers = values.to_numpy(dtype=np.float64, na_value=np.nan).copy()
+            numbers[np.isin(numbers, self.missing_numbers)] = np.nan
+        else:
+            convert = self._days if kind == "date" else self._number
+            numbers = np.array([convert(value, row, entry) for row, value in enumerate(values)], dtype=np.float64)
+        missing = np.isnan(numbers)
+        if missing.any():
+            if entry["fill"] is None:
+                raise _refused(_no_value(entry, int(missing.argmax())))
+            numbers[missing] = entry["fill"]
+        with np.errstate(over="ignore"):
+            single = numbers.astype(np.float32)
+        (row,) = np.nonzero(~np.isfinite(single))
+        if len(row):
+            raise _refused(f"{_cell(name, values.iloc[row[0]], row[0])}, expected a finite number (below 3.4e38)")
+        return single
+
+    def _number(self, value: Any, row: int, entry: Mapping[str, Any]) -> float:
+        """Return a number or what a text says in the notation of the file; what is missing is NaN."""
+        if self._is_missing(value):
+            return np.nan
+        if isinstance(value, str):
+            text = value.strip()
+            if entry["kind"] == "boolean" and text.lower() in TRUTH:
+                return TRUTH[text.lower()]
+            if self.number.fullmatch(text):
+                return float(text.replace(self.thousands or "", "").replace(self.decimal, "."))
+        elif not isinstance(value, bytes | bytearray | list | tuple | dict | complex):
+            try:
+                number = float(value)
+            except (TypeError, ValueError, OverflowError):
+                pass
+            else:
+                return np.inf if np.isnan(number) else number
+        raise _refused(f"{_cell(entry['column'], value, row)}, expected {EXPECTED[entry['kind']]}")
+
+    def _days(self, value: Any, row: int, entry: Mapping[str, Any]) -> float:
+        """Return a date as days since 1970-01-01, UTC; what is missing is NaN."""
+        if self._is_missing(value):
+            return np.nan
+        if not isinstance(value, int | float | np.number):
+            try:
+                at = pd.to_datetime(value, format="ISO8601" if isinstance(value, str) else None, utc=True)
+                return float((at - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1))
+            except (TypeError, ValueError, OverflowError):
+                pass
+        raise _refused(f"{_cell(entry['column'], value, row)}, expected {EXPECTED['date']}")
+
+    def _categorise(self, values: pd.Series, entry: Mapping[str, Any], block: np.ndarray) -> list[int]:
+        """Set the feature of each row's category to 1 in a block of zeros [N, C]; return the rows that have none."""
+        codes: dict[Any, int | None] = {}
+        unknown = []
+        for row, value in enumerate(values):
+            key = (type(value), value) if isinstance(value, str | int | float | np.generic) else None
+            if key is None or key not in codes:
+                code = self._code(value, row, entry)
+                if key is not None:
+                    codes[key] = code
+            else:
+                code = codes[key]
+            if code is None:
+                unknown.append(row)
+            else:
+                block[row, code] = 1
+        return unknown
+
+    def _code(self, value: Any, row: int, entry: Mapping[str, Any]) -> int | None:
+        """Return the number of a value's category: of its text as it is, without leading spaces, or as a number."""
+        places, numbers = entry["places"], entry["numbers"]
+        if self._is_missing(value):
+            if entry["fill"] is None:
+                raise _refused(_no_value(entry, row))
+            return places.get(entry["fill"], places.get(entry["rare"]))
+        if isinstance(value, bytes | bytearray | list | tuple | dict):
+            raise _refused(f"{_cell(entry['column'], value, row)}, expected {EXPECTED['category']}")
+        text = _name_of(value)
+        for spelling in (text, text.lstrip(), text.strip().capitalize() if text.strip().lower() in TRUTH else text):
+            if spelling in places:
+                return int(places[spelling])
+        number = text.strip()
+        if self.number.fullmatch(number):
+            place = numbers.get(float(number.replace(self.thousands or "", "").replace(self.decimal, ".")))
+            if place is not None:
+                return int(place)
+        return places.get(entry["rare"])
+
+    def _is_missing(self, value: Any) -> bool:
+        if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
+            return True
+        if isinstance(value, str):
+            return value in self.missing or value.strip() in self.missing
+        return bool(self.missing_numbers) and isinstance(value, int | float) and value in self.missing_numbers
 
 
 class ExportedModel(PythonModel):
@@ -34,9 +194,9 @@ class ExportedModel(PythonModel):
         with safe_open(context.artifacts["model"], framework="numpy") as file:
             header = json.loads(file.metadata()["counterpoise"])
             self.tensors = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}  # noqa: SIM118
-        self.columns, self.classes = header["columns"], header["classes"]
+        self.encoding, self.classes = _encoding(context, header), header["classes"]
         self.depth = sum(name.startswith("weights.") for name in self.tensors)
-        self.temperatures = header.get("temperatures")
+        self.temperatures, self.threshold = header.get("temperatures"), header.get("threshold", 0.0)
         self.trees = _trees(context, "trees")
         self.group_trees = _trees(context, "group_trees")
 
@@ -46,45 +206,50 @@ class ExportedModel(PythonModel):
         """Classify rows.
 
         Args:
-            model_input: one row per sample; columns beside those of the signature are ignored.
+            model_input: one row per sample, columns as in the file that the model was trained on; others are ignored.
+            params: `unknown`, what becomes of unknown categories: `ignore` (default) or `refuse`.
 
         Returns:
-            `prediction`, the class; `score`, the probability of the second of two classes, of the predicted one of
-            more; `probability_<class>` for each class.
+            `prediction`, the class; `score`, the probability of the second of two classes, of the likeliest of more;
+            `probability_<class>` for each class; and, where columns have categories, `unknown_categories`, the
+            names of those in which the row's category is none that the model was trained on.
 
         Raises:
-            MlflowException: a column is missing or there twice, a value is no finite number, or one is so large that
-                the model has no answer.
+            MlflowException: a column is not there or there twice, or a value is one that the model cannot take.
         """
-        x = self._numbers(model_input)
-        probability = self.probabilities(x)
-        (row,) = np.nonzero(~np.isfinite(probability).all(axis=1))
-        if len(row):
-            column = int(np.abs(self._standardised(x[row[:1]])).argmax())  # an overflow is the largest too
-            raise _refused(
-                f"row {row[0]}: its numbers are too large for the model to answer, above all {x[row[0], column]:g} in "
-                f"the column {self.columns[column]!r}, expected numbers like those that it was trained on"
-            )
-        predicted = probability.argmax(axis=1)
+        unknown = (params or {}).get("unknown", IGNORE)
+        if unknown not in (IGNORE, REFUSE):
+            raise _refused(f"params: 'unknown' is {_shown(unknown)}, expected {IGNORE!r} or {REFUSE!r}")
+        single, unseen = self.encoding.encode(model_input, unknown)
+        x = single.astype(np.float64)
+        probability, decisive = self.probabilities(x)
+        predicted = decisive.argmax(axis=1)
         score = probability[:, 1] if len(self.classes) == 2 else probability.max(axis=1)
         answer = {"prediction": np.array(self.classes, dtype=object)[predicted], "score": score}
-        return pd.DataFrame(
-            answer | {f"probability_{name}": probability[:, k] for k, name in enumerate(self.classes)},
-            index=model_input.index,
-        )
+        answer |= {f"probability_{name}": probability[:, k] for k, name in enumerate(self.classes)}
+        if self.encoding.has_categories:
+            answer["unknown_categories"] = np.array(unseen, dtype=object)
+        return pd.DataFrame(answer, index=model_input.index)
 
-    def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """Return a number for each class, [N, k], of rows [N, D]; not finite in a row whose numbers overflow.
+    def encode(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the features of rows by name: what the LightGBM file in the folder takes, in its order."""
+        return pd.DataFrame(self.encoding.encode(rows)[0], columns=self.encoding.features, index=rows.index)
 
-        They sum to one, and the highest is what is decided: the softmax of the logits, or of a rule's scores.
+    def probabilities(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probabilities of the classes and what decides between them, each [N, k], of features [N, D].
+
+        The highest of what decides is predicted: of two classes, the second where its log odds are above the threshold
+        of the model, which the margin of its layers or trees has been reduced by. A rule decides by its scores, the
+        softmax of which stands for probabilities.
         """
-        with np.errstate(over="ignore", invalid="ignore"):
-            logits, features = self._logits(x)
-            if "rule" not in self.tensors:
-                return _softmax(logits)
-            of_class, of_group = self.temperatures
-            joint = _softmax(logits / of_class)[:, :, None] * _softmax(self._group_odds(x, features) / of_group)
-            return _softmax(RULE_SCALE * (joint.reshape(len(x), -1) @ self.tensors["rule"]))
+        logits, features = self._logits(x)
+        if "rule" not in self.tensors:
+            shift = np.array([0.0, self.threshold]) if self.threshold else 0.0
+            return _softmax(logits + shift), logits
+        of_class, of_group = self.temperatures
+        joint = _softmax(logits / of_class)[:, :, None] * _softmax(self._group_odds(x, features) / of_group)
+        scores = RULE_SCALE * (joint.reshape(len(x), -1) @ self.tensors["rule"])
+        return _softmax(scores), scores
 
     def _logits(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the logits [N, k], and what the last layer sees."""
@@ -112,23 +277,15 @@ class ExportedModel(PythonModel):
     def _standardised(self, x: np.ndarray) -> np.ndarray:
         if "mean" not in self.tensors:
             return x
-        with np.errstate(over="ignore", invalid="ignore"):
-            return (x - self.tensors["mean"]) / self.tensors["scale"]
+        return np.asarray((x - self.tensors["mean"]) / self.tensors["scale"])
 
-    def _numbers(self, rows: pd.DataFrame) -> np.ndarray:
-        """Return the model's columns of rows as finite numbers, [N, D]."""
-        for name in self.columns:
-            if (count := int((rows.columns == name).sum())) != 1:
-                raise _refused(f"column {name!r}: found {count} of this name, expected one")
-        columns = [_column(rows[name], name) for name in self.columns]
-        x = np.stack(columns, axis=1) if columns else np.empty((len(rows), 0))
-        row, column = np.nonzero(~np.isfinite(x))
-        if len(row):
-            raise _refused(
-                f"column {self.columns[column[0]]!r}: found {x[row[0], column[0]]} in row {row[0]}, expected a finite "
-                "number"
-            )
-        return x
+
+def _encoding(context: PythonModelContext, header: Mapping[str, Any]) -> Any:
+    if "images" not in header:
+        return Encoding(header["encoding"])
+    from exported_images import Images  # type: ignore[import-not-found]  # lies in the folder too; it needs torch
+
+    return Images(context.artifacts["network"], header["images"])
 
 
 def _trees(context: PythonModelContext, name: str) -> Any:
@@ -151,19 +308,37 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return odds / odds.sum(axis=-1, keepdims=True)
 
 
-def _column(values: pd.Series, name: str) -> np.ndarray:
-    """Return a column as float64, [N]; what is missing is NaN."""
-    try:
-        return values.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError, OverflowError):
-        for row, value in enumerate(values):
-            try:
-                float(value)
-            except (TypeError, ValueError, OverflowError):
-                shown = " ".join(str(value).split())
-                shown = shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…"
-                raise _refused(f"column {name!r}: found {shown!r} in row {row}, expected a finite number") from None
-        raise _refused(f"column {name!r}: found {values.dtype} values, expected finite numbers") from None
+def _with_lookups(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry with the places of its categories, by name and, of those that are numbers, by number."""
+    places = {name: place for place, name in enumerate(entry["categories"])}
+    numbers: dict[float, int | None] = {}
+    for name, place in places.items():
+        if re.fullmatch(r"[+-]?[0-9]+(?:\.[0-9]+)?", name):
+            numbers[float(name)] = None if float(name) in numbers else place  # 1 and 01 are two categories
+    return {**entry, "places": places, "numbers": numbers}
+
+
+def _name_of(value: Any) -> str:
+    """Return the name of a category, as `data.values.name_of` does."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _shown(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return repr(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
+
+
+def _cell(name: str, value: Any, row: int) -> str:
+    return f"column {name!r}: found {_shown(value)} in row {row}"
+
+
+def _no_value(entry: Mapping[str, Any], row: int) -> str:
+    """Say that a value is missing where no row of the training data missed one."""
+    reason = f"column {entry['column']!r}: the value in row {row} is missing, expected {EXPECTED[entry['kind']]}"
+    words = [name for name in entry["categories"] if name in CSV_MISSING]
+    return reason + (f" (MLflow reads the category {words[0]!r} in CSV as missing: send JSON)" if words else "")
 
 
 def _refused(reason: str) -> MlflowException:

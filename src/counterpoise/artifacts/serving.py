@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
-import torch
 from jaxtyping import Float
 from kedro.io import AbstractVersionedDataset, Version
 from torch import Tensor
@@ -28,11 +27,16 @@ from counterpoise.errors import InputError
 
 ARCHITECTURE = "exported"
 CODE = Path(__file__).with_name("exported.py")
+IMAGES_CODE = Path(__file__).with_name("exported_images.py")
 WEIGHTS = "model.safetensors"
 TREES, GROUP_TREES = "trees.txt", "group_trees.txt"
+NETWORK = "network.pt2"
+IMAGE = "image"
+"""The one column of models that read images."""
 EXAMPLE = "input_example.json"  # the name is MLflow's
 NEEDED = ("numpy", "pandas", "safetensors")
 """What a prediction needs beside MLflow, which adds itself; and LightGBM where there are trees."""
+NEEDED_BY_IMAGES = ("torch", "pillow")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,44 +58,71 @@ class Rule:
 
 
 @dataclass(frozen=True, eq=False)
-class Servable:
-    """One model that classifies rows of D columns, with all that is needed to use it elsewhere.
+class ImageNetwork:
+    """What comes before the layers where the input is images.
 
     Attributes:
-        columns: names of the D input columns, in order.
+        program: a file of `torch.export` as bytes: images [N, 3, S, S], values 0 to 255, to D numbers.
+        framing: how an image becomes the square that the network expects (`artifacts.exported_images.Images`).
+    """
+
+    program: bytes
+    framing: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Servable:
+    """One model that classifies rows of a table, with all that is needed to use it elsewhere.
+
+    Attributes:
+        encoding: from the columns of the table to D features (`data.encoding`).
+        images: what makes D features of an image, in the place of the encoding; the one column is then `image`.
         layers: weights [in, out] and biases [out], ReLU between two layers; the last gives one logit per class. None
             where the model is trees.
         trees: LightGBM's text, whose margin is the logit of the second class.
+        threshold: of the log odds of the second class; the margin of layers and trees has been reduced by it, so that
+            above 0 it decides for that class, and probabilities add it again.
         rule: what decides by the model's probabilities and those of the groups; None where the model itself decides.
         classes: their names; of two, the second is the positive one.
         label: the column that was learned.
         experiment: the name of the experiment.
-        example: a few rows of real input, not standardised.
-        mean, scale: subtracted from the input, and what it is then divided by; None takes it as it is.
+        example: a few rows of real input, before they are encoded.
+        mean, scale: subtracted from the features, and what they are then divided by; None takes them as they are.
         metadata: how the model was chosen; plain values that JSON can hold.
         folder: where it was read from; None for a model that was not read.
     """
 
-    columns: tuple[str, ...]
+    encoding: Mapping[str, Any]
     layers: tuple[tuple[Float[Tensor, "_ _"], Float[Tensor, "_"]], ...]
     classes: tuple[str, ...]
     label: str
     experiment: str
-    example: Float[Tensor, "_ D"]
+    example: pd.DataFrame
     mean: Float[Tensor, "D"] | None = None
     scale: Float[Tensor, "D"] | None = None
     trees: str | None = None
+    threshold: float = 0.0
     rule: Rule | None = None
+    images: ImageNetwork | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the table that the model reads, in their order."""
+        if self.images is not None:
+            return (IMAGE,)
+        return tuple(dict.fromkeys(entry["column"] for entry in self.encoding["columns"]))
 
     def checkpoint(self) -> Checkpoint:
         """Return weights and header as they are stored; the example is not part of them."""
         tensors = {name: value for name in ("mean", "scale") if (value := getattr(self, name)) is not None}
         for number, (weight, bias) in enumerate(self.layers):
             tensors |= {f"weights.{number}": weight, f"biases.{number}": bias}
-        names = ("columns", "classes", "label", "experiment", "metadata")
+        names = ("encoding", "classes", "label", "experiment", "threshold", "metadata")
         header = {"architecture": ARCHITECTURE} | {name: getattr(self, name) for name in names}
+        if self.images is not None:
+            header["images"] = dict(self.images.framing)
         if self.rule is not None:
             tensors["rule"] = self.rule.matrix
             if self.rule.group_heads is not None:
@@ -104,9 +135,16 @@ class Servable:
         texts = {TREES: self.trees, GROUP_TREES: None if self.rule is None else self.rule.group_trees}
         return {name: text for name, text in texts.items() if text is not None}
 
-    def example_frame(self) -> pd.DataFrame:
-        """Return the example as a caller gives rows: float64, which every number in a CSV file becomes."""
-        return pd.DataFrame(self.example.double().numpy(), columns=list(self.columns))
+    def inputs(self) -> dict[str, str]:
+        """Return in words what each column holds."""
+        words: dict[str, str] = {}
+        if self.images is not None:
+            return {IMAGE: "the bytes of an image file, in base64"}
+        for entry in self.encoding["columns"]:
+            if not entry["indicator"]:
+                known = f"one of {len(entry['categories'])} categories" if entry["categories"] else entry["kind"]
+                words[entry["column"]] = known + ("" if entry["fill"] is None else ", may be missing")
+        return {name: words.get(name, "may be missing") for name in self.columns}
 
 
 class _ServableFolder(AbstractVersionedDataset[Servable, Servable]):
@@ -138,8 +176,14 @@ def _save(model: Servable, folder: Path) -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # else a uv.lock nearby becomes the model's requirements
     import mlflow.pyfunc
-    from mlflow.models import Model
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType
 
+    # No type of MLflow's takes whole numbers, decimals and missing values alike; the exported code checks every value.
+    kind = AnyType() if model.images is None else DataType.binary
+    taken = Schema([ColSpec(kind, name) for name in model.columns])
+    parameters = ParamSchema([ParamSpec("unknown", DataType.string, "ignore")])
     described = Model()
     with TemporaryDirectory() as staging:
         weights = Path(staging) / WEIGHTS
@@ -148,29 +192,43 @@ def _save(model: Servable, folder: Path) -> None:
         for file, text in model.texts().items():
             (Path(staging) / file).write_text(text)
             artifacts[Path(file).stem] = str(Path(staging) / file)
+        if model.images is not None:
+            (Path(staging) / NETWORK).write_bytes(model.images.program)
+            artifacts["network"] = str(Path(staging) / NETWORK)
+        libraries = [*NEEDED, *(["lightgbm"] if model.texts() else []), *(NEEDED_BY_IMAGES if model.images else [])]
         mlflow.pyfunc.save_model(
             folder,
             mlflow_model=described,
             python_model=CODE,
             artifacts=artifacts,
-            input_example=model.example_frame(),
-            pip_requirements=[
-                f"{name}=={version(name)}" for name in (*NEEDED, *(["lightgbm"] if model.texts() else []))
-            ],
+            input_example=model.example,
+            signature=ModelSignature(taken, _answers(model), parameters),
+            code_paths=None if model.images is None else [str(IMAGES_CODE)],
+            pip_requirements=[f"{name}=={version(name)}" for name in libraries],
             metadata={
                 "experiment": model.experiment,
                 "label": model.label,
                 "classes": list(model.classes),
+                "inputs": model.inputs(),
                 **model.metadata,
             },
         )
-    assert described.signature is not None, "MLflow could not run the exported code"
     # MLflow notes where code and weights came from; the folder is read by their names, on any machine.
     flavor = described.flavors[mlflow.pyfunc.FLAVOR_NAME]
     flavor["model_code_path"] = CODE.name
     for artifact in flavor["artifacts"].values():
         artifact["uri"] = artifact["path"]
     described.save(folder / "MLmodel")
+
+
+def _answers(model: Servable) -> Any:
+    """Return the columns of an answer."""
+    from mlflow.types import ColSpec, DataType, Schema
+
+    numbers = ["score", *(f"probability_{name}" for name in model.classes)]
+    texts = ["unknown_categories"] * any(entry["kind"] == "category" for entry in model.encoding["columns"])
+    kinds = {"prediction": DataType.string, **dict.fromkeys(numbers, DataType.double)}
+    return Schema([ColSpec(kind, name) for name, kind in (kinds | dict.fromkeys(texts, DataType.string)).items()])
 
 
 def read_servable(folder: Path) -> Servable:
@@ -187,21 +245,25 @@ def read_servable(folder: Path) -> Servable:
     tensors, header = stored.tensors, stored.header
     depth = sum(name.startswith("weights.") for name in tensors)
     texts = {name: file.read_text() for name in (TREES, GROUP_TREES) if (file := path.parent / name).is_file()}
-    rule = None
+    rule, images = None, None
+    if "images" in header:
+        images = ImageNetwork((path.parent / NETWORK).read_bytes(), header["images"])
     if "rule" in tensors:
         of_class, of_group = header["temperatures"]
         rule = Rule(tensors["rule"], of_class, of_group, tensors.get("group_heads"), texts.get(GROUP_TREES))
     return Servable(
-        columns=tuple(header["columns"]),
+        encoding=header["encoding"],
         layers=tuple((tensors[f"weights.{i}"], tensors[f"biases.{i}"]) for i in range(depth)),
         classes=tuple(header["classes"]),
         label=header["label"],
         experiment=header["experiment"],
-        example=torch.tensor(example["data"], dtype=torch.float32),
+        example=pd.DataFrame(example["data"], columns=example["columns"]),
         mean=tensors.get("mean"),
         scale=tensors.get("scale"),
         trees=texts.get(TREES),
+        threshold=header["threshold"],
         rule=rule,
+        images=images,
         metadata=header["metadata"],
         folder=folder,
     )

@@ -7,6 +7,7 @@ group that is empty or has one class only, a feature that is missing, infinite o
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,7 @@ def encode(
     images: bool = False,
     keep: Sequence[str] = (),
     further: Mapping[str, Sequence[Group]] | None = None,
+    described: list[dict[str, Any]] | None = None,
 ) -> pd.DataFrame:
     """Encode a complete table as `samples`, one row per row.
 
@@ -78,6 +80,7 @@ def encode(
         images: whether the table is one of images.
         keep: columns of a table of images that stay beside the paths.
         further: sensitive columns of a table of images beside `sensitive`, with their groups: they stay, coded as s is.
+        described: gets what each column of features became, if it is given (`features.features_of`).
 
     Returns:
         float32 features in the table's order (or `image` and `keep`, str; `further`, int64), then int64 `y` and `s`;
@@ -115,6 +118,7 @@ def encode(
                 dates=dates,
                 rare=rare,
                 limits=limits,
+                described=described,
             )
         )
     return pd.DataFrame({**features, CLASS: y, GROUP: s})

@@ -7,7 +7,7 @@ every one of them a category, types that are neither numbers nor categories, val
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,8 @@ from counterpoise.errors import InputError, shown
 
 Feature = Float32[np.ndarray, "N"]
 Dates = Literal["refuse", "days"]
+Kind = Literal["number", "boolean", "date", "category"]
+"""What a column is read as; all but categories are one feature each."""
 
 #: More categories than this are names or free text, not categories; one-hot columns would only learn them by heart.
 MAX_CATEGORIES = 1000
@@ -53,6 +55,7 @@ def features_of(
     dates: Dates = "refuse",
     rare: int = 0,
     limits: Limits = LIMITS,
+    described: list[dict[str, Any]] | None = None,
 ) -> dict[str, Feature]:
     """Return the features of a table by name, in the order of its columns; categories are sorted.
 
@@ -64,6 +67,8 @@ def features_of(
         dates: what becomes of columns of dates: refused, or days since 1970-01-01.
         rare: categories of fewer rows than this are one, `RARE`.
         limits: bounds the number of features, and their memory.
+        described: gets what each column became, if it is given: `column`, `kind`, its `features` and, of categories,
+            their names in the same order, and which stands for `rare` ones (`data.encoding`).
 
     Raises:
         InputError: there is no column, or one is constant, missing, infinite or neither numbers nor categories.
@@ -75,13 +80,20 @@ def features_of(
     features: dict[str, Feature] = {}
     for name in table.columns:
         where = f"{source}: column {shown(str(name))}"
-        for feature, values in _column(table[name], where, name in categories, dates, rare).items():
-            key = f"{feature}_feature" if feature in reserved else feature
+        kind, columns = _column(table[name], where, name in categories, dates, rare)
+        keys = [f"{feature}_feature" if feature in reserved else feature for feature in columns]
+        for key, values in zip(keys, columns.values(), strict=True):
             if key in features:
                 raise InputError(
                     f"{source}: column {shown(key)} occurs twice once categories have columns, expected distinct names"
                 )
             features[key] = values
+        if described is not None:
+            names = [feature.removeprefix(f"{name}=") for feature in columns] if kind == "category" else []
+            together = RARE if rare and RARE in names else None
+            described.append(
+                {"column": str(name), "kind": kind, "features": keys, "categories": names, "rare": together}
+            )
         require_at_most(len(features), limits.columns, f"{source}: with {where} there are", "features", "columns")
         require_at_most(
             len(features) * len(table) * _BYTES,
@@ -103,13 +115,16 @@ def require_complete(column: pd.Series, where: str) -> None:
         )
 
 
-def _column(column: pd.Series, where: str, is_category: bool, dates: Dates, rare: int) -> dict[str, Feature]:
+def _column(
+    column: pd.Series, where: str, is_category: bool, dates: Dates, rare: int
+) -> tuple[Kind, dict[str, Feature]]:
     """One column of the table as one feature (numbers) or one per category (anything else)."""
     column = _plain(column, where)
-    if dates == "days" and not is_category:
-        column = _days(column, where)
+    kind: Kind = "boolean" if types.is_bool_dtype(column) else "number"
+    if dates == "days" and not is_category and not types.is_numeric_dtype(column):
+        column, kind = _days(column, where), "date"
     if types.is_numeric_dtype(column) and not is_category:
-        return {str(column.name): _numbers(column, where)}
+        return kind, {str(column.name): _numbers(column, where)}
     require_complete(column, where)
     names = column if isinstance(column.dtype, pd.StringDtype) else column.map(name_of)
     if not is_category:
@@ -122,7 +137,9 @@ def _column(column: pd.Series, where: str, is_category: bool, dates: Dates, rare
             f"{where} has {len(values):,} different values that are not numbers, expected at most "
             f"{MAX_CATEGORIES:,} categories (leave it out with 'drop')"
         )
-    return {f"{column.name}={category}": (names == category).to_numpy(dtype=np.float32) for category in values}
+    return "category", {
+        f"{column.name}={category}": (names == category).to_numpy(dtype=np.float32) for category in values
+    }
 
 
 def _with_rare_together(names: pd.Series, where: str, rare: int) -> pd.Series:

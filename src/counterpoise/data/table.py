@@ -140,7 +140,7 @@ def _read_file(path: Path, missing: Sequence[str], notation: Notation, limits: L
 
 def _without(column: pd.Series, missing: Sequence[str]) -> pd.Series:
     """Return a column whose values that stand for missing ones are missing."""
-    if types.is_bool_dtype(column) or not (types.is_numeric_dtype(column) or _holds_texts(column)):
+    if types.is_bool_dtype(column) or not (types.is_numeric_dtype(column) or holds_texts(column)):
         return column
     markers: list[object] = list(missing)
     if types.is_numeric_dtype(column):
@@ -148,7 +148,8 @@ def _without(column: pd.Series, missing: Sequence[str]) -> pd.Series:
     return column.mask(column.isin(markers))
 
 
-def _holds_texts(column: pd.Series) -> bool:
+def holds_texts(column: pd.Series) -> bool:
+    """Whether the values that are there are texts."""
     return isinstance(column.dtype, pd.StringDtype | pd.CategoricalDtype) or (
         column.dtype == object and types.infer_dtype(column, skipna=True) == "string"
     )
@@ -189,13 +190,13 @@ def _with_category(rows: pd.DataFrame, categories: str | Mapping[str, str], trea
     if isinstance(categories, Mapping):
         for name in categories:
             _require_column(rows, name, "missing_category")
-            if not _holds_texts(rows[name]):
+            if not holds_texts(rows[name]):
                 raise InputError(f"missing_category: column {shown(name)} has no texts, expected one of texts")
     filled = {}
     for name in rows.columns[rows.isna().any()]:
         column = rows[name]
         category = categories.get(name) if isinstance(categories, Mapping) else categories
-        if category is None or not _holds_texts(column):
+        if category is None or not holds_texts(column):
             continue
         if category in distinct(column):
             raise InputError(
@@ -207,13 +208,18 @@ def _with_category(rows: pd.DataFrame, categories: str | Mapping[str, str], trea
     return rows.assign(**filled)
 
 
+def indicator_name(column: str) -> str:
+    """Return the name of the truth value that says where a column was imputed."""
+    return f"{column}_missing"
+
+
 def _imputed(rows: pd.DataFrame, names: Sequence[str], treated: Treated) -> pd.DataFrame:
     """Return the rows with the median of all rows for missing numbers, and a column that says which they are."""
     added: dict[str, pd.Series] = {}
     counts = {}
     for name in names:
         _require_column(rows, name, "impute")
-        column, flag = rows[name], f"{name}_missing"
+        column, flag = rows[name], indicator_name(name)
         if not types.is_numeric_dtype(column) or types.is_bool_dtype(column) or column.isna().all():
             raise InputError(f"impute: column {shown(name)} has no numbers, expected a column of numbers")
         if flag in rows:
@@ -237,7 +243,7 @@ def _alike(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     mixed = [
         name
         for name in tables[0].columns
-        if any(_holds_texts(table[name]) for table in tables) and not all(_holds_texts(table[name]) for table in tables)
+        if any(holds_texts(table[name]) for table in tables) and not all(holds_texts(table[name]) for table in tables)
     ]
     return [
         table.assign(**{name: table[name].map(name_of, na_action="ignore").astype("str") for name in mixed})
@@ -249,7 +255,7 @@ def _require_same_kind(name: str, columns: Mapping[str, pd.Series], notation: No
     """Raise InputError if a column is numbers in one file, and in another one numbers with a few texts among them."""
     numeric = [file for file, column in columns.items() if types.is_numeric_dtype(column)]
     for file, column in columns.items():
-        if not numeric or not _holds_texts(column):
+        if not numeric or not holds_texts(column):
             continue
         texts = column.dropna().astype("str")
         numbers = are_numbers(texts, decimal=notation.decimal, thousands=notation.thousands)

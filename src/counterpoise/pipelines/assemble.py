@@ -28,7 +28,7 @@ CHOSEN = tuple(kind for kind in BLOCKS if kind != "evidence")
 """Blocks of parameters that results depend on, and that an experiment's row or one of its parts chooses."""
 
 
-OF_THE_ROWS = frozenset({"samples", "splits", "data_summary"})
+OF_THE_ROWS = frozenset({"samples", "encoding", "splits", "data_summary"})
 """Artifacts that the parts of an experiment share, unless they differ in their data."""
 
 OF_ALL = frozenset({"feature_cache", "training_states"})

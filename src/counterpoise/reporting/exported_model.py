@@ -72,7 +72,7 @@ class ExportedModel:
             f"{self.seeds} models.",
         ]
         if self.folder is not None:
-            kind = "features of an image" if self.of_features else "columns of the encoded table"
+            kind = "features of an image" if self.of_features else "columns of the table"
             sentences.append(
                 f"It lies in {self.folder}, beside an example of the {len(self.columns)} {kind} that it takes "
                 "(input_example.json)."

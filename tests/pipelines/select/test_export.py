@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from counterpoise.artifacts.serving import Servable, ServableDataset, read_servable
+from counterpoise.data.encoding import numbers
 from counterpoise.methods.bases import ground as grounds
 from counterpoise.methods.bases.boosted import BoostedBase
 from counterpoise.methods.bases.ground import Bases, Ground, Kind, margins
@@ -21,7 +24,7 @@ from counterpoise.pipelines.select.export import served
 
 KINDS: tuple[Kind, ...] = ("boosted", "perceptron", "linear", "frozen")
 THRESHOLD = 0.4
-TOLERANCE = 1e-5
+TOLERANCE = 1e-6
 BASES = Bases(
     boosted=BoostedBase(grid=(Boosting(rounds=8, num_leaves=5, min_data_in_leaf=10),), group_rounds=6),
     perceptron=PerceptronBase(widths=(5,), epochs=2, batch_size=64),
@@ -48,11 +51,11 @@ def exported(ground: Ground, data: Examples, folder: Path, **decision: Any) -> t
     """Save a model, load it as MLflow does, and let it classify all rows."""
     import mlflow.pyfunc
 
-    columns = ("f0", "f1", "f2")
-    described = {"columns": columns, "classes": CLASSES, "label": "answer", "experiment": "drawn"}
-    model = served(ground, **decision, **described, example=data.x[:5].clone(), metadata={"variant": "drawn"})
+    columns = ["f0", "f1", "f2"]
+    frame = pd.DataFrame(data.x.double().numpy(), columns=columns)
+    described = {"encoding": numbers(columns), "classes": CLASSES, "label": "answer", "experiment": "drawn"}
+    model = served(ground, **decision, **described, example=frame.head(), metadata={"variant": "drawn"})
     ServableDataset(str(folder)).save(model)
-    frame = pd.DataFrame(data.x.double().numpy(), columns=list(columns))
     return model, mlflow.pyfunc.load_model(str(folder)).predict(frame)
 
 
@@ -61,13 +64,14 @@ def drawn_head(ground: Ground) -> torch.Tensor:
     return ground.head + 0.2 * torch.randn(len(ground.head), generator=torch.Generator().manual_seed(1))
 
 
-def require_the_same(answer: pd.DataFrame, expected: torch.Tensor) -> None:
+def require_the_same(answer: pd.DataFrame, expected: torch.Tensor, cut: float = 0.5) -> None:
+    """Scores are the expected ones, and the second class is predicted where they are above the cut."""
     score = torch.tensor(answer["score"].to_numpy())
     torch.testing.assert_close(score, expected.double(), atol=TOLERANCE, rtol=0)
-    clear = (expected - 0.5).abs() > TOLERANCE
+    clear = (expected - cut).abs() > TOLERANCE
     assert clear.float().mean() > 0.99
     decided = torch.tensor((answer["prediction"] == "yes").to_numpy())
-    assert decided[clear].equal((expected > 0.5)[clear])
+    assert decided[clear].equal((expected > cut)[clear])
     assert 0 < int(decided.sum()) < len(decided)
 
 
@@ -76,7 +80,8 @@ def test_a_head_with_a_threshold(kind: Kind, trained: dict[Kind, Ground], data: 
     ground = trained[kind]
     head = drawn_head(ground)
     _, answer = exported(ground, data, tmp_path / "model", head=head, rule=None, threshold=THRESHOLD)
-    require_the_same(answer, (margins(head, *ground.base.view(data.x)).double() - THRESHOLD).sigmoid())
+    expected = margins(head, *ground.base.view(data.x)).double().sigmoid()
+    require_the_same(answer, expected, cut=1 / (1 + math.exp(-THRESHOLD)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -96,8 +101,10 @@ def test_trees_are_an_ordinary_lightgbm_file(trained: dict[Kind, Ground], data: 
     head = drawn_head(ground)
     model, answer = exported(ground, data, tmp_path / "model", head=head, rule=None, threshold=THRESHOLD)
     (file,) = (tmp_path / "model").rglob("trees.txt")
-    probability = lightgbm.Booster(model_file=str(file)).predict(data.x.numpy(), num_threads=1)
-    assert answer["score"].to_numpy() == pytest.approx(probability, abs=TOLERANCE)
+    decision = lightgbm.Booster(model_file=str(file)).predict(data.x.numpy(), num_threads=1) > 0.5
+    assert (decision == (answer["prediction"] == "yes")).all()
+    margin = lightgbm.Booster(model_file=str(file)).predict(data.x.numpy(), raw_score=True, num_threads=1)
+    assert answer["score"].to_numpy() == pytest.approx(1 / (1 + np.exp(-margin - THRESHOLD)), abs=TOLERANCE)
     again = read_servable(tmp_path / "model")
     assert again.trees == model.trees
     assert again.rule is None

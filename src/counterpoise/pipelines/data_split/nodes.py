@@ -15,6 +15,7 @@ from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.config.parameters import AlignedSplit, Dataset, DomainSplit, Seeds
 from counterpoise.data import IMAGES, SPLITS, UNUSED, UNUSED_NAME, Limits, encode, read
 from counterpoise.data.encode import IMAGE, OFFICIAL_PART
+from counterpoise.data.encoding import describe
 from counterpoise.pipelines.data_split.left_out import (
     count_left_out,
     describe_left_out,
@@ -51,7 +52,16 @@ def _limits(dataset: Dataset) -> Limits:
     return Limits(**dataset.limits.model_dump())
 
 
-def encode_samples(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+def encode_table(table: pd.DataFrame, dataset: Dataset) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Turn the table into features, class y and group s, and describe how (`data.encoding`)."""
+    columns: list[dict[str, Any]] = []
+    samples = encode_samples(table, dataset, columns)
+    return samples, describe(columns, table, dataset.options)
+
+
+def encode_samples(
+    table: pd.DataFrame, dataset: Dataset, described: list[dict[str, Any]] | None = None
+) -> pd.DataFrame:
     """Turn the table into features (or the images' paths), class y and group s."""
     return encode(
         with_groups(table, dataset),
@@ -72,6 +82,7 @@ def encode_samples(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
         keep_sensitive=dataset.keep_sensitive and not dataset.crossed,
         keep=[OFFICIAL_PART] if isinstance(dataset.split, DomainSplit | AlignedSplit) else [],
         further=dataset.further_sensitive,
+        described=described,
     )
 
 

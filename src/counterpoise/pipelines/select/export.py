@@ -13,6 +13,7 @@ from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.artifacts.serving import Rule, Servable
 from counterpoise.catalogue import CHOSEN
 from counterpoise.config.parameters import Dataset
+from counterpoise.data.encoding import EXAMPLE_ROWS, numbers
 from counterpoise.errors import InputError
 from counterpoise.methods.bases.boosted import Boosted
 from counterpoise.methods.bases.dense import Dense
@@ -23,8 +24,6 @@ from counterpoise.methods.repair import under
 from counterpoise.methods.rules.joint import GroupHeads, GroupTrees
 from counterpoise.pipelines.shared.bases import inputs_of, read_bases
 
-EXAMPLE_ROWS = 5
-
 
 def export_model(
     samples: pd.DataFrame,
@@ -33,6 +32,7 @@ def export_model(
     selection: pd.DataFrame,
     dataset: Dataset,
     run: dict[str, Any],
+    encoding: dict[str, Any] | None = None,
     features: Checkpoint | None = None,
 ) -> Servable:
     """Return one replicate's chosen model, its input the columns of a table or the features f0 … of an image.
@@ -41,6 +41,7 @@ def export_model(
         chosen_models: heads and rules by family.
         selection: `seed, family, variant, base, constraint, strength, tolerance, criterion, validation_err,
             validation_bias, meets`; the row that decided becomes the model's metadata.
+        encoding: of a table; without one, samples or features are numbers that are taken as they are.
 
     Raises:
         InputError: the chosen models are of other seeds than the bases.
@@ -53,7 +54,9 @@ def export_model(
         )
     chosen = best(selection)
     x = inputs_of(samples, features)
-    columns = list(samples.columns.drop(["y", "s"])) if features is None else [f"f{i}" for i in range(x.shape[1])]
+    if encoding is None:
+        names = list(samples.columns.drop(["y", "s"])) if features is None else [f"f{i}" for i in range(x.shape[1])]
+        encoding = numbers(names) | {"example": dict(zip(names, x[:EXAMPLE_ROWS].double().T.tolist(), strict=True))}
     grounds = read_bases(bases, groups=len(dataset.groups), classes=len(dataset.classes))
     (ground,) = (one for one in grounds[seeds.index(chosen["seed"])] if one.kind == chosen["base"])
     stored = under(f"{CHOSEN}.{chosen['seed']}", chosen_models.tensors)
@@ -65,11 +68,11 @@ def export_model(
         head=head,
         rule=stored.get(RULE),
         threshold=chosen["threshold"] or 0.0,
-        columns=tuple(columns),
+        encoding={name: value for name, value in encoding.items() if name != "example"},
         classes=tuple(dataset.classes),
         label=dataset.label,
         experiment=run["experiment"],
-        example=x[:EXAMPLE_ROWS].clone(),
+        example=pd.DataFrame(encoding["example"]),
         metadata={**chosen, "digests": bases.header["digests"]},
     )
 
@@ -93,7 +96,7 @@ def served(ground: Ground, *, head: Tensor | None, rule: Tensor | None, threshol
         decision = Rule(rule, ground.temperature, ground.group.temperature, heads, trees)
     if isinstance(base, Boosted):
         repaired = base.with_head(on_base, threshold)
-        return Servable(layers=(), trees=repaired.text, rule=decision, **described)
+        return Servable(layers=(), trees=repaired.text, threshold=threshold, rule=decision, **described)
     margin = on_base.clone()
     margin[-1] -= threshold
     if isinstance(base, Perceptron):
@@ -108,7 +111,8 @@ def served(ground: Ground, *, head: Tensor | None, rule: Tensor | None, threshol
         assert isinstance(base, Dense)
         last, hidden, mean, scale = margin, [], base.mean, base.scale
     logits = torch.stack([torch.zeros_like(last), last], dim=1).float()
-    return Servable(layers=(*hidden, (logits[:-1], logits[-1])), mean=mean, scale=scale, rule=decision, **described)
+    layers = (*hidden, (logits[:-1], logits[-1]))
+    return Servable(layers=layers, mean=mean, scale=scale, threshold=threshold, rule=decision, **described)
 
 
 def _unstandardised(heads: Float[Tensor, "k p G"], statistics: Dense) -> Float[Tensor, "k p G"]:

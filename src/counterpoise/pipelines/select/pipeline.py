@@ -14,13 +14,15 @@ JUDGED = [
 ]
 JUDGEMENTS = ["frontier", "selection", "tolerances", "chosen_outcomes", "judged_counts"]
 COLLECTED = ["selection", "chosen_outcomes", "frontier_models", "samples", "splits"]
-EXPORTED = ["samples", "bases", "chosen_models", "selection", "params:dataset", "run"]
+EXPORTED = {name: name for name in ("samples", "bases", "chosen_models", "selection", "run")} | {
+    "dataset": "params:dataset"
+}
 
 
 def create_pipeline(*, images: bool) -> Pipeline:
     """Return the stage with unbound names."""
     comparisons = ["hypervolumes", "hypervolume_differences"]
-    exported = [*EXPORTED, *(["features"] if images else [])]
+    exported = EXPORTED | ({"features": "features"} if images else {"encoding": "encoding"})
     return Pipeline(
         [
             Node(judge, JUDGED, JUDGEMENTS, name="judge"),

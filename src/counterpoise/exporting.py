@@ -1,0 +1,262 @@
+"""`counterpoise export`: a model that a run has left, as an MLflow folder that takes rows of the file, or images.
+
+| experiment | model |
+|---|---|
+| with a frontier, on images | the model that was chosen, with its backbone |
+| that fine-tunes heads (`win_*`) | the head of a variant and a seed, on its perceptron or its backbone |
+| that repairs whole networks (`alter_*`, `ffw_*`) | the pruned network of a method and a seed, without what is pruned |
+
+What a frontier on a table chooses is exported by its run.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from counterpoise import registered
+from counterpoise.errors import InputError, suggest
+from counterpoise.experiments import Experiment, Part
+
+EXAMPLES = 2
+"""Images of the example."""
+AGREEMENT = 0.02
+"""Of features that are computed again, relative to the largest: a pass on a GPU may have rounded to bfloat16."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be exported: `method` is a variant of heads or networks; the first seed, unless another is named."""
+
+    experiment: str
+    to: Path
+    method: str | None = None
+    part: str | None = None
+    seed: int | None = None
+    environment: str | None = None
+
+
+class _Run:
+    """The artifacts and parameters of an experiment, or of one of its parts."""
+
+    def __init__(self, request: Request, catalog: Any, parameters: Mapping[str, Any]) -> None:
+        self.request, self._catalog, self._parameters = request, catalog, parameters
+        self.experiment = _entry({row.name: row for row in registered.experiments()}, request.experiment, "experiment")
+        self.part = _part(self.experiment, request.part)
+
+    def artifact(self, name: str) -> Any:
+        """Return an artifact of the part, or of its experiment.
+
+        Raises:
+            InputError: there is none: the experiment has not been run.
+        """
+        from counterpoise.pipelines.assemble import artifact, owner
+
+        owners = [self.experiment.name] if self.part is None else [owner(self.experiment, self.part)]
+        for place in dict.fromkeys([*owners, self.experiment.name]):
+            dataset = self._catalog.get(artifact(place, name))
+            if dataset is not None and dataset.exists():
+                return dataset.load()
+        raise InputError(
+            f"{self.experiment.name}: there is no {name!r} in its folders, expected it from `kedro run "
+            f"--pipelines={self.experiment.name}`"
+        )
+
+    def parameter(self, kind: str) -> Any:
+        """Return a block of parameters."""
+        from counterpoise.pipelines.assemble import parameter
+
+        block: Any = self._parameters
+        for key in parameter(kind, self.experiment, self.part).split("."):
+            block = block[key]
+        return block
+
+    def raw(self) -> Path:
+        """Return the folder of the raw files."""
+        from counterpoise.pipelines.assemble import raw_of
+
+        return Path(self._catalog.load(raw_of(self.experiment, self.part)))
+
+    def dataset(self) -> Any:
+        from counterpoise.config.parameters import Dataset
+
+        return Dataset.model_validate(self.parameter("dataset"))
+
+
+def export(request: Request) -> list[str]:
+    """Write the folder; return what to say about it.
+
+    Raises:
+        InputError: the experiment, its part, a method or a seed is unknown, or has left nothing to export.
+    """
+    from kedro.framework.session import KedroSession
+
+    from counterpoise.artifacts.serving import ServableDataset
+
+    registered.read(environment=request.environment)
+    with KedroSession.create(project_path=Path.cwd(), env=request.environment) as session:
+        context = session.load_context()  # type: ignore[attr-defined]  # Kedro's own sessions have it
+        run = _Run(request, context.catalog, context.params)
+        model = _model(run)
+    ServableDataset(str(request.to)).save(model)
+    return [
+        f"written: {request.to}, which takes {', '.join(model.columns)}. Try it with",
+        f"  mlflow models predict --env-manager local -m {request.to} -t json "
+        f"-i {request.to}/serving_input_example.json",
+    ]
+
+
+def _model(run: _Run) -> Any:
+    experiment = run.experiment
+    if experiment.frontier is not None and experiment.images:
+        model = run.artifact("model")
+        images = _backbone(run)
+        return replace(model, images=images, encoding={"columns": []}, example=_files(run), folder=None)
+    if experiment.frontier is not None:
+        raise InputError(
+            f"{experiment.name}: is on a table, expected one on images (its run has exported the model already)"
+        )
+    return _network(run) if experiment.repairs is not None else _head(run)
+
+
+def _network(run: _Run) -> Any:
+    """Return a pruned network of an experiment that repairs whole ones."""
+    from counterpoise.artifacts.compacted import model_of
+    from counterpoise.artifacts.networks_served import framed, servable
+
+    stored, dataset = run.artifact("compact_networks"), run.dataset()
+    variant = _variant(run, stored.header["variants"])
+    seed = int(_choice(run.request.seed, [int(seed) for seed in stored.header["variants"][variant]], "seed"))
+    described = _described(run, dataset, variant, seed, stored.header)
+    network = model_of(stored, variant, seed)
+    if not run.experiment.images:
+        encoding, example = _table(run)
+        return servable(network, example, encoding=encoding, **described)
+    pixels = run.artifact("pixels").tensors["pixels"]
+    framing = framed(dataset.image_size, dataset.image_size, **_limits(dataset))
+    framing["size"] = list(pixels.shape[2:])
+    return servable(network, _images([_png(image) for image in pixels[:EXAMPLES]]), framing=framing, **described)
+
+
+def _head(run: _Run) -> Any:
+    """Return a fine-tuned head on what it stands on."""
+    from counterpoise.artifacts.serving import Servable
+    from counterpoise.pipelines.shared.heads import read_heads
+
+    if run.experiment.boosting is not None:
+        raise InputError(f"{run.experiment.name}: has leaves of trees as heads, expected a network or a backbone")
+    stored, pretrained, dataset = run.artifact("finetuned_heads"), run.artifact("pretrained"), run.dataset()
+    variant = _variant(run, stored.header["variants"])
+    seeds = list(stored.header["seeds"])
+    seed = _choice(run.request.seed, seeds, "seed")
+    r = seeds.index(seed)
+    head = read_heads(stored)[variant]
+    weight = head.first[r] if head.second is None else head.first[r] @ head.second[r]
+    last = (weight, head.bias[r])
+    described = _described(run, dataset, variant, seed, stored.header) | {"classes": tuple(dataset.classes)}
+    if run.experiment.images:
+        return Servable({"columns": []}, (last,), images=_backbone(run), example=_files(run), **described)
+    encoding, example = _table(run)
+    depth = sum(name.startswith("weights.") for name in pretrained.tensors)
+    layers = [
+        tuple(pretrained.tensors[f"{kind}.{i}"][r, 0] for kind in ("weights", "biases")) for i in range(depth - 1)
+    ]
+    mean, scale = (pretrained.tensors[name][r] if name in pretrained.tensors else None for name in ("mean", "scale"))
+    return Servable(encoding, (*layers, last), mean=mean, scale=scale, example=example, **described)
+
+
+def _backbone(run: _Run) -> Any:
+    """Return the frozen backbone of an experiment on images.
+
+    Raises:
+        InputError: its weights are not those whose features the run has used.
+    """
+    import torch
+
+    from counterpoise.artifacts.networks_served import image_head
+    from counterpoise.data.image_modes import decode
+    from counterpoise.features.backbones import backbone
+
+    settings, dataset = run.parameter("backbone"), run.dataset()
+    names = {"size": settings.get("image_size"), "download": settings.get("download", False)}
+    network = backbone(settings["name"], weights=settings.get("weights", "DEFAULT"), **names)
+    files = [run.raw() / name for name in run.artifact("samples")["image"].head(EXAMPLES)]
+    pixels = [decode(file, max_pixels=dataset.limits.image_pixels, value_range=dataset.image_range) for file in files]
+    features = network(torch.stack([network.preprocess.frame(image) for image in pixels]))
+    expected = run.artifact("features").tensors["features"][: len(files)].float()
+    if not torch.allclose(features, expected, rtol=AGREEMENT, atol=AGREEMENT * float(expected.abs().max())):
+        raise InputError(
+            f"{run.experiment.name}: the backbone {settings['name']!r} gives other features than the run has used, "
+            "expected the weights and the size of the run"
+        )
+    return image_head(network.module, network.preprocess, network.d, **_limits(dataset))
+
+
+def _limits(dataset: Any) -> dict[str, Any]:
+    return {"max_pixels": dataset.limits.image_pixels, "value_range": dataset.image_range}
+
+
+def _table(run: _Run) -> tuple[dict[str, Any], Any]:
+    import pandas as pd
+
+    encoding = dict(run.artifact("encoding"))
+    return encoding, pd.DataFrame(encoding.pop("example"))
+
+
+def _files(run: _Run) -> Any:
+    names = run.artifact("samples")["image"].head(EXAMPLES)
+    return _images([(run.raw() / name).read_bytes() for name in names])
+
+
+def _images(contents: list[bytes]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame({"image": contents})
+
+
+def _png(image: Any) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _described(run: _Run, dataset: Any, variant: str, seed: int, header: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = {"variant": variant, "seed": seed, "part": None if run.part is None else run.part.name}
+    metadata["digests"] = header["digests"]
+    return {"label": dataset.label, "experiment": run.experiment.name, "metadata": metadata}
+
+
+def _variant(run: _Run, variants: Mapping[str, Any]) -> str:
+    if not variants:
+        raise InputError(f"{run.experiment.name}: nothing is pruned, expected a network from which something is cut")
+    return str(_choice(run.request.method, list(variants), "--method"))
+
+
+def _choice(value: Any, values: list[Any], name: str) -> Any:
+    """Return the value that was asked for, or the only one; of seeds the first."""
+    if value is None and (len(values) == 1 or name == "seed"):
+        return values[0]
+    if value not in values:
+        found = "is not given" if value is None else f"is {value!r}"
+        raise InputError(f"{name} {found}, expected one of {', '.join(map(str, values))}")
+    return value
+
+
+def _part(experiment: Experiment, name: str | None) -> Part | None:
+    if not experiment.parts:
+        if name is not None:
+            raise InputError(f"--part is {name!r}, expected none: {experiment.name} has no parts")
+        return None
+    parts = {part.name: part for part in experiment.parts}
+    return parts[_choice(name, list(parts), "--part")]
+
+
+def _entry(among: Mapping[str, Any], name: str, what: str) -> Any:
+    if name not in among:
+        raise InputError(f"{what}: {name!r} is unknown{suggest(name, among)}, expected the name of an experiment")
+    return among[name]
