@@ -373,8 +373,8 @@ DEFAULT = "win_adult"
 
 RESERVED = frozenset(
     {
-        *("__default__", "report_all", "extract_features", "read_pixels", "data_split", "pretrain", "group_fisher"),
-        *("weighted_svd", "finetune", "frontier", "peers", "select", "repair", "fairness_report"),
+        *("__default__", "report_all", "extract_features", "read_pixels", "data_split", "data_audit", "pretrain"),
+        *("group_fisher", "weighted_svd", "finetune", "frontier", "peers", "select", "repair", "fairness_report"),
     }
 )
 """Names of stages, which are tags of nodes too, and of pipelines that are no experiments."""

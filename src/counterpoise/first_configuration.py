@@ -94,7 +94,7 @@ def initialise(request: Request) -> list[str]:
         f"{request.file.name}: {len(table):,} rows, {len(columns)} columns{_written_as(notation)}",
         *(f"  {column.name}: {_seen(column)}" for column in columns),
         f"written: {_short(target)}, and a copy of the file in {_short(folder)}. Look it through, then",
-        *(f"  kedro run --pipelines={experiment}" for experiment in experiments),
+        *(f"  kedro run --pipelines={experiment}" for experiment in (f"audit_{request.name}", *experiments)),
     ]
 
 

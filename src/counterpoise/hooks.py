@@ -196,7 +196,15 @@ class Conclusion:
                 if exported:
                     where_next += [("model", sentence) for sentence in exported["sentences"]]
                     where_next += [("predict", exported["command"])] if exported["command"] else []
+                if artifact(name, "impact_html") in outputs and (
+                    page := path_of(catalog.get(artifact(name, "impact_html")))
+                ):
+                    where_next.insert(1, ("impact", _shown(page)))
                 print_conclusion(Console(file=sys.stdout), panel, where_next)
+            elif artifact(name, "audit_page") in outputs and (
+                page := path_of(catalog.get(artifact(name, "audit_page")))
+            ):
+                print(f"report   {_shown(page)}")
         if self.tracking.failure is not None:
             raise self.tracking.failure
 

@@ -8,7 +8,7 @@ from kedro.pipeline import Pipeline
 
 from counterpoise import registered
 from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE
-from counterpoise.pipelines import assemble
+from counterpoise.pipelines.assemble import assemble, audits
 from counterpoise.pipelines.fetch import pipeline as fetch
 from counterpoise.pipelines.report_all import pipeline as report_all
 
@@ -26,15 +26,16 @@ def register_pipelines() -> dict[str, Pipeline]:
 @cache
 def _assembled() -> dict[str, Pipeline]:
     """Put the pipelines together once: Kedro asks for them before every run of a process, and none is ever changed."""
-    pipelines = {experiment.name: assemble(experiment) for experiment in EXPERIMENTS}
+    pipelines = {experiment.name: assemble(experiment) for experiment in (*EXPERIMENTS, *audits(EXPERIMENTS))}
     fetching = {_fetching(dataset): fetch.create_pipeline(dataset) for dataset in FETCHABLE}
     return {**pipelines, **fetching, OVERVIEW: report_all.create_pipeline(), "__default__": pipelines[DEFAULT]}
 
 
 def _declared() -> dict[str, Pipeline]:
     """Put the pipelines together that conf/ declares, which may change while a process lives."""
-    names = {experiment.name for experiment in EXPERIMENTS}
-    return {each.name: assemble(each) for each in registered.experiments() if each.name not in names}
+    experiments = registered.experiments()
+    names = {experiment.name for experiment in (*EXPERIMENTS, *audits(EXPERIMENTS))}
+    return {each.name: assemble(each) for each in (*experiments, *audits(experiments)) if each.name not in names}
 
 
 def _fetching(dataset: str) -> str:

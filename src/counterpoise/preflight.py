@@ -24,7 +24,7 @@ from counterpoise.data import IMAGES
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import BLOCKS, Experiment, Part
 from counterpoise.methods.objective import Objective
-from counterpoise.pipelines.assemble import parameter
+from counterpoise.pipelines.assemble import audits, parameter
 from counterpoise.pipelines.shared.evidence import applicable
 
 IMAGENET_CLASSES = 1000
@@ -33,9 +33,11 @@ BOOSTED_CLASSES = 2
 
 
 def experiments_in(pipeline: Pipeline) -> list[Experiment]:
-    """Return the experiments whose nodes are in a pipeline; each node carries its experiment's name as a tag."""
+    """Return the experiments whose nodes are in a pipeline, audits among them; each node carries its experiment's name
+    as a tag."""
     tags = {tag for node in pipeline.nodes for tag in node.tags}
-    return [experiment for experiment in registered.experiments() if experiment.name in tags]
+    experiments = registered.experiments()
+    return [experiment for experiment in (*experiments, *audits(experiments)) if experiment.name in tags]
 
 
 def parameters_of(context: KedroContext) -> dict[str, Any]:

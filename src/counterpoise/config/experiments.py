@@ -26,6 +26,9 @@ Place = Callable[[str], str]
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
 """Names of experiments: of pipelines, folders, and entries of the catalog, where two underscores are a sign."""
 
+RESERVED_PREFIXES = ("fetch_", "audit_")
+"""How the names of pipelines begin that follow from the data sets."""
+
 WAYS = ("frontier", "variants", "repairs")
 """What an experiment does with a base; a row chooses one."""
 
@@ -61,7 +64,7 @@ def _named(rows: Any) -> Any:
             raise ValueError(f"the name {shown(name)} has other signs than letters, digits and single underscores")
         if str(name) in {experiment.name for experiment in EXPERIMENTS}:
             raise ValueError(f"{shown(name)} is an experiment of the project, expected a name that is not taken")
-        if str(name) in RESERVED or str(name).startswith("fetch_"):
+        if str(name) in RESERVED or str(name).startswith(RESERVED_PREFIXES):
             raise ValueError(f"{shown(name)} is the name of a stage or of another pipeline, expected one of its own")
     return rows
 

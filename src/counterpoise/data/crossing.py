@@ -50,12 +50,17 @@ def cross(
             raise InputError(f"sensitive: there is no column {shown(name)}{suggest(name, table.columns)}")
     if (joined := joined_name(columns)) in table:
         raise InputError(f"sensitive: there is a column {shown(joined)} already, expected none of this name")
-    texts = pd.DataFrame({name: _texts(table[name], bands.get(name, ())) for name in columns})
+    texts = pd.DataFrame({name: named_values(table[name], bands.get(name, ())) for name in columns})
     values = texts[columns[0]].str.cat(texts[list(columns[1:])], sep=SEPARATOR)  # missing where any of them is
     return table.assign(**{joined: values})
 
 
-def _texts(column: pd.Series, edges: Sequence[float | int]) -> pd.Series:
+def named_values(column: pd.Series, edges: Sequence[float | int]) -> pd.Series:
+    """Return a column's values as texts, or the names of the bands that its numbers fall into; a gap stays one.
+
+    Raises:
+        InputError: bands are asked of texts.
+    """
     if not edges:
         return column.map(name_of, na_action="ignore").astype("str")
     if not types.is_numeric_dtype(column) or types.is_bool_dtype(column):

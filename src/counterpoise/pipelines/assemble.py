@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from kedro.pipeline import Pipeline
 
 from counterpoise.experiments import BLOCKS, Experiment, Part, raw_folder
+from counterpoise.pipelines.data_audit import pipeline as data_audit
 from counterpoise.pipelines.data_split import pipeline as data_split
 from counterpoise.pipelines.extract_features import pipeline as extract_features
 from counterpoise.pipelines.fairness_report import pipeline as fairness_report
@@ -28,7 +29,7 @@ CHOSEN = tuple(kind for kind in BLOCKS if kind != "evidence")
 """Blocks of parameters that results depend on, and that an experiment's row or one of its parts chooses."""
 
 
-OF_THE_ROWS = frozenset({"samples", "encoding", "splits", "data_summary"})
+OF_THE_ROWS = frozenset({"samples", "encoding", "splits", "data_summary", "data_audit"})
 """Artifacts that the parts of an experiment share, unless they differ in their data."""
 
 OF_ALL = frozenset({"feature_cache", "training_states"})
@@ -50,6 +51,14 @@ class Stage(NamedTuple):
 
 def _always(_: Experiment) -> bool:
     return True
+
+
+def _trains(experiment: Experiment) -> bool:
+    return experiment.variants is not None or experiment.frontier is not None or experiment.repairs is not None
+
+
+def _audits(experiment: Experiment) -> bool:
+    return not _trains(experiment)
 
 
 def _heads(experiment: Experiment) -> bool:
@@ -91,9 +100,11 @@ STAGES = (
     Stage("read_pixels", lambda e: e.convnet is not None, lambda _: read_pixels.create_pipeline(), "data"),
     Stage("data_split", _always, lambda e: data_split.create_pipeline(images=e.images), "data"),
     Stage("extract_features", _backbones, lambda _: extract_features.extract_pipeline(), "backbone"),
+    Stage("data_audit", _always, lambda e: data_audit.create_pipeline(images=e.images), "data"),
+    Stage("data_audit", _audits, lambda _: data_audit.page_pipeline(), "experiment"),
     Stage(
         "pretrain",
-        _always,
+        _trains,
         lambda e: pretrain.create_pipeline(e.base, networks=e.repairs is not None, frontier=_frontier(e)),
     ),
     Stage("group_fisher", _heads, lambda _: group_fisher.create_pipeline()),
@@ -118,6 +129,8 @@ STAGES = (
 def _templates(experiment: Experiment) -> list[tuple[Stage, Pipeline]]:
     """Return an experiment's stages with their pipelines, unbound, in order; the report's follows from the others."""
     before = [(stage, stage.create(experiment)) for stage in STAGES if stage.when(experiment)]
+    if _audits(experiment):
+        return before
     report = Stage("fairness_report", _always, lambda e: _report(e, before), "experiment")
     return [*before, (report, report.create(experiment))]
 
@@ -135,6 +148,15 @@ def assemble(experiment: Experiment) -> Pipeline:
         parts = () if once else experiment.parts
         bound += [_bind(stage, template, experiment, part) for part in parts or (None,)]
     return Pipeline(bound)
+
+
+def audits(experiments: Iterable[Experiment]) -> tuple[Experiment, ...]:
+    """Return an audit of each data set that experiments read as a table; what parts change in it is not audited."""
+    tables = (each.dataset for each in experiments if not each.images and not each.divides("dataset"))
+    return tuple(
+        Experiment(name=f"audit_{dataset}", title="What do the data say before any model is trained?", dataset=dataset)
+        for dataset in dict.fromkeys(tables)
+    )
 
 
 def artifact(owner: str, name: str) -> str:

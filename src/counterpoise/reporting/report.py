@@ -42,7 +42,7 @@ def build(context: ReportContext) -> tuple[str, dict[str, Any]]:
         cells=result_cells(context.summary.to_dict("records"), context.noise_floor),
         claims=list(rows_of(context.claims)),
         figures={
-            chapter: [_figure_view(name, figure) for name, figure in context.figures_of(chapter).items()]
+            chapter: [figure_view(name, figure) for name, figure in context.figures_of(chapter).items()]
             for chapter in ("", "answer", "appendix")
         },
         splits=split_table(context),
@@ -140,7 +140,7 @@ def result_cells(
     }
 
 
-def _figure_view(name: str, figure: go.Figure) -> dict[str, Any]:
+def figure_view(name: str, figure: go.Figure) -> dict[str, Any]:
     """A figure whose title became the page's heading; `<` is escaped so that no name can close the script element."""
     untitled = go.Figure(figure).update_layout(title_text="", margin_t=56)
     return {
@@ -154,7 +154,7 @@ def _figure_view(name: str, figure: go.Figure) -> dict[str, Any]:
 def _content(context: ReportContext) -> dict[str, Any]:
     answered = answer(context)
     rates = context.group_rates
-    content: dict[str, Any] = _plain(
+    content: dict[str, Any] = plain(
         {
             "experiment": context.experiment,
             "title": context.title,
@@ -189,19 +189,19 @@ def _content(context: ReportContext) -> dict[str, Any]:
     return content
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Plain JSON values: no numpy scalars or arrays, no NaN."""
     match value:
         case Mapping():
-            return {str(key): _plain(item) for key, item in value.items()}
+            return {str(key): plain(item) for key, item in value.items()}
         case np.ndarray() | np.generic():
-            return _plain(value.tolist())
+            return plain(value.tolist())
         case str() | bool() | int() | None:
             return value
         case float():
             return value if math.isfinite(value) else None
         case Sequence():
-            return [_plain(item) for item in value]
+            return [plain(item) for item in value]
         case _:
             return None if value is pd.NA else str(value)
 

@@ -33,14 +33,15 @@ def count_left_out(incomplete: Sequence[pd.DataFrame], dataset: Dataset) -> dict
 
     Returns:
         `rows`; `columns`, name → rows in which it is missing; `cells`, a list of `group, label, rows`, where a group or
-        label that is missing, or none of the data set's, is null.
+        label that is missing, or none of the data set's, is null; `gaps`, a list of `group, column, rows`, the rows of
+        a group that miss a value of a column.
     """
     rows = pd.concat(incomplete, ignore_index=True) if incomplete else pd.DataFrame()
     rows = rows.drop(columns=[name for name in dataset.drop if name in rows])
     sensitive = dataset.crossed or (dataset.sensitive,)
     if rows.empty or not {dataset.label, *sensitive} <= set(rows):
-        return {"rows": len(rows), "columns": _missing(rows), "cells": []}
-    missing = _missing(rows)
+        return {"rows": len(rows), "columns": _missing(rows), "cells": [], "gaps": []}
+    missing, is_missing = _missing(rows), rows.isna()
     rows = with_groups(rows, dataset)
     codes = pd.DataFrame(
         {
@@ -53,7 +54,17 @@ def count_left_out(incomplete: Sequence[pd.DataFrame], dataset: Dataset) -> dict
         {"group": None if group < 0 else group, "label": None if label < 0 else label, "rows": int(count)}
         for (group, label), count in zip(counts.index.tolist(), counts, strict=True)
     ]
-    return {"rows": len(rows), "columns": missing, "cells": cells}
+    return {"rows": len(rows), "columns": missing, "cells": cells, "gaps": _gaps(is_missing, codes["group"])}
+
+
+def _gaps(is_missing: pd.DataFrame, group: pd.Series) -> list[dict[str, Any]]:
+    counts = is_missing.groupby(group.to_numpy()).sum()
+    return [
+        {"group": None if code < 0 else int(code), "column": str(name), "rows": int(count)}
+        for name in counts
+        for code, count in zip(counts.index.tolist(), counts[name], strict=True)
+        if count
+    ]
 
 
 def describe_left_out(left_out: dict[str, Any], samples: pd.DataFrame, dataset: Dataset) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from kedro.pipeline import Node, Pipeline
 
+from counterpoise.pipelines.fairness_report.impact import assess, find_alternatives, write_impact_page
 from counterpoise.pipelines.fairness_report.nodes import ReportWriter, floors, measure, pick_examples, summarize
 from counterpoise.pipelines.fairness_report.parts import join_data, join_parts, project
 from counterpoise.reporting.sections import VIEW, Producer, applicable
@@ -55,6 +56,8 @@ def create_pipeline(
     if view == "representation":
         nodes += [_projected(key, divided) for key in keys]
         divided = {*divided, "components"}
+    if {"params:variants", "params:frontier"} & set(shared):
+        nodes += _impact(shared, divided)
     producers = applicable({*shared, *divided, *FACTS, f"{VIEW}{view}"})
     return Pipeline([*nodes, _report(producers, keys, {*shared, *divided}, divided)])
 
@@ -80,6 +83,21 @@ def _measured(key: str, shared: Collection[str], divided: Collection[str]) -> No
         inputs |= {argument: _of(name, key, divided) for argument, name in names.items()}
     inputs |= {name: f"{key}{name}" for name in ("repairs", "retrained") if name in divided}
     return Node(measure, inputs, f"{key}metrics", name=f"measure_{key.removesuffix('__')}".removesuffix("_"))
+
+
+def _impact(shared: Collection[str], divided: Collection[str]) -> list[Node]:
+    """Say what every category of people receives from the models; with a frontier, which other models there are."""
+    settings = {name.removeprefix("params:"): name for name in SETTINGS}
+    assessed = settings | {name: name for name in ("predictions", "samples")}
+    if "readable" not in {*shared, *divided}:  # else an image that could not be read is a row of the table alone
+        assessed["table"] = "table"
+    page = settings | {name: name for name in ("impact", "data_summary", "run")}
+    nodes = [Node(assess, assessed, "impact", name="assess_impact")]
+    if {"frontier_outcomes", "selection", "model"} <= set(divided):
+        compared = ["frontier_outcomes", "selection", "samples", "splits", "params:dataset"]
+        nodes.append(Node(find_alternatives, compared, "alternatives", name="find_alternatives"))
+        page |= {name: name for name in ("alternatives", "model")}
+    return [*nodes, Node(write_impact_page, page, ["impact_html", "impact_json"], name="write_impact_page")]
 
 
 def _projected(key: str, divided: Collection[str]) -> Node:

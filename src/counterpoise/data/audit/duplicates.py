@@ -1,0 +1,56 @@
+"""Rows that occur more than once, within a part of the data and across parts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int, Int64
+
+from counterpoise.errors import InputError
+
+
+def row_ids(features: pd.DataFrame) -> Int64[np.ndarray, "N"]:
+    """Return a number for each row, the same for rows that agree in every column; two missing values agree."""
+    ids = np.zeros(len(features), dtype=np.int64)
+    for name in features:
+        codes, values = pd.factorize(features[name], use_na_sentinel=False)
+        ids = pd.factorize(ids * len(values) + codes)[0]
+    return ids.astype(np.int64)
+
+
+def duplicates(ids: Int[np.ndarray, "N"], label: Int[np.ndarray, "N"], part: pd.Series) -> pd.DataFrame:
+    """Return, for every two parts of the data, how many rows of the one occur in the other.
+
+    Args:
+        ids: the same number for rows with the same features (`row_ids`).
+        label: class of each row, from 0.
+        part: name of each row's part, categorical if the order matters.
+
+    Returns:
+        `part, other, rows, same_label, other_label`: of the `rows` in `part`, how many have a row of the same features
+        in `other` with the same label, and how many have one with another label; both may hold of one row. Within a
+        part, a row is not compared with itself.
+
+    Raises:
+        InputError: the arguments have different lengths.
+    """
+    parts = part.reset_index(drop=True).astype("category")
+    if not len(ids) == len(label) == len(parts):
+        raise InputError(f"audit: {len(ids):,} rows have {len(label):,} labels and {len(parts):,} parts, expected one")
+    codes, names = parts.cat.codes.to_numpy(dtype=np.int64), parts.cat.categories
+    compact = np.unique(ids, return_inverse=True)[1]
+    repeated = np.bincount(compact)[compact] > 1
+    group = np.unique(compact[repeated], return_inverse=True)[1]
+    y, p = label[repeated].astype(np.int64), codes[repeated]
+    counts = np.zeros((int(group.max(initial=-1)) + 1, len(names), int(label.max(initial=0)) + 1), dtype=np.int64)
+    np.add.at(counts, (group, p, y), 1)
+    records = []
+    for own, name in enumerate(names):
+        rows = p == own
+        for other, other_name in enumerate(names):
+            near = counts[group[rows], other]
+            same = near[np.arange(len(near)), y[rows]]
+            different = near.sum(axis=1) - same
+            alike = same - (own == other) > 0
+            records.append((name, other_name, int((codes == own).sum()), int(alike.sum()), int((different > 0).sum())))
+    return pd.DataFrame(records, columns=["part", "other", "rows", "same_label", "other_label"])

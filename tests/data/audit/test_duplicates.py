@@ -1,0 +1,57 @@
+"""Duplicates, beside comparing every row with every other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from counterpoise.data.audit import duplicates, row_ids
+from counterpoise.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    return pd.DataFrame(
+        {
+            "a": random.choice([0.5, 1.5, np.nan], 60),
+            "b": random.choice(["u", "v", "w", None], 60),
+            "c": random.integers(0, 4, 60),
+            "y": random.integers(0, 3, 60),
+            "part": random.choice(["train", "test"], 60),
+        }
+    )
+
+
+def test_pairs_are_those_of_a_double_loop(rows: pd.DataFrame) -> None:
+    part = pd.Series(pd.Categorical(rows["part"], categories=["train", "test", "unused"]))
+    found = duplicates(row_ids(rows[["a", "b", "c"]]), rows["y"].to_numpy(), part).set_index(["part", "other"])
+    keys = [repr(tuple(row)) for row in rows[["a", "b", "c"]].itertuples(index=False)]
+    for own in ("train", "test"):
+        for other in ("train", "test"):
+            same = different = 0
+            for i in np.flatnonzero(rows["part"] == own):
+                near = [j for j in np.flatnonzero(rows["part"] == other) if j != i and keys[j] == keys[i]]
+                same += any(rows["y"][j] == rows["y"][i] for j in near)
+                different += any(rows["y"][j] != rows["y"][i] for j in near)
+            assert found.loc[(own, other), ["same_label", "other_label"]].tolist() == [same, different]
+        assert found.at[(own, "train"), "rows"] == (rows["part"] == own).sum()
+    assert found.loc["unused"].to_numpy().sum() == 0
+    assert found["same_label"].sum() > 0
+    assert found["other_label"].sum() > 0
+
+
+def test_a_row_is_no_duplicate_of_itself() -> None:
+    found = duplicates(np.arange(4), np.zeros(4, dtype=np.int64), pd.Series(["a"] * 4))
+    assert found[["same_label", "other_label"]].to_numpy().sum() == 0
+
+
+def test_rows_without_columns_are_all_alike_and_numbers_are_not_texts() -> None:
+    assert set(row_ids(pd.DataFrame(index=range(3)))) == {0}
+    assert len(set(row_ids(pd.DataFrame({"a": [1, "1"]})))) == 2
+
+
+def test_lengths_that_differ_are_refused() -> None:
+    with pytest.raises(InputError, match="4 labels and 3 parts"):
+        duplicates(np.arange(4), np.zeros(4, dtype=np.int64), pd.Series(["a"] * 3))
