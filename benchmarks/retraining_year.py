@@ -1,8 +1,8 @@
-"""Adult in weekly partitions, with a bias that begins to drift in some week: `python benchmarks/retraining_year.py FOLDER`.
+"""Adult in weekly partitions with a bias that drifts from some week on: `python benchmarks/retraining_year.py FOLDER`.
 
-Writes `reference/` (Adult's two files, cut down to the reference rows), and `weeks/adult-<date>.csv`, one file a week. From
-the week `--drift-from` on, a share of the women who earned more than 50,000 dollars is written as having earned less, which
-grows week by week: the labels that arrive, and so what is learned from them, become unfair.
+Writes `reference/` (Adult's two files, cut down to the reference rows), and `weeks/adult-<date>.csv`, one file a week.
+From the week `--drift-from` on, a share of the women who earned more than 50,000 dollars is written as having earned
+less, which grows week by week: the labels that arrive, and so what is learned from them, become unfair.
 """
 
 from __future__ import annotations

@@ -124,9 +124,9 @@ def _model(run: _Run) -> Any:
 
 def _network(run: _Run) -> Any:
     """Return a pruned network of an experiment that repairs whole ones."""
-    from counterpoise.pipelines.shared.served import choice
     from counterpoise.artifacts.compacted import model_of
     from counterpoise.artifacts.networks_served import framed, servable
+    from counterpoise.pipelines.shared.served import choice
 
     stored, dataset = run.artifact("compact_networks"), run.dataset()
     variant = _variant(run, stored.header["variants"])

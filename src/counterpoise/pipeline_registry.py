@@ -7,8 +7,8 @@ from functools import cache
 from kedro.pipeline import Pipeline
 
 from counterpoise import registered
-from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE, Experiment
 from counterpoise.config.retraining import RETRAINED
+from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE, Experiment
 from counterpoise.pipelines.assemble import assemble, audits, raw_of
 from counterpoise.pipelines.fetch import pipeline as fetch
 from counterpoise.pipelines.monitor import pipeline as monitor

@@ -94,20 +94,21 @@ class LedgerDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
 
 
 class NewPartitions(IncrementalDataset):
-    """The partitions that the ledger does not know, or whose files have changed since; Kedro's checkpoint is the ledger.
+    """The partitions that the ledger does not know, or whose files have changed; the ledger is Kedro's checkpoint.
 
-    A name alone is no checkpoint: a file of an earlier date may arrive late. The run writes the ledger as its last deed,
-    with what it has put aside and why, in the place of Kedro's `confirms`.
+    A name alone is no checkpoint: a file of an earlier date may arrive late. The run writes the ledger as its last
+    deed, with what it has put aside and why, in the place of Kedro's `confirms`.
 
     Args:
-        path: folder of the partitions. ledger: arguments of the `LedgerDataset`. dataset, filename_suffix: as in Kedro's class.
+        path: folder of the partitions. ledger: arguments of the `LedgerDataset`. dataset, filename_suffix: as in
+            Kedro's class.
     """
 
     def __init__(
         self,
         *,
         path: str,
-        ledger: Mapping[str, str],
+        ledger: dict[str, Any],
         dataset: str | dict[str, Any],
         filename_suffix: str = "",
         metadata: Mapping[str, Any] | None = None,

@@ -19,9 +19,10 @@ import pandas as pd
 from jaxtyping import Bool, Int64, UInt64
 from pandas.api import types
 
+from counterpoise.data.delimited import Notation
 from counterpoise.data.encode import Group, class_codes, group_codes
 from counterpoise.data.limits import LIMITS, Limits
-from counterpoise.data.table import ANY_SEPARATOR, Notation, read_rows
+from counterpoise.data.table import ANY_SEPARATOR, read_rows
 from counterpoise.data.values import MISSING, Value, distinct, listed
 from counterpoise.errors import InputError, shown, suggest
 
@@ -78,7 +79,7 @@ def read_partition(path: Path, options: Mapping[str, Any], limits: Limits = LIMI
     """Read a partition with its gaps.
 
     Args:
-        options: those of the reader of the table, `counterpoise.data.table.read`; which count that say how it is written.
+        options: those of the reader `counterpoise.data.table.read`; the ones count that say how the file is written.
 
     Raises:
         InputError: it cannot be read.
@@ -91,7 +92,7 @@ def read_partition(path: Path, options: Mapping[str, Any], limits: Limits = LIMI
 
 
 def row_hashes(rows: pd.DataFrame) -> UInt64[np.ndarray, "N"]:
-    """Return a hash of each row, the same for the same values under the same names, whatever the types and the order."""
+    """Return a hash of each row, the same for the same values under the same names, whatever their types and order."""
     columns = {}
     for name in sorted(rows.columns):
         column = rows[name]

@@ -17,7 +17,7 @@ LEVEL = 0.95
 
 
 def by_group(confusion: Num[np.ndarray, "G k k"], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return `group, rows, error, error_low, error_high, selected, selected_low, selected_high` of all rows and each group.
+    """Return `group, rows`, `error` and `selected`, each with `_low` and `_high`, of all rows and of each group.
 
     Errors are shares of wrong predictions, `selected` shares that are predicted to be of class 1, both with Wilson's
     interval; None without rows.
@@ -40,7 +40,7 @@ def by_group(confusion: Num[np.ndarray, "G k k"], names: Sequence[str]) -> list[
 def biases(
     confusion: Num[np.ndarray, "B G k k"], tolerances: Mapping[str, float], significance: float
 ) -> list[dict[str, Any]]:
-    """Return `metric, estimate, bound, tolerance` of each metric, bound the end of a confidence sequence over batches."""
+    """Return `metric, estimate, bound, tolerance` of each metric, `bound` the end of a confidence sequence."""
     records = []
     for metric, tolerance in tolerances.items():
         bias = BiasEvidence.of(confusion, metric)

@@ -12,11 +12,11 @@ import pandas as pd
 
 from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
+from counterpoise.data.partitions import date_of
 from counterpoise.errors import InputError, reason
 from counterpoise.pipelines.data_split.left_out import with_groups
 from counterpoise.pipelines.retrain.evaluation import Registry, complete, document_text, fetch, predictions
 from counterpoise.pipelines.retrain.partitions import CLASS, GROUP, columns_of, read_usable, reference_rows
-from counterpoise.data.partitions import date_of
 from counterpoise.retraining.evidence import collect
 from counterpoise.retraining.history import Record, champion
 from counterpoise.retraining.measures import by_group

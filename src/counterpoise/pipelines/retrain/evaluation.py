@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ DIGITS = 8
 CHALLENGER, CHAMPION, FIRST = "challenger", "champion", "first"
 
 
+@runtime_checkable
 class Registry(Protocol):
     """Where models are registered; see `counterpoise.tracking.registry`."""
 
@@ -54,7 +55,7 @@ def evaluate(
     retraining: Retraining,
     registry: Registry | None,
 ) -> dict[str, Any]:
-    """Count the predictions of the three models on the held-out rows, in batches of a partition each, and keep the model.
+    """Count the predictions of the three models on the held-out rows, a batch for each partition, and keep the model.
 
     Args:
         history: of which the records before this week's count, so that a run that was killed after it had decided
@@ -85,7 +86,11 @@ def evaluate(
     predicted = {model: predictions(folder, usable, dataset.classes) for model, folder in folders.items()}
     of = {role: predicted[model] for role, model in names.items()}
     first, present = of.get(FIRST, of[CHALLENGER]), of.get(CHAMPION, of[CHALLENGER])
-    size = {"groups": len(dataset.group_names), "classes": len(dataset.classes), "batch": _batches(usable)}
+    size: dict[str, Any] = {
+        "groups": len(dataset.group_names),
+        "classes": len(dataset.classes),
+        "batch": _batches(usable),
+    }
     sides = {role: collect(y, s, first=first, champion=present, challenger=of[role], **size) for role in names}
     evidence = sides[CHALLENGER]
     dates = ["reference", *(entry["date"] for entry in batch["used"])]
@@ -222,8 +227,11 @@ def _batches(rows: pd.DataFrame) -> Int64[np.ndarray, "n"]:
 
 
 def _evidence(evaluation: Mapping[str, Any]) -> Evidence:
-    counts = (evaluation["paired"][FIRST], evaluation["paired"][CHAMPION], evaluation["confusion"][CHALLENGER])
-    return Evidence(*(np.asarray(count, dtype=np.int64) for count in counts), evaluation["waiting"])
+    first, present, confusion = (
+        np.asarray(counts, dtype=np.int64)
+        for counts in (evaluation["paired"][FIRST], evaluation["paired"][CHAMPION], evaluation["confusion"][CHALLENGER])
+    )
+    return Evidence(first, present, confusion, evaluation["waiting"])
 
 
 def document_text(document: Mapping[str, Any]) -> str:

@@ -106,11 +106,10 @@ def take_partitions(
         **{
             BATCH: np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
             HELD_OUT: sides,
-            CLASS: columns.y(rows.assign(**{dataset.label: rows[dataset.label]})),
+            CLASS: np.where(rows[dataset.label].isna(), -1, columns.y(rows)),
             GROUP: columns.s(grouped),
         }
     )
-    marked.loc[rows[dataset.label].isna().to_numpy(), CLASS] = -1
     fresh = sorted(entries.keys() & tables.keys(), key=lambda name: accepted[name])
     batch = {
         "week": accepted[fresh[-1]],
@@ -150,7 +149,7 @@ def read_usable(
 
 
 def audit_partitions(rows: pd.DataFrame, batch: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
-    """Compare the new partitions with the reference: group shares, label rates, drift, gaps, new values, small cells."""
+    """Compare new partitions with the reference: group shares, label rates, drift, gaps, new values, small cells."""
     dates = [entry["name"] for entry in batch["used"]]
     is_new = rows[BATCH].isin([1 + dates.index(name) for name in batch["new"]]).to_numpy()
     sides = {"reference": rows[rows[BATCH].to_numpy() == 0], "new": rows[is_new]}
