@@ -54,8 +54,7 @@ def test_of_a_thousand_races_each_has_one_winner(tmp_path: Path, monkeypatch: py
             try:
                 HistoryDataset.save.__wrapped__(dataset, appended(records, name))
             except InputError as error:
-                assert "another run has decided in the meantime" in str(error)
-                won.append(False)
+                won.append("another run has decided in the meantime" not in str(error))
             else:
                 won.append(True)
         return won

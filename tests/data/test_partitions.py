@@ -60,9 +60,7 @@ def test_a_digest_is_of_the_rows_in_any_order_with_their_labels() -> None:
     assert digest_of(changed) != digest_of(table) != digest_of(table.head(99))
 
 
-@pytest.mark.parametrize(
-    ("name", "date"), [("loans-2026-03-02", "2026-03-02"), ("a/b-c-2024-02-29", "2024-02-29")]
-)
+@pytest.mark.parametrize(("name", "date"), [("loans-2026-03-02", "2026-03-02"), ("a/b-c-2024-02-29", "2024-02-29")])
 def test_names_end_with_a_date(name: str, date: str) -> None:
     assert date_of(name) == date
 

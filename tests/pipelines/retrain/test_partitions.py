@@ -84,7 +84,7 @@ def test_an_unusable_partition_is_put_aside_and_named(
     assert len(rows) == 640
     ledger = take_partitions(first(inbox, 1), inbox, {}, raw, dataset, retraining)[0]["entries"]
     alone = {"loans-2026-03-09": inbox["loans-2026-03-09"]}
-    with pytest.raises(InputError, match="no new partition can be used: .*loans-2026-03-09"):
+    with pytest.raises(InputError, match=r"no new partition can be used: .*loans-2026-03-09"):
         take_partitions(alone, inbox, ledger, raw, dataset, retraining)
 
 

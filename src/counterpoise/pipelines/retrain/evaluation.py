@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -173,6 +174,8 @@ def predictions(folder: Path, rows: pd.DataFrame, classes: Sequence[str]) -> Int
     Raises:
         InputError: it does not take them.
     """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow.pyfunc
     from mlflow.exceptions import MlflowException
 

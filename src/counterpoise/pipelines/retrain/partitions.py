@@ -23,7 +23,7 @@ from counterpoise.data.partitions import (
     usable,
 )
 from counterpoise.data.table import read_rows
-from counterpoise.errors import InputError, reason
+from counterpoise.errors import Ending, InputError, reason
 from counterpoise.pipelines.data_split.left_out import with_groups
 from counterpoise.pipelines.data_split.nodes import read_table
 
@@ -66,6 +66,8 @@ def take_partitions(
     Raises:
         InputError: no new partition can be used; an old one was altered or removed.
     """
+    if not new:  # two runs at once: the other one was first
+        raise Ending("Nothing to do: another run has decided on the new partitions in the meantime.", 0)
     reference = reference_rows(raw, dataset)
     columns = columns_of(dataset)
     digests = {entry["digest"]: name for name, entry in ledger.items() if "digest" in entry}

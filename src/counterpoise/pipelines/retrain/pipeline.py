@@ -82,6 +82,7 @@ def create_pipeline(experiment: Pipeline, *, raw: str, dataset: str, frontier: b
                     "past": "retrain__past_reports",
                     "retraining": settings,
                     "dataset": data,
+                    "run": "retraining__run",
                     **{file: f"retraining__{name}" for name, file in pages.items()},
                 },
                 ["retrain__pages", "retrain__report"],
