@@ -50,7 +50,14 @@ def dataset() -> Dataset:
 @pytest.fixture
 def retraining() -> Retraining:
     return Retraining.model_validate(
-        {"experiment": "win_loans", "model_name": "loans", "min_rows": 50, "held_out": 0.3, "window": 2}
+        {
+            "experiment": "win_loans",
+            "model_name": "loans",
+            "min_rows": 50,
+            "held_out": 0.3,
+            "window": 2,
+            "gate": {"error_margin": 0.2, "group_margin": 0.3, "tolerances": {"delta_dp": 0.9}, "patience": 1},
+        }
     )
 
 

@@ -137,7 +137,6 @@ def decide(
     """
     week, challenger = batch["week"], evaluation["models"][CHALLENGER]
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    decided = any(record.week == week for record in history)
     started = bool(history) and history[0].kind == "start" and history[0].champion.startswith(f"{week}-")
     records = tuple(history)
     if started:
@@ -164,7 +163,6 @@ def decide(
         "verdict": record.verdict or "start",
         "challenger": record.challenger or record.champion,
         "champion_before": champion(earlier) if earlier else None,
-        "decided_before": decided or started,
     }
 
 
