@@ -14,18 +14,21 @@ _COLOURS: Final = {"challenger": ORANGE, "champion": BLUE, "first": NEUTRAL}
 _VERDICT_MARKS: Final = {"start": "star", "promote": "circle", "refuse": "x", "wait": "circle-open"}
 _VERDICT_COLOURS: Final = {"start": NEUTRAL, "promote": GREEN, "refuse": VERMILLION, "wait": NEUTRAL}
 _HEIGHT: Final = 380
-_ROW: Final = 30  # pixels
+_ROW: Final = 44  # pixels
+_BESIDE: Final = 0.2  # of a row, between two models
 
 
 def errors_by_group(evaluation: Mapping[str, Any]) -> go.Figure:
     """The error of each model on all rows and in each group, with its interval."""
     figure = go.Figure()
-    for role, measured in evaluation["measured"].items():
+    groups = [text(row["group"]) for row in evaluation["measured"]["challenger"]["all"]]
+    for number, (role, measured) in enumerate(evaluation["measured"].items()):
         rows = [row for row in measured["all"] if row["error"] is not None]
         figure.add_scatter(
             name=ROLES[role],
             x=[100 * row["error"] for row in rows],
-            y=[text(row["group"]) for row in rows],
+            y=[place + _BESIDE * (number - 1) for place, row in enumerate(measured["all"]) if row["error"] is not None],
+            customdata=[text(row["group"]) for row in rows],
             mode="markers",
             marker={"size": 10, "color": _COLOURS[role]},
             error_x={
@@ -35,15 +38,13 @@ def errors_by_group(evaluation: Mapping[str, Any]) -> go.Figure:
                 "arrayminus": [100 * (row["error"] - row["error_low"]) for row in rows],
                 "thickness": 1.5,
             },
-            hovertemplate=f"{ROLES[role]}, %{{y}}: %{{x:.1f}}%<extra></extra>",
+            hovertemplate=f"{ROLES[role]}, %{{customdata}}: %{{x:.1f}}%<extra></extra>",
         )
-    groups = len(evaluation["measured"]["challenger"]["all"])
     return figure.update_layout(
         template=TEMPLATE,
         title_text="Wrong predictions (%) on held-out rows",
-        height=170 + _ROW * groups,
-        scattermode="group",
-    ).update_yaxes(autorange="reversed", type="category")
+        height=190 + _ROW * len(groups),
+    ).update_yaxes(autorange="reversed", tickvals=list(range(len(groups))), ticktext=groups, zeroline=False)
 
 
 def errors_over_weeks(documents: Sequence[Mapping[str, Any]]) -> go.Figure:
