@@ -15,6 +15,8 @@ BLOCKS = {
     "dataset": "datasets",
     "network": "networks",
     "boosting": "boostings",
+    "trees": "models",
+    "model": "models",
     "backbone": "backbones",
     "convnet": "convnets",
     "penalty": "penalties",
@@ -30,7 +32,7 @@ BLOCKS = {
 }
 """What a row chooses → what the blocks of parameters that it chooses from are called together."""
 
-Base = Literal["network", "trees", "images"]
+Base = Literal["network", "trees", "tree_file", "model", "images"]
 
 Choice = str | Mapping[str, Any]
 """The name of a block, or settings that are merged key by key over the experiment's block."""
@@ -68,7 +70,8 @@ class Part:
 class Experiment:
     """One experiment. Every field but the name and title is the name of a block of parameters.
 
-    Tables have a `network` or trees (`boosting`) that are trained here; images have a `backbone` that comes trained.
+    Tables have a `network` or trees (`boosting`) that are trained here, or `trees` or another `model` of the user's
+    that come trained, as the `backbone` of images does.
     With `variants`, its head is fine-tuned. With a `frontier`, bases of several kinds are repaired under a grid of
     penalties and compared with peers, and the tolerance chooses among them. `penalty` is that of pretraining. `retrain`
     fine-tunes whole networks beside the heads, and `peers` chooses other peers than the block that all frontiers read.
@@ -85,6 +88,8 @@ class Experiment:
     variants: str | None = None
     network: str | None = None
     boosting: str | None = None
+    trees: str | None = None
+    model: str | None = None
     backbone: str | None = None
     convnet: str | None = None
     frontier: str | None = None
@@ -104,8 +109,10 @@ class Experiment:
 
     @property
     def base(self) -> Base:
-        """What is frozen, or repaired: a backbone (or a whole network) of images; of tables a network or trees."""
-        return "images" if self.images else "network" if self.boosting is None else "trees"
+        """What is frozen, or repaired: a backbone or whole network of images; of tables a network, trees or a model."""
+        if self.images:
+            return "images"
+        return "tree_file" if self.trees else "model" if self.model else "trees" if self.boosting else "network"
 
     @property
     def images(self) -> bool:
@@ -136,6 +143,7 @@ SKEWS = tuple(
 """Shares of a class's training images that are in its majority domain."""
 
 _income = partial(Experiment, dataset="adult", network="mlp2", variants="win")
+_priced = partial(Experiment, dataset="adult", evidence="frontier_adult")
 _skewed = partial(Experiment, dataset="cifar10s", convnet="small_images", pretrain="images", objective="domains")
 
 
@@ -170,19 +178,11 @@ EXPERIMENTS = (
         backbone="imagenet",
         variants="win_imagenet",
     ),
-    Experiment(
-        name="frontier_adult",
-        title="How fair can an income classifier be, and at what price?",
-        dataset="adult",
-        frontier="tables",
-        evidence="frontier_adult",
-    ),
-    Experiment(
+    _priced(name="frontier_adult", title="How fair can an income classifier be, and at what price?", frontier="tables"),
+    _priced(
         name="frontier_adult_boosted",
         title="How fair can boosted trees be by other leaf values and rules alone?",
-        dataset="adult",
         frontier="boosted",
-        evidence="frontier_adult",
     ),
     *(
         Experiment(

@@ -182,19 +182,19 @@ def _backbone(run: _Run) -> Any:
     import torch
 
     from counterpoise.artifacts.networks_served import image_head
+    from counterpoise.config.parameters import Backbone as Settings
     from counterpoise.data.image_modes import decode
     from counterpoise.features.backbones import backbone
 
-    settings, dataset = run.parameter("backbone"), run.dataset()
-    names = {"size": settings.get("image_size"), "download": settings.get("download", False)}
-    network = backbone(settings["name"], weights=settings.get("weights", "DEFAULT"), **names)
+    settings, dataset = Settings.model_validate(run.parameter("backbone")), run.dataset()
+    network = backbone(settings.name, weights=settings.weights, size=settings.image_size, download=settings.download)
     files = [run.raw() / name for name in run.artifact("samples")["image"].head(EXAMPLES)]
     pixels = [decode(file, max_pixels=dataset.limits.image_pixels, value_range=dataset.image_range) for file in files]
     features = network(torch.stack([network.preprocess.frame(image) for image in pixels]))
     expected = run.artifact("features").tensors["features"][: len(files)].float()
     if not torch.allclose(features, expected, rtol=AGREEMENT, atol=AGREEMENT * float(expected.abs().max())):
         raise InputError(
-            f"{run.experiment.name}: the backbone {settings['name']!r} gives other features than the run has used, "
+            f"{run.experiment.name}: the backbone {settings.name!r} gives other features than the run has used, "
             "expected the weights and the size of the run"
         )
     return image_head(network.module, network.preprocess, network.d, **_limits(dataset))

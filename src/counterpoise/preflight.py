@@ -19,12 +19,15 @@ from kedro.pipeline import Pipeline
 from counterpoise import registered
 from counterpoise.artifacts.datasets import path_of, require_writable
 from counterpoise.config.experiments import every, rows
+from counterpoise.config.models import require_kind
 from counterpoise.config.parameters import Parameters, check
 from counterpoise.config.retraining import row_of
 from counterpoise.data import IMAGES
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import BLOCKS, Experiment, Part
 from counterpoise.methods.objective import Objective
+from counterpoise.methods.peers.settings import peer_grid
+from counterpoise.methods.selection.measuring import AUC
 from counterpoise.pipelines.assemble import audits, parameter
 from counterpoise.pipelines.shared.evidence import applicable
 
@@ -93,16 +96,23 @@ def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
 
 
 def _check_data(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:
-    """Raise InputError unless the data are of the kind that the row has a base for, and a frontier has two classes."""
+    """Raise InputError unless the data are of the kind that the row has a base for, with classes for what it trains."""
     path = parameter("dataset", experiment, part)
     dataset = parameters.at(path)
     if (dataset.reader in IMAGES) != experiment.images:
         kinds = ("of images", "backbone or convnet") if dataset.reader in IMAGES else ("a table", "one for tables")
         raise InputError(f"conf: {path} is {kinds[0]}, which {experiment.name} has no base for, expected {kinds[1]}")
-    if experiment.frontier is not None and len(dataset.classes) != 2:
-        raise InputError(
-            f"conf: {path} has {len(dataset.classes)} classes, expected 2 for the frontier {experiment.name}"
-        )
+    if (name := experiment.trees or experiment.model) is not None:
+        require_kind(parameters.models[name], f"models.{name}", experiment.name, trees=experiment.trees is not None)
+    if experiment.frontier is not None and (classes := len(dataset.classes)) > 2:
+        if name is not None:
+            raise InputError(f"conf: {path} has {classes} classes, expected 2 for {experiment.name} on models.{name}")
+        peer_grid(parameters.at(parameter("peers", experiment, part)), columns=not experiment.images, classes=classes)
+        if parameters.selection.criterion == AUC:
+            raise InputError(
+                f"conf: selection.criterion is {AUC!r}, but {path} has {classes} classes, expected a criterion that is "
+                f"defined for more than two, such as delta_eo, for {experiment.name}"
+            )
 
 
 def _check_heads(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:
@@ -110,11 +120,11 @@ def _check_heads(parameters: Parameters, experiment: Experiment, part: Part | No
     inputs, classes = sys.maxsize, len(parameters.at(parameter("dataset", experiment, part)).classes)
     if experiment.network is not None:
         inputs = parameters.at(parameter("network", experiment, part)).width
-    elif experiment.boosting is not None:
+    elif experiment.boosting is not None or experiment.trees is not None:
         if classes != BOOSTED_CLASSES:
             path = parameter("dataset", experiment, part)
             raise InputError(f"conf: {path} has {classes} classes, expected 2: boosted trees have one margin")
-    elif parameters.at(parameter("backbone", experiment, part)).head == "imagenet":
+    elif experiment.model is None and parameters.at(parameter("backbone", experiment, part)).head == "imagenet":
         classes = IMAGENET_CLASSES
     parameters.at(parameter("variants", experiment)).require_ranks(inputs=inputs, classes=classes)
 

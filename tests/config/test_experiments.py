@@ -39,9 +39,15 @@ def test_a_row_is_what_the_same_row_in_source_would_be() -> None:
         ({"dataset": 3}, r"^conf: parameter 'experiments\.mine\.dataset' is 3: input should be a valid string$"),
         ({"variants": "absent"}, r"'mine' has none of them, expected one of frontier, variants, repairs$"),
         ({"frontier": "own"}, r"'mine' has frontier and variants, expected one of"),
-        ({"network": "absent"}, r"'mine' has variants without a base, expected one of network, boosting, backbone$"),
+        (
+            {"network": "absent"},
+            r"has variants without a base, expected one of network, boosting, trees, model, backbone$",
+        ),
         ({"boosting": "trees"}, r"'mine' has variants with network and boosting, expected one of network, boosting"),
-        ({"variants": "absent", "frontier": "own"}, r"'mine' has frontier with network, expected one of backbone$"),
+        (
+            {"variants": "absent", "frontier": "own"},
+            r"has frontier with network, expected one of trees, model, backbone$",
+        ),
         ({"network": "absent", "convnet": "faces"}, r"'mine' has variants with convnet, expected one of network"),
         ({"view": "part"}, r"'experiments\.mine\.view' is 'part' \(did you mean 'parts'\?\)"),
         (

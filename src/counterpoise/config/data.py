@@ -39,7 +39,11 @@ def of_kind(value: Any, key: str, kinds: Mapping[str, type[Settings]], *, defaul
 
 
 class Split(Settings):
-    """How rows are shared out: fractions for pretraining and for the new task, whose parts are given in any unit."""
+    """How rows are shared out: fractions for pretraining and for the new task, whose parts are given in any unit.
+
+    fractions: the shares of all rows, `pretrain` and `task`, whose sum is one.
+    task: the parts of the new task, `train`, `validation` and `test`, in any unit.
+    """
 
     scheme: Literal["shares"] = "shares"
     fractions: dict[Literal["pretrain", "task"], Share]
@@ -60,8 +64,8 @@ class DomainSplit(Settings):
     """How images that exist in two domains are shared out; see `counterpoise.data.splitting.domains`.
 
     skew: the share of a class's pretraining images in its majority domain. majority: the classes by that domain.
-    validation_per_cell: images of each class and domain to repair with, `fit_share` of them to fit on, the others to
-    choose on. images_per_class, test_per_class: how many pretrain and test; null takes all.
+    validation_per_cell: images of each class and domain to repair with. fit_share: the share of them to fit on; the
+    others are chosen on. images_per_class, test_per_class: how many pretrain and test; null takes all.
     """
 
     scheme: Literal["domains"]
@@ -156,7 +160,11 @@ def _is_text(value: Any) -> bool:
 
 
 class Limits(Settings):
-    """How large the raw files may be; see `counterpoise.data.limits.Limits`, to which this block is handed on."""
+    """How large the raw files may be; see `counterpoise.data.limits.Limits`, to which this block is handed on.
+
+    file_bytes: of a file. unpacked_bytes: of what a packed file unpacks to, and of all features. image_pixels: of an
+    image. columns: of a table, and features.
+    """
 
     file_bytes: Count = LIMITS.file_bytes
     unpacked_bytes: Count = LIMITS.unpacked_bytes
@@ -167,6 +175,12 @@ class Limits(Settings):
 class Dataset(Settings):
     """A data set: which reader, which column is predicted, which one is sensitive, and how rows are split.
 
+    title: in reports. reader: which function reads the files (`counterpoise.data.READERS`). options: what that reader
+    takes beside them. origin: where the files come from, and in what form they belong there: for errors and the report.
+    checksums: file name → SHA-256; a file that differs is refused.
+    label: the column that is predicted. drop: columns that are no features.
+    split: how rows are shared out among the parts. limits: how large files may be.
+    group_names: what reports call the groups. max_bad_fraction: the share of images that may be unreadable.
     positive: the label of class 1; null if the labels are the names of the classes, of which there may be many.
     classes: the labels, or names of the classes, that of the positive one second; labels may stand in any order.
     groups: values of the sensitive column, or lists of values; "*" takes all that no other group names.

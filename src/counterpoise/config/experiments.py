@@ -32,8 +32,9 @@ RESERVED_PREFIXES = ("fetch_", "audit_")
 WAYS = ("frontier", "variants", "repairs")
 """What an experiment does with a base; a row chooses one."""
 
-BASES = {"variants": ("network", "boosting", "backbone"), "repairs": ("network", "convnet"), "frontier": ("backbone",)}
-"""What each of these may stand on; a frontier without a backbone trains bases on a table."""
+TRAINED = ("trees", "model", "backbone")
+BASES = {"variants": ("network", "boosting", *TRAINED), "repairs": ("network", "convnet"), "frontier": TRAINED}
+"""What each of these may stand on; a frontier without one that comes trained trains bases on a table."""
 
 
 def _choice(value: Any) -> Any:

@@ -21,6 +21,7 @@ from counterpoise.config.data import Split as Split
 from counterpoise.config.evidence import Evidence as Evidence
 from counterpoise.config.experiments import ExperimentRow
 from counterpoise.config.mistakes import sentence_of
+from counterpoise.config.models import Model
 from counterpoise.config.networks import ConvNet, image_network
 from counterpoise.config.repairs import Repairs
 from counterpoise.config.retraining import Retraining
@@ -87,8 +88,9 @@ class Block(RootModel[T], Generic[T]):
 
 
 class Network(Settings):
-    """A perceptron: `layers` linear layers (WIN's MLP-2 … MLP-5), hidden layers of `width` units.
+    """A perceptron, WIN's MLP-2 … MLP-5.
 
+    layers: linear ones. width: units of each hidden layer.
     dropout: of whole networks that are repaired, whose hidden layers also have batch norm.
     """
 
@@ -100,17 +102,26 @@ class Network(Settings):
 class Backbone(Settings):
     """A frozen network that reads images, how its features are computed, and the head that is taken as pretrained.
 
+    name: of the architecture (`features.backbones`).
+    image_size: edge in pixels that images are scaled to; null takes the backbone's own.
+    shard_size: images between two files of the cache. precision: of the computation; `auto` goes by the device.
     weights: a published name (torchvision's enum, or DEFAULT), the path of a local file, or `random`.
     download: whether published weights that are not here may be fetched.
     batch_size: None leaves it to the device.
     verify: read every image to see whether it is the one that the cached features are of; otherwise size and time of
         last change decide.
-    head: `probe` fits a linear head on the pretraining rows; `imagenet` keeps the network's own.
+    head: `probe` fits a linear head on the pretraining rows; `imagenet` keeps the network's own, whose first classes
+        are taken for the labels; `network` too, which has the classes of the data.
+    arguments, layer, mean, std: of a network of the user's; see `counterpoise.features.user_backbones.Described`.
     """
 
     name: str
     weights: str
-    head: Literal["probe", "imagenet"]
+    head: Literal["probe", "imagenet", "network"]
+    arguments: dict[str, Any] = Field(default={})
+    layer: str | None = None
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[Positive, Positive, Positive] = (1.0, 1.0, 1.0)
     image_size: Annotated[int, Field(ge=16, le=4_096)] | None = None
     download: bool = False
     batch_size: Count | None = None
@@ -120,7 +131,10 @@ class Backbone(Settings):
 
 
 class Compute(Settings):
-    """Where replicates and shards run: worker processes of this machine, or a Dask cluster."""
+    """Where replicates and shards run: worker processes of this machine, or a Dask cluster.
+
+    backend: what does the work. address: of the Dask scheduler. workers: how many at once; null takes all cores.
+    """
 
     backend: Literal["serial", "processes", "threads", "dask"] = "processes"
     address: str | None = None
@@ -130,6 +144,7 @@ class Compute(Settings):
 class Selection(Settings):
     """Which model is the best: the lowest error among those whose bias on validation is within the tolerance.
 
+    tolerance: what the criterion may come to at most.
     criterion: a metric of the contract. What is held against the tolerance is how far a model is from its ideal
     (`fairness.shortfall`): the size of a gap, 1 − an accuracy, the error / 100; of gaps as `fairness.underlying_bias`
     estimates them, without what chance adds on few rows. smoothing: the width, in the logarithm of the penalty's
@@ -167,7 +182,12 @@ class Selection(Settings):
 
 
 class Report(Settings):
-    """How results are summarised. `examples`: images shown per cell of group × class × right or wrong; 0 shows none."""
+    """How results are summarised.
+
+    level: of the intervals of claims; 1 − level is what Holm's p is compared with. leakage: whether a linear probe is
+    fitted that reads the group from the representation. examples: images shown per cell of group × class × right or
+    wrong; 0 shows none.
+    """
 
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     leakage: bool = True
@@ -186,7 +206,16 @@ class PartBlocks(Settings):
 
 
 class Parameters(Settings):
-    """All of `parameters*.yml`, and the blocks of the experiments' parts."""
+    """All of `parameters*.yml`, and the blocks of the experiments' parts.
+
+    seeds: replicates: a number n for the seeds 0 … n − 1, or a list. epochs: if given, of every training stage.
+    tracking: whether runs are logged to MLflow. reuse: on the command line, whether earlier results are used again
+    where nothing they depend on has changed. compute: where work is done. pretrain: training of perceptrons.
+    finetune: of heads. peers: what all frontiers are compared with. selection: which model is chosen.
+    report: how results are summarised.
+    fetch: what the pipelines `fetch_*` need to know. parts: written by the program, never by hand.
+    experiments: rows of conf/, beside those of the source.
+    """
 
     seeds: Seeds
     epochs: Count | None = None
@@ -195,6 +224,7 @@ class Parameters(Settings):
     datasets: dict[str, Dataset]
     networks: dict[str, Network]
     boostings: dict[str, Boosting] = Field(default={})
+    models: dict[str, Model] = Field(default={})
     convnets: dict[str, Annotated[ConvNet, BeforeValidator(image_network)]] = Field(default={})
     backbones: dict[str, Backbone]
     compute: Compute = Compute()

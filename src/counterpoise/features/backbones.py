@@ -19,6 +19,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from counterpoise.errors import InputError, suggest
+from counterpoise.features.user_backbones import Described, is_described, read_network
 from counterpoise.features.weights import State, fingerprint, fit_state, is_path, published_state, read_state
 from counterpoise.nn.preprocessing import Preprocessing
 
@@ -178,6 +179,7 @@ def backbone(
     size: int | None = None,
     stretch: bool = False,
     download: bool = False,
+    described: Described | None = None,
 ) -> Backbone:
     """Return a frozen backbone.
 
@@ -188,10 +190,16 @@ def backbone(
         size: edge of the images the network sees, in pixels; by default as the weights were trained.
         stretch: show the whole image, out of proportion, instead of its middle.
         download: whether published weights may be fetched if they are not on this machine.
+        described: of a network that is not published here, by a name as in `features.user_backbones`.
 
     Raises:
         InputError: no such name, no linear last layer, or weights that cannot be had, read or fitted.
     """
+    if is_described(name):
+        part, preprocess, digest = read_network(name, str(weights), size, described or Described())
+        preprocess = preprocess.stretched() if stretch else preprocess
+        head = Head(part.weight, part.bias)
+        return Backbone(name, part.body, part.weight.shape[1], head, preprocess, digest, pretrained=True)
     architecture = _EfficientNetLite(name) if name in EFFICIENTNET_LITES else _Torchvision(name)
     weights = str(weights)
     published = weights != RANDOM and not is_path(weights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Int, Int64
+from jaxtyping import Int, Int64, Shaped
 from torch import Tensor
 
 from counterpoise.errors import InputError
@@ -56,3 +56,11 @@ def fold_numbers(
         ) % folds  # goes on where the last cell ended: folds of equal size
         dealt += len(members)
     return fold
+
+
+def in_order(held_out: Sequence[Shaped[Tensor, "*V _"]], fold: Int[Tensor, "n"]) -> Shaped[Tensor, "*V n"]:
+    """Put what was said of each fold back into the order of the rows."""
+    values = held_out[0].new_empty(*held_out[0].shape[:-1], len(fold))
+    for number, each in enumerate(held_out):
+        values[..., fold == number] = each
+    return values

@@ -73,6 +73,11 @@ def _has_objective(experiment: Experiment) -> bool:
     return experiment.objective is not None or experiment.divides("objective")
 
 
+def _ready(experiment: Experiment) -> bool:
+    """Whether a frontier stands on features that come ready, and not on the columns of a table."""
+    return experiment.images or experiment.base == "model"
+
+
 def _shared_backbone(experiment: Experiment) -> bool:
     return experiment.backbone is not None and not _backbones(experiment)
 
@@ -114,9 +119,9 @@ STAGES = (
         _heads,
         lambda e: finetune.create_pipeline(retrain=e.retrain is not None),
     ),
-    Stage("frontier", _frontier, lambda e: frontier.create_pipeline(images=e.images)),
-    Stage("peers", _frontier, lambda e: peers.create_pipeline(images=e.images)),
-    Stage("select", _frontier, lambda e: select.create_pipeline(images=e.images)),
+    Stage("frontier", _frontier, lambda e: frontier.create_pipeline(ready=_ready(e))),
+    Stage("peers", _frontier, lambda e: peers.create_pipeline(ready=_ready(e))),
+    Stage("select", _frontier, lambda e: select.create_pipeline(ready=_ready(e), base=e.base)),
     Stage(
         "repair",
         lambda e: e.repairs is not None,
@@ -213,6 +218,8 @@ def _bind(stage: Stage, template: Pipeline, experiment: Experiment, part: Part |
             return name
         if name == "raw":
             return raw_of(experiment, part)
+        if name == "model_files":
+            return artifact(str(experiment.trees or experiment.model), "raw")
         if name in {"table", "left_out"}:
             return artifact(table_of(experiment, part), name)
         if name == "readable" and part is None and _backbones(experiment):

@@ -17,7 +17,7 @@ from counterpoise.methods.bases.ground import Bases, Ground, Kind, from_tensors,
 from counterpoise.methods.bases.perceptron import PerceptronBase
 from counterpoise.methods.heads.newton import plain
 from counterpoise.nn import Examples
-from counterpoise.nn.trees import Boosting
+from counterpoise.nn.trees import Boosting, grow
 
 KINDS: tuple[Kind, ...] = ("boosted", "perceptron", "linear", "frozen")
 BASES = Bases(
@@ -133,6 +133,26 @@ def test_more_groups(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_more_classes(kind: Kind, data: Examples) -> None:
+    """Probabilities are a distribution that is about as likely as it says, and survive their tensors."""
+    y = data.y + (data.x[:, 1] > 0.5).long()
+    three = replace(data, y=y)
+    ground = grounds.fit(kind, BASES, three, TRAIN, WATCHED, groups=2, classes=3, seed=1)
+    odds = margins(ground.head, *ground.base.view(data.x[WATCHED])).double()
+    assert odds.shape == (300, 3)
+    assert ground.choice.log_loss == pytest.approx(log_loss(y[WATCHED].numpy(), odds.softmax(dim=1).numpy()), abs=1e-5)
+    joint = ground.joint(data.x[REST])
+    torch.testing.assert_close(joint.sum(dim=1), torch.ones(500), atol=1e-5, rtol=0)
+    of_class = joint.unflatten(1, (3, 2)).sum(dim=2)
+    assert (of_class.argmax(dim=1) == y[REST]).double().mean() > 0.75
+    torch.testing.assert_close(of_class.mean(dim=0), torch.bincount(y[REST]) / 500, atol=0.06, rtol=0)
+    again = from_tensors(kind, ground.choice, ground.tensors(), groups=2, classes=3)
+    assert again.joint(data.x[REST]).equal(joint)
+    refitted = grounds.fit(kind, BASES, three, TRAIN, None, groups=2, classes=3, seed=1, choice=ground.choice)
+    torch.testing.assert_close(refitted.joint(data.x[REST]), joint, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_heads_start_at_the_unrepaired_one(kind: Kind, trained: dict[Kind, Ground], data: Examples) -> None:
     ground = trained[kind]
     rows = ground.rows(data, TRAIN)
@@ -147,3 +167,35 @@ def test_pulls_are_those_of_the_kind() -> None:
         boosted=BoostedBase(pulls=(4.0,)), perceptron=PerceptronBase(pulls=(5.0,)), dense=DenseBase(pulls=(6.0, 7.0))
     )
     assert [bases.pulls(kind) for kind in KINDS] == [(4.0,), (5.0,), (6.0, 7.0), (6.0, 7.0)]
+
+
+def test_a_head_that_comes_trained_is_the_unrepaired_model(data: Examples) -> None:
+    own = torch.tensor([0.9, 1.1, 0.0, -0.2, -1.0])
+    ground = grounds.fit("frozen", BASES, data, TRAIN, WATCHED, groups=2, classes=2, seed=1, trained=own)
+    expected = data.x[REST] @ own[:-1] + own[-1]
+    torch.testing.assert_close(unrepaired(ground, data.x[REST]), expected, atol=1e-5, rtol=1e-5)
+    assert isinstance(ground.trained, Tensor)
+    torch.testing.assert_close(ground.trained, own)
+    fold = grounds.fit(
+        *("frozen", BASES, data, TRAIN[:300], None), groups=2, classes=2, seed=1, choice=ground.choice, trained=own
+    )
+    torch.testing.assert_close(unrepaired(fold, data.x[REST]), expected, atol=1e-5, rtol=1e-5)
+    again = from_tensors("frozen", ground.choice, ground.tensors(), groups=2, classes=2)
+    torch.testing.assert_close(unrepaired(again, data.x[REST]), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_trees_that_come_trained_stay_as_they_are(data: Examples) -> None:
+    trees, _ = grow(data.x[REST], data.y[REST], Boosting(rounds=7, num_leaves=4))
+    ground = grounds.fit("boosted", BASES, data, TRAIN, WATCHED, groups=2, classes=2, seed=1, trained=trees)
+    fold = grounds.fit(
+        *("boosted", BASES, data, TRAIN[:300], None), groups=2, classes=2, seed=1, choice=ground.choice, trained=trees
+    )
+    for each in (ground, fold):
+        assert each.trained is trees
+        torch.testing.assert_close(
+            unrepaired(each, data.x[WATCHED]).double(), trees.margins(data.x[WATCHED]), atol=1e-5, rtol=1e-5
+        )
+
+
+def test_what_is_trained_here_does_not_come_trained(trained: dict[Kind, Ground]) -> None:
+    assert {ground.trained for ground in trained.values()} == {None}

@@ -84,14 +84,15 @@ class TestOfARun:
         assert "Data audit" in smoke.file("08_reporting/win_adult/report.html").read_text()
 
 
-class TestAlternatives:
-    @pytest.fixture(scope="class")
-    def found(self, artifacts: dict[str, Any], blocks: dict[str, Any]) -> pd.DataFrame:
-        names = ("frontier_outcomes", "selection", "samples", "splits")
-        return find_alternatives(
-            **{name: artifacts[name] for name in names}, dataset=Dataset.model_validate(blocks["dataset"])
-        )
+@pytest.fixture(scope="module")
+def found(artifacts: dict[str, Any], blocks: dict[str, Any]) -> pd.DataFrame:
+    names = ("frontier_outcomes", "selection", "samples", "splits")
+    return find_alternatives(
+        **{name: artifacts[name] for name in names}, dataset=Dataset.model_validate(blocks["dataset"])
+    )
 
+
+class TestAlternatives:
     def test_the_chosen_models_ratio_is_that_of_its_predictions(
         self, found: pd.DataFrame, artifacts: dict[str, Any]
     ) -> None:

@@ -17,7 +17,7 @@ from counterpoise.methods.repair import Result, Value
 from counterpoise.nn import Bank, Examples, Factors, StackedMLP, predict_logits
 
 if TYPE_CHECKING:
-    from counterpoise.methods.bases.ground import Ground
+    from counterpoise.methods.bases.ground import Ground, Pretrained
 
 PRETRAINED = "pretrained"
 """The name of the head before fine-tuning."""
@@ -37,6 +37,7 @@ class HeadProblem:
         initial: the head that each variant starts from, by name. variants: settings of each of them, which become
             facts of its results.
         bases: of each replicate, trained before; a frontier trains them itself where there are none.
+        trained: the model that comes trained, which all replicates stand on; None where bases are trained here.
         networks: makes so many copies of each replicate's pretrained network, where whole networks are trained.
         spread: computes many tasks side by side; see `compute.replicate`.
         progress: called with the name of a training, how much of it is done, and of how much.
@@ -55,6 +56,7 @@ class HeadProblem:
     initial: Mapping[str, Factors] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     bases: Sequence[Sequence[Ground]] = ()
+    trained: Pretrained | None = None
     networks: Callable[[int], StackedMLP] | None = None
     spread: Callable[..., list[Any]] = field(default=partial(replicate, backend="serial"))
     progress: Callable[[str, int, int], None] = field(default=lambda name, done, total: None)

@@ -29,12 +29,17 @@ def extract(
     from counterpoise.data.images import IMAGE, ImageFiles, check_images, drop_bad, require_varied
     from counterpoise.features.backbones import backbone as load_backbone
     from counterpoise.features.extraction import extract_features
+    from counterpoise.features.user_backbones import Described
 
     require_varied(table, [name for name in (dataset.label, dataset.sensitive) if name in table], source=dataset.title)
     missing = check_images(table, raw)
     present, _ = drop_bad(table, missing, dataset.max_bad_fraction)
     network = load_backbone(
-        backbone.name, weights=backbone.weights, size=backbone.image_size, download=backbone.download
+        backbone.name,
+        weights=backbone.weights,
+        size=backbone.image_size,
+        download=backbone.download,
+        described=Described(backbone.arguments, backbone.layer, backbone.mean, backbone.std),
     )
     images = ImageFiles(raw, present[IMAGE], max_pixels=dataset.limits.image_pixels, value_range=dataset.image_range)
     with throughput_progress("features", len(images)) as advance:

@@ -17,6 +17,7 @@ from counterpoise.nn import Loss, StackedMLP, fit, generators
 from counterpoise.nn.settings import Training
 from counterpoise.pipelines.shared.arrays import examples, feature_matrix, input_statistics, origin, require_seeds, rows
 from counterpoise.pipelines.shared.progress import training_progress
+from counterpoise.pipelines.shared.trained import with_classes
 
 ROWS_PER_CHUNK = 4096
 
@@ -91,15 +92,19 @@ def fit_heads(
 
     `probe`: a linear head fitted on the replicate's pretraining rows from torch's own initial weights. From zero, a
     two-class head would stay of rank one for ever (the two columns' gradients are opposite), and every factorisation
-    of it would be the same. `imagenet`: the backbone's own head, whose first classes are taken for the labels.
+    of it would be the same. `imagenet`: the backbone's own head, whose first classes are taken for the labels;
+    `network`: its own head, of as many classes as the data have.
     """
     require_seeds(seeds, splits=splits)
     replicates, x = len(seeds.root), features.tensors["features"]
-    if backbone.head == "imagenet":
-        shared = {"weights.0": backbone_head.tensors["weight"], "biases.0": backbone_head.tensors["bias"]}
+    if backbone.head != "probe":
+        weight, bias = backbone_head.tensors["weight"], backbone_head.tensors["bias"]
+        if backbone.head == "network":
+            weight, bias = with_classes(weight, bias, dataset, backbone.name)
+        shared = {"weights.0": weight, "biases.0": bias}
         tensors = {name: tensor.expand(replicates, 1, *tensor.shape) for name, tensor in shared.items()}
-        widths = list(backbone_head.tensors["weight"].shape)
-        return Checkpoint(tensors, as_header(architecture="imagenet", widths=widths, **origin(splits)))
+        widths = list(weight.shape)
+        return Checkpoint(tensors, as_header(architecture=backbone.head, widths=widths, **origin(splits)))
     probes = StackedMLP(
         [x.shape[1], len(dataset.classes)], mean=None, scale=None, generators=generators(seeds.root, "initial weights")
     )

@@ -38,10 +38,15 @@ def _grow(task: tuple[int, Int[Tensor, "n"]], x: Float[Tensor, "N D"], y: Int[Te
 def compute_leaves(samples: pd.DataFrame, pretrained: Checkpoint) -> Checkpoint:
     """Return the leaves of every row in every replicate, int32 [R, N, T]: columns of the head's input that are one.
 
+    [N, T] where all replicates have the same trees.
+
     Replicates with fewer trees than others, because nothing was left to split, have `NO_LEAF` in the others' place.
     """
     x = feature_matrix(samples)
-    leaves = [read_trees(pretrained, r).leaf_of(x) for r in range(len(pretrained.header["seeds"]))]
+    trees = [read_trees(pretrained, r) for r in range(len(pretrained.header["seeds"]))]
+    if len(trees) > 1 and len({each.text for each in trees}) == 1:
+        return Checkpoint({"features": trees[0].leaf_of(x)}, as_header(**origin(pretrained)))
+    leaves = [each.leaf_of(x) for each in trees]
     most = max(leaf.shape[1] for leaf in leaves)
     padded = torch.stack([pad(leaf, (0, most - leaf.shape[1]), value=NO_LEAF) for leaf in leaves])
     return Checkpoint({"features": padded}, as_header(**origin(pretrained)))

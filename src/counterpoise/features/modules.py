@@ -1,0 +1,228 @@
+"""A user's network of a table: built by a function of theirs or read from a `torch.export` file, cut before its head.
+
+    network = cut(build("network:scorer", {"width": 32}, folder), folder / "scorer.safetensors", sample=x[:8])
+    network.features(x) @ network.weight.T + network.bias        # what the network says, [N, k]
+
+No pickle is read but by `torch.load(weights_only=True)` (`features.weights`). The function is the user's code, which
+the configuration names, and runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from counterpoise.errors import InputError, reason, shown, suggest
+from counterpoise.features.weights import State, fit_state, read_state
+
+ROWS_PER_CHUNK = 4096
+SAMPLE = 4
+"""Rows on which a network is tried before all rows go through it."""
+
+ANSWERS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "logits": lambda z: z,
+    "sigmoid": torch.sigmoid,
+    "softmax": lambda z: z.softmax(-1),
+    "log-softmax": lambda z: z.log_softmax(-1),
+}
+"""What a network may make of its head's output: the head's decisions are the network's."""
+
+_PASSED_ON = ("view", "reshape", "flatten", "squeeze", "sigmoid", "softmax", "log_softmax", "_softmax", "_log_softmax")
+"""Operations of an exported graph after the head that do not change which class is the likeliest."""
+
+
+class Headless(nn.Module):
+    """What the head of a network sees, [n, d].
+
+    Args:
+        head: the name of the head; None where the network ends before it.
+    """
+
+    def __init__(self, network: nn.Module, head: str | None) -> None:
+        super().__init__()
+        self.network, self.head = network, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.head is None:
+            answer = self.network(x)
+            return (answer[0] if isinstance(answer, list | tuple) else answer).flatten(1)
+        seen: list[Tensor] = []
+        layer = self.network.get_submodule(self.head)
+        with layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
+            self.network(x)
+        return seen[-1].flatten(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A network whose last linear layer is apart.
+
+    Attributes:
+        body: rows to what the head sees.
+        name: the head's, within the network.
+        weight, bias: of the head.
+        state: of the whole network, by the user's names; empty where only the head is known by name.
+    """
+
+    body: Headless
+    name: str
+    weight: Float[Tensor, "k d"]
+    bias: Float[Tensor, "k"]
+    state: State
+
+    def features(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N d"]:
+        """Return what the head sees of rows."""
+        with torch.inference_mode():
+            return torch.cat([self.body(rows).float() for rows in x.split(ROWS_PER_CHUNK)]).clone()
+
+
+def build(path: str, arguments: Mapping[str, Any], folder: Path) -> nn.Module:
+    """Call the function that makes a network.
+
+    Args:
+        path: `package.module:function`, or a class.
+        folder: where the module may lie, beside what is installed.
+
+    Raises:
+        InputError: there is no such function, it fails, or it makes no network.
+    """
+    module, _, name = path.partition(":")
+    sys.path.insert(0, str(folder))
+    try:
+        made = getattr(importlib.import_module(module), name)(**arguments)
+    except ModuleNotFoundError as error:
+        raise InputError(f"module: there is no {shown(error.name)}, expected it installed or in {folder}") from None
+    except AttributeError as error:
+        raise InputError(
+            f"module: {path} cannot be had ({reason(error)}), expected `package.module:function`"
+        ) from None
+    except Exception as error:
+        raise InputError(f"module: {path} fails with {shown(dict(arguments))} ({reason(error)})") from error
+    finally:
+        sys.path.remove(str(folder))
+    if not isinstance(made, nn.Module):
+        raise InputError(f"module: {path} makes a {type(made).__name__}, expected a torch.nn.Module")
+    return made
+
+
+def cut(
+    network: nn.Module, weights: Path | None, sample: Float[Tensor, "n ..."], *, head: str | None = None, source: str
+) -> Cut:
+    """Load weights into a network, and cut it before its head.
+
+    Args:
+        weights: a state dict; None takes the network as its function made it.
+        sample: a few rows.
+        head: the name of the last linear layer; None looks for it.
+
+    Raises:
+        InputError: the weights do not fit, the network fails on the sample, or has no such layer.
+    """
+    if weights is not None:
+        state = fit_state(network, read_state(weights), source=str(weights), architecture=source)
+        network.load_state_dict(state)
+    network.requires_grad_(False).eval()
+    name = find_head(network, sample, head, source)
+    layer = network.get_submodule(name)
+    assert isinstance(layer, nn.Linear)
+    bias = torch.zeros(layer.out_features) if layer.bias is None else layer.bias.detach()
+
+    state = {key: tensor.detach() for key, tensor in network.state_dict().items()}
+    return Cut(Headless(network, name), name, layer.weight.detach().float(), bias.float(), state)
+
+
+def find_head(network: nn.Module, sample: Float[Tensor, "n ..."], head: str | None, source: str) -> str:
+    """Return the name of the linear layer whose output is the network's, as it is or as probabilities."""
+    linear = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+    if head is not None and head not in linear:
+        raise InputError(f"head: {source} has no linear layer {shown(head)}{suggest(head, linear)}")
+    if not linear:
+        raise InputError(f"{source}: has no linear layer, expected a network that ends in one")
+    outputs: dict[str, Tensor] = {}
+    hooks = [
+        module.register_forward_hook(lambda _, __, output, name=name: outputs.update({name: output}))
+        for name, module in linear.items()
+    ]
+    try:
+        answer = _tried(network, sample, source)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if head is not None:
+        if head not in outputs:
+            raise InputError(f"head: {source} does not use its layer {shown(head)} on a row, expected one that it uses")
+        return head
+    for name, output in reversed(outputs.items()):  # in the order in which they ran
+        if output.numel() == answer.numel() and len(output) == len(answer):
+            flat = output.reshape(len(answer), -1)
+            if any(torch.allclose(of(flat), answer.reshape(len(answer), -1), atol=1e-6) for of in ANSWERS.values()):
+                return name
+    raise InputError(
+        f"{source}: its answer of the shape {list(answer.shape)} is not that of a linear layer ({', '.join(linear)}), "
+        "expected a network that ends in one, or its name as `head`"
+    )
+
+
+def read_program(path: Path, sample: Float[Tensor, "n ..."]) -> Cut:
+    """Read a `torch.export` file, and cut its graph before its last linear layer.
+
+    Raises:
+        InputError: it cannot be read, fails on the sample, or its answer is not that of a linear layer.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected what torch.export.save writes")
+    try:
+        graph: Any = torch.export.load(path).module()
+    except Exception as error:  # of damaged archives nearly anything
+        raise InputError(f"{path}: cannot be read ({reason(error)}), expected what torch.export.save writes") from None
+    _tried(graph, sample, str(path))
+    (output,) = (node for node in graph.graph.nodes if node.op == "output")
+    node = output.args[0]
+    while isinstance(node, list | tuple):
+        node = node[0]
+    while any(f".{name}." in f".{node.target}." for name in _PASSED_ON):
+        node = node.args[0]
+    if "linear" not in str(node.target):
+        raise InputError(f"{path}: its answer is that of {node.target}, expected that of a linear layer")
+    seen, weight, *bias = node.args
+    output.args = ((seen,),) if isinstance(output.args[0], list | tuple) else (seen,)
+    tensors = [_attribute(graph, each.target).detach().float() for each in (weight, *bias) if each is not None]
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+
+    zeros = torch.zeros(len(tensors[0]))
+    return Cut(Headless(graph, None), str(weight.target).removesuffix(".weight"), tensors[0], [*tensors, zeros][1], {})
+
+
+def _attribute(graph: Any, path: str) -> Tensor:
+    value = graph
+    for name in path.split("."):
+        value = getattr(value, name)
+    assert isinstance(value, Tensor)
+    return value
+
+
+def _tried(network: Callable[[Tensor], Any], sample: Tensor, source: str) -> Tensor:
+    """Return what a network says of a few rows."""
+    try:
+        with torch.inference_mode():
+            answer = network(sample)
+    except Exception as error:
+        raise InputError(
+            f"{source}: fails on a sample of the shape {list(sample.shape)} ({reason(error)}), expected a network that "
+            "takes such rows"
+        ) from None
+    if not isinstance(answer, Tensor) or len(answer) != len(sample):
+        shape = list(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        raise InputError(
+            f"{source}: answers a sample of the shape {list(sample.shape)} with {shape}, expected a row for each row"
+        )
+    return answer
