@@ -22,7 +22,9 @@ def checks(decision: Mapping[str, Any], groups: Sequence[str]) -> Table:
             _of(check["name"], check["estimate"]),
             _of(check["name"], check["bound"]),
             _of(check["name"], check["limit"]),
-            NOT_AVAILABLE if check["log10_e"] is None else f"{check['log10_e']:.1f} of {check['needed']:.1f}",
+            NOT_AVAILABLE
+            if check["log10_e"] is None
+            else f"{check['log10_e']:.1f} of {check['needed']:.1f}".replace("-", "−"),
             "not exceeded"
             if check["log10_e"] is None and check["outcome"] == "passed" and check["name"] != "rows"
             else _OUTCOMES[check["outcome"]],
