@@ -9,8 +9,9 @@ from typing import Any
 from kedro.pipeline import Pipeline
 
 from counterpoise import registered
-from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE
-from counterpoise.pipelines.assemble import assemble, audits
+from counterpoise.config.retraining import RETRAINED
+from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE, Experiment
+from counterpoise.pipelines.assemble import assemble, audits, raw_of
 
 OVERVIEW = "report_all"
 
@@ -65,8 +66,41 @@ def _declared() -> dict[str, Pipeline]:
     """Put the pipelines together that conf/ declares, which may change while a process lives."""
     experiments = registered.experiments()
     names = {experiment.name for experiment in (*EXPERIMENTS, *audits(EXPERIMENTS))}
-    declared = [each for each in (*experiments, *audits(experiments)) if each.name not in names]
-    return {each.name: Deferred(partial(assemble, each)) for each in declared}
+    declared = [each for each in (*experiments, *audits(experiments)) if each.dataset != RETRAINED]
+    pipelines = {each.name: Deferred(partial(assemble, each)) for each in declared if each.name not in names}
+    return pipelines | _retraining(experiments)
+
+
+def _retraining(experiments: tuple[Experiment, ...]) -> dict[str, Pipeline]:
+    """Put the pipelines together that retrain the experiment of the block `retraining`, watch it, and roll it back."""
+    base = registered.retrained()
+    if base is None:
+        return {}
+    row = next(experiment for experiment in experiments if experiment.name == RETRAINED)
+    return {
+        "retrain": Deferred(partial(_retrain, row, base)),
+        "monitor": Deferred(partial(_monitor, base)),
+        "rollback": Deferred(_rollback),
+    }
+
+
+def _retrain(row: Experiment, base: Experiment) -> Pipeline:
+    from counterpoise.pipelines.retrain.pipeline import create_pipeline
+
+    around = {"raw": raw_of(base), "dataset": base.dataset}
+    return create_pipeline(assemble(row), frontier=row.frontier is not None, **around)
+
+
+def _monitor(base: Experiment) -> Pipeline:
+    from counterpoise.pipelines.monitor.pipeline import create_pipeline
+
+    return create_pipeline(raw=raw_of(base), dataset=base.dataset)
+
+
+def _rollback() -> Pipeline:
+    from counterpoise.pipelines.rollback.pipeline import create_pipeline
+
+    return create_pipeline()
 
 
 def _fetching(dataset: str) -> str:
