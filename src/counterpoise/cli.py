@@ -202,6 +202,29 @@ export = Command(
 )
 cli.add_command(export)
 
+
+def _plan(*, pipeline: str | None, environment: str | None, to: Path | None, check: Path | None) -> None:
+    from counterpoise.deployment import check_plan, plan
+
+    if (pipeline is None) == (check is None):
+        raise click.UsageError("expected either a pipeline or --check FILE")
+    click.echo(check_plan(check) if check is not None else plan(str(pipeline), environment, to))
+
+
+tasks = Command(
+    "plan",
+    callback=_plan,
+    params=[
+        click.Argument(["pipeline"], required=False, metavar="[PIPELINE]"),
+        click.Option(["--env", "-e", "environment"], metavar="ENVIRONMENT", help="In which the tasks run."),
+        click.Option(["--to"], type=click.Path(path_type=Path), metavar="FILE", help="Of the tasks, in JSON."),
+        click.Option(["--check"], type=click.Path(path_type=Path), metavar="FILE", help="Check such a file."),
+    ],
+    help="Divide a pipeline into tasks of a scheduler, and check that nothing in memory is lost between them.",
+    short_help="Divide a pipeline into tasks.",
+)
+cli.add_command(tasks)
+
 run = Command(
     "run",
     callback=_run,

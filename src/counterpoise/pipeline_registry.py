@@ -11,8 +11,10 @@ from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE
 from counterpoise.pipelines.assemble import assemble, audits
 from counterpoise.pipelines.fetch import pipeline as fetch
 from counterpoise.pipelines.report_all import pipeline as report_all
+from counterpoise.pipelines.sync_tracking import pipeline as sync_tracking
 
 OVERVIEW = "report_all"
+SYNC = "sync_tracking"
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -28,7 +30,8 @@ def _assembled() -> dict[str, Pipeline]:
     """Put the pipelines together once: Kedro asks for them before every run of a process, and none is ever changed."""
     pipelines = {experiment.name: assemble(experiment) for experiment in (*EXPERIMENTS, *audits(EXPERIMENTS))}
     fetching = {_fetching(dataset): fetch.create_pipeline(dataset) for dataset in FETCHABLE}
-    return {**pipelines, **fetching, OVERVIEW: report_all.create_pipeline(), "__default__": pipelines[DEFAULT]}
+    further = {OVERVIEW: report_all.create_pipeline(), SYNC: sync_tracking.create_pipeline()}
+    return {**pipelines, **fetching, **further, "__default__": pipelines[DEFAULT]}
 
 
 def _declared() -> dict[str, Pipeline]:
