@@ -126,7 +126,9 @@ def dag_of(file: Path) -> DAG:
 
     before = task("check", ["counterpoise", "plan", f"--check={file}"], retries=0)
     before = before >> task("sync_tracking", sync, trigger_rule="none_failed")
-    tasks = {each["name"]: task(each["name"], ["kedro", "run", *run_options, *each["options"]]) for each in plan["tasks"]}
+    tasks = {
+        each["name"]: task(each["name"], ["kedro", "run", *run_options, *each["options"]]) for each in plan["tasks"]
+    }
     for each in plan["tasks"]:
         for earlier in each["after"]:
             tasks[earlier] >> tasks[each["name"]]

@@ -225,6 +225,38 @@ tasks = Command(
 )
 cli.add_command(tasks)
 
+
+def _serve(*, name: str, **options: Any) -> None:
+    from counterpoise.serving import serve
+
+    serve(name, **options)
+
+
+serve = Command(
+    "serve",
+    callback=_serve,
+    params=[
+        click.Argument(["name"], metavar="MODEL"),
+        click.Option(["--alias"], default="champion", show_default=True, metavar="ALIAS", help="That is followed."),
+        click.Option(
+            ["--env", "-e", "environment"], metavar="ENVIRONMENT", help="Whose mlflow.yml names the registry."
+        ),
+        click.Option(["--host"], default="127.0.0.1", show_default=True, metavar="ADDRESS"),
+        click.Option(["--port"], default=5001, show_default=True, type=click.IntRange(1, 65535)),
+        click.Option(
+            ["--seconds"],
+            default=5.0,
+            show_default=True,
+            type=click.FloatRange(min=0.1),
+            metavar="S",
+            help="Between two looks at the alias.",
+        ),
+    ],
+    help="Serve the registered model that an alias names over HTTP, and the next one once the alias moves.",
+    short_help="Serve the champion.",
+)
+cli.add_command(serve)
+
 run = Command(
     "run",
     callback=_run,

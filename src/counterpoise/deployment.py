@@ -23,7 +23,7 @@ OPTIONS = ("namespaces", "nodes")
 
 @dataclass(frozen=True)
 class Task:
-    """A part of a pipeline. It runs the nodes of these namespaces, or these nodes, once the tasks of `after` are done."""
+    """A part of a pipeline: the nodes of these namespaces, or these nodes, once the tasks of `after` are done."""
 
     name: str
     after: tuple[str, ...]
@@ -47,7 +47,9 @@ def tasks_of(pipeline: Pipeline) -> list[Task]:
     """
     groups = {group.name: group for group in pipeline.group_nodes_by("namespace")}
     before = {name: _all_before(name, {name: group.dependencies for name, group in groups.items()}) for name in groups}
-    cycles = {name: tuple(other for other in groups if other == name or _mutual(before, name, other)) for name in groups}
+    cycles = {
+        name: tuple(other for other in groups if other == name or _mutual(before, name, other)) for name in groups
+    }
     tasks: dict[str, Task] = {}
     for name in sorted(groups, key=lambda name: (len(before[name]), list(groups).index(name))):
         members = cycles[name]
@@ -81,7 +83,7 @@ def _mutual(before: Mapping[str, set[str]], one: str, other: str) -> bool:
 
 
 def require_divisible(pipeline: Pipeline, tasks: list[Task], catalog: DataCatalog) -> None:
-    """Raise InputError unless the tasks are all of the pipeline, in order, and nothing that crosses them is in memory."""
+    """Raise InputError unless the tasks are all of the pipeline, in order, and nothing that they share is in memory."""
     makers: dict[str, str] = {}
     done: set[str] = set()
     for task in tasks:

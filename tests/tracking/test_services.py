@@ -1,4 +1,4 @@
-"""An experiment over HTTP to MLflow's own server on PostgreSQL, which stops in the middle: nothing lost, nothing twice."""
+"""An experiment over HTTP to MLflow's server on PostgreSQL that stops in the middle: nothing lost, nothing twice."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_server_that_stops_in_the_middle_gets_the_rest_later_and_once(
     project.configure("smoke", "credentials.yml", {"mlflow": {"password": CLIENT_PASSWORD}})
 
     def stop_once_it_runs() -> None:
-        while not rows(database, "SELECT 1 FROM runs WHERE status = 'RUNNING'"):
+        while not rows(database, "SELECT 1 FROM params"):
             time.sleep(0.05)
         service.stop()
 
