@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "features": {"nn", "fairness"},
     "reporting": {"fairness"},
     "config": {"data", "methods", "retraining", "nn", "fairness"},
-    "artifacts": {"methods", "features", "nn", "fairness"},
+    "artifacts": {"methods", "retraining", "features", "nn", "fairness"},
     "pipelines": {"config", "artifacts", "methods", "retraining", "features", "reporting", "data", "nn", "fairness"},
     "tracking": set(),
     "retraining": {"fairness"},

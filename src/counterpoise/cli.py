@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from counterpoise import registered
 from counterpoise.config.loader import read_run_options
-from counterpoise.errors import InputError, one_line, shown, suggest
+from counterpoise.errors import Ending, InputError, one_line, shown, suggest
 from counterpoise.sentences import sentence
 
 RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
@@ -40,6 +40,9 @@ def _sentences() -> Iterator[None]:
         raise click.ClickException(one_line(error.message)) from error
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
+    except Ending as ending:
+        click.echo(str(ending))
+        raise click.exceptions.Exit(ending.status) from None
     except Exception as error:
         if text := sentence(error):
             raise click.ClickException(text) from error
@@ -256,6 +259,28 @@ serve = Command(
     short_help="Serve the champion.",
 )
 cli.add_command(serve)
+
+
+def _champion(*, day: str | None, environment: str | None) -> None:
+    from counterpoise.retraining_run import tenure
+
+    champion, history = tenure(day, environment)
+    click.echo(f"{champion.champion}, since {champion.since}: {champion.reason}")
+    for check in history[champion.sequence].checks:
+        click.echo(f"  {check.outcome:9} {check.sentence}")
+
+
+champion = Command(
+    "champion",
+    callback=_champion,
+    params=[
+        click.Option(["--on", "day"], metavar="DATE", help="The end of a day (UTC), as in 2026-06-30; now by default."),
+        click.Option(["--env", "-e", "environment"], metavar="ENVIRONMENT", help="In which models are retrained."),
+    ],
+    help="Say which model was champion on a day, since when, and why.",
+    short_help="Which model was champion.",
+)
+cli.add_command(champion)
 
 run = Command(
     "run",

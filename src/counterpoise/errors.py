@@ -1,4 +1,7 @@
-"""The one error that a user can cause, and helpers for its sentences. Every room may import this; it imports none."""
+"""The one error that a user can cause, the one way to end on purpose, and helpers for sentences.
+
+Every room may import this; it imports none.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,14 @@ class InputError(ValueError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(one_line(sentence, LONGEST_SENTENCE))
+
+
+class Ending(Exception):  # noqa: N818 - not an error
+    """A run ends here on purpose: with one sentence, and this status of its process."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(one_line(sentence, LONGEST_SENTENCE))
+        self.status = status
 
 
 def shown(value: object) -> str:

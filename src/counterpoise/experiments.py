@@ -375,6 +375,7 @@ RESERVED = frozenset(
     {
         *("__default__", "report_all", "extract_features", "read_pixels", "data_split", "data_audit", "pretrain"),
         *("group_fisher", "weighted_svd", "finetune", "frontier", "peers", "select", "repair", "fairness_report"),
+        *("retrain", "retraining", "monitor", "rollback"),
     }
 )
 """Names of stages, which are tags of nodes too, and of pipelines that are no experiments."""
@@ -384,8 +385,7 @@ FETCHABLE = ("celeba", "compas", "lfwa")
 RAW_FOLDERS = {
     "adult_protected": "adult",
     "biased_mnist": "mnist",
-    "celeba_blond": "celeba",
-    "celeba_pixels": "celeba",
+    **dict.fromkeys(("celeba_blond", "celeba_pixels"), "celeba"),
     "cifar10s": "cifar10",
     "compas_frontier": "compas",
     "corrupted_cifar10": "cifar10",

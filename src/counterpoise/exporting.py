@@ -126,10 +126,11 @@ def _network(run: _Run) -> Any:
     """Return a pruned network of an experiment that repairs whole ones."""
     from counterpoise.artifacts.compacted import model_of
     from counterpoise.artifacts.networks_served import framed, servable
+    from counterpoise.pipelines.shared.served import choice
 
     stored, dataset = run.artifact("compact_networks"), run.dataset()
     variant = _variant(run, stored.header["variants"])
-    seed = int(_choice(run.request.seed, [int(seed) for seed in stored.header["variants"][variant]], "seed"))
+    seed = int(choice(run.request.seed, [int(seed) for seed in stored.header["variants"][variant]], "seed"))
     described = _described(run, dataset, variant, seed, stored.header)
     network = model_of(stored, variant, seed)
     if not run.experiment.images:
@@ -145,27 +146,31 @@ def _head(run: _Run) -> Any:
     """Return a fine-tuned head on what it stands on."""
     from counterpoise.artifacts.serving import Servable
     from counterpoise.pipelines.shared.heads import read_heads
+    from counterpoise.pipelines.shared.served import choice, served_head
 
     if run.experiment.boosting is not None:
         raise InputError(f"{run.experiment.name}: has leaves of trees as heads, expected a network or a backbone")
-    stored, pretrained, dataset = run.artifact("finetuned_heads"), run.artifact("pretrained"), run.dataset()
+    stored, dataset = run.artifact("finetuned_heads"), run.dataset()
     variant = _variant(run, stored.header["variants"])
     seeds = list(stored.header["seeds"])
-    seed = _choice(run.request.seed, seeds, "seed")
-    r = seeds.index(seed)
-    head = read_heads(stored)[variant]
-    weight = head.first[r] if head.second is None else head.first[r] @ head.second[r]
-    last = (weight, head.bias[r])
-    described = _described(run, dataset, variant, seed, stored.header) | {"classes": tuple(dataset.classes)}
+    seed = choice(run.request.seed, seeds, "seed")
+    described = _described(run, dataset, variant, seed, stored.header)
     if run.experiment.images:
+        r, head = seeds.index(seed), read_heads(stored)[variant]
+        weight = head.first[r] if head.second is None else head.first[r] @ head.second[r]
+        described["classes"] = tuple(dataset.classes)
+        last = (weight, head.bias[r])
         return Servable({"columns": []}, (last,), images=_backbone(run), example=_files(run), **described)
-    encoding, example = _table(run)
-    depth = sum(name.startswith("weights.") for name in pretrained.tensors)
-    layers = [
-        tuple(pretrained.tensors[f"{kind}.{i}"][r, 0] for kind in ("weights", "biases")) for i in range(depth - 1)
-    ]
-    mean, scale = (pretrained.tensors[name][r] if name in pretrained.tensors else None for name in ("mean", "scale"))
-    return Servable(encoding, (*layers, last), mean=mean, scale=scale, example=example, **described)
+    return served_head(
+        stored,
+        run.artifact("pretrained"),
+        run.artifact("encoding"),
+        dataset,
+        experiment=run.experiment.name,
+        variant=variant,
+        seed=seed,
+        metadata=described["metadata"],
+    )
 
 
 def _backbone(run: _Run) -> Any:
@@ -232,19 +237,11 @@ def _described(run: _Run, dataset: Any, variant: str, seed: int, header: Mapping
 
 
 def _variant(run: _Run, variants: Mapping[str, Any]) -> str:
+    from counterpoise.pipelines.shared.served import choice
+
     if not variants:
         raise InputError(f"{run.experiment.name}: nothing is pruned, expected a network from which something is cut")
-    return str(_choice(run.request.method, list(variants), "--method"))
-
-
-def _choice(value: Any, values: list[Any], name: str) -> Any:
-    """Return the value that was asked for, or the only one; of seeds the first."""
-    if value is None and (len(values) == 1 or name == "seed"):
-        return values[0]
-    if value not in values:
-        found = "is not given" if value is None else f"is {value!r}"
-        raise InputError(f"{name} {found}, expected one of {', '.join(map(str, values))}")
-    return value
+    return str(choice(run.request.method, list(variants), "--method"))
 
 
 def _part(experiment: Experiment, name: str | None) -> Part | None:
@@ -252,8 +249,10 @@ def _part(experiment: Experiment, name: str | None) -> Part | None:
         if name is not None:
             raise InputError(f"--part is {name!r}, expected none: {experiment.name} has no parts")
         return None
+    from counterpoise.pipelines.shared.served import choice
+
     parts = {part.name: part for part in experiment.parts}
-    return parts[_choice(name, list(parts), "--part")]
+    return parts[choice(name, list(parts), "--part")]
 
 
 def _entry(among: Mapping[str, Any], name: str, what: str) -> Any:

@@ -23,6 +23,7 @@ from rich.console import Console
 from counterpoise.artifacts.datasets import path_of
 from counterpoise.config.evidence import Claim
 from counterpoise.config.parameters import check
+from counterpoise.config.retraining import RETRAINED
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
 from counterpoise.pipelines.assemble import artifact, owner, raw_of, table_of
@@ -30,6 +31,7 @@ from counterpoise.preflight import Preflight, experiments_in, parameters_of
 from counterpoise.provenance import Provenance
 from counterpoise.reporting import print_conclusion, summary_panel
 from counterpoise.reporting.wording import HEADLINE_METRICS, LAST
+from counterpoise.retraining_run import RetrainingRun
 from counterpoise.slices import Inputs
 from counterpoise.syncing import Syncing
 from counterpoise.tracking import Tracker, TrackingSettings, dataset, release, sqlite_uri, use_credentials, watch
@@ -54,7 +56,7 @@ class Tracking:
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         self._end("KILLED")  # a process may run more than once, and Kedro does not say that a run was interrupted
         self.failure = None
-        experiments = experiments_in(pipeline)
+        experiments = [each for each in experiments_in(pipeline) if each.name != RETRAINED]  # that logs its decision
         if self.parameters.tracking and experiments:
             name = "+".join(experiment.name for experiment in experiments)
             runs = [catalog.load(artifact(experiment.name, "run")) for experiment in experiments]
@@ -221,4 +223,4 @@ def _shown(path: Path) -> str:
 
 _TRACKING = Tracking()
 # Kedro calls them from the last to the first, except those marked `tryfirst` or `trylast`.
-HOOKS = (Inputs(), Preflight(), Provenance(), _TRACKING, Conclusion(_TRACKING), Syncing())
+HOOKS = (Inputs(), Preflight(), Provenance(), _TRACKING, Conclusion(_TRACKING), RetrainingRun(), Syncing())

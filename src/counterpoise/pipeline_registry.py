@@ -7,10 +7,14 @@ from functools import cache
 from kedro.pipeline import Pipeline
 
 from counterpoise import registered
-from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE
-from counterpoise.pipelines.assemble import assemble, audits
+from counterpoise.config.retraining import RETRAINED
+from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE, Experiment
+from counterpoise.pipelines.assemble import assemble, audits, raw_of
 from counterpoise.pipelines.fetch import pipeline as fetch
+from counterpoise.pipelines.monitor import pipeline as monitor
 from counterpoise.pipelines.report_all import pipeline as report_all
+from counterpoise.pipelines.retrain import pipeline as retrain
+from counterpoise.pipelines.rollback import pipeline as rollback
 from counterpoise.pipelines.sync_tracking import pipeline as sync_tracking
 
 OVERVIEW = "report_all"
@@ -38,7 +42,23 @@ def _declared() -> dict[str, Pipeline]:
     """Put the pipelines together that conf/ declares, which may change while a process lives."""
     experiments = registered.experiments()
     names = {experiment.name for experiment in (*EXPERIMENTS, *audits(EXPERIMENTS))}
-    return {each.name: assemble(each) for each in (*experiments, *audits(experiments)) if each.name not in names}
+    declared = [each for each in (*experiments, *audits(experiments)) if each.dataset != RETRAINED]
+    pipelines = {each.name: assemble(each) for each in declared if each.name not in names}
+    return pipelines | _retraining(experiments)
+
+
+def _retraining(experiments: tuple[Experiment, ...]) -> dict[str, Pipeline]:
+    """Put the pipelines together that retrain the experiment of the block `retraining`, watch it, and roll it back."""
+    base = registered.retrained()
+    if base is None:
+        return {}
+    row = next(experiment for experiment in experiments if experiment.name == RETRAINED)
+    around = {"raw": raw_of(base), "dataset": base.dataset}
+    return {
+        "retrain": retrain.create_pipeline(assemble(row), frontier=row.frontier is not None, **around),
+        "monitor": monitor.create_pipeline(**around),
+        "rollback": rollback.create_pipeline(),
+    }
 
 
 def _fetching(dataset: str) -> str:

@@ -18,9 +18,10 @@ from kedro.pipeline import Pipeline
 
 from counterpoise import registered
 from counterpoise.artifacts.datasets import path_of, require_writable
-from counterpoise.config.experiments import rows
+from counterpoise.config.experiments import every, rows
 from counterpoise.config.models import require_kind
 from counterpoise.config.parameters import Parameters, check
+from counterpoise.config.retraining import row_of
 from counterpoise.data import IMAGES
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import BLOCKS, Experiment, Part
@@ -59,7 +60,7 @@ class Preflight:
     def after_context_created(self, context: KedroContext) -> None:
         parameters = parameters_of(context)
         self.parameters = check(parameters)
-        registered.declare(rows(parameters))
+        registered.declare(rows(parameters), row_of(parameters, every(parameters)))
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:

@@ -15,22 +15,33 @@ from kedro.framework.project import pipelines, settings
 from kedro.utils import find_kedro_project
 
 from counterpoise.config.loader import ConfigLoader, Source
+from counterpoise.config.retraining import retrained as as_retrained
 from counterpoise.experiments import EXPERIMENTS, Experiment
 
-_declared: tuple[Source, tuple[Experiment, ...]] | None = None
+_declared: tuple[Source, tuple[Experiment, ...], Experiment | None] | None = None
 
 
 def experiments() -> tuple[Experiment, ...]:
-    """Return all experiments: those of source, then those of conf/.
+    """Return all experiments: those of source, then those of conf/, then the one that is retrained, as it is retrained.
 
     Raises:
         InputError: a row of conf/ is wrong.
     """
+    _, rows, base = _of_source()
+    return (*EXPERIMENTS, *rows, *([as_retrained(base)] if base is not None else []))
+
+
+def retrained() -> Experiment | None:
+    """Return the experiment that is retrained, as its row stands; raises InputError as `experiments`."""
+    return _of_source()[2]
+
+
+def _of_source() -> tuple[Source, tuple[Experiment, ...], Experiment | None]:
     source = _at_hand()
     if _declared is None or _declared[0] != source:
-        declare(_read(source))
+        declare(*_read(source))
     assert _declared is not None
-    return (*EXPERIMENTS, *_declared[1])
+    return _declared
 
 
 def read(conf_source: str | None = None, environment: str | None = None) -> None:
@@ -42,15 +53,15 @@ def read(conf_source: str | None = None, environment: str | None = None) -> None
     ConfigLoader.latest = _source(conf_source, environment)
     if conf_source is not None:
         ConfigLoader(conf_source, environment, **settings.CONFIG_LOADER_ARGS)  # is there such a folder?
-    declare(_read(ConfigLoader.latest))
+    declare(*_read(ConfigLoader.latest))
 
 
-def declare(rows: tuple[Experiment, ...]) -> None:
-    """Make these the experiments of conf/; pipelines that were put together for others are put together anew."""
+def declare(rows: tuple[Experiment, ...], base: Experiment | None = None) -> None:
+    """Make these the experiments of conf/ and the one that is retrained; pipelines of others are put together anew."""
     global _declared
-    before = _declared[1] if _declared is not None else None
-    _declared = _at_hand(), rows
-    if before is not None and before != rows:
+    before = _declared[1:] if _declared is not None else None
+    _declared = _at_hand(), rows, base
+    if before is not None and before != (rows, base):
         pipelines.configure(f"{__package__}.pipeline_registry")
 
 
@@ -65,7 +76,8 @@ def _source(conf_source: str | None, environment: str | None) -> Source:
     return Source(conf, environment or os.environ.get("KEDRO_ENV"), Path.cwd())
 
 
-def _read(source: Source) -> tuple[Experiment, ...]:
+def _read(source: Source) -> tuple[tuple[Experiment, ...], Experiment | None]:
     if "://" not in source.conf and not Path(source.conf).exists():
-        return ()
-    return ConfigLoader(source.conf, source.environment, **settings.CONFIG_LOADER_ARGS).experiments()
+        return (), None
+    loader = ConfigLoader(source.conf, source.environment, **settings.CONFIG_LOADER_ARGS)
+    return loader.experiments(), loader.retrained()

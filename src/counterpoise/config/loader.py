@@ -18,11 +18,12 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import OmegaConf
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
-from counterpoise.config.experiments import rows
+from counterpoise.config.experiments import every, rows
 from counterpoise.config.merging import merged
 from counterpoise.config.parts import with_parts
+from counterpoise.config.retraining import RETRAINED, row_of, with_retraining
 from counterpoise.errors import InputError, one_line, shown, suggest
-from counterpoise.experiments import Experiment
+from counterpoise.experiments import EXPERIMENTS, Experiment
 
 _INDEX = re.compile(r"\[?(?P<index>\d+)\]?\.?(?P<rest>.*)", re.DOTALL)
 """The head of a path inside a list, as OmegaConf (`[0].a`) or Kedro writes it."""
@@ -30,8 +31,11 @@ _INDEX = re.compile(r"\[?(?P<index>\d+)\]?\.?(?P<rest>.*)", re.DOTALL)
 _NULL, _INT, _FLOAT, _BOOL = (f"tag:yaml.org,2002:{kind}" for kind in ("null", "int", "float", "bool"))
 
 
-_DECLARES = re.compile(rb"""^\s*["'{]*\s*experiments["']?\s*:""", re.MULTILINE)
-"""A file that may have a block `experiments`."""
+_DECLARES = {
+    name: re.compile(rb"""^\s*["'{]*\s*""" + name.encode() + rb"""["']?\s*:""", re.MULTILINE)
+    for name in ("experiments", RETRAINED)
+}
+"""Files that may have a block of this name."""
 
 SHARED_PLACE = ("base", "local")
 """Environments whose results lie in one place: local only adds what is the user's own."""
@@ -85,7 +89,10 @@ class ConfigLoader(OmegaConfigLoader):
         """
         try:
             content = self._checked(key, super().__getitem__(key))
-            return with_parts(content, self._written) if key == "parameters" else content
+            if key != "parameters":
+                return content
+            expanded = with_parts(content, self._written)
+            return with_retraining(expanded, every(expanded, self._written)) if RETRAINED in expanded else expanded
         except (MissingConfigException, InputError):
             raise  # Kedro does without credentials and globals
         except Exception as error:
@@ -101,17 +108,26 @@ class ConfigLoader(OmegaConfigLoader):
         Raises:
             InputError: a file of these cannot be read, or a row is wrong.
         """
+        return rows({"experiments": self._block("experiments")}, self._written)
+
+    def retrained(self) -> Experiment | None:
+        """Return the experiment that the block `retraining` names, None without such a block; as `experiments`."""
+        block = self._block(RETRAINED)
+        return row_of({RETRAINED: block}, (*EXPERIMENTS, *self.experiments())) if block else None
+
+    def _block(self, name: str) -> dict[str, Any]:
+        """Return a block of the parameters, merged over the files that have it alone where that is possible."""
         block: dict[str, Any] = {}
         for raw in self._files("parameters").values():
-            if _DECLARES.search(raw):
+            if _DECLARES[name].search(raw):
                 if fault_of(raw):
-                    return rows(self["parameters"], self._written)  # says in which file
+                    return self["parameters"].get(name) or {}  # says in which file
                 content = OmegaConf.to_container(OmegaConf.load(io.StringIO(raw.decode("utf-8"))))
-                further = content.get("experiments") if isinstance(content, dict) else None
+                further = content.get(name) if isinstance(content, dict) else None
                 if not isinstance(further or {}, dict) or "${" in str(further):
-                    return rows(self["parameters"], self._written)
+                    return self["parameters"].get(name) or {}
                 block = merged(block, further or {})
-        return rows({"experiments": block}, self._written)
+        return block
 
     def _written(self, path: str) -> str:
         return self._place(path, self._files("parameters"))

@@ -24,6 +24,7 @@ from counterpoise.config.mistakes import sentence_of
 from counterpoise.config.models import Model
 from counterpoise.config.networks import ConvNet, image_network
 from counterpoise.config.repairs import Repairs
+from counterpoise.config.retraining import Retraining
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.experiments import Experiment
 from counterpoise.fairness import CRITERIA
@@ -242,6 +243,7 @@ class Parameters(Settings):
     repairs: dict[str, Repairs] = Field(default={})
     evidence: dict[str, Evidence]
     report: Report = Report()
+    retraining: Retraining | None = None
     fetch: dict[Literal["celeba", "compas", "lfwa"], dict[str, Any]] = Field(default={})
     parts: dict[str, dict[str, PartBlocks]] = Field(default={})
     experiments: dict[str, ExperimentRow] = Field(default={})  # type: ignore[valid-type]

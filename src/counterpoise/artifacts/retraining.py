@@ -1,0 +1,191 @@
+"""Datasets of scheduled retraining: the history of champions, the ledger of partitions, and the rows of a training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+from kedro.io import AbstractDataset, AbstractVersionedDataset, Version
+from kedro_datasets.partitions import IncrementalDataset
+
+from counterpoise import atomic
+from counterpoise.artifacts.artifact import Artifact
+from counterpoise.artifacts.datasets import local_path
+from counterpoise.artifacts.lineage import sha256_of
+from counterpoise.errors import InputError
+from counterpoise.retraining.history import Record, from_lines, to_line
+
+History = tuple[Record, ...]
+
+LOCK_SECONDS = 60
+"""How long to wait for another process that writes the history."""
+
+
+class HistoryDataset(AbstractDataset[History, History]):
+    """The history of champions, a file of JSON lines that is empty until there is one.
+
+    `save` is a compare-and-swap: it appends what the records have beyond those in the file, if the file's are what they
+    begin with, under a lock of the operating system. Of two processes that append to the same history one is refused.
+    """
+
+    def __init__(self, filepath: str, metadata: Mapping[str, Any] | None = None) -> None:
+        self._filepath = local_path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> History:
+        return _records(Path(self._filepath))
+
+    def save(self, data: History) -> None:
+        path = Path(self._filepath)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path):
+            present = _records(path)
+            if tuple(data[: len(present)]) != present:
+                raise InputError(
+                    f"{path}: has {len(present)} records, which are not those that this run has read: another run has "
+                    "decided in the meantime, run it again"
+                )
+            if len(data) > len(present):
+                text = "".join(f"{to_line(record)}\n" for record in data)
+                atomic.write(path, lambda aside: aside.write_text(text, encoding="utf-8"), durable=True)
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath}
+
+
+def _records(path: Path) -> History:
+    return from_lines(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS):
+        yield
+
+
+class LedgerDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
+    """The partitions that were decided on: name → what was in the file (`sha256`, …); empty until there are any."""
+
+    def __init__(self, filepath: str, metadata: Mapping[str, Any] | None = None) -> None:
+        self._filepath = local_path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> dict[str, Any]:
+        path = Path(self._filepath)
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    def save(self, data: dict[str, Any]) -> None:
+        text = json.dumps(data, indent=1, sort_keys=True)
+        atomic.write(Path(self._filepath), lambda aside: aside.write_text(text, encoding="utf-8"), durable=True)
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath}
+
+
+class NewPartitions(IncrementalDataset):
+    """The partitions that the ledger does not know, or whose files have changed; the ledger is Kedro's checkpoint.
+
+    A name alone is no checkpoint: a file of an earlier date may arrive late. The run writes the ledger as its last
+    deed, with what it has put aside and why, in the place of Kedro's `confirms`.
+
+    Args:
+        path: folder of the partitions. ledger: arguments of the `LedgerDataset`. dataset, filename_suffix: as in
+            Kedro's class.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        ledger: dict[str, Any],
+        dataset: str | dict[str, Any],
+        filename_suffix: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(path=path, dataset=dataset, filename_suffix=filename_suffix, metadata=dict(metadata or {}))
+        self._ledger = LedgerDataset(**ledger)
+        self._comparison_func = self._is_new
+
+    def _read_checkpoint(self) -> Any:
+        return self._ledger.load()
+
+    def _is_new(self, partition: str, ledger: Mapping[str, Any]) -> bool:
+        path = Path(self._partition_to_path(partition))
+        return partition not in ledger or sha256_of(path) != ledger[partition]["sha256"]
+
+    def load(self) -> dict[str, Any]:
+        self._invalidate_caches()
+        return {} if not Path(self._path).is_dir() else super().load()
+
+    def confirm(self) -> None:
+        """Do nothing: the run saves the ledger itself."""
+
+    def _exists(self) -> bool:
+        return True
+
+
+class AllPartitions(NewPartitions):
+    """All partitions, decided on or not."""
+
+    def _is_new(self, partition: str, ledger: Mapping[str, Any]) -> bool:
+        return True
+
+
+class PastReports(AbstractDataset[Any, dict[str, Any]]):
+    """The documents of all retrainings before: name of the folder → its `report.json`."""
+
+    def __init__(self, filepath: str, metadata: Mapping[str, Any] | None = None) -> None:
+        self._filepath = local_path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> dict[str, Any]:
+        files = sorted(Path(self._filepath).glob("*/report.json"))
+        return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+    def save(self, data: Any) -> None:
+        raise InputError(f"{self._filepath}: is only read here, expected another data set for what is written")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath}
+
+
+class _RowsFolder(AbstractVersionedDataset[pd.DataFrame, Path]):
+    """A folder with one Parquet file: frames are saved, and the folder is what is read, as of raw files."""
+
+    def __init__(
+        self, filepath: str, file: str, version: Version | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(local_path(filepath), version)
+        self._file, self.metadata = file, metadata
+
+    def save(self, data: pd.DataFrame) -> None:
+        folder = Path(self._get_save_path())
+        folder.mkdir(parents=True)
+        data.to_parquet(folder / self._file, index=False)
+
+    def load(self) -> Path:
+        return Path(self._get_load_path())
+
+    def _exists(self) -> bool:
+        return (Path(self._get_load_path()) / self._file).is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath, "version": self._version}
+
+
+class RowsFolder(Artifact, _RowsFolder):
+    """The raw file of an experiment that is retrained."""

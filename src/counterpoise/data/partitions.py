@@ -1,0 +1,145 @@
+"""Dated files of new rows: which rows are held out, and what makes a file unusable.
+
+A row is held out by a hash of its contents, so that the same row is on the same side in every file and every week. The
+label is not part of the hash: a row whose label arrives late stays where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int64, UInt64
+from pandas.api import types
+
+from counterpoise.data.delimited import Notation
+from counterpoise.data.encode import Group, class_codes, group_codes
+from counterpoise.data.limits import LIMITS, Limits
+from counterpoise.data.table import ANY_SEPARATOR, read_rows
+from counterpoise.data.values import MISSING, Value, distinct, listed
+from counterpoise.errors import InputError, shown, suggest
+
+_DATED = re.compile(r".*-(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})", re.DOTALL)
+
+HASH_KEY = "counterpoiserows"
+"""Key of the rows' hash, 16 letters; another key would hold out other rows."""
+
+SHORT = 16
+"""Hexadecimal digits of a digest of rows."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table are its label and its groups, as the block of the data set says.
+
+    Attributes:
+        label, positive, classes: as in `data.encode.encode`.
+        sensitive, groups, bands: the same; the column may have been joined of others.
+    """
+
+    label: str
+    positive: Value | None
+    classes: Sequence[Value]
+    sensitive: str
+    groups: Sequence[Group]
+    bands: Sequence[float] = ()
+
+    def y(self, rows: pd.DataFrame) -> Int64[np.ndarray, "N"]:
+        """Return the class of each row, −1 where it is missing or none of the classes."""
+        return class_codes(rows[self.label], self.positive, self.classes)
+
+    def s(self, rows: pd.DataFrame) -> Int64[np.ndarray, "N"]:
+        """Return the group of each row, −1 where it is missing or in none."""
+        return group_codes(rows[self.sensitive], self.groups, self.bands)
+
+
+def date_of(partition: str) -> str:
+    """Return the date with which the name of a partition ends: `income-2026-03-02` is of 2026-03-02.
+
+    Raises:
+        InputError: it ends with no date.
+    """
+    match = _DATED.fullmatch(partition)
+    try:
+        return date.fromisoformat(match["date"] if match else "").isoformat()
+    except ValueError:
+        raise InputError(
+            f"{partition}: its name ends with no date, expected <name>-<date>, as in -2026-03-02"
+        ) from None
+
+
+def read_partition(path: Path, options: Mapping[str, Any], limits: Limits = LIMITS) -> pd.DataFrame:
+    """Read a partition with its gaps.
+
+    Args:
+        options: those of the reader `counterpoise.data.table.read`; the ones count that say how the file is written.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    written = {name: options[name] for name in ("separator", "decimal", "thousands", "encoding") if name in options}
+    notation = Notation(**{"separator": None, **written}) if written else ANY_SEPARATOR
+    return read_rows(
+        path.parent, files=path.name, missing=options.get("missing", MISSING), notation=notation, limits=limits
+    )
+
+
+def row_hashes(rows: pd.DataFrame) -> UInt64[np.ndarray, "N"]:
+    """Return a hash of each row, the same for the same values under the same names, whatever their types and order."""
+    columns = {}
+    for name in sorted(rows.columns):
+        column = rows[name]
+        if types.is_numeric_dtype(column) and not types.is_bool_dtype(column):
+            columns[name] = pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan))
+        else:
+            columns[name] = column.astype(object).where(column.notna(), "").map(str).reset_index(drop=True)
+    frame = pd.DataFrame(columns, index=range(len(rows)))
+    return pd.util.hash_pandas_object(frame, index=False, hash_key=HASH_KEY).to_numpy(dtype=np.uint64)
+
+
+def is_held_out(rows: pd.DataFrame, label: str, share: float) -> Bool[np.ndarray, "N"]:
+    """Return which rows no training may see: that share of them, by their contents without the label."""
+    return np.asarray(row_hashes(rows.drop(columns=[label])) < np.uint64(share * 2.0**64))
+
+
+def digest_of(rows: pd.DataFrame) -> str:
+    """Return a digest of rows in any order, labels included."""
+    return hashlib.sha256(np.sort(row_hashes(rows)).tobytes()).hexdigest()[:SHORT]
+
+
+def usable(rows: pd.DataFrame, reference: pd.DataFrame, columns: Columns, *, name: str, min_rows: int) -> pd.DataFrame:
+    """Return the rows of a partition with the columns of the reference.
+
+    Raises:
+        InputError: a column is missing or of another kind, a group or class is new, or labelled rows are few.
+    """
+    for column in reference.columns:
+        if column not in rows:
+            raise InputError(f"{name}: the column {shown(column)} is missing{suggest(column, rows.columns)}")
+        kinds = [types.is_numeric_dtype(table[column]) for table in (reference, rows)]
+        if kinds[0] != kinds[1] and rows[column].notna().any():
+            expected = ("numbers", "other values") if kinds[0] else ("other values", "numbers")
+            raise InputError(f"{name}: the column {shown(column)} holds {expected[1]}, expected {expected[0]}")
+    rows = rows[list(reference.columns)]
+    y = columns.y(rows)
+    for column, codes, what in ((columns.label, y, "class"), (columns.sensitive, columns.s(rows), "group")):
+        unknown = rows[column][(codes < 0) & rows[column].notna().to_numpy()]
+        if columns.positive is not None and column == columns.label:
+            present = set(distinct(reference[column].dropna()))
+            unknown = rows[column][~rows[column].isin(present) & rows[column].notna()]
+        if len(unknown):
+            raise InputError(
+                f"{name}: {len(unknown):,} rows have the new {what} {listed(distinct(unknown))} in {shown(column)}, "
+                f"expected those that the models were trained on"
+            )
+    labelled = int((rows[columns.label].notna()).sum())
+    if labelled < min_rows:
+        raise InputError(f"{name}: has {labelled:,} labelled rows, expected at least {min_rows:,}")
+    return rows

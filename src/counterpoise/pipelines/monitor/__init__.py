@@ -1,0 +1,1 @@
+"""Watch the champion on labelled traffic."""

@@ -1,0 +1,239 @@
+"""Champion, challenger and first champion on the same held-out rows, as rows of the file, and the decision."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int64
+
+from counterpoise import atomic
+from counterpoise.artifacts.serving import Servable
+from counterpoise.config.parameters import Dataset
+from counterpoise.config.retraining import Retraining
+from counterpoise.errors import InputError
+from counterpoise.pipelines.retrain.partitions import BATCH, CLASS, GROUP, HELD_OUT
+from counterpoise.retraining.evidence import Evidence, collect
+from counterpoise.retraining.history import Record, ask, champion, first_champion, start
+from counterpoise.retraining.measures import LEVEL, biases, by_group, error_sequence
+
+DIGITS = 8
+"""Hexadecimal digits of a model's digest in its name."""
+
+CHALLENGER, CHAMPION, FIRST = "challenger", "champion", "first"
+
+
+@runtime_checkable
+class Registry(Protocol):
+    """Where models are registered; see `counterpoise.tracking.registry`."""
+
+    def fetch(self, model: str, folder: Path) -> None:
+        """Put a model that lies no longer here into a folder."""
+
+    def record(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Log a retraining and register its model, unless that was done."""
+
+    def point(self, champion: str, challenger: str | None) -> dict[str, Any]:
+        """Make the aliases those of the history."""
+
+
+def evaluate(
+    challenger: Servable,
+    history: Sequence[Record],
+    models: Path,
+    rows: pd.DataFrame,
+    batch: dict[str, Any],
+    dataset: Dataset,
+    retraining: Retraining,
+    registry: Registry | None,
+) -> dict[str, Any]:
+    """Count the predictions of the three models on the held-out rows, a batch for each partition, and keep the model.
+
+    Args:
+        history: of which the records before this week's count, so that a run that was killed after it had decided
+            gives the same.
+        models: folder of all models that were ever challenger.
+
+    Returns:
+        `models`, the names; `dates`, of the batches that have rows; `confusion`, model → counts [B, G, k, k]; `paired`,
+        `first` and `champion` → counts [B, G, k, 3]; `waiting`, `left_out`, numbers of rows; and what `measured` says.
+    """
+    assert challenger.folder is not None
+    name = f"{batch['week']}-{_digest(challenger.folder)}"
+    keep(challenger.folder, models / name)
+    before = before_week(history, batch["week"])
+    names = {CHALLENGER: name}
+    if before:
+        names |= {CHAMPION: champion(before), FIRST: first_champion(before)}
+    held_out = rows[rows[HELD_OUT].to_numpy()]
+    usable = complete(held_out, dataset, challenger.columns)
+    y, s = (usable[column].to_numpy(dtype=np.int64) for column in (CLASS, GROUP))
+    labelled = y >= 0
+    if not labelled.any():
+        raise InputError(f"none of the {len(usable):,} held-out rows has a label yet, expected at least one")
+    folders = {model: models / model for model in dict.fromkeys(names.values())}
+    for model, folder in folders.items():
+        if not folder.is_dir():
+            fetch(model, folder, registry)
+    predicted = {model: predictions(folder, usable, dataset.classes) for model, folder in folders.items()}
+    of = {role: predicted[model] for role, model in names.items()}
+    first, present = of.get(FIRST, of[CHALLENGER]), of.get(CHAMPION, of[CHALLENGER])
+    size: dict[str, Any] = {
+        "groups": len(dataset.group_names),
+        "classes": len(dataset.classes),
+        "batch": _batches(usable),
+    }
+    sides = {role: collect(y, s, first=first, champion=present, challenger=of[role], **size) for role in names}
+    evidence = sides[CHALLENGER]
+    dates = ["reference", *(entry["date"] for entry in batch["used"])]
+    return {
+        "week": batch["week"],
+        "models": names,
+        "dates": [dates[number] for number in np.unique(usable[BATCH].to_numpy()[labelled])],
+        "confusion": {role: side.confusion.tolist() for role, side in sides.items()},
+        "paired": {FIRST: evidence.against_first.tolist(), CHAMPION: evidence.against_champion.tolist()},
+        "waiting": evidence.waiting,
+        "left_out": len(held_out) - len(usable),
+        "measured": {role: measured(side.confusion, dataset, retraining) for role, side in sides.items()},
+    }
+
+
+def measured(confusion: np.ndarray, dataset: Dataset, retraining: Retraining) -> dict[str, Any]:
+    """Return what counts [B, G, k, k] say of a model: on all rows and on the newest, by group, and its biases."""
+    significance = 1 - LEVEL
+    return {
+        "all": by_group(confusion.sum(0), dataset.group_names),
+        "newest": by_group(confusion[-1], dataset.group_names),
+        "biases": biases(confusion, retraining.gate.tolerances, significance),
+        "newest_biases": biases(confusion[-1:], retraining.gate.tolerances, significance),
+        "error": error_sequence(confusion, significance),
+    }
+
+
+def before_week(history: Sequence[Record], week: str) -> Sequence[Record]:
+    """Return the records before the decision of a week, all of them where there is none yet."""
+    return history[: next((record.sequence for record in history if record.week == week), len(history))]
+
+
+def decide(
+    evaluation: dict[str, Any],
+    batch: dict[str, Any],
+    history: Sequence[Record],
+    dataset: Dataset,
+    retraining: Retraining,
+) -> tuple[tuple[Record, ...], dict[str, Any]]:
+    """Return the history with this week's record, and the record with what the report says beside it.
+
+    The first model of a history becomes champion as it is.
+    """
+    week, challenger = batch["week"], evaluation["models"][CHALLENGER]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    decided = any(record.week == week for record in history)
+    started = bool(history) and history[0].kind == "start" and history[0].champion.startswith(f"{week}-")
+    records = tuple(history)
+    if started:
+        record = history[0]
+    elif not history:
+        error = evaluation["measured"][CHALLENGER]["error"]["error"]
+        reason = f"First champion, trained with the partitions up to {week}; its error on held-out rows is {error:.2%}."
+        records = start(challenger, at=now, reason=reason)
+        record = records[0]
+    else:
+        record, records = ask(
+            history,
+            retraining.gate,
+            week=week,
+            challenger=challenger,
+            evidence=_evidence(evaluation),
+            at=now,
+            groups=dataset.group_names,
+        )
+    earlier = records[: record.sequence]
+    return records, {
+        **asdict(record),
+        "week": week,
+        "verdict": record.verdict or "start",
+        "challenger": record.challenger or record.champion,
+        "champion_before": champion(earlier) if earlier else None,
+        "decided_before": decided or started,
+    }
+
+
+def predictions(folder: Path, rows: pd.DataFrame, classes: Sequence[str]) -> Int64[np.ndarray, "N"]:
+    """Return the classes that an exported model predicts for rows of the file.
+
+    Raises:
+        InputError: it does not take them.
+    """
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+
+    model = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model()
+    try:
+        answer = model.predict(None, rows.reset_index(drop=True), {"unknown": "ignore"})
+    except MlflowException as error:
+        raise InputError(
+            f"{folder}: does not take the held-out rows ({error.message}), expected that it does"
+        ) from error
+    places = {name: place for place, name in enumerate(classes)}
+    return answer["prediction"].map(places).to_numpy(dtype=np.int64)
+
+
+def complete(rows: pd.DataFrame, dataset: Dataset, used: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of a known group that miss no value which models need; those that readers fill may be missing."""
+    filled = set(dataset.options.get("impute") or ())
+    categories = dataset.options.get("missing_category")
+    if isinstance(categories, Mapping):
+        filled |= set(categories)
+    elif categories is not None:
+        filled |= {name for name in used if not pd.api.types.is_numeric_dtype(rows[name])}
+    needed = [name for name in used if name not in filled]
+    return rows[rows[needed].notna().all(axis=1).to_numpy() & (rows[GROUP].to_numpy() >= 0)]
+
+
+def keep(source: Path, folder: Path) -> None:
+    """Copy a model into a folder of its own, complete or not at all."""
+    if not folder.is_dir():
+        atomic.write(folder, lambda aside: shutil.copytree(source, aside))
+
+
+def fetch(model: str, folder: Path, registry: Registry | None) -> None:
+    if registry is None:
+        raise InputError(f"{folder}: there is no such folder, expected the model {model}, which the history names")
+    atomic.write(folder, lambda aside: registry.fetch(model, aside))
+
+
+def _digest(folder: Path) -> str:
+    """Return a digest of what an exported model predicts with; MLflow's files differ from save to save."""
+    total = hashlib.sha256()
+    for file in sorted((folder / "artifacts").iterdir()):
+        total.update(f"{file.name}\0".encode() + file.read_bytes())
+    return total.hexdigest()[:DIGITS]
+
+
+def _batches(rows: pd.DataFrame) -> Int64[np.ndarray, "n"]:
+    """Number the batches that have labelled rows from 0."""
+    numbers = rows[BATCH].to_numpy(dtype=np.int64)
+    present = np.unique(numbers[rows[CLASS].to_numpy() >= 0])
+    return np.searchsorted(present, numbers).astype(np.int64)
+
+
+def _evidence(evaluation: Mapping[str, Any]) -> Evidence:
+    first, present, confusion = (
+        np.asarray(counts, dtype=np.int64)
+        for counts in (evaluation["paired"][FIRST], evaluation["paired"][CHAMPION], evaluation["confusion"][CHALLENGER])
+    )
+    return Evidence(first, present, confusion, evaluation["waiting"])
+
+
+def document_text(document: Mapping[str, Any]) -> str:
+    """Return a document as JSON that people can read."""
+    return json.dumps(document, indent=1, sort_keys=True, allow_nan=False)

@@ -1,0 +1,207 @@
+"""New partitions: which can be used, all rows of a retraining, how they differ from the reference, what is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from counterpoise.artifacts.lineage import sha256_of
+from counterpoise.config.parameters import Dataset
+from counterpoise.config.retraining import Retraining
+from counterpoise.data import Limits, audit
+from counterpoise.data.partitions import (
+    Columns,
+    date_of,
+    digest_of,
+    is_held_out,
+    read_partition,
+    usable,
+)
+from counterpoise.data.table import read_rows
+from counterpoise.errors import InputError, reason
+from counterpoise.pipelines.data_split.left_out import with_groups
+from counterpoise.pipelines.data_split.nodes import read_table
+
+BATCH, HELD_OUT, CLASS, GROUP = "retraining.batch", "retraining.held_out", "retraining.y", "retraining.s"
+"""Columns beside those of the file: number of the partition (0: the reference), held out or not, class, group or −1."""
+
+FEW = 30
+"""Rows of a group and class below which the audit names it."""
+
+SHOWN_VALUES = 5
+"""New values of a column that the audit names."""
+
+
+def columns_of(dataset: Dataset) -> Columns:
+    """Return which columns of a table are label and groups."""
+    return Columns(dataset.label, dataset.positive, dataset.classes, dataset.sensitive, dataset.groups, dataset.bands)
+
+
+def take_partitions(
+    new: Mapping[str, Path],
+    every: Mapping[str, Path],
+    ledger: Mapping[str, Any],
+    raw: Path,
+    dataset: Dataset,
+    retraining: Retraining,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Read the rows of a retraining: the experiment's own, and those of the newest usable partitions.
+
+    A partition that cannot be used is put aside with one sentence why.
+
+    Args:
+        new: partitions that were not decided on. every: all of them. ledger: those that were, and what was in them.
+        raw: folder of the experiment's own rows, the reference.
+
+    Returns:
+        The batch: `week`, the newest new partition's date; `new`, names; `used`, names and rows of all that are read,
+        in order; `quarantined`, name → sentence; `entries`, what the ledger gets. And the rows, with `BATCH`,
+        `HELD_OUT`, `CLASS` and `GROUP`.
+
+    Raises:
+        InputError: no new partition can be used; an old one was altered or removed.
+    """
+    reference = reference_rows(raw, dataset)
+    columns = columns_of(dataset)
+    digests = {entry["digest"]: name for name, entry in ledger.items() if "digest" in entry}
+    accepted = {name: entry["date"] for name, entry in ledger.items() if "digest" in entry}
+    tables: dict[str, pd.DataFrame] = {}
+    quarantined, entries = dict[str, str](), dict[str, Any]()
+    for name in sorted(new, key=lambda name: (name[-10:], name)):
+        if name in accepted:
+            raise InputError(f"{new[name]}: was altered after it was decided on, expected the file that it was")
+        entries[name] = {"sha256": sha256_of(new[name])}
+        try:
+            date, rows = date_of(name), read_usable(new[name], name, reference, columns, dataset, retraining)
+            digest = digest_of(rows)
+            if digest in digests:
+                raise InputError(f"{name}: has the same rows as {digests[digest]}, expected new ones")
+            if date in accepted.values():
+                raise InputError(f"{name}: is of {date}, as another partition, expected one for each date")
+        except InputError as error:
+            quarantined[name] = entries[name]["quarantined"] = str(error)
+            continue
+        digests[digest], accepted[name], tables[name] = name, date, rows
+        entries[name] |= {"digest": digest, "date": date, "rows": len(rows)}
+    if not tables:
+        raise InputError(f"no new partition can be used: {'; '.join(quarantined.values())}")
+    used = sorted(accepted, key=lambda name: accepted[name])[-retraining.window :]
+    used += [name for name in tables if name not in used]  # one that arrives late is decided on all the same
+    used.sort(key=lambda name: accepted[name])
+    for name in used:
+        if name not in tables:
+            if name not in every:
+                raise InputError(f"{name}: the partition was removed after it was decided on, expected it to stay")
+            tables[name] = read_usable(every[name], name, reference, columns, dataset, retraining)
+    parts = [reference, *(tables[name] for name in used)]
+    rows = pd.concat(parts, ignore_index=True)
+    sides = is_held_out(rows, dataset.label, retraining.held_out)
+    grouped = with_groups(rows, dataset)
+    marked = rows.assign(
+        **{
+            BATCH: np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+            HELD_OUT: sides,
+            CLASS: np.where(rows[dataset.label].isna(), -1, columns.y(rows)),
+            GROUP: columns.s(grouped),
+        }
+    )
+    fresh = sorted(entries.keys() & tables.keys(), key=lambda name: accepted[name])
+    batch = {
+        "week": accepted[fresh[-1]],
+        "new": fresh,
+        "used": [{"name": name, "date": accepted[name], "rows": len(tables[name])} for name in used],
+        "reference": len(reference),
+        "quarantined": quarantined,
+        "entries": entries,
+    }
+    return batch, marked
+
+
+def reference_rows(raw: Path, dataset: Dataset) -> pd.DataFrame:
+    """Return the experiment's own rows; of a plain table with their gaps, which its reader treats later."""
+    if dataset.reader != "table":
+        return read_table(raw, dataset)[0]
+    options = dict(dataset.options)
+    names = [options["files"]] if isinstance(options["files"], str) else list(options["files"])
+    limits = Limits(**dataset.limits.model_dump())
+    tables = [read_partition(raw / name, options, limits) for name in names]
+    return tables[0] if len(tables) == 1 else read_rows(raw, files=names, limits=limits)
+
+
+def read_usable(
+    path: Path, name: str, reference: pd.DataFrame, columns: Columns, dataset: Dataset, retraining: Retraining
+) -> pd.DataFrame:
+    rows = read_partition(path, dataset.options, Limits(**dataset.limits.model_dump()))
+    for column in reference.columns:
+        if column not in rows and dataset.crossed and column in dataset.crossed:
+            raise InputError(f"{name}: the column {column!r} is missing, expected it for the groups")
+    if not dataset.crossed:
+        return usable(rows, reference, columns, name=name, min_rows=retraining.min_rows)
+    joined = usable(
+        with_groups(rows, dataset), with_groups(reference, dataset), columns, name=name, min_rows=retraining.min_rows
+    )
+    return joined[list(reference.columns)]
+
+
+def audit_partitions(rows: pd.DataFrame, batch: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
+    """Compare new partitions with the reference: group shares, label rates, drift, gaps, new values, small cells."""
+    dates = [entry["name"] for entry in batch["used"]]
+    is_new = rows[BATCH].isin([1 + dates.index(name) for name in batch["new"]]).to_numpy()
+    sides = {"reference": rows[rows[BATCH].to_numpy() == 0], "new": rows[is_new]}
+    extra = [BATCH, HELD_OUT, CLASS, GROUP]
+    tables = {
+        side: part.drop(columns=[*extra, *(name for name in dataset.drop if name in part)])
+        for side, part in sides.items()
+    }
+    named = {side: _named(part[GROUP], dataset.group_names) for side, part in sides.items()}
+    labels = {side: _named(part[CLASS], dataset.classes) for side, part in sides.items()}
+    document: dict[str, Any] = {"rows": {side: len(part) for side, part in sides.items()}}
+    document["group_shares"] = {side: _records(audit.group_shares(named[side])) for side in sides}
+    document["label_rates"] = {side: _records(audit.label_rates(labels[side], named[side])) for side in sides}
+    document["missing"] = {side: _records(audit.missing(tables[side], named[side])) for side in sides}
+    try:
+        document["drift"] = _records(audit.drift(tables["reference"], tables["new"]))
+    except InputError as error:
+        document["drift"], document["note"] = [], reason(error)
+    document["new_values"] = _new_values(tables["reference"], tables["new"])
+    cells = audit.cells(named["new"], labels["new"])
+    document["small_cells"] = _records(cells[cells["rows"] < FEW])
+    return document
+
+
+def training_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that the experiment is trained on: labelled, and not held out."""
+    chosen = rows[~rows[HELD_OUT].to_numpy() & (rows[CLASS].to_numpy() >= 0)]
+    return chosen.drop(columns=[BATCH, HELD_OUT, CLASS, GROUP]).reset_index(drop=True)
+
+
+def _named(codes: pd.Series, names: Any) -> pd.Series:
+    return pd.Series(pd.Categorical.from_codes(codes.to_numpy(dtype=np.int64), pd.Index(names)))
+
+
+def _new_values(reference: pd.DataFrame, new: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return `column, values, rows` of the columns of texts that hold values that the reference has not."""
+    records = []
+    for name in reference.columns:
+        if types.is_numeric_dtype(reference[name]):
+            continue
+        strange = new[name][~new[name].isin(reference[name].unique()) & new[name].notna()]
+        if len(strange):
+            values = [str(value) for value in strange.value_counts().index[:SHOWN_VALUES]]
+            records.append({"column": str(name), "values": values, "rows": len(strange)})
+    return records
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as plain values; NaN as None."""
+    return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""Put the previous champion back."""

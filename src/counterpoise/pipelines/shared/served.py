@@ -1,0 +1,68 @@
+"""A fine-tuned head on its perceptron as a model to export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.artifacts.serving import Servable
+from counterpoise.config.parameters import Dataset
+from counterpoise.errors import InputError
+from counterpoise.pipelines.shared.heads import read_heads
+
+
+def served_head(
+    finetuned_heads: Checkpoint,
+    pretrained: Checkpoint,
+    encoding: Mapping[str, Any],
+    dataset: Dataset,
+    *,
+    experiment: str,
+    variant: str,
+    seed: int,
+    metadata: Mapping[str, Any],
+) -> Servable:
+    """Return the head of a variant and a seed with the layers below it.
+
+    Args:
+        encoding: with the `example` of rows (`data.encoding.describe`).
+        metadata: of the model, plain values.
+    """
+    r = list(finetuned_heads.header["seeds"]).index(seed)
+    head = read_heads(finetuned_heads)[variant]
+    weight = head.first[r] if head.second is None else head.first[r] @ head.second[r]
+    depth = sum(name.startswith("weights.") for name in pretrained.tensors)
+    layers = [
+        (pretrained.tensors[f"weights.{i}"][r, 0], pretrained.tensors[f"biases.{i}"][r, 0]) for i in range(depth - 1)
+    ]
+    mean, scale = (pretrained.tensors[name][r] if name in pretrained.tensors else None for name in ("mean", "scale"))
+    described = dict(encoding)
+    example = pd.DataFrame(described.pop("example"))
+    return Servable(
+        described,
+        (*layers, (weight, head.bias[r])),
+        classes=tuple(dataset.classes),
+        label=dataset.label,
+        experiment=experiment,
+        example=example,
+        mean=mean,
+        scale=scale,
+        metadata=metadata,
+    )
+
+
+def choice(value: Any, values: Sequence[Any], name: str) -> Any:
+    """Return the value that was asked for, or the only one; of seeds the first.
+
+    Raises:
+        InputError: it is none of the values, or none was asked for and there are several.
+    """
+    if value is None and (len(values) == 1 or name == "seed"):
+        return values[0]
+    if value not in values:
+        what = "is not given" if value is None else f"is {value!r}"
+        raise InputError(f"{name} {what}, expected one of {', '.join(map(str, values))}")
+    return value

@@ -1,0 +1,142 @@
+"""What a run of `retrain`, `monitor` or `rollback` needs beside its nodes, and how it ends.
+
+Before the first node: the registry, for the catalog; and whether there is anything to do. After the last one: the
+sentence on what was decided, and the status of the process.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import AbstractDataset, DataCatalog
+from kedro.pipeline import Pipeline
+
+from counterpoise.artifacts.datasets import path_of
+from counterpoise.config.parameters import check
+from counterpoise.errors import Ending, InputError
+from counterpoise.preflight import parameters_of
+from counterpoise.retraining.history import Record, Tenure, champion, champion_on
+from counterpoise.tracking import ModelRegistry, TrackingSettings
+
+PIPELINES = ("retrain", "monitor", "rollback")
+"""Tags of their nodes."""
+
+REGISTRY = "retrain__registry"
+
+REFUSED = 3
+"""Status of a process whose gate has refused, or whose monitor raised an alarm."""
+
+
+class RetrainingRun:
+    """Gives the nodes the registry; ends a run that has nothing to do; says what came of the others."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        parameters = check(parameters_of(context))
+        self.registry: ModelRegistry | None = None
+        if parameters.tracking and parameters.retraining is not None:
+            settings = TrackingSettings.read(context.config_loader["mlflow"], Path(context.project_path))
+            self.registry = ModelRegistry(settings, parameters.retraining.model_name)
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        if not _kinds(pipeline):
+            return
+        catalog[REGISTRY] = _Given(self.registry)
+        if "retrain__new_partitions" in pipeline.inputs() and not catalog.load("retrain__new_partitions"):
+            raise Ending(self._nothing_to_do(catalog), 0)
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        outputs, kinds = pipeline.all_outputs(), _kinds(pipeline)
+        if "retrain__registered" in outputs and "retrain" in kinds:
+            self._conclude(catalog)
+        elif "rollback" in kinds and "retrain__registered" in outputs:
+            latest = catalog.load("retrain__history_after")[-1]
+            aliases = catalog.load("retrain__registered")["aliases"]
+            where = f" (alias champion: version {aliases['champion']})" if "champion" in aliases else ""
+            print(f"{latest.champion} is champion again{where}. {latest.reason}")
+        elif "monitor__result" in outputs:
+            result = catalog.load("monitor__result")
+            for watched in result["watches"]:
+                print(watched["sentence"])
+            if not result["weeks"]:
+                print(f"No partition is later than {result['since']}, the last that {result['champion']} has seen.")
+            if result["alarms"]:
+                raise Ending(f"Alarm: {'; '.join(result['alarms'])}.", REFUSED)
+
+    def _conclude(self, catalog: DataCatalog) -> None:
+        decision, batch = catalog.load("retrain__decision"), catalog.load("retrain__batch")
+        for sentence in batch["quarantined"].values():
+            print(f"put aside  {sentence}")
+        folder = path_of(catalog.get("retrain__past_reports"))
+        print(f"decision   {decision['week']}: {decision['reason']}")
+        print(f"report     {folder}/{decision['week']}/report.html")
+        if decision["verdict"] == "refuse":
+            raise Ending(
+                f"{decision['challenger']} was refused; {decision['champion_before']} stays champion.", REFUSED
+            )
+        waits = decision["verdict"] == "wait"
+        print(f"champion   {decision['champion_before' if waits else 'champion']}")
+
+    def _nothing_to_do(self, catalog: DataCatalog) -> str:
+        """Say so; what a run that was killed has not registered is registered before."""
+        history = catalog.load("retrain__history")
+        aside = sorted(name for name, entry in catalog.load("retrain__ledger").items() if "quarantined" in entry)
+        further = f" ({len(aside)} put aside: {', '.join(aside[:5])})" if aside else ""
+        if history and self.registry is not None:
+            self.registry.point(champion(history), latest_challenger(history))
+        present = f"; {champion(history)} stays champion" if history else ""
+        return f"Nothing to do: there is no new partition{further}{present}."
+
+
+def latest_challenger(history: tuple[Record, ...]) -> str | None:
+    """Return the model that was decided on last, None if there was none since the latest rollback."""
+    return history[-1].challenger
+
+
+def tenure(day: str | None, environment: str | None) -> tuple[Tenure, tuple[Record, ...]]:
+    """Return who was champion at the end of a day, now without one, and the records.
+
+    Raises:
+        InputError: there was none, or the day is no date.
+    """
+    from datetime import UTC, datetime
+
+    from kedro.framework.session import KedroSession
+
+    from counterpoise import registered
+
+    registered.read(environment=environment)
+    with KedroSession.create(project_path=Path.cwd(), env=environment) as session:
+        context = session.load_context()  # type: ignore[attr-defined]  # Kedro's own sessions have it
+        history = context.catalog.load("retrain__history")
+    if not history:
+        raise InputError("there is no champion yet, expected one of `kedro run --pipelines=retrain`")
+    return champion_on(history, day or datetime.now(UTC).date().isoformat()), history
+
+
+class _Given(AbstractDataset[Any, Any]):
+    """An object that nodes are handed as it is, None too."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def load(self) -> Any:
+        return self._value
+
+    def save(self, data: Any) -> None:
+        raise InputError(f"{REGISTRY}: is made by the run, expected no node to write it")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
+def _kinds(pipeline: Pipeline) -> set[str]:
+    return {tag for node in pipeline.nodes for tag in node.tags} & set(PIPELINES)
