@@ -1,12 +1,13 @@
-"""Airflow 3: a DAG for each plan beside this file, whose tasks are runs of Kedro and log to one MLflow run.
+"""Airflow 3: a DAG for each plan, whose tasks are runs of Kedro and log to one MLflow run.
 
 A plan is made by the project, in its own environment: `counterpoise plan retrain --env prod --to plans/retrain.json`.
 Airflow needs neither Kedro nor Counterpoise, only this file and the plans (in its folder of DAGs).
 
 | environment variable | meaning | default |
 |---|---|---|
-| COUNTERPOISE_PROJECT | folder of the project | this file's grandparent's parent |
+| COUNTERPOISE_PROJECT | folder of the project | two folders above this file |
 | COUNTERPOISE_BIN | folder of its programs `kedro` and `counterpoise` | .venv/bin of the project |
+| COUNTERPOISE_PLANS | folder of the plans | plans beside this file |
 | COUNTERPOISE_SCHEDULE | cron expression | Mondays at 6:00 UTC |
 | COUNTERPOISE_ALERT | command that is given each alert on standard input | alerts go to the log alone |
 | COUNTERPOISE_PARAMS | parameters of each run, as --params takes them | |
@@ -32,6 +33,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 FOLDER = Path(__file__).resolve().parent
 PROJECT = Path(os.environ.get("COUNTERPOISE_PROJECT") or FOLDER.parents[1])
 PROGRAMS = Path(os.environ.get("COUNTERPOISE_BIN") or PROJECT / ".venv" / "bin")
+PLANS = Path(os.environ.get("COUNTERPOISE_PLANS") or FOLDER / "plans")
 SCHEDULE = os.environ.get("COUNTERPOISE_SCHEDULE") or "0 6 * * 1"
 
 REFUSED = 3
@@ -137,6 +139,6 @@ def dag_of(file: Path) -> DAG:
     return dag
 
 
-for path in sorted((FOLDER / "plans").glob("*.json")):
+for path in sorted(PLANS.glob("*.json")):
     if re.fullmatch(r"[\w.-]+", path.stem):
         globals()[f"dag_{path.stem}"] = dag_of(path)

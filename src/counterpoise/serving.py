@@ -100,7 +100,7 @@ class FollowedAlias:
             self.failure = failure
 
 
-def loader(name: str) -> Callable[[str], App]:
+def loader(settings: TrackingSettings, name: str) -> Callable[[str], App]:
     """Return what loads a version of a registered model as MLflow's own server does."""
     places: list[Path] = []
 
@@ -108,7 +108,7 @@ def loader(name: str) -> Callable[[str], App]:
         from mlflow import artifacts
         from mlflow.pyfunc import load_model, scoring_server
 
-        place = Path(artifacts.download_artifacts(artifact_uri=f"models:/{name}/{version}"))
+        place = Path(artifacts.download_artifacts(f"models:/{name}/{version}", tracking_uri=settings.uri))
         for module, code in list(sys.modules.items()):  # of the version before, under names that this one may have too
             file = getattr(code, "__file__", None)
             if file and any(Path(file).is_relative_to(earlier) for earlier in places):
@@ -126,12 +126,10 @@ def resolver(settings: TrackingSettings, name: str, alias: str) -> Callable[[], 
     Raises, when it is called:
         InputError: there is no such model or alias, or the registry does not answer.
     """
-    import mlflow
     from mlflow.tracking import MlflowClient
 
     from counterpoise.tracking import faults
 
-    mlflow.set_tracking_uri(settings.uri)
     client = MlflowClient(settings.uri)
 
     def resolve() -> str:
@@ -160,7 +158,7 @@ def serve(name: str, *, alias: str, environment: str | None, host: str, port: in
     def say(sentence: str) -> None:
         print(settings.conceal(f"{name}@{alias}: {sentence}"), flush=True)
 
-    followed = FollowedAlias(resolver(settings, name, alias), loader(name), say)
+    followed = FollowedAlias(resolver(settings, name, alias), loader(settings, name), say)
     ended = threading.Event()
 
     def watch() -> None:
