@@ -95,7 +95,7 @@ def require_divisible(pipeline: Pipeline, tasks: list[Task], catalog: DataCatalo
         for name in sorted(part.inputs() & pipeline.all_outputs()):
             if makers.get(name) not in reached:
                 raise InputError(f"the task {task.name} reads {name}, which no task before it makes")
-            if isinstance(catalog.get(name), MemoryDataset):
+            if isinstance(catalog.get(name), MemoryDataset | None):
                 raise InputError(
                     f"{name} is kept in memory, and would be lost between the tasks {makers[name]} and {task.name}: "
                     "expected an entry of a file in the catalog, or one task for both"
