@@ -169,6 +169,9 @@ def test_no_request_is_lost_while_the_alias_moves(
         (ROW, "text/html"),
         (ROW, "nonsense"),
         ("\x00\x01", "application/x-parquet"),
+        ("\x00\x01", "application/vnd.apache.parquet"),
+        ("", "text/csv"),
+        ('a,"b\n1', "text/csv"),
     ],
 )
 def test_a_malformed_body_is_refused_in_a_sentence(running: Running, body: str, kind: str) -> None:

@@ -7,6 +7,7 @@ began with.
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -29,12 +30,7 @@ VERSION_HEADER = b"x-model-version"
 PATIENCE_SECONDS = 30
 """How long requests under way may take once the server is told to end."""
 
-MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
-"""What MLflow's application lets through of a body that it cannot read."""
-
-UNREADABLE = b'{"error_code": "BAD_REQUEST", "message": "The body cannot be read, expected dataframe_split or ' + (
-    b'dataframe_records in JSON with the columns of the model."}'
-)
+UNREADABLE = "The body cannot be read, expected what its media type says, with the columns of the model"
 
 
 @dataclass(frozen=True)
@@ -63,23 +59,31 @@ class FollowedAlias:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         served = self.served  # one version for the whole of a request
-        began = False
+        held: list[MutableMapping[str, Any]] = []
 
         async def marked(message: MutableMapping[str, Any]) -> None:
-            nonlocal began
+            """Send a part of the answer; that of an internal error waits until its reason is certain."""
             if message["type"] == "http.response.start":
-                began = True
                 message["headers"] = [*message.get("headers", []), (VERSION_HEADER, served.version.encode())]
-            await send(message)
+            if held or message.get("status", 0) == HTTPStatus.INTERNAL_SERVER_ERROR:
+                held.append(message)
+            else:
+                await send(message)
 
+        reason: ValueError | None = None
         try:
             await served.app(scope, receive, marked)
-        except MALFORMED:
-            if scope["type"] != "http" or began:
+        except ValueError as error:  # a library's, of a body that it cannot read; the application has answered with 500
+            if not held:
                 raise
-            headers = [(b"content-type", b"application/json")]
-            await marked({"type": "http.response.start", "status": int(HTTPStatus.BAD_REQUEST), "headers": headers})
-            await send({"type": "http.response.body", "body": UNREADABLE})
+            reason = error
+        if reason is not None:
+            headers = [(b"content-type", b"application/json"), (VERSION_HEADER, served.version.encode())]
+            start = {"type": "http.response.start", "status": int(HTTPStatus.BAD_REQUEST), "headers": headers}
+            body = json.dumps({"error_code": "BAD_REQUEST", "message": f"{UNREADABLE} ({one_line(str(reason))})"})
+            held = [start, {"type": "http.response.body", "body": body.encode()}]
+        for message in held:
+            await send(message)
 
     def follow(self) -> None:
         """Ask for the alias once, and load the version that it names unless it is the one that answers.
@@ -107,8 +111,10 @@ def loader(settings: TrackingSettings, name: str) -> Callable[[str], App]:
     def load(version: str) -> App:
         from mlflow import artifacts
         from mlflow.pyfunc import load_model, scoring_server
+        from mlflow.tracking import MlflowClient
 
-        place = Path(artifacts.download_artifacts(f"models:/{name}/{version}", tracking_uri=settings.uri))
+        source = MlflowClient(settings.uri).get_model_version_download_uri(name, version)
+        place = Path(artifacts.download_artifacts(source, tracking_uri=settings.uri))
         for module, code in list(sys.modules.items()):  # of the version before, under names that this one may have too
             file = getattr(code, "__file__", None)
             if file and any(Path(file).is_relative_to(earlier) for earlier in places):
