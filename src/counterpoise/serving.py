@@ -70,10 +70,10 @@ class FollowedAlias:
             else:
                 await send(message)
 
-        reason: ValueError | None = None
+        reason: Exception | None = None
         try:
             await served.app(scope, receive, marked)
-        except ValueError as error:  # a library's, of a body that it cannot read; the application has answered with 500
+        except (ValueError, RecursionError) as error:  # of a body that a library cannot read, such as JSON in JSON in …
             if not held:
                 raise
             reason = error
