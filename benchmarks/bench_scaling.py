@@ -3,8 +3,9 @@
     python benchmarks/bench_scaling.py [--pipelines alter_compas frontier_adult] [--workers 1 2] [--env smoke]
 
 Scheduler and workers are processes on loopback, in a copy of the project. Client and workers reach the scheduler
-through a relay that counts bytes; workers reach each other directly, which is not counted. Processor seconds are those of the
-workers' processes from the first task to the end; unlike seconds on the clock they hardly depend on what else runs.
+through a relay that counts bytes; workers reach each other directly, which is not counted. Processor seconds are those
+of the workers' processes from the first task to the end; unlike seconds on the clock they hardly depend on what else
+runs.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ class Service:
             self.process = subprocess.Popen(
                 [sys.executable, *command],
                 cwd=self.folder,
-                env=os.environ | {"MLFLOW_BACKEND_STORE_URI": self.database},
+                env=os.environ
+                | {"MLFLOW_BACKEND_STORE_URI": self.database, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
