@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -185,3 +187,75 @@ def test_scikit_learns_own_checks() -> None:
     failed -= {"check_do_not_raise_errors_in_init_or_set_params"}  # types are checked at runtime only in tests
     assert len(results) > 50
     assert failed <= TOO_FEW_ROWS
+
+
+def test_a_report_answers_and_leaves_the_choice_alone(
+    model: FairFrontier, table: tuple[pd.DataFrame, pd.Series, pd.Series], tmp_path: Path
+) -> None:
+    frame, _, _ = table
+    before = model.predict_proba(frame)
+    html = model.report(tmp_path / "report.html").read_text()
+    assert str(model.choice_["variant"]) in html
+    assert "within the tolerance" in html
+    for group in ("women", "men"):
+        assert f">{group}<" in html
+    assert "http://" not in html.split("<main>")[0].split("</style>")[-1]
+    np.testing.assert_array_equal(model.predict_proba(frame), before)
+
+
+def test_rates_are_those_of_rows_that_the_choice_has_not_learnt_from(model: FairFrontier) -> None:
+    assert model.rates_["rows"].sum() == N
+    gap = abs(model.rates_["selected"].diff().iloc[-1])
+    assert gap == pytest.approx(model.choice_["delta_dp"], abs=0.05)  # the latter without what chance adds
+
+
+@pytest.mark.parametrize("base", ["linear", "boosted"])
+def test_a_saved_model_says_the_same_of_the_original_columns(
+    table: tuple[pd.DataFrame, pd.Series, pd.Series], base: str, tmp_path: Path
+) -> None:
+    import mlflow
+
+    frame, y, s = table
+    model = FairFrontier(0.1, "delta_dp", base, folds=0).fit(frame, y, sensitive_features=s)
+    loaded = mlflow.pyfunc.load_model(str(model.save(tmp_path / "model")))
+    rows = frame.head(40).copy()
+    rows.loc[0, "region"], rows.loc[1, "region"] = "moon", None
+    with pytest.raises(ValueError, match="is there already"):
+        model.save(tmp_path / "model")
+    answers = loaded.predict(rows[["region", "age", "owner", "income"]])  # another order of columns
+    assert answers["prediction"].tolist() == model.predict(rows).tolist()
+    if model.choice_["threshold"] in (None, 0):
+        np.testing.assert_allclose(answers["score"], model.predict_proba(rows)[:, 1], atol=1e-6)
+
+
+def test_an_estimator_of_the_users_is_a_base(table: tuple[pd.DataFrame, pd.Series, pd.Series], tmp_path: Path) -> None:
+    from sklearn.ensemble import RandomForestClassifier
+
+    frame, y, s = table
+    forest = RandomForestClassifier(30, max_depth=4, random_state=0)
+    model = FairFrontier(0.05, "delta_dp", forest, folds=2).fit(frame, y, sensitive_features=s)
+    unrepaired = model.frontier_[model.frontier_["method"] == "unrepaired"].iloc[0]
+    assert unrepaired["delta_dp"] > model.choice_["delta_dp"]
+    assert (model.predict(frame) == y).mean() > 0.6
+    assert not hasattr(forest, "classes_")  # the user's own is not touched
+    with pytest.raises(ValueError, match="cannot be saved without a pickle"):
+        model.save(tmp_path / "model")
+
+
+def test_several_seeds_are_judged_together_and_one_is_predicted_by(
+    table: tuple[pd.DataFrame, pd.Series, pd.Series],
+) -> None:
+    frame, y, s = table
+    both = FairFrontier(0.1, "delta_dp", "linear", folds=0, seeds=2).fit(frame, y, sensitive_features=s)
+    each = [
+        FairFrontier(0.1, "delta_dp", "linear", folds=0, seeds=[seed]).fit(frame, y, sensitive_features=s)
+        for seed in (0, 1)
+    ]
+    means = np.mean([one.frontier_["err"] for one in each], axis=0)
+    np.testing.assert_allclose(both.frontier_["err"], means, rtol=1e-6)
+    best = min(each, key=lambda one: (not one.meets_, one.choice_["err"]))
+    assert both.choice_["err"] == best.choice_["err"]
+    np.testing.assert_array_equal(both.predict_proba(frame), best.predict_proba(frame))
+    for wrong in ([], [1, 1], 0):
+        with pytest.raises(ValueError, match="seeds is"):
+            FairFrontier(seeds=wrong).fit(frame, y, sensitive_features=s)

@@ -168,11 +168,25 @@ def test_codes_and_truth_values_are_said_with_their_types(project: Any, init: Ca
 def test_classes_that_are_too_rare_are_left_out(project: Any, init: Callable[..., Result]) -> None:
     label = np.repeat(["a", "b", "c", "d"], [200, 200, 198, 2])
     result = init(loans(repaid=label))
-    assert result.output.splitlines()[-1] == "  kedro run --pipelines=win_own"
+    assert result.output.splitlines()[-2:] == [f"  kedro run --pipelines={name}_own" for name in ("frontier", "win")]
     content, dataset = written(project)
     assert (dataset.positive, dataset.classes) == (None, ("a", "b", "c"))
-    assert list(content["experiments"]) == ["win_own"]
+    assert list(content["experiments"]) == ["frontier_own", "win_own"]
     assert len(samples(project)) == ROWS - 2
+
+
+def test_a_class_that_a_large_group_lacks_is_left_out_where_others_remain(
+    project: Any, init: Callable[..., Result]
+) -> None:
+    label = np.resize(["a", "b", "c", "d"], ROWS)
+    gender = np.where((label == "d") | (np.arange(ROWS) % 3 == 0), "female", "male")
+    assert init(loans(repaid=label, gender=gender)).exit_code == 0
+    content, dataset = written(project)
+    assert dataset.classes == ("a", "b", "c")
+    assert content["datasets"]["own"]["options"]["exclude"] == {"repaid": ["d"]}
+    two = np.where(gender == "male", "a", np.resize(["a", "b"], ROWS))
+    assert init(loans(repaid=two, gender=gender), "--name", "two").exit_code == 0
+    assert written(project, "two")[1].classes == ("a", "b"), "two classes stay, and the group with them"
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,9 @@ OWN = {"title": "mine", "dataset": "adult", "frontier": "own"}
             {
                 "experiments": {"mine": OWN},
                 "datasets": {"adult": {"positive": None, "classes": ["a", "b", "c"]}},
+                "selection": {"criterion": "auc"},
             },
-            r"datasets\.adult has 3 classes, expected 2 for the frontier mine",
+            r"selection\.criterion is 'auc', but datasets\.adult has 3 classes, expected a criterion",
         ),
     ],
 )

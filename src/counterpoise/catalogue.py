@@ -29,6 +29,7 @@ class Method:
         colour: a name of `reporting._theme.PALETTE`. symbol: one of plotly's. Methods of one colour differ by symbol.
         paper: whose idea it is; None for peers and for what this project adds.
         needs_group: whether it asks for the group of everyone whom it classifies.
+        binary: whether it is defined for two classes alone; said of peers.
         control: not a method of any paper; run to show what the parts of other methods contribute.
         beside: the method that a control is compared with in words.
         base: the model before any repair.
@@ -49,6 +50,7 @@ class Method:
     symbol: str = "circle"
     paper: Literal["win", "altering", "ffw"] | None = None
     needs_group: bool = False
+    binary: bool = False
     control: bool = False
     beside: str = ""
     base: bool = False
@@ -89,17 +91,17 @@ METHODS = (
            symbol="triangle-down"),
     Method("leace", "LEACE", "peers", run="peers.run:run", colour="sky", symbol="triangle-up"),
     Method("balanced_refit", "Group-balanced refit", "peers", run="peers.run:run",
-           phrase="a refit on group-balanced rows", colour="sky", symbol="square"),
+           phrase="a refit on group-balanced rows", colour="sky", symbol="square", binary=True),
     Method("hsic", "HSIC penalty", "peers", run="peers.run:run", phrase="an HSIC penalty", colour="purple",
-           symbol="triangle-up"),
+           symbol="triangle-up", binary=True),
     Method("exponentiated_gradient", "ExponentiatedGradient", "peers", run="peers.run:run", colour="purple",
-           symbol="square"),
+           symbol="square", binary=True),
     Method("linear_postprocessing", "Linear post-processing", "peers", run="peers.run:run",
-           phrase="linear post-processing", colour="purple", symbol="diamond"),
+           phrase="linear post-processing", colour="purple", symbol="diamond", binary=True),
     Method("threshold_optimizer", "ThresholdOptimizer", "peers", run="peers.run:run", colour="sky",
-           symbol="diamond", needs_group=True),
+           symbol="diamond", needs_group=True, binary=True),
     Method("error_parity", "Error parity", "peers", run="peers.run:run", phrase="error-parity post-processing",
-           colour="sky", symbol="cross", needs_group=True),
+           colour="sky", symbol="cross", needs_group=True, binary=True),
     Method("baseline", "Baseline", "weights", run="weights.baseline:baseline", phrase="the baseline", symbol="x",
            base=True),
     Method("threshold", "Baseline + Φ threshold", "weights", run="weights.baseline:threshold",

@@ -6,6 +6,8 @@ model = FairFrontier(tolerance=0.05).fit(X, y, sensitive_features=s)
 model.predict(X_new)          # needs no groups
 model.frontier_               # what every model costs and how unfair it is, on rows that it has not learnt from
 model.choose(0.1).predict(X)  # another tolerance, without fitting again
+model.report("report.html")   # one page, to send on
+model.save("fair_model")      # what `mlflow models serve` takes, columns as in X
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,18 +24,19 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import DataConversionWarning
-from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from counterpoise.catalogue import CHOSEN
 from counterpoise.compute import replicate
+from counterpoise.data.frames import Encoder
+from counterpoise.data.values import name_of
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.fairness import CRITERIA, choose, non_dominated
 from counterpoise.methods import frontier
+from counterpoise.methods.bases.estimator import Classifier
 from counterpoise.methods.bases.ground import Bases, Ground, Kind, margins
 from counterpoise.methods.cells import fold_numbers
 from counterpoise.methods.frontier import HEAD, RULE, Frontier
@@ -49,6 +53,8 @@ THRESHOLDS = (-1.2, -0.9, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.9, 1.2)
 BASES: tuple[Kind, ...] = ("boosted", "linear", "perceptron")
 VALIDATION_FOLDS = 5
 """One of so many folds of the rows is the validation part."""
+TOLERANCES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15)
+"""What a report shows beside the tolerance that was asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,17 +91,23 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
     Args:
         tolerance: of the bias, on new rows; see `criterion`.
         criterion: a metric of `counterpoise.fairness`: `delta_eo` (|ΔTPR| + |ΔFPR|), `delta_dp`, ….
-        base: `boosted` (LightGBM), `linear` (the columns themselves), `perceptron`; or several of them.
+        base: `boosted` (LightGBM), `linear` (the columns themselves), `perceptron`; or several of them; or a classifier
+            of scikit-learn's kind with `predict_proba`, to whose log odds heads on the columns then add. It is cloned,
+            and fitted to the encoded columns, a category in each.
         folds: in how many the rows are divided to judge every model by rows that it has not learnt from; 0: by a
             validation part of a fifth alone, which is faster.
-        seed: of the division of the rows and of what is drawn in training.
+        seeds: so many divisions of the rows into what teaches and what is chosen by, or their seeds. Each has a choice;
+            the one with the lowest error is predicted by.
         n_jobs: trainings side by side; None for one.
 
     Attributes:
         classes_: the two classes. groups_: the groups.
         frontier_: one row per model: its settings, `err` (100 − weighted F1, in %), `delta_eo`, `delta_dp` and the
-            criterion as judged, whether another model `dominated` it in error and criterion, and which is `chosen`.
-        choice_: the chosen row.
+            criterion as judged by rows that it has not learnt from, means over the seeds; whether another model
+            `dominated` it in error and criterion, and which is `chosen`.
+        choice_: the chosen row, as its own seed judges it.
+        rates_: of each group, on rows that the choice has not learnt from: `rows`, and the shares that are `selected`,
+            and of those of the second class, `true_positive`, and of the first, `false_positive`.
         meets_: whether it is within the tolerance; where none is, the one with the lowest bias is chosen.
     """
 
@@ -103,17 +115,17 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         self,
         tolerance: float = 0.05,
         criterion: str = "delta_eo",
-        base: str | Sequence[str] = "boosted",
+        base: str | Sequence[str] | Classifier = "boosted",
         *,
         folds: int = 3,
-        seed: int = 0,
+        seeds: int | Sequence[int] = 1,
         n_jobs: int | None = None,
     ) -> None:
         self.tolerance = tolerance
         self.criterion = criterion
         self.base = base
         self.folds = folds
-        self.seed = seed
+        self.seeds = seeds
         self.n_jobs = n_jobs
 
     def __sklearn_tags__(self) -> Any:
@@ -131,7 +143,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             ValueError: not two classes, fewer than two groups, no row of a class in a group, or values that are no
                 numbers, missing or infinite.
         """
-        kinds = self._kinds()
+        kinds, seeds = self._kinds(), self._seeds()
         if y is None:
             raise InputError("FairFrontier requires y to be passed, but the target y is None")
         x = self._encoded(X, reset=True)
@@ -145,15 +157,15 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         self.groups_, group = np.unique(np.asarray(sensitive_features).ravel(), return_inverse=True)
         self._require(len(x), len(code), len(group))
         data = Examples(x, torch.from_numpy(code).long(), torch.from_numpy(group).long())
-        fold = fold_numbers(data.y, data.s, folds=VALIDATION_FOLDS, generator=generator(self.seed, "validation part"))
-        train, validation = ((fold > 0).nonzero().T, (fold == 0).nonzero().T)
+        train, validation = _parts(data, seeds)
         problem = HeadProblem(
             title="FairFrontier",
             examples=data,
             train=train,
             validation=validation,
             test=validation,
-            seeds=[self.seed],
+            seeds=seeds,
+            trained=_classifier(self.base),
             groups=[str(name) for name in self.groups_],
             classes=[str(name) for name in self.classes_],
             spread=partial(
@@ -164,7 +176,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         bases = frontier.train_bases(problem, settings)
         results = frontier.run(replace(problem, bases=bases), settings, {})
         self._results = {result.name: result for result in results}
-        self._grounds = {ground.kind: ground for ground in bases[0]}
+        self._grounds = [{ground.kind: ground for ground in each} for each in bases]
         variants, scores = frontier.outcomes_of(results)
         header = {"variants": variants, "thresholds": list(settings.thresholds)}
         self._candidates = ours(_Outcomes(scores, header))
@@ -185,16 +197,24 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         names = Names("FairFrontier", [str(name) for name in self.classes_], [str(name) for name in self.groups_])
         judge = Judge(tolerance, criterion, validation="own")
         judged = judged_by(JUDGED_BY, self._candidates, self._data, self._members, names, judge)
-        best, meets = choose(judged["err"], judged[criterion], tolerance)
-        place = int(best)
-        self.meets_ = bool(meets)
+        places, meets = choose(judged["err"], judged[criterion], tolerance)
+        replicates = torch.arange(len(places))
+        err, bias = judged["err"][replicates, places], judged[criterion][replicates, places]
+        within = err if bool(meets.any()) else bias
+        r = int(within.masked_fill(~meets, torch.inf).argmin() if bool(meets.any()) else within.argmin())
+        place = int(places[r])
+        self.meets_ = bool(meets[r])
         self.frontier_ = _frame(self._candidates, judged, criterion, place)
-        self.choice_ = self.frontier_.iloc[place]
+        self.choice_ = self.frontier_.iloc[place].copy()
+        for name in dict.fromkeys(("err", *AXES, criterion)):
+            self.choice_[name] = float(judged[name][r, place])
+        self.rates_ = self._rates(r, place)
+        self._limits = (criterion, tolerance)
         settings = list(self._candidates.settings.values())[place]
         result = self._results[settings["model"]]
-        head = result.tensors[HEAD][0] if HEAD in result.tensors else None
-        rule = result.tensors[RULE][0] if RULE in result.tensors else None
-        self._model = _Model(self._grounds[settings["base"]], head, rule, settings["threshold"] or 0.0)
+        head = result.tensors[HEAD][r] if HEAD in result.tensors else None
+        rule = result.tensors[RULE][r] if RULE in result.tensors else None
+        self._model = _Model(self._grounds[r][settings["base"]], head, rule, settings["threshold"] or 0.0)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -214,29 +234,93 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
 
     def plot(self) -> Any:
         """Return a plotly figure of error against the criterion: every model, the frontier and the choice."""
-        import plotly.graph_objects as go
+        from counterpoise.reporting.estimator_page import frontier_figure
 
         check_is_fitted(self, "_results")
-        bias = self._criterion
-        best = self.frontier_[~self.frontier_["dominated"]].sort_values(bias)
-        chosen = self.frontier_[self.frontier_["chosen"]]
-        traces = [
-            go.Scatter(x=self.frontier_[bias], y=self.frontier_["err"], mode="markers", opacity=0.3, name="all models"),
-            go.Scatter(x=best[bias], y=best["err"], mode="lines+markers", name="not dominated", text=best["variant"]),
-            go.Scatter(
-                x=chosen[bias], y=chosen["err"], mode="markers", marker={"symbol": "star", "size": 16}, name="choice"
-            ),
-        ]
-        figure = go.Figure(traces)
-        figure.update_layout(xaxis_title=bias, yaxis_title="error (100 − weighted F1), %")
-        return figure
+        return frontier_figure(self.frontier_, self._limits)
 
-    @property
-    def _criterion(self) -> str:
-        return str(self.frontier_.attrs["criterion"])
+    def report(self, path: str | Path) -> Path:
+        """Write one HTML page that opens without a network: the choice, rates, the frontier, other tolerances."""
+        from counterpoise.reporting.estimator_page import estimator_page
+
+        check_is_fitted(self, "_results")
+        criterion, tolerance = self._limits
+        others = {}
+        for other in TOLERANCES:
+            self.choose(other, criterion)
+            others[other] = (self.choice_, self.meets_)
+        self.choose(tolerance, criterion)
+        facts = {
+            "rows": f"{len(self._data.y):,}",
+            "classes": ", ".join(map(str, self.classes_)),
+            "groups": ", ".join(map(str, self.groups_)),
+            "base": self.base if isinstance(self.base, str) else str(self.base),
+            "seeds": str(len(self._seeds())),
+        }
+        html = estimator_page(self.frontier_, self.choice_, self.rates_, others, facts, (criterion, tolerance))
+        Path(path).write_text(html, encoding="utf-8")
+        return Path(path)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the chosen model as an MLflow model, whose input are the columns of X and whose answers need no groups.
+
+        Raises:
+            ValueError: it stands on an estimator of the user's, which only a pickle could hold; the folder is not new.
+        """
+        from counterpoise.artifacts.placing import served
+        from counterpoise.artifacts.serving import write_servable
+
+        check_is_fitted(self, "_results")
+        if Path(folder).exists() and (not Path(folder).is_dir() or any(Path(folder).iterdir())):
+            raise InputError(f"{folder}: is there already, expected a folder that is new or empty")
+        criterion, tolerance = self._limits
+        model = self._model
+        metadata = {"tolerance": tolerance, "criterion": criterion, "variant": str(self.choice_["variant"])}
+        servable = served(
+            model.ground,
+            head=model.head,
+            rule=model.rule,
+            threshold=model.threshold,
+            encoding=self._encoding.described,
+            classes=tuple(name_of(name) for name in self.classes_.tolist()),
+            label="y",
+            experiment="FairFrontier",
+            example=self._encoding.example,
+            metadata=metadata
+            | {"judged_err": float(self.choice_["err"]), "judged_bias": float(self.choice_[criterion])},
+        )
+        write_servable(servable, Path(folder))
+        return Path(folder)
+
+    def _rates(self, r: int, place: int) -> pd.DataFrame:
+        """Return the groups' rates on the rows that a replicate's model has not learnt from."""
+        parts = ("train", "validation") if self.folds else ("validation",)
+        rows = torch.cat([self._members[part][r] for part in parts])
+        decided = torch.cat([self._candidates.prediction(part, r, [place])[0] for part in parts]).bool().numpy()
+        y, s = self._data.y[rows].bool().numpy(), self._data.s[rows].numpy()
+        return pd.DataFrame(
+            [
+                {
+                    "group": name,
+                    "rows": int((s == group).sum()),
+                    "selected": decided[s == group].mean(),
+                    "true_positive": decided[(s == group) & y].mean(),
+                    "false_positive": decided[(s == group) & ~y].mean(),
+                }
+                for group, name in enumerate(self.groups_)
+            ]
+        )
+
+    def _seeds(self) -> list[int]:
+        seeds = list(range(self.seeds)) if isinstance(self.seeds, int) else [int(seed) for seed in self.seeds]
+        if not seeds or len(set(seeds)) < len(seeds):
+            raise InputError(f"seeds is {self.seeds!r}, expected a number of at least 1, or distinct seeds")
+        return seeds
 
     def _kinds(self) -> tuple[Kind, ...]:
-        kinds = (self.base,) if isinstance(self.base, str) else tuple(self.base)
+        if _classifier(self.base) is not None:
+            return ("frozen",)
+        kinds: tuple[Any, ...] = (self.base,) if isinstance(self.base, str) else tuple(self.base)  # type: ignore[arg-type]
         for kind in kinds:
             if kind not in BASES:
                 raise InputError(f"base is {shown(kind)}{suggest(kind, BASES)}")
@@ -257,26 +341,28 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
     def _encoded(self, X: Any, *, reset: bool) -> Float[Tensor, "n D"]:
         if isinstance(X, pd.DataFrame):
             if reset:
-                self._encoder = _encoder(X).fit(X)
-            checked = validate_data(self, X, reset=reset, skip_check_array=True)
-            matrix = self._encoder.transform(checked)
-            dense = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float32)
-            if not np.isfinite(dense).all():
-                raise InputError("X has missing or infinite numbers, expected finite ones")
-            return torch.from_numpy(np.ascontiguousarray(dense))
-        matrix = validate_data(self, X, reset=reset, dtype=np.float32)
+                self._encoding = Encoder.of(X)
+            return torch.from_numpy(self._encoding(validate_data(self, X, reset=reset, skip_check_array=True)))
+        matrix = np.ascontiguousarray(validate_data(self, X, reset=reset, dtype=np.float32))
         if reset:
-            self._encoder = None
-        return torch.from_numpy(np.ascontiguousarray(matrix))
+            self._encoding = Encoder.of_matrix(matrix)
+        return torch.from_numpy(matrix)
 
 
-def _encoder(frame: pd.DataFrame) -> ColumnTransformer:
-    numbers = [
-        name for name in frame if pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name])
+def _classifier(base: object) -> Classifier | None:
+    return base if not isinstance(base, str | list | tuple) and isinstance(base, Classifier) else None
+
+
+def _parts(data: Examples, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return the rows of each replicate that teach [R, n], and those that it is chosen by [R, v]."""
+    folds = [
+        fold_numbers(data.y, data.s, folds=VALIDATION_FOLDS, generator=generator(seed, "validation part"))
+        for seed in seeds
     ]
-    others = [name for name in frame if name not in numbers]
-    categories = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    return ColumnTransformer([("numbers", "passthrough", numbers), ("categories", categories, others)])
+    teaching, judging = (
+        [side.nonzero()[:, 0] for side in sides] for sides in zip(*((f > 0, f == 0) for f in folds), strict=True)
+    )
+    return torch.stack(teaching), torch.stack(judging)
 
 
 def _frame(candidates: Candidates, judged: dict[str, Tensor], criterion: str, place: int) -> pd.DataFrame:
@@ -285,9 +371,8 @@ def _frame(candidates: Candidates, judged: dict[str, Tensor], criterion: str, pl
         [{"variant": name} | {key: model.get(key) for key in columns} for name, model in candidates.settings.items()]
     )
     for name in dict.fromkeys(("err", *AXES, criterion)):
-        frame[name] = judged[name][0].numpy()
-    points = torch.stack([judged["err"][0], judged[criterion][0]], dim=1)
+        frame[name] = judged[name].mean(dim=0).numpy()
+    points = torch.stack([judged["err"].mean(dim=0), judged[criterion].mean(dim=0)], dim=1)
     frame["dominated"] = ~non_dominated(points).numpy()
     frame[CHOSEN] = np.arange(len(frame)) == place
-    frame.attrs["criterion"] = criterion
     return frame

@@ -20,7 +20,7 @@ from counterpoise.config.experiments import NAME
 from counterpoise.data.crossing import band_names, cross, joined_name
 from counterpoise.data.delimited import Notation
 from counterpoise.data.encode import REST
-from counterpoise.data.inspection import Column, counts, inspect, read_as_it_is, require_value
+from counterpoise.data.inspection import Column, counts, inspect, rare_in_a_group, read_as_it_is, require_value
 from counterpoise.data.values import name_of
 from counterpoise.errors import InputError, shown
 from counterpoise.experiments import RAW_FOLDERS
@@ -125,6 +125,11 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
             f"--label: column {shown(request.label)} has fewer than two classes of {LEAST_IN_CELL} rows, expected more"
         )
     table = table[~table[request.label].isin(rare)]
+    crossed, _ = _crossed(table, request)
+    groups = crossed[joined_name(request.sensitive)]
+    if not _in_bands(groups):
+        rare += rare_in_a_group(table[request.label], groups, fewest=LEAST_IN_CELL, large=ENOUGH / TEST_SHARE)
+    table = table[~table[request.label].isin(rare)]
     classes, positive, class_lines = _classes(request, table[request.label])
     group_lines = _groups(table, request)
     sensitive = request.sensitive[0] if len(request.sensitive) == 1 else list(request.sensitive)
@@ -134,7 +139,7 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
     options, gaps = _options(request, kept, notation)
     if rare:
         options["exclude"] = {request.label: rare}
-        gaps.append(f"exclude: rows of classes that have fewer than {LEAST_IN_CELL}, too few for all parts of the data")
+        gaps.append(f"exclude: classes with fewer than {LEAST_IN_CELL} rows, in all or in a large group, are left out")
     lines = [
         f"# Written by `counterpoise init` from {request.file.name}.",
         f"# {len(table):,} rows, {len(columns)} columns{_written_as(notation)}. Change what is wrong; every key is",
@@ -180,6 +185,19 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
     return "\n".join(lines) + "\n"
 
 
+def _crossed(table: pd.DataFrame, request: Request) -> tuple[pd.DataFrame, dict[str, list[int | float]]]:
+    """Return the table with a column of the groups' values, and of several sensitive columns the bands of numbers."""
+    if len(request.sensitive) == 1:
+        return table, {}
+    bands = {name: _bands(table[name].dropna()) for name in request.sensitive if _in_bands(table[name])}
+    return cross(table, request.sensitive, bands), bands
+
+
+def _in_bands(column: pd.Series) -> bool:
+    """Whether numbers are divided into bands to become groups."""
+    return _is_number(column) and column.nunique() > MOST_VALUES
+
+
 def _classes(request: Request, column: pd.Series) -> tuple[list[str], object, list[str]]:
     """Return the classes, the positive label (None of more than two), and comments with their rows."""
     rows = counts(column)
@@ -207,14 +225,12 @@ def _classes(request: Request, column: pd.Series) -> tuple[list[str], object, li
 def _groups(table: pd.DataFrame, request: Request) -> list[str]:
     """Return the lines that describe the groups, with the rows of each."""
     lines: list[str] = []
-    if len(request.sensitive) > 1:
-        bands = {name: _bands(table[name].dropna()) for name in request.sensitive if _in_bands(table[name])}
-        table = cross(table, request.sensitive, bands)
-        if bands:
-            lines = [
-                "    # Numbers: where each band but the first begins; thirds of the rows",
-                f"    bands: {_yaml(bands)}",
-            ]
+    table, bands = _crossed(table, request)
+    if bands:
+        lines = [
+            "    # Numbers: where each band but the first begins; thirds of the rows",
+            f"    bands: {_yaml(bands)}",
+        ]
     column = table[joined_name(request.sensitive)]
     present = column.dropna()
     missing = [f"    # {column.isna().sum():,} rows have no group and are left out"] if column.isna().any() else []
@@ -253,10 +269,6 @@ def _groups(table: pd.DataFrame, request: Request) -> list[str]:
             "    # join groups by hand: [a, b] is one",
         ]
     return [*lines, f"    groups: {_yaml(groups)}", f"    group_names: {_yaml(names)}"]
-
-
-def _in_bands(column: pd.Series) -> bool:
-    return _is_number(column) and column.nunique() > MOST_VALUES
 
 
 def _bands(numbers: pd.Series) -> list[int | float]:
@@ -343,17 +355,14 @@ def _rare_together(features: pd.DataFrame) -> list[str]:
 
 def _experiments(request: Request, classes: Sequence[str]) -> list[str]:
     name, subject = request.name, request.label
-    frontier = [
+    rules_alone = f"    # Of {len(classes)} classes: rules in bias scores, without penalised heads and thresholds"
+    return [
         f"  frontier_{name}:",
         f"    title: {_yaml(f'How fair can a classifier of {subject} be, and at what price?')}",
         f"    dataset: {name}",
         "    frontier: own  # a lighter grid than `tables`, which takes three times as long",
         "    peers: own     # and without the peers that need hundreds of fits",
-    ]
-    if len(classes) != 2:
-        frontier = [f"  # No frontier_{name}: a frontier needs two classes, and there are {len(classes)}."]
-    return [
-        *frontier,
+        *([rules_alone] if len(classes) > 2 else []),
         f"  win_{name}:",
         f"    title: {_yaml(f'Does WIN make a fine-tuned classifier of {subject} fairer?')}",
         f"    dataset: {name}",

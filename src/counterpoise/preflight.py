@@ -26,6 +26,8 @@ from counterpoise.data import IMAGES
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import BLOCKS, Experiment, Part
 from counterpoise.methods.objective import Objective
+from counterpoise.methods.peers.settings import peer_grid
+from counterpoise.methods.selection.measuring import AUC
 from counterpoise.pipelines.assemble import audits, parameter
 from counterpoise.pipelines.shared.evidence import applicable
 
@@ -94,7 +96,7 @@ def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
 
 
 def _check_data(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:
-    """Raise InputError unless the data are of the kind that the row has a base for, and a frontier has two classes."""
+    """Raise InputError unless the data are of the kind that the row has a base for, with classes for what it trains."""
     path = parameter("dataset", experiment, part)
     dataset = parameters.at(path)
     if (dataset.reader in IMAGES) != experiment.images:
@@ -102,10 +104,15 @@ def _check_data(parameters: Parameters, experiment: Experiment, part: Part | Non
         raise InputError(f"conf: {path} is {kinds[0]}, which {experiment.name} has no base for, expected {kinds[1]}")
     if (name := experiment.trees or experiment.model) is not None:
         require_kind(parameters.models[name], f"models.{name}", experiment.name, trees=experiment.trees is not None)
-    if experiment.frontier is not None and len(dataset.classes) != 2:
-        raise InputError(
-            f"conf: {path} has {len(dataset.classes)} classes, expected 2 for the frontier {experiment.name}"
-        )
+    if experiment.frontier is not None and (classes := len(dataset.classes)) > 2:
+        if name is not None:
+            raise InputError(f"conf: {path} has {classes} classes, expected 2 for {experiment.name} on models.{name}")
+        peer_grid(parameters.at(parameter("peers", experiment, part)), columns=not experiment.images, classes=classes)
+        if parameters.selection.criterion == AUC:
+            raise InputError(
+                f"conf: selection.criterion is {AUC!r}, but {path} has {classes} classes, expected a criterion that is "
+                f"defined for more than two, such as delta_eo, for {experiment.name}"
+            )
 
 
 def _check_heads(parameters: Parameters, experiment: Experiment, part: Part | None) -> None:

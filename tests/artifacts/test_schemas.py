@@ -259,7 +259,7 @@ def test_contract_columns_are_exact(schema: str) -> None:
         ("Selection", {"validation_bias": -0.03}),
         ("Selection", {"test_err": np.nan}),  # of a choice that was made
         ("Selection", {"variant": None}),  # no choice, and yet its values
-        ("Selection", {"own": True}),  # without a threshold
+        ("Selection", {"own": True}),  # without a model
         ("Selection", {"model": None}),  # of a choice of ours
         ("Selection", {"tolerance": 0.0}),
         ("Tolerances", {"tolerance": 0.05}),

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from counterpoise.data.inspection import _auc, inspect, read_as_it_is, require_value
+from counterpoise.data.inspection import _auc, inspect, rare_in_a_group, read_as_it_is, require_value
 from counterpoise.errors import InputError
 
 ROWS = 200
@@ -161,6 +161,18 @@ def test_what_is_no_table_is_one_sentence(tmp_path: Path, name: str, message: st
         (tmp_path / file).write_text(content)
     with pytest.raises(InputError, match=message):
         read_as_it_is(tmp_path / name)
+
+
+def test_classes_that_a_large_group_lacks() -> None:
+    labels = pd.Series(np.repeat(["a", "b", "c", "d"], 50))
+    place = np.tile(np.arange(50), 4)
+    groups = pd.Series(np.where(place < 5, "tiny", np.where(place < 30, "one", "other")))
+    assert rare_in_a_group(labels, groups, fewest=10, large=50.0) == []
+    groups[(labels == "c") & (groups == "one")] = "other"
+    assert rare_in_a_group(labels, groups, fewest=10, large=50.0) == ["c"]
+    assert rare_in_a_group(labels, groups, fewest=10, large=1.0) == [], "of the tiny group every class is rare"
+    groups[(labels != "a") & (groups == "one")] = "other"
+    assert rare_in_a_group(labels, groups, fewest=10, large=20.0) == [], "one class alone would remain"
 
 
 def test_a_value_is_said_as_it_is_written() -> None:

@@ -20,6 +20,7 @@ from counterpoise.methods.frontier import Frontier, run, train_bases, variants_o
 from counterpoise.methods.heads.problem import HeadProblem
 from counterpoise.methods.repair import Result
 from counterpoise.methods.rules.bias_scores import BiasScores
+from counterpoise.methods.selection.candidates import ours
 from counterpoise.nn import Examples
 from counterpoise.nn.trees import Boosting
 
@@ -222,9 +223,66 @@ def test_a_cell_without_rows_is_named() -> None:
         run(replace(problem, examples=replace(problem.examples, y=y)), SETTINGS, {})
 
 
-def test_more_classes_are_refused() -> None:
-    with pytest.raises(InputError, match="a frontier of 3 classes, expected 2"):
-        run(replace(problem_of(), classes=("a", "b", "c")), SETTINGS, {})
+@pytest.fixture(scope="module")
+def of_classes() -> HeadProblem:
+    """Three classes and three groups."""
+    problem = problem_of((0, 1))
+    data = problem.examples
+    s = torch.where(data.x[:, 3] > 0.4, 2, data.s)
+    y = data.y + (data.x[:, 2] + data.x[:, 1] > 0.8).long()
+    return replace(problem, examples=replace(data, y=y, s=s), groups=("a", "b", "c"), classes=("low", "mid", "high"))
+
+
+def test_of_more_classes_there_are_bases_and_rules(of_classes: HeadProblem) -> None:
+    settings = replace(SETTINGS, kinds=("boosted", "perceptron", "linear"))
+    results = {result.name: result for result in run(of_classes, settings, {})}
+    expected = [
+        variant.name for kind in settings.kinds for part in variants_of(kind, settings, classes=3) for variant in part
+    ]
+    assert list(results) == sorted(expected)
+    assert not any("heads" in name or "leaves" in name for name in results)
+    y = of_classes.examples.y
+    for result in results.values():
+        assert result.tensors["scores.train"].isfinite().all()
+        assert set(result.prediction.unique().tolist()) <= {0, 1, 2}
+        for rows, decided in (
+            (of_classes.test, result.prediction),
+            (of_classes.train, result.tensors["predictions.train"]),
+        ):
+            accuracy = (y[rows] == decided).double().mean()
+            assert accuracy > torch.bincount(y).max() / N, result.name
+        assert (result.score >= 1 / 3 - 1e-6).all()
+
+
+def test_what_a_frontier_of_classes_says_is_what_its_bases_and_rules_say(of_classes: HeadProblem) -> None:
+    bases = train_bases(of_classes, SETTINGS)
+    x = of_classes.examples.x
+    for result in run(replace(of_classes, bases=bases), SETTINGS, {}):
+        base = next(each for each in bases[1] if each.kind == result.facts["base"])
+        joint = base.joint(x[of_classes.test[1]])
+        if "rule" in result.tensors:
+            decided = (joint @ result.tensors["rule"][1]).argmax(dim=1)
+        else:
+            decided = joint.unflatten(1, (3, 3)).sum(dim=2).argmax(dim=1)
+        assert (decided == result.prediction[1]).double().mean() > 0.99
+
+
+def test_outcomes_of_classes_have_decisions_and_no_thresholds(of_classes: HeadProblem) -> None:
+    results = run(of_classes, SETTINGS, {})
+    variants, tensors = frontier.outcomes_of(results, test=True)
+    assert set(tensors) == {
+        f"{part}.{kind}" for part in ("train", "validation", "test") for kind in ("score", "prediction")
+    }
+
+    class Outcomes:
+        def __init__(self) -> None:
+            self.tensors = tensors
+            self.header = {"variants": variants, "thresholds": [-0.5, 0.0]}
+
+    candidates = ours(Outcomes())
+    assert list(candidates.settings) == list(variants)
+    for v, result in enumerate(results):
+        assert candidates.prediction("test", 1, [v])[0].equal(result.prediction[1])
 
 
 def test_bases_of_other_kinds_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from counterpoise.nn.trees import (
     Trees,
     columns,
     grow,
+    grow_classes,
     is_sparse,
     leaf_sums,
     leaf_totals,
@@ -50,6 +52,30 @@ def data(generator: torch.Generator) -> tuple[Tensor, Tensor]:
 @pytest.fixture
 def trees(data: tuple[Tensor, Tensor]) -> Trees:
     return grow(*data, SMALL)[0]
+
+
+class TestClassTrees:
+    def drawn(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x = torch.randn(400, 3, generator=generator)
+        return x, (x[:, 0] > -0.5).long() + (x[:, 0] + 0.3 * x[:, 1] > 0.6).long()
+
+    def test_they_learn_and_watched_rows_end_the_growth(self, generator: torch.Generator) -> None:
+        x, y = self.drawn(generator)
+        many = Boosting(rounds=200, num_leaves=8, learning_rate=0.3)
+        watched = (x[300:], y[300:])
+        trees, loss = grow_classes(x[:300], y[:300], many, classes=3, watched=watched, patience=5)
+        assert 0 < trees.rounds < 200
+        odds = trees.log_odds(x[300:])
+        assert odds.shape == (100, 3)
+        assert loss == pytest.approx(float(torch.nn.functional.cross_entropy(odds, y[300:])), abs=1e-6)
+        assert (odds.argmax(dim=1) == y[300:]).double().mean() > 0.85
+        again, _ = grow_classes(x[:300], y[:300], replace(many, rounds=trees.rounds), classes=3)
+        torch.testing.assert_close(again.log_odds(x), trees.log_odds(x))
+
+    def test_a_class_without_rows_is_never_likely(self, generator: torch.Generator) -> None:
+        x, y = self.drawn(generator)
+        trees, _ = grow_classes(x[y < 2], y[y < 2], Boosting(rounds=5), classes=3)
+        assert trees.log_odds(x).softmax(dim=1)[:, 2].max() < 1e-3
 
 
 class TestTrees:

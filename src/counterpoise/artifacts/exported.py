@@ -254,8 +254,7 @@ class ExportedModel(PythonModel):
     def _logits(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the logits [N, k], and what the last layer sees."""
         if self.trees is not None:
-            margins = _raw(self.trees, x)
-            return np.stack([np.zeros(len(x)), margins], axis=1), x
+            return _log_odds(self.trees, x), x
         x = self._standardised(x)
         for layer in range(self.depth):
             x = np.maximum(x, 0) if layer else x
@@ -268,11 +267,10 @@ class ExportedModel(PythonModel):
             heads = self.tensors["group_heads"]
             return np.einsum("nq,kqg->nkg", features, heads[:, :-1]) + heads[:, -1]
         odds = [
-            _raw(self.group_trees, np.concatenate([x, np.full((len(x), 1), label)], axis=1))
+            _log_odds(self.group_trees, np.concatenate([x, np.full((len(x), 1), label)], axis=1))
             for label in range(len(self.classes))
         ]
-        stacked = [np.stack([np.zeros(len(x)), each], axis=1) if each.ndim == 1 else each for each in odds]
-        return np.stack(stacked, axis=1)
+        return np.stack(odds, axis=1)
 
     def _standardised(self, x: np.ndarray) -> np.ndarray:
         if "mean" not in self.tensors:
@@ -296,11 +294,12 @@ def _trees(context: PythonModelContext, name: str) -> Any:
     return lightgbm.Booster(model_file=context.artifacts[name])
 
 
-def _raw(booster: Any, x: np.ndarray) -> np.ndarray:
-    """Return the margins of trees; in float32, as they were trained."""
+def _log_odds(booster: Any, x: np.ndarray) -> np.ndarray:
+    """Return the log odds of trees, of one margin the first class' are zero; in float32, as they were trained."""
     if not len(x):
-        return np.zeros(0)
-    return np.asarray(booster.predict(x.astype(np.float32), raw_score=True, num_threads=1))
+        return np.zeros((0, max(2, booster.num_model_per_iteration())))
+    raw = np.asarray(booster.predict(x.astype(np.float32), raw_score=True, num_threads=1))
+    return raw if raw.ndim == 2 else np.stack([np.zeros(len(x)), raw], axis=1)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

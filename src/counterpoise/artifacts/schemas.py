@@ -217,10 +217,10 @@ class Selection(Table):
         holds = selection["test_bias"] <= selection["tolerance"]
         return (selection["meets"] == meets) & (selection["holds"] == holds)
 
-    @pa.dataframe_check(error="a model and a threshold of each choice of ours")
+    @pa.dataframe_check(error="a model of each choice of ours")
     def own_choices_have_models(cls, selection: pd.DataFrame) -> pd.Series:  # noqa: N805
         own = selection["own"] & selection["variant"].notna()
-        return ~own | (selection["model"].notna() & selection["threshold"].notna())
+        return ~own | selection["model"].notna()
 
     @pa.dataframe_check(error="what was chosen has been measured")
     def choices_have_values(cls, selection: pd.DataFrame) -> pd.Series:  # noqa: N805

@@ -155,7 +155,7 @@ class _ServableFolder(AbstractVersionedDataset[Servable, Servable]):
         self.metadata = metadata
 
     def save(self, data: Servable) -> None:
-        _save(data, Path(self._get_save_path()))
+        write_servable(data, Path(self._get_save_path()))
 
     def load(self) -> Servable:
         return read_servable(Path(self._get_load_path()))
@@ -171,7 +171,7 @@ class ServableDataset(Artifact, _ServableFolder):
     """A `Servable` in an MLflow model folder of its own; a save replaces the whole folder."""
 
 
-def _save(model: Servable, folder: Path) -> None:
+def write_servable(model: Servable, folder: Path) -> None:
     """Write the folder; MLflow runs the code on the example, and takes from it the signature of input and output."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # else a uv.lock nearby becomes the model's requirements

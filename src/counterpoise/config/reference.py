@@ -55,6 +55,7 @@ COMMON = {
     "metric": "of the contract",
     "min_data_in_leaf": "rows of a leaf, at least",
     "model": "in the published table",
+    "module": "`package.module:function`",
     "momentum": "of stochastic gradient descent",
     "name": "which of them",
     "neutralizers": "how the groups' importances become one",
@@ -64,6 +65,7 @@ COMMON = {
     "parts": "of the experiment, where it has several",
     "patience": "how many that do no better are waited for",
     "pooled": "whether features are averaged over the image",
+    "program": "the file",
     "ranks": "of the factors",
     "right": "settings of the variants on the right",
     "rounds": "trees, at most",
@@ -77,6 +79,7 @@ COMMON = {
     "temperature": "the temperature",
     "title": "the question, in reports",
     "tolerances": "what is asked for",
+    "trees": "the file",
     "variant": "ours",
     "view": "the figure that shows its parts side by side",
     "warmup": "share of the steps in which the learning rate rises",
@@ -183,7 +186,7 @@ def _kind_of(kind: Any) -> str:
     for name, hint, _ in _fields(kind):
         if get_origin(hint) is Literal:
             return f" ({name}: {', '.join(map(_written, get_args(hint)))})"
-    return ""
+    return next((f" (with {name})" for name, _, default in _fields(kind) if default is None), "")
 
 
 def _fields(kind: Any) -> Iterator[tuple[str, Any, str | None]]:

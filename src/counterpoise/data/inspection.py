@@ -245,6 +245,20 @@ def counts(column: pd.Series) -> dict[object, int]:
     return {value: int(numbers[value]) for value in sorted(numbers, key=name_of)}
 
 
+def rare_in_a_group(labels: pd.Series, groups: pd.Series, *, fewest: int, large: float) -> list[object]:
+    """Return, of more than two classes, those of which a group has fewer than `fewest` rows, if two others remain.
+
+    Their rates cannot be compared between the groups.
+
+    Args:
+        large: rows of the smallest group that is looked at; smaller ones are taken together instead.
+    """
+    cells = pd.crosstab(groups, labels)
+    cells = cells[cells.sum(axis=1) >= large]
+    rare = [label for label in counts(labels) if (cells[label] < fewest).any()]
+    return rare if len(cells.columns) - len(rare) >= 2 else []
+
+
 def require_value(value: str, column: pd.Series, option: str) -> object:
     """Return the value of a column that a text on the command line stands for.
 

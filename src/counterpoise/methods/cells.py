@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Int, Int64, Shaped
 from torch import Tensor
 
 from counterpoise.errors import InputError
@@ -58,7 +58,7 @@ def fold_numbers(
     return fold
 
 
-def in_order(held_out: Sequence[Float[Tensor, "*V _"]], fold: Int[Tensor, "n"]) -> Float[Tensor, "*V n"]:
+def in_order(held_out: Sequence[Shaped[Tensor, "*V _"]], fold: Int[Tensor, "n"]) -> Shaped[Tensor, "*V n"]:
     """Put what was said of each fold back into the order of the rows."""
     values = held_out[0].new_empty(*held_out[0].shape[:-1], len(fold))
     for number, each in enumerate(held_out):

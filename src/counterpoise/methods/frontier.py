@@ -25,13 +25,14 @@ from torch import Tensor
 from counterpoise.bounds import NotNegative, Share, Values, require_increasing
 from counterpoise.catalogue import UNREPAIRED
 from counterpoise.errors import InputError, shown
+from counterpoise.methods.answers import Answers, answers_in_order, padded, result_of, tensors_of
 from counterpoise.methods.bases import ground as grounds
 from counterpoise.methods.bases.ground import Bases, Ground, Kind, Pretrained
 from counterpoise.methods.cells import fold_numbers, in_order
 from counterpoise.methods.heads.newton import Goal, Newton, solve
 from counterpoise.methods.heads.penalties import CONSTRAINTS, Constraint
 from counterpoise.methods.heads.problem import HeadProblem, settings_of
-from counterpoise.methods.repair import Result, prefixed
+from counterpoise.methods.repair import Result
 from counterpoise.methods.rules import bias_scores
 from counterpoise.methods.rules.bias_scores import Bank, BiasScores
 from counterpoise.nn import Examples
@@ -125,15 +126,17 @@ class Variant:
         }
 
 
-def variants_of(kind: Kind, settings: Frontier) -> tuple[list[Variant], list[Variant]]:
+def variants_of(kind: Kind, settings: Frontier, *, classes: int = 2) -> tuple[list[Variant], list[Variant]]:
     """Return the heads and the rules of a base; the base as it is comes first among the heads.
+
+    Heads under penalties are those of a margin: of more than two classes there are none but the base as it is.
 
     Raises:
         InputError: two have the same name.
     """
     method = LEAVES if kind == "boosted" else HEADS
     heads = [Variant(kind, UNREPAIRED)]
-    for pull in settings.bases.pulls(kind):
+    for pull in settings.bases.pulls(kind) if classes == 2 else ():
         heads.append(Variant(kind, method, None, None, pull))
         heads += [
             Variant(kind, method, constraint, strength, pull)
@@ -152,19 +155,20 @@ def variants_of(kind: Kind, settings: Frontier) -> tuple[list[Variant], list[Var
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What one training of one base gives: heads [H, q + 1], and by part scores [H, m] and p(y, s | x) [m, k·G]."""
+    """What one training of one base gives: heads [H, q + 1] (of more than two classes [1, q + 1, k]), and by part what
+    they answer [H, m], and p(y, s | x) [m, k·G]."""
 
-    heads: Float[Tensor, "H p"]
-    scores: Mapping[str, Float[Tensor, "H m"]]
+    heads: Float[Tensor, "H p *k"]
+    answers: Mapping[str, Answers]
     joint: Mapping[str, Float[Tensor, "m cells"]]
 
 
 @dataclass(frozen=True, eq=False)
 class Ruled:
-    """What one base's rules give: the matrices [L, k·G, k] chosen by all rows, and scores [L, m] by part."""
+    """What one base's rules give: the matrices [L, k·G, k] chosen by all rows, and what they answer [L, m] by part."""
 
     rules: Float[Tensor, "L cells k"]
-    scores: Mapping[str, Float[Tensor, "L m"]]
+    answers: Mapping[str, Answers]
 
 
 def train_bases(problem: HeadProblem, settings: Frontier) -> list[list[Ground]]:
@@ -173,7 +177,7 @@ def train_bases(problem: HeadProblem, settings: Frontier) -> list[list[Ground]]:
     trained: list[Ground] = problem.spread(
         train_base,
         tasks,
-        shared=(settings, problem.examples, problem.parts, len(problem.groups), problem.seeds, problem.trained),
+        shared=(settings, problem.examples, problem.parts, _sizes(problem), problem.seeds, problem.trained),
         on_done=problem.follow("bases", len(tasks)),
     )
     size = len(settings.kinds)
@@ -185,14 +189,16 @@ def train_base(
     settings: Frontier,
     data: Examples,
     parts: Mapping[str, Int[Tensor, "R _"]],
-    groups: int,
+    sizes: Mapping[str, int],
     seeds: Sequence[int],
     trained: Pretrained | None = None,
 ) -> Ground:
     """Train a base of one replicate: a task for `compute`."""
     r, kind = task
     single, members, seed = data.replicate(r), parts["train"][r], seeds[r]
-    fit = partial(grounds.fit, kind, settings.bases, single, groups=groups, classes=2, seed=seed, trained=trained)
+    groups, classes = sizes["groups"], sizes["classes"]
+    shared = partial(grounds.fit, groups=groups, classes=classes, seed=seed, trained=trained)
+    fit = partial(shared, kind, settings.bases, single)
     if not settings.hold_out:
         return fit(members, parts["validation"][r])
     draws = generator(seed, "rows held out")
@@ -205,25 +211,24 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
     """Train every base's heads and rules on each replicate's training rows.
 
     Returns:
-        The models by name: scores of the validation rows, and with folds of each training row by models that were made
-        without its fold, `scores.<part>` [R, m]; `head` [R, q + 1] on the base, or `rule` [R, k·G, k]; as facts the
-        settings, and who `diverged`: of those everything is NaN, and the prediction −1.
+        The models by name: what they say of the validation rows, and with folds of each training row by models that
+        were made without its fold, `scores.<part>` [R, m] and of more than two classes `predictions.<part>`; `head`
+        [R, q + 1] (or [R, q + 1, k]) on the base, or `rule` [R, k·G, k]; as facts the settings, and who `diverged`: of
+        those everything is NaN, and the prediction −1.
 
     Raises:
-        InputError: a class or group is missing where it is needed; more than two classes.
+        InputError: a class or group is missing where it is needed.
     """
-    if len(problem.classes) != 2:
-        raise InputError(f"{problem.title}: a frontier of {len(problem.classes)} classes, expected 2")
     problem.require_cells("or their rates cannot be compared")
     bases = problem.bases or train_bases(problem, settings)
     if (there := tuple(base.kind for base in bases[0])) != tuple(settings.kinds):
         raise InputError(f"{problem.title}: bases of the kinds {shown(list(there))}, expected {list(settings.kinds)}")
-    replicates, groups = range(len(problem.seeds)), len(problem.groups)
+    replicates, sizes = range(len(problem.seeds)), _sizes(problem)
     folds = _folds(problem, settings.folds)
     kinds = range(len(settings.kinds))
     tasks: list[tuple[int, int, int | None]] = [(r, place, None) for r in replicates for place in kinds]
     tasks += [(r, place, fold) for r in replicates for place in kinds for fold in range(settings.folds)]
-    shared = (settings, problem.examples, problem.parts, groups, problem.seeds)
+    shared = (settings, problem.examples, problem.parts, sizes, problem.seeds)
     trained: list[Trained] = problem.spread(
         train, tasks, shared=(bases, folds, *shared), on_done=problem.follow("frontier", len(tasks))
     )
@@ -238,28 +243,29 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
     rules = dict(zip(judged, ruled, strict=True))
     results = []
     for place, kind in enumerate(settings.kinds):
-        heads, levels = variants_of(kind, settings)
+        heads, levels = variants_of(kind, settings, classes=len(problem.classes))
         for v, variant in enumerate(heads):
-            scores = {part: [outcomes[r, place, None].scores[part][v] for r in replicates] for part in EVALUATED}
+            parts = {part: [outcomes[r, place, None].answers[part][v] for r in replicates] for part in EVALUATED}
             if settings.folds:
-                out = [
-                    [outcomes[r, place, fold].scores[HELD_OUT][v] for fold in range(settings.folds)] for r in replicates
-                ]
-                scores["train"] = [in_order(each, folds[r]) for r, each in enumerate(out)]
-            results.append(_result(variant, scores, HEAD, [outcomes[r, place, None].heads[v] for r in replicates]))
+                every = range(settings.folds)
+                out = [[outcomes[r, place, fold].answers[HELD_OUT][v] for fold in every] for r in replicates]
+                parts["train"] = [answers_in_order(each, folds[r]) for r, each in enumerate(out)]
+            trained_heads = padded([outcomes[r, place, None].heads[v] for r in replicates])
+            results.append(result_of(variant.name, variant.settings, parts, {HEAD: trained_heads}))
         for v, variant in enumerate(levels):
-            parts = (*EVALUATED, *(["train"] if settings.folds else []))
-            scores = {part: [rules[r, place].scores[part][v] for r in replicates] for part in parts}
-            results.append(_result(variant, scores, RULE, [rules[r, place].rules[v] for r in replicates]))
+            judged_by = (*EVALUATED, *(["train"] if settings.folds else []))
+            parts = {part: [rules[r, place].answers[part][v] for r in replicates] for part in judged_by}
+            matrices = torch.stack([rules[r, place].rules[v] for r in replicates])
+            results.append(result_of(variant.name, variant.settings, parts, {RULE: matrices}))
     return sorted(results, key=lambda result: result.name)
 
 
-def outcomes_of(results: Sequence[Result]) -> tuple[dict[str, dict[str, Any]], dict[str, Float[Tensor, "R V _"]]]:
-    """Return the settings of each model by name, and all models' scores, `<part>.score`, but for the test part."""
+def outcomes_of(
+    results: Sequence[Result], *, test: bool = False
+) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]:
+    """Return the settings of each model by name, and what all models say; see `answers.tensors_of`."""
     variants = {name: variant | {"needs_group": False} for name, variant in settings_of(results).items()}
-    parts = results[0].part("scores")
-    scores = {part: torch.stack([one.tensors[f"scores.{part}"] for one in results], dim=1) for part in parts}
-    return variants, {f"{part}.score": stacked for part, stacked in scores.items()}
+    return variants, tensors_of(results, test=test)
 
 
 def train(
@@ -269,7 +275,7 @@ def train(
     settings: Frontier,
     data: Examples,
     parts: Mapping[str, Int[Tensor, "R _"]],
-    groups: int,
+    sizes: Mapping[str, int],
     seeds: Sequence[int],
 ) -> Trained:
     """Train the heads of one base of one replicate: a task for `compute`, here so that a worker imports no more.
@@ -291,27 +297,36 @@ def train(
             single,
             learnt,
             None if settings.hold_out else members["validation"],
-            groups=groups,
-            classes=2,
+            **sizes,
             seed=seeds[r],
             choice=base.choice,
             trained=base.trained,
         )
-    heads, _ = variants_of(base.kind, settings)
-    # Of dense bases a pull is a multiple of the best one.
-    unit = 1.0 if base.kind == "boosted" else base.choice.pull
-    goals = [Goal(head.constraint, head.strength or 0.0, unit * (head.weight_decay or 0.0)) for head in heads[1:]]
-    rows = base.rows(single, learnt, balanced=settings.class_weights == "balanced")
-    solved = solve(rows, goals, grounds.start(base, rows), groups=groups, settings=settings.solver)
-    of_all = torch.cat([base.head.unsqueeze(0), solved.heads])
-    scores, joint = {}, {}
+    heads, _ = variants_of(base.kind, settings, classes=sizes["classes"])
+    of_all = base.head.unsqueeze(0)
+    if heads[1:]:
+        # Of dense bases a pull is a multiple of the best one.
+        unit = 1.0 if base.kind == "boosted" else base.choice.pull
+        goals = [Goal(head.constraint, head.strength or 0.0, unit * (head.weight_decay or 0.0)) for head in heads[1:]]
+        rows = base.rows(single, learnt, balanced=settings.class_weights == "balanced")
+        start = grounds.start(base, rows)
+        solved = solve(rows, goals, start, groups=sizes["groups"], settings=settings.solver)
+        of_all = torch.cat([of_all, solved.heads])
+    answers, joint = {}, {}
     for part, chosen in evaluated.items():
         x = single.x[chosen]
-        features, offset = base.base.view(x)
-        margins = torch.addmm(offset.unsqueeze(1), features, of_all[:, :-1].T) + of_all[:, -1]
-        scores[part] = margins.T.double().sigmoid().float()
-        joint[part] = base.joint(x, (features, offset))
-    return Trained(of_all, scores, joint)
+        view = base.base.view(x)
+        answers[part] = _answers(of_all, *view)
+        joint[part] = base.joint(x, view)
+    return Trained(of_all, answers, joint)
+
+
+def _answers(heads: Float[Tensor, "H p *k"], features: Float[Tensor, "m q"], offset: Float[Tensor, "m ..."]) -> Answers:
+    """Return what heads say of rows."""
+    if heads.ndim == 2:
+        margins = torch.addmm(offset.unsqueeze(1), features, heads[:, :-1].T) + heads[:, -1]
+        return Answers(margins.T.double().sigmoid().float())
+    return Answers.of(torch.stack([grounds.margins(head, features, offset).T for head in heads]))
 
 
 def derive_rules(
@@ -320,7 +335,7 @@ def derive_rules(
     settings: Frontier,
     data: Examples,
     parts: Mapping[str, Int[Tensor, "R _"]],
-    groups: int,
+    sizes: Mapping[str, int],
     seeds: Sequence[int],
 ) -> Ruled:
     """Derive the rules of one base of one replicate from what its trainings say of rows that they did not see.
@@ -345,40 +360,22 @@ def derive_rules(
             data.y[members],
             data.s[members],
             fold,
-            classes=2,
-            groups=groups,
+            **sizes,
             seed=seeds[r],
         )
         for constraint in settings.constraints
     ]
     rules = torch.cat([bank.rules for bank in banks])
     without = torch.cat([bank.without for bank in banks], dim=1)  # F, L, k·G, k
-    held_out = in_order(
-        [bias_scores.scores(probability[fold == number], each) for number, each in enumerate(without)], fold
+    held_out = answers_in_order(
+        [bias_scores.answers(probability[fold == number], each) for number, each in enumerate(without)], fold
     )
-    scores = {part: bias_scores.scores(whole.joint[part], rules) for part in EVALUATED}
-    return Ruled(rules, scores | {"train" if others else "validation": held_out})
+    said = {part: bias_scores.answers(whole.joint[part], rules) for part in EVALUATED}
+    return Ruled(rules, said | {"train" if others else "validation": held_out})
 
 
-def _result(variant: Variant, scores: Mapping[str, Sequence[Tensor]], name: str, model: Sequence[Tensor]) -> Result:
-    stacked = {part: torch.stack(list(each)) for part, each in scores.items()}
-    test = stacked.pop("test")
-    lost = test.isnan().any(dim=1)
-    return Result(
-        variant.name,
-        test.unsqueeze(-1),
-        (test > 0.5).to(torch.int8).masked_fill(lost.unsqueeze(1), -1),
-        tensors=prefixed("scores", stacked) | {name: _padded(model) if name == HEAD else torch.stack(list(model))},
-        facts=variant.settings | {"diverged": lost},
-    )
-
-
-def _padded(vectors: Sequence[Float[Tensor, "_"]]) -> Float[Tensor, "R p"]:
-    """Stack heads of bases of different widths; zeros stand before the intercept, which stays last."""
-    width = max(len(vector) for vector in vectors)
-    return torch.stack(
-        [torch.cat([vector[:-1], vector.new_zeros(width - len(vector)), vector[-1:]]) for vector in vectors]
-    )
+def _sizes(problem: HeadProblem) -> dict[str, int]:
+    return {"groups": len(problem.groups), "classes": len(problem.classes)}
 
 
 def _folds(problem: HeadProblem, folds: int) -> Int[Tensor, "R n"]:

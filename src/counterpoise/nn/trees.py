@@ -132,6 +132,44 @@ class Trees:
         return Trees(booster.model_to_string())
 
 
+@dataclass(frozen=True, eq=False)
+class ClassTrees:
+    """A LightGBM model of more than two classes, as its text: each round has a tree for each class."""
+
+    text: str
+
+    @cached_property
+    def booster(self) -> Any:
+        """The model as LightGBM reads it."""
+        from lightgbm import Booster
+
+        return Booster(model_str=self.text)
+
+    @property
+    def rounds(self) -> int:
+        """How many times trees were added."""
+        return int(self.booster.current_iteration())
+
+    def log_odds(self, x: Num[Tensor, "n D"]) -> Float[Tensor, "n k"]:
+        """Return numbers whose softmax are the probabilities of the classes, float64."""
+        return torch.from_numpy(np.asarray(self.booster.predict(x.numpy(), raw_score=True, num_threads=1)))
+
+
+def grow_classes(
+    x: Num[Tensor, "n D"],
+    y: Num[Tensor, "n"],
+    settings: Boosting,
+    *,
+    classes: int,
+    seed: int = 0,
+    watched: tuple[Tensor, Tensor] | None = None,
+    patience: int = 20,
+) -> tuple[ClassTrees, float]:
+    """Grow trees on rows with more than two classes; otherwise as `grow`."""
+    text, loss = _grown(x, y, settings, "multiclass", "multi_logloss", seed, watched, patience, num_class=classes)
+    return ClassTrees(text), loss
+
+
 def grow(
     x: Num[Tensor, "n D"],
     y: Num[Tensor, "n"],
@@ -150,18 +188,33 @@ def grow(
     Returns:
         The trees, and the log loss of the watched rows; NaN without any.
     """
+    text, loss = _grown(x, y, settings, "binary", "binary_logloss", seed, watched, patience)
+    return Trees(text), loss
+
+
+def _grown(
+    x: Num[Tensor, "n D"],
+    y: Num[Tensor, "n"],
+    settings: Boosting,
+    objective: str,
+    metric: str,
+    seed: int,
+    watched: tuple[Tensor, Tensor] | None,
+    patience: int,
+    **further: Any,
+) -> tuple[str, float]:
     import lightgbm
 
-    parameters = {**ONE_THREAD, **settings.parameters, "objective": "binary", "metric": "binary_logloss"}
+    parameters = {**ONE_THREAD, **settings.parameters, "objective": objective, "metric": metric, **further}
     parameters["seed"] = seed % SEED_BOUND
     data = lightgbm.Dataset(x.numpy(), y.numpy(), params=ONE_THREAD)
     if watched is None:
-        return Trees(lightgbm.train(parameters, data, settings.rounds).model_to_string()), float("nan")
+        return lightgbm.train(parameters, data, settings.rounds).model_to_string(), float("nan")
     held_out = lightgbm.Dataset(watched[0].numpy(), watched[1].numpy(), reference=data, params=ONE_THREAD)
     stop = lightgbm.early_stopping(patience, verbose=False)
     booster = lightgbm.train(parameters, data, settings.rounds, [held_out], callbacks=[stop])
     rounds = booster.best_iteration
-    return Trees(booster.model_to_string(num_iteration=rounds)), float(booster.best_score["valid_0"]["binary_logloss"])
+    return booster.model_to_string(num_iteration=rounds), float(booster.best_score["valid_0"][metric])
 
 
 def is_sparse(features: Shaped[Tensor, "..."]) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED, run_by
+from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED, methods_of, run_by
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts, shortfall
 from counterpoise.fairness.metrics import COUNT_METRICS
@@ -124,7 +124,7 @@ def findings(
     if choices.empty:
         return ()
     before, after = _means(chosen, base_of(selection)), _means(chosen, CHOSEN)
-    sentences = [_which(choices)]
+    sentences = [sentence for sentence in (_undefined(class_names), _which(choices)) if sentence]
     if after is not None and not is_missing(after["validation_err"]):
         if before is not None and not is_missing(before["validation_err"]):
             sentences.append(f"As judged on validation, it {_exchange(before, after, criterion, 'validation')}.")
@@ -207,6 +207,17 @@ def _which(choices: pd.DataFrame) -> str:
         return f"Chosen: {counts.index[0]}."
     listed = enumerate_words(f"{kind} in {count}" for kind, count in counts.items())
     return f"Chosen, of {len(choices)} seeds: {listed}."
+
+
+def _undefined(class_names: Sequence[str]) -> str:
+    """Say what is not there with more than two classes."""
+    if len(class_names) <= 2:
+        return ""
+    peers = enumerate_words([method_phrase(name) for name, row in methods_of("peers").items() if row.binary])
+    return (
+        f"With {len(class_names)} classes, heads under penalties, decision thresholds and the peers {peers} are not "
+        "defined; compared are the bases as they are, rules in bias scores and the peers that are."
+    )
 
 
 def _near_constant(chosen: pd.DataFrame, predictions: pd.DataFrame, class_names: Sequence[str]) -> str:

@@ -133,6 +133,26 @@ def test_more_groups(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_more_classes(kind: Kind, data: Examples) -> None:
+    """Probabilities are a distribution that is about as likely as it says, and survive their tensors."""
+    y = data.y + (data.x[:, 1] > 0.5).long()
+    three = replace(data, y=y)
+    ground = grounds.fit(kind, BASES, three, TRAIN, WATCHED, groups=2, classes=3, seed=1)
+    odds = margins(ground.head, *ground.base.view(data.x[WATCHED])).double()
+    assert odds.shape == (300, 3)
+    assert ground.choice.log_loss == pytest.approx(log_loss(y[WATCHED].numpy(), odds.softmax(dim=1).numpy()), abs=1e-5)
+    joint = ground.joint(data.x[REST])
+    torch.testing.assert_close(joint.sum(dim=1), torch.ones(500), atol=1e-5, rtol=0)
+    of_class = joint.unflatten(1, (3, 2)).sum(dim=2)
+    assert (of_class.argmax(dim=1) == y[REST]).double().mean() > 0.75
+    torch.testing.assert_close(of_class.mean(dim=0), torch.bincount(y[REST]) / 500, atol=0.06, rtol=0)
+    again = from_tensors(kind, ground.choice, ground.tensors(), groups=2, classes=3)
+    assert again.joint(data.x[REST]).equal(joint)
+    refitted = grounds.fit(kind, BASES, three, TRAIN, None, groups=2, classes=3, seed=1, choice=ground.choice)
+    torch.testing.assert_close(refitted.joint(data.x[REST]), joint, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_heads_start_at_the_unrepaired_one(kind: Kind, trained: dict[Kind, Ground], data: Examples) -> None:
     ground = trained[kind]
     rows = ground.rows(data, TRAIN)

@@ -11,7 +11,7 @@ from counterpoise.errors import InputError
 from counterpoise.methods.heads.problem import HeadProblem
 from counterpoise.methods.peers.estimators import Logistic
 from counterpoise.methods.peers.run import fit_peer, require_rows, run
-from counterpoise.methods.peers.settings import PEERS, TRAITS, Peer, Peers, peer_grid
+from counterpoise.methods.peers.settings import BINARY, PEERS, TRAITS, Peer, peer_grid
 from counterpoise.methods.repair import Result
 from counterpoise.nn import Examples
 
@@ -164,9 +164,39 @@ class TestRowsThatCannotBeFitted:
         with pytest.raises(InputError, match=r"has 0 rows of y = 0 among s = 2, expected 2 or more"):
             require_rows([Peer("error_parity", constraint="eo", strength=0.1)], wider)
 
-    def test_more_than_two_classes(self, problem: HeadProblem) -> None:
-        with pytest.raises(InputError, match="drawn: has 3 classes, expected 2, for peers"):
-            run(replace(problem, classes=("no", "maybe", "yes")), Peers(), {})
+    def test_peers_of_two_classes_alone_are_refused_more(self, train: Examples) -> None:
+        three = replace(train, y=train.y + (train.x[:, 1] > 100).long())
+        for peer in (peer for peer in GRID if peer.method in BINARY):
+            with pytest.raises(InputError, match=rf"peer {peer.name}: is defined for two classes, .* found 3"):
+                fit_peer(peer, three)
+
+
+class TestMoreClasses:
+    def three(self, problem: HeadProblem) -> HeadProblem:
+        assert problem.columns is not None
+        y = problem.examples.y + (problem.columns[:, 1] > 102).long()
+        return replace(problem, examples=replace(problem.examples, y=y), classes=("no", "maybe", "yes"))
+
+    def test_peers_that_are_defined_for_them_are_fitted(self, problem: HeadProblem) -> None:
+        three = self.three(problem)
+        results = run(three, SMALL, {})
+        methods = {str(result.facts["method"]) for result in results}
+        assert methods == set(PEERS) - set(BINARY) == {"plain", "reweighing", "leace"}
+        majority = torch.bincount(three.examples.y).max() / N
+        for result in results:
+            right = (result.prediction == three.examples.y[three.test]).double().mean(dim=1)
+            assert (right > majority).all() or "features" in result.name
+            assert set(result.prediction.unique().tolist()) == {0, 1, 2}
+            assert (result.score >= 1 / 3 - 1e-6).all()
+
+    def test_weights_make_a_difference(self, problem: HeadProblem) -> None:
+        results = {result.name: result for result in run(self.three(problem), SMALL, {})}
+        plain, weighted = (results[f"{name}_columns_logistic"].score for name in ("plain", "reweighing"))
+        assert not plain.equal(weighted)
+
+    def test_settings_without_such_a_peer(self) -> None:
+        with pytest.raises(InputError, match=r"leave no peer, expected at least one .* is defined for 3 classes"):
+            peer_grid(replace(SMALL, methods=("hsic", "error_parity")), columns=True, classes=3)
 
 
 def test_a_strength_that_is_given_is_not_searched_for(train: Examples, test: Examples) -> None:

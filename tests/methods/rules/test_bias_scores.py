@@ -11,17 +11,39 @@ from scipy.optimize import linprog
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.methods.rules.bias_scores import BiasScores, Shares, choose, decide, dual, margins, rule, scores
+from counterpoise.fairness import confusion_counts
+from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.methods.rules.bias_scores import (
+    MARGIN_SCALE,
+    BiasScores,
+    Shares,
+    answers,
+    choose,
+    decide,
+    dual,
+    margins,
+    rule,
+    scores,
+)
 
 ATOMS, COPIES = 8, 40
 
 
 def distribution(
-    seed: int, *, classes: int = 2, groups: int = 2, atoms: int = ATOMS
+    seed: int, *, classes: int = 2, groups: int = 2, atoms: int = ATOMS, together: int = 1
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return rows of a distribution over a few points: the point, y, s, and the exact p(y, s | point) of each row."""
+    """Return rows of a distribution over a few points: the point, y, s, and the exact p(y, s | point) of each row.
+
+    Args:
+        together: how many times more rows of a point are of its own class, and how many times more of the group of the
+            same number; 1: points say no more of the group than chance.
+    """
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, COPIES, size=(atoms, classes, groups))
+    if together > 1:
+        frequent = rng.integers(classes, size=atoms)
+        counts[np.arange(atoms), frequent] *= together
+        counts[np.arange(atoms), :, frequent % groups] *= together
     point, y, s = (torch.from_numpy(each) for each in np.nonzero(counts))
     times = torch.from_numpy(counts[counts > 0])
     point, y, s = (each.repeat_interleave(times) for each in (point, y, s))
@@ -104,6 +126,94 @@ def _optimum(constraint: str, tolerance: float, point: Tensor, y: Tensor, s: Ten
         bounds=[(0, 1)] * (atoms + len(gaps)),
     )
     return float((y == 0).double().mean()) - float(solved.fun)
+
+
+@pytest.mark.parametrize("constraint", ["dp", "eo"])
+def test_the_bank_attains_the_optimum_of_three_classes_and_groups(constraint: str) -> None:
+    """As above, for the gaps of `fairness.metrics` over all classes and pairs of groups.
+
+    There are up to 18 constraints, so that up to 18 of 400 points may be randomised in the optimum.
+    """
+    point, y, s, probability = distribution(2, classes=3, groups=3, atoms=400, together=3)
+    levels = [0.01 * step for step in range(1, 41)]
+    shares = Shares.of(y, s, classes=3, groups=3)
+    solved = dual(probability, shares, constraint, levels, torch.ones(1, 3))[0]  # type: ignore[arg-type]
+    decided = decide(probability, rule(torch.ones(len(levels), 3), solved, shares, constraint))  # type: ignore[arg-type]
+    counts = confusion_counts(y, decided, s, groups=3, classes=3)
+    accuracy, gaps = COUNT_METRICS["accuracy"](counts), COUNT_METRICS[f"delta_{constraint}"](counts)
+    unbound = float(COUNT_METRICS["accuracy"](confusion_counts(y, _likeliest(probability), s, groups=3, classes=3)))
+    for tolerance in (0.05, 0.1, 0.2):
+        best = _optimum_of_classes(constraint, tolerance, point, y, s)
+        assert best < unbound
+        assert best - 0.02 <= float(accuracy[gaps <= tolerance].max()) <= best + 1e-9
+
+
+def _likeliest(probability: Tensor) -> Tensor:
+    return probability.unflatten(1, (3, 3)).sum(dim=2).argmax(dim=1)
+
+
+def _optimum_of_classes(constraint: str, tolerance: float, point: Tensor, y: Tensor, s: Tensor) -> float:
+    """Return the highest accuracy within a tolerance: maximise over q(point, class), randomised ones included."""
+    atoms = int(point.max()) + 1
+
+    def rate(rows: Tensor, label: int) -> np.ndarray:
+        each = np.zeros((atoms, 3))
+        each[:, label] = np.bincount(point[rows].numpy(), minlength=atoms) / int(rows.sum())
+        return each.ravel()
+
+    every = torch.ones_like(y, dtype=torch.bool)
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    kinds = 1 if constraint == "dp" else 2
+    sizes = 3 * len(pairs) * kinds  # further variables: of each class and pair one for each of its gaps
+    bounds, limits = [], []
+    for number, (label, (g, h)) in enumerate(product(range(3), pairs)):
+        strata = [every] if constraint == "dp" else [y == label, y != label]
+        of_pair = np.zeros(sizes)
+        for kind, stratum in enumerate(strata):
+            difference = rate(stratum & (s == g), label) - rate(stratum & (s == h), label)
+            size = np.zeros(sizes)
+            size[number * kinds + kind] = -1
+            of_pair[number * kinds + kind] = 1
+            bounds += [np.concatenate([sign * difference, size]) for sign in (1, -1)]
+            limits += [0.0, 0.0]
+        bounds.append(np.concatenate([np.zeros(3 * atoms), of_pair]))
+        limits.append(tolerance)
+    gain = sum(rate(y == label, label) * float((y == label).double().mean()) for label in range(3))
+    one_class = np.concatenate([np.kron(np.eye(atoms), np.ones((1, 3))), np.zeros((atoms, sizes))], axis=1)
+    solved = linprog(
+        np.concatenate([-np.asarray(gain), np.zeros(sizes)]),
+        A_ub=np.array(bounds),
+        b_ub=limits,
+        A_eq=one_class,
+        b_eq=np.ones(atoms),
+        bounds=[(0, 1)] * (3 * atoms) + [(0, None)] * sizes,
+    )
+    return -float(solved.fun)
+
+
+def test_with_two_classes_the_form_for_more_decides_alike() -> None:
+    _, _, _, probability = distribution(8)
+    rules = torch.randn(5, 4, 2, generator=torch.Generator().manual_seed(1))
+    said, odds = answers(probability, rules), MARGIN_SCALE * (rules.mT @ probability.T)
+    general = type(said).of(odds)
+    assert said.decision is None
+    assert general.decided.equal(said.decided)
+    torch.testing.assert_close(general.score, torch.maximum(said.score, 1 - said.score))
+    assert general.decided.long().equal(decide(probability, rules))
+
+
+def test_what_classes_are_numbered_does_not_matter() -> None:
+    """Of three classes, each is weighted in turn, and each is compared with the rest."""
+    _, y, s, probability = distribution(9, classes=3, groups=2)
+    order = torch.tensor([2, 0, 1])  # the new number of each class
+    renumbered = probability.unflatten(1, (3, 2))[:, order.argsort()].flatten(1)
+    settings = BiasScores(levels=(0.05, 0.2), weights=(1.0, 1.4), draws=1, spread=1e-9)
+    folds = torch.arange(len(y)) % 2
+    for constraint in ("dp", "eo"):
+        first = choose(settings, constraint, probability, y, s, folds, classes=3, groups=2, seed=0)
+        other = choose(settings, constraint, renumbered, order[y], s, folds, classes=3, groups=2, seed=0)
+        same = decide(renumbered, other.rules) == order[decide(probability, first.rules)]
+        assert float(same.double().mean()) > 0.98
 
 
 def test_one_group_leaves_the_rule_of_bayes() -> None:

@@ -68,6 +68,19 @@ def brute_force(
     return counts
 
 
+def test_decisions_of_more_classes_are_taken_as_they_are() -> None:
+    outcomes = Outcomes(("head", "rule"), decided=True)
+    outcomes.tensors |= {name: 2 - tensor for name, tensor in outcomes.tensors.items() if "prediction" in name}
+    candidates = ours(outcomes)
+    assert list(candidates.settings) == ["head", "rule"]
+    assert all(model["threshold"] is None for model in candidates.settings.values())
+    for r in range(R):
+        expected = outcomes.tensors["test.prediction"][r].to(torch.int8)
+        assert candidates.prediction("test", r).equal(expected)
+    constants = constant(outcomes, 3)
+    assert [constants.prediction("test", 1)[v].unique().item() for v in range(3)] == [0, 1, 2]
+
+
 def test_heads_have_every_threshold_and_rules_none(candidates: Candidates) -> None:
     assert list(candidates.settings) == ["head_t-0.5", "head", "head_t+0.7", "rule"]
     assert candidates.scored.tolist() == [0, 0, 0, 1]

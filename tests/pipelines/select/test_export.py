@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 import torch
 
+from counterpoise.artifacts.placing import served
 from counterpoise.artifacts.serving import Servable, ServableDataset, read_servable
 from counterpoise.data.encoding import numbers
+from counterpoise.methods.answers import Answers
 from counterpoise.methods.bases import ground as grounds
 from counterpoise.methods.bases.boosted import BoostedBase
 from counterpoise.methods.bases.ground import Bases, Ground, Kind, margins
@@ -20,7 +22,6 @@ from counterpoise.methods.bases.perceptron import PerceptronBase
 from counterpoise.methods.rules import bias_scores
 from counterpoise.nn import Examples
 from counterpoise.nn.trees import Boosting
-from counterpoise.pipelines.select.export import served
 
 KINDS: tuple[Kind, ...] = ("boosted", "perceptron", "linear", "frozen")
 THRESHOLD = 0.4
@@ -53,8 +54,8 @@ def exported(ground: Ground, data: Examples, folder: Path, **decision: Any) -> t
 
     columns = ["f0", "f1", "f2"]
     frame = pd.DataFrame(data.x.double().numpy(), columns=columns)
-    described = {"encoding": numbers(columns), "classes": CLASSES, "label": "answer", "experiment": "drawn"}
-    model = served(ground, **decision, **described, example=frame.head(), metadata={"variant": "drawn"})
+    described = {"encoding": numbers(columns), "classes": CLASSES, "label": "answer", "experiment": "drawn"} | decision
+    model = served(ground, **described, example=frame.head(), metadata={"variant": "drawn"})
     ServableDataset(str(folder)).save(model)
     return model, mlflow.pyfunc.load_model(str(folder)).predict(frame)
 
@@ -92,6 +93,40 @@ def test_a_rule(kind: Kind, trained: dict[Kind, Ground], data: Examples, tmp_pat
     rule = bias_scores.rule(torch.tensor([1.0, 1.2]), multipliers, shares, "eo")
     _, answer = exported(ground, data, tmp_path / "model", head=None, rule=rule, threshold=0.0)
     require_the_same(answer, bias_scores.scores(ground.joint(data.x), rule.unsqueeze(0))[0])
+
+
+@pytest.fixture(scope="module")
+def of_classes(data: Examples) -> tuple[Examples, dict[Kind, Ground]]:
+    """Three classes and three groups, and their bases."""
+    s = torch.where(data.x[:, 2] > 4, 2, data.s)
+    three = Examples(data.x, data.y + (data.x[:, 1] > 3).long(), s)
+    rows, watched = torch.arange(400), torch.arange(400, 550)
+    return three, {kind: grounds.fit(kind, BASES, three, rows, watched, groups=3, classes=3, seed=0) for kind in KINDS}
+
+
+@pytest.mark.parametrize("decision", ["unrepaired", "rule"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_classes(
+    kind: Kind, decision: str, of_classes: tuple[Examples, dict[Kind, Ground]], tmp_path: Path
+) -> None:
+    data, bases = of_classes
+    ground, classes = bases[kind], ("low", "mid", "high")
+    rule = None
+    expected = Answers.of(margins(ground.head, *ground.base.view(data.x)).T)
+    if decision == "rule":
+        shares = bias_scores.Shares.of(data.y, data.s, classes=3, groups=3)
+        multipliers = 0.03 * torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+        rule = bias_scores.rule(torch.tensor([1.0, 1.2, 0.9]), multipliers, shares, "eo")
+        expected = bias_scores.answers(ground.joint(data.x), rule.unsqueeze(0))[0]
+    head = None if rule is not None else ground.head
+    _, answer = exported(ground, data, tmp_path / "model", head=head, rule=rule, threshold=0.0, classes=classes)
+    score = torch.tensor(answer["score"].to_numpy())
+    torch.testing.assert_close(score, expected.score.double(), atol=TOLERANCE, rtol=0)
+    decided = torch.tensor([classes.index(name) for name in answer["prediction"]])
+    assert (decided == expected.decided).double().mean() > 0.99
+    assert len(decided.unique()) == 3
+    probabilities = answer[[f"probability_{name}" for name in classes]]
+    assert probabilities.sum(axis=1).to_numpy() == pytest.approx(1.0)
 
 
 def test_trees_are_an_ordinary_lightgbm_file(trained: dict[Kind, Ground], data: Examples, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
 from counterpoise.bounds import Count, Positive, Values
-from counterpoise.nn.trees import Boosting, Trees, grow, leaf_sums, leaf_totals
+from counterpoise.nn.trees import Boosting, ClassTrees, Trees, grow, grow_classes, leaf_sums, leaf_totals
 
 NEGLIGIBLE = 1e-6
 """Directions whose size is below this share of the largest one's are rounding."""
@@ -67,13 +67,42 @@ class Boosted:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the base consists of."""
-        text = torch.frombuffer(bytearray(self.trees.text.encode()), dtype=torch.uint8)
-        return {"trees": text, "directions": self.directions}
+        return {"trees": _bytes_of(self.trees.text), "directions": self.directions}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> Boosted:
         """Return the base of `tensors`."""
-        return cls(Trees(bytes(tensors["trees"].numpy()).decode()), tensors["directions"])
+        return cls(Trees(_text_of(tensors["trees"])), tensors["directions"])
+
+
+@dataclass(frozen=True, eq=False)
+class BoostedClasses:
+    """Trees of more than two classes, whose leaf values do not move: rules take their probabilities."""
+
+    trees: ClassTrees
+
+    def view(self, x: Float[Tensor, "n D"]) -> tuple[Float[Tensor, "n q"], Float[Tensor, "n k"]]:
+        """Return the features that a head sees, which are none, and the log odds that it adds to."""
+        return x.new_zeros(len(x), 0), self.trees.log_odds(x).float()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what the base consists of."""
+        return {"trees": _bytes_of(self.trees.text)}
+
+
+def from_tensors(tensors: dict[str, Tensor]) -> Boosted | BoostedClasses:
+    """Return the base of `tensors`."""
+    if "directions" in tensors:
+        return Boosted.from_tensors(tensors)
+    return BoostedClasses(ClassTrees(_text_of(tensors["trees"])))
+
+
+def _bytes_of(text: str) -> Tensor:
+    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+
+
+def _text_of(tensor: Tensor) -> str:
+    return bytes(tensor.numpy()).decode()
 
 
 def choose(
@@ -82,12 +111,21 @@ def choose(
     y: Int[Tensor, "n"],
     watched: tuple[Tensor, Tensor],
     seed: int,
+    *,
+    classes: int = 2,
 ) -> Boosting:
     """Return the settings, with their number of rounds, that do best on the watched rows (features, classes)."""
     losses: list[tuple[float, Boosting]] = []
     for one in settings.grid:
-        trees, loss = grow(x, y, one, seed=seed, watched=watched, patience=settings.patience)
-        losses.append((loss, replace(one, rounds=len(trees.sizes))))
+        if classes == 2:
+            trees, loss = grow(x, y, one, seed=seed, watched=watched, patience=settings.patience)
+            rounds = len(trees.sizes)
+        else:
+            of_classes, loss = grow_classes(
+                x, y, one, classes=classes, seed=seed, watched=watched, patience=settings.patience
+            )
+            rounds = of_classes.rounds
+        losses.append((loss, replace(one, rounds=rounds)))
     return min(losses, key=lambda pair: pair[0])[1]
 
 
@@ -100,8 +138,11 @@ def fit(
     *,
     groups: int,
     seed: int,
-) -> Boosted:
-    """Grow trees on rows, and find the directions of their leaves in the same rows."""
+    classes: int = 2,
+) -> Boosted | BoostedClasses:
+    """Grow trees on rows, and of two classes find the directions of their leaves in the same rows."""
+    if classes > 2:
+        return BoostedClasses(grow_classes(x, y, boosting, classes=classes, seed=seed)[0])
     trees, _ = grow(x, y, boosting, seed=seed)
     return on(trees, settings, x, y, s, groups=groups)
 

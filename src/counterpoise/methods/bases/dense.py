@@ -10,7 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from counterpoise.bounds import Positive, Values
-from counterpoise.methods.heads.newton import Plain, Rows, plain, row_weights
+from counterpoise.methods.heads.newton import Rows, plain, row_weights
+from counterpoise.methods.heads.softmax import softmax_head
+
+Head = Float[Tensor, "p *k"]
+"""Coefficients of features and, last, the intercept: of two classes' margin [p], of more classes' log odds [p, k]."""
 
 FIRST_PULL = 10.0
 """The strongest pull that is tried."""
@@ -76,30 +80,52 @@ def fit(x: Float[Tensor, "n q"]) -> Dense:
     return Dense(x.mean(dim=0), torch.where(scale > 0, scale, torch.ones_like(scale)))
 
 
-def choose_pull(rows: Rows, watched: Rows) -> tuple[float, Plain, float]:
+def choose_pull(rows: Rows, watched: Rows, *, classes: int = 2) -> tuple[float, Head, float]:
     """Return the pull whose unpenalised head has the lowest log loss on the watched rows, that head, and the loss.
 
-    From strong to weak, each start at the last one's head, until weaker ones do worse or nothing is left to weaken: an
-    end of the range is never what is chosen for want of a wider one.
+    From strong to weak, each of two classes from the last one's head on, until weaker ones do worse or nothing is left
+    to weaken: an end of the range is never what is chosen for want of a wider one.
     """
-    best: tuple[float, Plain, float] | None = None
+    best: tuple[float, Head, float] | None = None
     pull, start, worse = FIRST_PULL, None, 0
     while pull >= LAST_PULL and worse < PATIENCE:
-        head = plain(rows, pull, start=start)
-        loss = log_loss(head.head, watched)
+        head = fit_head(rows, pull, classes=classes, start=start)
+        loss = log_loss(head, watched)
         if best is None or loss < best[2]:
             best, worse = (pull, head, loss), 0
         else:
             worse += 1
-        start, pull = head.head, pull / STEP
+        start, pull = head, pull / STEP
     assert best is not None
     return best
 
 
-def log_loss(head: Float[Tensor, "p"], rows: Rows) -> float:
+def fit_head(rows: Rows, pull: float, *, classes: int = 2, start: Head | None = None) -> Head:
+    """Fit the unpenalised head: the margin's of two classes, the log odds' of more.
+
+    Args:
+        start: where a head of two classes sets out from.
+    """
+    if classes == 2:
+        return plain(rows, pull, start=start).head
+    return softmax_head(rows.x, rows.y, pull, classes).float()
+
+
+def margins(head: Head, features: Float[Tensor, "n q"], offset: Float[Tensor, "n ..."]) -> Float[Tensor, "n *k"]:
+    """Return what a head adds up to: of two classes the margins z₁ − z₀ [n], of more their log odds [n, k]."""
+    return (offset if offset.ndim == head.ndim else offset.unsqueeze(1)) + features @ head[:-1] + head[-1]
+
+
+def cross_entropy(margins: Float[Tensor, "n *k"], y: Int[Tensor, "n"]) -> float:
+    """Return the mean of −log p(true class) of what `margins` returns."""
+    if margins.ndim == 1:
+        return float(functional.binary_cross_entropy_with_logits(margins.double(), y.double()))
+    return float(functional.cross_entropy(margins.double(), y))
+
+
+def log_loss(head: Head, rows: Rows) -> float:
     """Return the mean cross-entropy of a head."""
-    margins = rows.offset + rows.x @ head[:-1] + head[-1]
-    return float(functional.binary_cross_entropy_with_logits(margins.double(), rows.y.double()))
+    return cross_entropy(margins(head, rows.x, rows.offset), rows.y)
 
 
 def rows_of(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
-from torch.nn import functional
 
 from counterpoise.errors import InputError
-from counterpoise.methods.bases import boosted, dense, perceptron
+from counterpoise.methods.bases import boosted, dense, estimator, perceptron
 from counterpoise.methods.bases.boosted import Boosted, BoostedBase
 from counterpoise.methods.bases.dense import Dense, DenseBase
+from counterpoise.methods.bases.dense import margins as margins  # of every base, so to be had from here
+from counterpoise.methods.bases.estimator import Classifier, Estimated
 from counterpoise.methods.bases.perceptron import Perceptron, PerceptronBase, Shape
 from counterpoise.methods.heads.newton import Plain, Rows, plain
 from counterpoise.methods.rules.joint import (
@@ -31,21 +32,27 @@ from counterpoise.nn.trees import Boosting, Trees
 Kind = Literal["boosted", "perceptron", "linear", "frozen"]
 """Trees; a network's last layer; a table's own columns; features that come ready."""
 
-Pretrained = Trees | Tensor
-"""A model that comes trained, whose unrepaired model it is: trees, or the head [d + 1] that it has on its features."""
-
-_CLASSES: Mapping[str, Any] = {"boosted": Boosted, "perceptron": Perceptron, "linear": Dense, "frozen": Dense}
+Pretrained = Trees | Tensor | Classifier
+"""A model that comes as the unrepaired one: trees, the head [d + 1] on its features, or a classifier to be fitted."""
 
 
 @runtime_checkable
 class Base(Protocol):
     """What is frozen."""
 
-    def view(self, x: Float[Tensor, "n D"]) -> tuple[Float[Tensor, "n q"], Float[Tensor, "n"]]:
-        """Return the features that a head sees, and the margin that it adds to."""
+    def view(self, x: Float[Tensor, "n D"]) -> tuple[Float[Tensor, "n q"], Float[Tensor, "n *k"]]:
+        """Return the features that a head sees, and the margin (of more than two classes, log odds) that it adds to."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the base consists of."""
+
+
+_READ: Mapping[Kind, Callable[[dict[str, Tensor]], Base]] = {
+    "boosted": boosted.from_tensors,
+    "perceptron": Perceptron.from_tensors,
+    "linear": Dense.from_tensors,
+    "frozen": Dense.from_tensors,
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,8 @@ class Ground:
     """A base of one replicate, and what stands on it before any repair.
 
     Attributes:
-        head: the unrepaired one [q + 1]: of trees zeros, since they are complete without one.
+        head: the unrepaired one [q + 1], of more than two classes [q + 1, k]: of trees zeros, since they are complete
+            without one.
         group: p(s | x, y) [n, k, G]: of a table's columns where the base is trees, else of the base's features.
         temperature: what margins are divided by to be calibrated log odds.
     """
@@ -96,7 +104,7 @@ class Ground:
     kind: Kind
     base: Base
     choice: Choice
-    head: Float[Tensor, "p"]
+    head: Float[Tensor, "p *k"]
     group: GroupTrees | GroupHeads
     temperature: float = 1.0
 
@@ -107,6 +115,8 @@ class Ground:
             return None
         if isinstance(self.base, Boosted):
             return self.base.trees
+        if isinstance(self.base, Estimated):
+            return self.base.unfitted
         assert isinstance(self.base, Dense)
         return self.base.unstandardised(self.head)
 
@@ -117,9 +127,8 @@ class Ground:
     def joint(self, x: Float[Tensor, "n D"], view: tuple[Tensor, Tensor] | None = None) -> Float[Tensor, "n cells"]:
         """Return p(y, s | x), class by class."""
         features, offset = self.base.view(x) if view is None else view
-        positive = (margins(self.head, features, offset).double() / self.temperature).sigmoid()
-        of_group = self.group(x if isinstance(self.group, GroupTrees) else features)
-        return joint(torch.stack([1 - positive, positive], dim=1), of_group)
+        of_class = _probabilities(margins(self.head, features, offset).double() / self.temperature)
+        return joint(of_class, self.group(x if isinstance(self.group, GroupTrees) else features))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all of it as tensors; texts are bytes."""
@@ -141,12 +150,7 @@ def from_tensors(kind: Kind, choice: Choice, tensors: Mapping[str, Tensor], *, g
     else:
         group = GroupHeads(tensors["group.heads"], of_group)
     base = {name.removeprefix("base."): tensor for name, tensor in tensors.items() if name.startswith("base.")}
-    return Ground(kind, _CLASSES[kind].from_tensors(base), choice, tensors["head"], group, of_class)
-
-
-def margins(head: Float[Tensor, "p"], features: Float[Tensor, "n q"], offset: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
-    """Return the margins z₁ − z₀ of a head."""
-    return offset + features @ head[:-1] + head[-1]
+    return Ground(kind, _READ[kind](base), choice, tensors["head"], group, of_class)
 
 
 def fit(
@@ -187,22 +191,21 @@ def fit(
     elif kind == "boosted":
         boosting = choice.boosting if choice is not None else None
         if boosting is None:
-            boosting = boosted.choose(settings.boosted, x, y, (data.x[watched], data.y[watched]), seed)
-        base = boosted.fit(settings.boosted, boosting, x, y, s, groups=groups, seed=seed)
+            boosting = boosted.choose(settings.boosted, x, y, (data.x[watched], data.y[watched]), seed, classes=classes)
+        base = boosted.fit(settings.boosted, boosting, x, y, s, groups=groups, seed=seed, classes=classes)
         chosen = Choice(boosting=boosting)
     elif kind == "perceptron":
         shape = choice.shape if choice is not None else None
         if shape is None:
-            shape = perceptron.choose(settings.perceptron, data, members, watched, seed)
-        base = perceptron.fit(settings.perceptron, shape, data, members, seed)
+            shape = perceptron.choose(settings.perceptron, data, members, watched, seed, classes=classes)
+        base = perceptron.fit(settings.perceptron, shape, data, members, seed, classes=classes)
         chosen = Choice(shape=shape)
     else:
-        base, chosen = dense.fit(x), Choice(trained=trained is not None)
-    rows = dense.rows_of(base.view(x), y, s)
-    held_out = dense.rows_of(base.view(data.x[watched]), data.y[watched], data.s[watched])
+        base, chosen = _dense(trained, x, y), Choice(trained=trained is not None)
+    view, seen = base.view(x), base.view(data.x[watched])
     outside = (data.y[watched], data.s[watched])
     if chosen.boosting is not None:
-        head = rows.x.new_zeros(rows.x.shape[1] + 1)
+        head = _no_head(view)
         group: GroupTrees | GroupHeads = fit_group_trees(
             replace(chosen.boosting, rounds=settings.boosted.group_rounds),
             *(x, y, s),
@@ -213,20 +216,22 @@ def fit(
             seed=seed,
         )
     else:
+        rows = dense.rows_of(view, y, s)
         if choice is None:
-            pull, unpenalised, _ = dense.choose_pull(rows, held_out)
+            pull, head, _ = dense.choose_pull(rows, dense.rows_of(seen, *outside), classes=classes)
         else:
-            pull, unpenalised = choice.pull, plain(rows, choice.pull)
-        head = _standardised(base, trained) if isinstance(trained, Tensor) else unpenalised.head
+            pull, head = choice.pull, dense.fit_head(rows, choice.pull, classes=classes)
+        head = _unrepaired(base, trained, head)
         chosen = replace(chosen, pull=pull)
-        group = fit_group_heads(rows.x, y, s, pull, groups=groups, classes=classes, watched=(held_out.x, *outside))
-    temperature = _temperature(margins(head, held_out.x, held_out.offset), outside[0])
+        group = fit_group_heads(rows.x, y, s, pull, groups=groups, classes=classes, watched=(seen[0], *outside))
+    reached = margins(head, *seen)
+    temperature = _temperature(reached, outside[0])
     chosen = replace(
         chosen,
         group_rounds=group.rounds if isinstance(group, GroupTrees) else 0,
         temperature=temperature,
         group_temperature=group.temperature,
-        log_loss=dense.log_loss(head, held_out),
+        log_loss=dense.cross_entropy(reached, outside[0]),
     )
     return Ground(kind, base, chosen, head, group, temperature)
 
@@ -248,20 +253,21 @@ def _refitted(
     if isinstance(trained, Trees):
         base: Base = boosted.on(trained, settings.boosted, x, y, s, groups=groups)
     elif choice.boosting is not None:
-        base = boosted.fit(settings.boosted, choice.boosting, x, y, s, groups=groups, seed=seed)
+        base = boosted.fit(settings.boosted, choice.boosting, x, y, s, groups=groups, seed=seed, classes=classes)
     elif choice.shape is not None:
-        base = perceptron.fit(settings.perceptron, choice.shape, data, members, seed)
+        base = perceptron.fit(settings.perceptron, choice.shape, data, members, seed, classes=classes)
     else:
-        base = dense.fit(x)
-    rows = dense.rows_of(base.view(x), y, s)
+        base = _dense(trained, x, y)
+    view = base.view(x)
     sizes = {"groups": groups, "classes": classes}
     if choice.boosting is not None:
-        head = rows.x.new_zeros(rows.x.shape[1] + 1)
+        head = _no_head(view)
         growth = replace(choice.boosting, rounds=max(1, choice.group_rounds))
         group: GroupTrees | GroupHeads = fit_group_trees(growth, x, y, s, **sizes, watched=None, patience=0, seed=seed)
     else:
-        head = _standardised(base, trained) if isinstance(trained, Tensor) else plain(rows, choice.pull).head
-        group = fit_group_heads(rows.x, y, s, choice.pull, **sizes, watched=None)
+        of_class = dense.fit_head(dense.rows_of(view, y, s), choice.pull, classes=classes)
+        head = _unrepaired(base, trained, of_class)
+        group = fit_group_heads(view[0], y, s, choice.pull, **sizes, watched=None)
     return Ground(kind, base, choice, head, replace(group, temperature=choice.group_temperature), choice.temperature)
 
 
@@ -274,16 +280,37 @@ def start(ground: Ground, rows: Rows) -> Plain:
     return plain(rows, ground.choice.pull, steps=0, start=ground.head)
 
 
-def _standardised(base: Base, head: Float[Tensor, "p"]) -> Float[Tensor, "p"]:
-    assert isinstance(base, Dense)
-    return base.standardised(head)
+def _dense(trained: Pretrained | None, x: Float[Tensor, "n q"], y: Int[Tensor, "n"]) -> Base:
+    return dense.fit(x) if trained is None or isinstance(trained, Tensor) else estimator.fit(_classifier(trained), x, y)
 
 
-def _temperature(odds: Float[Tensor, "m"], y: Int[Tensor, "m"]) -> float:
+def _classifier(trained: Pretrained) -> Classifier:
+    assert isinstance(trained, Classifier)
+    return trained
+
+
+def _unrepaired(base: Base, trained: Pretrained | None, fitted: Float[Tensor, "p *k"]) -> Float[Tensor, "p *k"]:
+    """Return the head of the unrepaired model: the one that was fitted, unless the model came with its own or none."""
+    if isinstance(base, Dense) and isinstance(trained, Tensor):
+        return base.standardised(trained)
+    return torch.zeros_like(fitted) if isinstance(base, Estimated) else fitted
+
+
+def _no_head(view: tuple[Float[Tensor, "n q"], Float[Tensor, "n *k"]]) -> Float[Tensor, "p *k"]:
+    """Return the head that adds nothing to what a base says."""
+    features, offset = view
+    return features.new_zeros(features.shape[1] + 1, *offset.shape[1:])
+
+
+def _probabilities(margins: Float64[Tensor, "n *k"]) -> Float64[Tensor, "n c"]:
+    """Return p(y | x) of what `margins` returns."""
+    if margins.ndim > 1:
+        return margins.softmax(dim=1)
+    positive = margins.sigmoid()
+    return torch.stack([1 - positive, positive], dim=1)
+
+
+def _temperature(odds: Float[Tensor, "m *k"], y: Int[Tensor, "m"]) -> float:
     """Return the temperature at which rows' classes are likeliest."""
-    target = y.double()
-    losses = [
-        functional.binary_cross_entropy_with_logits(odds.double() / temperature, target).item()
-        for temperature in TEMPERATURES
-    ]
+    losses = [dense.cross_entropy(odds.double() / temperature, y) for temperature in TEMPERATURES]
     return TEMPERATURES[losses.index(min(losses))]

@@ -81,21 +81,29 @@ def features(network: StackedMLP, x: Float[Tensor, "n D"]) -> Float[Tensor, "n q
 
 
 def choose(
-    settings: PerceptronBase, data: Examples, rows: Int[Tensor, "n"], watched: Int[Tensor, "m"], seed: int
+    settings: PerceptronBase,
+    data: Examples,
+    rows: Int[Tensor, "n"],
+    watched: Int[Tensor, "m"],
+    seed: int,
+    *,
+    classes: int = 2,
 ) -> Shape:
     """Return the width and number of epochs with the lowest log loss on the watched rows."""
     best: tuple[float, Shape] | None = None
     for width in settings.widths:
-        _, loss, epochs = _trained(settings, Shape(width, settings.epochs), data, rows, seed, watched)
+        _, loss, epochs = _trained(settings, Shape(width, settings.epochs), data, rows, seed, watched, classes)
         if best is None or loss < best[0]:
             best = loss, Shape(width, max(1, epochs))
     assert best is not None
     return best[1]
 
 
-def fit(settings: PerceptronBase, shape: Shape, data: Examples, rows: Int[Tensor, "n"], seed: int) -> Perceptron:
+def fit(
+    settings: PerceptronBase, shape: Shape, data: Examples, rows: Int[Tensor, "n"], seed: int, *, classes: int = 2
+) -> Perceptron:
     """Train a network of a shape on rows."""
-    network, _, _ = _trained(settings, shape, data, rows, seed, None)
+    network, _, _ = _trained(settings, shape, data, rows, seed, None, classes)
     return Perceptron(network, dense.fit(features(network, data.x[rows])))
 
 
@@ -106,10 +114,11 @@ def _trained(
     rows: Int[Tensor, "n"],
     seed: int,
     watched: Int[Tensor, "m"] | None,
+    classes: int,
 ) -> tuple[StackedMLP, float, int]:
     """Return the network, the lowest loss on the watched rows and the epoch where it was."""
     input_statistics = dense.fit(data.x[rows])
-    widths: Sequence[int] = [data.x.shape[1], *[shape.width] * settings.layers, 2]
+    widths: Sequence[int] = [data.x.shape[1], *[shape.width] * settings.layers, classes]
     network = StackedMLP(
         widths,
         mean=input_statistics.mean.unsqueeze(0),

@@ -133,6 +133,7 @@ def choose_logistic(
     held_y: Int[np.ndarray, "v"],
     *,
     held_weight: Float[np.ndarray, "v"] | None = None,
+    classes: int = 2,
 ) -> Logistic:
     """Return logistic regression with the C at which its log loss on held-out rows is lowest.
 
@@ -141,7 +142,7 @@ def choose_logistic(
     """
 
     def loss(C: float) -> float:
-        return log_loss(Logistic(C).fit(x, y)(held_x), held_y, held_weight)
+        return log_loss(Logistic(C).fit(x, y, classes=classes)(held_x), held_y, held_weight)
 
     return Logistic(minimum_of(loss))
 
@@ -204,6 +205,7 @@ def choose_estimator(
     *,
     C: float | None,
     boosting: Boosting,
+    classes: int = 2,
 ) -> Estimator:
     """Return an estimator of y as complex as held-out rows ask for.
 
@@ -211,8 +213,8 @@ def choose_estimator(
         C: of logistic regression, if it is not to be chosen.
     """
     if name == "boosted":
-        return choose_boosted(x, y, held_x, held_y, boosting)
-    return choose_logistic(x, y, held_x, held_y) if C is None else Logistic(C)
+        return choose_boosted(x, y, held_x, held_y, boosting, classes=classes)
+    return choose_logistic(x, y, held_x, held_y, classes=classes) if C is None else Logistic(C)
 
 
 def log_loss(

@@ -18,5 +18,5 @@ def fit(peer: Peer, setup: Setup) -> Decide:
     def erase(x: np.ndarray) -> np.ndarray:
         return np.asarray(eraser(torch.from_numpy(x)).numpy())
 
-    model = setup.estimator.fit(erase(rows.x), rows.y)
+    model = setup.estimator.fit(erase(rows.x), rows.y, classes=setup.classes)
     return decide_by(lambda x: model(erase(x)))

@@ -15,7 +15,7 @@ def fit(peer: Peer, setup: Setup) -> Decide:
     """Fit the estimator on weighted rows."""
     rows = setup.train
     weight = independence_weights(torch.from_numpy(rows.y), torch.from_numpy(rows.s)).numpy()
-    return decide_by(setup.estimator.fit(rows.x, rows.y, weight=weight))
+    return decide_by(setup.estimator.fit(rows.x, rows.y, weight=weight, classes=setup.classes))
 
 
 def independence_weights(y: Int[Tensor, "n"], s: Int[Tensor, "n"]) -> Float[Tensor, "n"]:

@@ -28,7 +28,7 @@ from counterpoise.methods.peers import (
     threshold_optimizer,
 )
 from counterpoise.methods.peers.estimators import Boosted, Estimator, Logistic, choose_estimator
-from counterpoise.methods.peers.settings import TRAITS, EstimatorName, Input, Peer, Peers, peer_grid
+from counterpoise.methods.peers.settings import BINARY, TRAITS, EstimatorName, Input, Peer, Peers, peer_grid
 from counterpoise.methods.peers.setup import Decide, Rows, Setup
 from counterpoise.methods.repair import Result, prefixed
 from counterpoise.nn import Examples
@@ -54,7 +54,10 @@ Data = Mapping[Input, Examples]
 
 @dataclass(frozen=True)
 class Outcome:
-    """A classifier's results for m rows: the probability of class 1, or of predicting it, and its predictions."""
+    """A classifier's results for m rows: the probability of class 1, or of predicting it, and its predictions.
+
+    Of more than two classes, the probability is that of the predicted one.
+    """
 
     score: Float32[Tensor, "m"]
     prediction: UInt8[Tensor, "m"]
@@ -78,7 +81,8 @@ def run(problem: HeadProblem, settings: Peers, earlier: Mapping[str, list[Result
     Raises:
         InputError: see `require_rows` and `peer_grid`.
     """
-    grid = peer_grid(settings, columns=problem.columns is not None)
+    classes = len(problem.classes)
+    grid = peer_grid(settings, columns=problem.columns is not None, classes=classes)
     require_rows(grid, problem)
     data: dict[Input, Examples] = {"features": problem.examples}
     if problem.columns is not None:
@@ -86,13 +90,13 @@ def run(problem: HeadProblem, settings: Peers, earlier: Mapping[str, list[Result
     replicates = range(len(problem.seeds))
     bases = sorted({(peer.input, peer.estimator) for peer in grid})
     choices = list(product(replicates, bases))
-    chosen: list[Estimator] = problem.spread(choose, choices, shared=(data, problem.parts, settings))
+    chosen: list[Estimator] = problem.spread(choose, choices, shared=(data, problem.parts, settings, classes))
     estimators = dict(zip(choices, chosen, strict=True))
     tasks = list(product(replicates, _together(grid)))
     outcomes: list[list[dict[str, Outcome]]] = problem.spread(
         fit_together,
         tasks,
-        shared=(data, problem.parts, estimators, settings, len(problem.groups), problem.seeds),
+        shared=(data, problem.parts, estimators, settings, len(problem.groups), classes, problem.seeds),
         on_done=problem.follow("peers", len(tasks)),
     )
     by_peer: dict[str, list[dict[str, Outcome]]] = {peer.name: [] for peer in grid}
@@ -132,31 +136,35 @@ def fit_peer(
             without groups, or of groups that it has not seen, where it needs them.
     """
     settings = settings or Peers()
-    groups = int(train.s.max()) + 1
-    _require_rows([peer], train.y, train.s, groups=groups)
+    groups, classes = int(train.s.max()) + 1, max(2, int(train.y.max()) + 1)
+    _require_rows([peer], train.y, train.s, groups=groups, classes=classes)
     scale = _Scale.of(train.x) if peer.estimator == "logistic" else None
     rows = _rows(train, scale)
     held = None if validation is None else _rows(validation, scale)
     if estimator is None:
         estimator = (
-            _default(peer.estimator, settings) if held is None else _chosen(peer.estimator, rows, held, settings)
+            _default(peer.estimator, settings)
+            if held is None
+            else _chosen(peer.estimator, rows, held, settings, classes)
         )
-    return _classifier(peer, Setup(rows, held, estimator, settings, groups, seed), scale)
+    return _classifier(peer, Setup(rows, held, estimator, settings, groups, seed, classes), scale)
 
 
 def require_rows(peers: Sequence[Peer], problem: HeadProblem) -> None:
     """Raise InputError unless the peers can be fitted on the training rows of every replicate.
 
-    All need two classes, with rows of both. Some need rows of both in every group, since they set a threshold in each
-    or draw balanced rows, twice over, since rows are left out in turn.
+    All need rows of every class, and most no more than two of them. Some need rows of both in every group, since they
+    set a threshold in each or draw balanced rows, twice over, since rows are left out in turn.
     """
-    if len(problem.classes) != 2:
-        raise InputError(f"{problem.title}: has {len(problem.classes)} classes, expected 2, for peers")
+    classes = len(problem.classes)
     for rows in problem.train:
-        _require_rows(peers, problem.examples.y[rows], problem.examples.s[rows], groups=len(problem.groups))
+        y, s = problem.examples.y[rows], problem.examples.s[rows]
+        _require_rows(peers, y, s, groups=len(problem.groups), classes=classes)
 
 
-def choose(task: tuple[int, Base], data: Data, members: Mapping[str, Int[Tensor, "R n"]], settings: Peers) -> Estimator:
+def choose(
+    task: tuple[int, Base], data: Data, members: Mapping[str, Int[Tensor, "R n"]], settings: Peers, classes: int
+) -> Estimator:
     """Return the estimator that one replicate's validation rows prefer on one input: a task for `counterpoise.compute`.
 
     Args:
@@ -166,7 +174,7 @@ def choose(task: tuple[int, Base], data: Data, members: Mapping[str, Int[Tensor,
     with _one_thread():
         train, validation = (_part(data[name], members[part], r) for part in ("train", "validation"))
         scale = _Scale.of(train.x) if estimator == "logistic" else None
-        return _chosen(estimator, _rows(train, scale), _rows(validation, scale), settings)
+        return _chosen(estimator, _rows(train, scale), _rows(validation, scale), settings, classes)
 
 
 def fit_together(
@@ -176,6 +184,7 @@ def fit_together(
     estimators: Mapping[tuple[int, Base], Estimator],
     settings: Peers,
     groups: int,
+    classes: int,
     seeds: Sequence[int],
 ) -> list[dict[str, Outcome]]:
     """Fit peers of one input and estimator on one replicate's training rows: a task for `counterpoise.compute`.
@@ -193,7 +202,7 @@ def fit_together(
         parts = {part: _part(data[base[0]], rows, r) for part, rows in members.items()}
         scale = _Scale.of(parts["train"].x) if base[1] == "logistic" else None
         train, validation = (_rows(parts[part], scale) for part in ("train", "validation"))
-        setup = Setup(train, validation, estimators[r, base], settings, groups, seeds[r])
+        setup = Setup(train, validation, estimators[r, base], settings, groups, seeds[r], classes)
         del parts["train"]
         outcomes = []
         for peer in peers:
@@ -260,17 +269,24 @@ def _default(name: EstimatorName, settings: Peers) -> Estimator:
     return Boosted(settings.boosting.leaves[-1], min(100, settings.boosting.rounds), settings.boosting.learning_rate)
 
 
-def _chosen(name: EstimatorName, train: Rows, held: Rows, settings: Peers) -> Estimator:
-    return choose_estimator(name, train.x, train.y, held.x, held.y, C=settings.C, boosting=settings.boosting)
+def _chosen(name: EstimatorName, train: Rows, held: Rows, settings: Peers, classes: int) -> Estimator:
+    return choose_estimator(
+        name, train.x, train.y, held.x, held.y, C=settings.C, boosting=settings.boosting, classes=classes
+    )
 
 
-def _require_rows(peers: Sequence[Peer], y: Int[Tensor, "n"], s: Int[Tensor, "n"], *, groups: int) -> None:
-    classes = sorted(set(y.tolist()))
-    if classes != [0, 1]:
-        raise InputError(f"samples: the training rows have the classes {classes} in column y, expected both 0 and 1")
-    sizes = cell_sizes(y, s, groups=groups, classes=2)
+def _require_rows(
+    peers: Sequence[Peer], y: Int[Tensor, "n"], s: Int[Tensor, "n"], *, groups: int, classes: int
+) -> None:
+    there = sorted(set(y.tolist()))
+    if there != list(range(classes)):
+        expected = "both 0 and 1" if classes == 2 else f"all of 0 to {classes - 1}"
+        raise InputError(f"samples: the training rows have the classes {there} in column y, expected {expected}")
+    sizes = cell_sizes(y, s, groups=groups, classes=classes)
     few = (sizes < FEWEST).nonzero().tolist()
     for peer in peers:
+        if classes > 2 and peer.method in BINARY:
+            raise InputError(f"peer {peer.name}: is defined for two classes, expected no more of them, found {classes}")
         if few and TRAITS[peer.method].cells:
             group, label = few[0]
             raise InputError(

@@ -49,6 +49,10 @@ TRAITS = {
 }
 
 
+BINARY = tuple(name for name, row in _ROWS.items() if row.binary)
+"""Methods that are defined for two classes alone."""
+
+
 @dataclass(frozen=True)
 class Boosting:
     """Gradient-boosted trees (LightGBM): the leaves of a tree that validation rows prefer, and at most so many rounds.
@@ -175,8 +179,8 @@ class Peer:
         return _ROWS[self.method].needs_group
 
 
-def peer_grid(settings: Peers, *, columns: bool) -> list[Peer]:
-    """Expand settings into peers, by name.
+def peer_grid(settings: Peers, *, columns: bool, classes: int = 2) -> list[Peer]:
+    """Expand settings into peers, by name; of more than two classes those that are defined for them.
 
     Args:
         columns: whether the data have columns beside their features.
@@ -190,11 +194,12 @@ def peer_grid(settings: Peers, *, columns: bool) -> list[Peer]:
         Peer(method, name, estimator, constraint, strength)
         for method in settings.methods
         for name, estimator in bases
-        if estimator in TRAITS[method].estimators
+        if estimator in TRAITS[method].estimators and (classes == 2 or method not in BINARY)
         for constraint, strength in _variants(method, estimator, settings)
     ]
     if not peers:
         there = "of a table, boosted trees on its columns alone" if columns else "here, where there are no columns"
+        there += f", and is defined for {classes} classes" if classes > 2 else ""
         raise InputError(
             f"peers: methods {shown(list(settings.methods))} with inputs {shown(list(settings.inputs))} and estimators "
             f"{shown(list(settings.estimators))} leave no peer, expected at least one that stands on the inputs {there}"

@@ -36,7 +36,7 @@ class Setup:
 
     Attributes:
         validation: None where nothing is to be chosen.
-        groups: G. seed: of folds, subsamples and randomised predictions.
+        groups: G. seed: of folds, subsamples and randomised predictions. classes: k.
     """
 
     train: Rows
@@ -45,11 +45,12 @@ class Setup:
     settings: Peers
     groups: int
     seed: int
+    classes: int = 2
 
     @cached_property
     def plain(self) -> Model:
         """The estimator, fitted without any regard to groups."""
-        return self.estimator.fit(self.train.x, self.train.y)
+        return self.estimator.fit(self.train.x, self.train.y, classes=self.classes)
 
     @cached_property
     def held_out(self) -> Float[np.ndarray, "n"]:
@@ -93,10 +94,13 @@ class Setup:
 
 
 def decide_by(model: Model) -> Decide:
-    """Return the rule that predicts the more probable class."""
+    """Return the rule that predicts the most probable class; of more than two its probability is the score."""
 
     def decide(x: np.ndarray, _: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        score = model(x)[:, 1]
+        probability = model(x)
+        if probability.shape[1] > 2:
+            return probability.max(axis=1), probability.argmax(axis=1)
+        score = probability[:, 1]
         return score, score > HALFWAY
 
     return decide

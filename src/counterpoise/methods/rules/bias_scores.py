@@ -6,7 +6,9 @@ $$\hat y(x) = \arg\max_c\; w_c\, p(y = c \mid x) - \sum_g \lambda_{cg}\, b_{cg}(
 
 with the bias scores $b_{cg}(x) = p(s = g \mid x) / P(g)$ for demographic parity (the rate at which class $c$ is
 predicted in group $g$) and $p(s = g, y = c \mid x) / P(g, c)$ for equalized odds (the rate at which class $c$ is
-recognised there). With weights $w = 1$ it is the most accurate; others serve errors that weigh classes differently.
+recognised there). Of more than two classes, equalized odds also has $p(s = g, y \neq c \mid x) / P(g, \neq c)$, the
+rate at which others are taken for class $c$; of two that is what is missing in the recognition of the other one. With
+weights $w = 1$ it is the most accurate; others serve errors that weigh classes differently.
 
 All of it is linear in p(y, s | x), so that a rule is a matrix M [k·G, k] and a frontier is a bank of them. Multipliers
 come from the dual problem, which is convex; around its solutions more are tried, and what each comes to is counted on
@@ -26,6 +28,7 @@ from torch import Tensor
 from counterpoise.bounds import Count, Positive, Values, require_increasing
 from counterpoise.fairness import UndefinedMetricWarning, counts_within
 from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.methods.answers import Answers
 from counterpoise.methods.heads.penalties import Constraint
 from counterpoise.nn.optimizers import Optimizer
 from counterpoise.nn.random import generator
@@ -44,7 +47,8 @@ LEAST_SHARE = 1e-9
 CANDIDATES_AT_ONCE = 256
 
 MARGIN_SCALE = 4.0
-"""The score of a rule of two classes is σ(4 · margin): ½ where it decides, and no calibrated probability."""
+"""The softmax of a rule's scores times this is what it says of the classes, of two σ(4 · margin): no calibrated
+probability, but highest for the class that it decides for."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ class BiasScores:
 
     Attributes:
         levels: gaps on the rows that multipliers are chosen on; one rule for each and for each constraint.
-        weights: of the last class, relative to the others', that are tried: an error that is not the share of wrong
-            decisions, as one less F1, is lowest at another weight than 1.
+        weights: of the last of two classes, and of each of more in turn, relative to the others', that are tried: an
+            error that is not the share of wrong decisions, as one less F1, is lowest at another weight than 1.
         draws: how many multipliers are tried around each solution of the dual.
         spread: how far around it, relative to its size.
     """
@@ -108,19 +112,51 @@ class Shares:
         return cls((counts / len(y)).float().view(classes, groups))
 
 
+@dataclass(frozen=True, eq=False)
+class Rates:
+    """The rates whose gaps between the groups a constraint bounds.
+
+    Attributes:
+        counted: of each rate, which (true class, predicted class) it counts, of the rows of these true classes.
+        together: how many successive rates are bounded together: their gaps may add up to `allowance` times a level.
+    """
+
+    counted: Float[Tensor, "J k k"]
+    together: int
+    allowance: float = 1.0
+
+    def shares(self, shares: Shares) -> Float[Tensor, "J G"]:
+        """Return the share of the rows that each rate is taken of, by group."""
+        return (self.counted.amax(dim=-1) @ shares.cells).clamp(min=LEAST_SHARE)
+
+
+def rates_of(constraint: Constraint, classes: int) -> Rates:
+    """Return the rates of a constraint, as `fairness.metrics` defines it.
+
+    Of two classes those of both: what is gained in one is lost in the other, so that `delta_dp` is half the sum of both
+    gaps, and `delta_eo` that of the gaps in what is recognised. Of more, each class against the rest, and the largest
+    gap counts: P(ŷ = c), and for equalized odds the sum of those of P(ŷ = c | y = c) and P(ŷ = c | y ≠ c).
+    """
+    predicted = torch.eye(classes)
+    if constraint == "dp":
+        every = predicted.unsqueeze(1).expand(classes, classes, classes)
+        return Rates(every, together=2, allowance=2.0) if classes == 2 else Rates(every, together=1)
+    recognised = predicted.unsqueeze(1) * predicted.unsqueeze(2)
+    if classes == 2:
+        return Rates(recognised, together=2)
+    mistaken = predicted.unsqueeze(1) * (1 - predicted).unsqueeze(2)
+    return Rates(torch.stack([recognised, mistaken], dim=1).flatten(0, 1), together=2)
+
+
 def rule(
-    weights: Float[Tensor, "*batch k"], multipliers: Float[Tensor, "*batch k G"], shares: Shares, constraint: Constraint
+    weights: Float[Tensor, "*batch k"], multipliers: Float[Tensor, "*batch J G"], shares: Shares, constraint: Constraint
 ) -> Float[Tensor, "*batch cells k"]:
     """Return the matrix M of a rule: its scores are p(y, s | x) @ M; λ is centred over the groups."""
-    classes, groups = shares.cells.shape
+    classes = len(shares.cells)
+    rates = rates_of(constraint, classes)
     centred = multipliers - multipliers.mean(dim=-1, keepdim=True)
-    own = torch.eye(classes)  # [true class, scored class]
-    accuracy = (own * weights.unsqueeze(-2)).unsqueeze(-2).expand(*weights.shape[:-1], classes, groups, classes)
-    if constraint == "dp":  # b_cg holds whatever the true class is
-        price = (centred / shares.groups.clamp(min=LEAST_SHARE)).mT.unsqueeze(-3).expand(*accuracy.shape)
-    else:
-        each = centred / shares.cells.clamp(min=LEAST_SHARE)  # *batch, k, G
-        price = each.unsqueeze(-1) * own.unsqueeze(-2)
+    accuracy = (torch.eye(classes) * weights.unsqueeze(-2)).unsqueeze(-2)  # *batch, true class, 1, scored class
+    price = torch.einsum("...jg,jtc->...tgc", centred / rates.shares(shares), rates.counted)
     return (accuracy - price).flatten(-3, -2)
 
 
@@ -128,7 +164,19 @@ def decide(probability: Float[Tensor, "n cells"], rules: Float[Tensor, "V cells 
     """Return what each rule decides; ties go to the first class."""
     if rules.shape[-1] == 2:
         return (margins(probability, rules) > 0).long()
-    return (probability @ rules).argmax(dim=-1)
+    return _scored(probability, rules).argmax(dim=1)
+
+
+def answers(probability: Float[Tensor, "n cells"], rules: Float[Tensor, "V cells k"]) -> Answers:
+    """Return what rules say of rows."""
+    if rules.shape[-1] == 2:
+        return Answers(scores(probability, rules))
+    return Answers.of(MARGIN_SCALE * _scored(probability, rules))
+
+
+def _scored(probability: Float[Tensor, "n cells"], rules: Float[Tensor, "V cells k"]) -> Float[Tensor, "V k n"]:
+    """Return the scores, classes before rows: a maximum over a short last axis is slow, one across long rows is not."""
+    return rules.mT @ probability.T
 
 
 def margins(probability: Float[Tensor, "n cells"], rules: Float[Tensor, "V cells 2"]) -> Float[Tensor, "V n"]:
@@ -147,29 +195,29 @@ def dual(
     constraint: Constraint,
     levels: Sequence[float],
     weights: Float[Tensor, "w k"],
-) -> Float[Tensor, "w L k G"]:
+) -> Float[Tensor, "w L J G"]:
     """Return the multipliers of each weighting and each level: minimisers of the convex dual.
 
-    E max_c score_c + ε · max_c ½ Σ_g |λ_cg|: what is paid for gaps that may add up to ε over the classes. `delta_dp` is
-    half the sum of all classes' gaps. Adam on a smoothed maximum, all levels at once.
+    E max_c score_c + ε · Σ max_j ½ Σ_g |λ_jg|: what is paid for gaps of rates that may add up to ε where they are
+    bounded together. Adam on a smoothed maximum, all levels at once.
     """
     classes, groups = shares.cells.shape
-    mass = (shares.groups.expand(classes, groups) if constraint == "dp" else shares.cells).clamp(min=LEAST_SHARE)
+    rates = rates_of(constraint, classes)
+    mass = rates.shares(shares)
     scale = 1 / (1 / mass).mean(dim=-1, keepdim=True)  # bias scores are as large as cells are rare
     across = probability[:: -(-len(probability) // DUAL_ROWS)].T.contiguous()
-    tolerance = torch.tensor(levels, dtype=torch.float32) * (2 if constraint == "dp" else 1)
+    tolerance = torch.tensor(levels, dtype=torch.float32) * rates.allowance
     each = weights.unsqueeze(1).expand(-1, len(levels), -1)
-    unit = torch.zeros(*each.shape, groups, requires_grad=True)
+    unit = torch.zeros(*each.shape[:2], len(mass), groups, requires_grad=True)
     optimizer = Optimizer(lr=DUAL_RATE, schedule="cosine")
     move = optimizer.build([unit], DUAL_STEPS)
     for _ in range(DUAL_STEPS):
         multipliers = unit * scale
-        # Classes before rows: a maximum over a short last axis is slow, one across long rows is not.
         values = rule(each, multipliers, shares, constraint).mT @ across  # w, L, k, n
         highest = (values * SHARPNESS).logsumexp(dim=-2).mean(dim=-1) / SHARPNESS
         centred = multipliers - multipliers.mean(dim=-1, keepdim=True)
-        price = tolerance * 0.5 * centred.abs().sum(dim=-1).amax(dim=-1)
-        (highest + price).sum().backward()
+        size = centred.abs().sum(dim=-1).unflatten(-1, (-1, rates.together)).amax(dim=-1)
+        (highest + tolerance * 0.5 * size.sum(dim=-1)).sum().backward()
         move()
     return (unit * scale).detach()
 
@@ -225,8 +273,7 @@ def _candidates(
 ) -> Float[Tensor, "V cells k"]:
     """Return the rules that are tried: without multipliers, by the dual, and around its solutions."""
     classes = len(shares.cells)
-    weights = torch.ones(len(settings.weights), classes)
-    weights[:, -1] = torch.tensor(settings.weights)
+    weights = _weightings(settings, classes)
     solved = dual(probability, shares, constraint, settings.levels, weights)
     draw = torch.randn(settings.draws, *solved.shape, generator=generator(seed, f"multipliers {constraint}"))
     size = solved.abs().amax(dim=(-2, -1), keepdim=True)
@@ -239,6 +286,16 @@ def _candidates(
             rule(weighting.expand(*around.shape[:3], classes), around, shares, constraint).flatten(0, 2),
         ]
     )
+
+
+def _weightings(settings: BiasScores, classes: int) -> Float[Tensor, "w k"]:
+    """Return the weights of the classes that are tried: of two the last one's, of more each one's in turn."""
+    if classes == 2:
+        return torch.tensor([[1.0, weight] for weight in settings.weights])
+    others = [weight for weight in settings.weights if weight != 1]
+    each = [torch.ones(classes)] if 1 in settings.weights else []
+    each += [1 + (weight - 1) * one for weight in others for one in torch.eye(classes)]
+    return torch.stack(each)
 
 
 def _choose(counts: Int64[Tensor, "V G k k"], constraint: Constraint, levels: Sequence[float]) -> Int64[Tensor, "L"]:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from counterpoise.methods.heads.newton import Rows, plain, row_weights
+from counterpoise.methods.heads.softmax import softmax_head
 from counterpoise.nn.trees import ONE_THREAD, Boosting
 
 TEMPERATURES = tuple(2.0 ** (step / 8) for step in range(-12, 17))
@@ -110,35 +110,11 @@ def fit_group_heads(
     watched: tuple[Tensor, Tensor, Tensor] | None,
 ) -> GroupHeads:
     """Fit L2-penalised logistic regressions of the group within each class; a class of one group tells it for sure."""
-    heads = [_linear(x[y == label], s[y == label], pull, groups) for label in range(classes)]
+    heads = [softmax_head(x[y == label], s[y == label], pull, groups) for label in range(classes)]
     model = GroupHeads(torch.stack(heads))
     if watched is None:
         return model
     return replace(model, temperature=_temperature(model(watched[0]), watched[1], watched[2]))
-
-
-def _linear(x: Float[Tensor, "n q"], s: Int[Tensor, "n"], pull: float, groups: int) -> Float64[Tensor, "p G"]:
-    heads = torch.zeros(x.shape[1] + 1, groups, dtype=torch.float64)
-    present = s.unique().tolist()
-    if len(present) < 2:
-        heads[-1] = -30.0
-        heads[-1, present] = 0.0
-        return heads
-    if groups == 2:
-        rows = Rows(x, x.new_zeros(len(x)), s, s, row_weights(s))
-        heads[:, 1] = plain(rows, pull).head.double()
-        return heads
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=1 / (pull * len(x)), max_iter=1000).fit(x.numpy(), s.numpy())
-    heads[-1] = -30.0
-    coefficients, intercepts = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
-    if len(present) == 2:
-        coefficients, intercepts = np.stack([-coefficients[0], coefficients[0]]) / 2, np.array([-1, 1]) * intercepts / 2
-    for place, group in enumerate(present):
-        heads[:-1, group] = torch.from_numpy(coefficients[place])
-        heads[-1, group] = float(intercepts[place])
-    return heads
 
 
 def _temperature(probability: Float64[Tensor, "n k G"], y: Int[Tensor, "n"], s: Int[Tensor, "n"]) -> float:

@@ -13,14 +13,12 @@ from torch import Tensor
 
 from counterpoise.catalogue import CHOSEN, CONSTANT, UNREPAIRED
 from counterpoise.fairness import Neighbours
+from counterpoise.methods.answers import LOST
 from counterpoise.methods.frontier import BIAS_SCORES
 from counterpoise.methods.selection.settings import Outcomes
 
 REACH = 3.0
 """Widths of the kernel beyond which a neighbour is ignored (weight below 0.01 ≈ exp(−3²/2))."""
-
-LOST = -1
-"""What a model that diverged decides."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +54,14 @@ class Candidates:
 
 
 def ours(outcomes: Outcomes) -> Candidates:
-    """Every model of the frontier: heads with every threshold, which costs a comparison; others as they are."""
+    """Every model of the frontier: heads with every threshold, which costs a comparison; others as they are.
+
+    Where outcomes have decisions, there is no threshold: that is so of more than two classes.
+    """
     variants = outcomes.header["variants"]
     every = [float(value) for value in outcomes.header["thresholds"]]
+    if _by_part(outcomes, "prediction"):
+        return _thresholded(outcomes, [[nan]] * len(variants), own=True)
     thresholds = [[0.0] if model["method"] in (BIAS_SCORES, UNREPAIRED) else every for model in variants.values()]
     return _thresholded(outcomes, thresholds, own=True)
 
@@ -70,14 +73,16 @@ def theirs(outcomes: Outcomes, thresholds: Sequence[float]) -> Candidates:
     return _thresholded(outcomes, each, own=False)
 
 
-def constant(outcomes: Outcomes) -> Candidates:
-    """Predicting class 0 for everyone, and predicting class 1."""
-    settings = {f"{CONSTANT}_{label}": _shared(CONSTANT) | {"method": CONSTANT} for label in (0, 1)}
-    score = {
-        part: torch.tensor([[[0.0], [1.0]]]).expand(scores.shape[0], 2, scores.shape[-1])
+def constant(outcomes: Outcomes, classes: int = 2) -> Candidates:
+    """Predicting one class for everyone: each in turn."""
+    labels = torch.arange(classes)
+    settings = {f"{CONSTANT}_{label}": _shared(CONSTANT) | {"method": CONSTANT} for label in range(classes)}
+    decided = {
+        part: labels.to(torch.int8).view(1, classes, 1).expand(len(scores), classes, scores.shape[-1])
         for part, scores in _by_part(outcomes, "score").items()
     }
-    return Candidates(settings, score, torch.arange(2), torch.full((2,), 0.5), {})
+    score = {part: (label > 0).float() for part, label in decided.items()}
+    return Candidates(settings, score, labels, torch.full((classes,), nan), decided)
 
 
 def _shared(model: str | None) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import logging
 from dataclasses import replace
 
 import pandas as pd
-import torch
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
@@ -37,8 +36,10 @@ def train_frontier(
     Returns:
         The models, `<variant>.head` [R, q + 1] or `<variant>.rule` [R, k·G, k], and their outcomes: `validation.score`
         and `test.score` [R, V, m]; with `frontier.folds`, also `train.score` [R, V, n], of every row that was learnt
-        from by models that were made without its fold. Axis V is in the order of the names in the header's `variants`,
-        which is alphabetical. A model that diverged is NaN, and named in the header.
+        from by models that were made without its fold. Of more than two classes, heads are [R, q + 1, k], and
+        `<part>.prediction` int8 stands beside each score, which is that of the decided class. Axis V is in the order of
+        the names in the header's `variants`, which is alphabetical. A model that diverged is NaN, and named in the
+        header.
 
     Raises:
         InputError: the checkpoints are of other seeds, or a class or group is missing where it is needed.
@@ -61,15 +62,14 @@ def train_frontier(
             len(results) * len(seeds.root),
             ", ".join(f"{name} of seed {seed}" for seed, name in diverged[:NAMED]) + (" …" if diverged[NAMED:] else ""),
         )
-    variants, scores = methods.outcomes_of(results)
+    variants, outcomes = methods.outcomes_of(results, test=True)
     header = {
         "variants": variants,
-        "thresholds": list(frontier.root.thresholds),
+        "thresholds": list(frontier.root.thresholds) if len(dataset.classes) == 2 else [0.0],
         "diverged": diverged,
         "hold_out": frontier.root.hold_out,
         **origin(splits),
     }
-    scores["test.score"] = torch.stack([result.score.squeeze(-1) for result in results], dim=1)
     models = {
         f"{result.name}.{kind}": result.tensors[kind]
         for result in results
@@ -78,5 +78,5 @@ def train_frontier(
     }
     return (
         Checkpoint(models, as_header(architecture="frontier", **header)),
-        Checkpoint(scores, as_header(architecture="outcomes", **header)),
+        Checkpoint(outcomes, as_header(architecture="outcomes", **header)),
     )

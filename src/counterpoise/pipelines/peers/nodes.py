@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import pandas as pd
@@ -13,10 +14,12 @@ from counterpoise.data.encode import IMAGE
 from counterpoise.methods.heads.problem import settings_of
 from counterpoise.methods.peers.estimators import COMPLEXITIES
 from counterpoise.methods.peers.run import run
-from counterpoise.methods.peers.settings import Peers
+from counterpoise.methods.peers.settings import BINARY, Peers
 from counterpoise.pipelines.shared.arrays import LEARNT, feature_matrix, origin, require_seeds
 from counterpoise.pipelines.shared.bases import inputs_of, perceptron_features
 from counterpoise.pipelines.shared.heads import followed, problem_of, stacked
+
+LOG = logging.getLogger(__name__)
 
 
 def fit_peers(
@@ -45,6 +48,10 @@ def fit_peers(
     if IMAGE not in samples:
         problem = replace(problem, columns=feature_matrix(samples))
     settings = peers.root if frozen is not None else replace(peers.root, inputs=("columns",))
+    if len(dataset.classes) > 2 and (undefined := [name for name in settings.methods if name in BINARY]):
+        LOG.warning(
+            "%s: peers that are defined for two classes alone are left out: %s", dataset.title, ", ".join(undefined)
+        )
     with followed(problem, compute) as problem:
         results = run(problem, settings, {})
     tensors = {

@@ -6,22 +6,16 @@ from typing import Any
 
 import pandas as pd
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint
-from counterpoise.artifacts.serving import Rule, Servable
+from counterpoise.artifacts.placing import served
+from counterpoise.artifacts.serving import Servable
 from counterpoise.catalogue import CHOSEN
 from counterpoise.config.parameters import Dataset
 from counterpoise.data.encoding import EXAMPLE_ROWS, numbers
 from counterpoise.errors import InputError
-from counterpoise.methods.bases.boosted import Boosted
-from counterpoise.methods.bases.dense import Dense
-from counterpoise.methods.bases.ground import Ground
-from counterpoise.methods.bases.perceptron import Perceptron
 from counterpoise.methods.frontier import HEAD, RULE
 from counterpoise.methods.repair import under
-from counterpoise.methods.rules.joint import GroupHeads, GroupTrees
 from counterpoise.pipelines.shared.bases import inputs_of, read_bases
 
 
@@ -75,51 +69,6 @@ def export_model(
         example=pd.DataFrame(encoding["example"]),
         metadata={**chosen, "digests": bases.header["digests"]},
     )
-
-
-def served(ground: Ground, *, head: Tensor | None, rule: Tensor | None, threshold: float, **described: Any) -> Servable:
-    """Put a head or a rule on its base.
-
-    Args:
-        head: [q + 1] on the base; or rule: [k·G, k], on the base's unrepaired probabilities.
-        threshold: on the margin, of a head.
-        described: the other attributes of `Servable`.
-    """
-    on_base = ground.head if head is None else head
-    decision = None
-    base = ground.base
-    if rule is not None:
-        heads = ground.group.heads if isinstance(ground.group, GroupHeads) else None
-        trees = ground.group.text if isinstance(ground.group, GroupTrees) else None
-        if heads is not None and isinstance(base, Perceptron):
-            heads = _unstandardised(heads, base.dense)
-        decision = Rule(rule, ground.temperature, ground.group.temperature, heads, trees)
-    if isinstance(base, Boosted):
-        repaired = base.with_head(on_base, threshold)
-        return Servable(layers=(), trees=repaired.text, threshold=threshold, rule=decision, **described)
-    margin = on_base.clone()
-    margin[-1] -= threshold
-    if isinstance(base, Perceptron):
-        last = _unstandardised(margin.double().view(1, -1, 1), base.dense)[0, :, 0]
-        network = base.network
-        hidden = [
-            (weight.detach()[0, 0], bias.detach()[0, 0])
-            for weight, bias in zip(network.weights[:-1], network.biases[:-1], strict=True)
-        ]
-        mean, scale = (None if one is None else one[0] for one in (network.mean, network.scale))
-    else:
-        assert isinstance(base, Dense)
-        last, hidden, mean, scale = margin, [], base.mean, base.scale
-    logits = torch.stack([torch.zeros_like(last), last], dim=1).float()
-    layers = (*hidden, (logits[:-1], logits[-1]))
-    return Servable(layers=layers, mean=mean, scale=scale, threshold=threshold, rule=decision, **described)
-
-
-def _unstandardised(heads: Float[Tensor, "k p G"], statistics: Dense) -> Float[Tensor, "k p G"]:
-    """Return heads on features as they come that say the same as heads on standardised ones."""
-    weight = heads[:, :-1] / statistics.scale.double().view(1, -1, 1)
-    intercept = heads[:, -1] - (weight * statistics.mean.double().view(1, -1, 1)).sum(dim=1)
-    return torch.cat([weight, intercept.unsqueeze(1)], dim=1)
 
 
 def best(selection: pd.DataFrame) -> dict[str, Any]:

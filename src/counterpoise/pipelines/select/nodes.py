@@ -72,7 +72,8 @@ def judge(
     grid, chosen, sweep = [], [], []
     outcomes: dict[str, Tensor] = {}
     judged: list[pd.DataFrame] = []
-    for candidates in (ours(frontier_outcomes), constant(frontier_outcomes), theirs(peer_outcomes, thresholds)):
+    constants = constant(frontier_outcomes, len(dataset.classes))
+    for candidates in (ours(frontier_outcomes), constants, theirs(peer_outcomes, thresholds)):
         measured = measure(candidates, data, members, dataset, selection)
         grid.append(_grid(candidates, measured, seeds))
         proofs = None
