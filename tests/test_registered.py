@@ -10,6 +10,7 @@ from kedro.framework.project import pipelines
 
 from counterpoise import registered
 from counterpoise.config.loader import ConfigLoader
+from counterpoise.config.retraining import RETRAINED
 from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS
 
@@ -36,7 +37,8 @@ def here(project: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def names() -> list[str]:
-    return [experiment.name for experiment in registered.experiments()[len(EXPERIMENTS) :]]
+    further = registered.experiments()[len(EXPERIMENTS) :]
+    return [experiment.name for experiment in further if experiment.name != RETRAINED]
 
 
 def test_without_a_session_kedro_lists_those_of_the_default_environment(here: Any) -> None:
@@ -91,3 +93,14 @@ def test_a_run_without_evidence_leaves_a_report_without_claims(here: Any) -> Non
     assert "#claims" not in report
     assert "Claims tested" not in here.file("08_reporting/tiny/model_card.md").read_text()
     assert here.file("08_reporting/tiny/claims.csv").read_text().count("\n") == 1
+
+
+def test_the_experiment_that_is_retrained_is_one_more(here: Any) -> None:
+    here.configure("local", "parameters_retraining.yml", {"retraining": {"experiment": "mine"}})
+    registered.read()
+    base, row = registered.retrained(), registered.experiments()[-1]
+    assert base is not None
+    assert (base.name, row.name, row.dataset, row.variants) == ("mine", RETRAINED, RETRAINED, base.variants)
+    assert {"retrain", "monitor", "rollback"} <= set(pipelines)
+    assert RETRAINED not in pipelines
+    assert "adult__raw" in pipelines["retrain"].inputs()

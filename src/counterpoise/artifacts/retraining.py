@@ -25,6 +25,8 @@ History = tuple[Record, ...]
 LOCK_SECONDS = 60
 """How long to wait for another process that writes the history."""
 
+POLL_SECONDS = 0.002
+
 
 class HistoryDataset(AbstractDataset[History, History]):
     """The history of champions, a file of JSON lines that is empty until there is one.
@@ -67,7 +69,7 @@ def _records(path: Path) -> History:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS):
+    with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS, poll_interval=POLL_SECONDS):
         yield
 
 

@@ -70,7 +70,7 @@ def row_of(parameters: Mapping[str, Any], experiments: Iterable[Experiment]) -> 
     if name not in rows:
         raise InputError(f"conf: retraining.experiment is {shown(name)}{suggest(name, rows)}")
     row = rows[name]
-    if row.images or row.parts or row.repairs is not None or row.boosting is not None:
+    if row.images or row.parts or (row.frontier is None and row.network is None) or row.repairs is not None:
         raise InputError(
             f"conf: retraining.experiment is {shown(name)}, expected a frontier, or heads of a network, on a table and "
             "without parts"

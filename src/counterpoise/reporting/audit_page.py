@@ -25,6 +25,7 @@ class PageSection:
         name: anchor. title: heading.
         sentences: paragraphs, or a list where there are several and `is_list`.
         folded: tables that a reader opens, by the words that stand for them.
+        links: to pages beside this one, by their titles.
     """
 
     name: str
@@ -34,6 +35,7 @@ class PageSection:
     tables: Sequence[Table] = ()
     figures: Mapping[str, go.Figure] | None = None
     folded: Mapping[str, Sequence[Table]] | None = None
+    links: Mapping[str, str] | None = None
 
 
 def page(
@@ -57,6 +59,7 @@ def page(
             "tables": section.tables,
             "figures": [figure_view(name, figure) for name, figure in (section.figures or {}).items()],
             "folded": section.folded or {},
+            "links": section.links or {},
         }
         for section in sections
     ]

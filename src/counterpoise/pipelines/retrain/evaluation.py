@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -136,7 +137,6 @@ def decide(
     """
     week, challenger = batch["week"], evaluation["models"][CHALLENGER]
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    decided = any(record.week == week for record in history)
     started = bool(history) and history[0].kind == "start" and history[0].champion.startswith(f"{week}-")
     records = tuple(history)
     if started:
@@ -163,7 +163,6 @@ def decide(
         "verdict": record.verdict or "start",
         "challenger": record.challenger or record.champion,
         "champion_before": champion(earlier) if earlier else None,
-        "decided_before": decided or started,
     }
 
 
@@ -173,6 +172,8 @@ def predictions(folder: Path, rows: pd.DataFrame, classes: Sequence[str]) -> Int
     Raises:
         InputError: it does not take them.
     """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow.pyfunc
     from mlflow.exceptions import MlflowException
 

@@ -18,11 +18,13 @@ def write_pages(
     past: Mapping[str, Any],
     retraining: Retraining,
     dataset: Dataset,
+    run: Mapping[str, Any],
     **pages: str,
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Return the files of this week's folder, path → text, and the document that `report.json` is.
 
     Args:
+        run: what the challenger was made from, as reports say it.
         past: folder → document, of all retrainings that have left one; those of this week and later ones are ignored.
         pages: pages of the challenger's own report, file name → text.
     """
@@ -46,7 +48,7 @@ def write_pages(
     earlier = [report for report in past.values() if report["decision"]["sequence"] < decision["sequence"]]
     earlier.sort(key=lambda report: report["decision"]["sequence"])
     files = {
-        f"{week}/report.html": retraining_page(document, earlier),
+        f"{week}/report.html": retraining_page(document, earlier, run["lineage"]),
         f"{week}/report.json": document_text(document),
         **{f"{week}/model/{name}": text for name, text in pages.items()},
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,16 @@ from counterpoise.data.partitions import (
     usable,
 )
 from counterpoise.data.table import read_rows
-from counterpoise.errors import InputError, reason
+from counterpoise.errors import Ending, InputError, reason
 from counterpoise.pipelines.data_split.left_out import with_groups
 from counterpoise.pipelines.data_split.nodes import read_table
+from counterpoise.retraining.history import Record
 
 BATCH, HELD_OUT, CLASS, GROUP = "retraining.batch", "retraining.held_out", "retraining.y", "retraining.s"
 """Columns beside those of the file: number of the partition (0: the reference), held out or not, class, group or −1."""
+
+DATE = "2026-03-02"
+"""How the name of a partition ends, and that of a model begins."""
 
 FEW = 30
 """Rows of a group and class below which the audit names it."""
@@ -46,6 +50,7 @@ def take_partitions(
     new: Mapping[str, Path],
     every: Mapping[str, Path],
     ledger: Mapping[str, Any],
+    history: Sequence[Record],
     raw: Path,
     dataset: Dataset,
     retraining: Retraining,
@@ -55,7 +60,9 @@ def take_partitions(
     A partition that cannot be used is put aside with one sentence why.
 
     Args:
-        new: partitions that were not decided on. every: all of them. ledger: those that were, and what was in them.
+        new: partitions that are not in the ledger. every: all of them. ledger: those that were decided on, and what was
+            in them. history: has a week whose partitions are still new if a run was stopped after it had decided; then
+            this run completes that week, and later partitions wait for the next one.
         raw: folder of the experiment's own rows, the reference.
 
     Returns:
@@ -66,13 +73,18 @@ def take_partitions(
     Raises:
         InputError: no new partition can be used; an old one was altered or removed.
     """
+    if not new:  # two runs at once: the other one was first
+        raise Ending("Nothing to do: another run has decided on the new partitions in the meantime.", 0)
+    decided = {record.week or record.champion[: len(DATE)] for record in history if record.kind != "rollback"}
+    if unfinished := sorted({name[-len(DATE) :] for name in new} & decided):
+        new = {name: path for name, path in new.items() if name[-len(DATE) :] <= unfinished[0]}
     reference = reference_rows(raw, dataset)
     columns = columns_of(dataset)
     digests = {entry["digest"]: name for name, entry in ledger.items() if "digest" in entry}
     accepted = {name: entry["date"] for name, entry in ledger.items() if "digest" in entry}
     tables: dict[str, pd.DataFrame] = {}
     quarantined, entries = dict[str, str](), dict[str, Any]()
-    for name in sorted(new, key=lambda name: (name[-10:], name)):
+    for name in sorted(new, key=lambda name: (name[-len(DATE) :], name)):
         if name in accepted:
             raise InputError(f"{new[name]}: was altered after it was decided on, expected the file that it was")
         entries[name] = {"sha256": sha256_of(new[name])}

@@ -42,7 +42,10 @@ def create_pipeline(experiment: Pipeline, *, raw: str, dataset: str, frontier: b
         "partitions": [
             Node(
                 take_partitions,
-                ["retrain__new_partitions", "retrain__partitions", "retrain__ledger", raw, data, settings],
+                [
+                    *("retrain__new_partitions", "retrain__partitions", "retrain__ledger", "retrain__history"),
+                    *(raw, data, settings),
+                ],
                 ["retrain__batch", "retrain__rows"],
                 name="take_partitions",
             ),
@@ -82,6 +85,7 @@ def create_pipeline(experiment: Pipeline, *, raw: str, dataset: str, frontier: b
                     "past": "retrain__past_reports",
                     "retraining": settings,
                     "dataset": data,
+                    "run": "retraining__run",
                     **{file: f"retraining__{name}" for name, file in pages.items()},
                 },
                 ["retrain__pages", "retrain__report"],

@@ -1,0 +1,70 @@
+"""The block `retraining`: what is retrained, on which derived data, and what cannot be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from counterpoise.config.retraining import RETRAINED, Retraining, retrained, row_of, with_retraining
+from counterpoise.errors import InputError
+from counterpoise.experiments import EXPERIMENTS
+
+ROWS = {experiment.name: experiment for experiment in EXPERIMENTS}
+
+
+def parameters(experiment: str, **block: Any) -> dict[str, Any]:
+    return {
+        "retraining": {"experiment": experiment},
+        "datasets": {"adult": {"reader": "adult", "label": "income", "checksums": {"a": "b"}, **block}},
+    }
+
+
+def test_the_data_of_the_experiment_are_read_from_one_file() -> None:
+    derived = with_retraining(parameters("win_adult"), EXPERIMENTS)["datasets"][RETRAINED]
+    assert derived == {"reader": "table", "label": "income", "options": {"files": "rows.parquet"}}
+
+
+def test_what_a_table_is_read_with_stays() -> None:
+    block = parameters("win_adult", reader="table", options={"files": ["a.csv", "b.csv"], "impute": ["age"]})
+    options = with_retraining(block, EXPERIMENTS)["datasets"][RETRAINED]["options"]
+    assert options == {"files": "rows.parquet", "impute": ["age"]}
+
+
+def test_without_the_block_nothing_is_retrained() -> None:
+    assert row_of({}, EXPERIMENTS) is None
+    assert with_retraining({"datasets": {}}, EXPERIMENTS) == {"datasets": {}}
+
+
+def test_the_row_is_retrained_as_it_stands() -> None:
+    row = retrained(ROWS["frontier_adult"])
+    assert (row.name, row.dataset, row.frontier) == (RETRAINED, RETRAINED, "tables")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("win_adlt", r"retraining.experiment is 'win_adlt' \(did you mean 'win_adult'\?\)"),
+        ("win_celeba", "'win_celeba', expected a frontier, or heads of a network, on a table and without parts"),
+        ("fair_pretrain_adult", "without parts"),
+        ("alter_compas", "expected a frontier, or heads of a network"),
+        ("win_adult_boosted", "expected a frontier, or heads of a network"),
+    ],
+)
+def test_what_cannot_be_retrained_is_one_sentence(name: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        row_of({"retraining": {"experiment": name}}, EXPERIMENTS)
+
+
+def test_the_block_is_checked() -> None:
+    block = {"experiment": "win_adult", "model_name": "income"}
+    assert Retraining.model_validate(block).gate.patience == 1
+    for key, value, sentence in (
+        ("gate", {"patience": 4}, "patience is 4, expected 1"),
+        ("gate", {"tolerances": {"delta_xy": 0.1}, "patience": 1}, "tolerances names 'delta_xy'"),
+        ("held_out", 1.0, "less than 1"),
+        ("window", 0, "greater than or equal to 1"),
+        ("typo", 1, "Extra inputs"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            Retraining.model_validate({**block, key: value})

@@ -1,0 +1,107 @@
+"""Dated files of new rows: held-out rows follow their contents, and what is wrong with a file is one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from counterpoise.data.partitions import (
+    Columns,
+    date_of,
+    digest_of,
+    is_held_out,
+    read_partition,
+    row_hashes,
+    usable,
+)
+from counterpoise.errors import InputError
+
+COLUMNS = Columns("paid", "yes", ["no", "yes"], "sex", ["f", "m"])
+
+
+def rows(number: int, seed: int = 0) -> pd.DataFrame:
+    generator = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "age": generator.integers(18, 90, number),
+            "income": generator.normal(size=number),
+            "sex": generator.choice(["f", "m"], number),
+            "paid": generator.choice(["no", "yes"], number),
+        }
+    )
+
+
+def test_a_row_is_on_one_side_whatever_its_order_its_types_and_its_label() -> None:
+    table = rows(2000)
+    sides = is_held_out(table, "paid", 0.2)
+    assert abs(sides.mean() - 0.2) < 0.03
+    order = np.random.default_rng(1).permutation(len(table))
+    shuffled = table.iloc[order][["sex", "paid", "income", "age"]].reset_index(drop=True)
+    assert (is_held_out(shuffled, "paid", 0.2) == sides[order]).all()
+    late = table.assign(paid=None, age=table["age"].astype("float64"))
+    assert (is_held_out(late, "paid", 0.2) == sides).all()
+    assert (is_held_out(table, "paid", 0.5) | ~sides).all(), "a larger share holds out more rows, never others"
+
+
+def test_hashes_tell_rows_apart() -> None:
+    table = rows(500)
+    assert len(set(row_hashes(table))) == 500
+    assert row_hashes(table.assign(age=table["age"] + 1))[0] != row_hashes(table)[0]
+
+
+def test_a_digest_is_of_the_rows_in_any_order_with_their_labels() -> None:
+    table = rows(100)
+    assert digest_of(table) == digest_of(table.iloc[::-1].reset_index(drop=True))
+    changed = table.assign(paid=table["paid"].where(table.index != 3, "yes" if table["paid"][3] == "no" else "no"))
+    assert digest_of(changed) != digest_of(table) != digest_of(table.head(99))
+
+
+@pytest.mark.parametrize(("name", "date"), [("loans-2026-03-02", "2026-03-02"), ("a/b-c-2024-02-29", "2024-02-29")])
+def test_names_end_with_a_date(name: str, date: str) -> None:
+    assert date_of(name) == date
+
+
+@pytest.mark.parametrize("name", ["loans", "loans-2026-02-30", "loans-20260302", "2026-03-02", "loans-2026-03-02-b"])
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name}: its name ends with no date, expected"):
+        date_of(name)
+
+
+def test_files_are_read_as_the_table_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "loans-2026-03-02.csv"
+    path.write_text("age;income;sex;paid\n30;1,5;f;yes\n40;-;m;\n")
+    read = read_partition(path, {"decimal": ",", "missing": ["-", ""], "files": "others.csv", "impute": ["income"]})
+    assert read["income"].tolist()[0] == 1.5
+    assert read.isna().sum().to_dict() == {"age": 0, "income": 1, "sex": 0, "paid": 1}
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "loans-2026-03-02.csv"
+    path.write_bytes(b'age,sex\n30,"f\n40,m\n\xff\xfe')
+    with pytest.raises(InputError, match=str(path)):
+        read_partition(path, {})
+
+
+def test_usable_rows_have_the_columns_of_the_reference() -> None:
+    new = rows(50, seed=1).assign(extra=1)[["extra", "paid", "sex", "income", "age"]]
+    assert list(usable(new, rows(50), COLUMNS, name="new", min_rows=10)) == ["age", "income", "sex", "paid"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda t: t.drop(columns="income"), "new: the column 'income' is missing"),
+        (lambda t: t.assign(age="old"), "new: the column 'age' holds other values, expected numbers"),
+        (lambda t: t.assign(sex=t["sex"].replace("f", "x")), "rows have the new group 'x' in 'sex', expected"),
+        (lambda t: t.assign(paid=t["paid"].replace("no", "maybe")), "rows have the new class 'maybe' in 'paid'"),
+        (lambda t: t.head(9), "new: has 9 labelled rows, expected at least 10"),
+        (lambda t: t.assign(paid=[*t["paid"][:5], *[None] * 45]), "new: has 5 labelled rows, expected at least 10"),
+    ],
+)
+def test_what_is_wrong_with_a_partition_is_one_sentence(change: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        usable(change(rows(50, seed=1)), rows(50), COLUMNS, name="new", min_rows=10)

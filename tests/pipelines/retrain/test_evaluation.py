@@ -1,0 +1,163 @@
+"""Three models on the same held-out rows, and decisions that a run which was stopped repeats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from counterpoise.config.parameters import Dataset
+from counterpoise.config.retraining import Retraining
+from counterpoise.errors import InputError
+from counterpoise.pipelines.retrain import evaluation
+from counterpoise.pipelines.retrain.evaluation import before_week, complete, decide, evaluate, keep
+from counterpoise.pipelines.retrain.partitions import BATCH, CLASS, GROUP, HELD_OUT
+from counterpoise.pipelines.retrain.promotion import entry_of, metrics_of
+from counterpoise.retraining.history import Record, start
+
+from .conftest import WEEKS, loans
+
+AT = "2026-03-02T06:00:00+00:00"
+
+
+class Model:
+    """An exported model, as far as the stage asks."""
+
+    columns = ("age", "income", "home")
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "artifacts").mkdir(parents=True)
+        (folder / "artifacts" / "model.safetensors").write_text("weights")
+        self.folder = folder
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    table = loans(900, 0)
+    generator = np.random.default_rng(1)
+    marks = {
+        BATCH: np.repeat([0, 1, 2], 300),
+        HELD_OUT: generator.random(900) < 0.5,
+        CLASS: (table["paid"] == "yes").astype(int),
+        GROUP: (table["sex"] == "m").astype(int),
+    }
+    return table.assign(**marks)
+
+
+@pytest.fixture
+def batch() -> dict[str, Any]:
+    used = [{"name": f"loans-{week}", "date": week, "rows": 300} for week in WEEKS[:2]]
+    return {"week": WEEKS[1], "new": ["loans-2026-03-09"], "used": used, "quarantined": {}, "entries": {}}
+
+
+@pytest.fixture
+def predict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Champions are right in four of five rows, challengers always."""
+
+    def predictions(folder: Path, table: pd.DataFrame, classes: Any) -> np.ndarray:
+        y = table[CLASS].to_numpy(dtype=np.int64)
+        return np.where(np.arange(len(y)) % 5 == 0, 1 - y, y) if "old" in folder.name else np.maximum(y, 0)
+
+    monkeypatch.setattr(evaluation, "predictions", predictions)
+
+
+def judged(
+    history: Any, rows: pd.DataFrame, batch: Any, dataset: Dataset, retraining: Retraining, folder: Path
+) -> dict[str, Any]:
+    (folder / "models" / "old").mkdir(parents=True, exist_ok=True)
+    source = folder / "challenger"
+    model: Any = (
+        Model(source) if not source.exists() else type("Same", (), {"folder": source, "columns": Model.columns})()
+    )
+    return evaluate.__wrapped__(model, history, folder / "models", rows, batch, dataset, retraining, None)
+
+
+@pytest.mark.usefixtures("predict")
+def test_all_models_are_counted_on_the_same_held_out_rows(
+    rows: pd.DataFrame, batch: Any, dataset: Dataset, retraining: Retraining, tmp_path: Path
+) -> None:
+    rows.loc[rows.index[:7], CLASS] = -1
+    rows.loc[rows.index[7:11], "income"] = np.nan
+    result = judged(start("old", at=AT), rows, batch, dataset, retraining, tmp_path)
+    held_out = rows[rows[HELD_OUT]]
+    assert result["left_out"] == held_out["income"].isna().sum()
+    assert result["waiting"] == (held_out.loc[held_out["income"].notna(), CLASS] == -1).sum()
+    counted = len(held_out) - result["left_out"] - result["waiting"]
+    for counts in (*result["confusion"].values(), *result["paired"].values()):
+        assert np.array(counts).sum() == counted
+    assert result["dates"] == ["reference", WEEKS[0], WEEKS[1]]
+    assert result["measured"]["challenger"]["all"][0]["error"] == 0
+    assert result["measured"]["champion"]["all"][0]["error"] == pytest.approx(0.2, abs=0.01)
+    assert np.array(result["paired"]["first"])[..., 2].sum() == 0, "on no row is the first champion alone right"
+    assert (tmp_path / "models" / result["models"]["challenger"] / "artifacts").is_dir()
+
+
+@pytest.mark.usefixtures("predict")
+def test_decisions_are_recorded_once_and_repeated(
+    rows: pd.DataFrame, batch: Any, dataset: Dataset, retraining: Retraining, tmp_path: Path
+) -> None:
+    history = start("old", at="2026-12-31T06:00:00+00:00")  # the clock was moved back since
+    result = judged(history, rows, batch, dataset, retraining, tmp_path)
+    records, decision = decide(result, batch, history, dataset, retraining)
+    assert (decision["verdict"], decision["champion_before"]) == ("promote", "old")
+    assert [record.sequence for record in records] == [0, 1]
+    after = judged(records, rows, batch, dataset, retraining, tmp_path)
+    assert after == result, "the champion of before the decision is compared with"
+    again, repeated = decide(after, batch, records, dataset, retraining)
+    assert again == records
+    assert repeated == decision
+
+
+@pytest.mark.usefixtures("predict")
+def test_the_first_model_is_champion(
+    rows: pd.DataFrame, batch: Any, dataset: Dataset, retraining: Retraining, tmp_path: Path
+) -> None:
+    result = judged((), rows, batch, dataset, retraining, tmp_path)
+    records, decision = decide(result, batch, (), dataset, retraining)
+    assert (decision["verdict"], decision["champion_before"]) == ("start", None)
+    assert decide(judged(records, rows, batch, dataset, retraining, tmp_path), batch, records, dataset, retraining) == (
+        records,
+        decision,
+    )
+    entry = entry_of(decision, result, batch, tmp_path, retraining)
+    assert entry["tags"]["retraining.champion_before"] == "none"
+    assert set(metrics_of(result)) >= {
+        "challenger/all/women/error",
+        "challenger/newest/all/rows",
+        "challenger/all/delta_dp",
+    }
+
+
+def test_a_champion_that_lies_nowhere_is_one_sentence(
+    rows: pd.DataFrame, batch: Any, dataset: Dataset, retraining: Retraining, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="there is no such folder, expected the model gone, which the history names"):
+        judged(start("gone", at=AT), rows, batch, dataset, retraining, tmp_path)
+
+
+def test_records_before_a_week() -> None:
+    records = (*start("a", at=AT), Record(1, "decision", AT, "b", "Why.", WEEKS[1], "b"))
+    assert before_week(records, WEEKS[1]) == records[:1]
+    assert before_week(records, WEEKS[2]) == records
+
+
+def test_what_readers_fill_may_be_missing(rows: pd.DataFrame, dataset: Dataset) -> None:
+    rows.loc[:9, "income"] = np.nan
+    rows.loc[10:14, "home"] = None
+    rows.loc[15:16, GROUP] = -1
+    assert len(complete(rows, dataset, Model.columns)) == 883
+    options = {"files": "loans.csv", "impute": ["income"], "missing_category": "none"}
+    assert len(complete(rows, dataset.model_copy(update={"options": options}), Model.columns)) == 898
+
+
+def test_a_model_is_kept_as_it_was_first(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_text("1")
+    keep(source, tmp_path / "model")
+    (source / "a").write_text("2")
+    keep(source, tmp_path / "model")
+    assert (tmp_path / "model" / "a").read_text() == "1"

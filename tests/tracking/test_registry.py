@@ -1,0 +1,92 @@
+"""The registry follows the history: what is there is not made again, and aliases say what the history says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from counterpoise.errors import InputError
+from counterpoise.tracking import ModelRegistry, TrackingSettings
+from counterpoise.tracking.registry import CHALLENGER, CHAMPION, MODEL
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> TrackingSettings:
+    """A database, which takes MLflow seconds to make."""
+    folder = tmp_path_factory.mktemp("registry")
+    configuration = {"tracking_uri": "sqlite:///mlflow.db", "experiment": "retraining", "timeout_seconds": 5}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return TrackingSettings.read(configuration, folder)
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> Any:
+    """Make what is recorded of a model."""
+
+    def make(model: str) -> dict[str, Any]:
+        folder = tmp_path / model
+        folder.mkdir()
+        (folder / "MLmodel").write_text(model)
+        return {
+            "model": model,
+            "folder": folder,
+            "title": f"retrain {model}",
+            "tags": {"retraining.reason": "x" * 6000},
+            "params": {"a": "1"},
+            "metrics": {"challenger/all/women/error": 0.2},
+        }
+
+    return make
+
+
+def runs(registry: ModelRegistry) -> list[Any]:
+    return list(registry.store.client.search_runs([registry.store.experiment]))
+
+
+def test_a_model_is_recorded_once(settings: TrackingSettings, entry: Any, tmp_path: Path) -> None:
+    registry = ModelRegistry(settings, "once")
+    first = entry("m1")
+    recorded = registry.record(first)
+    assert recorded["version"] == 1
+    before = len(runs(registry))
+    assert ModelRegistry(settings, "once").record(first) == recorded
+    assert len(runs(registry)) == before
+    (run,) = (run for run in runs(registry) if run.info.run_id == recorded["run"])
+    assert (run.info.status, run.data.tags[MODEL], run.data.params) == ("FINISHED", "m1", {"a": "1"})
+    assert run.data.metrics == {"challenger/all/women/error": 0.2}
+    registry.fetch("m1", tmp_path / "copy")
+    assert (tmp_path / "copy" / "MLmodel").read_text() == "m1"
+    with pytest.raises(InputError, match="once has no version of the model m2"):
+        registry.fetch("m2", tmp_path / "other")
+
+
+def test_a_run_that_was_killed_before_its_version_is_not_logged_again(settings: TrackingSettings, entry: Any) -> None:
+    registry = ModelRegistry(settings, "killed")
+    described = entry("k1")
+    registry._require_registered()
+    run = registry._log(described)  # and then the process is gone
+    assert registry.record(described) == {"name": "killed", "version": 1, "run": run.info.run_id}
+
+
+def test_a_run_that_fails_is_closed(settings: TrackingSettings, entry: Any) -> None:
+    registry = ModelRegistry(settings, "fails")
+    described = entry("f1") | {"files": ["/there/is/no/such/file"]}
+    with pytest.raises(InputError):
+        registry.record(described)
+    assert {run.info.status for run in runs(registry)} <= {"FINISHED", "FAILED"}
+    assert registry._version("f1") is None
+
+
+def test_aliases_follow_the_history(settings: TrackingSettings, entry: Any) -> None:
+    registry = ModelRegistry(settings, "aliases")
+    for model in ("a1", "a2", "a3"):
+        registry.record(entry(model))
+    assert registry.point("a1", "a1") == {CHAMPION: 1}
+    assert registry.point("a1", "a2") == {CHAMPION: 1, CHALLENGER: 2}
+    assert registry.point("a3", "a3") == {CHAMPION: 3}, "a challenger that was promoted is one no more"
+    assert registry.point("a1", None) == {CHAMPION: 1}
+    assert registry.store.client.get_registered_model("aliases").aliases == {CHAMPION: 1}
+    assert registry.point("unknown", None) == {}, "what is not registered yet moves nothing"
