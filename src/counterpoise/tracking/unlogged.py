@@ -72,7 +72,8 @@ def sync(settings: TrackingSettings) -> list[str]:
         InputError: another process does so, or some of the records are still not logged.
     """
     records = sorted(settings.unlogged.glob(f"*/{RECORD}"))
-    sentences, errors = [], []
+    sentences: list[str] = []
+    errors: list[str] = []
     if not records:
         return sentences
     try:
