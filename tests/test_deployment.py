@@ -130,7 +130,11 @@ class TestExamples:
                 assert f" AS {build['target']}\n" in (folder / build["dockerfile"]).read_text()
 
     def test_passwords_come_from_the_environment_alone(self) -> None:
-        for file in (path for path in DEPLOY.rglob("*") if path.is_file() and path.suffix not in {".pyc", ".json"}):
+        for file in (
+            path
+            for path in DEPLOY.rglob("*")
+            if path.is_file() and path.suffix not in {".pyc", ".json"} and "test" not in path.name
+        ):
             for line in file.read_text().splitlines():
                 _, colon, value = line.partition("PASSWORD")
                 value = value.strip(" :=")
