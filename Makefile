@@ -7,10 +7,10 @@ PIPELINE ?= win_adult
 ENV ?= base
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench docs viz viz-build lock clean
+.PHONY: help run test deploy-test lint format bench docs viz viz-build lock clean
 
 help:  ## show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -39,6 +39,9 @@ run: $(VENV)/.run  ## run an experiment: make run, make run PIPELINE=win_adult E
 test: $(VENV)/.dev  ## all tests
 	@# One thread each, or libraries' own threads contend; tests of a file stay together, for they share runs.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+deploy-test: $(VENV)/.dev  ## schedulers of deploy/ on copies of the project (minutes; installs Airflow)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest deploy -rs
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -206,6 +206,61 @@ export = Command(
 cli.add_command(export)
 
 
+def _plan(*, pipeline: str | None, environment: str | None, to: Path | None, check: Path | None) -> None:
+    from counterpoise.deployment import check_plan, plan
+
+    if (pipeline is None) == (check is None):
+        raise click.UsageError("expected either a pipeline or --check FILE")
+    click.echo(check_plan(check) if check is not None else plan(str(pipeline), environment, to))
+
+
+tasks = Command(
+    "plan",
+    callback=_plan,
+    params=[
+        click.Argument(["pipeline"], required=False, metavar="[PIPELINE]"),
+        click.Option(["--env", "-e", "environment"], metavar="ENVIRONMENT", help="In which the tasks run."),
+        click.Option(["--to"], type=click.Path(path_type=Path), metavar="FILE", help="Of the tasks, in JSON."),
+        click.Option(["--check"], type=click.Path(path_type=Path), metavar="FILE", help="Check such a file."),
+    ],
+    help="Divide a pipeline into tasks of a scheduler, and check that nothing in memory is lost between them.",
+    short_help="Divide a pipeline into tasks.",
+)
+cli.add_command(tasks)
+
+
+def _serve(*, name: str, **options: Any) -> None:
+    from counterpoise.serving import serve
+
+    serve(name, **options)
+
+
+serve = Command(
+    "serve",
+    callback=_serve,
+    params=[
+        click.Argument(["name"], metavar="MODEL"),
+        click.Option(["--alias"], default="champion", show_default=True, metavar="ALIAS", help="That is followed."),
+        click.Option(
+            ["--env", "-e", "environment"], metavar="ENVIRONMENT", help="Whose mlflow.yml names the registry."
+        ),
+        click.Option(["--host"], default="127.0.0.1", show_default=True, metavar="ADDRESS"),
+        click.Option(["--port"], default=5001, show_default=True, type=click.IntRange(1, 65535)),
+        click.Option(
+            ["--seconds"],
+            default=5.0,
+            show_default=True,
+            type=click.FloatRange(min=0.1),
+            metavar="S",
+            help="Between two looks at the alias.",
+        ),
+    ],
+    help="Serve the registered model that an alias names over HTTP, and the next one once the alias moves.",
+    short_help="Serve the champion.",
+)
+cli.add_command(serve)
+
+
 def _champion(*, day: str | None, environment: str | None) -> None:
     from counterpoise.retraining_run import tenure
 

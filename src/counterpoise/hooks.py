@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import Any, TypeGuard
 
 import pandas as pd
+from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
@@ -31,7 +33,8 @@ from counterpoise.reporting import print_conclusion, summary_panel
 from counterpoise.reporting.wording import HEADLINE_METRICS, LAST
 from counterpoise.retraining_run import RetrainingRun
 from counterpoise.slices import Inputs
-from counterpoise.tracking import Tracker, TrackingSettings, dataset, release, sqlite_uri, watch
+from counterpoise.syncing import Syncing
+from counterpoise.tracking import Tracker, TrackingSettings, dataset, release, sqlite_uri, use_credentials, watch
 
 
 class Tracking:
@@ -41,8 +44,10 @@ class Tracking:
         self.tracker: Tracker | None = None
         self.failure: InputError | None = None
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
+        with suppress(MissingConfigException):
+            use_credentials(context.config_loader["credentials"])
         self.parameters = check(parameters_of(context))
         self.project = Path(context.project_path)
         self.settings = TrackingSettings.read(context.config_loader["mlflow"], self.project)
@@ -218,4 +223,4 @@ def _shown(path: Path) -> str:
 
 _TRACKING = Tracking()
 # Kedro calls them from the last to the first, except those marked `tryfirst` or `trylast`.
-HOOKS = (Inputs(), Preflight(), Provenance(), _TRACKING, Conclusion(_TRACKING), RetrainingRun())
+HOOKS = (Inputs(), Preflight(), Provenance(), _TRACKING, Conclusion(_TRACKING), RetrainingRun(), Syncing())

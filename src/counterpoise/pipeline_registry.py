@@ -14,6 +14,7 @@ from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE, Experiment
 from counterpoise.pipelines.assemble import assemble, audits, raw_of
 
 OVERVIEW = "report_all"
+SYNC = "sync_tracking"
 
 
 class Deferred(Pipeline):
@@ -47,7 +48,8 @@ def _assembled() -> dict[str, Pipeline]:
     """Put the pipelines together once: Kedro asks for them before every run of a process, and none is ever changed."""
     pipelines = {each.name: Deferred(partial(assemble, each)) for each in (*EXPERIMENTS, *audits(EXPERIMENTS))}
     fetching = {_fetching(dataset): Deferred(partial(_fetch, dataset)) for dataset in FETCHABLE}
-    return {**pipelines, **fetching, OVERVIEW: Deferred(_overview), "__default__": pipelines[DEFAULT]}
+    further = {OVERVIEW: Deferred(_overview), SYNC: Deferred(_sync)}
+    return {**pipelines, **fetching, **further, "__default__": pipelines[DEFAULT]}
 
 
 def _fetch(dataset: str) -> Pipeline:
@@ -58,6 +60,12 @@ def _fetch(dataset: str) -> Pipeline:
 
 def _overview() -> Pipeline:
     from counterpoise.pipelines.report_all.pipeline import create_pipeline
+
+    return create_pipeline()
+
+
+def _sync() -> Pipeline:
+    from counterpoise.pipelines.sync_tracking.pipeline import create_pipeline
 
     return create_pipeline()
 

@@ -4,12 +4,12 @@
 what goes wrong. Nothing here imports MLflow before a run is tracked.
 """
 
-from counterpoise.tracking.addresses import SQLITE, TrackingSettings, sqlite_uri
+from counterpoise.tracking.addresses import SQLITE, TrackingSettings, sqlite_uri, use_credentials
 from counterpoise.tracking.contents import PER_SEED_VARIANTS, dataset, flat
 from counterpoise.tracking.ending import release, watch
 from counterpoise.tracking.registry import ModelRegistry
 from counterpoise.tracking.tracker import Tracker
-from counterpoise.tracking.unlogged import replay
+from counterpoise.tracking.unlogged import replay, sync
 
 __all__ = [
     "PER_SEED_VARIANTS",
@@ -22,5 +22,7 @@ __all__ = [
     "release",
     "replay",
     "sqlite_uri",
+    "sync",
+    "use_credentials",
     "watch",
 ]

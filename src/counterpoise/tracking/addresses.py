@@ -21,12 +21,20 @@ SQLITE_DRIVER = "sqlite+pysqlite:///"
 REQUIRED = ("experiment", "timeout_seconds", "tracking_uri")
 PATIENCE_SECONDS = 60
 
+GROUP = "COUNTERPOISE_RUN_GROUP"
+"""Environment variable: commands with the same value log to one run, as the tasks of a scheduler do."""
+
+GROUP_NAME = re.compile(r"[\w.:+/@-]{1,200}")
+
 HIDDEN = "***"
 
 SECRET_KEY = re.compile(r"pass|pwd|secret|token|key", re.IGNORECASE)
 """Keys of a query, or of an ODBC string inside one, whose values are nobody's business."""
 
 SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+VARIABLES = {key: f"MLFLOW_TRACKING_{key.upper()}" for key in ("username", "password", "token")}
+"""Keys of the block `mlflow` of credentials.yml, and the environment variables that MLflow's client reads."""
 
 SHORT_SECRET = 6
 """A secret of fewer letters is hidden where it is a word of its own, so that a sentence stays readable."""
@@ -38,7 +46,7 @@ class TrackingSettings:
 
     `timeout_seconds` is the time to reach a server; `patience_seconds` the time for one answer, tries included, of a
     server that was reached. `database` is the file of an SQLite address. `unlogged` is the folder for what a server
-    would not take.
+    would not take. `group` is the name under which several commands log to one run.
     """
 
     uri: str
@@ -48,6 +56,7 @@ class TrackingSettings:
     patience_seconds: int = PATIENCE_SECONDS
     database: Path | None = None
     unlogged: Path = Path("data/unlogged")
+    group: str | None = None
 
     @classmethod
     def read(cls, configuration: Mapping[str, Any], project: Path) -> TrackingSettings:
@@ -70,6 +79,7 @@ class TrackingSettings:
             patience_seconds=_seconds({"patience_seconds": PATIENCE_SECONDS} | dict(configuration), "patience_seconds"),
             database=database,
             unlogged=project / "data" / "unlogged",
+            group=_group(),
         )
 
     @property
@@ -157,6 +167,29 @@ def _odbc(value: str) -> Iterator[tuple[str, str]]:
         name, separator, setting = part.partition("=")
         if separator:
             yield name, setting
+
+
+def use_credentials(credentials: Mapping[str, Any]) -> None:
+    """Give MLflow's client the block `mlflow` of credentials.yml; variables of the environment win.
+
+    Raises:
+        InputError: the block has other keys, or values that are no text.
+    """
+    block = credentials.get("mlflow") or {}
+    if not isinstance(block, Mapping) or not all(
+        key in VARIABLES and isinstance(value, str) for key, value in block.items()
+    ):
+        keys = ", ".join(map(str, block)) if isinstance(block, Mapping) else "no keys"
+        raise InputError(f"conf: credentials.mlflow has {keys}, expected texts under {', '.join(VARIABLES)}")
+    for key, value in block.items():
+        os.environ.setdefault(VARIABLES[key], value)
+
+
+def _group() -> str | None:
+    value = os.environ.get(GROUP)
+    if value and not GROUP_NAME.fullmatch(value):
+        raise InputError(f"{GROUP} is {value!r}, expected up to 200 letters, digits and signs of _ . : + / @ -")
+    return value or None
 
 
 def _name(value: Any) -> str:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from counterpoise.errors import InputError
 from counterpoise.tracking import faults, processes
@@ -33,12 +34,18 @@ METRICS_PER_CALL, ITEMS_PER_CALL = 1000, 100
 PARENT = "parent"
 """Our name of the parent run."""
 
+KEY = "counterpoise.key"
+"""Tag of a run: what it is found by when it is not certain whether a server has made it."""
+
 
 class Store:
     """A place where runs are logged, and the ids that it has given to the runs of this process."""
 
-    def __init__(self, settings: TrackingSettings) -> None:
+    def __init__(self, settings: TrackingSettings, key: str | None = None) -> None:
         """Connect, and make the database and the experiment if they are not there.
+
+        Args:
+            key: under which runs may be there already, which are then opened again; a new one by default.
 
         Raises:
             InputError: the server or database cannot be used.
@@ -48,6 +55,7 @@ class Store:
         from mlflow.tracking import MlflowClient
 
         self.settings, self.ids = settings, dict[str, str]()
+        self.key, self.attempted, self.resuming = key or uuid4().hex, set[str](), key is not None
         self.reached = self.gone = False
         with self.answering("start the server, set MLFLOW_TRACKING_URI, or run with --params tracking=off"):
             if settings.database is not None:
@@ -137,10 +145,22 @@ class Store:
     # What an entry can do -----------------------------------------------------------------------------------------
 
     def create_run(self, run: str, name: str, tags: Mapping[str, str], start: int) -> None:
-        """Open the parent, or a child of it."""
+        """Open the parent, or a child of it; the one that an earlier attempt has made, if there is one."""
+        tags = {**tags, KEY: f"{self.key}/{run}"}
         if run != PARENT:
-            tags = {**tags, "mlflow.parentRunId": self.ids[PARENT]}
+            tags["mlflow.parentRunId"] = self.ids[PARENT]
+        if (self.resuming or run in self.attempted) and (earlier := self._find_run(tags[KEY])):
+            self.ids[run] = earlier
+            self.client.update_run(earlier, status="RUNNING")
+            self.log_batch(run, tags=tags)
+            return
+        self.attempted.add(run)
         self.ids[run] = self.client.create_run(self.experiment, start, dict(tags), name).info.run_id
+
+    def _find_run(self, key: str) -> str | None:
+        """Return the id of the run that was made under a key, None if there is none."""
+        runs = self.client.search_runs([self.experiment], f"tags.`{KEY}` = '{key}'", max_results=1)
+        return str(runs[0].info.run_id) if runs else None
 
     def log_batch(
         self,
@@ -177,28 +197,44 @@ class Store:
     def log_model(
         self, run: str, name: str, path: str, params: Mapping[str, str], metrics: Mapping[str, float], time: int
     ) -> None:
-        """Make a model of MLflow's of an exported folder, with its numbers, as an output of the run."""
-        from mlflow.entities import LoggedModelOutput, Metric
+        """Make a model of MLflow's of an exported folder, with its numbers, as an output of the run.
+
+        One that an earlier attempt has begun is completed.
+        """
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
         from mlflow.models import Model
 
         source = self.ids[run]
-        model = self.client.create_logged_model(self.experiment, name, source, params=dict(params))
-        try:
-            self.client.log_model_artifacts(model.model_id, path)
-            description = Model.load(path)
-            description.model_id, description.run_id = model.model_id, source
-            self._log_description(model.model_id, description)
-            self.client.finalize_logged_model(model.model_id, "READY")
-        except BaseException:
-            with suppress(Exception):
-                self.client.finalize_logged_model(model.model_id, "FAILED")
-            raise
-        self.client.log_outputs(source, [LoggedModelOutput(model.model_id, step=0)])
+        model = self._begun_model(name, source)
+        if model is None:
+            model = self.client.create_logged_model(self.experiment, name, source, params=dict(params))
+        if model.status != LoggedModelStatus.READY:
+            try:
+                self.client.log_model_artifacts(model.model_id, path)
+                description = Model.load(path)
+                description.model_id, description.run_id = model.model_id, source
+                self._log_description(model.model_id, description)
+                self.client.finalize_logged_model(model.model_id, "READY")
+            except BaseException:
+                with suppress(Exception):
+                    self.client.finalize_logged_model(model.model_id, "FAILED")
+                raise
+        outputs = getattr(self.client.get_run(source).outputs, "model_outputs", None) or []
+        if model.model_id not in [output.model_id for output in outputs]:
+            self.client.log_outputs(source, [LoggedModelOutput(model.model_id, step=0)])
         points = [
             Metric(f"model/{key}", value, time, 0, model_id=model.model_id, run_id=source)
             for key, value in metrics.items()
         ]
         self.client.log_batch(source, metrics=points)
+
+    def _begun_model(self, name: str, source: str) -> Any:
+        """Return the model of this name that a run has, unless it failed; None if there is none."""
+        from mlflow.entities import LoggedModelStatus
+
+        condition = f"source_run_id = '{source}' AND name = '{name}'"
+        models = self.client.search_logged_models([self.experiment], condition)
+        return next((model for model in models if model.status != LoggedModelStatus.FAILED), None)
 
     def _log_description(self, model: str, description: Any) -> None:
         with TemporaryDirectory() as folder:

@@ -36,7 +36,7 @@ class Tracker:
             InputError: the server or database cannot be reached.
         """
         self.settings = settings
-        self.store = Store(settings)
+        self.store = Store(settings, settings.group)
         self.client, self.experiment = self.store.client, self.store.experiment
         self.process = os.getpid()
         self.open = False
@@ -49,6 +49,8 @@ class Tracker:
         Raises:
             InputError: the server or database no longer answers.
         """
+        if self.settings.group:  # each of the commands is partial, all of them together are not
+            runs = [{**run, "lineage": {**run["lineage"], "partial": False}} for run in runs]
         self.name, self.runs = name, runs
         self.tags = {key: self.settings.conceal(value) for key, value in contents.tags_of(runs).items()}
         self.children: list[str] = []
@@ -88,7 +90,8 @@ class Tracker:
         if self.error is not None:
             folder = f"{self.name}-{time.strftime('%Y%m%d-%H%M%S')}-{self.process}"
             record = unlogged.keep(self.rejected, self.store, folder)
-            with self.store.answering(f"{COMPLETE}: what is missing there is in {record}"):
+            missing = f"{unlogged.described(self.rejected)}, kept in {record}"
+            with self.store.answering(f"{COMPLETE}: what is missing there is {missing}; {unlogged.REMEDY} logs it"):
                 raise self.error
 
     def log_results(

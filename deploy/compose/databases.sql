@@ -1,0 +1,2 @@
+-- Beside MLflow, which has the database that the server makes.
+CREATE DATABASE airflow;

@@ -1,0 +1,1 @@
+"""Stage sync_tracking; see README.md."""
