@@ -19,6 +19,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from counterpoise.artifacts.serving import Servable, ServableDataset
+from counterpoise.data.encoding import numbers
 from counterpoise.errors import InputError
 from counterpoise.tracking import PER_SEED_VARIANTS, Tracker, TrackingSettings, flat
 
@@ -135,12 +136,12 @@ def test_an_exported_model_is_attached_as_the_folder_it_is(tracker: Tracker, tmp
 
     columns = ("age", "hours")
     model = Servable(
-        columns=columns,
+        encoding=numbers(columns),
         layers=((torch.tensor([[0.0, 1.0], [0.0, -2.0]]), torch.zeros(2)),),
         classes=("no", "yes"),
         label="wage",
         experiment="frontier_adult",
-        example=torch.ones(2, 2),
+        example=pd.DataFrame(1.0, index=range(2), columns=list(columns)),
     )
     folder = tmp_path / "06_models" / "frontier_adult" / "model"
     ServableDataset(str(folder)).save(model)
