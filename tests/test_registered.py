@@ -10,7 +10,7 @@ from kedro.framework.project import pipelines
 
 from counterpoise import registered
 from counterpoise.config.loader import ConfigLoader
-from counterpoise.config.retraining import RETRAINED
+from counterpoise.config.retrained import RETRAINED
 from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS
 

@@ -138,7 +138,7 @@ def test_reports_open_without_a_network(root: Path) -> None:
     assert json.loads((folder / "report.json").read_text())["experiment"] == "win_adult"
     assert "women" in (folder / "model_card.md").read_text()
     figures = {path.stem: plotly.io.from_json(path.read_text()) for path in (folder / "figures").glob("*.json")}
-    assert set(figures) == {"performance", "differences", "fisher", "curves"}
+    assert set(figures) == {"performance", "differences", "fisher", "curves", "audit_base_rates", "audit_proxies"}
     assert all(figure.data for figure in figures.values())
 
 

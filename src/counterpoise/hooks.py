@@ -23,7 +23,7 @@ from rich.console import Console
 from counterpoise.artifacts.datasets import path_of
 from counterpoise.config.evidence import Claim
 from counterpoise.config.parameters import check
-from counterpoise.config.retraining import RETRAINED
+from counterpoise.config.retrained import RETRAINED
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
 from counterpoise.pipelines.assemble import artifact, owner, raw_of, table_of

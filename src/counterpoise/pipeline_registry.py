@@ -9,7 +9,7 @@ from typing import Any
 from kedro.pipeline import Pipeline
 
 from counterpoise import registered
-from counterpoise.config.retraining import RETRAINED
+from counterpoise.config.retrained import RETRAINED
 from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE, Experiment
 from counterpoise.pipelines.assemble import assemble, audits, raw_of
 

@@ -21,7 +21,7 @@ from counterpoise.artifacts.datasets import path_of, require_writable
 from counterpoise.config.experiments import every, rows
 from counterpoise.config.models import require_kind
 from counterpoise.config.parameters import Parameters, check
-from counterpoise.config.retraining import row_of
+from counterpoise.config.retrained import row_of
 from counterpoise.data import IMAGES
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import BLOCKS, Experiment, Part

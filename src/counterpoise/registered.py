@@ -15,7 +15,7 @@ from kedro.framework.project import pipelines, settings
 from kedro.utils import find_kedro_project
 
 from counterpoise.config.loader import ConfigLoader, Source
-from counterpoise.config.retraining import retrained as as_retrained
+from counterpoise.config.retrained import retrained as as_retrained
 from counterpoise.experiments import EXPERIMENTS, Experiment
 
 _declared: tuple[Source, tuple[Experiment, ...], Experiment | None] | None = None

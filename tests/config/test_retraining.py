@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from counterpoise.config.retraining import RETRAINED, Retraining, retrained, row_of, with_retraining
+from counterpoise.config.retrained import RETRAINED, retrained, row_of, with_retraining
+from counterpoise.config.retraining import Retraining
 from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS
 

@@ -136,7 +136,7 @@ def test_more_than_two_classes_are_said_to_have_no_rates() -> None:
 
 @pytest.mark.parametrize("variant", ["pretrained", "tl"])
 def test_the_overview_has_the_range_over_seeds(variant: str) -> None:
-    table = tables_impact.overview(AUDIT.impact, 0, 0.95)
+    table = tables_impact.categories_at_a_glance(AUDIT.impact, 0, 0.95)
     ratios = AUDIT.impact.query("variant == @variant and attribute == 'sex'").groupby("seed")["impact_ratio"].min()
     title = tables_impact.model_name(AUDIT.impact.query("variant == @variant"))
     (row,) = [row for row in table.rows if row[0] == f"{title}, sex"]

@@ -21,7 +21,7 @@ from omegaconf.errors import GrammarParseError, InterpolationResolutionError, Om
 from counterpoise.config.experiments import every, rows
 from counterpoise.config.merging import merged
 from counterpoise.config.parts import with_parts
-from counterpoise.config.retraining import RETRAINED, row_of, with_retraining
+from counterpoise.config.retrained import RETRAINED, row_of, with_retraining
 from counterpoise.errors import InputError, one_line, shown, suggest
 from counterpoise.experiments import EXPERIMENTS, Experiment
 

@@ -123,7 +123,7 @@ def impact_page(audit: ImpactAudit) -> str:
         sections = [PageSection("answer", "In short", [_undefined(audit), NO_ADVICE])]
         return page(f"Impact audit: {audit.title}", "impact audit", facts, sections, audit.lineage)
     facts |= {"Selected": audit.selected, "People": f"{_people(audit):,} (test part of seed {audit.seed})"}
-    overview = tables_impact.overview(audit.impact, audit.seed, audit.level)
+    overview = tables_impact.categories_at_a_glance(audit.impact, audit.seed, audit.level)
     long_overview = len(overview.rows) > _MOST_OVERVIEW
     others = [name for name in audit.shown["variant"].unique() if name not in audit.leading]
     sections = [

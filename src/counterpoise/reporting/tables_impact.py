@@ -50,7 +50,7 @@ def scores(own: pd.DataFrame) -> list[Table]:
     return [Table(f"{model_name(own)}: scores above the median", "", columns, rows)] if rows else []
 
 
-def overview(impact: pd.DataFrame, seed: int, level: float) -> Table:
+def categories_at_a_glance(impact: pd.DataFrame, seed: int, level: float) -> Table:
     """Every model's lowest impact ratio of each attribute: in the replicate that is shown, and over all of them."""
     several = impact["attribute"].nunique() > 1
     every = pd.concat([lowest(rows) for _, rows in impact.groupby(["variant", "seed"], sort=False)])

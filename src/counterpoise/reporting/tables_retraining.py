@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from counterpoise.fairness import LEVEL
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.wording import NOT_AVAILABLE, p_value
 
@@ -59,7 +60,7 @@ def models(evaluation: Mapping[str, Any]) -> list[Table]:
             for role, measured in evaluation["measured"].items()
             for row in measured[scope]
         ]
-        note = "Shares of rows in %, with 95% intervals of Wilson. Selected: predicted to be of class 1."
+        note = f"Shares of rows in %, with {LEVEL:.0%} intervals of Wilson. Selected: predicted to be of class 1."
         tables.append(Table(title, note, ["Model, group", "Rows", "Wrong", "Selected"], rows))
     rows = [
         [
@@ -72,7 +73,7 @@ def models(evaluation: Mapping[str, Any]) -> list[Table]:
         for role, measured in evaluation["measured"].items()
         for bias, newest in zip(measured["biases"], measured["newest_biases"], strict=True)
     ]
-    note = "The upper bound is the end of a 95% confidence sequence: true in all weeks at once."
+    note = f"The upper bound is the end of a {LEVEL:.0%} confidence sequence: true in all weeks at once."
     return [*tables, Table("Biases", note, ["Model, metric", "All rows", "Upper bound", "Newest", "Tolerance"], rows)]
 
 
@@ -107,8 +108,10 @@ def drift(audit: Mapping[str, Any]) -> list[Table]:
         for before, row in zip(audit["group_shares"]["reference"], audit["group_shares"]["new"], strict=True)
     ]
     tables = [
-        Table("Label rates", "Share of each class in each group, 95% interval.", ["", "Reference", "New"], rates),
-        Table("Group shares", "Share of all rows, 95% interval.", ["", "Reference", "New"], shares),
+        Table(
+            "Label rates", f"Share of each class in each group, {LEVEL:.0%} interval.", ["", "Reference", "New"], rates
+        ),
+        Table("Group shares", f"Share of all rows, {LEVEL:.0%} interval.", ["", "Reference", "New"], shares),
     ]
     if columns:
         note = (

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from counterpoise.config.parameters import Dataset, Seeds
-from counterpoise.fairness import LEVEL
 from counterpoise.pipelines.data_audit.nodes import audit_data, write_page
 from counterpoise.pipelines.data_split.nodes import encode_samples, read_table, split_samples
 
@@ -65,7 +64,7 @@ def audited(folder: Path) -> dict[str, Any]:
     table, left_out = read_table(folder, block)
     samples = encode_samples(table, block)
     splits = split_samples(samples, block, Seeds((0, 1)))
-    document = audit_data(table, samples, splits, left_out, folder, block, LEVEL)
+    document = audit_data(table, samples, splits, left_out, folder, block)
     return {"document": document, "table": table, "left_out": left_out}
 
 
@@ -117,7 +116,7 @@ def test_of_one_file_the_parts_of_the_first_replicate_are_compared(folder: Path)
     block = dataset(options={"files": "2023.csv", "impute": ["age"]})
     table, left_out = read_table(folder, block)
     samples = encode_samples(table, block)
-    document = audit_data(table, samples, split_samples(samples, block, Seeds((0,))), left_out, folder, block, LEVEL)
+    document = audit_data(table, samples, split_samples(samples, block, Seeds((0,))), left_out, folder, block)
     assert [row["new"] for row in document["drift"]] == ["train", "validation", "test"]
     assert {row["reference"] for row in document["drift"]} == {"pretrain"}
 
@@ -134,7 +133,7 @@ def test_more_than_two_groups(folder: Path) -> None:
     table, left_out = read_table(folder, block)
     samples = encode_samples(table, block)
     splits = split_samples(samples, block, Seeds((0,)))
-    document = audit_data(table, samples, splits, left_out, folder, block, LEVEL)
+    document = audit_data(table, samples, splits, left_out, folder, block)
     assert document["groups"] == ["nurses", "smiths", "clerks"]
     assert len(document["cells"]) == 6
     assert document["proxies"][1]["column"] == "sex"

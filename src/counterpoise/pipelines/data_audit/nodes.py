@@ -15,6 +15,7 @@ from counterpoise.config.parameters import Dataset
 from counterpoise.data import IMAGES, Limits, audit
 from counterpoise.data.encode import CLASS, GROUP, IMAGE, OFFICIAL_PART
 from counterpoise.data.table import ANY_SEPARATOR, read_rows
+from counterpoise.fairness import LEVEL
 
 SHOWN_PROXIES = 3
 """Proxies whose values are set against the label."""
@@ -32,7 +33,6 @@ def audit_data(
     left_out: dict[str, Any],
     raw: Path,
     dataset: Dataset,
-    level: float,
 ) -> dict[str, Any]:
     """Return the audit as plain values: counts, rates with intervals, gaps, duplicates, proxies, drift.
 
@@ -41,7 +41,6 @@ def audit_data(
     Args:
         table: the rows of `samples`, columns as the source names them; of images with a column `image`.
         left_out: see `data_split.left_out.count_left_out`.
-        level: of the intervals.
 
     Returns:
         See docs/audit.md; lists of rows that become tables as they are.
@@ -57,10 +56,10 @@ def audit_data(
         "groups": list(dataset.group_names),
         "classes": list(dataset.classes),
         "rows": len(samples),
-        "level": level,
+        "level": LEVEL,
         "cells": _records(audit.cells(group, label)),
-        "group_shares": _records(audit.group_shares(group, level=level)),
-        "label_rates": _records(audit.label_rates(label, group, level=level)),
+        "group_shares": _records(audit.group_shares(group, level=LEVEL)),
+        "label_rates": _records(audit.label_rates(label, group, level=LEVEL)),
         "missing": _missing(table, group, left_out, dataset),
         "proxies": [],
         "proxy_label_rates": [],
@@ -73,7 +72,7 @@ def audit_data(
     elif features.shape[1]:
         found = audit.proxies(features, group)
         document["proxies"] = _records(found)
-        document["proxy_label_rates"] = _rates_by_proxy(features, label, group, found, level)
+        document["proxy_label_rates"] = _rates_by_proxy(features, label, group, found)
         if len(samples) > found["rows"].iloc[0]:
             notes.append(f"Proxies were looked for in {found['rows'].iloc[0]:,} rows drawn at random (seed 0).")
     document["duplicates"] = (
@@ -156,14 +155,14 @@ def _name(code: int | None, names: Sequence[str]) -> str:
 
 
 def _rates_by_proxy(
-    features: pd.DataFrame, label: pd.Series, group: pd.Series, found: pd.DataFrame, level: float
+    features: pd.DataFrame, label: pd.Series, group: pd.Series, found: pd.DataFrame
 ) -> list[dict[str, Any]]:
     """Return the label rates by the values of the strongest proxies, and the share that each group has of a value."""
     records = []
     for column in audit.strongest(found, SHOWN_PROXIES):
         values = audit.bins(features[column], SHOWN_VALUES)
         shares = pd.crosstab(values, group.to_numpy(), normalize="index", dropna=False)
-        for row in _records(audit.label_rates(label, values, level=level)):
+        for row in _records(audit.label_rates(label, values, level=LEVEL)):
             value = row.pop("group")
             there = shares.loc[value] if value in shares.index else {}
             records.append(

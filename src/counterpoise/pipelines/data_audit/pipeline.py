@@ -10,7 +10,7 @@ from counterpoise.pipelines.data_audit.nodes import audit_data, write_page
 def create_pipeline(*, images: bool) -> Pipeline:
     """Return the stage with unbound names. Of images the rows are those whose file could be read."""
     rows = "readable" if images else "table"
-    inputs = [rows, "samples", "splits", "left_out", "raw", "params:dataset", "params:report.level"]
+    inputs = [rows, "samples", "splits", "left_out", "raw", "params:dataset"]
     return Pipeline([Node(audit_data, inputs, "data_audit", name="audit_data")])
 
 

@@ -24,6 +24,7 @@ from counterpoise.data.partitions import (
 )
 from counterpoise.data.table import read_rows
 from counterpoise.errors import Ending, InputError, reason
+from counterpoise.fairness import LEVEL
 from counterpoise.pipelines.data_split.left_out import with_groups
 from counterpoise.pipelines.data_split.nodes import read_table
 from counterpoise.retraining.history import Record
@@ -173,8 +174,10 @@ def audit_partitions(rows: pd.DataFrame, batch: dict[str, Any], dataset: Dataset
     named = {side: _named(part[GROUP], dataset.group_names) for side, part in sides.items()}
     labels = {side: _named(part[CLASS], dataset.classes) for side, part in sides.items()}
     document: dict[str, Any] = {"rows": {side: len(part) for side, part in sides.items()}}
-    document["group_shares"] = {side: _records(audit.group_shares(named[side])) for side in sides}
-    document["label_rates"] = {side: _records(audit.label_rates(labels[side], named[side])) for side in sides}
+    document["group_shares"] = {side: _records(audit.group_shares(named[side], level=LEVEL)) for side in sides}
+    document["label_rates"] = {
+        side: _records(audit.label_rates(labels[side], named[side], level=LEVEL)) for side in sides
+    }
     document["missing"] = {side: _records(audit.missing(tables[side], named[side])) for side in sides}
     try:
         document["drift"] = _records(audit.drift(tables["reference"], tables["new"]))
