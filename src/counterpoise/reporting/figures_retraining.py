@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
+from counterpoise.fairness import LEVEL
 from counterpoise.reporting._theme import BLUE, GREEN, NEUTRAL, ORANGE, TEMPLATE, VERMILLION, faded, text
 from counterpoise.reporting.tables_retraining import ROLES
 
@@ -62,7 +63,8 @@ def errors_over_weeks(documents: Sequence[Mapping[str, Any]]) -> go.Figure:
         hovertemplate="%{x}, champion: %{y:.2f}%<extra></extra>",
     )
     _verdicts(figure, documents, [100 * e["error"] for e in errors])
-    return _finished(figure, "Wrong predictions (%) by week, 95% confidence sequence of the challenger's")
+    title = f"Wrong predictions (%) by week, {LEVEL:.0%} confidence sequence of the challenger's"
+    return _finished(figure, title)
 
 
 def bias_over_weeks(documents: Sequence[Mapping[str, Any]], metric: str) -> go.Figure:
