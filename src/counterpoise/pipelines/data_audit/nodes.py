@@ -16,6 +16,7 @@ from counterpoise.data import IMAGES, Limits, audit
 from counterpoise.data.encode import CLASS, GROUP, IMAGE, OFFICIAL_PART
 from counterpoise.data.table import ANY_SEPARATOR, read_rows
 from counterpoise.fairness import LEVEL
+from counterpoise.pipelines.shared.frames import named, records
 
 SHOWN_PROXIES = 3
 """Proxies whose values are set against the label."""
@@ -45,7 +46,10 @@ def audit_data(
     Returns:
         See docs/audit.md; lists of rows that become tables as they are.
     """
-    group, label = _named(samples[GROUP], dataset.group_names), _named(samples[CLASS], dataset.classes)
+    group, label = (
+        pd.Series(named(samples[GROUP], dataset.group_names)),
+        pd.Series(named(samples[CLASS], dataset.classes)),
+    )
     part = _parts(splits)
     features = _features(table, dataset)
     notes: list[str] = []
@@ -57,9 +61,9 @@ def audit_data(
         "classes": list(dataset.classes),
         "rows": len(samples),
         "level": LEVEL,
-        "cells": _records(audit.cells(group, label)),
-        "group_shares": _records(audit.group_shares(group, level=LEVEL)),
-        "label_rates": _records(audit.label_rates(label, group, level=LEVEL)),
+        "cells": records(audit.cells(group, label)),
+        "group_shares": records(audit.group_shares(group, level=LEVEL)),
+        "label_rates": records(audit.label_rates(label, group, level=LEVEL)),
         "missing": _missing(table, group, left_out, dataset),
         "proxies": [],
         "proxy_label_rates": [],
@@ -71,12 +75,12 @@ def audit_data(
         ids, document["files"] = _files_of_images(raw, table, notes)
     elif features.shape[1]:
         found = audit.proxies(features, group)
-        document["proxies"] = _records(found)
+        document["proxies"] = records(found)
         document["proxy_label_rates"] = _rates_by_proxy(features, label, group, found)
         if len(samples) > found["rows"].iloc[0]:
             notes.append(f"Proxies were looked for in {found['rows'].iloc[0]:,} rows drawn at random (seed 0).")
     document["duplicates"] = (
-        [] if ids is None else _records(audit.duplicates(ids, samples[CLASS].to_numpy(dtype=np.int64), part))
+        [] if ids is None else records(audit.duplicates(ids, samples[CLASS].to_numpy(dtype=np.int64), part))
     )
     document["drift"] = _drift(table, part, raw, dataset)
     return document | {"notes": notes}
@@ -89,12 +93,8 @@ def write_page(data_audit: dict[str, Any], run: Mapping[str, Any]) -> str:
     return data_page(data_audit, run)
 
 
-def _named(codes: pd.Series, names: Sequence[str]) -> pd.Series:
-    return pd.Series(pd.Categorical.from_codes(codes.to_numpy(dtype=np.int64), pd.Index(names)))
-
-
 def _parts(splits: Checkpoint) -> pd.Series:
-    return _named(pd.Series(splits.tensors["splits"][0].long().numpy()), splits.header["parts"])
+    return pd.Series(named(splits.tensors["splits"][0].numpy(), splits.header["parts"]))
 
 
 def _features(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
@@ -158,14 +158,14 @@ def _rates_by_proxy(
     features: pd.DataFrame, label: pd.Series, group: pd.Series, found: pd.DataFrame
 ) -> list[dict[str, Any]]:
     """Return the label rates by the values of the strongest proxies, and the share that each group has of a value."""
-    records = []
+    rates = []
     for column in audit.strongest(found, SHOWN_PROXIES):
         values = audit.bins(features[column], SHOWN_VALUES)
         shares = pd.crosstab(values, group.to_numpy(), normalize="index", dropna=False)
-        for row in _records(audit.label_rates(label, values, level=LEVEL)):
+        for row in records(audit.label_rates(label, values, level=LEVEL)):
             value = row.pop("group")
             there = shares.loc[value] if value in shares.index else {}
-            records.append(
+            rates.append(
                 {
                     "column": column,
                     "value": value,
@@ -173,7 +173,7 @@ def _rates_by_proxy(
                     "group_shares": {name: float(there[name]) for name in group.cat.categories if name in there},
                 }
             )
-    return records
+    return rates
 
 
 def _files_of_images(
@@ -210,7 +210,7 @@ def _drift(table: pd.DataFrame, part: pd.Series, raw: Path, dataset: Dataset) ->
             "new": name,
             "of_reference": len(reference),
             "rows": len(rows),
-            "columns": _records(audit.drift(reference, rows)),
+            "columns": records(audit.drift(reference, rows)),
         }
         for name, rows in others
     ]
@@ -232,13 +232,3 @@ def _files(raw: Path, dataset: Dataset) -> dict[str, pd.DataFrame]:
     ]
     ends = np.cumsum(sizes)
     return {name: rows[end - size : end] for name, size, end in zip(names, sizes, ends, strict=True)}
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as plain values; NaN as None."""
-    return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _plain(value: Any) -> Any:
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not np.isfinite(value) else value

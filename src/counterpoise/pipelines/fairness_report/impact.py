@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.methods.selection.candidates import Candidates, ours
 from counterpoise.methods.selection.measuring import AT_ONCE, counts_of
 from counterpoise.pipelines.shared.arrays import examples, rows
+from counterpoise.pipelines.shared.frames import named
 
 KEYS = ("method", "variant", "seed")
 BINARY = 2
@@ -82,10 +82,10 @@ def attributes(
     """
     columns = {name: values[model["row"].to_numpy()] for name, values in crossed.items()}
     if not columns:
-        columns[dataset.sensitive] = _named(model["s"].to_numpy(), dataset.group_names)
+        columns[dataset.sensitive] = named(model["s"].to_numpy(), dataset.group_names)
     for name, groups in dataset.further_sensitive.items():
         if samples is not None and name in samples:
-            columns[name] = _named(samples[name].to_numpy()[model["row"].to_numpy()], [str(group) for group in groups])
+            columns[name] = named(samples[name].to_numpy()[model["row"].to_numpy()], [str(group) for group in groups])
     return pd.DataFrame(columns)
 
 
@@ -94,10 +94,6 @@ def _values(table: pd.DataFrame, name: str, dataset: Dataset) -> pd.Categorical[
     edges = dataset.crossed_bands.get(name, ())
     values = named_values(table[name], edges)
     return pd.Categorical(values, categories=band_names(edges) if edges else sorted(values.dropna().unique()))
-
-
-def _named(codes: np.ndarray, names: Sequence[str]) -> pd.Categorical[Any]:
-    return pd.Categorical.from_codes(codes.astype(np.int64), pd.Index(names))
 
 
 def find_alternatives(

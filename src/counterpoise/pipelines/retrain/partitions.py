@@ -27,6 +27,7 @@ from counterpoise.errors import Ending, InputError, reason
 from counterpoise.fairness import LEVEL
 from counterpoise.pipelines.data_split.left_out import with_groups
 from counterpoise.pipelines.data_split.nodes import read_table
+from counterpoise.pipelines.shared.frames import named, records
 from counterpoise.retraining.history import Record
 
 BATCH, HELD_OUT, CLASS, GROUP = "retraining.batch", "retraining.held_out", "retraining.y", "retraining.s"
@@ -171,21 +172,21 @@ def audit_partitions(rows: pd.DataFrame, batch: dict[str, Any], dataset: Dataset
         side: part.drop(columns=[*extra, *(name for name in dataset.drop if name in part)])
         for side, part in sides.items()
     }
-    named = {side: _named(part[GROUP], dataset.group_names) for side, part in sides.items()}
-    labels = {side: _named(part[CLASS], dataset.classes) for side, part in sides.items()}
+    groups = {side: pd.Series(named(part[GROUP], dataset.group_names)) for side, part in sides.items()}
+    labels = {side: pd.Series(named(part[CLASS], dataset.classes)) for side, part in sides.items()}
     document: dict[str, Any] = {"rows": {side: len(part) for side, part in sides.items()}}
-    document["group_shares"] = {side: _records(audit.group_shares(named[side], level=LEVEL)) for side in sides}
+    document["group_shares"] = {side: records(audit.group_shares(groups[side], level=LEVEL)) for side in sides}
     document["label_rates"] = {
-        side: _records(audit.label_rates(labels[side], named[side], level=LEVEL)) for side in sides
+        side: records(audit.label_rates(labels[side], groups[side], level=LEVEL)) for side in sides
     }
-    document["missing"] = {side: _records(audit.missing(tables[side], named[side])) for side in sides}
+    document["missing"] = {side: records(audit.missing(tables[side], groups[side])) for side in sides}
     try:
-        document["drift"] = _records(audit.drift(tables["reference"], tables["new"]))
+        document["drift"] = records(audit.drift(tables["reference"], tables["new"]))
     except InputError as error:
         document["drift"], document["note"] = [], reason(error)
     document["new_values"] = _new_values(tables["reference"], tables["new"])
-    cells = audit.cells(named["new"], labels["new"])
-    document["small_cells"] = _records(cells[cells["rows"] < FEW])
+    cells = audit.cells(groups["new"], labels["new"])
+    document["small_cells"] = records(cells[cells["rows"] < FEW])
     return document
 
 
@@ -195,28 +196,14 @@ def training_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return chosen.drop(columns=[BATCH, HELD_OUT, CLASS, GROUP]).reset_index(drop=True)
 
 
-def _named(codes: pd.Series, names: Any) -> pd.Series:
-    return pd.Series(pd.Categorical.from_codes(codes.to_numpy(dtype=np.int64), pd.Index(names)))
-
-
 def _new_values(reference: pd.DataFrame, new: pd.DataFrame) -> list[dict[str, Any]]:
     """Return `column, values, rows` of the columns of texts that hold values that the reference has not."""
-    records = []
+    strangers = []
     for name in reference.columns:
         if types.is_numeric_dtype(reference[name]):
             continue
         strange = new[name][~new[name].isin(reference[name].unique()) & new[name].notna()]
         if len(strange):
             values = [str(value) for value in strange.value_counts().index[:SHOWN_VALUES]]
-            records.append({"column": str(name), "values": values, "rows": len(strange)})
-    return records
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as plain values; NaN as None."""
-    return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _plain(value: Any) -> Any:
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+            strangers.append({"column": str(name), "values": values, "rows": len(strange)})
+    return strangers
