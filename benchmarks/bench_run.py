@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,6 @@ from typing import Any
 
 from kedro.framework.hooks import hook_impl
 
-ROOT = Path(__file__).parents[1]
 QUIET = {"KEDRO_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 STAGES = ("data_split", "pretrain", "group_fisher", "weighted_svd", "finetune")
 """What counts as numeric work: all stages but the report."""
@@ -79,9 +77,8 @@ class Stopwatch:
         return result
 
 
-def run_here(began: float, phases: Path, arguments: list[str]) -> None:
+def run_here(phases: Path, arguments: list[str], watch: Stopwatch) -> None:
     """Do what the command `kedro run` does, with a stopwatch."""
-    watch = Stopwatch(began)
     watch.charge("start of python")
     for module in IMPORTS:
         import_module(module)
@@ -118,28 +115,16 @@ def run(project: Path, env: str, *options: str) -> tuple[float, int, dict[str, f
     return wall, usage.ru_maxrss * 1024, measured  # Linux counts in KiB
 
 
-def copy_of_the_project(folder: Path) -> Path:
-    """Return a project with this one's configuration and raw data; the code is the installed package."""
-    project = folder / "project"
-    (project / "src").mkdir(parents=True)
-    (project / "data").mkdir()
-    (project / "data" / "01_raw").symlink_to(ROOT / "data" / "01_raw")
-    shutil.copytree(ROOT / "conf", project / "conf", ignore=shutil.ignore_patterns("local"))
-    (project / "conf" / "local").mkdir()
-    for name in ("pyproject.toml", ".telemetry"):
-        shutil.copy(ROOT / name, project / name)
-    return project
-
-
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--runs", type=int, default=2)
     arguments.add_argument("--env", default="base")
     options = arguments.parse_args()
+    from processes import copy_of_the_project
     from timing import show
 
     with tempfile.TemporaryDirectory() as folder:
-        project = copy_of_the_project(Path(folder))
+        project = copy_of_the_project(Path(folder) / "project", ["adult"])
         for turn in range(options.runs):
             wall, peak, phases = run(project, options.env)
             numeric = sum(phases[f"stage {stage}"] for stage in STAGES)
@@ -155,6 +140,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        run_here(float(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
+        run_here(Path(sys.argv[3]), sys.argv[4:], Stopwatch(float(sys.argv[2])))
     else:
         main()

@@ -1,138 +1,208 @@
-"""What an experiment costs on a Dask cluster: processor seconds of each worker, and bytes over the network.
+"""What an experiment costs on a Dask cluster beside this machine's own processes.
 
-    python benchmarks/bench_scaling.py [--pipelines alter_compas frontier_adult] [--workers 1 2] [--env smoke]
+    python benchmarks/bench_scaling.py [--cases win_celeba alter_cifar10s frontier_adult_boosted] [--workers 1 2]
 
-Scheduler and workers are processes on loopback, in a copy of the project. Client and workers reach the scheduler
-through a relay that counts bytes; workers reach each other directly, which is not counted. Processor seconds are those
-of the workers' processes from the first task to the end; unlike seconds on the clock they hardly depend on what else
-runs.
+Scheduler and workers are processes on loopback, each worker with one thread, in a copy of the project. The network is
+a name space of its own (`unshare`), so the bytes on its loopback are those of client, scheduler and workers, and
+nobody else's. For as many workers the same experiment runs on this machine alone, in one process (`serial`) or several
+(`processes`); every run and every worker is new, and imports what it needs. Processor seconds hardly depend on what
+else runs on the machine; seconds on the clock are said as a ratio to the local run's.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-CHUNK = 1 << 16
-TICKS = os.sysconf("SC_CLK_TCK")
-USER, SYSTEM = 13, 14
-"""Fields of /proc/<process>/stat, from 0."""
+import yaml
+from processes import QUIET, Usage, copy_of_the_project, measured, peak_of, seconds_of
 
+INSIDE = "COUNTERPOISE_BENCH_NAMESPACE"
+"""Set where the network is a name space of its own."""
 
-class Relay:
-    """A port that passes on what it gets to another one, and counts the bytes in both directions."""
-
-    def __init__(self, target: int) -> None:
-        self.target, self.sent = target, 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            near, _ = self.listener.accept()
-            far = socket.create_connection(("127.0.0.1", self.target))
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(CHUNK):
-                self.sent += len(data)
-                sink.sendall(data)
-        with suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
+PATIENCE = 120
+"""Seconds for the cluster to come up."""
 
 
-def project(folder: Path) -> Path:
-    """Copy what a run reads; return the folder."""
-    root = Path(__file__).parents[1]
-    (folder / "src").mkdir(parents=True)
-    shutil.copytree(root / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
-    (folder / "conf" / "local").mkdir()
-    for name in ("pyproject.toml", ".telemetry"):
-        shutil.copy(root / name, folder / name)
-    return folder
+@dataclass(frozen=True)
+class Case:
+    """An experiment, and what to look at.
+
+    Attributes:
+        pipeline: its name. env: where its parameters are. raw: its raw data; none where they are generated.
+        stages: those that are spread over workers. changes: to the parameters.
+    """
+
+    pipeline: str
+    env: str
+    stages: Sequence[str]
+    raw: Sequence[str] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def seconds_of(process: subprocess.Popen[bytes]) -> float:
-    """Return the processor seconds that a process has used."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[USER - 2]) + int(fields[SYSTEM - 2])) / TICKS
+CASES = {
+    case.pipeline: case
+    for case in (
+        Case("win_celeba", "laptop", ["extract_features"], ["celeba"], {"seeds": 2}),
+        Case("alter_cifar10s", "smoke", ["pretrain", "repair"], (), {"seeds": 4}),
+        Case(
+            "frontier_adult_boosted",
+            "local",
+            ["pretrain", "frontier"],
+            ["adult"],
+            {"seeds": 2, "peers": {"methods": ["plain"], "inputs": ["columns"], "estimators": ["logistic"]}},
+        ),
+    )
+}
 
 
-def free_port() -> int:
+@dataclass(frozen=True)
+class Row:
+    """What one run has cost: the command, each worker (processor seconds, peak memory), the scheduler, the network."""
+
+    usage: Usage
+    stage_seconds: float
+    workers: Sequence[tuple[float, int]] = ()
+    scheduler: float = 0.0
+    network: int = 0
+
+
+def project_of(case: Case, folder: Path) -> Path:
+    """Make the project of a case."""
+    project = copy_of_the_project(folder, case.raw)
+    parameters = project / "conf" / case.env / "parameters.yml"
+    settings = yaml.safe_load(parameters.read_text()) if parameters.exists() else {}
+    parameters.write_text(yaml.safe_dump({**settings, **case.changes}))
+    return project
+
+
+def run(case: Case, compute: str) -> tuple[Usage, float]:
+    """Run a case in a new project; return what the command has used, and the seconds of the stages that are spread."""
+    with TemporaryDirectory(prefix="counterpoise-scaling-") as folder:
+        project = project_of(case, Path(folder) / "project")
+        phases = project / "phases.json"
+        script = Path(__file__).with_name("bench_run.py")
+        command = [sys.executable, script, "--child", repr(time.time()), phases]
+        command += [f"--env={case.env}", f"--pipelines={case.pipeline}", f"--params=tracking=false,{compute}"]
+        usage = measured(command, project)
+        seconds = json.loads(phases.read_text())
+        return usage, sum(seconds[f"stage {stage}"] for stage in case.stages)
+
+
+def local(case: Case, workers: int) -> Row:
+    """Run on this machine alone."""
+    backend = "serial" if workers == 1 else "processes"
+    return Row(*run(case, f"compute.backend={backend},compute.workers={workers}"))
+
+
+def distributed(case: Case, workers: int) -> Row:
+    """Run on a new cluster."""
+    with cluster(workers) as (address, scheduler, processes):
+        before = bytes_on_loopback()
+        idle = [seconds_of(process) for process in (scheduler, *processes)]
+        usage, stage_seconds = run(case, f"compute.backend=dask,compute.address={address}")
+        used = [seconds_of(process) - start for process, start in zip((scheduler, *processes), idle, strict=True)]
+        peaks = [peak_of(process) for process in processes]
+        costs = list(zip(used[1:], peaks, strict=True))
+        return Row(usage, stage_seconds, costs, used[0], bytes_on_loopback() - before)
+
+
+@contextmanager
+def cluster(workers: int) -> Iterator[tuple[str, int, list[int]]]:
+    """Start a scheduler and workers; yield the address, and the numbers of the processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-def measure(folder: Path, pipeline: str, env: str, workers: int) -> str:
-    """Run a pipeline on so many workers; return a line of a table."""
-    port, environment = free_port(), os.environ | {"OMP_NUM_THREADS": "1", "KEDRO_DISABLE_TELEMETRY": "1"}
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
     with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="counterpoise-cluster-"))
 
-        def start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
-            command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments, "--no-dashboard"]
+        def start(module: str, *arguments: str) -> int:
             process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                [sys.executable, "-m", f"distributed.cli.{module}", *arguments, "--no-dashboard"],
+                cwd=folder,
+                env=os.environ | QUIET,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
             stack.callback(process.wait)
             stack.callback(process.kill)
-            return process
+            return process.pid
 
-        start("dask_scheduler", "--host", f"tcp://127.0.0.1:{port}")
-        relay = Relay(port)
-        address = f"tcp://127.0.0.1:{relay.port}"
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.2)
-        options = ("--nthreads", "1", "--no-nanny", "--host", "127.0.0.1")
+        scheduler = start("dask_scheduler", "--host", address)
+        options = ("--nthreads", "1", "--no-nanny", "--host", "127.0.0.1", "--memory-limit", "0")
         processes = [start("dask_worker", address, *options) for _ in range(workers)]
         _wait(address, workers)
-        idle, before = relay.sent, [seconds_of(process) for process in processes]
-        params = f"tracking=off,compute.backend=dask,compute.address={address}"
-        command = [sys.executable, "-m", "counterpoise", "run", f"--env={env}", f"--pipelines={pipeline}"]
-        began = time.monotonic()
-        subprocess.run([*command, f"--params={params}"], cwd=folder, env=environment, check=True, capture_output=True)
-        took = time.monotonic() - began
-        used = [seconds_of(process) - start for process, start in zip(processes, before, strict=True)]
-        seconds = ", ".join(f"{each:.1f}" for each in used)
-        return f"| `{pipeline}` | {workers} | {seconds} | {(relay.sent - idle) / 1e6:.1f} | {took:.0f} |"
+        yield address, scheduler, processes
 
 
 def _wait(address: str, workers: int) -> None:
     from distributed import Client
 
-    with Client(address, timeout=60, set_as_default=False) as client:
-        client.wait_for_workers(workers, timeout=120)
+    host, port = address.removeprefix("tcp://").split(":")
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        with suppress(OSError), socket.create_connection((host, int(port))):
+            break
+        time.sleep(0.2)
+    with Client(address, timeout=PATIENCE, set_as_default=False) as client:
+        client.wait_for_workers(workers, timeout=PATIENCE)
+
+
+def bytes_on_loopback() -> int:
+    """Return how many bytes the loopback of this name space has carried."""
+    lines = Path("/proc/net/dev").read_text().splitlines()
+    return int(next(line for line in lines if line.strip().startswith("lo:")).split(":")[1].split()[0])
+
+
+def in_a_name_space() -> None:
+    """Start this script anew where no other process uses the loopback."""
+    if os.environ.get(INSIDE) is None:
+        os.environ[INSIDE] = "1"
+        os.execvp("unshare", ["unshare", "--map-root-user", "--net", "--", sys.executable, __file__, *sys.argv[1:]])
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def line(case: Case, workers: int, name: str, row: Row, beside: Row) -> str:
+    """Return a row of the table."""
+    seconds = ", ".join(f"{used:.0f}" for used, _ in row.workers) or "–"
+    peak = f"{max(peak for _, peak in row.workers) / 1e9:.2f}" if row.workers else "–"
+    network = f"{row.network / 1e6:.1f}" if row.workers else "–"
+    total = row.usage.processor + row.scheduler + sum(used for used, _ in row.workers)
+    return (
+        f"| `{case.pipeline}` | {workers} | {name} | {total:.0f} | {seconds} | "
+        f"{row.stage_seconds / beside.stage_seconds:.2f} | {row.usage.clock / beside.usage.clock:.2f} | {network} | "
+        f"{peak} | {row.usage.memory / 1e9:.2f} |"
+    )
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pipelines", nargs="+", default=["alter_compas", "frontier_adult", "win_celeba"])
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--env", default="smoke")
     options = parser.parse_args()
-    print("| experiment | workers | processor seconds of each worker | MB over the network | seconds |")
-    print("|---|---|---|---|---|", flush=True)
-    for pipeline in options.pipelines:
+    in_a_name_space()
+    columns = ("experiment", "at once", "where", "processor s, all", "of each worker", "clock: spread stages")
+    columns += ("clock: run", "MB over the network", "peak of a worker, GB", "peak of the command's processes, GB")
+    print("| " + " | ".join(columns) + " |")
+    print("|" + "---|" * len(columns), flush=True)
+    for name in options.cases:
+        case = CASES[name]
         for workers in options.workers:
-            with TemporaryDirectory() as place:
-                print(measure(project(Path(place) / "project"), pipeline, options.env, workers), flush=True)
+            beside = local(case, workers)
+            print(line(case, workers, "local", beside, beside), flush=True)
+            print(line(case, workers, "Dask", distributed(case, workers), beside), flush=True)
 
 
 if __name__ == "__main__":

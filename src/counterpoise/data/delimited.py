@@ -2,6 +2,8 @@
 
 All fields are read as texts; a column becomes numbers only if every one of its values is a number in the notation that
 was said. pandas alone would fill short lines, replace bytes, and read "1.017" as 1.017 where it is 1017.
+
+A file is read in several passes and a part of its rows at a time, so that its texts are never in memory all at once.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ import csv
 import gzip
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from counterpoise.data.boundary import decoding
@@ -29,6 +33,8 @@ _log = logging.getLogger(__name__)
 SEPARATORS = (",", ";", "\t", "|")
 
 _UTF8 = "utf-8-sig"  # with or without a byte order mark
+_BYTES_AT_ONCE = 2**20
+_ROWS_AT_ONCE = 2**16
 _LINES_COMPARED = 20
 _TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 
@@ -96,34 +102,40 @@ def read_delimited(
         InputError: a line has too many or too few fields (the sentence gives its number), a quote is not closed, the
             text has another encoding, the header names a column twice, a limit is passed, or there is no row.
     """
-    text = _read_text(path, notation.encoding, limits)
+    text = _checked_text(path, notation.encoding, limits)
     separator = notation.separator or _find_separator(text)
     has_header = names is None
     if names is None:
-        names = _header(path, text, separator, repeated)
+        names = _header(text, separator, repeated)
     require_at_most(len(names), limits.columns, f"{path}: the table has", "columns", "columns")
-    lines, comments = _scan(path, text, len(names), separator, comment)
+    lines, comments = _scan(text, len(names), separator, comment)
     if lines - has_header < 1:
         raise InputError(f"{path}: found no row, expected at least one")
-    with decoding(path, "delimited text"):
-        fields = pd.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            names=list(names),
-            header=0 if has_header else None,
-            index_col=False,
-            skiprows=comments,
-            dtype="str",
-            na_values=list(missing),
-            keep_default_na=False,
-            skipinitialspace=True,
-        )
-    if len(fields) != lines - has_header:
+
+    def fields(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        with decoding(path, "delimited text"), text.open() as stream:
+            yield from pd.read_csv(
+                stream,
+                sep=separator,
+                names=list(names),
+                usecols=list(columns),
+                header=0 if has_header else None,
+                index_col=False,
+                skiprows=comments,
+                dtype="str",
+                na_values=list(missing),
+                keep_default_na=False,
+                skipinitialspace=True,
+                chunksize=_ROWS_AT_ONCE,
+            )
+
+    table = _typed_table(fields, names, notation)
+    if len(table) != lines - has_header:
         raise InputError(
-            f"{path}: has {lines - has_header:,} lines of fields, of which {len(fields):,} could be read, expected no "
+            f"{path}: has {lines - has_header:,} lines of fields, of which {len(table):,} could be read, expected no "
             "line that is blank or empty in quotes"
         )
-    return fields.apply(lambda column: _typed(column, notation))
+    return table
 
 
 def complete_rows(
@@ -142,7 +154,8 @@ def complete_rows(
     """
     needed = table.drop(columns=[name for name in unused if name in table])
     is_complete = needed.notna().all(axis=1)
-    complete = table[is_complete].reset_index(drop=True)
+    complete = table if is_complete.all() else table[is_complete]  # a copy of a large table is large
+    complete = complete.reset_index(drop=True)
     if complete.empty:
         gaps = needed.isna().sum()
         raise InputError(
@@ -175,41 +188,60 @@ def require_numbers(table: pd.DataFrame, columns: Sequence[str], source: str) ->
     return table.assign(**converted)
 
 
-def _read_text(path: Path, encoding: str, limits: Limits) -> str:
+@dataclass(frozen=True)
+class _Text:
+    """The text of a file, packed or not, as often as it is opened."""
+
+    path: Path
+    encoding: str
+
+    def open(self) -> io.TextIOWrapper:
+        if _is_packed(self.path):
+            return io.TextIOWrapper(gzip.open(self.path), encoding=self.encoding, newline="")
+        return self.path.open(encoding=self.encoding, newline="")
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def _checked_text(path: Path, encoding: str, limits: Limits) -> _Text:
     """Return the file's text.
 
     Raises:
         InputError: it has another encoding, holds binary data, or is too large.
     """
     require_size(path, limits)
-    with decoding(path, "a complete file"):
-        if path.suffix.lower() == ".gz":
-            with gzip.open(path) as stream:
-                content = stream.read(limits.unpacked_bytes + 1)
-            require_at_most(
-                len(content), limits.unpacked_bytes, f"{path}: unpacks to at least", "bytes", "unpacked_bytes"
-            )
-        else:
-            content = path.read_bytes()
-    is_utf8 = codecs.lookup(encoding).name == "utf-8"
-    try:
-        text = content.decode(_UTF8 if is_utf8 else encoding)
-    except UnicodeError as error:
-        position = error.start if isinstance(error, UnicodeDecodeError) else 0
-        line = content[:position].count(b"\n") + 1
-        raise InputError(
-            f"{path}: is not {encoding.upper()}, the first other byte is in line {line}; set the reader's option "
-            "encoding (latin-1 or cp1252 are frequent ones)"
-        ) from None
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise InputError(f"{path}: line {line} has a NUL character, expected text (is it of another encoding?)")
-    return text
+    encoding = _UTF8 if codecs.lookup(encoding).name == "utf-8" else encoding
+    decoder = codecs.getincrementaldecoder(encoding)()
+    limit = limits.unpacked_bytes if _is_packed(path) else limits.file_bytes
+    size, lines, is_end = 0, 0, False
+    with decoding(path, "a complete file"), gzip.open(path) if _is_packed(path) else path.open("rb") as stream:
+        while not is_end:
+            block = stream.read(min(_BYTES_AT_ONCE, limit + 1 - size))
+            size, is_end = size + len(block), not block
+            require_at_most(size, limit, f"{path}: unpacks to at least", "bytes", "unpacked_bytes")
+            try:
+                text = decoder.decode(block, final=is_end)
+            except UnicodeError as error:
+                before = error.object[: error.start].count(b"\n") if isinstance(error, UnicodeDecodeError) else 0
+                name = "UTF-8" if encoding == _UTF8 else encoding.upper()
+                raise InputError(
+                    f"{path}: is not {name}, the first other byte is in line {lines + before + 1}; set the reader's "
+                    "option encoding (latin-1 or cp1252 are frequent ones)"
+                ) from None
+            if "\0" in text:
+                line = lines + text[: text.index("\0")].count("\n") + 1
+                raise InputError(f"{path}: line {line} has a NUL character, expected text (is it of another encoding?)")
+            lines += text.count("\n")
+    return _Text(path, encoding)
 
 
-def _header(path: Path, text: str, separator: str, repeated: Sequence[str]) -> list[str]:
+def _header(text: _Text, separator: str, repeated: Sequence[str]) -> list[str]:
+    path = text.path
     try:
-        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True), [])
+        with text.open() as stream:
+            names = next(csv.reader(stream, delimiter=separator, skipinitialspace=True), [])
     except csv.Error as error:
         raise InputError(f"{path}: line 1 cannot be read ({error}), expected column names") from error
     if not names:
@@ -225,7 +257,7 @@ def _header(path: Path, text: str, separator: str, repeated: Sequence[str]) -> l
     return [f"{name}.{times}" if times else name for name, times in zip(names, earlier, strict=True)]
 
 
-def _find_separator(text: str) -> str:
+def _find_separator(text: _Text) -> str:
     """Return the first separator that gives the first lines equally many fields, more than one; else a comma."""
     widths = {separator: _widths(text, separator) for separator in SEPARATORS}
     same = [separator for separator, counts in widths.items() if len(set(counts)) == 1 and counts[0] > 1]
@@ -233,46 +265,90 @@ def _find_separator(text: str) -> str:
     return (same or several or [","])[0]
 
 
-def _widths(text: str, separator: str) -> list[int]:
+def _widths(text: _Text, separator: str) -> list[int]:
     """Return the numbers of fields of the first lines."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
     widths: list[int] = []
-    try:
-        while len(widths) < _LINES_COMPARED and (fields := next(reader, None)) is not None:
-            widths += [len(fields)] if fields else []
-    except csv.Error:
-        return []
+    with text.open() as stream:
+        reader = csv.reader(stream, delimiter=separator, skipinitialspace=True)
+        try:
+            while len(widths) < _LINES_COMPARED and (fields := next(reader, None)) is not None:
+                widths += [len(fields)] if fields else []
+        except csv.Error:
+            return []
     return widths
 
 
-def _scan(path: Path, text: str, expected: int, separator: str, comment: str | None) -> tuple[int, list[int]]:
+def _scan(text: _Text, expected: int, separator: str, comment: str | None) -> tuple[int, list[int]]:
     """Count the lines that hold data and list those (from 0) that hold a comment.
 
     This pass exists because pandas fills a short line with missing values and says nothing.
     """
-    lines, comments = 0, []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
-    begin = 1
+    path, begin, lines, comments = text.path, 1, 0, []
     try:
-        for fields in reader:
-            if fields in ([], [""]):
-                pass
-            elif comment is not None and fields[0].startswith(comment):
-                comments.append(reader.line_num - 1)
-            elif len(fields) != expected:
-                others = [sign for sign in SEPARATORS if sign != separator and fields[0].count(sign)]
-                hint = f"; fields may be separated by {others[0]!r}" if others and len(fields) == 1 else ""
-                raise InputError(
-                    f"{path}: line {reader.line_num} has {len(fields)} fields, expected {expected}; "
-                    f"the file is truncated or altered{hint}"
-                )
-            else:
-                lines += 1
-            begin = reader.line_num + 1
+        with text.open() as stream:
+            reader = csv.reader(stream, delimiter=separator, skipinitialspace=True, strict=True)
+            for fields in reader:
+                if len(fields) == expected and not (comment is not None and fields[0].startswith(comment)):
+                    lines += fields != [""]
+                elif fields in ([], [""]):
+                    pass
+                elif comment is not None and fields[0].startswith(comment):
+                    comments.append(reader.line_num - 1)
+                else:
+                    others = [sign for sign in SEPARATORS if sign != separator and fields[0].count(sign)]
+                    hint = f"; fields may be separated by {others[0]!r}" if others and len(fields) == 1 else ""
+                    raise InputError(
+                        f"{path}: line {reader.line_num} has {len(fields)} fields, expected {expected}; "
+                        f"the file is truncated or altered{hint}"
+                    )
+                begin = reader.line_num + 1
     except csv.Error as error:
         what = "a quote is not closed" if "unexpected end" in str(error) else str(error)
         raise InputError(f"{path}: line {begin} cannot be read ({what}), expected CSV") from error
     return lines, comments
+
+
+def _typed_table(
+    fields: Callable[[Sequence[str]], Iterator[pd.DataFrame]], names: Sequence[str], notation: Notation
+) -> pd.DataFrame:
+    """Return the fields of a file as a table of typed columns.
+
+    Each part of the rows is typed on its own. A column that is of different types in different parts is read again as a
+    whole: what it is all its texts decide together.
+    """
+    parts: dict[str, list[pd.Series]] = {name: [] for name in names}
+    for part in fields(names):
+        for name in names:
+            parts[name].append(_typed(part[name], notation))
+    joined = {name: _joined(parts.pop(name)) for name in names}
+    if mixed := [name for name, column in joined.items() if column is None]:
+        again = pd.concat(list(fields(mixed)), ignore_index=True)
+        joined |= {name: _typed(again[name], notation) for name in mixed}
+    return pd.DataFrame(joined, columns=list(names), copy=False)
+
+
+def _joined(parts: Sequence[pd.Series]) -> pd.Series | None:
+    """Return parts of a column as one, None if they are of different types; parts without a value are of any."""
+    if len(parts) == 1:
+        return parts[0]
+    present = {part.dtype.kind if _is_typed(part) else "text" for part in parts if part.notna().any()}
+    if present <= {"text"}:
+        return pd.concat(parts, ignore_index=True)
+    if not (present <= {"i", "f"} or present == {"b"}):
+        return None
+    is_complete = all(part.notna().all() for part in parts)
+    if "f" in present:
+        numbers = [part.to_numpy(dtype=np.float64, na_value=np.nan) for part in parts]
+        return pd.Series(np.concatenate(numbers), name=parts[0].name)
+    plain, with_gaps = ("bool", "boolean") if present == {"b"} else ("int64", "Int64")
+    dtype: Any = plain if is_complete else with_gaps
+    typed = [part if _is_typed(part) else pd.Series(pd.NA, part.index, dtype=with_gaps) for part in parts]
+    return pd.concat([part.astype(dtype) for part in typed], ignore_index=True)
+
+
+def _is_typed(part: pd.Series) -> bool:
+    """Whether a part has become numbers or truth values."""
+    return not isinstance(part.dtype, pd.StringDtype)
 
 
 def _typed(column: pd.Series, notation: Notation) -> pd.Series:

@@ -76,8 +76,8 @@ def as_numbers(column: pd.Series, *, decimal: str = ".", thousands: str | None =
     if decimal != ".":
         texts = texts.str.replace(decimal, ".", regex=False)
     if not texts.str.fullmatch(r"[+-]?[0-9]+").all():
-        values = [*pd.to_numeric(texts).astype("float64"), float("nan")]  # the last one is that of a missing text
-        return pd.Series(np.array(values)[codes], index=column.index, name=column.name)
+        values = np.append(pd.to_numeric(texts).to_numpy(dtype=np.float64), np.nan)  # the last is a missing text's
+        return pd.Series(values[codes], index=column.index, name=column.name)
     if (texts.str.len() > _SAFE_DIGITS).any() and not all(map(_fits, texts)):
         return column
     integers = pd.Series(np.array([*map(int, texts), 0], dtype=np.int64)[codes], index=column.index, name=column.name)

@@ -121,7 +121,7 @@ def read_rows(
         _require_same_columns(first, other, first_name, name)
     for column in first.columns:
         _require_same_kind(column, {name: table[column] for name, table in tables.items()}, notation)
-    return pd.concat(_alike(list(tables.values())), ignore_index=True)
+    return first if not others else pd.concat(_alike(list(tables.values())), ignore_index=True)
 
 
 def _read_file(path: Path, missing: Sequence[str], notation: Notation, limits: Limits) -> pd.DataFrame:
