@@ -139,8 +139,10 @@ def main() -> None:
 def run_metered(began: float, phases: Path, arguments: list[str]) -> None:
     """Run `kedro run` with a meter."""
     meter = Meter(began)
-    run_here(phases, arguments, meter)
-    phases.write_text(json.dumps({name: [meter.processor[name], meter.peaks[name]] for name in meter.processor}))
+    try:
+        run_here(phases, arguments, meter)
+    finally:
+        phases.write_text(json.dumps({name: [meter.processor[name], meter.peaks[name]] for name in meter.processor}))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 USER, SYSTEM = 11, 12
 """Fields of /proc/<process>/stat, from 0, after the name."""
 
-SAMPLED_EACH = 0.1
+SAMPLED_EACH = 0.5
 """Seconds between two looks at the memory."""
 
 
