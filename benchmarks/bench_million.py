@@ -47,10 +47,10 @@ SETTINGS = {
 class Meter(Stopwatch):
     """Also charges processor seconds of the process and its children, and the peak of the resident memory."""
 
-    def __init__(self, began: float) -> None:
+    def __init__(self, began: float, file: Path) -> None:
         super().__init__(began)
-        self.used, self.peaks = 0.0, dict[str, int]()
-        self.processor: dict[str, float] = {}
+        self.used, self.file = 0.0, file
+        self.processor, self.peaks = dict[str, float](), dict[str, int]()
 
     def charge(self, phase: str) -> None:
         super().charge(phase)
@@ -62,6 +62,7 @@ class Meter(Stopwatch):
         self.used = total
         self.peaks[phase] = max(self.peaks.get(phase, 0), peak_of(os.getpid()))
         forget_peak(os.getpid())
+        self.file.write_text(json.dumps({name: [self.processor[name], self.peaks[name]] for name in self.processor}))
 
 
 def drawn(rows: int, columns: int, seed: int) -> tuple[Float32[np.ndarray, "n D"], Int64[np.ndarray, "n"], np.ndarray]:
@@ -136,18 +137,9 @@ def main() -> None:
     show(f"{size}; the matrix has {matrix / 1e9:.2f} GB", ["phase", "processor s", "peak, GB"], rows)
 
 
-def run_metered(began: float, phases: Path, arguments: list[str]) -> None:
-    """Run `kedro run` with a meter."""
-    meter = Meter(began)
-    try:
-        run_here(phases, arguments, meter)
-    finally:
-        phases.write_text(json.dumps({name: [meter.processor[name], meter.peaks[name]] for name in meter.processor}))
-
-
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        run_metered(float(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
+        run_here(Path(sys.argv[3]).with_name("clock.json"), sys.argv[4:], Meter(float(sys.argv[2]), Path(sys.argv[3])))
     elif sys.argv[1:2] == ["--reference"]:
         reference(*map(int, sys.argv[2:]))
     else:

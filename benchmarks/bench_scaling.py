@@ -28,6 +28,8 @@ from typing import Any
 import yaml
 from processes import QUIET, Usage, copy_of_the_project, measured, peak_of, seconds_of
 
+from counterpoise.config.merging import merged
+
 INSIDE = "COUNTERPOISE_BENCH_NAMESPACE"
 """Set where the network is a name space of its own."""
 
@@ -41,7 +43,7 @@ class Case:
 
     Attributes:
         pipeline: its name. env: where its parameters are. raw: its raw data; none where they are generated.
-        stages: those that are spread over workers. changes: to the parameters.
+        stages: those that are spread over workers. changes, catalog: to the parameters, and to the catalog.
     """
 
     pipeline: str
@@ -49,19 +51,43 @@ class Case:
     stages: Sequence[str]
     raw: Sequence[str] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
+    catalog: Mapping[str, Any] = field(default_factory=dict)
 
 
+FACES = 1500
 CASES = {
     case.pipeline: case
     for case in (
-        Case("win_celeba", "laptop", ["extract_features"], ["celeba"], {"seeds": 2}),
-        Case("alter_cifar10s", "smoke", ["pretrain", "repair"], (), {"seeds": 4}),
+        Case(
+            "win_celeba",
+            "smoke",
+            ["extract_features"],
+            (),
+            {"seeds": 2, "backbones": {"probe": {"weights": "random", "image_size": 128, "shard_size": 128}}},
+            {"celeba__raw": {"options": {"images": FACES, "seed": 0}}},
+        ),
+        Case(
+            "alter_cifar10s",
+            "smoke",
+            ["pretrain", "repair"],
+            (),
+            {"seeds": 2, "repairs": {"images": {"methods": ["mask_only", "adversarial_finetuning", "baseline"]}}},
+        ),
         Case(
             "frontier_adult_boosted",
             "local",
             ["pretrain", "frontier"],
             ["adult"],
-            {"seeds": 2, "peers": {"methods": ["plain"], "inputs": ["columns"], "estimators": ["logistic"]}},
+            {
+                "seeds": 2,
+                "frontiers": {
+                    "boosted": {
+                        "folds": 2,
+                        "bases": {"boosted": {"grid": [{"rounds": 100, "num_leaves": 7, "learning_rate": 0.2}]}},
+                    }
+                },
+                "peers": {"methods": ["plain"], "inputs": ["columns"], "estimators": ["logistic"]},
+            },
         ),
     )
 }
@@ -81,9 +107,10 @@ class Row:
 def project_of(case: Case, folder: Path) -> Path:
     """Make the project of a case."""
     project = copy_of_the_project(folder, case.raw)
-    parameters = project / "conf" / case.env / "parameters.yml"
-    settings = yaml.safe_load(parameters.read_text()) if parameters.exists() else {}
-    parameters.write_text(yaml.safe_dump({**settings, **case.changes}))
+    for name, changes in (("parameters", case.changes), ("catalog", case.catalog)):
+        file = project / "conf" / case.env / f"{name}.yml"
+        settings = yaml.safe_load(file.read_text()) if file.exists() else {}
+        file.write_text(yaml.safe_dump(merged(settings, changes)))
     return project
 
 

@@ -48,6 +48,9 @@ DATA = "params:datasets.adult"
 REFERENCE_SHARE = 0.2
 """Of all rows, the ones that the experiment has before the first week."""
 
+REFUSED = 3
+"""Status of a retraining whose gate has refused."""
+
 EMPTY_AUDIT: dict[str, Any] = {
     "drift": [],
     "new_values": [],

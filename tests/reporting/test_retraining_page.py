@@ -102,8 +102,10 @@ def test_trends_have_every_week(document: dict[str, Any]) -> None:
     before = deepcopy(document)
     before["week"], before["decision"]["verdict"] = "2026-03-02", "start"
     html = retraining_page(document, [before], {})
-    assert html.index("2026-03-09</") < html.index("first champion")
-    assert "delta_dp_over_weeks" in html
+    assert html.index("Challengers: 1 first champion, 1 refused.") < html.index("errors_over_weeks")
+    assert html.index("delta_dp_over_weeks") < html.index("All 2 decisions")
+    table = html[html.index("All 2 decisions") :]
+    assert table.index("2026-03-09") < table.index("2026-03-02") < table.index("first champion")
 
 
 def test_the_monitor_says_what_alarms(document: dict[str, Any]) -> None:

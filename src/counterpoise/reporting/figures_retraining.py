@@ -16,6 +16,7 @@ _VERDICT_MARKS: Final = {"start": "star", "promote": "circle", "refuse": "x", "w
 _VERDICT_COLOURS: Final = {"start": NEUTRAL, "promote": GREEN, "refuse": VERMILLION, "wait": NEUTRAL}
 _HEIGHT: Final = 380
 _ROW: Final = 44  # pixels
+_LABELS: Final = 6  # weeks of a year that are named, so that they stand beside each other
 _BESIDE: Final = 0.2  # of a row, between two models
 
 
@@ -130,4 +131,5 @@ def _verdicts(figure: go.Figure, documents: Sequence[Mapping[str, Any]], y: Sequ
 
 
 def _finished(figure: go.Figure, title: str) -> go.Figure:
-    return figure.update_layout(template=TEMPLATE, title_text=title, height=_HEIGHT).update_xaxes(type="category")
+    layout = {"template": TEMPLATE, "title_text": title, "height": _HEIGHT}
+    return figure.update_layout(**layout).update_xaxes(type="category", nticks=_LABELS)

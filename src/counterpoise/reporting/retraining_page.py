@@ -53,8 +53,14 @@ def retraining_page(
             is_list=True,
             folded={"Tables": tables.drift(document["audit"])},
         ),
-        PageSection("trends", "All retrainings", tables=[tables.decisions(series)], figures=trends),
-        PageSection("rows", "Partitions", _aside(batch), tables=[tables.partitions(batch)]),
+        PageSection(
+            "trends",
+            "All retrainings",
+            [tables.decisions_in_words(series)],
+            figures=trends,
+            folded={f"All {len(series)} decisions" if earlier else "The decision": [tables.decisions(series)]},
+        ),
+        PageSection("rows", "Partitions", _aside(batch), folded={_used_in_words(batch): [tables.partitions(batch)]}),
     ]
     if document["pages"]:
         links = {_PAGES[name]: f"model/{name}" for name in _PAGES if name in document["pages"]}
@@ -117,6 +123,11 @@ def _rows_in_words(evaluation: Mapping[str, Any]) -> str:
     rows = evaluation["measured"]["challenger"]["all"][0]["rows"]
     further = f", {evaluation['left_out']:,} more miss a value or a group" if evaluation["left_out"] else ""
     return f"{rows:,} held-out rows of the reference and {len(evaluation['dates']) - 1} partitions{further}"
+
+
+def _used_in_words(batch: Mapping[str, Any]) -> str:
+    used = batch["used"]
+    return f"{sum(entry['rows'] for entry in used):,} rows of {len(used)} partitions beside the reference"
 
 
 def _aside(batch: Mapping[str, Any]) -> list[str]:

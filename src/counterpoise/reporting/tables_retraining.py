@@ -77,6 +77,13 @@ def models(evaluation: Mapping[str, Any]) -> list[Table]:
     return [*tables, Table("Biases", note, ["Model, metric", "All rows", "Upper bound", "Newest", "Tolerance"], rows)]
 
 
+def decisions_in_words(documents: Sequence[Mapping[str, Any]]) -> str:
+    """How many challengers were promoted and refused, and who is champion now."""
+    verdicts = [document["decision"]["verdict"] for document in documents]
+    counts = [f"{verdicts.count(verdict)} {word}" for verdict, word in VERDICTS.items() if verdict in verdicts]
+    return f"Challengers: {', '.join(counts)}. Champion: {documents[-1]['decision']['champion']}."
+
+
 def decisions(documents: Sequence[Mapping[str, Any]]) -> Table:
     """All decisions so far, the newest first."""
     rows = [
