@@ -273,7 +273,11 @@ def report(project: Path, table: pd.DataFrame, parts: Sequence[pd.DataFrame], dr
     decided |= {rule: by_points(project, parts, documents, change) for rule, change in POINT_RULES.items()}
     raised = alarms(project, documents)
     print(f"report: {write_report(project, documents)}\n")
-    print("| week | labels turned | true ΔDP | true error | ΔDP measured (bound) | monitor | " + " | ".join(decided))
+    print(
+        "| week | labels turned | true ΔDP | true error | ΔDP measured (bound) | monitor | "
+        + " | ".join(decided)
+        + " |"
+    )
     print("|" + "---|" * (6 + len(decided)))
     for place, document in enumerate(documents):
         bias = document["evaluation"]["measured"]["challenger"]["biases"][0]

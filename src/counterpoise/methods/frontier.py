@@ -236,7 +236,10 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
     judged = [(r, place) for r in replicates for place in kinds]
     ruled: list[Ruled] = problem.spread(
         derive_rules,
-        [(r, place, [outcomes[r, place, fold] for fold in (None, *range(settings.folds))]) for r, place in judged],
+        [
+            (r, place, [outcomes[r, place, fold].joint for fold in (None, *range(settings.folds))])
+            for r, place in judged
+        ],
         shared=(folds, *shared),
         on_done=problem.follow("bias scores", len(judged)),
     )
@@ -330,7 +333,7 @@ def _answers(heads: Float[Tensor, "H p *k"], features: Float[Tensor, "m q"], off
 
 
 def derive_rules(
-    task: tuple[int, int, Sequence[Trained]],
+    task: tuple[int, int, Sequence[Mapping[str, Float[Tensor, "_ cells"]]]],
     folds: Int[Tensor, "R n"],
     settings: Frontier,
     data: Examples,
@@ -341,17 +344,17 @@ def derive_rules(
     """Derive the rules of one base of one replicate from what its trainings say of rows that they did not see.
 
     Args:
-        task: which replicate and base, and its trainings: on all rows, and without each fold.
+        task: which replicate and base, and what its trainings say of p(y, s | x): on all rows, and without each fold.
     """
     r, _, (whole, *others) = task
     if others:
         members, fold = parts["train"][r], folds[r]
-        probability = in_order([one.joint[HELD_OUT].T for one in others], fold).T
+        probability = in_order([joint[HELD_OUT].T for joint in others], fold).T
     else:  # each half of the validation rows judges what the other has chosen
         members = parts["validation"][r]
         y, s = data.y[members], data.s[members]
         fold = fold_numbers(y, s, folds=2, generator=generator(seeds[r], "validation halves"))
-        probability = whole.joint["validation"]
+        probability = whole["validation"]
     banks: list[Bank] = [
         bias_scores.choose(
             settings.bias_scores,
@@ -370,7 +373,7 @@ def derive_rules(
     held_out = answers_in_order(
         [bias_scores.answers(probability[fold == number], each) for number, each in enumerate(without)], fold
     )
-    said = {part: bias_scores.answers(whole.joint[part], rules) for part in EVALUATED}
+    said = {part: bias_scores.answers(whole[part], rules) for part in EVALUATED}
     return Ruled(rules, said | {"train" if others else "validation": held_out})
 
 
