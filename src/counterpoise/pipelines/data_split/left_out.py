@@ -118,16 +118,16 @@ def _once(sentences: Iterable[str]) -> str:
     return " ".join(filter(None, dict.fromkeys(sentences)))
 
 
-def small_groups(tested: Mapping[int, int], dataset: Dataset) -> str:
+def small_groups(tested: Sequence[int], dataset: Dataset) -> str:
     """Return a sentence that names the groups with fewer rows in the test part than `min_test_rows`; empty without any.
 
     Args:
-        tested: group → its rows there.
+        tested: each group's rows there.
     """
     small = [
-        f"{name!r} ({tested.get(group, 0):,})"
-        for group, name in enumerate(dataset.group_names)
-        if tested.get(group, 0) < dataset.min_test_rows
+        f"{name!r} ({count:,})"
+        for name, count in zip(dataset.group_names, tested, strict=True)
+        if count < dataset.min_test_rows
     ]
     if not small:
         return ""

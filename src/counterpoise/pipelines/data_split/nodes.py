@@ -138,8 +138,8 @@ def describe_data(
     parts = _parts(codes)
     cells = samples[["y", "s"]].assign(split=np.array(parts)[codes[0]])
     counts = cells.groupby(["split", "s", "y"]).size()
-    tested = cells.loc[cells["split"] == "test", "s"].value_counts()
-    described["small_sentence"] = small_groups({int(s): int(rows) for s, rows in tested.items()}, dataset)
+    tested = np.bincount(cells.loc[cells["split"] == "test", "s"], minlength=len(dataset.groups)).tolist()
+    described["small_sentence"] = small_groups(tested, dataset)
     warn_about_groups(described, dataset)
     return {
         "digest": splits.header["digests"]["samples"],
