@@ -177,8 +177,8 @@ class Servable:
             return {IMAGE: "the bytes of an image file, in base64"}
         for entry in self.encoding["columns"]:
             if not entry["indicator"]:
-                known = f"one of {len(entry['categories'])} categories" if entry["categories"] else entry["kind"]
-                words[entry["column"]] = known + ("" if entry["fill"] is None else ", may be missing")
+                content = f"one of {len(entry['categories'])} categories" if entry["categories"] else entry["kind"]
+                words[entry["column"]] = content + ("" if entry["fill"] is None else ", may be missing")
         named = {entry["column"] for entry in self.encoding["columns"]}
         return {name: words.get(name, "may be missing" if name in named else "any value") for name in self.columns}
 

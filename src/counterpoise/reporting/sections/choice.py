@@ -83,14 +83,14 @@ def rates(
     if judged_counts is not None:
         counts = {"as judged": judged_counts.rename(columns={"family": "variant"}), **counts}
     classes = len(context.class_names)
-    found = {
+    rates = {
         part: tables.rates_of_counts(
             frame[frame["variant"].isin(families)], ["variant"], classes=classes, level=context.level
         )
         for part, frame in counts.items()
     }
     names = (context.group_names, context.class_names, context.sensitive)
-    table = tables_frontier.rates_table(found, families, *names, level=context.level)
+    table = tables_frontier.rates_table(rates, families, *names, level=context.level)
     return table if len(table.rows) <= MOST_RATES else None
 
 
