@@ -23,7 +23,11 @@ import pytest
 import torch
 import yaml
 
+from type_checks import install
+
 REPOSITORY = Path(__file__).parents[1]
+install()  # before the package is imported
+
 ENVIRONMENT = {"KEDRO_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
