@@ -1,8 +1,8 @@
 """Type checks of every function of the package while tests run, at the price of what each signature says.
 
-jaxtyping's import hook decorates all functions alike: it binds the arguments and remembers axes at each call, which takes
-longer than most functions that have no array in their signature. These are left to beartype alone, which checks the same
-hints and raises the same error; all others stay with jaxtyping.
+jaxtyping's import hook decorates all functions alike: it binds the arguments and remembers axes at each call, which
+takes longer than most functions that have no array in their signature. These are left to beartype alone, which checks
+the same hints and raises the same error; all others stay with jaxtyping.
 """
 
 from __future__ import annotations
