@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any, get_type_hints
@@ -17,15 +18,30 @@ from typing import Any, get_type_hints
 import beartype
 import jaxtyping
 from beartype.roar import BeartypeDecorHintException
+from jaxtyping import _import_hook
 from jaxtyping._decorator import _destring_annotation
 
+PACKAGE = "counterpoise"
+
+_plain = _import_hook.cache_from_source
 _full = jaxtyping.jaxtyped
 _beartype = beartype.beartype(conf=beartype.BeartypeConf(violation_type=jaxtyping.TypeCheckError))
 
 
 def install() -> None:
-    """Let jaxtyping's hook decorate with `checked`; to be called before the package is imported."""
+    """Let jaxtyping's hook decorate with `checked`; to be called before the package is imported.
+
+    While a module of the package is imported, the hook renames the bytecode of all files, so that every library that it
+    imports is compiled once more, which takes a minute in a new environment: here of the package's own files alone.
+    """
     jaxtyping.jaxtyped = checked  # type: ignore[assignment]
+    renamed = _import_hook._optimized_cache_from_source
+
+    def rename(tag: str, /, path: str, debug_override: bool | None = None) -> str:
+        own = f"{os.sep}{PACKAGE}{os.sep}" in str(path)
+        return renamed(tag, path, debug_override) if own else _plain(path, debug_override)
+
+    _import_hook._optimized_cache_from_source = rename
 
 
 def checked(target: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
