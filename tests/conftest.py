@@ -193,6 +193,18 @@ def project(tmp_path: Path) -> Project:
     return Project.create(tmp_path / "project")
 
 
+@pytest.fixture
+def registered_as_before() -> Iterator[None]:
+    """Leave the experiments at hand as they were: a test declares others."""
+    from counterpoise import registered
+    from counterpoise.config.loader import ConfigLoader
+
+    latest = ConfigLoader.latest
+    yield
+    ConfigLoader.latest = latest
+    registered.declare(())
+
+
 @pytest.fixture(scope="session")
 def preflight() -> Callable[..., None]:
     """Check parameters as a run does before its first node, without the seconds that a Kedro session takes to open.
@@ -314,13 +326,12 @@ class Cluster:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster with two workers that wait for work."""
+    """A cluster with a worker that waits for work."""
     pytest.importorskip("distributed", reason="needs the extra 'dask'")
     cluster = Cluster(tmp_path)
     try:
         cluster.add_worker()
-        cluster.add_worker()
-        cluster.wait_for_workers(2)
+        cluster.wait_for_workers(1)
         yield cluster
     finally:
         for process in (cluster.scheduler, *cluster.workers):
