@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from counterpoise.pipelines.data_split.left_out import describe_left_out, join_l
 from counterpoise.pipelines.data_split.nodes import describe_data, encode_samples, read_table, split_samples
 
 ROWS = 800
+
+
+dataset = partial(loans, min_test_rows=0)
+"""Few rows are left of a group."""
 
 
 def write_loans(folder: Path, share_of_women: float, share_of_men: float) -> pd.DataFrame:
@@ -48,7 +53,7 @@ def described(folder: Path, block: Dataset) -> dict[str, Any]:
 
 def test_every_group_and_class_is_counted(tmp_path: Path) -> None:
     table = write_loans(tmp_path, 0.2, 0.2)
-    result = described(tmp_path, loans())
+    result = described(tmp_path, dataset())
     gone = table["pool"] == "NA"
     assert (result["rows"], result["of"], result["columns"]) == (gone.sum(), ROWS, {"pool": gone.sum()})
     assert [(cell["rows"], cell["of"]) for cell in result["cells"]] == [
@@ -68,13 +73,13 @@ def test_every_group_and_class_is_counted(tmp_path: Path) -> None:
 def test_a_run_warns_if_leaving_out_changes_the_data(tmp_path: Path, women: float, men: float, words: str) -> None:
     write_loans(tmp_path, women, men)
     with pytest.warns(UserWarning, match=words):
-        described(tmp_path, loans())
+        described(tmp_path, dataset())
 
 
 @pytest.mark.parametrize("options", [{"missing": []}, {"missing_category": "no pool"}])
 def test_a_missing_value_is_a_category_by_choice(tmp_path: Path, options: dict[str, Any]) -> None:
     write_loans(tmp_path, 0.9, 0.2)
-    result = described(tmp_path, loans(options={"files": "t.csv", **options}))
+    result = described(tmp_path, dataset(options={"files": "t.csv", **options}))
     assert (result["rows"], result["of"], result["sentence"]) == (0, ROWS, "")
 
 
@@ -83,14 +88,14 @@ def test_rows_without_a_group_or_a_class_are_counted_apart(tmp_path: Path) -> No
     table.loc[:9, "sex"] = None
     table.loc[5:14, "repaid"] = None
     table.to_csv(tmp_path / "t.csv", index=False)
-    result = described(tmp_path, loans())
+    result = described(tmp_path, dataset())
     assert result["rows"] == 15
     unknown = [cell for cell in result["cells"] if None in (cell["group"], cell["label"])]
     assert sum(cell["rows"] for cell in unknown) == 15
 
 
 def test_parts_with_data_of_their_own_are_named() -> None:
-    block = loans()
+    block = dataset()
     samples = pd.DataFrame({"y": [0, 1, 0, 1], "s": [0, 0, 1, 1]})
     none = {"rows": 0, "columns": {}, "cells": []}
     one = {"rows": 1, "columns": {"pool": 1}, "cells": [{"group": 0, "label": 1, "rows": 1}]}
@@ -103,7 +108,7 @@ def test_parts_with_data_of_their_own_are_named() -> None:
 
 
 def test_a_group_without_a_row_in_a_part_is_refused_before_training() -> None:
-    block = loans(groups=["f", "m", "d"], group_names=["women", "men", "diverse"])
+    block = dataset(groups=["f", "m", "d"], group_names=["women", "men", "diverse"])
     samples = pd.DataFrame({"x": np.arange(203, dtype=np.float32)})
     samples = samples.assign(y=[0, 1] * 100 + [0, 0, 1], s=[0, 0, 1, 1] * 50 + [2, 2, 2])
     with (
@@ -118,7 +123,7 @@ def test_a_group_without_a_row_in_a_part_is_refused_before_training() -> None:
 def test_groups_may_be_those_of_several_columns(tmp_path: Path) -> None:
     table = write_loans(tmp_path, 0.2, 0.0)
     groups = [f"{sex}, {band}" for sex in "fm" for band in ("below 0", "from 0")]
-    block = loans(
+    block = dataset(
         sensitive=["sex", "amount"], bands={"amount": [0]}, groups=groups, group_names=groups, keep_sensitive=False
     )
     assert (block.sensitive, block.crossed) == ("sex × amount", ("sex", "amount"))
@@ -151,7 +156,7 @@ def test_groups_may_be_those_of_several_columns(tmp_path: Path) -> None:
 )
 def test_columns_that_cannot_be_joined_are_refused_before_anything_runs(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        loans(**changes)
+        dataset(**changes)
 
 
 def test_what_was_done_about_rows_and_gaps_is_counted(tmp_path: Path) -> None:
@@ -159,7 +164,7 @@ def test_what_was_done_about_rows_and_gaps_is_counted(tmp_path: Path) -> None:
     table.loc[:4, "amount"] = np.nan
     table.to_csv(tmp_path / "t.csv", index=False)
     options = {"files": "t.csv", "missing_category": "none", "impute": ["amount"], "exclude": {"amount": {"above": 1}}}
-    result = described(tmp_path, loans(options=options))
+    result = described(tmp_path, dataset(options=options))
     is_excluded = table["amount"] > 1
     assert result["treated"] == {
         "excluded": {"amount": is_excluded.sum()},
@@ -167,4 +172,15 @@ def test_what_was_done_about_rows_and_gaps_is_counted(tmp_path: Path) -> None:
         "median": {"amount": 5},
     }
     assert "5 missing values are the median" in result["treated_sentence"]
-    assert described(tmp_path, loans())["treated_sentence"] == ""
+    assert described(tmp_path, dataset())["treated_sentence"] == ""
+
+
+def test_a_group_with_few_test_rows_is_named(tmp_path: Path) -> None:
+    write_loans(tmp_path, 0.0, 0.0)
+    tested = ROWS // 16  # of each group: a quarter of half of its rows
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert described(tmp_path, dataset(min_test_rows=tested))["small_sentence"] == ""
+    with pytest.warns(UserWarning, match=f"fewer than {tested + 1} test rows: 'women'"):
+        result = described(tmp_path, dataset(min_test_rows=tested + 1))
+    assert f"'men' ({tested})" in result["small_sentence"]

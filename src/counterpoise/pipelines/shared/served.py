@@ -1,11 +1,15 @@
-"""A fine-tuned head on its perceptron as a model to export."""
+"""A fine-tuned head on its perceptron as a model to export, and what exported models predict for rows of a file."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Int64
 
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.artifacts.serving import Servable
@@ -52,6 +56,38 @@ def served_head(
         scale=scale,
         metadata=metadata,
     )
+
+
+def predictions(folder: Path, rows: pd.DataFrame, classes: Sequence[str]) -> Int64[np.ndarray, "N"]:
+    """Return the classes that an exported model predicts for rows of the file.
+
+    Raises:
+        InputError: it does not take them.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+
+    model = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model()
+    try:
+        answer = model.predict(None, rows.reset_index(drop=True), {"unknown": "ignore"})
+    except MlflowException as error:
+        raise InputError(f"{folder}: does not take these rows ({error.message}), expected that it does") from error
+    places = {name: place for place, name in enumerate(classes)}
+    return answer["prediction"].map(places).to_numpy(dtype=np.int64)
+
+
+def complete(rows: pd.DataFrame, dataset: Dataset, used: Sequence[str]) -> Bool[np.ndarray, "N"]:
+    """Return which rows miss no value that a model needs; what readers fill may be missing."""
+    filled = set(dataset.options.get("impute") or ())
+    categories = dataset.options.get("missing_category")
+    if isinstance(categories, Mapping):
+        filled |= set(categories)
+    elif categories is not None:
+        filled |= {name for name in used if not pd.api.types.is_numeric_dtype(rows[name])}
+    needed = [name for name in used if name not in filled]
+    return rows[needed].notna().all(axis=1).to_numpy(dtype=bool)
 
 
 def choice(value: Any, values: Sequence[Any], name: str) -> Any:
