@@ -346,7 +346,7 @@ def derive_rules(
     Args:
         task: which replicate and base, and what its trainings say of p(y, s | x): on all rows, and without each fold.
     """
-    r, _, (whole, *others) = task
+    r, _, (of_all, *others) = task
     if others:
         members, fold = parts["train"][r], folds[r]
         probability = in_order([joint[HELD_OUT].T for joint in others], fold).T
@@ -354,7 +354,7 @@ def derive_rules(
         members = parts["validation"][r]
         y, s = data.y[members], data.s[members]
         fold = fold_numbers(y, s, folds=2, generator=generator(seeds[r], "validation halves"))
-        probability = whole["validation"]
+        probability = of_all["validation"]
     banks: list[Bank] = [
         bias_scores.choose(
             settings.bias_scores,
@@ -373,7 +373,7 @@ def derive_rules(
     held_out = answers_in_order(
         [bias_scores.answers(probability[fold == number], each) for number, each in enumerate(without)], fold
     )
-    said = {part: bias_scores.answers(whole[part], rules) for part in EVALUATED}
+    said = {part: bias_scores.answers(of_all[part], rules) for part in EVALUATED}
     return Ruled(rules, said | {"train" if others else "validation": held_out})
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
 from counterpoise.errors import InputError
 from counterpoise.pipelines.retrain.partitions import BATCH, CLASS, GROUP, HELD_OUT
+from counterpoise.pipelines.shared.served import complete, predictions
 from counterpoise.retraining.evidence import Evidence, collect
 from counterpoise.retraining.history import Record, ask, champion, first_champion, start
 from counterpoise.retraining.measures import LEVEL, biases, by_group, error_sequence
@@ -75,7 +75,7 @@ def evaluate(
     if before:
         names |= {CHAMPION: champion(before), FIRST: first_champion(before)}
     held_out = rows[rows[HELD_OUT].to_numpy()]
-    usable = complete(held_out, dataset, challenger.columns)
+    usable = held_out[complete(held_out, dataset, challenger.columns) & (held_out[GROUP].to_numpy() >= 0)]
     y, s = (usable[column].to_numpy(dtype=np.int64) for column in (CLASS, GROUP))
     labelled = y >= 0
     if not labelled.any():
@@ -164,40 +164,6 @@ def decide(
         "challenger": record.challenger or record.champion,
         "champion_before": champion(earlier) if earlier else None,
     }
-
-
-def predictions(folder: Path, rows: pd.DataFrame, classes: Sequence[str]) -> Int64[np.ndarray, "N"]:
-    """Return the classes that an exported model predicts for rows of the file.
-
-    Raises:
-        InputError: it does not take them.
-    """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    import mlflow.pyfunc
-    from mlflow.exceptions import MlflowException
-
-    model = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model()
-    try:
-        answer = model.predict(None, rows.reset_index(drop=True), {"unknown": "ignore"})
-    except MlflowException as error:
-        raise InputError(
-            f"{folder}: does not take the held-out rows ({error.message}), expected that it does"
-        ) from error
-    places = {name: place for place, name in enumerate(classes)}
-    return answer["prediction"].map(places).to_numpy(dtype=np.int64)
-
-
-def complete(rows: pd.DataFrame, dataset: Dataset, used: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of a known group that miss no value which models need; those that readers fill may be missing."""
-    filled = set(dataset.options.get("impute") or ())
-    categories = dataset.options.get("missing_category")
-    if isinstance(categories, Mapping):
-        filled |= set(categories)
-    elif categories is not None:
-        filled |= {name for name in used if not pd.api.types.is_numeric_dtype(rows[name])}
-    needed = [name for name in used if name not in filled]
-    return rows[rows[needed].notna().all(axis=1).to_numpy() & (rows[GROUP].to_numpy() >= 0)]
 
 
 def keep(source: Path, folder: Path) -> None:
