@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,8 @@ from counterpoise import atomic
 from counterpoise.artifacts.serving import Servable
 from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
+from counterpoise.data.dated_images import FILE
+from counterpoise.data.encode import IMAGE
 from counterpoise.errors import InputError
 from counterpoise.pipelines.retrain.partitions import BATCH, CLASS, GROUP, HELD_OUT
 from counterpoise.retraining.evidence import Evidence, collect
@@ -28,6 +30,9 @@ from counterpoise.retraining.measures import LEVEL, biases, by_group, error_sequ
 
 DIGITS = 8
 """Hexadecimal digits of a model's digest in its name."""
+
+IMAGES_AT_ONCE = 256
+"""Images in memory while models predict them."""
 
 CHALLENGER, CHAMPION, FIRST = "challenger", "champion", "first"
 
@@ -178,14 +183,27 @@ def predictions(folder: Path, rows: pd.DataFrame, classes: Sequence[str]) -> Int
     from mlflow.exceptions import MlflowException
 
     model = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model()
-    try:
-        answer = model.predict(None, rows.reset_index(drop=True), {"unknown": "ignore"})
-    except MlflowException as error:
-        raise InputError(
-            f"{folder}: does not take the held-out rows ({error.message}), expected that it does"
-        ) from error
     places = {name: place for place, name in enumerate(classes)}
-    return answer["prediction"].map(places).to_numpy(dtype=np.int64)
+    codes = [np.empty(0, dtype=np.int64)]
+    for taken in _as_served(rows.reset_index(drop=True)):
+        try:
+            answer = model.predict(None, taken, {"unknown": "ignore"})
+        except MlflowException as error:
+            raise InputError(
+                f"{folder}: does not take the held-out rows ({error.message}), expected that it does"
+            ) from error
+        codes.append(answer["prediction"].map(places).to_numpy(dtype=np.int64))
+    return np.concatenate(codes)
+
+
+def _as_served(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield the rows as a model is asked about them: of images, a few hundred at a time, their bytes."""
+    if FILE not in rows:
+        yield rows
+        return
+    for begin in range(0, len(rows), IMAGES_AT_ONCE):
+        files = rows[FILE].iloc[begin : begin + IMAGES_AT_ONCE]
+        yield pd.DataFrame({IMAGE: [Path(file).read_bytes() for file in files]})
 
 
 def complete(rows: pd.DataFrame, dataset: Dataset, used: Sequence[str]) -> pd.DataFrame:

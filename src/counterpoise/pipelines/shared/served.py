@@ -1,17 +1,25 @@
-"""A fine-tuned head on its perceptron as a model to export."""
+"""A fine-tuned head on its perceptron or its backbone as a model to export."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from counterpoise.artifacts.datasets import Checkpoint
-from counterpoise.artifacts.serving import Servable
-from counterpoise.config.parameters import Dataset
+from counterpoise.artifacts.serving import IMAGE, ImageNetwork, Servable
+from counterpoise.config.parameters import Backbone, Dataset
 from counterpoise.errors import InputError
 from counterpoise.pipelines.shared.heads import read_heads
+
+EXAMPLES = 2
+"""Images of a model's example."""
+AGREEMENT = 0.02
+"""Of features that are computed again, relative to the largest: a pass on a GPU may have rounded to bfloat16."""
 
 
 def served_head(
@@ -52,6 +60,83 @@ def served_head(
         scale=scale,
         metadata=metadata,
     )
+
+
+def served_image_head(
+    finetuned_heads: Checkpoint,
+    images: ImageNetwork,
+    example: pd.DataFrame,
+    dataset: Dataset,
+    *,
+    experiment: str,
+    variant: str,
+    seed: int,
+    metadata: Mapping[str, Any],
+) -> Servable:
+    """Return the head of a variant and a seed on the backbone of images.
+
+    Args:
+        images: the backbone (`image_network`). example: the bytes of a few images.
+        metadata: of the model, plain values.
+    """
+    r = list(finetuned_heads.header["seeds"]).index(seed)
+    head = read_heads(finetuned_heads)[variant]
+    weight = head.first[r] if head.second is None else head.first[r] @ head.second[r]
+    return Servable(
+        {"columns": []},
+        ((weight, head.bias[r]),),
+        classes=tuple(dataset.classes),
+        label=dataset.label,
+        experiment=experiment,
+        example=example,
+        images=images,
+        metadata=metadata,
+    )
+
+
+def image_network(
+    files: Sequence[Path], features: Checkpoint, dataset: Dataset, settings: Backbone, experiment: str
+) -> ImageNetwork:
+    """Return the frozen backbone of an experiment on images.
+
+    Args:
+        files: the first images of the experiment. features: of all of them, in their order.
+
+    Raises:
+        InputError: the backbone's weights are not those whose features these are.
+    """
+    from counterpoise.artifacts.networks_served import image_head
+    from counterpoise.data.image_modes import decode
+    from counterpoise.features.backbones import backbone
+    from counterpoise.features.user_backbones import Described
+
+    network = backbone(
+        settings.name,
+        weights=settings.weights,
+        size=settings.image_size,
+        download=settings.download,
+        described=Described(settings.arguments, settings.layer, settings.mean, settings.std),
+    )
+    limits = {"max_pixels": dataset.limits.image_pixels, "value_range": dataset.image_range}
+    pixels = [decode(file, **limits) for file in files]
+    computed = network(torch.stack([network.preprocess.frame(image) for image in pixels]))
+    expected = features.tensors["features"][: len(files)].float()
+    if not torch.allclose(computed, expected, rtol=AGREEMENT, atol=AGREEMENT * float(expected.abs().max())):
+        raise InputError(
+            f"{experiment}: the backbone {settings.name!r} gives other features than the run has used, "
+            "expected the weights and the size of the run"
+        )
+    return image_head(network.module, network.preprocess, network.d, **limits)
+
+
+def on_images(model: Servable, images: ImageNetwork, example: pd.DataFrame) -> Servable:
+    """Return a model of features as one of the images that they are of; its other arguments as `served_image_head`."""
+    return replace(model, images=images, encoding={"columns": []}, example=example, folder=None)
+
+
+def bytes_of(files: Sequence[Path]) -> pd.DataFrame:
+    """Return images as a model takes them."""
+    return pd.DataFrame({IMAGE: [file.read_bytes() for file in files]})
 
 
 def choice(value: Any, values: Sequence[Any], name: str) -> Any:
