@@ -96,8 +96,8 @@ def _retrain(row: Experiment, base: Experiment) -> Pipeline:
     from counterpoise.pipelines.retrain.pipeline import create_pipeline
 
     backbone = parameter("backbone", row) if row.images else None
-    around = {"raw": raw_of(base), "dataset": base.dataset, "backbone": backbone}
-    return create_pipeline(assemble(row), frontier=row.frontier is not None, **around)
+    around = {"raw": raw_of(base), "dataset": base.dataset}
+    return create_pipeline(assemble(row), frontier=row.frontier is not None, backbone=backbone, **around)
 
 
 def _monitor(base: Experiment) -> Pipeline:

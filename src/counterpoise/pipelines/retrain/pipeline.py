@@ -121,11 +121,9 @@ def _export(data: str, settings: str, *, frontier: bool, backbone: str | None) -
     """Return the node that makes the challenger a model of rows of the file, or of images."""
     if backbone is not None:
         export = export_image_choice if frontier else export_image_head
-        trained = "retraining__model" if frontier else "retraining__finetuned_heads"
-        files = ["retraining__features", "retraining__samples", "retraining__raw"]
-        return Node(
-            export, [trained, *files, data, f"params:{backbone}", settings], "retrain__challenger", name="export"
-        )
+        trained = ["retraining__model" if frontier else "retraining__finetuned_heads"]
+        trained += ["retraining__features", "retraining__samples", "retraining__raw"]
+        return Node(export, [*trained, data, f"params:{backbone}", settings], "retrain__challenger", name="export")
     if frontier:
         return Node(export_choice, "retraining__model", "retrain__challenger", name="export")
     trained = ["retraining__finetuned_heads", "retraining__pretrained", "retraining__encoding"]

@@ -117,7 +117,7 @@ def image_network(
         download=settings.download,
         described=Described(settings.arguments, settings.layer, settings.mean, settings.std),
     )
-    limits = {"max_pixels": dataset.limits.image_pixels, "value_range": dataset.image_range}
+    limits: dict[str, Any] = {"max_pixels": dataset.limits.image_pixels, "value_range": dataset.image_range}
     pixels = [decode(file, **limits) for file in files]
     computed = network(torch.stack([network.preprocess.frame(image) for image in pixels]))
     expected = features.tensors["features"][: len(files)].float()
