@@ -43,8 +43,8 @@ def row_of(parameters: Mapping[str, Any], experiments: Iterable[Experiment]) -> 
     is_served = (row.frontier is not None and row.model is None) or (row.variants is not None and on_base)
     if row.parts or row.repairs is not None or not is_served:  # others take no rows of the file
         raise InputError(
-            f"conf: retraining.experiment is {shown(name)}, expected a frontier, but on no network that came trained, or "
-            "heads of a network or a backbone, without parts"
+            f"conf: retraining.experiment is {shown(name)}, expected a frontier, but on no network that came trained, "
+            "or heads of a network or a backbone, without parts"
         )
     return row
 
