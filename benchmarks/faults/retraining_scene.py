@@ -206,7 +206,8 @@ class Project:
         """Return documents that are not complete."""
         bad = []
         for path in self.data.rglob("*.json*"):
-            if path.suffix not in (".json", ".jsonl") or path.name.startswith("."):
+            names = path.relative_to(self.data).parts
+            if path.suffix not in (".json", ".jsonl") or any(name.startswith(".") for name in names):
                 continue
             try:
                 for text in path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]:
