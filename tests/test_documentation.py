@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,19 @@ def test_yaml_of_the_documentation_is_yaml(block: str) -> None:
 
 def test_there_are_blocks() -> None:
     assert len(BLOCKS) > 10
+
+
+@pytest.mark.parametrize(("tolerance", "status"), [("0.2", 0), ("0.05", 1)])
+def test_the_check_of_the_cookbook_fails_where_the_interval_is_above(
+    tmp_path: Path, tolerance: str, status: int
+) -> None:
+    """The script as a reader would copy it, on a summary as a run leaves it."""
+    (script,) = re.findall(r"^```python\n(import sys\n.*?)^```", (DOCS / "cookbook.md").read_text(), re.M | re.S)
+    (tmp_path / "summary.csv").write_text(
+        "method,variant,metric,mean,ci_low,ci_high\nplain,unrepaired,delta_dp,0.1,0.08,0.12\n"
+    )
+    arguments = [str(tmp_path / "summary.csv"), "unrepaired", "delta_dp", tolerance]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert done.stderr == ""
+    assert "0.080 to 0.120" in done.stdout

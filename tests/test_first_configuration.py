@@ -122,16 +122,27 @@ def test_gaps_keep_their_rows(project: Any, init: Callable[..., Result]) -> None
 
 
 def test_small_groups_are_taken_together_and_numbers_get_bands(project: Any, init: Callable[..., Result]) -> None:
-    region = np.repeat(["north", "south", "east", "west", "islands"], [250, 250, 60, 30, 10])
+    region = np.repeat(["north", "south", "east", "west", "islands"], [200, 200, 110, 60, 30])
     assert init(loans(region=region), "--sensitive", "region", "--name", "r").exit_code == 0
     _, dataset = written(project, "r")
     assert dataset.groups == ("north", "south", ("east", "islands", "west"))
     assert dataset.group_names == ("north", "south", "other")
-    assert np.bincount(samples(project, "r")["s"]).tolist() == [250, 250, 100]
+    assert np.bincount(samples(project, "r")["s"]).tolist() == [200, 200, 200]
     assert init(loans(), "--sensitive", "age", "--name", "a").exit_code == 0
     _, dataset = written(project, "a")
     assert len(dataset.bands) == 2
     assert np.bincount(samples(project, "a")["s"]).min() > ROWS / 4
+
+
+def test_groups_too_small_even_together_and_rows_without_one_are_scored_only(
+    project: Any, init: Callable[..., Result]
+) -> None:
+    region = np.repeat(["north", "south", "east", "west"], [250, 250, 60, 30]).tolist() + [None] * 10
+    assert init(loans(region=region), "--sensitive", "region", "--name", "r").exit_code == 0
+    _, dataset = written(project, "r")
+    assert dataset.groups == ("north", "south")
+    assert dataset.scored_only == (None, "east", "west")
+    assert np.bincount(samples(project, "r")["s"]).tolist() == [250, 250]
 
 
 def test_several_sensitive_columns_are_joined(project: Any, init: Callable[..., Result]) -> None:
@@ -139,8 +150,8 @@ def test_several_sensitive_columns_are_joined(project: Any, init: Callable[..., 
     assert init(table, "--sensitive", "gender,region", "--name", "b").exit_code == 0
     _, dataset = written(project, "b")
     assert dataset.crossed == ("gender", "region")
-    assert dataset.groups == ("female, land", "male, land", ("female, isle", "male, isle"))
-    assert dataset.group_names[-1] == "other"
+    assert dataset.groups == ("female, land", "male, land")
+    assert dataset.scored_only == ("female, isle", "male, isle")
     assert init(table, "--sensitive", "gender", "--sensitive", "age", "--name", "c").exit_code == 0
     _, dataset = written(project, "c")
     assert len(dataset.crossed_bands["age"]) == 2

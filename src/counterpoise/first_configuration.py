@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 from kedro.framework.project import settings
@@ -17,34 +16,31 @@ from pandas.api import types
 
 from counterpoise import atomic
 from counterpoise.config.experiments import NAME
-from counterpoise.data.crossing import band_names, cross, joined_name
+from counterpoise.data.crossing import joined_name
 from counterpoise.data.delimited import Notation
-from counterpoise.data.encode import REST
 from counterpoise.data.inspection import Column, counts, inspect, rare_in_a_group, read_as_it_is, require_value
 from counterpoise.data.values import name_of
 from counterpoise.errors import InputError, shown
 from counterpoise.experiments import RAW_FOLDERS
+from counterpoise.first_groups import (
+    ENOUGH,
+    LEAST_IN_CELL,
+    MOST_VALUES,
+    TEST_SHARE,
+    as_yaml,
+    crossed_groups,
+    group_lines,
+    in_bands,
+    is_number,
+)
 
 AFFIRMATIVE = ("yes", "true", "1", "good", "positive", "approved", "accepted", "repaid", "passed", "pass")
 """Labels that are taken for class 1 if the user names none."""
-
-TEST_SHARE = 0.2
-ENOUGH = 30
-"""Rows of the test part that a group needs for its gaps to say something."""
-
-LEAST_IN_CELL = 10
-"""Rows of one class and group without which not every part gets some."""
-
-MOST_VALUES = 10
-"""A sensitive column of more different numbers is divided into bands."""
 
 MANY_GAPS = 0.5
 """The share of missing values from which a column is left out rather than the rows."""
 
 MISSING_CATEGORY = "(missing)"
-
-SHOWN = 5
-"""Groups that a comment or a list names one by one."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +121,13 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
             f"--label: column {shown(request.label)} has fewer than two classes of {LEAST_IN_CELL} rows, expected more"
         )
     table = table[~table[request.label].isin(rare)]
-    crossed, _ = _crossed(table, request)
+    crossed, _ = crossed_groups(table, request.sensitive)
     groups = crossed[joined_name(request.sensitive)]
-    if not _in_bands(groups):
+    if not in_bands(groups):
         rare += rare_in_a_group(table[request.label], groups, fewest=LEAST_IN_CELL, large=ENOUGH / TEST_SHARE)
     table = table[~table[request.label].isin(rare)]
     classes, positive, class_lines = _classes(request, table[request.label])
-    group_lines = _groups(table, request)
+    lines_of_groups = group_lines(table, request.sensitive, request.label)
     sensitive = request.sensitive[0] if len(request.sensitive) == 1 else list(request.sensitive)
     no_feature = {request.label, *request.sensitive}
     dropped = _dropped(columns, request, len(table))
@@ -146,23 +142,23 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
         "# described in docs/own-data.md.",
         "datasets:",
         f"  {request.name}:",
-        f"    title: {_yaml(request.file.stem)}",
+        f"    title: {as_yaml(request.file.stem)}",
         "    reader: table",
-        f"    options: {_yaml(options)}",
+        f"    options: {as_yaml(options)}",
         *(f"    # {line}" for line in gaps),
-        f"    origin: {_yaml('where these data come from: for the report')}",
+        f"    origin: {as_yaml('where these data come from: for the report')}",
         "",
-        f"    label: {_yaml(request.label)}",
+        f"    label: {as_yaml(request.label)}",
         *class_lines,
-        f"    positive: {_yaml(positive)}{'' if positive is not None else '  # the classes are the labels'}",
-        f"    classes: {_yaml(classes)}  # labels, or names for them: that of the positive one second",
+        f"    positive: {as_yaml(positive)}{'' if positive is not None else '  # the classes are the labels'}",
+        f"    classes: {as_yaml(classes)}  # labels, or names for them: that of the positive one second",
         "",
-        f"    sensitive: {_yaml(sensitive)}  # is no feature unless you add keep_sensitive: true",
-        *group_lines,
+        f"    sensitive: {as_yaml(sensitive)}  # is no feature unless you add keep_sensitive: true",
+        *lines_of_groups,
         "",
         "    # What is no feature, and why; take a line out to use the column.",
         *(
-            ["    drop:", *(f"      - {_yaml(name)}  # {reason}" for name, reason in dropped.items())]
+            ["    drop:", *(f"      - {as_yaml(name)}  # {reason}" for name, reason in dropped.items())]
             if dropped
             else ["    drop: []"]
         ),
@@ -183,19 +179,6 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
         *_experiments(request, classes),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _crossed(table: pd.DataFrame, request: Request) -> tuple[pd.DataFrame, dict[str, list[int | float]]]:
-    """Return the table with a column of the groups' values, and of several sensitive columns the bands of numbers."""
-    if len(request.sensitive) == 1:
-        return table, {}
-    bands = {name: _bands(table[name].dropna()) for name in request.sensitive if _in_bands(table[name])}
-    return cross(table, request.sensitive, bands), bands
-
-
-def _in_bands(column: pd.Series) -> bool:
-    """Whether numbers are divided into bands to become groups."""
-    return _is_number(column) and column.nunique() > MOST_VALUES
 
 
 def _classes(request: Request, column: pd.Series) -> tuple[list[str], object, list[str]]:
@@ -220,64 +203,6 @@ def _classes(request: Request, column: pd.Series) -> tuple[list[str], object, li
         lines.append("    # Nobody has said which label is class 1: this is a guess (--positive says it)")
     (other,) = [label for label in labels if label != positive]
     return [name_of(other), name_of(positive)], positive, lines
-
-
-def _groups(table: pd.DataFrame, request: Request) -> list[str]:
-    """Return the lines that describe the groups, with the rows of each."""
-    lines: list[str] = []
-    table, bands = _crossed(table, request)
-    if bands:
-        lines = [
-            "    # Numbers: where each band but the first begins; thirds of the rows",
-            f"    bands: {_yaml(bands)}",
-        ]
-    column = table[joined_name(request.sensitive)]
-    present = column.dropna()
-    missing = [f"    # {column.isna().sum():,} rows have no group and are left out"] if column.isna().any() else []
-    if _in_bands(present):
-        edges = _bands(present)
-        names = band_names(edges)
-        sizes = np.bincount(np.digitize(present.to_numpy(dtype=np.float64), edges), minlength=len(names))
-        return [
-            *missing,
-            "    # Numbers: where each group but the first begins; thirds of the rows, change them",
-            f"    bands: {_yaml(edges)}",
-            f"    groups: {_yaml(names)}  # rows: {', '.join(f'{number:,}' for number in sizes)}",
-            f"    group_names: {_yaml(names)}",
-        ]
-    rows = counts(column)
-    cells = pd.crosstab(column, table[request.label]).reindex(columns=list(counts(table[request.label])), fill_value=0)
-    rarest = dict(zip(cells.index.tolist(), cells.min(axis=1).tolist(), strict=True))
-    small = [value for value in rows if rows[value] * TEST_SHARE < ENOUGH or rarest[value] < LEAST_IN_CELL]
-    large = [value for value in rows if value not in small]
-    between = "; " if len(request.sensitive) > 1 else ", "
-    counted = between.join(f"{name_of(value)} {number:,}" for value, number in rows.items())
-    lines += [*missing, f"    # rows: {counted}"]
-    joined = between.join(map(name_of, small[:SHOWN]))
-    joined += f"{between}and {len(small) - SHOWN} more" if len(small) > SHOWN else ""
-    bounds = f"fewer than {ENOUGH} rows to test on, or {LEAST_IN_CELL} of a class"
-    groups: list[Any] = list(rows)
-    names = [name_of(value) for value in rows]
-    if len(small) > 1 and large:
-        lines.append(f"    # {joined}: {bounds}; taken together")
-        other = "all others" if "other" in {name_of(value).casefold() for value in large} else "other"
-        rest = small if len(small) <= SHOWN else REST
-        groups, names = [*large, rest], [*map(name_of, large), other]
-    elif small:
-        lines += [
-            f"    # {joined}: {bounds}: gaps say little, and a class that is too rare ends the run",
-            "    # join groups by hand: [a, b] is one",
-        ]
-    return [*lines, f"    groups: {_yaml(groups)}", f"    group_names: {_yaml(names)}"]
-
-
-def _bands(numbers: pd.Series) -> list[int | float]:
-    """Return where thirds of the rows begin, whole ones of whole numbers; halves if they fall together."""
-    values = numbers.to_numpy(dtype=np.float64)
-    is_whole = bool((values % 1 == 0).all())
-    cuts = [float(np.quantile(values, share)) for share in (1 / 3, 2 / 3)]
-    rounded: list[int | float] = sorted({round(cut) if is_whole else float(f"{cut:.3g}") for cut in cuts})
-    return [cut for cut in rounded if values.min() < cut <= values.max()] or [float(np.median(values))]
 
 
 def _dropped(columns: Sequence[Column], request: Request, rows: int) -> dict[str, str]:
@@ -308,22 +233,18 @@ def _options(request: Request, kept: pd.DataFrame, notation: Notation) -> tuple[
     if texts:
         options["missing_category"] = dict.fromkeys(texts, MISSING_CATEGORY)
         comments.append("missing_category: a missing text is a category of its own; without it, the row is left out")
-    numbers = [name for name in features if features[name].isna().any() and _is_number(features[name])]
+    numbers = [name for name in features if features[name].isna().any() and is_number(features[name])]
     if numbers:
         options["impute"] = numbers
         comments.append(
             "impute: a missing number is the median, and a feature says so; without it, the row is left out"
         )
-    further = [name for name in kept if kept[name].isna().any() and name not in {*texts, *numbers}]
+    further = [name for name in kept if kept[name].isna().any() and name not in {*texts, *numbers, *request.sensitive}]
     if further:
         listed = ", ".join(f"{name} ({int(kept[name].isna().sum()):,})" for name in further)
         rows = int(kept[further].isna().any(axis=1).sum())
         comments.append(f"{rows:,} of {len(kept):,} rows miss one of these and are left out: {listed}")
     return options, comments
-
-
-def _is_number(column: pd.Series) -> bool:
-    return bool(types.is_numeric_dtype(column) and not types.is_bool_dtype(column))
 
 
 def _as_categories(columns: Sequence[Column], dropped: Mapping[str, str], request: Request) -> list[str]:
@@ -337,7 +258,7 @@ def _as_categories(columns: Sequence[Column], dropped: Mapping[str, str], reques
     ]
     if not few:
         return []
-    return [f"    # categories: {_yaml(few)}  # numbers, unless they are codes: then take the # away"]
+    return [f"    # categories: {as_yaml(few)}  # numbers, unless they are codes: then take the # away"]
 
 
 def _rare_together(features: pd.DataFrame) -> list[str]:
@@ -358,13 +279,13 @@ def _experiments(request: Request, classes: Sequence[str]) -> list[str]:
     rules_alone = f"    # Of {len(classes)} classes: rules in bias scores, without penalised heads and thresholds"
     return [
         f"  frontier_{name}:",
-        f"    title: {_yaml(f'How fair can a classifier of {subject} be, and at what price?')}",
+        f"    title: {as_yaml(f'How fair can a classifier of {subject} be, and at what price?')}",
         f"    dataset: {name}",
         "    frontier: own  # a lighter grid than `tables`, which takes three times as long",
         "    peers: own     # and without the peers that need hundreds of fits",
         *([rules_alone] if len(classes) > 2 else []),
         f"  win_{name}:",
-        f"    title: {_yaml(f'Does WIN make a fine-tuned classifier of {subject} fairer?')}",
+        f"    title: {as_yaml(f'Does WIN make a fine-tuned classifier of {subject} fairer?')}",
         f"    dataset: {name}",
         "    network: mlp2",
         "    variants: win",
@@ -386,14 +307,6 @@ def _written_as(notation: Notation) -> str:
     standard = Notation(separator=None)
     said = {key: getattr(notation, key) for key in ("decimal", "thousands", "encoding")}
     return "".join(f", {key} {value}" for key, value in said.items() if value != getattr(standard, key))
-
-
-def _yaml(value: object) -> str:
-    """Return a value as it stands on one line of YAML."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
-    return str(text).removesuffix("\n").removesuffix("\n...")
 
 
 def _short(path: Path) -> str:

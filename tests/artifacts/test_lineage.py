@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import py_compile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -126,6 +127,14 @@ def test_the_digest_of_a_folder_is_of_names_and_contents(tmp_path: Path) -> None
         (folder / name).write_text(content)
         seen.add(sha256_of(folder))
     assert len(seen) == 4
+
+
+def test_loading_the_code_in_a_folder_does_not_change_its_digest(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("x = 1")
+    before = sha256_of(tmp_path)
+    py_compile.compile(str(tmp_path / "code.py"))
+    assert (tmp_path / "__pycache__").is_dir()
+    assert sha256_of(tmp_path) == before
 
 
 def test_the_version_of_the_code_is_that_of_its_sources(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ NO_INFLUENCE_WITHIN = {"datasets": frozenset({"limits"}), "backbones": frozenset
 
 _ABSENT = object()
 
+BYTECODE = "__pycache__"
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -99,10 +101,13 @@ def parse_record(text: str, where: object) -> Record:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, or of a folder's file names and contents; 64 hexadecimal digits."""
+    """Return the SHA-256 of a file, or of a folder's file names and contents; 64 hexadecimal digits.
+
+    Bytecode does not count: Python puts it beside the code of an exported model whenever somebody loads that.
+    """
     if path.is_dir():
         total = hashlib.sha256()
-        for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        for file in sorted(file for file in path.rglob("*") if file.is_file() and file.parent.name != BYTECODE):
             total.update(f"{file.relative_to(path).as_posix()}\0{sha256_of(file)}\0".encode())
         return total.hexdigest()
     with path.open("rb") as stream:

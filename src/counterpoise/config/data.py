@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
+from counterpoise.data import IMAGES
 from counterpoise.data.crossing import joined_name
 from counterpoise.data.limits import LIMITS
 from counterpoise.data.values import Value, name_of
@@ -20,6 +21,10 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 TOLERANCE = 1e-6
 """How far the sum of fractions may be from one: they are written as decimals."""
+
+
+RESERVED = frozenset({"checksums", "folder", "limits", "left_out", "reader", "treated", "untreated", "unused"})
+"""Arguments of readers that are no options."""
 
 
 class Settings(BaseModel):
@@ -189,6 +194,9 @@ class Dataset(Settings):
     bands: of a sensitive column of numbers, where each group but the first begins; `groups` are then names for them. Of
         columns that are joined, a mapping: `age: [25, 60]` makes `below 25`, `25 to 60` and `from 60`.
     crossed_bands: that mapping; it follows from `bands`.
+    scored_only: of a table, values of the sensitive column whose rows are neither learnt from nor compared, but scored
+        by a frontier's model and counted in its report: groups of too few people, or null for rows without one.
+    min_test_rows: a run warns of groups with fewer rows in the test part.
     rare_categories: categories of a column with fewer rows than this are one; 0: none are.
     categories: columns of a table that are categories though their values look like numbers or dates.
     dates: what becomes of columns of dates: `refuse`, or `days` since 1970-01-01.
@@ -213,6 +221,8 @@ class Dataset(Settings):
     further_sensitive: dict[str, tuple[Value, ...]] = {}
     bands: tuple[float, ...] = ()
     crossed_bands: dict[str, tuple[float, ...]] = {}
+    scored_only: tuple[Value | None, ...] = ()
+    min_test_rows: Annotated[int, Field(ge=0)] = 30
     drop: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     dates: Literal["refuse", "days"] = "refuse"
@@ -286,8 +296,17 @@ class Dataset(Settings):
             others = [value for value in (*self.groups[:position], *self.groups[position + 1 :]) if value != group]
             if name != group and name in others:
                 raise ValueError(f"group_names calls {group!r} {name!r}, which is the value of another group")
-        if reserved := {"checksums", "folder", "limits", "left_out", "reader", "treated", "unused"} & set(self.options):
+        if reserved := RESERVED & set(self.options):
             raise ValueError(f"options has {min(reserved)!r}, expected what the reader takes beside it")
+        return self
+
+    @model_validator(mode="after")
+    def _apart(self) -> Dataset:
+        grouped = {value for group in self.groups for value in ([group] if isinstance(group, Value) else group)}
+        if both := [value for value in self.scored_only if value in grouped]:
+            raise ValueError(f"scored_only names {both[0]!r}, which is one of 'groups' too, expected it in one of both")
+        if self.scored_only and self.reader in IMAGES:
+            raise ValueError("scored_only is given for images, expected it for a table alone")
         return self
 
     @model_validator(mode="after")

@@ -25,6 +25,8 @@ ENCODED = "encoded"
 """All columns of the encoded table, in its order."""
 
 Columns = tuple[str, ...] | Literal["encoded"]
+Ratios = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
+DEFAULT_RATIOS = (0.25, 0.5)
 
 
 class TreeFile(Settings):
@@ -48,6 +50,8 @@ class TorchModule(Settings):
     weights: a state dict, in a safetensors file or a pickle of nothing but tensors; null if the function loads them.
     head: the name of its last linear layer, where it is not the one whose output is the network's.
     columns: what it takes, in its order, as the encoded table names them; `encoded` takes all of them.
+    target_layers: names of other linear layers, `*` standing for any characters: `win_*` reports what weighted SVD in
+        their place does to the network. target_ratios: shares of their parameters that the factors may have.
     """
 
     module: str = Field(pattern=r"^[\w.]+:\w+$")
@@ -55,6 +59,8 @@ class TorchModule(Settings):
     weights: str | None = None
     head: str | None = None
     columns: Columns = "encoded"
+    target_layers: tuple[str, ...] = ()
+    target_ratios: Ratios = DEFAULT_RATIOS
 
 
 class ExportedProgram(Settings):
@@ -82,13 +88,15 @@ class MlflowFolder(Settings):
 
     trust: true reads pickles, which run code; or full names of types that skops does not trust by itself.
     head: the name of a network's last linear layer, where it is not the one whose output is the network's.
-    columns: see `SklearnFile`, `TorchModule`.
+    columns: see `SklearnFile`, `TorchModule`. target_layers, target_ratios: of a network, see `TorchModule`.
     """
 
     mlflow: str
     trust: bool | tuple[str, ...] = False
     head: str | None = None
     columns: Columns = "encoded"
+    target_layers: tuple[str, ...] = ()
+    target_ratios: Ratios = DEFAULT_RATIOS
 
 
 KINDS: dict[str, type[Settings]] = {

@@ -61,6 +61,7 @@ def read(
     left_out: list[pd.DataFrame] | None = None,
     unused: Sequence[str] = (),
     treated: dict[str, dict[str, int]] | None = None,
+    untreated: list[pd.DataFrame] | None = None,
     **options: object,
 ) -> pd.DataFrame:
     """Read a data set with the reader of that name.
@@ -72,6 +73,7 @@ def read(
         left_out: gets the rows that miss a value, from readers that leave such rows out; columns as in the result.
         unused: columns that become no features, for readers that then keep rows that miss their values.
         treated: gets what a reader did about rows and gaps, and to how many: see `counterpoise.data.table.read`.
+        untreated: gets the rows with the gaps that the files have, from readers that fill some.
         options: what that reader takes, such as `checksums` or `files`.
 
     Returns:
@@ -86,7 +88,7 @@ def read(
         raise InputError(f"reader: {reader!r} is unknown{suggest(reader, READERS)}, expected the name of a reader")
     function = _load(reader)
     parameters = dict(signature(function).parameters)
-    context = {"limits": limits, "left_out": left_out, "unused": unused, "treated": treated}
+    context = {"limits": limits, "left_out": left_out, "unused": unused, "treated": treated, "untreated": untreated}
     accepted = {name: option for name, option in parameters.items() if name not in {"folder", *context}}
     for name in options:
         if name not in accepted:

@@ -140,19 +140,23 @@ def complete_rows(
     Raises:
         InputError: no row is complete; the sentence names the column with the most missing values.
     """
-    needed = table.drop(columns=[name for name in unused if name in table])
-    is_complete = needed.notna().all(axis=1)
-    complete = table[is_complete].reset_index(drop=True)
+    is_used = is_complete(table, unused)
+    complete = table[is_used].reset_index(drop=True)
     if complete.empty:
-        gaps = needed.isna().sum()
+        gaps = table.drop(columns=[name for name in unused if name in table]).isna().sum()
         raise InputError(
             f"{source}: none of {len(table):,} rows is complete, expected at least one; column {shown(gaps.idxmax())} "
             f"alone misses {gaps.max():,} values"
         )
     _log.info("%s: %d of %d rows are complete", source, len(complete), len(table))
     if left_out is not None:
-        left_out.append(table[~is_complete])
+        left_out.append(table[~is_used])
     return settled(complete)
+
+
+def is_complete(table: pd.DataFrame, unused: Sequence[str] = ()) -> pd.Series:
+    """Return which rows miss no value, beside those of unused columns."""
+    return table.drop(columns=[name for name in unused if name in table]).notna().all(axis=1)
 
 
 def require_numbers(table: pd.DataFrame, columns: Sequence[str], source: str) -> pd.DataFrame:

@@ -42,6 +42,7 @@ class Columns:
     Attributes:
         label, positive, classes: as in `data.encode.encode`.
         sensitive, groups, bands: the same; the column may have been joined of others.
+        scored_only: values that are no group, and not new either.
     """
 
     label: str
@@ -50,6 +51,7 @@ class Columns:
     sensitive: str
     groups: Sequence[Group]
     bands: Sequence[float] = ()
+    scored_only: Sequence[Value | None] = ()
 
     def y(self, rows: pd.DataFrame) -> Int64[np.ndarray, "N"]:
         """Return the class of each row, −1 where it is missing or none of the classes."""
@@ -134,6 +136,8 @@ def usable(rows: pd.DataFrame, reference: pd.DataFrame, columns: Columns, *, nam
         if columns.positive is not None and column == columns.label:
             present = set(distinct(reference[column].dropna()))
             unknown = rows[column][~rows[column].isin(present) & rows[column].notna()]
+        if column == columns.sensitive:
+            unknown = unknown[~unknown.isin([value for value in columns.scored_only if value is not None])]
         if len(unknown):
             raise InputError(
                 f"{name}: {len(unknown):,} rows have the new {what} {listed(distinct(unknown))} in {shown(column)}, "

@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 from pandas.api import types
 
-from counterpoise.data.delimited import Notation, complete_rows, read_delimited
+from counterpoise.data.delimited import Notation, complete_rows, is_complete, read_delimited
 from counterpoise.data.files import verify
 from counterpoise.data.limits import LIMITS, Limits, require_size
 from counterpoise.data.notations import MOST, are_numbers
@@ -50,6 +50,7 @@ def read(
     left_out: list[pd.DataFrame] | None = None,
     unused: Sequence[str] = (),
     treated: Treated | None = None,
+    untreated: list[pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Read the complete rows of `files`, one below the other, in the order given.
 
@@ -73,6 +74,7 @@ def read(
         left_out: gets the rows that are not complete, if it is given.
         unused: columns that become no features: what they miss leaves no row out.
         treated: gets how many rows are `excluded`, and how many values become a `category` or the `median`, by column.
+        untreated: gets the rows that are returned with the gaps that the files have, if it is given.
 
     Returns:
         One row per sample, the files' columns in the first file's order, index 0 to N−1.
@@ -91,10 +93,12 @@ def read(
         limits=limits,
     )
     done: Treated = {} if treated is None else treated
-    rows = _without_rows(rows, exclude or {}, done)
+    rows = before = _without_rows(rows, exclude or {}, done)
     if missing_category is not None:
         rows = _with_category(rows, missing_category, done)
     rows = _imputed(rows, impute, done)
+    if untreated is not None:
+        untreated.append(before[is_complete(rows, unused).to_numpy()].reset_index(drop=True))
     names = [files] if isinstance(files, str) else list(files)
     return complete_rows(rows, shorten(", ".join(str(folder / name) for name in names), 300), left_out, unused)
 

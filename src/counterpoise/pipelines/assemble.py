@@ -106,7 +106,7 @@ STAGES = (
         lambda e: _stage("pretrain").create_pipeline(e.base, networks=e.repairs is not None, frontier=_frontier(e)),
     ),
     Stage("group_fisher", _heads, lambda _: _stage("group_fisher").create_pipeline()),
-    Stage("weighted_svd", _heads, lambda _: _stage("weighted_svd").create_pipeline()),
+    Stage("weighted_svd", _heads, lambda e: _stage("weighted_svd").create_pipeline(trained=e.base == "model")),
     Stage(
         "finetune",
         _heads,

@@ -93,7 +93,8 @@ class ReportContext:
         summary: `tables.summary`.
         claims: `claims.evaluate`; `claim_specs` are the mappings it was given, in the same order.
         splits: frame with `split, group, label, rows`; `group` and `label` are codes into `group_names`, `class_names`.
-        left_out: rows that miss a value and are not used: `rows`, `of`, further counts, and a `sentence` that says so.
+        left_out: rows that miss a value and are not used: `rows`, `of`, further counts, and sentences that say so,
+            each under a key that ends in `sentence`.
         settings: parameters of the run, nested or flat.
         noise_floor: variant → metric → what a perfectly fair model with the same cell counts would measure.
         group_rates: `tables.group_rates`, or None where there are no predictions to count.
@@ -172,6 +173,11 @@ class ReportContext:
     def variants(self) -> dict[str, str]:
         """Variant → method, in the order of the summary."""
         return dict(zip(self.summary["variant"], self.summary["method"], strict=True))
+
+    @property
+    def about_rows(self) -> list[str]:
+        """Sentences on rows that are left out, changed, or not compared."""
+        return [text for key, text in self.left_out.items() if key.endswith("sentence") and text]
 
     @property
     def replicates(self) -> int:

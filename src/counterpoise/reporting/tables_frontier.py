@@ -143,6 +143,35 @@ def rates_table(
     )
 
 
+def apart_table(apart: pd.DataFrame, class_names: Sequence[str], sensitive: str, *, level: float) -> Table:
+    """How the exported model scores people of groups that are neither learnt from nor compared.
+
+    Args:
+        apart: a row for each group: `group, rows, scored, selection_rate, selection_low, selection_high, labelled,
+            error_rate, error_low, error_high`; the selection rate is null of more than two classes.
+    """
+
+    def rate(row: Any, name: str) -> str:
+        low, high = getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
+        value = getattr(row, f"{name}_rate")
+        return NOT_AVAILABLE if pd.isna(value) else f"{number(value)} ({interval(low, high)})"
+
+    return Table(
+        title=f"Scored, not compared: other values of {sensitive}",
+        note="The exported model on all rows of these groups, which are neither learnt from nor compared: too few for "
+        f"a gap to say anything, or of no group. Wilson's {interval_title(level)} in brackets. Rows that miss a value "
+        "which the model needs are not scored.",
+        columns=("Group", "Rows", "Scored", f"Selection rate of {class_names[-1]}", "With a label", "Share of errors"),
+        rows=[
+            (
+                *(str(row.group), f"{int(row.rows):,}", f"{int(row.scored):,}", rate(row, "selection")),
+                *(f"{int(row.labelled):,}", rate(row, "error")),
+            )
+            for row in rows_of(apart)
+        ],
+    )
+
+
 def selection_table(selection: pd.DataFrame) -> Table:
     """Which model each family chose, and in how many seeds the tolerance holds.
 

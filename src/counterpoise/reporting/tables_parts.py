@@ -1,4 +1,4 @@
-"""Tables 2 and 3 of the WIN paper, as text in the paper's form."""
+"""Tables 2 and 3 of the WIN paper, as text in the paper's form, and one on its question about other layers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from counterpoise.reporting.wording import (
     is_missing,
     join_part,
     metric_label,
+    number,
     part_title,
     plus_minus,
     reported,
@@ -62,6 +63,42 @@ def parameter_counts(
         rows.append((title, f"{count}{_printed_count(summary, variant)}", *_cells(summary, variant, metrics)))
     columns = ("Method", "Trainable parameters", *map(metric_label, metrics))
     return Table("Trainable parameters, error and bias", _NOTE, columns, rows)
+
+
+def layer_factors(measured: pd.DataFrame) -> Table:
+    """What weighted SVD in the place of other layers than the head does to a network, mean over the seeds.
+
+    Args:
+        measured: `seed, layer, factors, ratio, rank, parameters, weight_error, output_error, drift, worst_drift, err,
+            delta_eo`: one row for each seed, layer or all of them, share of parameters, and way to weigh.
+    """
+    figures = ("parameters", "weight_error", "output_error", "drift", "worst_drift", "err", "delta_eo")
+    means = measured.groupby(["layer", "ratio", "rank", "factors"], sort=False)[list(figures)].mean().reset_index()
+    rows = [
+        (
+            *(str(row.layer), row.factors, str(row.rank), f"{row.parameters:.0%}"),
+            *(number(getattr(row, name), name) for name in figures[1:]),
+        )
+        for row in rows_of(means)
+    ]
+    columns = (
+        "Layer",
+        "Factors",
+        "Rank",
+        "Parameters",
+        "Error of weights",
+        "of outputs",
+        "Drift",
+        "of the worst group",
+    )
+    return Table(
+        "Low rank in the place of other layers",
+        "Mean over the seeds, on the test split, before any fine-tuning. Errors are relative; drift is how far what "
+        "the head sees moves, relative to its length. Factors are plain SVD, weighted by the groups' neutralized "
+        "importance, or blind: by importance that knows no groups.",
+        (*columns, *map(metric_label, ("err", "delta_eo"))),
+        rows,
+    )
 
 
 def _parts(summary: pd.DataFrame, first: Sequence[str]) -> dict[str, dict[str, str]]:

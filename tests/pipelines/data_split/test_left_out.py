@@ -31,6 +31,7 @@ def dataset(**changes: Any) -> Dataset:
         "sensitive": "sex",
         "groups": ["f", "m"],
         "group_names": ["women", "men"],
+        "min_test_rows": 0,
         "split": {"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 2, "validation": 1, "test": 1}},
     }
     return Dataset.model_validate(block | changes)
@@ -184,3 +185,14 @@ def test_what_was_done_about_rows_and_gaps_is_counted(tmp_path: Path) -> None:
     }
     assert "5 missing values are the median" in result["treated_sentence"]
     assert described(tmp_path, dataset())["treated_sentence"] == ""
+
+
+def test_a_group_with_few_test_rows_is_named(tmp_path: Path) -> None:
+    loans(tmp_path, 0.0, 0.0)
+    tested = ROWS // 16  # of each group: a quarter of half of its rows
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert described(tmp_path, dataset(min_test_rows=tested))["small_sentence"] == ""
+    with pytest.warns(UserWarning, match=f"fewer than {tested + 1} test rows: 'women'"):
+        result = described(tmp_path, dataset(min_test_rows=tested + 1))
+    assert f"'men' ({tested})" in result["small_sentence"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,12 +16,19 @@ MOST_SHIFT = 0.05
 """How far the share of a group among the rows may change by leaving out before a run warns."""
 MOST_LEFT_OUT = 0.5
 """The share of all rows that may be left out before a run warns."""
+OF_ALL_PARTS = ("treated_sentence", "scored_sentence", "small_sentence")
+"""Sentences that parts on the same rows have in common."""
 _SHOWN = 5  # columns that a sentence names
 
 
 def with_groups(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     """Return a table that has the sensitive column, which may have to be joined of others."""
     return cross(table, dataset.crossed, dataset.crossed_bands) if dataset.crossed else table
+
+
+def sensitive_columns(dataset: Dataset) -> tuple[str, ...]:
+    """Return the columns of the source that groups are of."""
+    return dataset.crossed or (dataset.sensitive,)
 
 
 def count_left_out(incomplete: Sequence[pd.DataFrame], dataset: Dataset) -> dict[str, Any]:
@@ -38,8 +45,7 @@ def count_left_out(incomplete: Sequence[pd.DataFrame], dataset: Dataset) -> dict
     """
     rows = pd.concat(incomplete, ignore_index=True) if incomplete else pd.DataFrame()
     rows = rows.drop(columns=[name for name in dataset.drop if name in rows])
-    sensitive = dataset.crossed or (dataset.sensitive,)
-    if rows.empty or not {dataset.label, *sensitive} <= set(rows):
+    if rows.empty or not {dataset.label, *sensitive_columns(dataset)} <= set(rows):
         return {"rows": len(rows), "columns": _missing(rows), "cells": [], "gaps": []}
     missing, is_missing = _missing(rows), rows.isna()
     rows = with_groups(rows, dataset)
@@ -88,21 +94,53 @@ def describe_left_out(left_out: dict[str, Any], samples: pd.DataFrame, dataset: 
         "columns": left_out["columns"],
         "cells": cells,
         "treated": left_out.get("treated", {}),
+        "scored_only": left_out.get("scored_only", {}),
     }
-    return described | {"sentence": _sentence(described, dataset), "treated_sentence": _treated(described["treated"])}
+    return described | {
+        "sentence": _sentence(described, dataset),
+        "treated_sentence": _treated(described["treated"]),
+        "scored_sentence": _scored(described["scored_only"], dataset),
+    }
 
 
 def join_left_out(parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Return one description for parts that have data of their own."""
     sentences = [f"{name}: {part['sentence']}" for name, part in parts.items() if part["sentence"]]
-    treated = dict.fromkeys(part.get("treated_sentence", "") for part in parts.values())
     return {
         "rows": sum(part["rows"] for part in parts.values()),
         "of": sum(part["of"] for part in parts.values()),
         "parts": dict(parts),
         "sentence": " ".join(sentences),
-        "treated_sentence": " ".join(filter(None, treated)),
-    }
+    } | {key: _once(part.get(key, "") for part in parts.values()) for key in OF_ALL_PARTS}
+
+
+def _once(sentences: Iterable[str]) -> str:
+    return " ".join(filter(None, dict.fromkeys(sentences)))
+
+
+def small_groups(tested: Sequence[int], dataset: Dataset) -> str:
+    """Return a sentence that names the groups with fewer rows in the test part than `min_test_rows`; empty without any.
+
+    Args:
+        tested: each group's rows there.
+    """
+    small = [
+        f"{name!r} ({count:,})"
+        for name, count in zip(dataset.group_names, tested, strict=True)
+        if count < dataset.min_test_rows
+    ]
+    if not small:
+        return ""
+    return (
+        f"Groups with fewer than {dataset.min_test_rows} test rows: {', '.join(small)}. Gaps between them and others "
+        "are mostly chance: their values in scored_only would have them scored and counted, but not compared."
+    )
+
+
+def warn_about_groups(described: Mapping[str, Any], dataset: Dataset) -> None:
+    """Warn of groups that are too small to be compared."""
+    if described["small_sentence"]:
+        warnings.warn(f"{dataset.title}: {described['small_sentence']}", UserWarning, stacklevel=3)
 
 
 def warn_about_left_out(described: dict[str, Any], dataset: Dataset) -> None:
@@ -165,6 +203,13 @@ def _treated(treated: Mapping[str, Mapping[str, int]]) -> str:
             more = f" and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else ""
             sentences.append(f"{sum(counts.values()):,} {_TREATED[kind]} {', '.join(columns[:_SHOWN])}{more}.")
     return " ".join(sentences)
+
+
+def _scored(counts: Mapping[str, int], dataset: Dataset) -> str:
+    if not counts:
+        return ""
+    named = ", ".join(f"{name} ({rows:,})" for name, rows in counts.items())
+    return f"Rows that are scored, but neither learnt from nor compared, by {dataset.sensitive}: {named}."
 
 
 def _missing(rows: pd.DataFrame) -> dict[str, int]:

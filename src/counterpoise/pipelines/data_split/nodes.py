@@ -14,11 +14,15 @@ from jaxtyping import UInt8
 from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.config.parameters import AlignedSplit, Dataset, DomainSplit, Seeds
 from counterpoise.data import IMAGES, SPLITS, UNUSED, UNUSED_NAME, Limits, encode, read
+from counterpoise.data.apart import is_apart, names_apart
 from counterpoise.data.encode import IMAGE, OFFICIAL_PART
 from counterpoise.data.encoding import describe
 from counterpoise.pipelines.data_split.left_out import (
     count_left_out,
     describe_left_out,
+    sensitive_columns,
+    small_groups,
+    warn_about_groups,
     warn_about_left_out,
     with_groups,
 )
@@ -30,22 +34,38 @@ def read_table(raw: Path, dataset: Dataset) -> tuple[pd.DataFrame, dict[str, Any
 
     Returns:
         One row per complete sample, columns as the source names them; and how many rows were left out because they miss
-        a value (see `count_left_out`), with what else was done about rows and gaps, `treated`.
+        a value (see `count_left_out`), with what else was done about rows and gaps, `treated`, and how many rows are
+        `scored_only`, group → rows.
     """
+    table, left_out, _ = read_divided(raw, dataset)
+    return table, left_out
+
+
+def read_divided(raw: Path, dataset: Dataset) -> tuple[pd.DataFrame, dict[str, Any], pd.DataFrame]:
+    """Read as `read_table` does; return also the rows that are scored only, with the gaps that the files have."""
     incomplete: list[pd.DataFrame] = []
     treated: dict[str, dict[str, int]] = {}
     checksums: dict[str, Any] = {"checksums": dataset.checksums} if dataset.checksums else {}
     options = checksums | dataset.options
+    untreated: list[pd.DataFrame] = []
     table = read(
         dataset.reader,
         raw,
         limits=_limits(dataset),
         left_out=incomplete,
-        unused=dataset.drop,
+        unused=[*dataset.drop, *(sensitive_columns(dataset) if None in dataset.scored_only else ())],
         treated=treated,
+        untreated=untreated,
         **options,
     )
-    return table, count_left_out(incomplete, dataset) | {"treated": treated}
+    left_out = count_left_out(incomplete, dataset) | {"treated": treated}
+    if not dataset.scored_only:
+        return table, left_out, table.iloc[:0]
+    column = with_groups(table, dataset)[dataset.sensitive]
+    apart = is_apart(column, dataset.scored_only)
+    counts = names_apart(column[apart]).value_counts()
+    left_out["scored_only"] = {str(name): int(rows) for name, rows in counts.items()}
+    return table[~apart].reset_index(drop=True), left_out, (untreated or [table])[0][apart].reset_index(drop=True)
 
 
 def _limits(dataset: Dataset) -> Limits:
@@ -118,6 +138,9 @@ def describe_data(
     parts = _parts(codes)
     cells = samples[["y", "s"]].assign(split=np.array(parts)[codes[0]])
     counts = cells.groupby(["split", "s", "y"]).size()
+    tested = np.bincount(cells.loc[cells["split"] == "test", "s"], minlength=len(dataset.groups)).tolist()
+    described["small_sentence"] = small_groups(tested, dataset)
+    warn_about_groups(described, dataset)
     return {
         "digest": splits.header["digests"]["samples"],
         "title": dataset.title,

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from kedro.pipeline import Node, Pipeline
 
+from counterpoise.pipelines.fairness_report.apart import score_apart
 from counterpoise.pipelines.fairness_report.impact import assess, find_alternatives, write_impact_page
 from counterpoise.pipelines.fairness_report.nodes import ReportWriter, floors, measure, pick_examples, summarize
 from counterpoise.pipelines.fairness_report.parts import join_data, join_parts, project
@@ -58,6 +59,7 @@ def create_pipeline(
         divided = {*divided, "components"}
     if {"params:variants", "params:frontier"} & set(shared):
         nodes += _impact(shared, divided)
+        shared = {*shared, *(name for node in nodes for name in node.outputs if name == "scored_only")}
     producers = applicable({*shared, *divided, *FACTS, f"{VIEW}{view}"})
     return Pipeline([*nodes, _report(producers, keys, {*shared, *divided}, divided)])
 
@@ -97,6 +99,9 @@ def _impact(shared: Collection[str], divided: Collection[str]) -> list[Node]:
         compared = ["frontier_outcomes", "selection", "samples", "splits", "params:dataset"]
         nodes.append(Node(find_alternatives, compared, "alternatives", name="find_alternatives"))
         page |= {name: name for name in ("alternatives", "model")}
+        if "table" in assessed:
+            apart = ["raw", *SETTINGS, "model"]
+            nodes.append(Node(score_apart, apart, "scored_only", name="score_apart"))
     return [*nodes, Node(write_impact_page, page, ["impact_html", "impact_json"], name="write_impact_page")]
 
 

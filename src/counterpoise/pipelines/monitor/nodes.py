@@ -15,8 +15,9 @@ from counterpoise.config.retraining import Retraining
 from counterpoise.data.partitions import date_of
 from counterpoise.errors import InputError, reason
 from counterpoise.pipelines.data_split.left_out import with_groups
-from counterpoise.pipelines.retrain.evaluation import Registry, complete, document_text, fetch, predictions
+from counterpoise.pipelines.retrain.evaluation import Registry, document_text, fetch
 from counterpoise.pipelines.retrain.partitions import CLASS, GROUP, columns_of, read_usable, reference_rows
+from counterpoise.pipelines.shared.served import complete, predictions
 from counterpoise.retraining.evidence import collect
 from counterpoise.retraining.history import Record, champion
 from counterpoise.retraining.measures import by_group
@@ -105,7 +106,8 @@ def _counted(rows: pd.DataFrame, date: str, folder: Path, dataset: Dataset) -> d
     columns = columns_of(dataset)
     y = np.where(rows[dataset.label].isna(), -1, columns.y(rows))
     marked = rows.assign(**{CLASS: y, GROUP: columns.s(with_groups(rows, dataset))})
-    usable = complete(marked, dataset, read_servable(folder).columns)
+    is_usable = complete(marked, dataset, read_servable(folder).columns) & (marked[GROUP].to_numpy() >= 0)
+    usable = marked[is_usable]
     y = usable[CLASS].to_numpy(dtype=np.int64)
     predicted = predictions(folder, usable, dataset.classes)
     evidence = collect(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +19,9 @@ from counterpoise import atomic
 from counterpoise.artifacts.serving import Servable
 from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
-from counterpoise.data.dated_images import FILE
-from counterpoise.data.encode import IMAGE
 from counterpoise.errors import InputError
 from counterpoise.pipelines.retrain.partitions import BATCH, CLASS, GROUP, HELD_OUT
+from counterpoise.pipelines.shared.served import complete, predictions
 from counterpoise.retraining.evidence import Evidence, collect
 from counterpoise.retraining.history import Record, ask, champion, first_champion, level_of, start
 from counterpoise.retraining.measures import LEVEL, biases, by_group, error_sequence
@@ -31,9 +29,6 @@ from counterpoise.retraining.power import IMPROVEMENT, chance
 
 DIGITS = 8
 """Hexadecimal digits of a model's digest in its name."""
-
-IMAGES_AT_ONCE = 256
-"""Images in memory while models predict them."""
 
 CHALLENGER, CHAMPION, FIRST = "challenger", "champion", "first"
 
@@ -81,7 +76,7 @@ def evaluate(
     if before:
         names |= {CHAMPION: champion(before), FIRST: first_champion(before)}
     held_out = rows[rows[HELD_OUT].to_numpy()]
-    usable = complete(held_out, dataset, challenger.columns)
+    usable = held_out[complete(held_out, dataset, challenger.columns) & (held_out[GROUP].to_numpy() >= 0)]
     y, s = (usable[column].to_numpy(dtype=np.int64) for column in (CLASS, GROUP))
     labelled = y >= 0
     if not labelled.any():
@@ -182,53 +177,6 @@ def _power(evidence: Evidence, records: Sequence[Record], retraining: Retraining
     probability = chance(evidence, retraining.gate, level=level)
     rows = int(evidence.confusion.sum())
     return {"improvement": IMPROVEMENT, "probability": probability, "rows": rows, "level": level}
-
-
-def predictions(folder: Path, rows: pd.DataFrame, classes: Sequence[str]) -> Int64[np.ndarray, "N"]:
-    """Return the classes that an exported model predicts for rows of the file.
-
-    Raises:
-        InputError: it does not take them.
-    """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    import mlflow.pyfunc
-    from mlflow.exceptions import MlflowException
-
-    model = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model()
-    places = {name: place for place, name in enumerate(classes)}
-    codes = [np.empty(0, dtype=np.int64)]
-    for taken in _as_served(rows.reset_index(drop=True)):
-        try:
-            answer = model.predict(None, taken, {"unknown": "ignore"})
-        except MlflowException as error:
-            raise InputError(
-                f"{folder}: does not take the held-out rows ({error.message}), expected that it does"
-            ) from error
-        codes.append(answer["prediction"].map(places).to_numpy(dtype=np.int64))
-    return np.concatenate(codes)
-
-
-def _as_served(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield the rows as a model is asked about them: of images, a few hundred at a time, their bytes."""
-    if FILE not in rows:
-        yield rows
-        return
-    for begin in range(0, len(rows), IMAGES_AT_ONCE):
-        files = rows[FILE].iloc[begin : begin + IMAGES_AT_ONCE]
-        yield pd.DataFrame({IMAGE: [Path(file).read_bytes() for file in files]})
-
-
-def complete(rows: pd.DataFrame, dataset: Dataset, used: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of a known group that miss no value which models need; those that readers fill may be missing."""
-    filled = set(dataset.options.get("impute") or ())
-    categories = dataset.options.get("missing_category")
-    if isinstance(categories, Mapping):
-        filled |= set(categories)
-    elif categories is not None:
-        filled |= {name for name in used if not pd.api.types.is_numeric_dtype(rows[name])}
-    needed = [name for name in used if name not in filled]
-    return rows[rows[needed].notna().all(axis=1).to_numpy() & (rows[GROUP].to_numpy() >= 0)]
 
 
 def keep(source: Path, folder: Path) -> None:

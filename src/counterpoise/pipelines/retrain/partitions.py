@@ -48,7 +48,15 @@ SHOWN_VALUES = 5
 
 def columns_of(dataset: Dataset) -> Columns:
     """Return which columns of a table are label and groups."""
-    return Columns(dataset.label, dataset.positive, dataset.classes, dataset.sensitive, dataset.groups, dataset.bands)
+    return Columns(
+        dataset.label,
+        dataset.positive,
+        dataset.classes,
+        dataset.sensitive,
+        dataset.groups,
+        dataset.bands,
+        dataset.scored_only,
+    )
 
 
 def take_partitions(

@@ -1,21 +1,27 @@
-"""A fine-tuned head on its perceptron or its backbone as a model to export."""
+"""A fine-tuned head on what it stands on as a model to export, and what exported models predict for rows of a file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Bool, Int64
 
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.artifacts.serving import IMAGE, ImageNetwork, Servable
 from counterpoise.config.parameters import Backbone, Dataset
+from counterpoise.data.dated_images import FILE
 from counterpoise.errors import InputError
 from counterpoise.pipelines.shared.heads import read_heads
 
+IMAGES_AT_ONCE = 256
+"""Images in memory while models predict them."""
 EXAMPLES = 2
 """Images of a model's example."""
 AGREEMENT = 0.02
@@ -137,6 +143,50 @@ def on_images(model: Servable, images: ImageNetwork, example: pd.DataFrame) -> S
 def bytes_of(files: Sequence[Path]) -> pd.DataFrame:
     """Return images as a model takes them."""
     return pd.DataFrame({IMAGE: [file.read_bytes() for file in files]})
+
+
+def predictions(folder: Path, rows: pd.DataFrame, classes: Sequence[str]) -> Int64[np.ndarray, "N"]:
+    """Return the classes that an exported model predicts for rows of the file.
+
+    Raises:
+        InputError: it does not take them.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+
+    model = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model()
+    places = {name: place for place, name in enumerate(classes)}
+    codes = [np.empty(0, dtype=np.int64)]
+    for taken in _as_served(rows.reset_index(drop=True)):
+        try:
+            answer = model.predict(None, taken, {"unknown": "ignore"})
+        except MlflowException as error:
+            raise InputError(f"{folder}: does not take these rows ({error.message}), expected that it does") from error
+        codes.append(answer["prediction"].map(places).to_numpy(dtype=np.int64))
+    return np.concatenate(codes)
+
+
+def _as_served(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield the rows as a model is asked about them: of images, a few hundred at a time, their bytes."""
+    if FILE not in rows:
+        yield rows
+        return
+    for start in range(0, len(rows), IMAGES_AT_ONCE):
+        yield bytes_of([Path(file) for file in rows[FILE].iloc[start : start + IMAGES_AT_ONCE]])
+
+
+def complete(rows: pd.DataFrame, dataset: Dataset, used: Sequence[str]) -> Bool[np.ndarray, "N"]:
+    """Return which rows miss no value that a model needs; what readers fill may be missing."""
+    filled = set(dataset.options.get("impute") or ())
+    categories = dataset.options.get("missing_category")
+    if isinstance(categories, Mapping):
+        filled |= set(categories)
+    elif categories is not None:
+        filled |= {name for name in used if not pd.api.types.is_numeric_dtype(rows[name])}
+    needed = [name for name in used if name not in filled]
+    return rows[needed].notna().all(axis=1).to_numpy(dtype=bool)
 
 
 def choice(value: Any, values: Sequence[Any], name: str) -> Any:

@@ -101,6 +101,12 @@ def beside(context: ReportContext, selection: pd.DataFrame, predictions: pd.Data
     return tables_frontier.comparison_table(models, *answer_frontier.limits_of(selection), level=context.level)
 
 
+@section(place=5, chapter="answer")
+def apart(context: ReportContext, scored_only: pd.DataFrame) -> Table:
+    """What people of groups that are not compared receive from the exported model."""
+    return tables_frontier.apart_table(scored_only, context.class_names, context.sensitive, level=context.level)
+
+
 @section(place=10)
 def chosen(context: ReportContext, selection: pd.DataFrame) -> Table:
     """What each family chose on validation."""

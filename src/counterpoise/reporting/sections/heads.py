@@ -71,6 +71,12 @@ def parameter_counts(
     return tables_parts.parameter_counts(context.summary, counts)
 
 
+@section(place=45, chapter="appendix")
+def other_layers(context: ReportContext, layer_factors: pd.DataFrame) -> Table:
+    """What factors in the place of other layers than the head do to a network that came trained."""
+    return tables_parts.layer_factors(layer_factors)
+
+
 @section(place=50, needs=[f"{VIEW}parts"])
 def before_after(context: ReportContext) -> Table:
     """Every pretrained model before and after fine-tuning (Table 2)."""

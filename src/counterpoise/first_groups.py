@@ -1,0 +1,132 @@
+"""What `counterpoise init` proposes for the groups: values of sensitive columns, bands of numbers, few rows apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from pandas.api import types
+
+from counterpoise.data.crossing import band_names, cross, joined_name
+from counterpoise.data.encode import REST
+from counterpoise.data.inspection import counts
+from counterpoise.data.values import name_of
+
+TEST_SHARE = 0.2
+ENOUGH = 30
+"""Rows of the test part that a group needs for its gaps to say something."""
+
+LEAST_IN_CELL = 10
+"""Rows of one class and group without which not every part gets some."""
+
+MOST_VALUES = 10
+"""A sensitive column of more different numbers is divided into bands."""
+
+SHOWN = 5
+"""Groups that a comment or a list names one by one."""
+
+
+def crossed_groups(table: pd.DataFrame, sensitive: Sequence[str]) -> tuple[pd.DataFrame, dict[str, list[int | float]]]:
+    """Return the table with a column of the groups' values, and of several sensitive columns the bands of numbers."""
+    if len(sensitive) == 1:
+        return table, {}
+    bands = {name: _bands(table[name].dropna()) for name in sensitive if in_bands(table[name])}
+    return cross(table, sensitive, bands), bands
+
+
+def in_bands(column: pd.Series) -> bool:
+    """Whether numbers are divided into bands to become groups."""
+    return is_number(column) and column.nunique() > MOST_VALUES
+
+
+def group_lines(table: pd.DataFrame, sensitive: Sequence[str], label: str) -> list[str]:
+    """Return the lines that describe the groups, with the rows of each."""
+    lines: list[str] = []
+    table, bands = crossed_groups(table, sensitive)
+    if bands:
+        lines = [
+            "    # Numbers: where each band but the first begins; thirds of the rows",
+            f"    bands: {as_yaml(bands)}",
+        ]
+    column = table[joined_name(sensitive)]
+    present = column.dropna()
+    apart: list[Any] = [None] if column.isna().any() else []
+    if apart:
+        lines += [
+            f"    # {column.isna().sum():,} rows have no group: scored and counted, neither learnt from nor compared",
+            "    # (missing_category among the options would make them a group)",
+        ]
+    if in_bands(present):
+        edges = _bands(present)
+        names = band_names(edges)
+        sizes = np.bincount(np.digitize(present.to_numpy(dtype=np.float64), edges), minlength=len(names))
+        return [
+            *lines,
+            "    # Numbers: where each group but the first begins; thirds of the rows, change them",
+            f"    bands: {as_yaml(edges)}",
+            f"    groups: {as_yaml(names)}  # rows: {', '.join(f'{number:,}' for number in sizes)}",
+            f"    group_names: {as_yaml(names)}",
+            *_apart_lines(apart),
+        ]
+    rows = counts(column)
+    cells = pd.crosstab(column, table[label]).reindex(columns=list(counts(table[label])), fill_value=0)
+    rarest = dict(zip(cells.index.tolist(), cells.min(axis=1).tolist(), strict=True))
+    small = [value for value in rows if rows[value] * TEST_SHARE < ENOUGH or rarest[value] < LEAST_IN_CELL]
+    large = [value for value in rows if value not in small]
+    between = "; " if len(sensitive) > 1 else ", "
+    counted = between.join(f"{name_of(value)} {number:,}" for value, number in rows.items())
+    lines.append(f"    # rows: {counted}")
+    joined = between.join(map(name_of, small[:SHOWN]))
+    joined += f"{between}and {len(small) - SHOWN} more" if len(small) > SHOWN else ""
+    bounds = f"fewer than {ENOUGH} rows to test on, or {LEAST_IN_CELL} of a class"
+    groups: list[Any] = list(rows)
+    names = [name_of(value) for value in rows]
+    joined_cells = cells.loc[small].sum()
+    enough = joined_cells.sum() * TEST_SHARE >= ENOUGH and joined_cells.min() >= LEAST_IN_CELL
+    if small and len(large) > 1 and not (enough and len(small) > 1):
+        lines.append(f"    # {joined}: {bounds}; scored and counted, neither learnt from nor compared")
+        groups, names, apart = large, [*map(name_of, large)], [*apart, *small]
+    elif len(small) > 1 and large:
+        lines.append(f"    # {joined}: {bounds}; taken together")
+        other = "all others" if "other" in {name_of(value).casefold() for value in large} else "other"
+        rest = small if len(small) <= SHOWN else REST
+        groups, names = [*large, rest], [*map(name_of, large), other]
+    elif small:
+        lines += [
+            f"    # {joined}: {bounds}: gaps say little, and a class that is too rare ends the run",
+            "    # join groups by hand: [a, b] is one",
+        ]
+    return [
+        *lines,
+        f"    groups: {as_yaml(groups)}",
+        f"    group_names: {as_yaml(names)}",
+        *_apart_lines(apart),
+    ]
+
+
+def _apart_lines(values: Sequence[Any]) -> list[str]:
+    return [f"    scored_only: {as_yaml(list(values))}"] if values else []
+
+
+def _bands(numbers: pd.Series) -> list[int | float]:
+    """Return where thirds of the rows begin, whole ones of whole numbers; halves if they fall together."""
+    values = numbers.to_numpy(dtype=np.float64)
+    is_whole = bool((values % 1 == 0).all())
+    cuts = [float(np.quantile(values, share)) for share in (1 / 3, 2 / 3)]
+    rounded: list[int | float] = sorted({round(cut) if is_whole else float(f"{cut:.3g}") for cut in cuts})
+    return [cut for cut in rounded if values.min() < cut <= values.max()] or [float(np.median(values))]
+
+
+def is_number(column: pd.Series) -> bool:
+    return bool(types.is_numeric_dtype(column) and not types.is_bool_dtype(column))
+
+
+def as_yaml(value: object) -> str:
+    """Return a value as it stands on one line of YAML."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
+    return str(text).removesuffix("\n").removesuffix("\n...")
