@@ -180,7 +180,7 @@ def test_a_frontier_is_retrained_and_its_choice_is_the_challenger(here: Any) -> 
     assert model.experiment == "retraining"
 
 
-def faces(project: Any, week: str, *, seed: int, images: int = 150) -> Path:
+def faces(project: Any, week: str, *, seed: int, images: int = 100) -> Path:
     """Put a partition of drawn faces into the folder of partitions, its images beside it."""
     inbox = project.path / "data" / "01_raw" / "partitions"
     write_lfwa(inbox / week, images=images, seed=seed)
@@ -193,16 +193,10 @@ def faces(project: Any, week: str, *, seed: int, images: int = 150) -> Path:
 def test_images_are_retrained_and_the_champion_reads_them(here: Any) -> None:
     here.override("smoke", {"retraining": {**SETTINGS, "experiment": "win_lfwa"}})
     registered.read(environment="smoke")
-    other = faces(here, WEEKS[1], seed=2)
-    (other.parent / pd.read_csv(other)["image"][0]).write_bytes(b"no image")
-    with pytest.raises(InputError, match=rf"faces-{WEEKS[1]}: 1 of 150 images cannot be used .*not an image"):
-        here.run("retrain")
-    other.unlink()
-
     path = faces(here, WEEKS[0], seed=1)
     here.run("retrain", to_outputs=[*DECIDED, "retrain__audit"])
     audit = json.loads((here.data / "retrain" / "work" / "audit.json").read_text())
-    assert audit["rows"] == {"reference": 600, "new": 150}
+    assert audit["rows"] == {"reference": 600, "new": 100}
     assert {"image brightness", "image width"} <= {row["column"] for row in audit["drift"]}
     (record,) = history(here)
     model = mlflow.pyfunc.load_model(str(here.data / "retrain" / "models" / record.champion))
