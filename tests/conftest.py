@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from type_checks import install
 
 REPOSITORY = Path(__file__).parents[1]
+install()  # before the package is imported
+
 ENVIRONMENT = {"KEDRO_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
@@ -133,7 +137,7 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _parameters_are_merged_once() -> Iterator[None]:
+def _configuration_is_read_once() -> Iterator[None]:
     """Sessions with the same files, environment and overrides share what Kedro made of them, in two seconds each."""
     from kedro.config import OmegaConfigLoader
 
@@ -141,14 +145,17 @@ def _parameters_are_merged_once() -> Iterator[None]:
     read = OmegaConfigLoader.__getitem__
 
     def remember(self: OmegaConfigLoader, name: str) -> Any:
-        if name != "parameters" or name in self:
+        source = Path(self.conf_source)
+        if name not in {"parameters", "catalog"} or name in self or not source.is_dir():
             return read(self, name)
         texts = {
-            str(file.relative_to(self.conf_source)): file.read_text()
-            for file in sorted(Path(self.conf_source).rglob("*.yml"))
-            if file.name.startswith(("parameters", "globals"))
+            str(file.relative_to(source)): file.read_text()
+            for file in sorted(source.rglob("*.yml"))
+            if file.name.startswith((name, "globals"))
         }
-        key = repr((texts, self.env, self.base_env, self.default_run_env, self.runtime_params))
+        if any("oc.env" in text for text in texts.values()):
+            return read(self, name)
+        key = repr((name, texts, self.env, self.base_env, self.default_run_env, self.runtime_params))
         if key not in known:
             known[key] = read(self, name)
         return deepcopy(known[key])
@@ -158,10 +165,44 @@ def _parameters_are_merged_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _sessions_open_fast() -> Iterator[None]:
+    """What Kedro does anew in every session and what comes out the same: the types of the parameters that nodes read,
+    and two thousand attempts to import a library that is not installed, one for each parameter."""
+    from kedro.pipeline import Node
+    from kedro.validation.type_extractor import TypeExtractor
+
+    known: dict[int, tuple[Node, dict[str, type]]] = {}
+    extract = TypeExtractor._extract_types_from_node
+
+    def remember(self: TypeExtractor, node: Node) -> dict[str, type]:
+        if id(node) not in known:
+            known[id(node)] = node, extract(self, node)  # the node lives on, so that its id is no other's
+        return known[id(node)][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TypeExtractor, "_extract_types_from_node", remember)
+        if find_spec("ibis") is None:
+            patch.setitem(sys.modules, "ibis", None)
+        yield
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A project of the test's own."""
     return Project.create(tmp_path / "project")
+
+
+@pytest.fixture
+def registered_as_before() -> Iterator[None]:
+    """Leave the experiments at hand as they were: a test declares others."""
+    from counterpoise import registered
+    from counterpoise.config.loader import ConfigLoader
+
+    latest = ConfigLoader.latest
+    yield
+    ConfigLoader.latest = latest
+    registered.declare(())
 
 
 @pytest.fixture(scope="session")
@@ -202,6 +243,7 @@ def run_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callab
         with _alone(shared / f"{name}.lock"):
             path = shared / name
             if not (path / "finished").exists():
+                shutil.rmtree(path, ignore_errors=True)  # of a run that failed
                 project = Project.create(path)
                 project.run(pipeline, params=params)
                 (path / "finished").touch()
@@ -284,13 +326,12 @@ class Cluster:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster with two workers that wait for work."""
+    """A cluster with a worker that waits for work."""
     pytest.importorskip("distributed", reason="needs the extra 'dask'")
     cluster = Cluster(tmp_path)
     try:
         cluster.add_worker()
-        cluster.add_worker()
-        cluster.wait_for_workers(2)
+        cluster.wait_for_workers(1)
         yield cluster
     finally:
         for process in (cluster.scheduler, *cluster.workers):

@@ -15,7 +15,9 @@ from click.testing import CliRunner, Result
 from kedro.framework.cli.utils import _split_params
 
 from counterpoise.cli import cli
+from counterpoise.config.parameters import Dataset
 from counterpoise.errors import InputError
+from counterpoise.pipelines.data_split.nodes import encode_samples, read_table
 
 REPOSITORY = Path(__file__).parents[1]
 ROWS = 600
@@ -161,6 +163,21 @@ def people() -> pd.DataFrame:
     )
 
 
+OWN_DATASET: dict[str, Any] = {
+    "title": "people",
+    "reader": "table",
+    "options": {"files": ["people.csv"]},
+    "origin": "a test",
+    "label": "outcome",
+    "positive": "yes",
+    "classes": ["no", "yes"],
+    "sensitive": "group",
+    "groups": ["a", "b"],
+    "group_names": ["A", "B"],
+    "split": {"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 2, "validation": 1, "test": 1}},
+}
+
+
 @pytest.fixture
 def own_table(project: Any) -> Any:
     """The project with an environment `own` whose data set is a CSV file of the user's."""
@@ -174,19 +191,7 @@ def own_table(project: Any) -> Any:
             "filepath": "data/02_intermediate/own.parquet",
         },
     }
-    dataset = {
-        "title": "people",
-        "reader": "table",
-        "options": {"files": ["people.csv"]},
-        "checksums": None,
-        "drop": [],
-        "label": "outcome",
-        "positive": "yes",
-        "classes": ["no", "yes"],
-        "sensitive": "group",
-        "groups": ["a", "b"],
-        "group_names": ["A", "B"],
-    }
+    dataset = OWN_DATASET | {"checksums": None, "drop": []}  # Adult has some
     project.configure("own", "catalog.yml", catalog)
     project.configure("own", "parameters.yml", {"seeds": 2, "epochs": 1, "datasets": {"adult": dataset}})
     return project
@@ -226,7 +231,17 @@ TABLES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], list[str]]] = {
 
 
 @pytest.mark.parametrize("mistake", TABLES)
-def test_wrong_tables_are_found_before_any_training(own_table: Any, kedro_run: Command, mistake: str) -> None:
+def test_wrong_tables_are_one_sentence_of_the_stage_that_reads_them(tmp_path: Path, mistake: str) -> None:
+    alter, words = TABLES[mistake]
+    alter(people()).to_csv(tmp_path / "people.csv", index=False)
+    dataset = Dataset.model_validate(OWN_DATASET)
+    with pytest.raises(InputError, match=all_of("", *words)):
+        encode_samples(read_table(tmp_path, dataset)[0], dataset)
+
+
+@pytest.mark.parametrize("mistake", ["renamed label", "one-class group"])
+def test_wrong_tables_end_the_command_before_any_training(own_table: Any, kedro_run: Command, mistake: str) -> None:
+    """One that is refused as it is read, and one as it is encoded."""
     alter, words = TABLES[mistake]
     alter(people()).to_csv(own_table.path / "people" / "people.csv", index=False)
     refused(kedro_run(env="own"), *words)

@@ -155,8 +155,13 @@ def test_an_environment_that_does_not_exist(invoke: Callable[..., Result]) -> No
     )
 
 
-@pytest.mark.parametrize("file", ["parameters.yml", "catalog.yml", "globals.yml", "mlflow.yml", "credentials.yml"])
-@pytest.mark.parametrize("environment", ["base", "smoke"])
+@pytest.mark.parametrize(
+    ("environment", "file"),
+    [
+        *(("base", "parameters.yml"), ("smoke", "parameters.yml"), ("base", "catalog.yml")),
+        *(("smoke", "globals.yml"), ("base", "mlflow.yml"), ("smoke", "credentials.yml")),
+    ],
+)  # of the other places see config/test_loader.py
 def test_a_broken_file_is_one_sentence(
     invoke: Callable[..., Result], project: Any, environment: str, file: str
 ) -> None:

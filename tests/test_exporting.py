@@ -50,7 +50,6 @@ def test_a_fine_tuned_head_takes_the_columns_of_the_file(smoke: Any, tmp_path: P
         ({"experiment": "alter_adult", "method": None}, "--part is not given, expected one of sex, race"),
         ({"experiment": "alter_compas", "method": None}, "there is no 'compact_networks' in its folders, expected it"),
         ({"experiment": "frontier_adult"}, "frontier_adult: is on a table, expected one on images"),
-        ({"experiment": "win_adult_boosted"}, "has leaves of trees as heads, expected a network or a backbone"),
     ],
 )
 def test_what_cannot_be_exported_is_one_sentence(changes: dict[str, Any], sentence: str, tmp_path: Path) -> None:

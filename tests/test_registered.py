@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from kedro.framework.project import pipelines
 
 from counterpoise import registered
-from counterpoise.config.loader import ConfigLoader
 from counterpoise.config.retrained import RETRAINED
 from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS
@@ -17,12 +15,7 @@ from counterpoise.experiments import EXPERIMENTS
 ROW = {"title": "Mine?", "dataset": "adult", "network": "mlp2", "variants": "tl"}
 
 
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    latest = ConfigLoader.latest
-    yield
-    ConfigLoader.latest = latest
-    registered.declare(())
+pytestmark = pytest.mark.usefixtures("registered_as_before")
 
 
 @pytest.fixture

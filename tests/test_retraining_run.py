@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from counterpoise import registered
 from counterpoise.artifacts.retraining import HistoryDataset
 from counterpoise.artifacts.serving import read_servable
 from counterpoise.cli import cli
-from counterpoise.config.loader import ConfigLoader
 from counterpoise.data.adult import read
 from counterpoise.data.generate.adult import write_adult
 from counterpoise.data.generate.faces import write_lfwa
@@ -62,12 +60,7 @@ def history(project: Any) -> Any:
     return from_lines((project.data / "retrain" / "history.jsonl").read_text().splitlines())
 
 
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    latest = ConfigLoader.latest
-    yield
-    ConfigLoader.latest = latest
-    registered.declare(())
+pytestmark = pytest.mark.usefixtures("registered_as_before")
 
 
 @pytest.fixture

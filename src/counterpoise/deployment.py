@@ -139,12 +139,12 @@ def plan(name: str, environment: str | None, to: Path | None) -> str:
     """
     registered.read(environment=environment)
     pipeline = combined([name])
-    made = Plan(name, environment, tasks_of(pipeline))
-    require_divisible(pipeline, made.tasks, _catalog(environment))
+    division = Plan(name, environment, tasks_of(pipeline))
+    require_divisible(pipeline, division.tasks, _catalog(environment))
     if to is None:
-        return made.text().rstrip()
-    atomic.write_bytes(to, made.text().encode())
-    return f"{to}: {len(made.tasks)} tasks of {name} ({', '.join(task.name for task in made.tasks)})"
+        return division.text().rstrip()
+    atomic.write_bytes(to, division.text().encode())
+    return f"{to}: {len(division.tasks)} tasks of {name} ({', '.join(task.name for task in division.tasks)})"
 
 
 def check_plan(file: Path) -> str:
@@ -153,11 +153,12 @@ def check_plan(file: Path) -> str:
     Raises:
         InputError: it cannot be read, leaves out nodes, or would lose what is in memory.
     """
-    made = read_plan(file)
-    registered.read(environment=made.environment)
-    pipeline = combined([made.pipeline])
-    require_divisible(pipeline, made.tasks, _catalog(made.environment))
-    return f"{file}: {len(made.tasks)} tasks run the {len(pipeline.nodes)} nodes of {made.pipeline}, nothing is lost"
+    division = read_plan(file)
+    registered.read(environment=division.environment)
+    pipeline = combined([division.pipeline])
+    require_divisible(pipeline, division.tasks, _catalog(division.environment))
+    tasks, nodes = len(division.tasks), len(pipeline.nodes)
+    return f"{file}: {tasks} tasks run the {nodes} nodes of {division.pipeline}, nothing is lost"
 
 
 def read_plan(file: Path) -> Plan:

@@ -75,6 +75,18 @@ class _Run:
 
         return Path(self._catalog.load(raw_of(self.experiment, self.part)))
 
+    def table(self) -> Any:
+        """Return the rows as their reader left them."""
+        from counterpoise.pipelines.assemble import artifact, table_of
+
+        return self._catalog.load(artifact(table_of(self.experiment, self.part), "table"))
+
+    def model_files(self) -> Path:
+        """Return the folder of the model that came trained."""
+        from counterpoise.pipelines.assemble import artifact
+
+        return Path(self._catalog.load(artifact(str(self.experiment.model), "raw")))
+
     def dataset(self) -> Any:
         from counterpoise.config.parameters import Dataset
 
@@ -141,8 +153,6 @@ def _head(run: _Run) -> Any:
     """Return a fine-tuned head on what it stands on."""
     from counterpoise.pipelines.shared.served import bytes_of, choice, served_head, served_image_head
 
-    if run.experiment.boosting is not None:
-        raise InputError(f"{run.experiment.name}: has leaves of trees as heads, expected a network or a backbone")
     stored, dataset = run.artifact("finetuned_heads"), run.dataset()
     variant = _variant(run, stored.header["variants"])
     seeds = list(stored.header["seeds"])
@@ -151,7 +161,26 @@ def _head(run: _Run) -> Any:
     chosen = {"experiment": run.experiment.name, "variant": variant, "seed": seed, "metadata": described["metadata"]}
     if run.experiment.images:
         return served_image_head(stored, _backbone(run), bytes_of(_files(run)), dataset, **chosen)
-    return served_head(stored, run.artifact("pretrained"), run.artifact("encoding"), dataset, **chosen)
+    encoding = run.artifact("encoding")
+    model = served_head(stored, run.artifact("pretrained"), encoding, dataset, **chosen)
+    return _on_model(run, model, encoding) if run.experiment.base == "model" else model
+
+
+def _on_model(run: _Run, model: Any, encoding: dict[str, Any]) -> Any:
+    """Return a head with the user's model that it stands on.
+
+    Raises:
+        InputError: that has no form without pickled objects.
+    """
+    from counterpoise.config.parameters import Block
+    from counterpoise.pipelines.shared.bodies import body_of, on_body
+    from counterpoise.pipelines.shared.trained import Trained
+
+    settings = Block[Trained].model_validate(run.parameter("model")).root
+    written = body_of(run.artifact("samples"), run.table(), run.model_files(), settings, run.dataset(), encoding)
+    if written is None:
+        raise InputError(f"{run.experiment.name}: the model that it stands on cannot be written down without pickles")
+    return on_body(model, *written)
 
 
 def _backbone(run: _Run) -> Any:

@@ -131,8 +131,8 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
     sensitive = request.sensitive[0] if len(request.sensitive) == 1 else list(request.sensitive)
     no_feature = {request.label, *request.sensitive}
     dropped = _dropped(columns, request, len(table))
-    kept = table.drop(columns=list(dropped))
-    options, gaps = _options(request, kept, notation)
+    used = table.drop(columns=list(dropped))
+    options, gaps = _options(request, used, notation)
     if rare:
         options["exclude"] = {request.label: rare}
         gaps.append(f"exclude: classes with fewer than {LEAST_IN_CELL} rows, in all or in a large group, are left out")
@@ -163,7 +163,7 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
             else ["    drop: []"]
         ),
         *_as_categories(columns, dropped, request),
-        *_rare_together(kept.drop(columns=[request.label, *request.sensitive])),
+        *_rare_together(used.drop(columns=[request.label, *request.sensitive])),
         "    # The features:",
         *(
             f"    #   {column.name}: {_seen(column)}"
@@ -218,14 +218,14 @@ def _dropped(columns: Sequence[Column], request: Request, rows: int) -> dict[str
     return reasons
 
 
-def _options(request: Request, kept: pd.DataFrame, notation: Notation) -> tuple[dict[str, Any], list[str]]:
+def _options(request: Request, used: pd.DataFrame, notation: Notation) -> tuple[dict[str, Any], list[str]]:
     """Return the reader's options, and comments on rows with gaps."""
     options: dict[str, Any] = {"files": request.file.name}
     standard = Notation(separator=None)
     for key in ("decimal", "thousands", "encoding"):
         if getattr(notation, key) != getattr(standard, key):
             options[key] = getattr(notation, key)
-    features = kept.drop(columns=[request.label, *request.sensitive])
+    features = used.drop(columns=[request.label, *request.sensitive])
     comments = []
     texts = [
         name for name in features if isinstance(features[name].dtype, pd.StringDtype) and features[name].isna().any()
@@ -239,11 +239,11 @@ def _options(request: Request, kept: pd.DataFrame, notation: Notation) -> tuple[
         comments.append(
             "impute: a missing number is the median, and a feature says so; without it, the row is left out"
         )
-    further = [name for name in kept if kept[name].isna().any() and name not in {*texts, *numbers, *request.sensitive}]
+    further = [name for name in used if used[name].isna().any() and name not in {*texts, *numbers, *request.sensitive}]
     if further:
-        listed = ", ".join(f"{name} ({int(kept[name].isna().sum()):,})" for name in further)
-        rows = int(kept[further].isna().any(axis=1).sum())
-        comments.append(f"{rows:,} of {len(kept):,} rows miss one of these and are left out: {listed}")
+        listed = ", ".join(f"{name} ({int(used[name].isna().sum()):,})" for name in further)
+        rows = int(used[further].isna().any(axis=1).sum())
+        comments.append(f"{rows:,} of {len(used):,} rows miss one of these and are left out: {listed}")
     return options, comments
 
 

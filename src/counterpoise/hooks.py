@@ -22,7 +22,6 @@ from rich.console import Console
 
 from counterpoise.artifacts.datasets import path_of
 from counterpoise.config.evidence import Claim
-from counterpoise.config.parameters import check
 from counterpoise.config.retrained import RETRAINED
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
@@ -48,7 +47,7 @@ class Tracking:
     def after_context_created(self, context: KedroContext) -> None:
         with suppress(MissingConfigException):
             use_credentials(context.config_loader["credentials"])
-        self.parameters = check(parameters_of(context))
+        _, self.parameters = parameters_of(context)
         self.project = Path(context.project_path)
         self.settings = TrackingSettings.read(context.config_loader["mlflow"], self.project)
 

@@ -44,12 +44,24 @@ def experiments_in(pipeline: Pipeline) -> list[Experiment]:
     return [experiment for experiment in (*experiments, *audits(experiments)) if experiment.name in tags]
 
 
-def parameters_of(context: KedroContext) -> dict[str, Any]:
-    """Return what the files under conf/ say, read once: Kedro parses and merges them whenever they are asked for."""
+_CHECKED = "_parameters"
+"""Attribute of a session's loader: the parameters as they were read, and as they were validated."""
+
+
+def parameters_of(context: KedroContext) -> tuple[dict[str, Any], Parameters]:
+    """Return what the files under conf/ say, and the same validated: read and checked once for all hooks of a session.
+
+    Raises:
+        InputError: one sentence for the first mistake.
+    """
     loader = context.config_loader
-    if "parameters" not in loader:
-        loader["parameters"] = loader["parameters"]
-    return deepcopy(loader["parameters"])  # Kedro works on the loader's own
+    if not hasattr(loader, _CHECKED):
+        if "parameters" not in loader:  # Kedro parses and merges them whenever they are asked for
+            loader["parameters"] = loader["parameters"]
+        raw = deepcopy(loader["parameters"])  # Kedro works on the loader's own
+        setattr(loader, _CHECKED, (raw, check(raw)))
+    checked: tuple[dict[str, Any], Parameters] = getattr(loader, _CHECKED)
+    return checked
 
 
 class Preflight:
@@ -60,8 +72,7 @@ class Preflight:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        parameters = parameters_of(context)
-        self.parameters = check(parameters)
+        parameters, self.parameters = parameters_of(context)
         registered.declare(rows(parameters), row_of(parameters, every(parameters)))
 
     @hook_impl(tryfirst=True)

@@ -23,7 +23,6 @@ from counterpoise.artifacts.datasets import path_of
 from counterpoise.artifacts.locks import Locks
 from counterpoise.artifacts.recorder import Recorder
 from counterpoise.commands import Command
-from counterpoise.config.parameters import check
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
 from counterpoise.pipelines.assemble import artifact
@@ -40,7 +39,7 @@ class Provenance:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        self.parameters = check(parameters_of(context))
+        _, self.parameters = parameters_of(context)
         self.project, self.environment = Path(context.project_path), context.env or "base"
         source = str(context.config_loader.conf_source)
         self.conf_source = None if Path(source) == self.project / "conf" else source

@@ -15,7 +15,6 @@ from kedro.io import AbstractDataset, DataCatalog
 from kedro.pipeline import Pipeline
 
 from counterpoise.artifacts.datasets import path_of
-from counterpoise.config.parameters import check
 from counterpoise.errors import Ending, InputError
 from counterpoise.preflight import parameters_of
 from counterpoise.retraining.history import Record, Tenure, champion, champion_on
@@ -38,7 +37,7 @@ class RetrainingRun:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        parameters = check(parameters_of(context))
+        _, parameters = parameters_of(context)
         self.registry: ModelRegistry | None = None
         if parameters.tracking and parameters.retraining is not None:
             settings = TrackingSettings.read(context.config_loader["mlflow"], Path(context.project_path))

@@ -10,7 +10,6 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
-from counterpoise.config.parameters import check
 from counterpoise.errors import InputError
 from counterpoise.preflight import parameters_of
 from counterpoise.tracking import TrackingSettings, sync
@@ -23,7 +22,7 @@ class Syncing:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        self.tracking = check(parameters_of(context)).tracking
+        self.tracking = parameters_of(context)[1].tracking
         self.settings = TrackingSettings.read(context.config_loader["mlflow"], Path(context.project_path))
 
     @hook_impl(tryfirst=True)

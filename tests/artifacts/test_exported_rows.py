@@ -63,13 +63,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def served(folder: Path) -> Any:
-    import mlflow.pyfunc
-
-    return mlflow.pyfunc.load_model(str(folder))
-
-
 def expected(features: Any = FEATURES) -> Any:
     score = torch.sigmoid(torch.tensor(features, dtype=torch.float64) @ WEIGHTS.double())
     return pytest.approx(score.numpy(), abs=1e-7)

@@ -103,13 +103,6 @@ def folder(network: CompactModel, pictures: list[bytes], tmp_path_factory: pytes
     return path
 
 
-@pytest.fixture(scope="module")
-def served(folder: Path) -> Any:
-    import mlflow.pyfunc
-
-    return mlflow.pyfunc.load_model(str(folder))
-
-
 class TestImages:
     def test_answers_are_those_of_the_network_on_what_a_run_decodes(
         self, served: Any, network: CompactModel, pictures: list[bytes], tmp_path: Path

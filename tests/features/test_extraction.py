@@ -312,6 +312,8 @@ def test_a_gpu_that_is_not_there_is_said(images: ImageFiles, cache: Path, networ
 def test_a_cluster_computes_the_same_bits_and_survives_the_death_of_a_worker(
     tmp_path: Path, network: Backbone, cluster: Any
 ) -> None:
+    cluster.add_worker()
+    cluster.wait_for_workers(2)
     images = draw_images(tmp_path / "many", 200)
     local = extract_features(images, network, cache=tmp_path / "local", backend="serial", **SETTINGS)
     settings = SETTINGS | {"backend": "dask", "address": cluster.address}

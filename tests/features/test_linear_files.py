@@ -20,8 +20,13 @@ from counterpoise.errors import InputError
 from counterpoise.features.linear_files import linear_parts, read_skops, taken
 from counterpoise.features.mlflow_models import flavour_of, read_sklearn, trees_file
 
-skops = pytest.importorskip("skops.io")
 N = 60
+
+
+@pytest.fixture(scope="module", autouse=True)
+def skops() -> Any:
+    """Imported by the tests alone: it takes seconds where many libraries are there already."""
+    return pytest.importorskip("skops.io")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +50,7 @@ def pipeline(table: pd.DataFrame, last: Any = None) -> Any:
 
 
 def test_a_pipeline_on_the_file_s_columns_is_its_features_and_a_head(
-    table: pd.DataFrame, encoded: pd.DataFrame, tmp_path: Path
+    table: pd.DataFrame, encoded: pd.DataFrame, tmp_path: Path, skops: Any
 ) -> None:
     estimator = pipeline(table)
     skops.dump(estimator, tmp_path / "a.skops")
@@ -107,7 +112,7 @@ def shifted(x: Any) -> Any:
     return x
 
 
-def test_types_that_nobody_trusts_are_named(table: pd.DataFrame, tmp_path: Path) -> None:
+def test_types_that_nobody_trusts_are_named(table: pd.DataFrame, tmp_path: Path, skops: Any) -> None:
     estimator = make_pipeline(FunctionTransformer(shifted), LogisticRegression()).fit(table[["age"]], table["repaid"])
     skops.dump(estimator, tmp_path / "a.skops")
     (name,) = skops.get_untrusted_types(file=tmp_path / "a.skops")

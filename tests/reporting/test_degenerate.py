@@ -247,4 +247,5 @@ def test_a_report_of_many_groups_and_classes(context: ReportContext, read_page: 
     assert page.open == []
     assert all(name in page.text for name in (*names, *labels))
     assert len(content["group_rates"])
-    assert all(name in model_card(own) for name in (*names, *labels))
+    card = model_card(own)
+    assert all(name in card for name in (*names, *labels))

@@ -24,7 +24,6 @@ MODEL = ExportedModel(
     seeds=10,
     folder="data/06_models/frontier_adult/model",
     columns=("age", "hours"),
-    of_features=False,
 )
 
 

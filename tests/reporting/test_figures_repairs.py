@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
+from reports import traces_on
 from scipy import stats
 
 from counterpoise.errors import InputError
@@ -17,25 +17,20 @@ from counterpoise.reporting import figures_repairs
 HOSTILE = "<b>svd"
 
 
-def on(figure: go.Figure, axis: str, name: str | None = None) -> list[Any]:
-    """The traces on an axis, such as `x2`; of one name, if that is given."""
-    return [trace for trace in figure.data if trace.xaxis == axis and name in (None, trace.name)]
-
-
 def test_a_repair_is_a_mean_with_both_intervals_and_its_seeds(repaired: Any) -> None:
     figure = figures_repairs.repair_plane(repaired.metrics, repaired.objectives)
     for axis, part, metric in (("x", "sex", "aod"), ("x2", "race", "spd")):
         test = repaired.metrics[
             (repaired.metrics["split"] == "test") & (repaired.metrics["variant"] == f"{part}/netaug")
         ]
-        (mean,) = on(figure, axis, "NetAug")
+        (mean,) = traces_on(figure, axis, "NetAug")
         for centre, bar, key in ((mean.x, mean.error_x, metric), (mean.y, mean.error_y, "balanced_accuracy")):
             values = test.loc[test["metric"] == key, "value"].abs()
             _, high = stats.t.interval(0.95, 3, loc=values.mean(), scale=stats.sem(values))
             assert centre[0] == pytest.approx(values.mean())
             assert centre[0] + bar.array[0] == pytest.approx(high)
         assert [mean.customdata[0][place] for place in (0, 3, 4)] == [f"{part}/netaug", 4, 4]
-        (seeds,) = (trace for trace in on(figure, axis, "one seed") if trace.legendgroup == "NetAug")
+        (seeds,) = (trace for trace in traces_on(figure, axis, "one seed") if trace.legendgroup == "NetAug")
         assert list(seeds.x) == list(test.loc[test["metric"] == metric, "value"].abs())
     assert not any("last epoch" in trace.name for trace in figure.data)
     assert [note.text for note in figure.layout.annotations][:2] == ["sex", "race"]
@@ -55,17 +50,17 @@ def test_the_tolerance_of_each_part_is_drawn_and_each_method_is_once_in_the_lege
 
 def test_masks_layer_by_layer(repaired: Any) -> None:
     figure = figures_repairs.pruned_layers(repaired.layers.sample(frac=1, random_state=0))
-    (line,) = on(figure, "x", "the mask")
+    (line,) = traces_on(figure, "x", "the mask")
     assert list(line.x) == [0, 1, 2]
     assert list(line.y) == pytest.approx([0.1015, 0.1115, 0.1215])
     assert list(figure.layout.xaxis.ticktext) == ["layers.0", "layers.1", "layers.2"]
-    (seeds,) = (trace for trace in on(figure, "x", "one seed") if trace.legendgroup == "the mask")
+    (seeds,) = (trace for trace in traces_on(figure, "x", "one seed") if trace.legendgroup == "the mask")
     assert len(seeds.x) == 12
 
 
 def test_agreement_is_symmetric_and_stands_beside_chance(repaired: Any) -> None:
     figure = figures_repairs.mask_agreement(repaired.agreement)
-    found, chance = on(figure, "x")[0], on(figure, "x2")[0]
+    found, chance = traces_on(figure, "x")[0], traces_on(figure, "x2")[0]
     cells = np.array(found.z, dtype=float)
     assert np.isnan(np.diag(cells)).all()
     assert cells[1, 2] == cells[2, 1] == pytest.approx(0.62)
@@ -79,9 +74,9 @@ def test_agreement_is_symmetric_and_stands_beside_chance(repaired: Any) -> None:
 
 def test_curves_show_sizes_and_the_epochs_chosen(repaired: Any) -> None:
     figure = figures_repairs.repair_curves(repaired.curves, repaired.repairs, repaired.objectives)
-    bias = next(trace for trace in on(figure, "x2", "NetAug") if trace.line.width != 0)
+    bias = next(trace for trace in traces_on(figure, "x2", "NetAug") if trace.line.width != 0)
     assert list(bias.y) == pytest.approx([abs(-0.1 + epoch / 1000) for epoch in range(0, 91, 10)])
-    (kept,) = on(figure, "x", figures_repairs.CHOSEN)
+    (kept,) = traces_on(figure, "x", figures_repairs.CHOSEN)
     points = dict(zip(kept.text, zip(kept.x, kept.y, strict=True), strict=True))
     assert points["NetAug, seed 0"] == (0, 0.5)
     assert points["AdvFt, seed 0"] == (30, pytest.approx(0.53))

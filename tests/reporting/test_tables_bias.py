@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
+from reports import cell, traces_on
 from scipy import stats
 
 from counterpoise.errors import InputError
 from counterpoise.reporting import figures_repairs, maps
 from counterpoise.reporting import tables_bias as tables
-from counterpoise.reporting.context import Table
 
 SEEDS = 4
 METHODS: dict[str, tuple[float, float, float | None, int | None]] = {  # accuracy, information, sparsity, epoch
@@ -86,11 +85,6 @@ def frames(parts: tuple[str, ...] = ("",), methods: dict[str, Any] | None = None
         layers=pd.DataFrame(layers, columns=["mask", "layer", "position", "seed", "pruned", "part"]),
         predictions=pd.DataFrame(said, columns=["variant", "y", "s", "prediction"]),
     )
-
-
-def cell(table: Table, row: str, column: str) -> str:
-    (found,) = (cells for cells in table.rows if cells[0] == row)
-    return found[list(table.columns).index(column)]
 
 
 def spread(mean: float) -> str:
@@ -174,32 +168,28 @@ class TestWords:
         assert all(row[list(table.columns).index("Beside FFW")] == "" for row in table.rows)
 
 
-def on(figure: go.Figure, axis: str, name: str | None = None) -> list[Any]:
-    return [trace for trace in figure.data if trace.xaxis == axis and name in (None, trace.name)]
-
-
 class TestFigures:
     def test_curves_are_means_over_the_seeds_of_what_is_followed(self) -> None:
         figure = figures_repairs.repair_curves(frames().curves, frames().repairs, {})
         titles = [axis.title.text for axis in figure.select_yaxes()]
         assert titles == ["accuracy, hard gates", "sparsity", "bias information", "temperature"]
-        line = next(trace for trace in on(figure, "x", "FFW") if trace.line.width != 0)
+        line = next(trace for trace in traces_on(figure, "x", "FFW") if trace.line.width != 0)
         assert list(line.x) == list(range(1, 12))
         assert list(line.y) == pytest.approx([0.5 + at / 100 for at in range(1, 12)])
-        temperature = next(trace for trace in on(figure, "x4", "FFW, structured") if trace.line.width != 0)
+        temperature = next(trace for trace in traces_on(figure, "x4", "FFW, structured") if trace.line.width != 0)
         assert list(temperature.y) == pytest.approx([0.6**at for at in range(1, 12)])
         assert figure.layout.yaxis4.type == "log"
         assert figure.layout.yaxis.type != "log"
         assert not any(0.99 in list(trace.y) for trace in figure.data), "soft gates say nothing"
         shown = [trace.name for trace in figure.data if trace.showlegend]
         assert sorted(shown) == ["FFW", "FFW, structured", figures_repairs.CHOSEN]
-        (chosen,) = on(figure, "x", figures_repairs.CHOSEN)
+        (chosen,) = traces_on(figure, "x", figures_repairs.CHOSEN)
         assert dict(zip(chosen.text, chosen.x, strict=True))["FFW, seed 2"] == 9
 
     def test_layers_are_in_the_order_of_the_network(self) -> None:
         shuffled = frames().layers.sample(frac=1, random_state=0)
         figure = figures_repairs.pruned_layers(shuffled.assign(layer=shuffled["layer"].replace({"conv0": "z"})))
-        (line,) = on(figure, "x", "FFW")
+        (line,) = traces_on(figure, "x", "FFW")
         assert list(figure.layout.xaxis.ticktext) == ["z", "conv1", "conv2"]
         assert list(line.x) == list(figure.layout.xaxis.tickvals)
         assert list(line.y) == pytest.approx([0.4, 0.5, 0.6])

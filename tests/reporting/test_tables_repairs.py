@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from reports import cell
 from scipy import stats
 
 from counterpoise.errors import InputError
@@ -28,11 +29,6 @@ def all_tables(metrics: pd.DataFrame, repairs: pd.DataFrame, objectives: Any) ->
         tables_repairs.last_epoch_table(metrics, repairs, objectives),
         tables_repairs.critic_table(repairs),
     ]
-
-
-def cell(table: Table, row: str, column: str) -> str:
-    (found,) = (cells for cells in table.rows if cells[0] == row)
-    return found[list(table.columns).index(column)]
 
 
 def spread(mean: float, step: float) -> str:

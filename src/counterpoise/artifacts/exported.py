@@ -85,6 +85,31 @@ class Encoding:
                 block[:, 0] = self._numbers(values, entry)
         return x, [", ".join(dict.fromkeys(names)) for names in unseen]
 
+    def treated(self, rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+        """Return columns of the file as they were learnt from: numbers in double precision, gaps filled.
+
+        Raises:
+            MlflowException: a column is not there or there twice, or misses a value that nothing stands for.
+        """
+        entries = {entry["column"]: entry for entry in self.entries if not entry["indicator"]}
+        columns = {}
+        for name in names:
+            if (count := int((rows.columns == name).sum())) != 1:
+                raise _refused(f"column {name!r}: found {count} of this name, expected one")
+            entry = entries.get(name, {"column": name, "kind": "category", "fill": None, "categories": []})
+            columns[name] = [self._treated(value, row, entry) for row, value in enumerate(rows[name])]
+        return pd.DataFrame(columns, index=rows.index)
+
+    def _treated(self, value: Any, row: int, entry: Mapping[str, Any]) -> Any:
+        if self._is_missing(value):
+            if entry["fill"] is None:
+                raise _refused(_no_value(entry, row))
+            return entry["fill"]
+        if entry["kind"] in ("number", "boolean"):
+            number = self._number(value, row, entry)
+            return bool(number) if entry["kind"] == "boolean" else number
+        return value.lstrip() if isinstance(value, str) else value
+
     def _numbers(self, values: pd.Series, entry: Mapping[str, Any]) -> np.ndarray:
         """Return a column of numbers, truth values or dates in single precision, [N]."""
         name, kind = entry["column"], entry["kind"]
@@ -280,7 +305,12 @@ class ExportedModel(PythonModel):
 
 def _encoding(context: PythonModelContext, header: Mapping[str, Any]) -> Any:
     if "images" not in header:
-        return Encoding(header["encoding"])
+        encoding = Encoding(header["encoding"])
+        if "body" not in header:
+            return encoding
+        from exported_body import Body  # type: ignore[import-not-found]  # lies in the folder too
+
+        return Body(encoding, context.artifacts["body"], header["body"])
     from exported_images import Images  # type: ignore[import-not-found]  # lies in the folder too; it needs torch
 
     return Images(context.artifacts["network"], header["images"])

@@ -28,15 +28,19 @@ from counterpoise.errors import InputError
 ARCHITECTURE = "exported"
 CODE = Path(__file__).with_name("exported.py")
 IMAGES_CODE = Path(__file__).with_name("exported_images.py")
+BODY_CODE = Path(__file__).with_name("exported_body.py")
 WEIGHTS = "model.safetensors"
 TREES, GROUP_TREES = "trees.txt", "group_trees.txt"
 NETWORK = "network.pt2"
+BODIES = {"network": "body.pt2", "pipeline": "body.skops"}
+"""The file of a `Body`, by its kind."""
 IMAGE = "image"
 """The one column of models that read images."""
 EXAMPLE = "input_example.json"  # the name is MLflow's
 NEEDED = ("numpy", "pandas", "safetensors")
 """What a prediction needs beside MLflow, which adds itself; and LightGBM where there are trees."""
 NEEDED_BY_IMAGES = ("torch", "pillow")
+NEEDED_BY_BODIES = {"network": ("torch",), "pipeline": ("scikit-learn", "skops")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +75,39 @@ class ImageNetwork:
 
 
 @dataclass(frozen=True, eq=False)
+class Body:
+    """What a model that came trained makes of a row before its head.
+
+    Attributes:
+        kind: `network`, a file of `torch.export` from encoded columns to d features; or `pipeline`, a pipeline of
+            scikit-learn's in a file of skops, whose last step is the classifier.
+        content: of the file.
+        columns: what it takes, in its order: encoded columns, or those of the file where `of_file` says so.
+        outputs: d. named: whether a pipeline was fitted with names. trusted: types that skops has to be told to trust.
+    """
+
+    kind: str
+    content: bytes
+    columns: tuple[str, ...]
+    outputs: int
+    of_file: bool = False
+    named: bool = True
+    trusted: tuple[str, ...] = ()
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """All but the content, as it is stored."""
+        return {name: value for name, value in vars(self).items() if name != "content"}
+
+
+@dataclass(frozen=True, eq=False)
 class Servable:
     """One model that classifies rows of a table, with all that is needed to use it elsewhere.
 
     Attributes:
         encoding: from the columns of the table to D features (`data.encoding`).
         images: what makes D features of an image, in the place of the encoding; the one column is then `image`.
+        body: what makes features of encoded columns, or of those of the file, where the model came trained.
         layers: weights [in, out] and biases [out], ReLU between two layers; the last gives one logit per class. None
             where the model is trees.
         trees: LightGBM's text, whose margin is the logit of the second class.
@@ -104,6 +135,7 @@ class Servable:
     threshold: float = 0.0
     rule: Rule | None = None
     images: ImageNetwork | None = None
+    body: Body | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
@@ -112,7 +144,8 @@ class Servable:
         """The columns of the table that the model reads, in their order."""
         if self.images is not None:
             return (IMAGE,)
-        return tuple(dict.fromkeys(entry["column"] for entry in self.encoding["columns"]))
+        further = self.body.columns if self.body is not None and self.body.of_file else ()
+        return tuple(dict.fromkeys([*(entry["column"] for entry in self.encoding["columns"]), *further]))
 
     def checkpoint(self) -> Checkpoint:
         """Return weights and header as they are stored; the example is not part of them."""
@@ -123,6 +156,8 @@ class Servable:
         header = {"architecture": ARCHITECTURE} | {name: getattr(self, name) for name in names}
         if self.images is not None:
             header["images"] = dict(self.images.framing)
+        if self.body is not None:
+            header["body"] = self.body.header
         if self.rule is not None:
             tensors["rule"] = self.rule.matrix
             if self.rule.group_heads is not None:
@@ -142,9 +177,10 @@ class Servable:
             return {IMAGE: "the bytes of an image file, in base64"}
         for entry in self.encoding["columns"]:
             if not entry["indicator"]:
-                known = f"one of {len(entry['categories'])} categories" if entry["categories"] else entry["kind"]
-                words[entry["column"]] = known + ("" if entry["fill"] is None else ", may be missing")
-        return {name: words.get(name, "may be missing") for name in self.columns}
+                content = f"one of {len(entry['categories'])} categories" if entry["categories"] else entry["kind"]
+                words[entry["column"]] = content + ("" if entry["fill"] is None else ", may be missing")
+        named = {entry["column"] for entry in self.encoding["columns"]}
+        return {name: words.get(name, "may be missing" if name in named else "any value") for name in self.columns}
 
 
 class _ServableFolder(AbstractVersionedDataset[Servable, Servable]):
@@ -196,6 +232,12 @@ def write_servable(model: Servable, folder: Path) -> None:
             (Path(staging) / NETWORK).write_bytes(model.images.program)
             artifacts["network"] = str(Path(staging) / NETWORK)
         libraries = [*NEEDED, *(["lightgbm"] if model.texts() else []), *(NEEDED_BY_IMAGES if model.images else [])]
+        code = [str(IMAGES_CODE)] * (model.images is not None)
+        if model.body is not None:
+            (Path(staging) / BODIES[model.body.kind]).write_bytes(model.body.content)
+            artifacts["body"] = str(Path(staging) / BODIES[model.body.kind])
+            libraries += NEEDED_BY_BODIES[model.body.kind]
+            code.append(str(BODY_CODE))
         mlflow.pyfunc.save_model(
             folder,
             mlflow_model=described,
@@ -203,7 +245,7 @@ def write_servable(model: Servable, folder: Path) -> None:
             artifacts=artifacts,
             input_example=model.example,
             signature=ModelSignature(taken, _answers(model), parameters),
-            code_paths=None if model.images is None else [str(IMAGES_CODE)],
+            code_paths=code or None,
             pip_requirements=[f"{name}=={version(name)}" for name in libraries],
             metadata={
                 "experiment": model.experiment,
@@ -245,9 +287,13 @@ def read_servable(folder: Path) -> Servable:
     tensors, header = stored.tensors, stored.header
     depth = sum(name.startswith("weights.") for name in tensors)
     texts = {name: file.read_text() for name in (TREES, GROUP_TREES) if (file := path.parent / name).is_file()}
-    rule, images = None, None
+    rule, images, body = None, None, None
     if "images" in header:
         images = ImageNetwork((path.parent / NETWORK).read_bytes(), header["images"])
+    if "body" in header:
+        described = header["body"]
+        names = {name: tuple(described[name]) for name in ("columns", "trusted")}
+        body = Body(content=(path.parent / BODIES[described["kind"]]).read_bytes(), **described | names)
     if "rule" in tensors:
         of_class, of_group = header["temperatures"]
         rule = Rule(tensors["rule"], of_class, of_group, tensors.get("group_heads"), texts.get(GROUP_TREES))
@@ -264,6 +310,7 @@ def read_servable(folder: Path) -> Servable:
         threshold=header["threshold"],
         rule=rule,
         images=images,
+        body=body,
         metadata=header["metadata"],
         folder=folder,
     )

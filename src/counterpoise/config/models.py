@@ -125,8 +125,8 @@ Model = Annotated[TreeFile | TorchModule | ExportedProgram | SklearnFile | Mlflo
 def require_kind(settings: Settings, path: str, experiment: str, *, trees: bool) -> None:
     """Raise InputError unless a block is one of trees where a row names trees, and none where it names a model."""
     if isinstance(settings, TreeFile) != trees:
-        found, field = ("no trees", "model") if trees else ("trees", "trees")
-        raise InputError(f"conf: {path} holds {found}, expected {experiment} to name it under `{field}`")
+        content, field = ("no trees", "model") if trees else ("trees", "trees")
+        raise InputError(f"conf: {path} holds {content}, expected {experiment} to name it under `{field}`")
 
 
 def file_in(settings: Settings) -> str:

@@ -179,8 +179,8 @@ def _kind(present: pd.Series, different: int) -> tuple[Kind, str | None]:
     if types.is_bool_dtype(present):
         return "boolean", None
     if types.is_numeric_dtype(present):
-        whole = bool((present.astype("float64") % 1 == 0).all())
-        if unique and whole and _counts_up(present):
+        are_whole = bool((present.astype("float64") % 1 == 0).all())
+        if unique and are_whole and _counts_up(present):
             return "identifier", f"{different:,} different whole numbers in {len(present):,} rows, close together"
         return "number", None
     if types.is_datetime64_any_dtype(present) or looks_like_dates(distinct(present.head(1000).astype("str"))):

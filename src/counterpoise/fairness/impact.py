@@ -160,8 +160,8 @@ def _attributes(sensitive: pd.DataFrame) -> Iterator[tuple[str, Int64[np.ndarray
         codes, categories = single[crossing[0]]
         for name in crossing[1:]:
             further, more = single[name]
-            known = (codes >= 0) & (further >= 0)
-            codes = np.where(known, codes * len(more) + further, -1)
+            is_known = (codes >= 0) & (further >= 0)
+            codes = np.where(is_known, codes * len(more) + further, -1)
             categories = [f"{one}{CROSSED}{other}" for one in categories for other in more]
         yield CROSSED.join(crossing), codes, categories
 

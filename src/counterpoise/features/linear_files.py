@@ -58,6 +58,28 @@ def read_skops(path: Path, trust: Sequence[str]) -> Any:
     )
 
 
+def columns_taken(
+    estimator: Any, encoded: Sequence[str], table: Sequence[str], columns: Sequence[str] | str, source: str
+) -> tuple[list[str], bool]:
+    """Return the names of the columns that an estimator takes, in its order, and whether they are those of the file.
+
+    Args and errors: as of `taken`, but for the names in the place of rows.
+    """
+    names = list(getattr(estimator, "feature_names_in_", ())) if isinstance(columns, str) else list(columns)
+    if not names:
+        return list(encoded), False
+    if set(names) <= set(encoded):
+        return names, False
+    if set(names) <= set(table):
+        return names, True
+    both = list(dict.fromkeys([*table, *encoded]))
+    missing = [name for name in names if name not in both] or [name for name in names if name not in table]
+    raise InputError(
+        f"{source}: takes {shown(missing[0])}, which the table does not have{suggest(missing[0], both)}, expected "
+        "the columns of the file, or those of the encoded table"
+    )
+
+
 def taken(
     estimator: Any, encoded: pd.DataFrame, table: pd.DataFrame, columns: Sequence[str] | str, source: str
 ) -> pd.DataFrame:
@@ -71,20 +93,8 @@ def taken(
     Raises:
         InputError: neither table has all of the columns, or their number is another one.
     """
-    names = list(getattr(estimator, "feature_names_in_", ())) if isinstance(columns, str) else list(columns)
-    if not names:
-        rows = encoded
-    elif set(names) <= set(encoded.columns):
-        rows = encoded[names]
-    elif set(names) <= set(table.columns):
-        rows = table[names]
-    else:
-        both = list(dict.fromkeys([*table.columns, *encoded.columns]))
-        missing = [name for name in names if name not in both] or [n for n in names if n not in table.columns]
-        raise InputError(
-            f"{source}: takes {shown(missing[0])}, which the table does not have{suggest(missing[0], both)}, expected "
-            "the columns of the file, or those of the encoded table"
-        )
+    names, of_file = columns_taken(estimator, [*map(str, encoded)], [*map(str, table)], columns, source)
+    rows = (table if of_file else encoded)[names]
     expected = getattr(estimator, "n_features_in_", rows.shape[1])
     if rows.shape[1] != expected:
         raise InputError(

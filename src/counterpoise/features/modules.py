@@ -97,7 +97,7 @@ def build(path: str, arguments: Mapping[str, Any], folder: Path) -> nn.Module:
     module, _, name = path.partition(":")
     sys.path.insert(0, str(folder))
     try:
-        made = getattr(importlib.import_module(module), name)(**arguments)
+        network = getattr(importlib.import_module(module), name)(**arguments)
     except ModuleNotFoundError as error:
         raise InputError(f"module: there is no {shown(error.name)}, expected it installed or in {folder}") from None
     except AttributeError as error:
@@ -108,9 +108,9 @@ def build(path: str, arguments: Mapping[str, Any], folder: Path) -> nn.Module:
         raise InputError(f"module: {path} fails with {shown(dict(arguments))} ({reason(error)})") from error
     finally:
         sys.path.remove(str(folder))
-    if not isinstance(made, nn.Module):
-        raise InputError(f"module: {path} makes a {type(made).__name__}, expected a torch.nn.Module")
-    return made
+    if not isinstance(network, nn.Module):
+        raise InputError(f"module: {path} makes a {type(network).__name__}, expected a torch.nn.Module")
+    return network
 
 
 def cut(

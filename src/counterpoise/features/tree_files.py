@@ -131,16 +131,16 @@ def match_columns(
     sources: list[Source | None] = []
     missing = []
     for number, name in enumerate(names):
-        own = {
+        encoded = {
             column[len(name) + 1 :]: place
             for place, column in enumerate(columns)
             if _plain(column).startswith(f"{_plain(name)}=")
         }
-        found: Source | None = None
-        if own:
-            found = _coded(own, codes.get(number), source, name, used=number in model.split_on)
+        origin: Source | None = None
+        if encoded:
+            origin = _coded(encoded, codes.get(number), source, name, used=number in model.split_on)
         elif name in places:
-            found = places[name]
+            origin = places[name]
             if number in model.categorical and number in model.split_on:
                 raise InputError(
                     f"{source}: its column {shown(name)} is one of categories, and one of numbers in the table, "
@@ -148,7 +148,7 @@ def match_columns(
                 )
         elif number in model.split_on:
             missing.append(name)
-        sources.append(found)
+        sources.append(origin)
     if missing:
         raise InputError(_other_columns(source, missing, names, columns, absent or {}))
     return sources
@@ -169,25 +169,28 @@ def _codes_of(
     return {number: {_name(value): code for code, value in enumerate(values)} for number, values in described.items()}
 
 
-def _coded(own: Mapping[str, int], codes: Mapping[str, int] | None, source: str, name: str, *, used: bool) -> Codes:
+def _coded(
+    categories: Mapping[str, int], codes: Mapping[str, int] | None, source: str, name: str, *, used: bool
+) -> Codes:
     """Return where the codes of a column of categories are in a table."""
-    if codes is None and set(own) <= {"False", "True"}:
+    if codes is None and set(categories) <= {"False", "True"}:
         codes = {"False": 0, "True": 1}
-    if codes is None and all(re.fullmatch(r"\d+", category) for category in own):
-        codes = {category: int(category) for category in own}
+    if codes is None and all(re.fullmatch(r"\d+", category) for category in categories):
+        codes = {category: int(category) for category in categories}
     if codes is None:
         if not used:
             return Codes()
         raise InputError(
             f"{source}: its column {shown(name)} is one of numbers, and in the table one of the categories "
-            f"{', '.join(list(own)[:LISTED])}, expected their order in `categories: {{{name}: [...]}}` of the model"
+            f"{', '.join(list(categories)[:LISTED])}, expected their order in `categories: {{{name}: [...]}}` of the "
+            "model"
         )
-    if used and not set(own) & set(codes):
+    if used and not set(categories) & set(codes):
         raise InputError(
             f"{source}: its column {shown(name)} has the categories {', '.join(list(codes)[:LISTED])}, expected those "
-            f"of the table: {', '.join(list(own)[:LISTED])}"
+            f"of the table: {', '.join(list(categories)[:LISTED])}"
         )
-    return Codes({codes[category]: place for category, place in own.items() if category in codes})
+    return Codes({codes[category]: place for category, place in categories.items() if category in codes})
 
 
 def _other_columns(

@@ -343,7 +343,7 @@ def derive_rules(
     Args:
         task: which replicate and base, and its trainings: on all rows, and without each fold.
     """
-    r, _, (whole, *others) = task
+    r, _, (base, *others) = task
     if others:
         members, fold = parts["train"][r], folds[r]
         probability = in_order([one.joint[HELD_OUT].T for one in others], fold).T
@@ -351,7 +351,7 @@ def derive_rules(
         members = parts["validation"][r]
         y, s = data.y[members], data.s[members]
         fold = fold_numbers(y, s, folds=2, generator=generator(seeds[r], "validation halves"))
-        probability = whole.joint["validation"]
+        probability = base.joint["validation"]
     banks: list[Bank] = [
         bias_scores.choose(
             settings.bias_scores,
@@ -370,7 +370,7 @@ def derive_rules(
     held_out = answers_in_order(
         [bias_scores.answers(probability[fold == number], each) for number, each in enumerate(without)], fold
     )
-    said = {part: bias_scores.answers(whole.joint[part], rules) for part in EVALUATED}
+    said = {part: bias_scores.answers(base.joint[part], rules) for part in EVALUATED}
     return Ruled(rules, said | {"train" if others else "validation": held_out})
 
 

@@ -18,6 +18,9 @@ ROWS: Final = "rows.csv"
 """The reader's own file, in the command that predicts with the model."""
 
 
+TABLE: Final = "columns of the table"
+
+
 @dataclass(frozen=True)
 class ExportedModel:
     """What to say about an exported model.
@@ -31,7 +34,8 @@ class ExportedModel:
             the criterion can be measured.
         folder: where the model lies, as seen from the project's folder; None for a model in memory.
         columns: of the rows that it takes.
-        of_features: whether these are features of images rather than columns of a table.
+        inputs: what these are: `columns of the table`, or features of something that is not part of the model.
+        whole: the command that exports the model with what makes its features of images; None where it takes columns.
     """
 
     variant: str
@@ -45,7 +49,8 @@ class ExportedModel:
     seeds: int
     folder: str | None
     columns: tuple[str, ...]
-    of_features: bool
+    inputs: str = TABLE
+    whole: str | None = None
 
     @property
     def command(self) -> str | None:
@@ -72,11 +77,12 @@ class ExportedModel:
             f"{self.seeds} models.",
         ]
         if self.folder is not None:
-            kind = "features of an image" if self.of_features else "columns of the table"
             sentences.append(
-                f"It lies in {self.folder}, beside an example of the {len(self.columns)} {kind} that it takes "
+                f"It lies in {self.folder}, beside an example of the {len(self.columns)} {self.inputs} that it takes "
                 "(input_example.json)."
             )
+        if self.whole is not None:
+            sentences.append(f"With its backbone, so that it takes images, `{self.whole}` writes it down.")
         return tuple(sentences)
 
     def document(self) -> dict[str, Any]:
@@ -95,14 +101,15 @@ def describe(
     folder: Path | None,
     columns: tuple[str, ...],
     *,
-    of_features: bool,
+    inputs: str = TABLE,
+    whole: str | None = None,
 ) -> ExportedModel:
     """Describe an exported model by its metadata, and by what became of the same choice in the other seeds.
 
     Args:
         metadata: `variant, seed, criterion, tolerance, meets, validation_bias, test_bias` of the model.
         choices: `tables_frontier.SELECTION_KEYS` of its family.
-        folder, columns, of_features: as of `ExportedModel`; the folder as an absolute path.
+        folder, columns, inputs, whole: as of `ExportedModel`; the folder as an absolute path.
     """
     holds, seeds = held(choices, metadata["tolerance"])
     on_validation, on_test = (
@@ -117,7 +124,8 @@ def describe(
         seeds=seeds,
         folder=None if folder is None else str(_from_project(folder)),
         columns=columns,
-        of_features=of_features,
+        inputs=inputs,
+        whole=whole,
     )
 
 

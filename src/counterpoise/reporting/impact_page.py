@@ -246,15 +246,15 @@ def _findings(audit: ImpactAudit) -> list[str]:
     """What the page says of the leading models, attribute by attribute."""
     sentences = []
     for variant in audit.leading:
-        own = audit.shown[audit.shown["variant"] == variant]
-        for row in rows_of(lowest(own)):
-            top = own[(own["attribute"] == row.attribute) & (own["impact_ratio"] == 1)]["category"]
-            rates = own[(own["attribute"] == row.attribute)].set_index("category")["selection_rate"]
+        shown = audit.shown[audit.shown["variant"] == variant]
+        for row in rows_of(lowest(shown)):
+            top = shown[(shown["attribute"] == row.attribute) & (shown["impact_ratio"] == 1)]["category"]
+            rates = shown[(shown["attribute"] == row.attribute)].set_index("category")["selection_rate"]
             if top.empty or row.category == top.iloc[0]:
                 continue
             verdict = "below" if row.below_four_fifths else "not below"
             sentences.append(
-                f"{tables_impact.model_name(own)}, by {row.attribute}: the lowest impact ratio is "
+                f"{tables_impact.model_name(shown)}, by {row.attribute}: the lowest impact ratio is "
                 f"{number(row.impact_ratio)} ({row.category}, {rates[row.category]:.1%} selected, beside "
                 f"{top.iloc[0]}, {rates[top.iloc[0]]:.1%}), {verdict} four fifths; Fisher's exact test "
                 f"{p_value(row.fisher_p, named=True)}."
@@ -277,14 +277,14 @@ def _notes(audit: ImpactAudit) -> list[str]:
 
 
 def _tables(audit: ImpactAudit, variant: str) -> list[Table]:
-    own = audit.shown[audit.shown["variant"] == variant]
-    return [*tables_impact.rates(own), *tables_impact.scores(own)]
+    shown = audit.shown[audit.shown["variant"] == variant]
+    return [*tables_impact.rates(shown), *tables_impact.scores(shown)]
 
 
 def _alternatives(audit: ImpactAudit) -> list[PageSection]:
     if audit.alternatives is None:
         return []
-    own = audit.alternatives[audit.alternatives["seed"] == audit.seed]
+    alternatives = audit.alternatives[audit.alternatives["seed"] == audit.seed]
     note = (
         f"Models of the frontier with a higher impact ratio of the groups than the chosen one and at most "
         f"{audit.most_extra_error:g} points more error, both on the validation rows of the replicate, and none of them "
@@ -295,21 +295,21 @@ def _alternatives(audit: ImpactAudit) -> list[PageSection]:
             "alternatives",
             "Less discriminatory alternatives",
             [note, _alternatives_in_words(audit)],
-            tables=[tables_impact.alternatives(own)] if len(own) > 1 else [],
+            tables=[tables_impact.alternatives(alternatives)] if len(alternatives) > 1 else [],
         )
     ]
 
 
 def _alternatives_in_words(audit: ImpactAudit) -> str:
     assert audit.alternatives is not None
-    own = audit.alternatives[(audit.alternatives["seed"] == audit.seed)]
-    others = own[~own["is_chosen"].astype(bool)]
+    alternatives = audit.alternatives[(audit.alternatives["seed"] == audit.seed)]
+    others = alternatives[~alternatives["is_chosen"].astype(bool)]
     if others.empty:
         return (
             f"No model of the frontier has a higher impact ratio than the chosen one at {audit.most_extra_error:g} "
             "points more error."
         )
-    first, chosen = others.iloc[0], own[own["is_chosen"].astype(bool)].iloc[0]
+    first, chosen = others.iloc[0], alternatives[alternatives["is_chosen"].astype(bool)].iloc[0]
     return (
         f"{len(others)} alternative{'s' if len(others) > 1 else ''} on the frontier, found on the validation rows. On "
         f"test the first comes to an impact ratio of {number(first['test_impact_ratio'])} (chosen: "

@@ -29,12 +29,12 @@ def model_name(rows: pd.DataFrame) -> str:
     return method_title(method) if method == variant else f"{method_title(method)} ({variant})"
 
 
-def rates(own: pd.DataFrame) -> list[Table]:
+def rates(impact: pd.DataFrame) -> list[Table]:
     """Selection rates and impact ratios of one model, a table for each attribute."""
-    return [_rates(rows, f"{model_name(own)}: selection by {name}") for name, rows in _by_attribute(own)]
+    return [_rates(rows, f"{model_name(impact)}: selection by {name}") for name, rows in _by_attribute(impact)]
 
 
-def scores(own: pd.DataFrame) -> list[Table]:
+def scores(impact: pd.DataFrame) -> list[Table]:
     """Scoring rates of one model, one table of all attributes; none where scores are not known."""
     rows = [
         (
@@ -43,11 +43,11 @@ def scores(own: pd.DataFrame) -> list[Table]:
             _with_interval(row.scoring_rate, row.scoring_rate_low, row.scoring_rate_high),
             _with_interval(row.scoring_impact_ratio, row.scoring_ratio_low, row.scoring_ratio_high),
         )
-        for row in rows_of(own)
+        for row in rows_of(impact)
         if not is_missing(row.scoring_rate)
     ]
     columns = ("Category", "Above the median", "Scoring rate", "Impact ratio")
-    return [Table(f"{model_name(own)}: scores above the median", "", columns, rows)] if rows else []
+    return [Table(f"{model_name(impact)}: scores above the median", "", columns, rows)] if rows else []
 
 
 def categories_at_a_glance(impact: pd.DataFrame, seed: int, level: float) -> Table:
@@ -55,12 +55,12 @@ def categories_at_a_glance(impact: pd.DataFrame, seed: int, level: float) -> Tab
     several = impact["attribute"].nunique() > 1
     every = pd.concat([lowest(rows) for _, rows in impact.groupby(["variant", "seed"], sort=False)])
     rows = []
-    for variant, own in impact[impact["seed"] == seed].groupby("variant", sort=False):
-        for row in rows_of(lowest(own)):
+    for variant, model in impact[impact["seed"] == seed].groupby("variant", sort=False):
+        for row in rows_of(lowest(model)):
             over_seeds = every[(every["variant"] == variant) & (every["attribute"] == row.attribute)]["impact_ratio"]
             rows.append(
                 (
-                    f"{model_name(own)}{f', {row.attribute}' if several else ''}",
+                    f"{model_name(model)}{f', {row.attribute}' if several else ''}",
                     _category(row),
                     _with_interval(row.impact_ratio, row.ratio_low, row.ratio_high),
                     "yes" if row.below_four_fifths else "no",
@@ -76,7 +76,7 @@ def categories_at_a_glance(impact: pd.DataFrame, seed: int, level: float) -> Tab
     return Table("Lowest impact ratio of every model", note, columns, rows)
 
 
-def alternatives(own: pd.DataFrame) -> Table:
+def alternatives(alternatives: pd.DataFrame) -> Table:
     """The chosen model and the alternatives of one replicate."""
     rows = [
         (
@@ -88,7 +88,7 @@ def alternatives(own: pd.DataFrame) -> Table:
             number(row.test_impact_ratio),
             "" if row.is_chosen else "yes" if row.holds else "no",
         )
-        for row in rows_of(own)
+        for row in rows_of(alternatives)
     ]
     columns = (
         *("Model", "Needs the group", "Error in %, validation", "Impact ratio, validation"),
@@ -97,12 +97,12 @@ def alternatives(own: pd.DataFrame) -> Table:
     return Table("Alternatives", "", columns, rows)
 
 
-def _by_attribute(own: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    return [(str(name), rows) for name, rows in own.groupby("attribute", sort=False)]
+def _by_attribute(impact: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(str(name), rows) for name, rows in impact.groupby("attribute", sort=False)]
 
 
-def _rates(own: pd.DataFrame, title: str) -> Table:
-    without = bool(own["small"].any())
+def _rates(impact: pd.DataFrame, title: str) -> Table:
+    without = bool(impact["small"].any())
     rows = [
         (
             _category(row),
@@ -114,7 +114,7 @@ def _rates(own: pd.DataFrame, title: str) -> Table:
             _unbroken(p_value(row.fisher_p)),
             _z(row),
         )
-        for row in rows_of(own)
+        for row in rows_of(impact)
     ]
     columns = (
         *("Category", "Selected", "Selection rate", "Impact ratio"),

@@ -228,17 +228,17 @@ def p_value(p: Any, *, named: bool = False) -> str:
 
 def duration(seconds: float, *, rough: bool = False) -> str:
     """Write a time: `0.4 s`, `42 s`, `5 min 12 s`, `2 h 5 min`; if `rough`, of minutes alone no seconds."""
-    whole = round(seconds)
+    total = round(seconds)
     if seconds < _SHORT_SECONDS and not rough:
         return f"{max(seconds, 0):.1f} s"
-    if whole < _MINUTE:
-        return f"{max(whole, 1)} s"
-    if whole >= _HOUR:
-        hours, minutes = divmod(round(whole / _MINUTE), _MINUTE)
+    if total < _MINUTE:
+        return f"{max(total, 1)} s"
+    if total >= _HOUR:
+        hours, minutes = divmod(round(total / _MINUTE), _MINUTE)
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    minutes, rest = divmod(whole, _MINUTE)
+    minutes, rest = divmod(total, _MINUTE)
     if rough:
-        return f"{round(whole / _MINUTE)} min"
+        return f"{round(total / _MINUTE)} min"
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 

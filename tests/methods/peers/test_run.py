@@ -21,9 +21,10 @@ GRID = peer_grid(SMALL, columns=True)
 ONCE = [peer for peer in GRID if peer.input == "columns"]
 
 
-@pytest.fixture
-def problem(generator: torch.Generator) -> HeadProblem:
+@pytest.fixture(scope="module")
+def problem() -> HeadProblem:
     """Two replicates with features of their own, and columns that they share."""
+    generator = torch.Generator().manual_seed(20240301)
     data = draw(generator, 2)
     order = torch.stack([torch.randperm(N, generator=generator) for _ in range(2)])
     train, validation, test = order.split([240, 80, 80], dim=1)
@@ -39,6 +40,25 @@ def problem(generator: torch.Generator) -> HeadProblem:
         groups=("a", "b"),
         classes=("no", "yes"),
     )
+
+
+@pytest.fixture(scope="module")
+def results(problem: HeadProblem) -> dict[str, Result]:
+    """Every peer on the problem, by name."""
+    return {result.name: result for result in run(problem, SMALL, {})}
+
+
+@pytest.fixture(scope="module")
+def three(problem: HeadProblem) -> HeadProblem:
+    """The problem with three classes."""
+    assert problem.columns is not None
+    y = problem.examples.y + (problem.columns[:, 1] > 102).long()
+    return replace(problem, examples=replace(problem.examples, y=y), classes=("no", "maybe", "yes"))
+
+
+@pytest.fixture(scope="module")
+def results_of_three(three: HeadProblem) -> dict[str, Result]:
+    return {result.name: result for result in run(three, SMALL, {})}
 
 
 def changed(one: list[Result], other: list[Result]) -> set[str]:
@@ -83,8 +103,7 @@ def test_the_scale_of_the_inputs_does_not_matter_to_what_is_standardised(train: 
 
 
 class TestRun:
-    def test_results_say_their_settings(self, problem: HeadProblem) -> None:
-        results = {result.name: result for result in run(problem, SMALL, {})}
+    def test_results_say_their_settings(self, results: dict[str, Result]) -> None:
         assert list(results) == [peer.name for peer in GRID]
         for peer in GRID:
             result = results[peer.name]
@@ -99,9 +118,8 @@ class TestRun:
         assert chosen[0] != chosen[1], "replicates choose by themselves"
         assert results["plain_columns_boosted"].facts["rounds"].shape == (2,)
 
-    def test_is_what_fit_peer_does(self, problem: HeadProblem) -> None:
+    def test_is_what_fit_peer_does(self, problem: HeadProblem, results: dict[str, Result]) -> None:
         """Models that peers share in a task are those that each would fit."""
-        results = {result.name: result for result in run(problem, SMALL, {})}
         data = {"features": problem.examples.x[1], "columns": problem.columns}
         for peer in GRID:
             parts = [
@@ -172,26 +190,20 @@ class TestRowsThatCannotBeFitted:
 
 
 class TestMoreClasses:
-    def three(self, problem: HeadProblem) -> HeadProblem:
-        assert problem.columns is not None
-        y = problem.examples.y + (problem.columns[:, 1] > 102).long()
-        return replace(problem, examples=replace(problem.examples, y=y), classes=("no", "maybe", "yes"))
-
-    def test_peers_that_are_defined_for_them_are_fitted(self, problem: HeadProblem) -> None:
-        three = self.three(problem)
-        results = run(three, SMALL, {})
-        methods = {str(result.facts["method"]) for result in results}
+    def test_peers_that_are_defined_for_them_are_fitted(
+        self, three: HeadProblem, results_of_three: dict[str, Result]
+    ) -> None:
+        methods = {str(result.facts["method"]) for result in results_of_three.values()}
         assert methods == set(PEERS) - set(BINARY) == {"plain", "reweighing", "leace"}
         majority = torch.bincount(three.examples.y).max() / N
-        for result in results:
+        for result in results_of_three.values():
             right = (result.prediction == three.examples.y[three.test]).double().mean(dim=1)
             assert (right > majority).all() or "features" in result.name
             assert set(result.prediction.unique().tolist()) == {0, 1, 2}
             assert (result.score >= 1 / 3 - 1e-6).all()
 
-    def test_weights_make_a_difference(self, problem: HeadProblem) -> None:
-        results = {result.name: result for result in run(self.three(problem), SMALL, {})}
-        plain, weighted = (results[f"{name}_columns_logistic"].score for name in ("plain", "reweighing"))
+    def test_weights_make_a_difference(self, results_of_three: dict[str, Result]) -> None:
+        plain, weighted = (results_of_three[f"{name}_columns_logistic"].score for name in ("plain", "reweighing"))
         assert not plain.equal(weighted)
 
     def test_settings_without_such_a_peer(self) -> None:

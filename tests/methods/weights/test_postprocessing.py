@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,6 @@ from counterpoise.methods.weights.postprocessing import (
     reject_option,
 )
 
-with warnings.catch_warnings():  # of other parts of the library, for what is not installed
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-    aif_data = pytest.importorskip("aif360.datasets")
-    from aif360.algorithms import postprocessing as aif
-
-    logging.disable(logging.NOTSET)
-
 GROUPS: dict[str, Any] = {"unprivileged_groups": [{"s": 0}], "privileged_groups": [{"s": 1}]}
 METRICS = {
     "spd": "Statistical parity difference",
@@ -48,10 +41,22 @@ METRICS = {
 N = 500
 
 
+@cache
+def aif360(name: str) -> Any:
+    """Return a module of aif360, which takes seconds to import."""
+    with warnings.catch_warnings():  # of other parts of the library, for what is not installed
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            return pytest.importorskip(f"aif360.{name}")
+        finally:
+            logging.disable(logging.NOTSET)
+
+
 def table(labels: Tensor, s: Tensor, score: Tensor | None = None) -> Any:
     """Return rows as aif360 wants them."""
     frame = pd.DataFrame({"s": s.double().numpy(), "y": labels.double().numpy()})
-    made = aif_data.BinaryLabelDataset(df=frame, label_names=["y"], protected_attribute_names=["s"])
+    made = aif360("datasets").BinaryLabelDataset(df=frame, label_names=["y"], protected_attribute_names=["s"])
     if score is not None:
         made.scores = score.numpy().reshape(-1, 1)
     return made
@@ -73,7 +78,7 @@ def test_reject_option_is_aif360s(bias: str, rows: tuple[Tensor, Tensor, Tensor]
     objective = Objective(bias, "balanced_accuracy", tolerance=0.05, margin=0.02)  # type: ignore[arg-type]
     settings = RejectOption(thresholds=15, margins=8)
     rule = fit_reject_option(score, y, s, objective, settings, favoured=0)
-    theirs = aif.RejectOptionClassification(
+    theirs = aif360("algorithms.postprocessing").RejectOptionClassification(
         **GROUPS, num_class_thresh=15, num_ROC_margin=8, metric_name=METRICS[bias], metric_lb=-0.03, metric_ub=0.03
     )
     given = table((score > 0.5).long(), s, score)
@@ -87,7 +92,7 @@ def test_equalized_odds_are_aif360s(rows: tuple[Tensor, Tensor, Tensor]) -> None
     score, y, s = rows
     decision = (score > 0.5).long()
     rule = fit_equalized_odds(decision, y, s)
-    theirs = aif.EqOddsPostprocessing(**GROUPS).fit(table(y, s), table(decision, s))
+    theirs = aif360("algorithms.postprocessing").EqOddsPostprocessing(**GROUPS).fit(table(y, s), table(decision, s))
     positive1, negative1, positive0, negative0 = theirs.model_params.x
     assert rule.flatten().tolist() == pytest.approx([negative0, positive0, negative1, positive1], abs=1e-9)
 
@@ -96,7 +101,7 @@ def test_equalized_odds_are_aif360s(rows: tuple[Tensor, Tensor, Tensor]) -> None
 def test_calibrated_odds_are_aif360s(cost: str, rows: tuple[Tensor, Tensor, Tensor]) -> None:
     score, y, s = rows
     rule = fit_calibrated_odds(score, y, s, CalibratedOdds(cost))  # type: ignore[arg-type]
-    theirs = aif.CalibratedEqOddsPostprocessing(**GROUPS, cost_constraint=cost)
+    theirs = aif360("algorithms.postprocessing").CalibratedEqOddsPostprocessing(**GROUPS, cost_constraint=cost)
     theirs.fit(table(y, s), table((score > 0.5).long(), s, score))
     assert rule.rate.clamp(max=1).tolist() == pytest.approx(
         np.clip([theirs.unpriv_mix_rate, theirs.priv_mix_rate], 0, 1)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import loans
 from pydantic import ValidationError
 
 from counterpoise.config.parameters import Dataset, Seeds
@@ -19,25 +21,11 @@ from counterpoise.pipelines.data_split.nodes import describe_data, encode_sample
 ROWS = 800
 
 
-def dataset(**changes: Any) -> Dataset:
-    block = {
-        "title": "loans",
-        "reader": "table",
-        "options": {"files": "t.csv"},
-        "origin": "made up",
-        "label": "repaid",
-        "positive": "yes",
-        "classes": ["no", "yes"],
-        "sensitive": "sex",
-        "groups": ["f", "m"],
-        "group_names": ["women", "men"],
-        "min_test_rows": 0,
-        "split": {"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 2, "validation": 1, "test": 1}},
-    }
-    return Dataset.model_validate(block | changes)
+dataset = partial(loans, min_test_rows=0)
+"""Few rows are left of a group."""
 
 
-def loans(folder: Path, share_of_women: float, share_of_men: float) -> pd.DataFrame:
+def write_loans(folder: Path, share_of_women: float, share_of_men: float) -> pd.DataFrame:
     """Write a table in which these shares of women and men miss their pool; return it."""
     random = np.random.default_rng(4)
     table = pd.DataFrame(
@@ -64,7 +52,7 @@ def described(folder: Path, block: Dataset) -> dict[str, Any]:
 
 
 def test_every_group_and_class_is_counted(tmp_path: Path) -> None:
-    table = loans(tmp_path, 0.2, 0.2)
+    table = write_loans(tmp_path, 0.2, 0.2)
     result = described(tmp_path, dataset())
     gone = table["pool"] == "NA"
     assert (result["rows"], result["of"], result["columns"]) == (gone.sum(), ROWS, {"pool": gone.sum()})
@@ -83,20 +71,20 @@ def test_every_group_and_class_is_counted(tmp_path: Path) -> None:
     [(0.9, 0.2, r"group 'women' is 50% of all rows and 1\d% of those used"), (0.7, 0.7, r"\d+ of 800 rows miss")],
 )
 def test_a_run_warns_if_leaving_out_changes_the_data(tmp_path: Path, women: float, men: float, words: str) -> None:
-    loans(tmp_path, women, men)
+    write_loans(tmp_path, women, men)
     with pytest.warns(UserWarning, match=words):
         described(tmp_path, dataset())
 
 
 @pytest.mark.parametrize("options", [{"missing": []}, {"missing_category": "no pool"}])
 def test_a_missing_value_is_a_category_by_choice(tmp_path: Path, options: dict[str, Any]) -> None:
-    loans(tmp_path, 0.9, 0.2)
+    write_loans(tmp_path, 0.9, 0.2)
     result = described(tmp_path, dataset(options={"files": "t.csv", **options}))
     assert (result["rows"], result["of"], result["sentence"]) == (0, ROWS, "")
 
 
 def test_rows_without_a_group_or_a_class_are_counted_apart(tmp_path: Path) -> None:
-    table = loans(tmp_path, 0, 0)
+    table = write_loans(tmp_path, 0, 0)
     table.loc[:9, "sex"] = None
     table.loc[5:14, "repaid"] = None
     table.to_csv(tmp_path / "t.csv", index=False)
@@ -133,7 +121,7 @@ def test_a_group_without_a_row_in_a_part_is_refused_before_training() -> None:
 
 
 def test_groups_may_be_those_of_several_columns(tmp_path: Path) -> None:
-    table = loans(tmp_path, 0.2, 0.0)
+    table = write_loans(tmp_path, 0.2, 0.0)
     groups = [f"{sex}, {band}" for sex in "fm" for band in ("below 0", "from 0")]
     block = dataset(
         sensitive=["sex", "amount"], bands={"amount": [0]}, groups=groups, group_names=groups, keep_sensitive=False
@@ -172,7 +160,7 @@ def test_columns_that_cannot_be_joined_are_refused_before_anything_runs(changes:
 
 
 def test_what_was_done_about_rows_and_gaps_is_counted(tmp_path: Path) -> None:
-    table = loans(tmp_path, 0.2, 0.2)
+    table = write_loans(tmp_path, 0.2, 0.2)
     table.loc[:4, "amount"] = np.nan
     table.to_csv(tmp_path / "t.csv", index=False)
     options = {"files": "t.csv", "missing_category": "none", "impute": ["amount"], "exclude": {"amount": {"above": 1}}}
@@ -188,7 +176,7 @@ def test_what_was_done_about_rows_and_gaps_is_counted(tmp_path: Path) -> None:
 
 
 def test_a_group_with_few_test_rows_is_named(tmp_path: Path) -> None:
-    loans(tmp_path, 0.0, 0.0)
+    write_loans(tmp_path, 0.0, 0.0)
     tested = ROWS // 16  # of each group: a quarter of half of its rows
     with warnings.catch_warnings():
         warnings.simplefilter("error")

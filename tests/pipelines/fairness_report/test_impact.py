@@ -9,28 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import loans
 
 from counterpoise.config.parameters import Dataset, Report
 from counterpoise.pipelines.fairness_report.impact import MOST_EXTRA_ERROR, assess, find_alternatives
 
 EXACT = 1e-12
-
-
-def loans(**changes: Any) -> Dataset:
-    block = {
-        "title": "loans",
-        "reader": "table",
-        "options": {"files": "t.csv"},
-        "origin": "made up",
-        "label": "repaid",
-        "positive": "yes",
-        "classes": ["no", "yes"],
-        "sensitive": "sex",
-        "groups": ["f", "m"],
-        "group_names": ["women", "men"],
-        "split": {"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 2, "validation": 1, "test": 1}},
-    }
-    return Dataset.model_validate(block | changes)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import torch
 
 from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
 from counterpoise.errors import InputError
+from counterpoise.exporting import Request, export
 from counterpoise.nn.trees import NO_LEAF, Boosting, grow
 from counterpoise.pipelines.pretrain.trees import compute_leaves
 from counterpoise.pipelines.shared.arrays import feature_matrix, rows
@@ -96,6 +97,19 @@ def test_repaired_trees_are_a_lightgbm_model_with_the_same_scores(
         assert (
             (shifted > 0).numpy()[own["row"].to_numpy()] == (own["score"] > torch.tensor(0.4).sigmoid().item())
         ).all()
+
+
+def test_an_exported_head_on_leaves_takes_rows_of_the_file(boosted: Any, tmp_path: Any, monkeypatch: Any) -> None:
+    from mlflow.pyfunc import load_model
+
+    boosted.bootstrap()
+    monkeypatch.chdir(boosted.path)
+    request = Request("win_adult_boosted", tmp_path / "model", method="win_r1_a0.5", seed=1, environment="smoke")
+    assert export(request)[0].startswith(f"written: {tmp_path / 'model'}, which takes age, ")
+    ours = boosted.predictions.query("variant == 'win_r1_a0.5' and seed == 1")
+    table = pd.read_parquet(boosted.file("02_intermediate/adult.parquet"))
+    answer = load_model(str(tmp_path / "model")).predict(table.iloc[ours["row"]].reset_index(drop=True))
+    assert answer["score"].to_numpy() == pytest.approx(ours["score"].to_numpy(), abs=1e-6)
 
 
 def test_the_report_and_mlflow_have_it(boosted: Any) -> None:

@@ -81,8 +81,8 @@ def bins(column: pd.Series, most: int) -> pd.Series:
     frequent = texts.value_counts().index[:most].tolist()
     order = sorted(frequent, key=_number_or_text)
     further = [OTHER] if texts.nunique() > most else []
-    kept = texts.where(texts.isin(frequent) | texts.isna(), OTHER) if further else texts
-    return _filled(pd.Series(pd.Categorical(kept, categories=[*order, *further])))
+    grouped = texts.where(texts.isin(frequent) | texts.isna(), OTHER) if further else texts
+    return _filled(pd.Series(pd.Categorical(grouped, categories=[*order, *further])))
 
 
 OTHER, MISSING = "(other)", "(missing)"
@@ -201,7 +201,7 @@ def _macro(areas: list[list[float]]) -> float:
     return float(np.mean(by_group))
 
 
-def strongest(found: pd.DataFrame, most: int) -> Iterator[str]:
+def strongest(proxies: pd.DataFrame, most: int) -> Iterator[str]:
     """Yield the columns that alone tell most of the group, at most so many; those with an area of 0.5 are none."""
-    alone = found[(found["column"] != TOGETHER) & (found["auc"] > 0.5)]
+    alone = proxies[(proxies["column"] != TOGETHER) & (proxies["auc"] > 0.5)]
     yield from alone["column"].head(most)

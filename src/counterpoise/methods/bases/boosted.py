@@ -174,8 +174,8 @@ def directions(leaf: Int32[Tensor, "n T"], cells: Int[Tensor, "n"], leaves: int)
     means = totals / rows.clamp(min=1).unsqueeze(1)
     mass = rows / len(leaf)
     sizes, vectors = torch.linalg.eigh(means.T @ (mass.unsqueeze(1) * means))
-    kept = sizes > NEGLIGIBLE * sizes.max()
-    return (means @ (vectors[:, kept] / sizes[kept].sqrt())).float()
+    is_used = sizes > NEGLIGIBLE * sizes.max()
+    return (means @ (vectors[:, is_used] / sizes[is_used].sqrt())).float()
 
 
 def _cells(

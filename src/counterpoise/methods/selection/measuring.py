@@ -168,10 +168,10 @@ def counts_of(
     data: Examples,
     rows: Int[Tensor, "m"],
     population: Population,
-    some: Sequence[int],
+    places: Sequence[int],
 ) -> Int64[Tensor, "v G k k"]:
     """Count what some models of one replicate decide of rows, those of `parts` one after the other."""
-    decision = torch.cat([candidates.prediction(part, r, some) for part in parts], dim=1).clamp(min=0)
+    decision = torch.cat([candidates.prediction(part, r, places) for part in parts], dim=1).clamp(min=0)
     every = torch.ones(1, len(rows), dtype=torch.bool)
     return counts_within(data.y[rows], data.s[rows], decision, every, **_sizes(population))[0]
 
@@ -212,8 +212,8 @@ def _counts(
     """
     counts = []
     for start in range(0, len(candidates.settings), AT_ONCE):
-        some = slice(start, start + AT_ONCE)
-        decision = torch.cat([candidates.prediction(part, r, some) for part in parts], dim=1).clamp(min=0)
+        chunk = slice(start, start + AT_ONCE)
+        decision = torch.cat([candidates.prediction(part, r, chunk) for part in parts], dim=1).clamp(min=0)
         counts.append(counts_within(data.y[rows], data.s[rows], decision, judges, **_sizes(population)))
     return torch.cat(counts, dim=1)
 

@@ -74,11 +74,11 @@ def audit_data(
         notes.append("Proxies of the sensitive attribute are not looked for in images: pixels are no columns.")
         ids, document["files"] = _files_of_images(raw, table, notes)
     elif features.shape[1]:
-        found = audit.proxies(features, group)
-        document["proxies"] = records(found)
-        document["proxy_label_rates"] = _rates_by_proxy(features, label, group, found)
-        if len(samples) > found["rows"].iloc[0]:
-            notes.append(f"Proxies were looked for in {found['rows'].iloc[0]:,} rows drawn at random (seed 0).")
+        proxies = audit.proxies(features, group)
+        document["proxies"] = records(proxies)
+        document["proxy_label_rates"] = _rates_by_proxy(features, label, group, proxies)
+        if len(samples) > proxies["rows"].iloc[0]:
+            notes.append(f"Proxies were looked for in {proxies['rows'].iloc[0]:,} rows drawn at random (seed 0).")
     document["duplicates"] = (
         [] if ids is None else records(audit.duplicates(ids, samples[CLASS].to_numpy(dtype=np.int64), part))
     )
@@ -155,11 +155,11 @@ def _name(code: int | None, names: Sequence[str]) -> str:
 
 
 def _rates_by_proxy(
-    features: pd.DataFrame, label: pd.Series, group: pd.Series, found: pd.DataFrame
+    features: pd.DataFrame, label: pd.Series, group: pd.Series, proxies: pd.DataFrame
 ) -> list[dict[str, Any]]:
     """Return the label rates by the values of the strongest proxies, and the share that each group has of a value."""
     rates = []
-    for column in audit.strongest(found, SHOWN_PROXIES):
+    for column in audit.strongest(proxies, SHOWN_PROXIES):
         values = audit.bins(features[column], SHOWN_VALUES)
         shares = pd.crosstab(values, group.to_numpy(), normalize="index", dropna=False)
         for row in records(audit.label_rates(label, values, level=LEVEL)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,12 +12,14 @@ from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.artifacts.placing import served
 from counterpoise.artifacts.serving import Servable
 from counterpoise.catalogue import CHOSEN
-from counterpoise.config.parameters import Dataset
+from counterpoise.config.parameters import Block, Dataset
 from counterpoise.data.encoding import EXAMPLE_ROWS, numbers
 from counterpoise.errors import InputError
 from counterpoise.methods.frontier import HEAD, RULE
 from counterpoise.methods.repair import under
 from counterpoise.pipelines.shared.bases import inputs_of, read_bases
+from counterpoise.pipelines.shared.bodies import body_of, on_body
+from counterpoise.pipelines.shared.trained import Trained
 
 
 def export_model(
@@ -69,6 +72,28 @@ def export_model(
         example=pd.DataFrame(encoding["example"]),
         metadata={**chosen, "digests": bases.header["digests"]},
     )
+
+
+def export_on_model(
+    samples: pd.DataFrame,
+    bases: Checkpoint,
+    chosen_models: Checkpoint,
+    selection: pd.DataFrame,
+    dataset: Dataset,
+    run: dict[str, Any],
+    encoding: dict[str, Any],
+    features: Checkpoint,
+    table: pd.DataFrame,
+    model_files: Path,
+    model: Block[Trained],
+) -> Servable:
+    """Return one replicate's chosen model on a model of the user's: its input are columns of the table.
+
+    Where that model has no form without pickled objects, the input are its features f0, f1, …; see `bodies.body_of`.
+    """
+    servable = export_model(samples, bases, chosen_models, selection, dataset, run, features=features)
+    written = body_of(samples, table, model_files, model.root, dataset, encoding)
+    return servable if written is None else on_body(servable, *written)
 
 
 def best(selection: pd.DataFrame) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from kedro.pipeline import Node, Pipeline
 
 from counterpoise.experiments import Base
 from counterpoise.pipelines.select.compare import compare
-from counterpoise.pipelines.select.export import export_model
+from counterpoise.pipelines.select.export import export_model, export_on_model
 from counterpoise.pipelines.select.nodes import collect, judge
 from counterpoise.pipelines.select.trained import repaired_state, repaired_tree_file
 
@@ -17,6 +17,10 @@ JUDGED = [
 JUDGEMENTS = ["frontier", "selection", "tolerances", "chosen_outcomes", "judged_counts"]
 COLLECTED = ["selection", "chosen_outcomes", "frontier_models", "samples", "splits"]
 REPAIRED = ["samples", "bases", "chosen_models", "selection", "model_files", "params:dataset"]
+ON_MODEL = [
+    *("samples", "bases", "chosen_models", "selection", "params:dataset", "run", "encoding", "features"),
+    *("table", "model_files", "params:model"),
+]
 EXPORTED = {name: name for name in ("samples", "bases", "chosen_models", "selection", "run")} | {
     "dataset": "params:dataset"
 }
@@ -31,7 +35,9 @@ def create_pipeline(*, ready: bool, base: Base = "network") -> Pipeline:
             Node(judge, JUDGED, JUDGEMENTS, name="judge"),
             Node(collect, COLLECTED, ["chosen_models", "predictions"], name="collect"),
             Node(compare, ["frontier", "params:report"], comparisons, name="compare"),
-            Node(export_model, exported, "model", name="export_model"),
+            Node(export_on_model, ON_MODEL, "model", name="export_model")
+            if base == "model"
+            else Node(export_model, exported, "model", name="export_model"),
             *_in_its_form(base),
         ]
     )

@@ -19,6 +19,8 @@ from counterpoise.config.parameters import Backbone, Dataset
 from counterpoise.data.dated_images import FILE
 from counterpoise.errors import InputError
 from counterpoise.pipelines.shared.heads import read_heads
+from counterpoise.pipelines.shared.trees import ARCHITECTURE as TREES
+from counterpoise.pipelines.shared.trees import repaired_trees
 
 IMAGES_AT_ONCE = 256
 """Images in memory while models predict them."""
@@ -39,7 +41,7 @@ def served_head(
     seed: int,
     metadata: Mapping[str, Any],
 ) -> Servable:
-    """Return the head of a variant and a seed with the layers below it.
+    """Return the head of a variant and a seed with the layers below it, or the trees with its leaf values.
 
     Args:
         encoding: with the `example` of rows (`data.encoding.describe`).
@@ -47,25 +49,19 @@ def served_head(
     """
     r = list(finetuned_heads.header["seeds"]).index(seed)
     head = read_heads(finetuned_heads)[variant]
+    described = dict(encoding)
+    example = pd.DataFrame(described.pop("example"))
+    named: dict[str, Any] = {"classes": tuple(dataset.classes), "label": dataset.label}
+    named |= {"experiment": experiment, "metadata": metadata}
+    if pretrained.header["architecture"] == TREES:
+        return Servable(described, (), example=example, trees=repaired_trees(pretrained, head, r).text, **named)
     weight = head.first[r] if head.second is None else head.first[r] @ head.second[r]
     depth = sum(name.startswith("weights.") for name in pretrained.tensors)
     layers = [
         (pretrained.tensors[f"weights.{i}"][r, 0], pretrained.tensors[f"biases.{i}"][r, 0]) for i in range(depth - 1)
     ]
     mean, scale = (pretrained.tensors[name][r] if name in pretrained.tensors else None for name in ("mean", "scale"))
-    described = dict(encoding)
-    example = pd.DataFrame(described.pop("example"))
-    return Servable(
-        described,
-        (*layers, (weight, head.bias[r])),
-        classes=tuple(dataset.classes),
-        label=dataset.label,
-        experiment=experiment,
-        example=example,
-        mean=mean,
-        scale=scale,
-        metadata=metadata,
-    )
+    return Servable(described, (*layers, (weight, head.bias[r])), example=example, mean=mean, scale=scale, **named)
 
 
 def served_image_head(

@@ -84,30 +84,43 @@ def network_on_table(
     Of a linear classifier the rows are what its last step sees: nothing is before the head.
     """
     from counterpoise.features import mlflow_models as mlflow
-    from counterpoise.features.linear_files import read_skops
     from counterpoise.features.modules import SAMPLE, build, cut, read_program
 
     path = file_of(folder, file_in(settings)) if not isinstance(settings, TorchModule) else folder
-    if isinstance(settings, SklearnFile):
-        return _linear(read_skops(path, settings.trust), samples, table, settings, dataset)
-    if isinstance(settings, MlflowFolder):
-        name, flavour = mlflow.flavour_of(path)
-        if name in mlflow.TREES:
-            raise InputError(f"{path}: has the flavour {name}, expected it under `trees`, and in a row's field `trees`")
-        if name == "sklearn":
-            estimator = mlflow.read_sklearn(path, flavour, settings.trust)
-            return _linear(estimator, samples, table, settings, dataset)
+    if (estimator := estimator_of(folder, settings)) is not None:
+        assert isinstance(settings, SklearnFile | MlflowFolder)
+        return _linear(estimator, samples, table, settings, dataset)
     x = _chosen_columns(samples, settings)
     if isinstance(settings, TorchModule):
         network = build(settings.module, settings.arguments, folder)
         weights = None if settings.weights is None else file_of(folder, settings.weights)
         return cut(network, weights, x[:SAMPLE], head=settings.head, source=settings.module), x
     if isinstance(settings, MlflowFolder):
-        path = mlflow.torch_file(path, flavour)
+        path = mlflow.torch_file(path, mlflow.flavour_of(path)[1])
         if path.suffix != ".pt2":
             network = mlflow.read_pickled_network(path, settings.trust)
             return cut(network, None, x[:SAMPLE], head=settings.head, source=str(path)), x
     return read_program(path, x[:SAMPLE]), x
+
+
+def estimator_of(folder: Path, settings: Trained) -> Any:
+    """Return a linear classifier of scikit-learn's, or a pipeline that ends in one; None where the model is a network.
+
+    Raises:
+        InputError: it cannot be read, or is of trees.
+    """
+    from counterpoise.features import mlflow_models as mlflow
+    from counterpoise.features.linear_files import read_skops
+
+    if isinstance(settings, SklearnFile):
+        return read_skops(file_of(folder, file_in(settings)), settings.trust)
+    if not isinstance(settings, MlflowFolder):
+        return None
+    path = file_of(folder, file_in(settings))
+    name, flavour = mlflow.flavour_of(path)
+    if name in mlflow.TREES:
+        raise InputError(f"{path}: has the flavour {name}, expected it under `trees`, and in a row's field `trees`")
+    return mlflow.read_sklearn(path, flavour, settings.trust) if name == "sklearn" else None
 
 
 def _chosen_columns(samples: pd.DataFrame, settings: Trained) -> Float[Tensor, "N D"]:

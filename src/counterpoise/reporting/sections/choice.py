@@ -13,7 +13,7 @@ from counterpoise.catalogue import CHOSEN
 from counterpoise.reporting import answer_frontier, figures_frontier, tables, tables_frontier
 from counterpoise.reporting._templates import render
 from counterpoise.reporting.context import Findings, Fragment, Headline, ReportContext, Table
-from counterpoise.reporting.exported_model import ExportedModel, describe
+from counterpoise.reporting.exported_model import TABLE, ExportedModel, describe
 from counterpoise.reporting.sections import figure, section
 
 MOST_RATES = 36
@@ -83,14 +83,14 @@ def rates(
     if judged_counts is not None:
         counts = {"as judged": judged_counts.rename(columns={"family": "variant"}), **counts}
     classes = len(context.class_names)
-    found = {
+    rates = {
         part: tables.rates_of_counts(
             frame[frame["variant"].isin(families)], ["variant"], classes=classes, level=context.level
         )
         for part, frame in counts.items()
     }
     names = (context.group_names, context.class_names, context.sensitive)
-    table = tables_frontier.rates_table(found, families, *names, level=context.level)
+    table = tables_frontier.rates_table(rates, families, *names, level=context.level)
     return table if len(table.rows) <= MOST_RATES else None
 
 
@@ -129,9 +129,13 @@ def exported(
     """The exported model, and how to use it; features of images have no columns of a table."""
     (servable,) = model.values()
     choices = selection[selection["family"] == CHOSEN]
-    return fragment_of(
-        describe(servable.metadata, choices, servable.folder, servable.columns, of_features=example_images is not None)
-    )
+    inputs, whole = TABLE, None
+    if example_images is not None:
+        inputs, whole = "features of an image", f"counterpoise export {context.experiment} --to FOLDER"
+    elif servable.columns == tuple(f"f{place}" for place in range(len(servable.columns))):
+        inputs = "features of your model"  # which has no form without pickled objects
+    described = describe(servable.metadata, choices, servable.folder, servable.columns, inputs=inputs, whole=whole)
+    return fragment_of(described)
 
 
 def fragment_of(model: ExportedModel) -> Fragment:

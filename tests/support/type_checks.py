@@ -1,0 +1,80 @@
+"""Type checks of every function of the package while tests run, at the price of what each signature says.
+
+jaxtyping's import hook decorates all functions alike: it binds the arguments and remembers axes at each call, which
+takes longer than most functions that have no array in their signature. These are left to beartype alone, which checks
+the same hints and raises the same error; all others stay with jaxtyping.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, get_type_hints
+
+import beartype
+import jaxtyping
+from beartype.roar import BeartypeDecorHintException
+from jaxtyping import _import_hook
+from jaxtyping._decorator import _destring_annotation
+
+PACKAGE = "counterpoise"
+
+_plain = _import_hook.cache_from_source
+_full = jaxtyping.jaxtyped
+_beartype = beartype.beartype(conf=beartype.BeartypeConf(violation_type=jaxtyping.TypeCheckError))
+
+
+def install() -> None:
+    """Let jaxtyping's hook decorate with `checked`; to be called before the package is imported.
+
+    While a module of the package is imported, the hook renames the bytecode of all files, so that every library that it
+    imports is compiled once more, which takes a minute in a new environment: here of the package's own files alone.
+    """
+    jaxtyping.jaxtyped = checked  # type: ignore[assignment]
+    renamed = _import_hook._optimized_cache_from_source
+
+    def rename(tag: str, /, path: str, debug_override: bool | None = None) -> str:
+        own = f"{os.sep}{PACKAGE}{os.sep}" in str(path)
+        return renamed(tag, path, debug_override) if own else _plain(path, debug_override)
+
+    _import_hook._optimized_cache_from_source = rename
+
+
+def checked(target: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
+    """Decorate a function or class as `jaxtyping.jaxtyped` does, without axes where a signature names none."""
+    if target is None:
+        return functools.partial(checked, typechecker=typechecker)
+    if dataclasses.is_dataclass(target):
+        if not hasattr(target.__init__, "__wrapped__"):
+            target.__init__ = checked(target.__init__, typechecker=typechecker)  # type: ignore[misc]
+        return target
+    if isinstance(target, FunctionType) and not inspect.isgeneratorfunction(target):
+        hints = _hints(target)
+        if "jaxtyping." not in repr(list(hints.values())):
+            return _without_axes(target, hints) or _full(target, typechecker=typechecker)
+    return _full(target, typechecker=typechecker)
+
+
+def _hints(function: FunctionType) -> dict[str, Any]:
+    """Return the hints as types; `Any` for one whose names are imported for type checkers alone, as jaxtyping does."""
+    try:
+        return get_type_hints(function, include_extras=True)
+    except Exception:
+        names = function.__globals__
+        return {name: _destring_annotation(hint, names) for name, hint in function.__annotations__.items()}
+
+
+def _without_axes(function: FunctionType, hints: dict[str, Any]) -> Any:
+    """Return the function with checks by beartype, None if that cannot read a hint."""
+    written = function.__annotations__
+    function.__annotations__ = hints
+    try:
+        wrapped = _beartype(function)
+    except BeartypeDecorHintException:
+        function.__annotations__ = written
+        return None
+    return wrapped

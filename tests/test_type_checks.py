@@ -1,0 +1,80 @@
+"""What `support/type_checks.py` decorates: wrong types and axes that disagree end in jaxtyping's error."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import beartype
+import pytest
+import torch
+from jaxtyping import Float, TypeCheckError
+from torch import Tensor
+from type_checks import checked
+
+from counterpoise.errors import one_line
+from counterpoise.fairness import confusion_counts
+
+if TYPE_CHECKING:
+    from somewhere import Missing  # type: ignore[import-not-found]
+
+check: Callable[[Any], Any] = checked(typechecker=beartype.beartype)
+
+
+@check
+def halved(number: int, whole: bool = False) -> int:
+    return number // 2 if whole else number / 2  # type: ignore[return-value]
+
+
+@check
+def summed(left: Float[Tensor, "N d"], right: Float[Tensor, "N d"]) -> Float[Tensor, "N"]:
+    return (left + right).sum(dim=1)
+
+
+@check
+def counted(numbers: list[int], missing: Missing = None) -> Iterator[int]:
+    yield from numbers
+
+
+@check
+@dataclass
+class Point:
+    x: int
+    values: Float[Tensor, "N"] | None = None
+
+
+def test_right_types_pass() -> None:
+    assert halved(4, whole=True) == 2
+    assert summed(torch.ones(2, 3), torch.ones(2, 3)).tolist() == [6, 6]
+    assert list(counted([1, 2])) == [1, 2]
+    assert Point(1, torch.ones(2)).x == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: halved("4"),
+        lambda: halved(4),  # returns a float
+        lambda: summed(torch.ones(2, 3), torch.ones(2, 4)),
+        lambda: counted("12"),
+        lambda: Point("1"),  # type: ignore[arg-type]
+        lambda: Point(1, torch.ones(2, 2)),
+    ],
+)
+def test_wrong_types_are_refused(call: Callable[[], Any]) -> None:
+    with pytest.raises(TypeCheckError):
+        call()
+
+
+def test_functions_of_the_package_are_checked() -> None:
+    with pytest.raises(TypeCheckError):
+        one_line(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeCheckError):
+        confusion_counts(torch.ones(3).int(), torch.ones(4).int(), torch.ones(3).int(), groups=2, classes=2)
+
+
+def test_a_function_keeps_its_name_and_its_parameters() -> None:
+    assert halved.__name__ == "halved"
+    assert list(inspect.signature(halved).parameters) == ["number", "whole"]
