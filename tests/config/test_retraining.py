@@ -61,11 +61,11 @@ def test_images_are_read_from_a_table_of_paths() -> None:
         ("win_adlt", r"retraining.experiment is 'win_adlt' \(did you mean 'win_adult'\?\)"),
         (
             "alter_celeba",
-            "'alter_celeba', expected a frontier, .* or heads of a network, trees or a backbone, without",
+            "'alter_celeba', expected a frontier, or heads of a network, trees or a backbone, without",
         ),
         ("fair_pretrain_adult", "without parts"),
-        ("alter_compas", "expected a frontier, but on no network that came trained, or heads"),
-        ("ffw_celeba", "expected a frontier, but on no network that came trained, or heads"),
+        ("alter_compas", "expected a frontier, or heads"),
+        ("ffw_celeba", "expected a frontier, or heads"),
     ],
 )
 def test_what_cannot_be_retrained_is_one_sentence(name: str, sentence: str) -> None:
@@ -73,10 +73,9 @@ def test_what_cannot_be_retrained_is_one_sentence(name: str, sentence: str) -> N
         row_of({"retraining": {"experiment": name}}, EXPERIMENTS)
 
 
-def test_a_frontier_on_a_network_that_came_trained_is_refused() -> None:
+def test_a_frontier_may_stand_on_a_network_that_came_trained() -> None:
     row = replace(ROWS["frontier_adult"], name="frontier_scores", model="scores")
-    with pytest.raises(InputError, match="'frontier_scores', expected a frontier, but on no network that came trained"):
-        row_of({"retraining": {"experiment": "frontier_scores"}}, [*EXPERIMENTS, row])
+    assert row_of({"retraining": {"experiment": "frontier_scores"}}, [*EXPERIMENTS, row]) == row
 
 
 def test_the_block_is_checked() -> None:

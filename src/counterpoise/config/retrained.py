@@ -40,11 +40,11 @@ def row_of(parameters: Mapping[str, Any], experiments: Iterable[Experiment]) -> 
         raise InputError(f"conf: retraining.experiment is {shown(name)}{suggest(name, rows)}")
     row = rows[name]
     on_base = row.network is not None or row.boosting is not None or row.backbone is not None
-    is_served = (row.frontier is not None and row.model is None) or (row.variants is not None and on_base)
+    is_served = row.frontier is not None or (row.variants is not None and on_base)
     if row.parts or row.repairs is not None or not is_served:
         raise InputError(
-            f"conf: retraining.experiment is {shown(name)}, expected a frontier, but on no network that came trained, "
-            "or heads of a network, trees or a backbone, without parts"
+            f"conf: retraining.experiment is {shown(name)}, expected a frontier, or heads of a network, trees or a "
+            "backbone, without parts"
         )
     return row
 
