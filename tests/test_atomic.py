@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -40,6 +41,15 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, durable: bool)
         atomic.write(path, broken, durable=durable)
     assert path.read_bytes() == b"before"
     assert names(tmp_path) == ["file"]
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    def full(aside: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        atomic.write(tmp_path / "file", full)
+    assert raised.value.filename == str(tmp_path / "file")
 
 
 def test_a_folder_replaces_a_folder(tmp_path: Path) -> None:

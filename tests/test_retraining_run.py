@@ -6,18 +6,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mlflow.pyfunc
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from mlflow.tracking import MlflowClient
 
 from counterpoise import registered
+from counterpoise.artifacts.retraining import HistoryDataset
+from counterpoise.artifacts.serving import read_servable
 from counterpoise.cli import cli
 from counterpoise.data.adult import read
 from counterpoise.data.generate.adult import write_adult
+from counterpoise.data.generate.faces import write_lfwa
+from counterpoise.data.lfw import read as read_lfwa
 from counterpoise.errors import Ending, InputError
-from counterpoise.retraining.history import from_lines
+from counterpoise.retraining.history import Record, from_lines, start
 from counterpoise.retraining_run import latest_challenger
+
+AT = "2026-03-02T06:00:00+00:00"
 
 WEEKS = ("2026-03-02", "2026-03-09", "2026-03-16")
 SETTINGS = {
@@ -28,6 +35,8 @@ SETTINGS = {
     "gate": {"error_margin": 0.5, "group_margin": 0.6, "tolerances": {"delta_dp": 0.9}, "patience": 1},
     "monitor": {"error_margin": 0.3, "tolerances": {}},
 }
+DECIDED = ["retrain__history_after"]
+"""Output of a slice that makes no reports."""
 
 
 def arrive(project: Any, week: str, *, seed: int, rows: int = 600) -> Path:
@@ -125,6 +134,20 @@ def test_partitions_that_cannot_be_used_change_nothing(here: Any) -> None:
     assert not (here.data / "retrain" / "history.jsonl").exists()
 
 
+def test_a_registry_that_cannot_be_reached_is_noticed_before_anything_is_changed(here: Any) -> None:
+    nobody = {"tracking_uri": "http://127.0.0.1:9", "experiment": "x", "timeout_seconds": 1}
+    here.configure("smoke", "mlflow.yml", {**nobody, "patience_seconds": 1})
+    arrive(here, WEEKS[0], seed=1)
+    with pytest.raises(InputError, match=r"cannot be reached .*start the server"):
+        here.run("retrain", params={"tracking": True})
+    assert not (here.data / "retrain" / "work").exists()
+    records = (*start("a", at=AT), Record(1, "decision", AT, "b", "Why.", WEEKS[1], "b", "promote", 0.01))
+    HistoryDataset(str(here.data / "retrain" / "history.jsonl")).save(records)
+    with pytest.raises(InputError, match="cannot be reached"):
+        here.run("rollback", params={"tracking": True})
+    assert history(here) == records
+
+
 def test_two_processes_at_once_decide_once(here: Any) -> None:
     arrive(here, WEEKS[0], seed=1)
     command = ["run", "--pipelines=retrain", "-e", "smoke", "--params", "tracking=false"]
@@ -135,3 +158,40 @@ def test_two_processes_at_once_decide_once(here: Any) -> None:
     said = [output for output, _ in outputs]
     assert sum(f"champion   {record.champion}" in output for output in said) == 1
     assert sum("Nothing to do: another run has decided" in output for output in said) == 1
+
+
+def test_a_frontier_is_retrained_and_its_choice_is_the_challenger(here: Any) -> None:
+    here.override("smoke", {"retraining": {**SETTINGS, "experiment": "frontier_adult", "method": None}})
+    registered.read(environment="smoke")
+    arrive(here, WEEKS[0], seed=1)
+    here.run("retrain", to_outputs=DECIDED)
+    (record,) = history(here)
+    model = read_servable(here.data / "retrain" / "models" / record.champion)
+    selection = pd.read_csv(here.data / "08_reporting" / "retraining" / "selection.csv")
+    chosen = selection[selection["family"] == "chosen"]
+    assert model.metadata["variant"] in set(chosen["variant"])
+    assert model.experiment == "retraining"
+
+
+def faces(project: Any, week: str, *, seed: int, images: int = 100) -> Path:
+    """Put a partition of drawn faces into the folder of partitions, its images beside it."""
+    inbox = project.path / "data" / "01_raw" / "partitions"
+    write_lfwa(inbox / week, images=images, seed=seed)
+    table = read_lfwa(inbox / week)
+    path = inbox / f"faces-{week}.csv"
+    table.assign(image=[f"{week}/{name}" for name in table["image"]]).to_csv(path, index=False)
+    return path
+
+
+def test_images_are_retrained_and_the_champion_reads_them(here: Any) -> None:
+    here.override("smoke", {"retraining": {**SETTINGS, "experiment": "win_lfwa"}})
+    registered.read(environment="smoke")
+    path = faces(here, WEEKS[0], seed=1)
+    here.run("retrain", to_outputs=[*DECIDED, "retrain__audit"])
+    audit = json.loads((here.data / "retrain" / "work" / "audit.json").read_text())
+    assert audit["rows"] == {"reference": 600, "new": 100}
+    assert {"image brightness", "image width"} <= {row["column"] for row in audit["drift"]}
+    (record,) = history(here)
+    model = mlflow.pyfunc.load_model(str(here.data / "retrain" / "models" / record.champion))
+    image = (path.parent / pd.read_csv(path)["image"][0]).read_bytes()
+    assert model.predict(pd.DataFrame({"image": [image]}))["prediction"][0] in ("woman", "man")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from itertools import pairwise
 
 import pytest
@@ -45,12 +46,18 @@ def test_a_defect_of_ours_keeps_its_traceback(error: Exception) -> None:
     [
         pytest.param(PermissionError(errno.EACCES, "Permission denied", "data/x"), id="permission"),
         pytest.param(OSError(errno.ENOSPC, "No space left on device", "data/x"), id="disk full"),
+        pytest.param(OSError(errno.EFBIG, "File too large", "data/x"), id="limit of a file's size"),
         pytest.param(OSError(errno.EROFS, "Read-only file system", "data/x"), id="read-only"),
         pytest.param(OSError(errno.ENAMETOOLONG, "File name too long", "data/x"), id="long name"),
     ],
 )
 def test_what_the_operating_system_refuses(error: OSError) -> None:
     assert str(sentence(chained(RuntimeError("a"), error))).startswith(f"data/x: {error.strerror}, expected a place")
+
+
+def test_a_folder_that_cannot_be_copied() -> None:
+    error = shutil.Error([("a", "data/x", "No space left on device"), ("b", "data/y", "No space left on device")])
+    assert str(sentence(chained(RuntimeError("a"), error))).startswith("data/x: No space left on device, expected a")
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])

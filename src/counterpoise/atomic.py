@@ -25,6 +25,9 @@ def write(path: Path, fill: Callable[[Path], object], *, durable: bool = False) 
 
     Args:
         durable: have the bytes on the disk before the name: the file survives a power failure too.
+
+    Raises:
+        OSError: it cannot be written; it names the file, which the system does not where a disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = aside_of(path)
@@ -34,6 +37,10 @@ def write(path: Path, fill: Callable[[Path], object], *, durable: bool = False) 
             with aside.open("rb+") as file:
                 os.fsync(file.fileno())
         _put(aside, path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         with suppress(OSError):
             _remove(aside)

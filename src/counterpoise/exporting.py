@@ -13,18 +13,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from counterpoise import registered
 from counterpoise.errors import InputError, suggest
 from counterpoise.experiments import Experiment, Part
-
-EXAMPLES = 2
-"""Images of the example."""
-AGREEMENT = 0.02
-"""Of features that are computed again, relative to the largest: a pass on a GPU may have rounded to bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +119,9 @@ def export(request: Request) -> list[str]:
 def _model(run: _Run) -> Any:
     experiment = run.experiment
     if experiment.frontier is not None and experiment.images:
-        model = run.artifact("model")
-        images = _backbone(run)
-        return replace(model, images=images, encoding={"columns": []}, example=_files(run), folder=None)
+        from counterpoise.pipelines.shared.served import bytes_of, on_images
+
+        return on_images(run.artifact("model"), _backbone(run), bytes_of(_files(run)))
     if experiment.frontier is not None:
         raise InputError(
             f"{experiment.name}: is on a table, expected one on images (its run has exported the model already)"
@@ -138,7 +133,7 @@ def _network(run: _Run) -> Any:
     """Return a pruned network of an experiment that repairs whole ones."""
     from counterpoise.artifacts.compacted import model_of
     from counterpoise.artifacts.networks_served import framed, servable
-    from counterpoise.pipelines.shared.served import choice
+    from counterpoise.pipelines.shared.served import EXAMPLES, choice
 
     stored, dataset = run.artifact("compact_networks"), run.dataset()
     variant = _variant(run, stored.header["variants"])
@@ -156,32 +151,18 @@ def _network(run: _Run) -> Any:
 
 def _head(run: _Run) -> Any:
     """Return a fine-tuned head on what it stands on."""
-    from counterpoise.artifacts.serving import Servable
-    from counterpoise.pipelines.shared.heads import read_heads
-    from counterpoise.pipelines.shared.served import choice, served_head
+    from counterpoise.pipelines.shared.served import bytes_of, choice, served_head, served_image_head
 
     stored, dataset = run.artifact("finetuned_heads"), run.dataset()
     variant = _variant(run, stored.header["variants"])
     seeds = list(stored.header["seeds"])
     seed = choice(run.request.seed, seeds, "seed")
     described = _described(run, dataset, variant, seed, stored.header)
+    chosen = {"experiment": run.experiment.name, "variant": variant, "seed": seed, "metadata": described["metadata"]}
     if run.experiment.images:
-        r, head = seeds.index(seed), read_heads(stored)[variant]
-        weight = head.first[r] if head.second is None else head.first[r] @ head.second[r]
-        described["classes"] = tuple(dataset.classes)
-        last = (weight, head.bias[r])
-        return Servable({"columns": []}, (last,), images=_backbone(run), example=_files(run), **described)
+        return served_image_head(stored, _backbone(run), bytes_of(_files(run)), dataset, **chosen)
     encoding = run.artifact("encoding")
-    model = served_head(
-        stored,
-        run.artifact("pretrained"),
-        encoding,
-        dataset,
-        experiment=run.experiment.name,
-        variant=variant,
-        seed=seed,
-        metadata=described["metadata"],
-    )
+    model = served_head(stored, run.artifact("pretrained"), encoding, dataset, **chosen)
     return _on_model(run, model, encoding) if run.experiment.base == "model" else model
 
 
@@ -203,30 +184,12 @@ def _on_model(run: _Run, model: Any, encoding: dict[str, Any]) -> Any:
 
 
 def _backbone(run: _Run) -> Any:
-    """Return the frozen backbone of an experiment on images.
-
-    Raises:
-        InputError: its weights are not those whose features the run has used.
-    """
-    import torch
-
-    from counterpoise.artifacts.networks_served import image_head
+    """Return the frozen backbone of an experiment on images."""
     from counterpoise.config.parameters import Backbone as Settings
-    from counterpoise.data.image_modes import decode
-    from counterpoise.features.backbones import backbone
+    from counterpoise.pipelines.shared.served import image_network
 
-    settings, dataset = Settings.model_validate(run.parameter("backbone")), run.dataset()
-    network = backbone(settings.name, weights=settings.weights, size=settings.image_size, download=settings.download)
-    files = [run.raw() / name for name in run.artifact("samples")["image"].head(EXAMPLES)]
-    pixels = [decode(file, max_pixels=dataset.limits.image_pixels, value_range=dataset.image_range) for file in files]
-    features = network(torch.stack([network.preprocess.frame(image) for image in pixels]))
-    expected = run.artifact("features").tensors["features"][: len(files)].float()
-    if not torch.allclose(features, expected, rtol=AGREEMENT, atol=AGREEMENT * float(expected.abs().max())):
-        raise InputError(
-            f"{run.experiment.name}: the backbone {settings.name!r} gives other features than the run has used, "
-            "expected the weights and the size of the run"
-        )
-    return image_head(network.module, network.preprocess, network.d, **_limits(dataset))
+    settings = Settings.model_validate(run.parameter("backbone"))
+    return image_network(_files(run), run.artifact("features"), run.dataset(), settings, run.experiment.name)
 
 
 def _limits(dataset: Any) -> dict[str, Any]:
@@ -240,9 +203,10 @@ def _table(run: _Run) -> tuple[dict[str, Any], Any]:
     return encoding, pd.DataFrame(encoding.pop("example"))
 
 
-def _files(run: _Run) -> Any:
-    names = run.artifact("samples")["image"].head(EXAMPLES)
-    return _images([(run.raw() / name).read_bytes() for name in names])
+def _files(run: _Run) -> list[Path]:
+    from counterpoise.pipelines.shared.served import EXAMPLES
+
+    return [run.raw() / name for name in run.artifact("samples")["image"].head(EXAMPLES)]
 
 
 def _images(contents: list[bytes]) -> Any:

@@ -187,7 +187,7 @@ class Conclusion:
                 where_next = [
                     ("report", _shown(report) if report else "kept in memory"),
                     ("runs", self.tracking.where()),
-                    ("lineage", f"kedro viz run --pipeline={name}"),
+                    ("lineage", f"kedro viz run --pipeline={'retrain' if name == RETRAINED else name}"),
                 ]
                 summary, claims = (catalog.load(artifact(name, table)) for table in ("summary", "claims"))
                 document = catalog.load(artifact(name, "report_json"))

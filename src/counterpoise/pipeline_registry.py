@@ -11,7 +11,7 @@ from kedro.pipeline import Pipeline
 from counterpoise import registered
 from counterpoise.config.retrained import RETRAINED
 from counterpoise.experiments import DEFAULT, EXPERIMENTS, FETCHABLE, Experiment
-from counterpoise.pipelines.assemble import assemble, audits, raw_of
+from counterpoise.pipelines.assemble import assemble, audits, parameter, raw_of
 
 OVERVIEW = "report_all"
 SYNC = "sync_tracking"
@@ -95,8 +95,9 @@ def _retraining(experiments: tuple[Experiment, ...]) -> dict[str, Pipeline]:
 def _retrain(row: Experiment, base: Experiment) -> Pipeline:
     from counterpoise.pipelines.retrain.pipeline import create_pipeline
 
+    backbone = parameter("backbone", row) if row.images else None
     around = {"raw": raw_of(base), "dataset": base.dataset}
-    return create_pipeline(assemble(row), frontier=row.frontier is not None, **around)
+    return create_pipeline(assemble(row), frontier=row.frontier is not None, backbone=backbone, **around)
 
 
 def _monitor(base: Experiment) -> Pipeline:

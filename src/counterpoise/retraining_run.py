@@ -23,6 +23,9 @@ from counterpoise.tracking import ModelRegistry, TrackingSettings
 PIPELINES = ("retrain", "monitor", "rollback")
 """Tags of their nodes."""
 
+CHANGING = frozenset({"retrain", "rollback"})
+"""Those that change the history, which is not to be ahead of a registry that nobody can reach."""
+
 REGISTRY = "retrain__registry"
 
 REFUSED = 3
@@ -47,6 +50,8 @@ class RetrainingRun:
         catalog[REGISTRY] = _Given(self.registry)
         if "retrain__new_partitions" in pipeline.inputs() and not catalog.load("retrain__new_partitions"):
             raise Ending(self._nothing_to_do(catalog), 0)
+        if self.registry is not None and REGISTRY in pipeline.inputs() and CHANGING & _kinds(pipeline):
+            self.registry.connect()
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:

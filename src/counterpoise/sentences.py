@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 from collections.abc import Iterator
 
 from kedro.config import MissingConfigException
@@ -15,7 +16,9 @@ from counterpoise.errors import InputError, one_line, shown
 DEFECTS = (AttributeError, NameError, AssertionError, NotImplementedError)
 """What only a mistake in code raises; Kedro calls it an error of the data set in whose methods it happens."""
 
-REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG})
+REFUSED = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG}
+)
 """What an operating system refuses whatever the code does: permissions, space, names."""
 
 OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory", re.IGNORECASE)
@@ -58,6 +61,9 @@ def _of_a_library(error: BaseException) -> str | None:
         return f"there is not enough memory ({reason}), expected more, or fewer seeds, smaller batches or networks"
     if isinstance(error, OSError) and error.errno in REFUSED and error.filename is not None:
         return f"{error.filename}: {error.strerror}, expected a place that this user may read and write, with space"
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # of a folder that was copied
+        _, path, why = error.args[0][0]
+        return one_line(f"{path}: {why}, expected a place that this user may read and write, with space")
     if isinstance(error, DatasetError) and not any(isinstance(cause, DEFECTS) for cause in _chain(error)):
         return one_line(str(error))
     if isinstance(error, MissingConfigException):

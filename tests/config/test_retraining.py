@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,19 +43,39 @@ def test_the_row_is_retrained_as_it_stands() -> None:
     assert (row.name, row.dataset, row.frontier) == (RETRAINED, RETRAINED, "tables")
 
 
+def test_images_are_read_from_a_table_of_paths() -> None:
+    block = {"reader": "lfwa", "label": "Male", "split": {"fractions": {}}}
+    derived = with_retraining({"retraining": {"experiment": "win_lfwa"}, "datasets": {"lfwa": block}}, EXPERIMENTS)
+    assert derived["datasets"][RETRAINED] == {**block, "reader": "image_table", "options": {"file": "rows.parquet"}}
+    faces = {"reader": "image_table", "options": {"file": "faces.csv", "missing": "?"}}
+    derived = with_retraining({"retraining": {"experiment": "win_lfwa"}, "datasets": {"lfwa": faces}}, EXPERIMENTS)
+    assert derived["datasets"][RETRAINED]["options"] == {"file": "rows.parquet", "missing": "?"}
+    for wrong in ({"reader": "cifar10s"}, {"reader": "image_table", "split": {"scheme": "aligned"}}):
+        with pytest.raises(InputError, match=r"images are read by .*expected image_table, celeba, lfwa and shares"):
+            with_retraining({"retraining": {"experiment": "win_lfwa"}, "datasets": {"lfwa": wrong}}, EXPERIMENTS)
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
         ("win_adlt", r"retraining.experiment is 'win_adlt' \(did you mean 'win_adult'\?\)"),
-        ("win_celeba", "'win_celeba', expected a frontier, or heads of a network, on a table and without parts"),
+        (
+            "alter_celeba",
+            "'alter_celeba', expected a frontier, or heads of a network, trees or a backbone, without",
+        ),
         ("fair_pretrain_adult", "without parts"),
-        ("alter_compas", "expected a frontier, or heads of a network"),
-        ("win_adult_boosted", "expected a frontier, or heads of a network"),
+        ("alter_compas", "expected a frontier, or heads"),
+        ("ffw_celeba", "expected a frontier, or heads"),
     ],
 )
 def test_what_cannot_be_retrained_is_one_sentence(name: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         row_of({"retraining": {"experiment": name}}, EXPERIMENTS)
+
+
+def test_a_frontier_may_stand_on_a_network_that_came_trained() -> None:
+    row = replace(ROWS["frontier_adult"], name="frontier_scores", model="scores")
+    assert row_of({"retraining": {"experiment": "frontier_scores"}}, [*EXPERIMENTS, row]) == row
 
 
 def test_the_block_is_checked() -> None:

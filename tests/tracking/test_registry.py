@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from counterpoise.errors import InputError
 from counterpoise.tracking import ModelRegistry, TrackingSettings
@@ -69,6 +70,24 @@ def test_a_run_that_was_killed_before_its_version_is_not_logged_again(settings: 
     registry._require_registered()
     run = registry._log(described)  # and then the process is gone
     assert registry.record(described) == {"name": "killed", "version": 1, "run": run.info.run_id}
+
+
+def test_a_version_whose_answer_was_lost_is_not_made_twice(
+    settings: TrackingSettings, entry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = ModelRegistry(settings, "lost")
+    create, answers = registry.store.client.create_model_version, []
+
+    def lose_the_first(*args: Any, **options: Any) -> Any:
+        answers.append(create(*args, **options))
+        if len(answers) == 1:
+            raise requests.ConnectionError("connection reset by peer")
+        return answers[-1]
+
+    monkeypatch.setattr(registry.store.client, "create_model_version", lose_the_first)
+    assert registry.record(entry("l1"))["version"] == 1
+    assert len(answers) == 1
+    assert [version.version for version in registry.store.client.search_model_versions("name = 'lost'")] == [1]
 
 
 def test_a_run_that_fails_is_closed(settings: TrackingSettings, entry: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,9 @@ from counterpoise.errors import InputError
 from counterpoise.retraining.history import Record, from_lines, to_line
 
 History = tuple[Record, ...]
+
+SOURCE = "image source"
+"""Column of rows of images: the path that an image is linked from, or copied, beside the rows."""
 
 LOCK_SECONDS = 60
 """How long to wait for another process that writes the history."""
@@ -166,7 +171,10 @@ class PastReports(AbstractDataset[Any, dict[str, Any]]):
 
 
 class _RowsFolder(AbstractVersionedDataset[pd.DataFrame, Path]):
-    """A folder with one Parquet file: frames are saved, and the folder is what is read, as of raw files."""
+    """A folder with one Parquet file: frames are saved, and the folder is what is read, as of raw files.
+
+    Of rows of images, which have a column `SOURCE`, the images are beside it under the names of the column `image`.
+    """
 
     def __init__(
         self, filepath: str, file: str, version: Version | None = None, metadata: Mapping[str, Any] | None = None
@@ -177,7 +185,9 @@ class _RowsFolder(AbstractVersionedDataset[pd.DataFrame, Path]):
     def save(self, data: pd.DataFrame) -> None:
         folder = Path(self._get_save_path())
         folder.mkdir(parents=True)
-        data.to_parquet(folder / self._file, index=False)
+        for source, name in zip(data[SOURCE], data["image"], strict=True) if SOURCE in data else ():
+            _link(Path(source), folder / name)
+        data.drop(columns=[SOURCE], errors="ignore").to_parquet(folder / self._file, index=False)
 
     def load(self) -> Path:
         return Path(self._get_load_path())
@@ -191,3 +201,11 @@ class _RowsFolder(AbstractVersionedDataset[pd.DataFrame, Path]):
 
 class RowsFolder(Artifact, _RowsFolder):
     """The raw file of an experiment that is retrained."""
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where a file system cannot."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -116,7 +116,17 @@ def _answer(decision: Mapping[str, Any], batch: Mapping[str, Any], evaluation: M
         sentences.append(f"{decision['champion']} stays champion.")
     if evaluation["waiting"]:
         sentences.append(f"{evaluation['waiting']:,} held-out rows wait for their labels, and were not used.")
+    if power := decision.get("power"):
+        sentences.append(_power(power))
     return sentences + [f"Put aside: {sentence}." for sentence in batch["quarantined"].values()]
+
+
+def _power(power: Mapping[str, Any]) -> str:
+    return (
+        f"On {power['rows']:,} held-out rows as these, a model whose error is {100 * power['improvement']:.3g} points "
+        "below the champion's, with the biases of this challenger, is promoted with a probability of "
+        f"{power['probability']:.0%}."
+    )
 
 
 def _rows_in_words(evaluation: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 FOLDER = "model"
 """Of the exported model among the files of a run."""
 
-REMEDY = "the decision is recorded, and the next run of the pipeline registers it"
+REMEDY = "the decision is recorded, and the next `kedro run --pipelines=retrain` brings MLflow up to it"
 
 TAG_LENGTH = 5000
 """Characters of a tag that every store takes."""
@@ -42,6 +42,14 @@ class ModelRegistry:
     def __init__(self, settings: TrackingSettings, name: str) -> None:
         self.settings, self.name = settings, name
         self._store: Store | None = None
+
+    def connect(self) -> None:
+        """Reach the store before hours of training; one that was reached is waited for later.
+
+        Raises:
+            InputError: the server or database cannot be used.
+        """
+        _ = self.store
 
     @property
     def store(self) -> Store:
@@ -72,9 +80,11 @@ class ModelRegistry:
             if version is None:
                 run = self._finished_run(entry["model"]) or self._log(entry)
                 tags = {MODEL: entry["model"], **_short(entry["tags"])}
-                version = self._ask(
-                    lambda: self.store.client.create_model_version(
-                        self.name, f"{run.info.artifact_uri}/{FOLDER}", run.info.run_id, tags=tags
+                source = f"{run.info.artifact_uri}/{FOLDER}"
+                version = self._ask(  # looks first: the answer to an earlier try may have been lost
+                    lambda: (
+                        self._find_version(entry["model"])
+                        or self.store.client.create_model_version(self.name, source, run.info.run_id, tags=tags)
                     )
                 )
             return {"name": self.name, "version": int(version.version), "run": version.run_id}
@@ -149,8 +159,11 @@ class ModelRegistry:
             self._ask(register)
 
     def _version(self, model: str) -> Any:
+        return self._ask(lambda: self._find_version(model))
+
+    def _find_version(self, model: str) -> Any:
         """Return the version of a model of the history, None if it is not registered; of two the earlier one."""
-        versions = self._ask(lambda: list(self.store.client.search_model_versions(f"name = '{self.name}'")))
+        versions = self.store.client.search_model_versions(f"name = '{self.name}'")
         of_model = [version for version in versions if version.tags.get(MODEL) == model]
         return min(of_model, key=lambda version: int(version.version), default=None)
 

@@ -23,8 +23,9 @@ from counterpoise.errors import InputError
 from counterpoise.pipelines.retrain.partitions import BATCH, CLASS, GROUP, HELD_OUT
 from counterpoise.pipelines.shared.served import complete, predictions
 from counterpoise.retraining.evidence import Evidence, collect
-from counterpoise.retraining.history import Record, ask, champion, first_champion, start
+from counterpoise.retraining.history import Record, ask, champion, first_champion, level_of, start
 from counterpoise.retraining.measures import LEVEL, biases, by_group, error_sequence
+from counterpoise.retraining.power import IMPROVEMENT, chance
 
 DIGITS = 8
 """Hexadecimal digits of a model's digest in its name."""
@@ -163,7 +164,19 @@ def decide(
         "verdict": record.verdict or "start",
         "challenger": record.challenger or record.champion,
         "champion_before": champion(earlier) if earlier else None,
+        "power": _power(_evidence(evaluation), records, retraining),
     }
+
+
+def _power(evidence: Evidence, records: Sequence[Record], retraining: Retraining) -> dict[str, Any] | None:
+    """Return with which probability a better model would be promoted; None if no significance is left for one."""
+    try:
+        level = level_of("", records, retraining.gate)
+    except InputError:
+        return None
+    probability = chance(evidence, retraining.gate, level=level)
+    rows = int(evidence.confusion.sum())
+    return {"improvement": IMPROVEMENT, "probability": probability, "rows": rows, "level": level}
 
 
 def keep(source: Path, folder: Path) -> None:

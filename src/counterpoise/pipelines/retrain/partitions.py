@@ -11,9 +11,12 @@ import pandas as pd
 from pandas.api import types
 
 from counterpoise.artifacts.lineage import sha256_of
+from counterpoise.artifacts.retraining import SOURCE
 from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
-from counterpoise.data import Limits, audit
+from counterpoise.data import IMAGES, Limits, audit
+from counterpoise.data.dated_images import DIGEST, FILE, LOOKS, file_names, with_files
+from counterpoise.data.encode import IMAGE
 from counterpoise.data.partitions import (
     Columns,
     date_of,
@@ -100,7 +103,7 @@ def take_partitions(
         entries[name] = {"sha256": sha256_of(new[name])}
         try:
             date, rows = date_of(name), read_usable(new[name], name, reference, columns, dataset, retraining)
-            digest = digest_of(rows)
+            digest = digest_of(contents(rows, dataset))
             if digest in digests:
                 raise InputError(f"{name}: has the same rows as {digests[digest]}, expected new ones")
             if date in accepted.values():
@@ -120,9 +123,14 @@ def take_partitions(
             if name not in every:
                 raise InputError(f"{name}: the partition was removed after it was decided on, expected it to stay")
             tables[name] = read_usable(every[name], name, reference, columns, dataset, retraining)
-    parts = [reference, *(tables[name] for name in used)]
+            if is_images(dataset) and digest_of(contents(tables[name], dataset)) != ledger[name]["digest"]:
+                raise InputError(
+                    f"{every[name]}: an image was altered after it was decided on, expected the one that it was"
+                )
+    parts = [with_contents(reference, raw, dataset.title, dataset), *(tables[name] for name in used)]
     rows = pd.concat(parts, ignore_index=True)
-    sides = is_held_out(rows, dataset.label, retraining.held_out)
+    hashed = rows[[DIGEST, dataset.label]] if is_images(dataset) else rows
+    sides = is_held_out(hashed, dataset.label, retraining.held_out)
     grouped = with_groups(rows, dataset)
     marked = rows.assign(
         **{
@@ -144,8 +152,40 @@ def take_partitions(
     return batch, marked
 
 
+def is_images(dataset: Dataset) -> bool:
+    """Whether the rows are of images."""
+    return dataset.reader in IMAGES
+
+
+def of_images(dataset: Dataset) -> list[str]:
+    """Return the columns of images that a training reads."""
+    sensitive = dataset.crossed or (dataset.sensitive,)
+    return list(dict.fromkeys([IMAGE, dataset.label, *sensitive, *dataset.further_sensitive]))
+
+
+def contents(rows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """Return what a partition is told from another one by: of images their bytes, wherever they lie."""
+    return rows[[DIGEST, *of_images(dataset)[1:]]] if is_images(dataset) else rows
+
+
+def with_contents(rows: pd.DataFrame, folder: Path, name: str, dataset: Dataset) -> pd.DataFrame:
+    """Return rows of images that can be read with what is in their files; rows of a table as they are."""
+    if not is_images(dataset):
+        return rows
+    return with_files(
+        rows,
+        folder,
+        name=name,
+        max_bad_fraction=dataset.max_bad_fraction,
+        max_pixels=dataset.limits.image_pixels,
+        value_range=dataset.image_range,
+    )
+
+
 def reference_rows(raw: Path, dataset: Dataset) -> pd.DataFrame:
     """Return the experiment's own rows; of a plain table with their gaps, which its reader treats later."""
+    if is_images(dataset):
+        return read_table(raw, dataset)[0][of_images(dataset)]
     if dataset.reader != "table":
         return read_table(raw, dataset)[0]
     options = dict(dataset.options)
@@ -162,12 +202,10 @@ def read_usable(
     for column in reference.columns:
         if column not in rows and dataset.crossed and column in dataset.crossed:
             raise InputError(f"{name}: the column {column!r} is missing, expected it for the groups")
-    if not dataset.crossed:
-        return usable(rows, reference, columns, name=name, min_rows=retraining.min_rows)
     joined = usable(
         with_groups(rows, dataset), with_groups(reference, dataset), columns, name=name, min_rows=retraining.min_rows
     )
-    return joined[list(reference.columns)]
+    return with_contents(joined[list(reference.columns)], path.parent, name, dataset)
 
 
 def audit_partitions(rows: pd.DataFrame, batch: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
@@ -175,7 +213,7 @@ def audit_partitions(rows: pd.DataFrame, batch: dict[str, Any], dataset: Dataset
     dates = [entry["name"] for entry in batch["used"]]
     is_new = rows[BATCH].isin([1 + dates.index(name) for name in batch["new"]]).to_numpy()
     sides = {"reference": rows[rows[BATCH].to_numpy() == 0], "new": rows[is_new]}
-    extra = [BATCH, HELD_OUT, CLASS, GROUP]
+    extra = [BATCH, HELD_OUT, CLASS, GROUP, *((IMAGE, FILE, DIGEST) if is_images(dataset) else ())]
     tables = {
         side: part.drop(columns=[*extra, *(name for name in dataset.drop if name in part)])
         for side, part in sides.items()
@@ -199,9 +237,13 @@ def audit_partitions(rows: pd.DataFrame, batch: dict[str, Any], dataset: Dataset
 
 
 def training_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that the experiment is trained on: labelled, and not held out."""
+    """Return the rows that the experiment is trained on: labelled, and not held out; of images with their `SOURCE`."""
     chosen = rows[~rows[HELD_OUT].to_numpy() & (rows[CLASS].to_numpy() >= 0)]
-    return chosen.drop(columns=[BATCH, HELD_OUT, CLASS, GROUP]).reset_index(drop=True)
+    chosen = chosen.drop(columns=[BATCH, HELD_OUT, CLASS, GROUP]).reset_index(drop=True)
+    if FILE not in chosen:
+        return chosen
+    named = chosen.assign(**{IMAGE: file_names(chosen)}).drop(columns=[DIGEST, *LOOKS])
+    return named.rename(columns={FILE: SOURCE})
 
 
 def _new_values(reference: pd.DataFrame, new: pd.DataFrame) -> list[dict[str, Any]]:

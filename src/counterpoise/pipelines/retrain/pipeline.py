@@ -9,7 +9,13 @@ from kedro.pipeline import Node, Pipeline
 from counterpoise.pipelines.retrain.evaluation import decide, evaluate
 from counterpoise.pipelines.retrain.pages import write_pages
 from counterpoise.pipelines.retrain.partitions import audit_partitions, take_partitions, training_rows
-from counterpoise.pipelines.retrain.promotion import export_choice, export_head, promote
+from counterpoise.pipelines.retrain.promotion import (
+    export_choice,
+    export_head,
+    export_image_choice,
+    export_image_head,
+    promote,
+)
 
 REGISTRY = "retrain__registry"
 """What the run's hook puts into the catalog: the registry, or None without tracking."""
@@ -18,25 +24,18 @@ PAGES = {"report_html": "report.html", "impact_html": "impact.html", "model_card
 """Artifacts of the experiment that are kept for each week, and the names of their files."""
 
 
-def create_pipeline(experiment: Pipeline, *, raw: str, dataset: str, frontier: bool) -> Pipeline:
+def create_pipeline(
+    experiment: Pipeline, *, raw: str, dataset: str, frontier: bool, backbone: str | None = None
+) -> Pipeline:
     """Return the pipeline around that of the experiment as it is retrained, whose artifacts are `retraining__…`.
 
     Args:
         raw: name of the experiment's own raw files in the catalog. dataset: of its block of data.
         frontier: whether the experiment exports a model itself.
+        backbone: of an experiment on images, the parameters of its backbone, `backbones.<name>`.
     """
     settings, data = "params:retraining", f"params:datasets.{dataset}"
     retrained = experiment.all_outputs()
-    export = (
-        Node(export_choice, "retraining__model", "retrain__challenger", name="export")
-        if frontier
-        else Node(
-            export_head,
-            ["retraining__finetuned_heads", "retraining__pretrained", "retraining__encoding", data, settings],
-            "retrain__challenger",
-            name="export",
-        )
-    )
     pages = {name: file for name, file in PAGES.items() if f"retraining__{name}" in retrained}
     stages: Mapping[str, list[Node]] = {
         "partitions": [
@@ -55,7 +54,7 @@ def create_pipeline(experiment: Pipeline, *, raw: str, dataset: str, frontier: b
             Node(audit_partitions, ["retrain__rows", "retrain__batch", data], "retrain__audit", name="audit_partitions")
         ],
         "evaluate": [
-            export,
+            _export(data, settings, frontier=frontier, backbone=backbone),
             Node(
                 evaluate,
                 [
@@ -116,6 +115,19 @@ def create_pipeline(experiment: Pipeline, *, raw: str, dataset: str, frontier: b
         for name, nodes in stages.items()
     ]
     return sum(around, experiment)
+
+
+def _export(data: str, settings: str, *, frontier: bool, backbone: str | None) -> Node:
+    """Return the node that makes the challenger a model of rows of the file, or of images."""
+    if backbone is not None:
+        export = export_image_choice if frontier else export_image_head
+        trained = ["retraining__model" if frontier else "retraining__finetuned_heads"]
+        trained += ["retraining__features", "retraining__samples", "retraining__raw"]
+        return Node(export, [*trained, data, f"params:{backbone}", settings], "retrain__challenger", name="export")
+    if frontier:
+        return Node(export_choice, "retraining__model", "retrain__challenger", name="export")
+    trained = ["retraining__finetuned_heads", "retraining__pretrained", "retraining__encoding"]
+    return Node(export_head, [*trained, data, settings], "retrain__challenger", name="export")
 
 
 def _parameters(nodes: list[Node]) -> set[str]:

@@ -6,12 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from counterpoise.artifacts.datasets import Checkpoint
-from counterpoise.artifacts.serving import Servable
-from counterpoise.config.parameters import Dataset
+from counterpoise.artifacts.serving import IMAGE, Servable
+from counterpoise.config.parameters import Backbone, Dataset
 from counterpoise.config.retraining import Retraining
 from counterpoise.pipelines.retrain.evaluation import Registry
-from counterpoise.pipelines.shared.served import choice, served_head
+from counterpoise.pipelines.shared.served import (
+    EXAMPLES,
+    bytes_of,
+    choice,
+    image_network,
+    on_images,
+    served_head,
+    served_image_head,
+)
 from counterpoise.retraining.history import Record, champion
 
 UNREGISTERED: dict[str, Any] = {"registered": None, "aliases": {}}
@@ -26,25 +36,54 @@ def export_head(
     retraining: Retraining,
 ) -> Servable:
     """Return the head of the configured variant and seed on its perceptron."""
-    header = finetuned_heads.header
-    variant = choice(retraining.method, list(header["variants"]), "retraining.method")
-    seed = choice(retraining.seed, list(header["seeds"]), "seed")
-    metadata = {"variant": variant, "seed": seed, "digests": header["digests"]}
-    return served_head(
-        finetuned_heads,
-        pretrained,
-        encoding,
-        dataset,
-        experiment=retraining.experiment,
-        variant=variant,
-        seed=seed,
-        metadata=metadata,
-    )
+    return served_head(finetuned_heads, pretrained, encoding, dataset, **_chosen(finetuned_heads, retraining))
 
 
 def export_choice(model: Servable) -> Servable:
     """Return the model that a frontier has chosen, as it is."""
     return model
+
+
+def export_image_head(
+    finetuned_heads: Checkpoint,
+    features: Checkpoint,
+    samples: pd.DataFrame,
+    raw: Path,
+    dataset: Dataset,
+    backbone: Backbone,
+    retraining: Retraining,
+) -> Servable:
+    """Return the head of the configured variant and seed on its backbone, which reads images."""
+    files = _first(samples, raw)
+    images = image_network(files, features, dataset, backbone, retraining.experiment)
+    chosen = _chosen(finetuned_heads, retraining)
+    return served_image_head(finetuned_heads, images, bytes_of(files), dataset, **chosen)
+
+
+def export_image_choice(
+    model: Servable,
+    features: Checkpoint,
+    samples: pd.DataFrame,
+    raw: Path,
+    dataset: Dataset,
+    backbone: Backbone,
+    retraining: Retraining,
+) -> Servable:
+    """Return the model that a frontier has chosen, on its backbone."""
+    files = _first(samples, raw)
+    return on_images(model, image_network(files, features, dataset, backbone, retraining.experiment), bytes_of(files))
+
+
+def _first(samples: pd.DataFrame, raw: Path) -> list[Path]:
+    return [raw / name for name in samples[IMAGE].head(EXAMPLES)]
+
+
+def _chosen(finetuned_heads: Checkpoint, retraining: Retraining) -> dict[str, Any]:
+    header = finetuned_heads.header
+    variant = choice(retraining.method, list(header["variants"]), "retraining.method")
+    seed = choice(retraining.seed, list(header["seeds"]), "seed")
+    metadata = {"variant": variant, "seed": seed, "digests": header["digests"]}
+    return {"experiment": retraining.experiment, "variant": variant, "seed": seed, "metadata": metadata}
 
 
 def promote(

@@ -1,23 +1,33 @@
-"""A fine-tuned head on its perceptron as a model to export, and what exported models predict for rows of a file."""
+"""A fine-tuned head on what it stands on as a model to export, and what exported models predict for rows of a file."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Bool, Int64
 
 from counterpoise.artifacts.datasets import Checkpoint
-from counterpoise.artifacts.serving import Servable
-from counterpoise.config.parameters import Dataset
+from counterpoise.artifacts.serving import IMAGE, ImageNetwork, Servable
+from counterpoise.config.parameters import Backbone, Dataset
+from counterpoise.data.dated_images import FILE
 from counterpoise.errors import InputError
 from counterpoise.pipelines.shared.heads import read_heads
 from counterpoise.pipelines.shared.trees import ARCHITECTURE as TREES
 from counterpoise.pipelines.shared.trees import repaired_trees
+
+IMAGES_AT_ONCE = 256
+"""Images in memory while models predict them."""
+EXAMPLES = 2
+"""Images of a model's example."""
+AGREEMENT = 0.02
+"""Of features that are computed again, relative to the largest: a pass on a GPU may have rounded to bfloat16."""
 
 
 def served_head(
@@ -54,6 +64,83 @@ def served_head(
     return Servable(described, (*layers, (weight, head.bias[r])), example=example, mean=mean, scale=scale, **named)
 
 
+def served_image_head(
+    finetuned_heads: Checkpoint,
+    images: ImageNetwork,
+    example: pd.DataFrame,
+    dataset: Dataset,
+    *,
+    experiment: str,
+    variant: str,
+    seed: int,
+    metadata: Mapping[str, Any],
+) -> Servable:
+    """Return the head of a variant and a seed on the backbone of images.
+
+    Args:
+        images: the backbone (`image_network`). example: the bytes of a few images.
+        metadata: of the model, plain values.
+    """
+    r = list(finetuned_heads.header["seeds"]).index(seed)
+    head = read_heads(finetuned_heads)[variant]
+    weight = head.first[r] if head.second is None else head.first[r] @ head.second[r]
+    return Servable(
+        {"columns": []},
+        ((weight, head.bias[r]),),
+        classes=tuple(dataset.classes),
+        label=dataset.label,
+        experiment=experiment,
+        example=example,
+        images=images,
+        metadata=metadata,
+    )
+
+
+def image_network(
+    files: Sequence[Path], features: Checkpoint, dataset: Dataset, settings: Backbone, experiment: str
+) -> ImageNetwork:
+    """Return the frozen backbone of an experiment on images.
+
+    Args:
+        files: the first images of the experiment. features: of all of them, in their order.
+
+    Raises:
+        InputError: the backbone's weights are not those whose features these are.
+    """
+    from counterpoise.artifacts.networks_served import image_head
+    from counterpoise.data.image_modes import decode
+    from counterpoise.features.backbones import backbone
+    from counterpoise.features.user_backbones import Described
+
+    network = backbone(
+        settings.name,
+        weights=settings.weights,
+        size=settings.image_size,
+        download=settings.download,
+        described=Described(settings.arguments, settings.layer, settings.mean, settings.std),
+    )
+    limits: dict[str, Any] = {"max_pixels": dataset.limits.image_pixels, "value_range": dataset.image_range}
+    pixels = [decode(file, **limits) for file in files]
+    computed = network(torch.stack([network.preprocess.frame(image) for image in pixels]))
+    expected = features.tensors["features"][: len(files)].float()
+    if not torch.allclose(computed, expected, rtol=AGREEMENT, atol=AGREEMENT * float(expected.abs().max())):
+        raise InputError(
+            f"{experiment}: the backbone {settings.name!r} gives other features than the run has used, "
+            "expected the weights and the size of the run"
+        )
+    return image_head(network.module, network.preprocess, network.d, **limits)
+
+
+def on_images(model: Servable, images: ImageNetwork, example: pd.DataFrame) -> Servable:
+    """Return a model of features as one of the images that they are of; its other arguments as `served_image_head`."""
+    return replace(model, images=images, encoding={"columns": []}, example=example, folder=None)
+
+
+def bytes_of(files: Sequence[Path]) -> pd.DataFrame:
+    """Return images as a model takes them."""
+    return pd.DataFrame({IMAGE: [file.read_bytes() for file in files]})
+
+
 def predictions(folder: Path, rows: pd.DataFrame, classes: Sequence[str]) -> Int64[np.ndarray, "N"]:
     """Return the classes that an exported model predicts for rows of the file.
 
@@ -66,12 +153,24 @@ def predictions(folder: Path, rows: pd.DataFrame, classes: Sequence[str]) -> Int
     from mlflow.exceptions import MlflowException
 
     model = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model()
-    try:
-        answer = model.predict(None, rows.reset_index(drop=True), {"unknown": "ignore"})
-    except MlflowException as error:
-        raise InputError(f"{folder}: does not take these rows ({error.message}), expected that it does") from error
     places = {name: place for place, name in enumerate(classes)}
-    return answer["prediction"].map(places).to_numpy(dtype=np.int64)
+    codes = [np.empty(0, dtype=np.int64)]
+    for taken in _as_served(rows.reset_index(drop=True)):
+        try:
+            answer = model.predict(None, taken, {"unknown": "ignore"})
+        except MlflowException as error:
+            raise InputError(f"{folder}: does not take these rows ({error.message}), expected that it does") from error
+        codes.append(answer["prediction"].map(places).to_numpy(dtype=np.int64))
+    return np.concatenate(codes)
+
+
+def _as_served(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield the rows as a model is asked about them: of images, a few hundred at a time, their bytes."""
+    if FILE not in rows:
+        yield rows
+        return
+    for start in range(0, len(rows), IMAGES_AT_ONCE):
+        yield bytes_of([Path(file) for file in rows[FILE].iloc[start : start + IMAGES_AT_ONCE]])
 
 
 def complete(rows: pd.DataFrame, dataset: Dataset, used: Sequence[str]) -> Bool[np.ndarray, "N"]:
