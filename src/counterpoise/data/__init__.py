@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from inspect import Parameter, signature
+from inspect import Parameter, formatannotation, signature
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -108,8 +108,13 @@ def _checked(reader: str, function: Callable[..., pd.DataFrame], name: str, valu
     except ValidationError as error:
         raise InputError(
             f"reader {reader!r}: the option {name!r} is {shown(value)}, expected "
-            f"{signature(function).parameters[name].annotation}"
+            f"{_written(signature(function).parameters[name].annotation)}"
         ) from error
+
+
+def _written(annotation: object) -> str:
+    """Return a type as the source has it; a decorator may have put the type itself in the place of its name."""
+    return annotation if isinstance(annotation, str) else formatannotation(annotation)
 
 
 def _load(reader: str) -> Callable[..., pd.DataFrame]:
