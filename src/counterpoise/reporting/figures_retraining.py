@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from counterpoise.fairness import LEVEL
 from counterpoise.reporting._theme import BLUE, GREEN, NEUTRAL, ORANGE, TEMPLATE, VERMILLION, faded, text
 from counterpoise.reporting.tables_retraining import ROLES
+from counterpoise.reporting.wording import metric_label
 
 _COLOURS: Final = {"challenger": ORANGE, "champion": BLUE, "first": NEUTRAL}
 _VERDICT_MARKS: Final = {"start": "star", "promote": "circle", "refuse": "x", "wait": "circle-open"}
@@ -87,7 +88,7 @@ def bias_over_weeks(documents: Sequence[Mapping[str, Any]], metric: str) -> go.F
         hovertemplate="tolerance: %{y:.3f}<extra></extra>",
     )
     _verdicts(figure, [document for document, _ in rows], [bias["estimate"] for bias in biases])
-    return _finished(figure, f"{metric} by week, up to its upper bound")
+    return _finished(figure, f"{metric_label(metric)} by week, up to its upper bound")
 
 
 def evidence_over_weeks(document: Mapping[str, Any]) -> go.Figure:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from counterpoise.fairness import LEVEL
 from counterpoise.reporting.context import Table
-from counterpoise.reporting.wording import NOT_AVAILABLE, p_value
+from counterpoise.reporting.wording import NOT_AVAILABLE, metric_label, p_value
 
 ROLES: Final = {"challenger": "Challenger", "champion": "Champion", "first": "First champion"}
 VERDICTS: Final = {"start": "first champion", "promote": "promoted", "refuse": "refused", "wait": "waits"}
@@ -64,7 +64,7 @@ def models(evaluation: Mapping[str, Any]) -> list[Table]:
         tables.append(Table(title, note, ["Model, group", "Rows", "Wrong", "Selected"], rows))
     rows = [
         [
-            f"{ROLES[role]}, {bias['metric']}",
+            f"{ROLES[role]}, {metric_label(bias['metric'])}",
             _number(bias["estimate"]),
             _number(bias["bound"]),
             _number(newest["estimate"]),
