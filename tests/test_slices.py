@@ -40,6 +40,7 @@ TABLE = Dataset(
     sensitive="group",
     groups=(0, 1),
     group_names=("a", "b"),
+    min_test_rows=0,
     split={"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 2, "validation": 1, "test": 1}},
 )
 TRAINING = Block[Training](Training(epochs=4, batch_size=32, optimizer=Optimizer(lr=0.02)))

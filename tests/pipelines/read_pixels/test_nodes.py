@@ -33,6 +33,7 @@ SHAPES: dict[str, Any] = {
     "sensitive": "domain",
     "groups": ("colour", "grey"),
     "group_names": ("colour", "grey"),
+    "min_test_rows": 0,
     "split": {
         "scheme": "domains",
         "skew": 0.75,
@@ -54,6 +55,7 @@ FACES: dict[str, Any] = {
     "sensitive": "Male",
     "groups": (0, 1),
     "group_names": ("women", "men"),
+    "min_test_rows": 0,
     "split": {"fractions": {"pretrain": 0.4, "task": 0.6}, "task": {"train": 1, "validation": 1, "test": 1}},
 }
 MADE = ("table", "readable", "bad_images", "pixels", "samples", "splits", "data_summary")
@@ -121,6 +123,7 @@ HALVES = SHAPES | {
     "sensitive": "left",
     "groups": ("red", "orange", "gold", "green", "sky", "blue", "magenta", "brown", "slate", "maroon"),
     "group_names": DIGITS,
+    "min_test_rows": 0,
     "further_sensitive": {"right": RIGHT},
     "split": {"scheme": "aligned", "rho": {"left": 0.8, "right": 0.7}, "gates": 200, "validation": 200},
 }

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from counterpoise.config.parameters import Dataset
+from counterpoise.data import IMAGES
 from counterpoise.data.crossing import cross
 from counterpoise.data.encode import CLASS, GROUP, class_codes, group_codes
 
@@ -131,9 +132,12 @@ def small_groups(tested: Sequence[int], dataset: Dataset) -> str:
     ]
     if not small:
         return ""
+    named = f"Groups with fewer than {dataset.min_test_rows} test rows: {', '.join(small)}."
+    if dataset.reader in IMAGES:
+        return f"{named} Gaps between them and others are mostly chance."
     return (
-        f"Groups with fewer than {dataset.min_test_rows} test rows: {', '.join(small)}. Gaps between them and others "
-        "are mostly chance: their values in scored_only would have them scored and counted, but not compared."
+        f"{named} Gaps between them and others are mostly chance: their values in scored_only would have them scored "
+        "and counted, but not compared."
     )
 
 
