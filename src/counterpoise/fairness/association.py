@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 CHANCE = 0.99
 """Of independent samples, the share that stays at or below `Association.by_chance`."""
@@ -47,7 +47,7 @@ def association(y: Int[np.ndarray, "n"], s: Int[np.ndarray, "n"]) -> Association
     np.add.at(table, (rows, columns), 1)
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
     statistic = float(((table - expected) ** 2 / expected).sum())
-    quantile = float(chi2.ppf(CHANCE, (table.shape[0] - 1) * (table.shape[1] - 1)))
+    quantile = float(chdtri((table.shape[0] - 1) * (table.shape[1] - 1), 1 - CHANCE))  # of χ²
     return Association(_corrected(statistic, len(y), table.shape), _corrected(quantile, len(y), table.shape))
 
 

@@ -7,11 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int32, Integer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from counterpoise.errors import InputError
@@ -104,6 +99,9 @@ def leakage(
     Returns:
         NaN, with a warning, if fewer than two groups occur or a group has a single sample.
     """
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
     sparse = not representation.is_floating_point()
     inputs = _indicators(representation) if sparse else representation.detach().double().cpu().numpy()
     labels = s.cpu().numpy()
@@ -128,6 +126,8 @@ def leakage_elsewhere(
     Returns:
         Its balanced accuracy there; NaN, with a warning, if fewer than two groups occur.
     """
+    from sklearn.metrics import balanced_accuracy_score
+
     groups = s.cpu().numpy()
     if len(np.unique(groups)) < 2:
         warn_undefined("leakage", torch.tensor(torch.nan), "a second group")
@@ -146,11 +146,15 @@ def _indicators(leaf: Int32[Tensor, "n T"]) -> Any:
     return csr_array((np.ones(len(row)), (row, columns[row, position])))
 
 
-def _probe(*, centred: bool = True) -> Pipeline:
+def _probe(*, centred: bool = True) -> Any:
     """Return a logistic regression on standardised inputs, which is fitted until it has converged.
 
     Its intercept has no penalty, so that it is the same whether inputs are centred; sparse ones cannot be.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     return make_pipeline(
         StandardScaler(with_mean=centred), LogisticRegression(class_weight="balanced", max_iter=PROBE_ITERATIONS)
     )
