@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn import loans
 
 from counterpoise.artifacts.serving import Servable, read_servable, write_servable
 from counterpoise.config.parameters import Dataset, Report
@@ -23,20 +24,13 @@ ROWS = 400
 
 def block(**changes: Any) -> Dataset:
     settings = {
-        "title": "loans",
-        "reader": "table",
         "options": {"files": "t.csv", "impute": ["income"]},
-        "origin": "made up",
-        "label": "repaid",
-        "positive": "yes",
-        "classes": ["no", "yes"],
         "sensitive": "race",
         "groups": ["a", "b"],
         "group_names": ["A", "B"],
         "scored_only": [None, "c"],
-        "split": {"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 2, "validation": 1, "test": 1}},
     }
-    return Dataset.model_validate(settings | changes)
+    return loans(**settings | changes)
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from drawn import loans
 from torch import nn
 
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.catalogue import CHOSEN
 from counterpoise.config.models import MlflowFolder, SklearnFile, TorchModule
-from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
+from counterpoise.config.parameters import Block, Compute, Seeds
 from counterpoise.errors import InputError
 from counterpoise.methods.bases.ground import margins
 from counterpoise.methods.frontier import Frontier
@@ -40,18 +41,7 @@ class Scorer(nn.Module):
     def forward(self, x):
         return self.out(self.hidden(x).relu()).squeeze(-1)
 """
-DATASET = Dataset(
-    title="loans",
-    reader="table",
-    origin="drawn",
-    label="repaid",
-    positive="yes",
-    classes=("no", "yes"),
-    sensitive="sex",
-    groups=("f", "m"),
-    group_names=("women", "men"),
-    split={"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 1, "validation": 1, "test": 1}},
-)
+DATASET = loans()
 N = 240
 SEEDS = Seeds((0, 1))
 

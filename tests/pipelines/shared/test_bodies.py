@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn import loans
 
 from counterpoise.artifacts.serving import Servable, read_servable, write_servable
 from counterpoise.config.models import SklearnFile, TorchModule
-from counterpoise.config.parameters import Dataset
 from counterpoise.pipelines.data_split.nodes import encode_table, read_divided
 from counterpoise.pipelines.shared.bodies import body_of, on_body
 from counterpoise.pipelines.shared.served import predictions
@@ -37,19 +37,8 @@ class Choosy(Scorer):
     def forward(self, x):
         return super().forward(x if x.sum() > 0 else -x)
 """
-DATASET = Dataset(
-    title="loans",
-    reader="table",
-    options={"files": "t.csv", "impute": ["income"], "missing_category": "none"},
-    origin="drawn",
-    label="repaid",
-    positive="yes",
-    classes=("no", "yes"),
-    sensitive="sex",
-    groups=("f", "m"),
-    group_names=("women", "men"),
-    drop=("branch",),
-    split={"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 1, "validation": 1, "test": 1}},
+DATASET = loans(
+    options={"files": "t.csv", "impute": ["income"], "missing_category": "none"}, drop=["branch"], min_test_rows=0
 )
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from drawn import loans
 
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.models import TorchModule
-from counterpoise.config.parameters import Block, Dataset
+from counterpoise.config.parameters import Block
 from counterpoise.errors import InputError
 from counterpoise.fairness import evaluate
 from counterpoise.features.modules import build
@@ -28,18 +29,7 @@ def network():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 1))
 """
-DATASET = Dataset(
-    title="loans",
-    reader="table",
-    origin="drawn",
-    label="repaid",
-    positive="yes",
-    classes=("no", "yes"),
-    sensitive="sex",
-    groups=("f", "m"),
-    group_names=("women", "men"),
-    split={"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 1, "validation": 1, "test": 1}},
-)
+DATASET = loans()
 N = 240
 SPLITS = Checkpoint(
     {"splits": torch.stack([torch.arange(N) % 4, (torch.arange(N) + 1) % 4]).to(torch.uint8)},
