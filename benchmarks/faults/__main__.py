@@ -15,10 +15,10 @@ from pathlib import Path
 import fuzz
 import lineage
 import runs
-from scene import Kind
+from scene import Kind, tell
 
 HEAD = "| fault | tried | right | wrong |\n|---|---|---|---|"
-BEGIN, END = "<!-- begin: python benchmarks/faults -->", "<!-- end -->"
+BEGIN = "<!-- begin: python benchmarks/faults -->"
 
 
 def trials(kills: int, inputs: int) -> dict[str, Callable[[], Iterator[Kind]]]:
@@ -48,20 +48,8 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     chosen = trials(options.kills, options.inputs)
-    lines, wrong = [HEAD], []
-    print(HEAD, flush=True)
-    for name in options.only.split(","):
-        for kind in chosen[name]():
-            lines.append(kind.line())
-            wrong += [f"{kind.name}: {what}" for what in kind.wrong]
-            print(kind.line(), flush=True)
-    for what in wrong:
-        print(f"WRONG {what}")
-    if options.write:
-        before, _, rest = options.write.read_text().partition(BEGIN)
-        _, _, after = rest.partition(END)
-        options.write.write_text("\n".join([before + BEGIN, *lines, END]) + after)
-    raise SystemExit(bool(wrong))
+    kinds = (kind for name in options.only.split(",") for kind in chosen[name]())
+    raise SystemExit(tell(kinds, HEAD, BEGIN, options.write))
 
 
 if __name__ == "__main__":

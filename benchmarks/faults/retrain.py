@@ -35,12 +35,12 @@ from typing import Any
 
 import pandas as pd
 from retraining_scene import SPOILED, STAGES, WEEKS, Expected, Project, Retraining, differences, prepare, project
-from scene import Ended, Kind
+from scene import Ended, Kind, tell
 from services import Tracking, tracking
 
 LOCAL, SERVER = ("kills", "disk", "partitions", "clock", "schedulers"), ("server", "database")
 HEAD = "| fault of a retraining | tried | right | wrong |\n|---|---|---|---|"
-BEGIN, END = "<!-- begin: python benchmarks/faults/retrain.py -->", "<!-- end -->"
+BEGIN = "<!-- begin: python benchmarks/faults/retrain.py -->"
 NO_SPACE = 1
 """Bytes of a file from which on nothing is written."""
 LIMITS = (1, 16, 64, 256, 1024)
@@ -276,20 +276,13 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     chosen = options.only.split(",")
-    lines, wrong = [HEAD], []
-    print(HEAD, flush=True)
-    for names, trials in ((LOCAL, local), (SERVER, on_server)):
-        for kind in trials(options.kills, chosen) if set(names) & set(chosen) else ():
-            lines.append(kind.line())
-            wrong += [f"{kind.name}: {what}" for what in kind.wrong]
-            print(kind.line(), flush=True)
-    for what in wrong:
-        print(f"WRONG {what}")
-    if options.write:
-        before, _, rest = options.write.read_text().partition(BEGIN)
-        _, _, after = rest.partition(END)
-        options.write.write_text("\n".join([before + BEGIN, *lines, END]) + after)
-    raise SystemExit(bool(wrong))
+    kinds = (
+        kind
+        for names, trials in ((LOCAL, local), (SERVER, on_server))
+        if set(names) & set(chosen)
+        for kind in trials(options.kills, chosen)
+    )
+    raise SystemExit(tell(kinds, HEAD, BEGIN, options.write))
 
 
 if __name__ == "__main__":

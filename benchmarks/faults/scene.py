@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ import pandas as pd
 
 REPOSITORY = Path(__file__).parents[2]
 KEDRO = Path(sys.executable).with_name("kedro")
+END = "<!-- end -->"
 QUIET = {"KEDRO_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"}
 PATIENCE = 600
 """Seconds after which a command counts as stuck."""
@@ -41,6 +42,27 @@ class Kind:
     def line(self) -> str:
         """Return the row of a Markdown table."""
         return f"| {self.name} | {self.right + len(self.wrong):,} | {self.right:,} | {len(self.wrong):,} |"
+
+
+def tell(kinds: Iterable[Kind], head: str, begin: str, write: Path | None) -> bool:
+    """Print a table of what was tried as it comes, and what was wrong; return whether anything was.
+
+    Args:
+        write: a page whose lines between `begin` and `END` become the table.
+    """
+    lines, wrong = [head], []
+    print(head, flush=True)
+    for kind in kinds:
+        lines.append(kind.line())
+        wrong += [f"{kind.name}: {what}" for what in kind.wrong]
+        print(kind.line(), flush=True)
+    for what in wrong:
+        print(f"WRONG {what}")
+    if write is not None:
+        before, _, rest = write.read_text().partition(begin)
+        _, _, after = rest.partition(END)
+        write.write_text("\n".join([before + begin, *lines, END]) + after)
+    return bool(wrong)
 
 
 @dataclass(frozen=True)
