@@ -61,9 +61,7 @@ class Encoding:
         Raises:
             MlflowException: a column is not there or there twice, or a value is none that the model can take.
         """
-        for name in self.columns:
-            if (count := int((rows.columns == name).sum())) != 1:
-                raise _refused(f"column {name!r}: found {count} of this name, expected one")
+        _require_one_each(rows, self.columns)
         x = np.zeros((len(rows), len(self.features)), dtype=np.float32)
         unseen: list[list[str]] = [[] for _ in range(len(rows))]
         first = 0
@@ -92,10 +90,9 @@ class Encoding:
             MlflowException: a column is not there or there twice, or misses a value that nothing stands for.
         """
         entries = {entry["column"]: entry for entry in self.entries if not entry["indicator"]}
+        _require_one_each(rows, names)
         columns = {}
         for name in names:
-            if (count := int((rows.columns == name).sum())) != 1:
-                raise _refused(f"column {name!r}: found {count} of this name, expected one")
             entry = entries.get(name, {"column": name, "kind": "category", "fill": None, "categories": []})
             columns[name] = [self._treated(value, row, entry) for row, value in enumerate(rows[name])]
         return pd.DataFrame(columns, index=rows.index)
@@ -301,6 +298,12 @@ class ExportedModel(PythonModel):
         if "mean" not in self.tensors:
             return x
         return np.asarray((x - self.tensors["mean"]) / self.tensors["scale"])
+
+
+def _require_one_each(rows: pd.DataFrame, names: list[str]) -> None:
+    for name in names:
+        if (count := int((rows.columns == name).sum())) != 1:
+            raise _refused(f"column {name!r}: found {count} of this name, expected one")
 
 
 def _encoding(context: PythonModelContext, header: Mapping[str, Any]) -> Any:

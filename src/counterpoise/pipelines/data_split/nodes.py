@@ -55,7 +55,7 @@ def read_divided(raw: Path, dataset: Dataset) -> tuple[pd.DataFrame, dict[str, A
         left_out=incomplete,
         unused=[*dataset.drop, *(sensitive_columns(dataset) if None in dataset.scored_only else ())],
         treated=treated,
-        untreated=untreated,
+        untreated=untreated if dataset.scored_only else None,  # a copy of the whole table
         **options,
     )
     left_out = count_left_out(incomplete, dataset) | {"treated": treated}

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.artifacts.serving import IMAGE, ImageNetwork, Servable
 from counterpoise.config.parameters import Backbone, Dataset
 from counterpoise.data.dated_images import FILE
 from counterpoise.errors import InputError
+from counterpoise.nn import Factors
 from counterpoise.pipelines.shared.heads import read_heads
 from counterpoise.pipelines.shared.trees import ARCHITECTURE as TREES
 from counterpoise.pipelines.shared.trees import repaired_trees
@@ -55,13 +57,12 @@ def served_head(
     named |= {"experiment": experiment, "metadata": metadata}
     if pretrained.header["architecture"] == TREES:
         return Servable(described, (), example=example, trees=repaired_trees(pretrained, head, r).text, **named)
-    weight = head.first[r] if head.second is None else head.first[r] @ head.second[r]
     depth = sum(name.startswith("weights.") for name in pretrained.tensors)
     layers = [
         (pretrained.tensors[f"weights.{i}"][r, 0], pretrained.tensors[f"biases.{i}"][r, 0]) for i in range(depth - 1)
     ]
     mean, scale = (pretrained.tensors[name][r] if name in pretrained.tensors else None for name in ("mean", "scale"))
-    return Servable(described, (*layers, (weight, head.bias[r])), example=example, mean=mean, scale=scale, **named)
+    return Servable(described, (*layers, _layer(head, r)), example=example, mean=mean, scale=scale, **named)
 
 
 def served_image_head(
@@ -82,11 +83,9 @@ def served_image_head(
         metadata: of the model, plain values.
     """
     r = list(finetuned_heads.header["seeds"]).index(seed)
-    head = read_heads(finetuned_heads)[variant]
-    weight = head.first[r] if head.second is None else head.first[r] @ head.second[r]
     return Servable(
         {"columns": []},
-        ((weight, head.bias[r]),),
+        (_layer(read_heads(finetuned_heads)[variant], r),),
         classes=tuple(dataset.classes),
         label=dataset.label,
         experiment=experiment,
@@ -94,6 +93,12 @@ def served_image_head(
         images=images,
         metadata=metadata,
     )
+
+
+def _layer(head: Factors, replicate: int) -> tuple[Float[Tensor, "d k"], Float[Tensor, "k"]]:
+    """Return a head as one layer, weights and biases."""
+    first = head.first[replicate]
+    return first if head.second is None else first @ head.second[replicate], head.bias[replicate]
 
 
 def image_network(
