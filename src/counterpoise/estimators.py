@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
@@ -43,7 +43,7 @@ from counterpoise.methods.frontier import HEAD, RULE, Frontier
 from counterpoise.methods.heads.problem import HeadProblem
 from counterpoise.methods.rules import bias_scores
 from counterpoise.methods.selection.candidates import Candidates, ours
-from counterpoise.methods.selection.measuring import AXES, JUDGED_BY, judged_by
+from counterpoise.methods.selection.measuring import AUC, AXES, JUDGED_BY, judged_by
 from counterpoise.methods.selection.settings import Judge, Names
 from counterpoise.nn import Examples
 from counterpoise.nn.random import generator
@@ -68,25 +68,29 @@ class _Model:
     """What decides: a head with its threshold, or a rule, on a base."""
 
     ground: Ground
-    head: Float[Tensor, "p"] | None
+    head: Float[Tensor, "p *k"] | None
     rule: Float[Tensor, "cells k"] | None
     threshold: float
 
-    def score(self, x: Float[Tensor, "n D"]) -> Float[Tensor, "n"]:
-        """Return a number that is above ½ where the second class is decided for."""
+    def scores(self, x: Float[Tensor, "n D"]) -> Float64[Tensor, "n k"]:
+        """Return numbers that add up to one and are highest for the class that is decided for; ties go to the first."""
         if self.rule is not None:
-            return bias_scores.scores(self.ground.joint(x), self.rule.unsqueeze(0))[0]
+            return bias_scores.class_scores(self.ground.joint(x), self.rule)
         features, offset = self.ground.base.view(x)
-        head = self.ground.head if self.head is None else self.head
-        return (margins(head, features, offset).double() - self.threshold).sigmoid().float()
+        reached = margins(self.ground.head if self.head is None else self.head, features, offset).double()
+        if reached.ndim > 1:
+            return reached.softmax(dim=1)
+        second = (reached - self.threshold).sigmoid().float().double()  # as it is judged: above ½ in float32
+        return torch.stack([1 - second, second], dim=1)
 
 
 class FairFrontier(ClassifierMixin, BaseEstimator):
     """The best model whose bias is within a tolerance, among repairs of a base at every strength.
 
-    Two classes; two groups or more, which are needed to fit and never to predict. Columns of numbers and truth values
-    are taken as they are, all others as categories; a category that was not there when the model was fitted counts as
-    none of them.
+    Two classes or more; two groups or more, which are needed to fit and never to predict. Columns of numbers and truth
+    values are taken as they are, all others as categories; a category that was not there when the model was fitted
+    counts as none of them. Of more than two classes the models are the unrepaired bases and rules in bias scores:
+    heads under penalties and decision thresholds are defined for two.
 
     Args:
         tolerance: of the bias, on new rows; see `criterion`.
@@ -101,13 +105,14 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         n_jobs: trainings side by side; None for one.
 
     Attributes:
-        classes_: the two classes. groups_: the groups.
+        classes_: the classes. groups_: the groups.
         frontier_: one row per model: its settings, `err` (100 − weighted F1, in %), `delta_eo`, `delta_dp` and the
             criterion as judged by rows that it has not learnt from, means over the seeds; whether another model
             `dominated` it in error and criterion, and which is `chosen`.
         choice_: the chosen row, as its own seed judges it.
-        rates_: of each group, on rows that the choice has not learnt from: `rows`, and the shares that are `selected`,
-            and of those of the second class, `true_positive`, and of the first, `false_positive`.
+        rates_: of each group, on rows that the choice has not learnt from: `rows`, and the shares that are `selected`
+            for the second class, of those of that class, `true_positive`, and of the others, `false_positive`; of more
+            than two classes a row for each group and `class`.
         meets_: whether it is within the tolerance; where none is, the one with the lowest bias is chosen.
     """
 
@@ -128,19 +133,14 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         self.seeds = seeds
         self.n_jobs = n_jobs
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        return tags
-
     def fit(self, X: Any, y: Any, *, sensitive_features: Any) -> FairFrontier:
         """Train all models and choose one.
 
         Args:
-            X: [n, D], a frame or an array. y: [n], two classes. sensitive_features: [n], the group of each row.
+            X: [n, D], a frame or an array. y: [n], the classes. sensitive_features: [n], the group of each row.
 
         Raises:
-            ValueError: not two classes, fewer than two groups, no row of a class in a group, or values that are no
+            ValueError: fewer than two classes or groups, no row of a class in a group, or values that are no
                 numbers, missing or infinite.
         """
         kinds, seeds = self._kinds(), self._seeds()
@@ -194,6 +194,8 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         criterion = criterion or self.criterion
         if criterion not in CRITERIA:
             raise InputError(f"criterion is {shown(criterion)}{suggest(criterion, CRITERIA)}")
+        if criterion == AUC and len(self.classes_) > 2:
+            raise InputError(f"criterion is {AUC}, which is defined for two classes, and y has {len(self.classes_)}")
         names = Names("FairFrontier", [str(name) for name in self.classes_], [str(name) for name in self.groups_])
         judge = Judge(tolerance, criterion, validation="own")
         judged = judged_by(JUDGED_BY, self._candidates, self._data, self._members, names, judge)
@@ -218,18 +220,16 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return [n, 2]: the second column is above ½ where the second class is predicted.
+        """Return [n, k], highest for the class that is predicted.
 
-        Of a head it is a probability, shifted by its decision threshold; of a rule in bias scores it is a score.
+        Of a head these are probabilities, shifted by its decision threshold; of a rule in bias scores they are scores.
         """
         check_is_fitted(self, "_results")
-        score = self._model.score(self._encoded(X, reset=False)).double().numpy()
-        return np.stack([1 - score, score], axis=1)
+        return self._model.scores(self._encoded(X, reset=False)).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the class of each row [n]."""
-        second = self.predict_proba(X)[:, 1] > 0.5
-        decided: np.ndarray = self.classes_[second.astype(int)]
+        decided: np.ndarray = self.classes_[self.predict_proba(X).argmax(axis=1)]
         return decided
 
     def plot(self) -> Any:
@@ -296,18 +296,22 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         """Return the groups' rates on the rows that a replicate's model has not learnt from."""
         parts = ("train", "validation") if self.folds else ("validation",)
         rows = torch.cat([self._members[part][r] for part in parts])
-        decided = torch.cat([self._candidates.prediction(part, r, [place])[0] for part in parts]).bool().numpy()
-        y, s = self._data.y[rows].bool().numpy(), self._data.s[rows].numpy()
+        decided = torch.cat([self._candidates.prediction(part, r, [place])[0] for part in parts]).numpy()
+        y, s = self._data.y[rows].numpy(), self._data.s[rows].numpy()
+        binary = len(self.classes_) == 2
         return pd.DataFrame(
             [
-                {
-                    "group": name,
+                {"group": name}
+                | ({} if binary else {"class": label})
+                | {
                     "rows": int((s == group).sum()),
-                    "selected": decided[s == group].mean(),
-                    "true_positive": decided[(s == group) & y].mean(),
-                    "false_positive": decided[(s == group) & ~y].mean(),
+                    "selected": (decided[s == group] == code).mean(),
+                    "true_positive": (decided[(s == group) & (y == code)] == code).mean(),
+                    "false_positive": (decided[(s == group) & (y != code)] == code).mean(),
                 }
                 for group, name in enumerate(self.groups_)
+                for code, label in enumerate(self.classes_)
+                if code or not binary
             ]
         )
 
@@ -331,10 +335,8 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
     def _require(self, rows: int, labels: int, groups: int) -> None:
         if not rows == labels == groups:
             raise InputError(f"X has {rows} rows, y {labels} and sensitive_features {groups}, expected as many of each")
-        if len(self.classes_) != 2:
-            raise InputError(
-                f"Only binary classification is supported: y has {len(self.classes_)} classes, expected two"
-            )
+        if len(self.classes_) < 2:
+            raise InputError("y has one class, expected two or more")
         if len(self.groups_) < 2:
             raise InputError("sensitive_features has one group, expected two or more")
 

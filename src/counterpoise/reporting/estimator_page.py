@@ -51,9 +51,11 @@ def estimator_page(
         "It is within the tolerance." if is_met else "No model is within the tolerance; this one comes closest.",
         f"{JUDGED} The prediction needs no group.",
     ]
-    columns = ("group", "rows", *RATES.values())
+    named = [name for name in ("group", "class") if name in rates]
+    columns = (*named, "rows", *RATES.values())
     cells = [
-        [str(row.group), f"{row.rows:,}", *(number(getattr(row, name)) for name in RATES)] for row in rates.itertuples()
+        [*(str(row[name]) for name in named), f"{row['rows']:,}", *(number(row[name]) for name in RATES)]
+        for _, row in rates.iterrows()
     ]
     prices = [
         [

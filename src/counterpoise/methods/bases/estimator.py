@@ -29,7 +29,7 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Estimated:
-    """A fitted classifier of two classes, and the statistics of the columns [q] that heads see.
+    """A fitted classifier, and the statistics of the columns [q] that heads see.
 
     Attributes:
         unfitted: what it was cloned from.
@@ -39,11 +39,12 @@ class Estimated:
     unfitted: Classifier
     columns: Dense
 
-    def view(self, x: Float[Tensor, "n q"]) -> tuple[Float[Tensor, "n q"], Float[Tensor, "n"]]:
-        """Return the standardised columns, and the classifier's log odds."""
-        probability = np.asarray(self.fitted.predict_proba(x.numpy()), dtype=np.float64)[:, 1]
+    def view(self, x: Float[Tensor, "n q"]) -> tuple[Float[Tensor, "n q"], Float[Tensor, "n *k"]]:
+        """Return the standardised columns, and the classifier's log odds: of two classes [n], of more [n, k]."""
+        probability = np.asarray(self.fitted.predict_proba(x.numpy()), dtype=np.float64)
         inside = torch.from_numpy(probability).clamp(CERTAIN, 1 - CERTAIN)
-        return self.columns.view(x)[0], torch.logit(inside).float()
+        odds = torch.logit(inside[:, 1]) if inside.shape[1] == 2 else inside.log()
+        return self.columns.view(x)[0], odds.float()
 
     def tensors(self) -> dict[str, Tensor]:
         """Raise InputError: what an estimator consists of only a pickle can hold."""
@@ -54,12 +55,14 @@ def fit(unfitted: Classifier, x: Float[Tensor, "n q"], y: Int[Tensor, "n"]) -> E
     """Fit a clone of a classifier.
 
     Raises:
-        InputError: it gives no probabilities of two classes.
+        InputError: it gives no probabilities of the classes.
     """
     from sklearn.base import clone
 
     fitted = clone(unfitted).fit(x.numpy(), y.numpy())
     said = np.asarray(fitted.predict_proba(x[:1].numpy()))
-    if said.shape != (1, 2):
-        raise InputError(f"base: {unfitted!r} gives probabilities of the shape {list(said.shape)}, expected [1, 2]")
+    if said.shape != (expected := (1, len(y.unique()))):
+        raise InputError(
+            f"base: {unfitted!r} gives probabilities of the shape {list(said.shape)}, expected {list(expected)}"
+        )
     return Estimated(fitted, unfitted, dense.fit(x))

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
 
 from counterpoise.bounds import Count, Positive, Values, require_increasing
@@ -187,6 +187,14 @@ def margins(probability: Float[Tensor, "n cells"], rules: Float[Tensor, "V cells
 def scores(probability: Float[Tensor, "n cells"], rules: Float[Tensor, "V cells 2"]) -> Float[Tensor, "V n"]:
     """Return a number above ½ where a rule of two classes decides for the second."""
     return (MARGIN_SCALE * margins(probability, rules).double()).sigmoid().float()
+
+
+def class_scores(probability: Float[Tensor, "n cells"], rule: Float[Tensor, "cells k"]) -> Float64[Tensor, "n k"]:
+    """Return what one rule says of the classes: numbers that add up to one, highest for the class it decides for."""
+    if rule.shape[-1] == 2:
+        second = scores(probability, rule.unsqueeze(0))[0].double()
+        return torch.stack([1 - second, second], dim=1)
+    return (MARGIN_SCALE * _scored(probability, rule.unsqueeze(0))[0]).double().softmax(dim=0).T
 
 
 def dual(
