@@ -112,3 +112,31 @@ def test_numbers_that_overflow_are_no_heads(rows: Rows) -> None:
     solved = solve(broken, [Goal("dp", 0.1, 0.1)], plain(rows, 0.1), groups=2, settings=Newton(steps=2))
     assert solved.heads.shape == (1, 6)
     assert not bool((solved.objective[:, 1:] < solved.objective[:, :-1]).any())
+
+
+@pytest.fixture
+def wide() -> Rows:
+    """More columns than a few steps can settle under a strong penalty; the class nearly tells the group."""
+    generator = torch.Generator().manual_seed(3)
+    s = (torch.rand(300, generator=generator) < 0.5).long()
+    y = torch.where(torch.rand(300, generator=generator) < 0.85, s, 1 - s)
+    x = torch.randn(300, 120, generator=generator)
+    x[:, :10] += 0.8 * y.unsqueeze(1) + 0.5 * s.unsqueeze(1)
+    return Rows(x, torch.zeros(300), y, s, row_weights(y))
+
+
+def test_heads_whose_objective_still_falls_go_on_and_others_stay(wide: Rows) -> None:
+    base = plain(wide, 0.01)
+    goals = [Goal("eo", strength, 0.01) for strength in (0.02, 0.1, 1.0, 2.0)]
+    once = solve(wide, goals, base, groups=2, settings=Newton(steps=5, rounds=1))
+    full = solve(wide, goals, base, groups=2, settings=Newton(steps=5, rounds=12))
+    fell = once.objective[:, -1 - newton.LAST] - once.objective[:, -1] > newton.FALLING
+    assert fell.any()
+    assert not fell.all()
+    torch.testing.assert_close(full.heads[~fell], once.heads[~fell], rtol=0, atol=0)
+    gain = (once.objective[:, -1] - full.objective[:, -1])[fell]
+    assert (gain >= 0).all()
+    assert gain.max() > 0.01
+    assert (full.objective.diff(dim=1) <= 1e-6).all()
+    for head, goal, last in zip(full.heads, goals, full.objective[:, -1], strict=True):
+        assert float(last) == pytest.approx(float(objective(head.double(), wide, goal, Newton())), abs=1e-5)

@@ -12,7 +12,7 @@ A penalty |g| has no derivative at 0, where strong ones end; it is replaced by �
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,6 +36,9 @@ WIDE, KEPT = 256, 4
 RISE = 1e-9
 """An objective that rises by no more than this has not risen: rounding."""
 
+FALLING, LAST = 1e-5, 3
+"""A head whose objective fell by more than this in so many last steps has not arrived."""
+
 
 @dataclass(frozen=True)
 class Newton:
@@ -43,11 +46,14 @@ class Newton:
 
     Attributes:
         steps: of every head; each is a pass over the rows.
+        rounds: of so many steps, at most; the second and later ones are for heads whose objective still falls, which is
+            where penalties are strong and columns many.
         smoothing: δ, the gap below which its absolute value is rounded off.
         temperature: rates are means of σ(temperature · z); above 1 they are nearer to rates of decisions.
     """
 
     steps: Count = 15
+    rounds: Count = 4
     smoothing: Positive = 0.003
     temperature: Positive = 2.0
 
@@ -77,7 +83,8 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """Heads [V, q + 1], the last column the intercept, and their objectives before and after each step [V, steps + 1].
+    """Heads [V, q + 1], the last column the intercept, and their objectives before and after each step, as many as the
+    one with the most took [V, steps + 1].
 
     A head whose objective is not finite is NaN.
     """
@@ -164,22 +171,35 @@ def solve(rows: Rows, goals: Sequence[Goal], base: Plain, *, groups: int, settin
         base: the unpenalised head and the curvature there. Goals of other pulls than its own may use it too: it is
             where they start and what scales their steps, not what they end at.
     """
-    heads = torch.full((len(goals), rows.x.shape[1] + 1), torch.nan)
-    objective = torch.full((len(goals), settings.steps + 1), torch.nan)
+    heads = base.head.repeat(len(goals), 1)
     x = torch.cat([rows.x, torch.ones(len(rows.x), 1)], dim=1)
+    inverses = {
+        pull: torch.linalg.inv(base.curvature + torch.diag(_pulls(x.shape[1], pull))).float()
+        for pull in {goal.pull for goal in goals}
+    }
     most = max(COLUMN_BLOCK, MARGINS_AT_ONCE // len(x) // COLUMN_BLOCK * COLUMN_BLOCK)
-    for constraint in dict.fromkeys(goal.constraint for goal in goals):
-        gaps = torch.zeros(0, len(x)) if constraint is None else contrasts(constraint, rows.y, rows.s, groups)
-        members = [v for v, goal in enumerate(goals) if goal.constraint == constraint]
-        for start in range(0, len(members), most):
-            chunk = members[start : start + most]
-            # Whole blocks of columns: a head's bits do not depend on how many are trained beside it.
-            padded = [goals[v] for v in chunk]
-            padded += padded[-1:] * (-len(padded) % COLUMN_BLOCK)
-            solved = _Bank(x, rows, gaps, padded, base, settings).run()
-            heads[chunk], objective[chunk] = solved.heads[: len(chunk)], solved.objective[: len(chunk)]
+    gaps: dict[Constraint | None, Tensor] = {None: torch.zeros(0, len(x))}
+    history: list[Float[Tensor, "V i"]] = []
+    falling = list(range(len(goals)))
+    while falling and len(history) < settings.rounds:
+        there = history[-1][:, -1:] if history else torch.full((len(goals), 1), torch.nan)
+        objective = there.repeat(1, settings.steps + 1)
+        for constraint in dict.fromkeys(goals[v].constraint for v in falling):
+            if constraint is not None and constraint not in gaps:
+                gaps[constraint] = contrasts(constraint, rows.y, rows.s, groups)
+            members = [v for v in falling if goals[v].constraint == constraint]
+            for start in range(0, len(members), most):
+                chunk = members[start : start + most]
+                # Whole blocks of columns: a head's bits do not depend on how many are trained beside it.
+                padded = [*chunk, *chunk[-1:] * (-len(chunk) % COLUMN_BLOCK)]
+                bank = _Bank(x, rows, gaps[constraint], [goals[v] for v in padded], inverses, settings)
+                solved = bank.run(heads[padded].T.contiguous())
+                heads[chunk], objective[chunk] = solved.heads[: len(chunk)], solved.objective[: len(chunk)]
+        history.append(objective)
+        last = objective[:, -min(LAST, settings.steps) - 1]
+        falling = [v for v in falling if last[v] - objective[v, -1] > FALLING]
     heads[~heads.isfinite().all(dim=1)] = torch.nan
-    return Solved(heads, objective)
+    return Solved(heads, torch.cat([each[:, number > 0 :] for number, each in enumerate(history)], dim=1))
 
 
 class _Bank:
@@ -191,7 +211,7 @@ class _Bank:
         rows: Rows,
         gaps: Float[Tensor, "J n"],
         goals: Sequence[Goal],
-        base: Plain,
+        inverses: Mapping[float, Float[Tensor, "p p"]],
         settings: Newton,
     ) -> None:
         self.x, self.rows, self.gaps, self.settings = x, rows, gaps, settings
@@ -199,15 +219,12 @@ class _Bank:
         self.strength = torch.tensor([goal.strength for goal in goals], dtype=torch.float32)
         pulls = torch.tensor([goal.pull for goal in goals], dtype=torch.float64)
         each, self.which = pulls.unique(return_inverse=True)
-        self.inverse = torch.stack(
-            [torch.linalg.inv(base.curvature + torch.diag(_pulls(x.shape[1], float(pull)))).float() for pull in each]
-        )
+        self.inverse = [inverses[pull] for pull in each.tolist()]
         self.pull = torch.ones(x.shape[1], 1) * pulls.float()
         self.pull[-1] = FREE
-        self.heads = base.head.unsqueeze(1).repeat(1, len(goals))
 
-    def run(self) -> Solved:
-        heads, size = self.heads, torch.ones(self.heads.shape[1])
+    def run(self, heads: Float[Tensor, "p V"]) -> Solved:
+        size = torch.ones(heads.shape[1])
         objective, margins, soft, gaps = self.value(heads)
         history = [objective]
         for _ in range(self.settings.steps):
