@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.estimator_checks import check_classifiers_train, check_estimator
 
 from counterpoise import estimators
 from counterpoise.estimators import FairFrontier
@@ -153,7 +154,7 @@ def test_wrong_settings_are_named(
 def test_wrong_rows_are_named(table: tuple[pd.DataFrame, pd.Series, pd.Series]) -> None:
     frame, y, s = table
     model = FairFrontier(base="linear", folds=0)
-    with pytest.raises(ValueError, match="y has 1 classes"):
+    with pytest.raises(ValueError, match="y has one class"):
         model.fit(frame, np.zeros(N), sensitive_features=s)
     with pytest.raises(ValueError, match="one group"):
         model.fit(frame, y, sensitive_features=np.zeros(N))
@@ -174,6 +175,15 @@ class Alternating(FairFrontier):
         return super().fit(X, y, sensitive_features=sensitive_features)
 
 
+class TwoClasses(Alternating):
+    """Of more classes, scikit-learn's checks have too few rows for one in each group's validation part."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
 TOO_FEW_ROWS = {
     "check_n_features_in_after_fitting",
     "check_estimators_dtypes",
@@ -188,11 +198,13 @@ TOO_FEW_ROWS = {
 def test_scikit_learns_own_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of conventions, in a hundred fits, three quarters of each the forty rules by bias scores: two are enough."""
     monkeypatch.setattr(estimators, "Frontier", partial(Frontier, bias_scores=BiasScores(levels=(0.05, 0.1), draws=4)))
-    results = check_estimator(Alternating(base="linear", folds=0), on_fail=None, on_skip=None)
+    results = check_estimator(TwoClasses(base="linear", folds=0), on_fail=None, on_skip=None)
     failed = {result["check_name"] for result in results if result["status"] == "failed"}
     failed -= {"check_do_not_raise_errors_in_init_or_set_params"}  # types are checked at runtime only in tests
+    failed -= {"check_classifier_not_supporting_multiclass"}  # it supports them
     assert len(results) > 50
     assert failed <= TOO_FEW_ROWS
+    check_classifiers_train("Alternating", Alternating(base="linear", folds=0))  # three classes of a hundred rows
 
 
 def test_a_report_answers_and_leaves_the_choice_alone(
@@ -265,3 +277,43 @@ def test_several_seeds_are_judged_together_and_one_is_predicted_by(
     for wrong in ([], [1, 1], 0):
         with pytest.raises(ValueError, match="seeds is"):
             FairFrontier(seeds=wrong).fit(frame, y, sensitive_features=s)
+
+
+@pytest.fixture(scope="module")
+def three_classes() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(2)
+    s = rng.integers(3, size=N)
+    x = pd.DataFrame(rng.normal(size=(N, 3)), columns=["a", "b", "c"])
+    x["a"] += 1.2 * (s == 1)
+    scores = np.stack([2 * x["a"], 2 * x["b"], np.zeros(N)], axis=1) + rng.gumbel(size=(N, 3))
+    return x, np.array(["low", "mid", "top"])[scores.argmax(axis=1)], np.array(["x", "y", "z"])[s]
+
+
+@pytest.mark.parametrize("base", ["linear", "forest"])
+def test_more_than_two_classes(
+    three_classes: tuple[pd.DataFrame, np.ndarray, np.ndarray], base: str, tmp_path: Path
+) -> None:
+    import mlflow
+    from sklearn.ensemble import RandomForestClassifier
+
+    x, y, s = three_classes
+    frozen = RandomForestClassifier(20, max_depth=4, random_state=0) if base == "forest" else base
+    model = FairFrontier(0.15, "delta_dp", frozen, folds=2).fit(x, y, sensitive_features=s)
+    shares, decided = model.predict_proba(x), model.predict(x)
+    assert shares.shape == (N, 3)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert (model.classes_[shares.argmax(axis=1)] == decided).all()
+    assert (decided == y).mean() > 0.45
+    unrepaired = model.frontier_[model.frontier_["method"] == "unrepaired"].iloc[0]
+    assert model.choice_["delta_dp"] < unrepaired["delta_dp"] - 0.1
+    rates = model.rates_
+    assert len(rates) == 9
+    np.testing.assert_allclose(rates.groupby("group")["selected"].sum(), 1)
+    recall = np.array([(decided[(y == label) & (s == "x")] == label).mean() for label in model.classes_])
+    np.testing.assert_allclose(rates.loc[rates["group"] == "x", "true_positive"], recall, atol=0.2)  # other rows
+    assert ">mid<" in model.report(tmp_path / "report.html").read_text()
+    with pytest.raises(ValueError, match="auc, which is defined for two classes"):
+        model.choose(0.1, "auc")
+    if base == "linear":
+        answers = mlflow.pyfunc.load_model(str(model.save(tmp_path / "model"))).predict(x.head(30))
+        assert answers["prediction"].tolist() == decided[:30].tolist()

@@ -229,7 +229,8 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the class of each row [n]."""
-        decided: np.ndarray = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        code = self.predict_proba(X).argmax(axis=1)
+        decided: np.ndarray = self.classes_[code]
         return decided
 
     def plot(self) -> Any:
@@ -336,7 +337,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         if not rows == labels == groups:
             raise InputError(f"X has {rows} rows, y {labels} and sensitive_features {groups}, expected as many of each")
         if len(self.classes_) < 2:
-            raise InputError("y has one class, expected two or more")
+            raise InputError("y has one class, expected at least two classes")
         if len(self.groups_) < 2:
             raise InputError("sensitive_features has one group, expected two or more")
 

@@ -129,11 +129,12 @@ def log_loss(head: Head, rows: Rows) -> float:
 
 
 def rows_of(
-    view: tuple[Float[Tensor, "n q"], Float[Tensor, "n"]],
+    view: tuple[Float[Tensor, "n q"], Float[Tensor, "n *k"]],
     y: Int[Tensor, "n"],
     s: Int[Tensor, "n"],
     *,
     balanced: bool = False,
 ) -> Rows:
-    """Return what heads are fitted to."""
-    return Rows(*view, y, s, row_weights(y, balanced=balanced))
+    """Return what heads are fitted to; those of more than two classes add to nothing."""
+    features, offset = view
+    return Rows(features, offset if offset.ndim == 1 else offset.new_zeros(len(y)), y, s, row_weights(y, balanced=balanced))
