@@ -40,7 +40,6 @@ SMALL = Bases(
 SETTINGS = Frontier(
     kinds=("boosted", "linear"),
     strengths=(0.0, 0.2),
-    squared_strengths=(2.0,),
     thresholds=(0.0,),
     folds=2,
     bases=SMALL,
@@ -92,12 +91,6 @@ def test_every_variant_is_there_with_scores_of_every_row(results: dict[str, Resu
         assert result.tensors["scores.train"].isfinite().all()
         assert ("head" in result.tensors) != ("rule" in result.tensors)
         assert result.prediction.equal((result.score.squeeze(-1) > 0.5).to(torch.int8))
-
-
-def test_squared_penalties_are_a_method_of_dense_bases() -> None:
-    names = {variant.name: variant for kind in SETTINGS.kinds for variant in variants_of(kind, SETTINGS)[0]}
-    squared = {name for name, variant in names.items() if variant.method == "squared_heads"}
-    assert squared == {"linear_squared_heads_dp_2_wd1", "linear_squared_heads_eo_2_wd1"}
 
 
 def test_what_judges_a_model_has_not_taught_it() -> None:

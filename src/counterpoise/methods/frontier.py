@@ -22,7 +22,7 @@ from annotated_types import Ge
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from counterpoise.bounds import NotNegative, Positive, Share, Values, require_increasing
+from counterpoise.bounds import NotNegative, Share, Values, require_increasing
 from counterpoise.catalogue import UNREPAIRED
 from counterpoise.errors import InputError, shown
 from counterpoise.methods.answers import Answers, answers_in_order, padded, result_of, tensors_of
@@ -47,8 +47,8 @@ EVALUATED = ("validation", "test")
 HEAD, RULE = "head", "rule"
 """Tensors of a result: which kind of model it is."""
 
-LEAVES, HEADS, SQUARED, BIAS_SCORES = "leaves", "heads", "squared_heads", "bias_scores"
-"""Methods of the catalogue: new leaf values, heads on dense features, the same under squared penalties, and rules."""
+LEAVES, HEADS, BIAS_SCORES = "leaves", "heads", "bias_scores"
+"""Methods of the catalogue: new leaf values, heads on dense features, and rules."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,6 @@ class Frontier:
     Attributes:
         kinds: of bases.
         strengths: λ of the penalties; 0 is no penalty.
-        squared_strengths: λ of penalties of half the squared gap, which are tried too, on dense features.
         thresholds: on the margin, that each head is tried with; they cost no training.
         class_weights: `balanced` gives both classes the same weight in the heads' cross-entropy.
         folds: into how many the rows to learn from are divided, so that everything is also judged by them; costs as
@@ -74,7 +73,6 @@ class Frontier:
     kinds: Values[Kind]
     strengths: Values[NotNegative]
     constraints: Values[Constraint] = CONSTRAINTS
-    squared_strengths: tuple[Positive, ...] = ()
     thresholds: Values[float] = (0.0,)
     class_weights: Literal["balanced"] | None = None
     folds: Annotated[int, Ge(0)] = 3
@@ -84,7 +82,6 @@ class Frontier:
     bias_scores: BiasScores = field(default_factory=BiasScores)
 
     def __post_init__(self) -> None:
-        require_increasing("squared_strengths", self.squared_strengths)
         for name in ("strengths", "thresholds"):
             require_increasing(name, values := getattr(self, name))
             if 0 not in values:
@@ -145,11 +142,6 @@ def variants_of(kind: Kind, settings: Frontier, *, classes: int = 2) -> tuple[li
             Variant(kind, method, constraint, strength, pull)
             for constraint, strength in product(settings.constraints, settings.strengths)
             if strength > 0
-        ]
-        heads += [
-            Variant(kind, SQUARED, constraint, strength, pull)
-            for constraint, strength in product(settings.constraints, settings.squared_strengths)
-            if method == HEADS
         ]
     rules = [
         Variant(kind, BIAS_SCORES, constraint, level)
@@ -318,10 +310,7 @@ def train(
     if heads[1:]:
         # Of dense bases a pull is a multiple of the best one.
         unit = 1.0 if base.kind == "boosted" else base.choice.pull
-        goals = [
-            Goal(head.constraint, head.strength or 0.0, unit * (head.weight_decay or 0.0), head.method == SQUARED)
-            for head in heads[1:]
-        ]
+        goals = [Goal(head.constraint, head.strength or 0.0, unit * (head.weight_decay or 0.0)) for head in heads[1:]]
         rows = base.rows(single, learnt, balanced=settings.class_weights == "balanced")
         start = grounds.start(base, rows)
         solved = solve(rows, goals, start, groups=sizes["groups"], settings=settings.solver)

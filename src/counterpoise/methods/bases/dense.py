@@ -137,6 +137,4 @@ def rows_of(
 ) -> Rows:
     """Return what heads are fitted to; those of more than two classes add to nothing."""
     features, offset = view
-    return Rows(
-        features, offset if offset.ndim == 1 else offset.new_zeros(len(y)), y, s, row_weights(y, balanced=balanced)
-    )
+    return Rows(features, offset if offset.ndim == 1 else offset.new_zeros(len(y)), y, s, row_weights(y, balanced=balanced))

@@ -7,8 +7,7 @@ shared. What differs from head to head is the curvature of its penalties, which 
 head's step solves (H + U D Uᵀ) step = gradient by the Woodbury identity. Some 15 passes over the rows reach what takes
 first-order methods hundreds (benchmarks/bench_newton.py).
 
-A penalty |g| has no derivative at 0, where strong ones end; it is replaced by √(g² + δ²) − δ. From one strength to the
-next |g| may jump from much to nothing; ½ g² passes through what lies between.
+A penalty |g| has no derivative at 0, where strong ones end; it is replaced by √(g² + δ²) − δ.
 """
 
 from __future__ import annotations
@@ -61,15 +60,11 @@ class Newton:
 
 @dataclass(frozen=True)
 class Goal:
-    """What one head minimises beside the cross-entropy: strength λ of a constraint's gaps, and the pull μ.
-
-    squared: the penalty of a gap g is ½ g², not |g|.
-    """
+    """What one head minimises beside the cross-entropy: strength λ of a constraint's gaps, and the pull μ."""
 
     constraint: Constraint | None
     strength: float
     pull: float
-    squared: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,7 +217,6 @@ class _Bank:
         self.x, self.rows, self.gaps, self.settings = x, rows, gaps, settings
         self.sign = (2 * rows.y - 1).float().unsqueeze(1)
         self.strength = torch.tensor([goal.strength for goal in goals], dtype=torch.float32)
-        self.squared = torch.tensor([goal.squared for goal in goals])
         pulls = torch.tensor([goal.pull for goal in goals], dtype=torch.float64)
         each, self.which = pulls.unique(return_inverse=True)
         self.inverse = [inverses[pull] for pull in each.tolist()]
@@ -259,7 +253,6 @@ class _Bank:
         soft = (margins * self.settings.temperature).sigmoid_()
         gaps = self.gaps @ soft
         size = (gaps.square() + self.settings.smoothing**2).sqrt() - self.settings.smoothing
-        size = torch.where(self.squared, 0.5 * gaps.square(), size)
         return objective + self.strength * size.sum(dim=0), margins, soft, gaps
 
     def direction(self, heads: Tensor, margins: Tensor, soft: Tensor, gaps: Tensor) -> Float[Tensor, "p V"]:
@@ -270,8 +263,7 @@ class _Bank:
         slope = torch.addcmul(soft, soft, soft, value=-1).mul_(self.settings.temperature)
         delta = self.settings.smoothing
         root = (gaps.square() + delta**2).sqrt()
-        first = torch.where(self.squared, self.strength * gaps, self.strength * gaps / root)  # J, V
-        second = torch.where(self.squared, self.strength, self.strength * delta**2 / root**3)
+        first, second = self.strength * gaps / root, self.strength * delta**2 / root**3  # J, V
         slopes = torch.stack([self.x.T @ (slope * weights.unsqueeze(1)) for weights in self.gaps])  # J, q+1, V
         gradient = self.x.T @ residual + self.pull * heads + (first.unsqueeze(1) * slopes).sum(dim=0)
         towards = torch.stack([self.solve(one) for one in slopes])

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from counterpoise.catalogue import CHOSEN, CONSTANT, METHODS, UNREPAIRED
+from counterpoise.catalogue import CHOSEN, CONSTANT, UNREPAIRED
 from counterpoise.config.parameters import Report
 from counterpoise.fairness import Claimed, PairedDifference, hypervolume, non_dominated, paired_difference, verdicts
+from counterpoise.methods.frontier import BIAS_SCORES, HEADS, LEAVES
 from counterpoise.methods.selection.measuring import AXES, JUDGED
 
-OURS = [method.name for method in METHODS if method.run == "frontier:run"]
+OURS = (LEAVES, HEADS, BIAS_SCORES, UNREPAIRED)
 
 
 def compare(grid: pd.DataFrame, report: Report) -> tuple[pd.DataFrame, pd.DataFrame]:
