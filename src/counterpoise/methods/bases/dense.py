@@ -137,4 +137,5 @@ def rows_of(
 ) -> Rows:
     """Return what heads are fitted to; those of more than two classes add to nothing."""
     features, offset = view
-    return Rows(features, offset if offset.ndim == 1 else offset.new_zeros(len(y)), y, s, row_weights(y, balanced=balanced))
+    margin = offset if offset.ndim == 1 else offset.new_zeros(len(y))
+    return Rows(features, margin, y, s, row_weights(y, balanced=balanced))
