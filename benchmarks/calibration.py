@@ -22,14 +22,16 @@ from counterpoise.fairness import choose, noise_floor, underlying_bias
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.methods.selection.candidates import ours
 from counterpoise.methods.selection.measuring import AXES, JUDGED_BY, counts_of, judged_by
+from counterpoise.methods.selection.nested import bounds
+from counterpoise.methods.selection.settings import Judge
 from counterpoise.nn import Examples
 from counterpoise.pipelines.shared.arrays import LEARNT, rows
 
 TOLERANCES = (0.03, 0.05, 0.07, 0.1, 0.15)
 
 
-def rows_of(root: Path, experiment: str) -> list[dict[str, Any]]:
-    """Return a row for each criterion and tolerance."""
+def rows_of(root: Path, experiment: str, folds: int) -> list[dict[str, Any]]:
+    """Return a row for each criterion and tolerance; folds: of nested cross-validation, 0 for none."""
     samples = pd.read_parquet(root / "05_model_input" / experiment / "samples.parquet", columns=["y", "s"])
     splits: Checkpoint = read_checkpoint(root / "05_model_input" / experiment / "splits.safetensors")
     outcomes = read_checkpoint(root / "07_model_output" / experiment / "frontier_outcomes.safetensors")
@@ -41,10 +43,11 @@ def rows_of(root: Path, experiment: str) -> list[dict[str, Any]]:
     members = {part: rows(splits, part) for part in ("validation", "test")} | {"train": rows(splits, *LEARNT)}
     candidates, found = ours(outcomes), []
     for criterion in AXES:
-        selection: Any = SimpleNamespace(criterion=criterion, validation="own", smoothing=0.3)
-        judged = judged_by(JUDGED_BY, candidates, data, members, dataset, selection)
-        for tolerance in TOLERANCES:
-            picked, _ = choose(judged["err"], judged[criterion], tolerance)
+        selection: Any = SimpleNamespace(criterion=criterion, validation="own", smoothing=0.3, nested_folds=folds)
+        judged, folded = judged_by(JUDGED_BY, candidates, data, members, dataset, selection)
+        bound = bounds(folded, torch.arange(len(candidates.settings)), criterion, TOLERANCES)
+        for within, tolerance in zip(bound, TOLERANCES, strict=True):
+            picked, _ = choose(judged["err"], judged[criterion], within)
             test = [
                 counts_of(candidates, ("test",), r, data, members["test"][r], dataset, [v])
                 for r, v in enumerate(picked.tolist())
@@ -57,6 +60,8 @@ def rows_of(root: Path, experiment: str) -> list[dict[str, Any]]:
                     "experiment": experiment,
                     "criterion": criterion,
                     "tolerance": tolerance,
+                    "folds": folds,
+                    "bound": float(within.mean()),
                     "err": float(COUNT_METRICS["err"](counts).mean()),
                     "judged": float(judged[criterion][range(len(picked)), picked].mean()),
                     "test": float(COUNT_METRICS[criterion](counts).mean()),
@@ -73,7 +78,8 @@ def main(roots: list[str]) -> None:
     for root in map(Path, roots):
         for folder in sorted((root / "07_model_output").glob("frontier_*")):
             if (folder / "frontier_outcomes.safetensors").is_file():
-                found += rows_of(root, folder.name)
+                for folds in (0, Judge().nested_folds):
+                    found += rows_of(root, folder.name, folds)
     print(pd.DataFrame(found).round(3).to_string(index=False))
 
 

@@ -44,6 +44,7 @@ from counterpoise.methods.heads.problem import HeadProblem
 from counterpoise.methods.rules import bias_scores
 from counterpoise.methods.selection.candidates import Candidates, ours
 from counterpoise.methods.selection.measuring import AUC, AXES, JUDGED_BY, judged_by
+from counterpoise.methods.selection.nested import bounds
 from counterpoise.methods.selection.settings import Judge, Names
 from counterpoise.nn import Examples
 from counterpoise.nn.random import generator
@@ -198,8 +199,9 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             raise InputError(f"criterion is {AUC}, which is defined for two classes, and y has {len(self.classes_)}")
         names = Names("FairFrontier", [str(name) for name in self.classes_], [str(name) for name in self.groups_])
         judge = Judge(tolerance, criterion, validation="own")
-        judged = judged_by(JUDGED_BY, self._candidates, self._data, self._members, names, judge)
-        places, meets = choose(judged["err"], judged[criterion], tolerance)
+        judged, folded = judged_by(JUDGED_BY, self._candidates, self._data, self._members, names, judge)
+        (bound,) = bounds(folded, torch.arange(len(self._candidates.settings)), criterion, [tolerance])
+        places, meets = choose(judged["err"], judged[criterion], bound)
         replicates = torch.arange(len(places))
         err, bias = judged["err"][replicates, places], judged[criterion][replicates, places]
         within = err if bool(meets.any()) else bias

@@ -90,6 +90,7 @@ def selection() -> pd.DataFrame:
             "needs_group": [False, False],
             "criterion": ["delta_eo"] * 2,
             "tolerance": [0.05, 0.05],
+            "bound": [0.04, np.nan],
             "validation_err": [16.0, 15.5],
             "validation_bias": [0.03, 0.2],
             "meets": [True, False],

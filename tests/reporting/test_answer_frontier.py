@@ -146,6 +146,12 @@ def test_a_tolerance_that_rarely_holds_is_said() -> None:
     assert not warnings_of(said(selection(test_bias=[0.04, 0.06, 0.07, 0.01])))
 
 
+def test_a_bound_below_the_tolerance_is_said() -> None:
+    said_so = [line for line in said(selection(bound=[0.02, 0.03, 0.03, 0.04])) if "luckiest" in line]
+    assert said_so[0].endswith("what is judged had to be within 0.030 (mean of the seeds).")
+    assert not any("luckiest" in line for line in said(selection(bound=0.05)))
+
+
 def test_choices_that_differ_between_seeds_are_said() -> None:
     grid = pd.concat([frontier(), frontier(strength=0.001), frontier(strength=99.0)])
     (warning,) = warnings_of(said(selection(strength=[0.05, 0.8, 0.2, 0.2]), grid))

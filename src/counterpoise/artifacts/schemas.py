@@ -200,6 +200,7 @@ class Selection(Table):
     needs_group: Series[bool]
     criterion: Series[str] = text()
     tolerance: Series[float] = number(gt=0)
+    bound: Series[float] = number(nullable=True, gt=0)
     validation_err: Series[float] = number(nullable=True, ge=0)
     validation_bias: Series[float] = number(nullable=True, ge=0)
     meets: Series[bool]

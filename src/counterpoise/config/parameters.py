@@ -153,6 +153,9 @@ class Selection(Settings):
     every other row but the test part; `pooled` also by those of all replicates, less the rows that the replicate at
     hand is tested on; `auto`: `own` for models that were cross-fitted, `pooled` for others, whose validation parts are
     small. strict: a tolerance that no model meets is an error.
+    nested_folds: choosing the best of thousands of models takes those whose biases look smaller than they are. The
+    choice is made again without each of so many folds of the rows that judge, and measured on the fold; what is judged
+    has to be within a smaller bound, if it takes one for these choices to be within the tolerance. 0: no correction.
     certify: the probability with which the tolerance is to hold on new data: only models that the validation part
     certifies are chosen (`fairness.certify`).
     """
@@ -161,6 +164,7 @@ class Selection(Settings):
     criterion: str = "delta_eo"
     validation: Literal["auto", "own", "pooled"] = "auto"
     smoothing: NotNegative = 0.3
+    nested_folds: Annotated[int, Field(ge=0)] = 5
     strict: bool = False
     certify: Inside | None = None
 
@@ -173,6 +177,8 @@ class Selection(Settings):
             )
         if self.criterion not in CRITERIA:
             raise ValueError(f"criterion is {shown(self.criterion)}{suggest(self.criterion, CRITERIA)}")
+        if self.nested_folds == 1:
+            raise ValueError("nested_folds is 1, expected 0 or at least 2, since one fold is all rows")
         if self.certify is not None and self.criterion not in CERTIFIABLE:
             raise ValueError(
                 f"criterion is {shown(self.criterion)}, which cannot be certified, expected one of "

@@ -39,9 +39,9 @@ def untested(rows: Int[Tensor, "R m"], tested: Int[Tensor, "R t"]) -> Bool[Tenso
 
 
 def choose(
-    err: Float[Tensor, "R V"], bias: Float[Tensor, "R V"], tolerance: float
+    err: Float[Tensor, "R V"], bias: Float[Tensor, "R V"], tolerance: float | Float[Tensor, "R"]
 ) -> tuple[Int64[Tensor, "R"], Bool[Tensor, "R"]]:
-    """Return each replicate's model with the lowest error among those with |bias| ≤ `tolerance`.
+    """Return each replicate's model with the lowest error among those with |bias| ≤ `tolerance`, or its own one.
 
     Ties go to the first. Where none is within the tolerance, return the one with the lowest |bias|; ties go to the
     lowest error.
@@ -53,7 +53,7 @@ def choose(
     defined = ~(err.isnan() | bias.isnan())
     size = bias.abs().masked_fill(~defined, torch.inf)
     error = err.masked_fill(~defined, torch.inf)
-    within = defined & (size <= tolerance)
+    within = defined & (size <= (tolerance.unsqueeze(1) if isinstance(tolerance, Tensor) else tolerance))
     best_within = error.masked_fill(~within, torch.inf).argmin(dim=1)
     least = size.amin(dim=1, keepdim=True)
     nearest = error.masked_fill(size > least, torch.inf).argmin(dim=1)

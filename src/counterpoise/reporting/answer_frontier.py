@@ -27,6 +27,9 @@ MODEL_KEYS: Final = ("family", "seed", "needs_group", "validation_err", "validat
 """What is known of every model that stands beside the choice; validation is what the choice was made by."""
 GRID_KEYS: Final = ("method", "base", "constraint")
 """Models that agree in these are of one grid of strengths and weight decays."""
+BARELY_SMALLER: Final = 0.975
+"""A mean bound of more than this share of the tolerance is not worth a sentence."""
+
 GRID_SETTINGS: Final = {"strength": "strength", "weight_decay": "weight decay"}
 RARE: Final = 0.02
 """A choice whose predictions but for this share are one class is nearly constant."""
@@ -133,6 +136,7 @@ def findings(
                 f"As judged on validation, its error is {number(after['validation_err'], 'err')}% and its "
                 f"{shortfall_symbol(criterion)} {number(after['validation_bias'])}."
             )
+    sentences += _bound(choices, criterion, tolerance)
     if "certified" in choices and choices["certified"].notna().any():
         certified = int(choices["certified"].fillna(False).sum())
         sentences.append(
@@ -218,6 +222,17 @@ def _undefined(class_names: Sequence[str]) -> str:
         f"With {len(class_names)} classes, heads under penalties, decision thresholds and the peers {peers} are not "
         "defined; compared are the bases as they are, rules in bias scores and the peers that are."
     )
+
+
+def _bound(choices: pd.DataFrame, criterion: str, tolerance: float) -> list[str]:
+    """Say under which bound models were chosen, if that is not the tolerance."""
+    if "bound" not in choices or not choices["bound"].mean() < BARELY_SMALLER * tolerance:
+        return []
+    return [
+        f"The luckiest of many models look fairer than they are: for a choice to keep {shortfall_symbol(criterion)} ≤ "
+        f"{tolerance:g} on rows that have not chosen it, what is judged had to be within "
+        f"{number(choices['bound'].mean())} (mean of the seeds)."
+    ]
 
 
 def _near_constant(chosen: pd.DataFrame, predictions: pd.DataFrame, class_names: Sequence[str]) -> str:

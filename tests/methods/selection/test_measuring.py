@@ -108,7 +108,7 @@ def test_judged_counts_are_of_the_models_that_were_picked(
 def test_values_are_those_of_other_libraries(
     candidates: Candidates, data: Examples, members: dict[str, torch.Tensor]
 ) -> None:
-    measured = measure(candidates, data, members, POPULATION, Judge(criterion="auc", smoothing=0.0))
+    measured, _ = measure(candidates, data, members, POPULATION, Judge(criterion="auc", smoothing=0.0))
     for part in ("validation", "test"):
         for r, v in np.ndindex(R, 4):
             y, s = (values[members[part][r]].numpy() for values in (data.y, data.s))
@@ -125,7 +125,7 @@ def test_values_are_those_of_other_libraries(
 def test_judged_errors_are_means_over_rows_that_may_judge(
     candidates: Candidates, data: Examples, members: dict[str, torch.Tensor], validation: str
 ) -> None:
-    judged = measure(candidates, data, members, POPULATION, Judge(validation=validation))[JUDGED]  # type: ignore[arg-type]
+    judged = measure(candidates, data, members, POPULATION, Judge(validation=validation))[0][JUDGED]  # type: ignore[arg-type]
     assert set(judged) == {"err", *AXES}
     for chooser, v in np.ndindex(R, 4):
         errors = []
@@ -140,9 +140,9 @@ def test_judged_errors_are_means_over_rows_that_may_judge(
 def test_how_many_are_counted_at_once_changes_nothing(
     candidates: Candidates, data: Examples, members: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = measure(candidates, data, members, POPULATION, Judge())
+    before, _ = measure(candidates, data, members, POPULATION, Judge())
     monkeypatch.setattr(measuring, "AT_ONCE", 3)
-    after = measure(candidates, data, members, POPULATION, Judge())
+    after, _ = measure(candidates, data, members, POPULATION, Judge())
     for part, values in before.items():
         for name, tensor in values.items():
             torch.testing.assert_close(after[part][name], tensor, rtol=0, atol=0)
@@ -161,7 +161,7 @@ def test_peers_decide_as_they_do_and_with_our_thresholds(data: Examples, members
 
 def test_the_constants_err_by_the_share_of_the_other_class(data: Examples, members: dict[str, torch.Tensor]) -> None:
     both = constant(Outcomes(("head",), decided=False))
-    test = measure(both, data, members, POPULATION, Judge(criterion="accuracy"))["test"]
+    test = measure(both, data, members, POPULATION, Judge(criterion="accuracy"))[0]["test"]
     share = data.y[members["test"]].double().mean(dim=1)
     torch.testing.assert_close(test["accuracy"], torch.stack([1 - share, share], dim=1), check_dtype=False)
     assert not test["delta_dp"].any()
@@ -170,6 +170,6 @@ def test_the_constants_err_by_the_share_of_the_other_class(data: Examples, membe
 def test_a_diverged_model_has_no_value(data: Examples, members: dict[str, torch.Tensor]) -> None:
     outcomes = Outcomes(("head", "rule"), decided=False)
     outcomes.tensors["train.score"][1, 1, 5] = torch.nan
-    measured = measure(ours(outcomes), data, members, POPULATION, Judge())
+    measured, _ = measure(ours(outcomes), data, members, POPULATION, Judge())
     assert measured[JUDGED]["err"].isnan().tolist() == [[False] * 4, [False] * 3 + [True]]
     assert measured["test"]["err"].isfinite().all(), "only its judges are missing"

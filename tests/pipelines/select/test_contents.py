@@ -47,7 +47,7 @@ TABLES = {
             "model",
             "threshold",
         ),
-        *("own", "needs_group", "criterion", "tolerance", "validation_err", "validation_bias", "meets"),
+        *("own", "needs_group", "criterion", "tolerance", "bound", "validation_err", "validation_bias", "meets"),
         *("test_err", "test_bias", "holds", "certified"),
     ),
     "tolerances": ("family", "criterion", "tolerance", "seed", "meets", "test_err", "test_bias"),

@@ -57,7 +57,7 @@ def certificates(
             f"selection.certify is {judging.certify:g}, but validation rows have chosen settings of the bases, or "
             "nothing is cross-fitted, expected frontiers.<name>.hold_out above 0 (0.2, say) and folds of 2 or more"
         )
-    estimates = judged_by(JUDGES, candidates, data, members, population, judging)
+    estimates, _ = judged_by(JUDGES, candidates, data, members, population, judging)
     certified = torch.zeros(estimates["err"].shape, dtype=torch.bool)
     needed = []
     for r, rows in enumerate(members[WITNESS]):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from counterpoise.errors import InputError
 from counterpoise.fairness import (
+    Neighbours,
     UndefinedMetricWarning,
     auc,
     counts_within,
@@ -21,6 +22,7 @@ from counterpoise.fairness import (
 )
 from counterpoise.fairness.metrics import COUNT_METRICS, PERCENT
 from counterpoise.methods.selection.candidates import Candidates, neighbours
+from counterpoise.methods.selection.nested import Folded, divisions_of, folds_of_rows
 from counterpoise.methods.selection.settings import Judging, Population
 from counterpoise.nn import Examples
 
@@ -50,8 +52,9 @@ def measure(
     members: Mapping[str, Int[Tensor, "R _"]],
     population: Population,
     judging: Judging,
-) -> dict[str, dict[str, Float[Tensor, "R V"]]]:
-    """Return part → metric → [R, V]: the metrics on validation and on test, and what the choice is made by.
+) -> tuple[dict[str, dict[str, Float[Tensor, "R V"]]], Folded | None]:
+    """Return part → metric → [R, V]: the metrics on validation and on test, and what the choice is made by; and that
+    without each of `judging.nested_folds`.
 
     That is the part `judged`: the error in %, and for each bias the estimated `fairness.shortfall`. It is taken from
     the validation rows and, where candidates were cross-fitted, from the training rows, each classified by a model that
@@ -76,9 +79,10 @@ def _measured(
     members: Mapping[str, Int[Tensor, "R _"]],
     population: Population,
     judging: Judging,
-) -> dict[str, dict[str, Float[Tensor, "R V"]]]:
+) -> tuple[dict[str, dict[str, Float[Tensor, "R V"]]], Folded | None]:
     names = dict.fromkeys(("err", *AXES, judging.criterion))
-    measured = {JUDGED: judged_by(JUDGED_BY, candidates, data, members, population, judging)}
+    judged, folded = judged_by(JUDGED_BY, candidates, data, members, population, judging)
+    measured = {JUDGED: judged}
     for part in MEASURED:
         lost = candidates.diverged(part)
         counts = torch.stack(
@@ -91,7 +95,7 @@ def _measured(
             name: _values(name, counts, candidates, data, part, members[part]).masked_fill(lost, torch.nan)
             for name in names
         }
-    return measured
+    return measured, folded
 
 
 def _values(
@@ -114,8 +118,13 @@ def judged_by(
     members: Mapping[str, Int[Tensor, "R _"]],
     population: Population,
     judging: Judging,
-) -> dict[str, Float64[Tensor, "R V"]]:
-    """Return error and biases as the rows of some parts judge them, as far as candidates have scores of them."""
+) -> tuple[dict[str, Float64[Tensor, "R V"]], Folded | None]:
+    """Return error and biases as the rows of some parts judge them, as far as candidates have scores of them.
+
+    Returns:
+        Metric → [R, V], of which a model that diverged is NaN; and the same without each of `judging.nested_folds`,
+        unless they are 0.
+    """
     parts = [part for part in judges_of if part in candidates.score]
     rows = torch.cat([members[part] for part in parts], dim=1)
     lost = torch.stack([candidates.diverged(part) for part in parts]).any(dim=0)
@@ -125,25 +134,42 @@ def judged_by(
         lost = lost.any(dim=0).expand_as(lost)
     else:
         judges = torch.ones(len(rows), 1, rows.shape[1], dtype=torch.bool)
-    each = [_counts(candidates, parts, r, data, rows[r], judges[r], population) for r in range(len(rows))]
-    counts = torch.stack(each, dim=1) if pooled else torch.stack(each)
+    divisions = divisions_of(rows.shape[1] * (len(rows) if pooled else 1)) if judging.nested_folds else 1
+    folds = folds_of_rows(len(data.y), max(1, judging.nested_folds), divisions)
+    each = []
+    for r in range(len(rows)):
+        inside = judges[r] & folds[:, rows[r]].unsqueeze(1)  # F, T, m
+        by_fold = _counts(candidates, parts, r, data, rows[r], inside.flatten(0, 1), population)
+        each.append(by_fold.unflatten(0, inside.shape[:2]))
+    in_folds = torch.stack(each, dim=2 if pooled else 1)  # F, R, S, V, G, k, k
+    counts = in_folds[: len(folds) // divisions].sum(dim=0)
     beside = neighbours(candidates.settings, judging.smoothing)
-    judged = {"err": PERCENT * mean_shortfall(shortfall("err", COUNT_METRICS["err"](counts)))}
-    for name in dict.fromkeys((*AXES, judging.criterion)):
-        if name == AUC:
-            score = torch.cat([candidates.score[part] for part in parts], dim=2).nan_to_num()
-            areas = torch.stack(
-                [
-                    torch.stack([auc(data.y[rows[r]], scores, mask=mask) for mask in judges[r]])
-                    for r, scores in enumerate(score)
-                ]
-            )[..., candidates.scored]
-            samples = areas.transpose(0, 1) if pooled else areas
-            judged[name] = mean_shortfall(shortfall(AUC, samples), beside)
-        else:
-            judged[name] = underlying_bias(name, counts, beside)
+    judged = _judged(judging.criterion, counts, beside)
+    if judging.criterion == AUC:
+        score = torch.cat([candidates.score[part] for part in parts], dim=2).nan_to_num()
+        areas = torch.stack(
+            [
+                torch.stack([auc(data.y[rows[r]], scores, mask=mask) for mask in judges[r]])
+                for r, scores in enumerate(score)
+            ]
+        )[..., candidates.scored]
+        judged[AUC] = mean_shortfall(shortfall(AUC, areas.transpose(0, 1) if pooled else areas), beside)
     _require_defined(judged[judging.criterion].isnan() & ~lost, lost, counts, population, judging.criterion)
-    return {name: values.masked_fill(lost, torch.nan) for name, values in judged.items()}
+    judged = {name: values.masked_fill(lost, torch.nan) for name, values in judged.items()}
+    if not judging.nested_folds:
+        return judged, None
+    without = [_judged(judging.criterion, counts - one, beside) for one in in_folds]
+    stacked = {name: torch.stack([one[name] for one in without]).masked_fill(lost, torch.nan) for name in without[0]}
+    return judged, Folded(divisions, stacked, in_folds)
+
+
+def _judged(
+    criterion: str, counts: Int64[Tensor, "R S V G k k"], beside: Neighbours | None
+) -> dict[str, Float64[Tensor, "R V"]]:
+    """Return the error and the biases that counts tell, the criterion among them unless it needs scores."""
+    biases = [name for name in dict.fromkeys((*AXES, criterion)) if name != AUC]
+    errors = PERCENT * mean_shortfall(shortfall("err", COUNT_METRICS["err"](counts)))
+    return {"err": errors} | {name: underlying_bias(name, counts, beside) for name in biases}
 
 
 def judged_counts(

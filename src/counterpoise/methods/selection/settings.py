@@ -51,6 +51,9 @@ class Judging(Protocol):
     def smoothing(self) -> float: ...
 
     @property
+    def nested_folds(self) -> int: ...
+
+    @property
     def certify(self) -> float | None: ...
 
 
@@ -62,6 +65,7 @@ class Judge:
     criterion: str = "delta_eo"
     validation: Literal["auto", "own", "pooled"] = "auto"
     smoothing: float = 0.3
+    nested_folds: int = 5
     certify: float | None = None
 
 

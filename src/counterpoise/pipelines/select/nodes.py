@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float64, Int
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
@@ -21,6 +21,7 @@ from counterpoise.methods.frontier import HEAD, RULE
 from counterpoise.methods.selection.candidates import Candidates, constant, families, ours, theirs
 from counterpoise.methods.selection.certifying import Certificates, certificates
 from counterpoise.methods.selection.measuring import AXES, JUDGED, MEASURED, judged_counts, measure
+from counterpoise.methods.selection.nested import Folded, bounds
 from counterpoise.pipelines.shared.arrays import LEARNT, examples, origin, require_seeds, rows
 from counterpoise.pipelines.shared.predictions import predictions_of
 from counterpoise.reporting.wording import shortfall_symbol
@@ -74,7 +75,7 @@ def judge(
     judged: list[pd.DataFrame] = []
     constants = constant(frontier_outcomes, len(dataset.classes))
     for candidates in (ours(frontier_outcomes), constants, theirs(peer_outcomes, thresholds)):
-        measured = measure(candidates, data, members, dataset, selection)
+        measured, folded = measure(candidates, data, members, dataset, selection)
         grid.append(_grid(candidates, measured, seeds))
         proofs = None
         if selection.certify is not None and next(iter(candidates.settings.values()))["own"]:
@@ -82,13 +83,14 @@ def judge(
             _say_what_it_takes(proofs, dataset, selection)
         for family, names in families(candidates).items():
             place = torch.tensor([list(candidates.settings).index(name) for name in names])
-            picked = _picked(family, place, measured, selection.criterion, selection.tolerance)
+            (bound,) = _bounds(family, place, folded, selection.criterion, [selection.tolerance], seeds)
+            picked = _picked(place, measured, selection.criterion, bound)
             certified = None
             if proofs is not None:
                 picked, certified = _certified(place, picked, measured, proofs)
             _say_where_absent(family, picked, seeds)
-            sweep += _sweep(family, place, measured, seeds)
-            chosen += _rows(family, candidates.settings, place, picked, measured, selection, seeds, certified)
+            sweep += _sweep(family, place, measured, folded, seeds)
+            chosen += _rows(family, candidates.settings, place, picked, measured, bound, selection, seeds, certified)
             counts = judged_counts(candidates, picked, data, members, dataset)
             judged += [_counted(family, seeds.root[r], each) for r, each in enumerate(counts) if picked[r] != ABSENT]
             each, absent = range(len(picked)), (picked == ABSENT).unsqueeze(1)
@@ -176,15 +178,29 @@ def _grid(candidates: Candidates, measured: Mapping[str, Mapping[str, Tensor]], 
     return joined[[*first, *(name for name in settings.columns if name not in first)]]
 
 
+def _bounds(
+    family: str,
+    place: Int[Tensor, "v"],
+    folded: Folded | None,
+    criterion: str,
+    tolerances: Sequence[float],
+    seeds: Seeds,
+) -> Float64[Tensor, "T R"]:
+    """Return what the judged bias of a family's choice has to be within in each replicate, for each tolerance."""
+    if family in UNBOUND:
+        return torch.full((len(tolerances), len(seeds.root)), math.inf, dtype=torch.float64)
+    return bounds(folded, place, criterion, tolerances).expand(-1, len(seeds.root))
+
+
 def _picked(
-    family: str, place: Int[Tensor, "v"], measured: Mapping[str, Mapping[str, Tensor]], bias: str, tolerance: float
+    place: Int[Tensor, "v"], measured: Mapping[str, Mapping[str, Tensor]], bias: str, bound: Float64[Tensor, "R"]
 ) -> Int[Tensor, "R"]:
     """Return what each replicate chooses among a family's models, whose numbers are `place`."""
     if len(place) == 1:  # no choice: it is there unless it diverged, whatever became of it in other replicates
         lost = measured["test"]["err"][:, int(place)].isnan()
         return place.expand(len(lost)).masked_fill(lost, ABSENT)
     judged = measured[JUDGED]
-    best, _ = choose(judged["err"][:, place], judged[bias][:, place], math.inf if family in UNBOUND else tolerance)
+    best, _ = choose(judged["err"][:, place], judged[bias][:, place], bound)
     return place[best].masked_fill(best < 0, ABSENT)
 
 
@@ -228,6 +244,7 @@ def _rows(
     place: Int[Tensor, "v"],
     picked: Int[Tensor, "R"],
     measured: Mapping[str, Mapping[str, Tensor]],
+    bound: Float64[Tensor, "R"],
     selection: Selection,
     seeds: Seeds,
     certified: Bool[Tensor, "R"] | None,
@@ -255,6 +272,7 @@ def _rows(
                 "needs_group": of_all["needs_group"],
                 "criterion": selection.criterion,
                 "tolerance": selection.tolerance,
+                "bound": None if family in UNBOUND else float(bound[r]),
                 "validation_err": value(JUDGED, "err"),
                 "validation_bias": judged,
                 "meets": judged <= selection.tolerance,
@@ -268,13 +286,17 @@ def _rows(
 
 
 def _sweep(
-    family: str, place: Int[Tensor, "v"], measured: Mapping[str, Mapping[str, Tensor]], seeds: Seeds
+    family: str,
+    place: Int[Tensor, "v"],
+    measured: Mapping[str, Mapping[str, Tensor]],
+    folded: Folded | None,
+    seeds: Seeds,
 ) -> list[dict[str, Any]]:
     """Return what the family's models come to on test if they are chosen under one tolerance after the other."""
     choices = []
     for bias in AXES:
-        for tolerance in TOLERANCES:
-            picked = _picked(family, place, measured, bias, tolerance)
+        for tolerance, bound in zip(TOLERANCES, _bounds(family, place, folded, bias, TOLERANCES, seeds), strict=True):
+            picked = _picked(place, measured, bias, bound)
             absent, each = picked == ABSENT, range(len(picked))
             judged = measured[JUDGED][bias][each, picked].masked_fill(absent, torch.nan)
             err, gap = (measured["test"][name][each, picked].masked_fill(absent, torch.nan) for name in ("err", bias))
