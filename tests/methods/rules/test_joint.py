@@ -14,6 +14,7 @@ from counterpoise.methods.rules.joint import (
     TEMPERATURES,
     GroupHeads,
     GroupTrees,
+    choose_group_heads,
     fit_group_heads,
     fit_group_trees,
     joint,
@@ -124,3 +125,24 @@ def test_trees_count_their_rounds_and_stop_early() -> None:
     assert everything.rounds == BOOSTING.rounds
     assert stopped.rounds < BOOSTING.rounds
     assert everything.temperature == 1.0
+
+
+def test_the_groups_heads_are_held_as_watched_rows_like_it() -> None:
+    """Few rows of many columns: the pull that suits is far from where the search sets out, on either side."""
+    generator = torch.Generator().manual_seed(7)
+    wide = []
+    for rows in (160, 800, 800):
+        x, y, s = drawn(rows, 2, rows)
+        wide.append((torch.cat([x, torch.randn(rows, 40, generator=generator)], dim=1), y, s))
+    train, watched, test = wide
+    sizes = {"groups": 2, "classes": 2, "watched": watched}
+    losses = {}
+    for start in (1e-4, 30.0):
+        model = choose_group_heads(*train, start, **sizes)  # type: ignore[arg-type]
+        losses[start] = loss(model(watched[0]), watched[1], watched[2])
+        for factor in (3.0, 1 / 3.0):
+            beside = fit_group_heads(*train, model.pull * factor, **sizes)  # type: ignore[arg-type]
+            assert losses[start] <= loss(beside(watched[0]), watched[1], watched[2]) + 1e-9
+        as_set_out = fit_group_heads(*train, start, **sizes)  # type: ignore[arg-type]
+        assert loss(model(test[0]), test[1], test[2]) < loss(as_set_out(test[0]), test[1], test[2]) - 0.01
+    assert losses[1e-4] == pytest.approx(losses[30.0], abs=0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -22,6 +23,7 @@ from counterpoise.methods.rules.joint import (
     TEMPERATURES,
     GroupHeads,
     GroupTrees,
+    choose_group_heads,
     fit_group_heads,
     fit_group_trees,
     joint,
@@ -75,7 +77,8 @@ class Choice:
     """What watched rows chose for a base: how trees are grown, the shape of a network, the strength of the pull.
 
     Attributes:
-        group_rounds: of the trees that tell the groups apart. temperature, group_temperature: see `Ground`.
+        group_rounds, group_pull: of the trees, or the heads, that tell the groups apart. temperature,
+            group_temperature: see `Ground`.
         log_loss: of the unrepaired model on the watched rows.
         trained: whether the model came trained; `boosting` is then for the trees that tell the groups apart.
     """
@@ -84,6 +87,7 @@ class Choice:
     shape: Shape | None = None
     pull: float = 0.0
     group_rounds: int = 0
+    group_pull: float = 0.0
     temperature: float = 1.0
     group_temperature: float = 1.0
     log_loss: float = float("nan")
@@ -223,12 +227,20 @@ def fit(
             pull, head = choice.pull, dense.fit_head(rows, choice.pull, classes=classes)
         head = _unrepaired(base, trained, head)
         chosen = replace(chosen, pull=pull)
-        group = fit_group_heads(rows.x, y, s, pull, groups=groups, classes=classes, watched=(seen[0], *outside))
+        fit_group = partial(
+            choose_group_heads if choice is None else fit_group_heads,
+            *(rows.x, y, s),
+            groups=groups,
+            classes=classes,
+            watched=(seen[0], *outside),
+        )
+        group = fit_group(pull if choice is None else choice.group_pull)
     reached = margins(head, *seen)
     temperature = _temperature(reached, outside[0])
     chosen = replace(
         chosen,
         group_rounds=group.rounds if isinstance(group, GroupTrees) else 0,
+        group_pull=group.pull if isinstance(group, GroupHeads) else 0.0,
         temperature=temperature,
         group_temperature=group.temperature,
         log_loss=dense.cross_entropy(reached, outside[0]),
@@ -267,7 +279,7 @@ def _refitted(
     else:
         of_class = dense.fit_head(dense.rows_of(view, y, s), choice.pull, classes=classes)
         head = _unrepaired(base, trained, of_class)
-        group = fit_group_heads(view[0], y, s, choice.pull, **sizes, watched=None)
+        group = fit_group_heads(view[0], y, s, choice.group_pull, **sizes, watched=None)
     return Ground(kind, base, choice, head, replace(group, temperature=choice.group_temperature), choice.temperature)
 
 

@@ -62,7 +62,7 @@ def fit_group_trees(
     *,
     groups: int,
     classes: int,
-    watched: tuple[Tensor, Tensor, Tensor] | None,
+    watched: Watched | None,
     patience: int,
     seed: int,
 ) -> GroupTrees:
@@ -83,15 +83,26 @@ def fit_group_trees(
     parameters: dict[str, Any] = {**ONE_THREAD, **settings.parameters, **goal, "seed": seed}
     booster = lightgbm.train(parameters, data, settings.rounds, [held_out], callbacks=[stop])
     model = GroupTrees(booster.model_to_string(num_iteration=booster.best_iteration), groups, classes)
-    return replace(model, temperature=_temperature(model(watched[0]), watched[1], watched[2]))
+    return replace(model, temperature=_calibration(model, watched)[0])
+
+
+STEP, WEAKEST, STRONGEST = 3.0, 1e-8, 1e3
+"""From one strength of the L2 penalty of groups' heads to the next, and between which ones."""
+
+Watched = tuple[Tensor, Tensor, Tensor]
+"""Features, classes and groups of rows that settings are chosen on."""
 
 
 @dataclass(frozen=True, eq=False)
 class GroupHeads:
-    """p(s | x, y) by a linear head within each class: log odds [k, q + 1, G], and the temperature."""
+    """p(s | x, y) by a linear head within each class: log odds [k, q + 1, G], and the temperature.
+
+    pull: the strength of the L2 penalty that they were fitted under.
+    """
 
     heads: Float64[Tensor, "k p G"]
     temperature: float = 1.0
+    pull: float = 0.0
 
     def __call__(self, x: Float[Tensor, "n q"]) -> Float64[Tensor, "n k G"]:
         """Return the probabilities of the groups, given each class in turn."""
@@ -107,21 +118,53 @@ def fit_group_heads(
     *,
     groups: int,
     classes: int,
-    watched: tuple[Tensor, Tensor, Tensor] | None,
+    watched: Watched | None,
 ) -> GroupHeads:
     """Fit L2-penalised logistic regressions of the group within each class; a class of one group tells it for sure."""
     heads = [softmax_head(x[y == label], s[y == label], pull, groups) for label in range(classes)]
-    model = GroupHeads(torch.stack(heads))
-    if watched is None:
-        return model
-    return replace(model, temperature=_temperature(model(watched[0]), watched[1], watched[2]))
+    model = GroupHeads(torch.stack(heads), pull=pull)
+    return model if watched is None else replace(model, temperature=_calibration(model, watched)[0])
 
 
-def _temperature(probability: Float64[Tensor, "n k G"], y: Int[Tensor, "n"], s: Int[Tensor, "n"]) -> float:
-    """Return the temperature at which the groups of rows with these classes are likeliest."""
-    odds = probability.clamp(min=1e-12).log()[torch.arange(len(y)), y]
+def choose_group_heads(
+    x: Float[Tensor, "n q"],
+    y: Int[Tensor, "n"],
+    s: Int[Tensor, "n"],
+    start: float,
+    *,
+    groups: int,
+    classes: int,
+    watched: Watched,
+) -> GroupHeads:
+    """Fit the same with the pull under which the watched rows' groups are likeliest.
+
+    What suits the classes suits the groups within a small class badly. From `start` the pull is made stronger in steps
+    of three until that does worse; if the first step does worse already, weaker.
+    """
+
+    def fitted(pull: float) -> tuple[float, GroupHeads]:
+        model = fit_group_heads(x, y, s, pull, groups=groups, classes=classes, watched=watched)
+        return _calibration(model, watched)[1], model
+
+    best = fitted(start)
+    for step in (STEP, 1 / STEP):
+        pull, moved = start * step, False
+        while WEAKEST <= pull <= STRONGEST and (tried := fitted(pull))[0] < best[0]:
+            best, pull, moved = tried, pull * step, True
+        if moved:
+            break
+    return best[1]
+
+
+def _calibration(model: GroupTrees | GroupHeads, watched: Watched) -> tuple[float, float]:
+    """Return the temperature at which the groups of watched rows are likeliest, given their classes, and −log of that.
+
+    The temperature is a factor on top of the model's own.
+    """
+    x, y, s = watched
+    odds = model(x).clamp(min=1e-12).log()[torch.arange(len(y)), y]
     losses = [torch.nn.functional.cross_entropy(odds / temperature, s).item() for temperature in TEMPERATURES]
-    return TEMPERATURES[losses.index(min(losses))]
+    return TEMPERATURES[losses.index(min(losses))], min(losses)
 
 
 def _with_class(x: Float[Tensor, "n D"], y: Int[Tensor, "n"]) -> np.ndarray:

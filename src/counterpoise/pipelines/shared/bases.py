@@ -67,6 +67,7 @@ def read_bases(checkpoint: Checkpoint, *, groups: int, classes: int) -> list[lis
 
 
 def _choice(stored: dict[str, Any]) -> Choice:
+    stored = {"group_pull": stored["pull"]} | stored  # earlier versions held both kinds of heads alike
     boosting, shape = stored["boosting"], stored["shape"]
     return Choice(
         None if boosting is None else Boosting(**boosting),
