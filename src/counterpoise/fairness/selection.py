@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Bool, Float, Int, Int64, Integer
 from torch import Tensor
 
+SUBSETS_AT_ONCE = 8
+"""Subsets whose rows are told apart together, which takes two to the power of their number as many bins."""
+
 
 def counts_within(
     y: Integer[Tensor, "m"],
@@ -18,12 +21,55 @@ def counts_within(
 ) -> Int64[Tensor, "T V G k k"]:
     """Count [group, true class, predicted class] of V models within each of T subsets of the same rows.
 
-    `confusion_counts` of every subset at once, as matrix products: float32 counts exactly up to 2^24 rows.
+    `confusion_counts` of every subset at once, as matrix products: float32 counts exactly up to 2^24 rows. Predictions
+    are 0 … k−1: of the last class are those that are of no other.
     """
     cell = torch.nn.functional.one_hot(s.long() * classes + y.long(), groups * classes)  # m, G·k
     member = (subsets.unsqueeze(-1) & cell.bool()).to(torch.float32).transpose(0, 1).flatten(1)  # m, T·G·k
-    counts = torch.stack([(prediction == c).to(torch.float32) @ member for c in range(classes)], dim=-1)
+    others = torch.stack([(prediction == c).to(torch.float32) @ member for c in range(classes - 1)], dim=-1)
+    counts = torch.cat([others, (member.sum(dim=0).unsqueeze(-1) - others.sum(dim=-1, keepdim=True))], dim=-1)
     return counts.unflatten(1, (len(subsets), groups, classes)).transpose(0, 1).round().long()
+
+
+def counts_above(
+    y: Integer[Tensor, "m"],
+    s: Integer[Tensor, "m"],
+    score: Float[Tensor, "H m"],
+    scored: Int[Tensor, "V"],
+    cut: Float[Tensor, "V"],
+    subsets: Bool[Tensor, "T m"],
+    *,
+    groups: int,
+) -> Int64[Tensor, "T V G 2 2"]:
+    """Count as `counts_within` does for V models of two classes which predict 1 where a score is above a cut.
+
+    A score is sorted into the cuts that are set on it once, however many they are; rows that lie in the same subsets
+    are counted together.
+
+    Args:
+        score: the scores of the rows; not NaN. scored: which of them is whose.
+    """
+    counts = torch.empty(len(subsets), len(scored), groups, 2, 2, dtype=torch.int64)
+    cell = s.long() * 2 + y.long()
+    for start in range(0, len(subsets), SUBSETS_AT_ONCE):
+        chunk = subsets[start : start + SUBSETS_AT_ONCE]
+        weights = (1 << torch.arange(len(chunk))).unsqueeze(1)
+        patterns, pattern = (chunk * weights).sum(dim=0).unique(return_inverse=True)
+        is_in = (patterns & weights > 0).long()  # T, P
+        place = pattern * (2 * groups) + cell
+        for h in scored.unique().tolist():
+            models = (scored == h).nonzero().squeeze(1)
+            models = models[cut[models].argsort()]
+            bins = len(models) + 1
+            bucket = torch.bucketize(score[h], cut[models])  # how many cuts a score is above
+            size = 2 * groups * bins
+            histogram = torch.bincount(place * bins + bucket, minlength=len(patterns) * size)
+            by_subset = is_in @ histogram.view(len(patterns), size)
+            below = by_subset.view(len(chunk), groups, 2, bins).cumsum(dim=-1)
+            negative = below[..., :-1].movedim(-1, 1)  # T, v, G, k
+            total = below[..., -1].unsqueeze(1)
+            counts[start : start + len(chunk), models] = torch.stack([negative, total - negative], dim=-1)
+    return counts
 
 
 def untested(rows: Int[Tensor, "R m"], tested: Int[Tensor, "R t"]) -> Bool[Tensor, "R R m"]:
@@ -35,7 +81,10 @@ def untested(rows: Int[Tensor, "R m"], tested: Int[Tensor, "R t"]) -> Bool[Tenso
     Args:
         rows: numbers of the rows that each replicate's own models are judged by. tested: of its test rows.
     """
-    return torch.stack([torch.stack([~torch.isin(members, test) for test in tested]) for members in rows])
+    most = max(int(numbers.max()) for numbers in (rows, tested) if numbers.numel())
+    is_untested = torch.ones(len(tested), most + 1, dtype=torch.bool)
+    is_untested.scatter_(1, tested.long(), False)
+    return torch.stack([is_untested[:, members] for members in rows])
 
 
 def choose(
