@@ -9,11 +9,14 @@ from torch import Tensor
 SUBSETS_AT_ONCE = 8
 """Subsets whose rows are told apart together, which takes two to the power of their number as many bins."""
 
+FEW_CUTS = 16
+"""Up to this many comparisons are faster than a search."""
+
 
 def counts_within(
     y: Integer[Tensor, "m"],
     s: Integer[Tensor, "m"],
-    prediction: Integer[Tensor, "V m"],
+    prediction: Integer[Tensor, "V m"] | Bool[Tensor, "V m"],
     subsets: Bool[Tensor, "T m"],
     *,
     groups: int,
@@ -61,7 +64,7 @@ def counts_above(
             models = (scored == h).nonzero().squeeze(1)
             models = models[cut[models].argsort()]
             bins = len(models) + 1
-            bucket = torch.bucketize(score[h], cut[models])  # how many cuts a score is above
+            bucket = _cuts_below(score[h], cut[models])
             size = 2 * groups * bins
             histogram = torch.bincount(place * bins + bucket, minlength=len(patterns) * size)
             by_subset = is_in @ histogram.view(len(patterns), size)
@@ -70,6 +73,16 @@ def counts_above(
             total = below[..., -1].unsqueeze(1)
             counts[start : start + len(chunk), models] = torch.stack([negative, total - negative], dim=-1)
     return counts
+
+
+def _cuts_below(score: Float[Tensor, "m"], cuts: Float[Tensor, "v"]) -> Int[Tensor, "m"]:
+    """Return how many cuts, which do not decrease, each score is above."""
+    if len(cuts) > FEW_CUTS:
+        return torch.bucketize(score, cuts)
+    number = torch.zeros(score.shape, dtype=torch.uint8)
+    for cut in cuts.tolist():
+        number += score > cut
+    return number.long()
 
 
 def untested(rows: Int[Tensor, "R m"], tested: Int[Tensor, "R t"]) -> Bool[Tensor, "R R m"]:
