@@ -17,7 +17,9 @@ from counterpoise.data.plain_lines import count_plain_lines
 from counterpoise.errors import InputError
 
 MISSING = ("", "NA")
-FIELDS = st.sampled_from(["", "NA", "1", "-2.50", "1e3", "007", "99999999999999999999", "True", "é", "a b", "None", "1 "])
+FIELDS = st.sampled_from(
+    ["", "NA", "1", "-2.50", "1e3", "007", "99999999999999999999", "True", "é", "a b", "None", "1 "]
+)
 
 
 def strict(path: Path, monkeypatch: pytest.MonkeyPatch, notation: Notation) -> pd.DataFrame:

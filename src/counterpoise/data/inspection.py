@@ -34,6 +34,8 @@ COPY = 0.999
 """The AUC from which a single column is a copy of the label."""
 SAMPLED = 10_000
 """Rows of numbers that are looked at first, evenly spread, and whether they are a copy at all only then."""
+CHARACTERS_AT_ONCE = 2**22
+"""Of a file whose encoding is looked for."""
 SHY = 0.05
 """How far the AUC of the sampled rows has to be below that of a copy for all rows not to be looked at."""
 MAX_CLASSES = 20
@@ -82,14 +84,16 @@ def read_as_it_is(path: Path, limits: Limits = LIMITS) -> tuple[pd.DataFrame, No
 
 
 def _encoding(path: Path) -> str:
-    content = path.read_bytes()
-    if content[:2] in MARKS:
-        return MARKS[content[:2]]
+    with path.open("rb") as stream:
+        if (mark := stream.read(2)) in MARKS:
+            return MARKS[mark]
     if path.suffix.lower() == ".gz":
         return "utf-8"
     for encoding in ("utf-8", "cp1252"):
         try:
-            content.decode(encoding)
+            with path.open(encoding=encoding, newline="") as text:
+                while text.read(CHARACTERS_AT_ONCE):
+                    pass
         except UnicodeDecodeError:
             continue
         return encoding

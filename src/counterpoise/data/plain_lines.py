@@ -61,7 +61,13 @@ def _is_plain(lines: bytes, expected: int, separator: bytes) -> bool:
 
 
 def read_plain(
-    stream: BufferedIOBase, names: Sequence[str], columns: Sequence[str], *, separator: str, missing: Sequence[str], skip: int
+    stream: BufferedIOBase,
+    names: Sequence[str],
+    columns: Sequence[str],
+    *,
+    separator: str,
+    missing: Sequence[str],
+    skip: int,
 ) -> Iterator[pd.DataFrame]:
     """Yield some columns of a plain file as texts, a part of its rows at a time.
 

@@ -17,7 +17,7 @@ from counterpoise.catalogue import CHOSEN, CONSTANT, UNREPAIRED
 from counterpoise.config.parameters import Dataset, Seeds, Selection
 from counterpoise.errors import InputError
 from counterpoise.fairness import choose, shortfall
-from counterpoise.methods.frontier import HEAD, RULE
+from counterpoise.methods.frontier_results import HEAD, RULE
 from counterpoise.methods.selection.candidates import Candidates, constant, families, ours, theirs
 from counterpoise.methods.selection.certifying import Certificates, certificates
 from counterpoise.methods.selection.measuring import AXES, JUDGED, MEASURED, judged_counts, measure
