@@ -17,11 +17,11 @@ class Schema(pa.DataFrameModel):
     """A schema that does not check a frame twice: one that was saved in this run is checked already when it is read."""
 
     @classmethod
-    def validate(cls, check_obj: pd.DataFrame, *args: Any, inplace: bool = False, **kwargs: Any) -> Any:
+    def validate(cls, check_obj: pd.DataFrame, *args: Any, **options: Any) -> Any:
         """Check a frame as pandera does, without a copy of its values; the frame that was given stays as it is."""
         if _PASSED.get(cls) is check_obj:
             return check_obj
-        passed = super().validate(check_obj.copy(deep=False), *args, inplace=True, **kwargs)
+        passed: pd.DataFrame = super().validate(check_obj.copy(deep=False), *args, **options | {"inplace": True})
         _PASSED[cls] = passed
         return passed
 

@@ -60,7 +60,7 @@ def predictions_of(
     }
     texts = {"method": method, "variant": variant, "split": "test"}
     first = np.zeros(len(members), dtype=np.int8)
-    categories = {name: pd.Categorical.from_codes(first, categories=[text]) for name, text in texts.items()}
+    categories = {name: pd.Categorical.from_codes(first, categories=pd.Index([text])) for name, text in texts.items()}
     return pd.DataFrame(columns | categories).assign(seed=seed)[list(COLUMNS)]
 
 
