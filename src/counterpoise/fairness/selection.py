@@ -9,6 +9,9 @@ from torch import Tensor
 SUBSETS_AT_ONCE = 8
 """Subsets whose rows are told apart together, which takes two to the power of their number as many bins."""
 
+SCORES_AT_ONCE = 2**20
+"""Rows times scores that are sorted together."""
+
 FEW_CUTS = 16
 """Up to this many comparisons are faster than a search."""
 
@@ -54,33 +57,51 @@ def counts_above(
     """
     counts = torch.empty(len(subsets), len(scored), groups, 2, 2, dtype=torch.int64)
     cell = s.long() * 2 + y.long()
+    alike = _with_equal_cuts(scored, cut, scores_at_once=max(1, SCORES_AT_ONCE // max(1, len(cell))))
     for start in range(0, len(subsets), SUBSETS_AT_ONCE):
         chunk = subsets[start : start + SUBSETS_AT_ONCE]
         weights = (1 << torch.arange(len(chunk))).unsqueeze(1)
         patterns, pattern = (chunk * weights).sum(dim=0).unique(return_inverse=True)
         is_in = (patterns & weights > 0).long()  # T, P
         place = pattern * (2 * groups) + cell
-        for h in scored.unique().tolist():
-            models = (scored == h).nonzero().squeeze(1)
-            models = models[cut[models].argsort()]
-            bins = len(models) + 1
-            bucket = _cuts_below(score[h], cut[models])
-            size = 2 * groups * bins
-            histogram = torch.bincount(place * bins + bucket, minlength=len(patterns) * size)
-            by_subset = is_in @ histogram.view(len(patterns), size)
-            below = by_subset.view(len(chunk), groups, 2, bins).cumsum(dim=-1)
-            negative = below[..., :-1].movedim(-1, 1)  # T, v, G, k
-            total = below[..., -1].unsqueeze(1)
+        for which, models in alike:
+            cuts = cut[models[0]]
+            bins, places = len(cuts) + 1, len(patterns) * 2 * groups
+            offset = places * torch.arange(len(which)).unsqueeze(1)
+            bucket = (place + offset) * bins + _cuts_below(score[which], cuts)  # h, m
+            histogram = torch.bincount(bucket.flatten(), minlength=len(which) * places * bins)
+            by_pattern = histogram.view(len(which), len(patterns), 2 * groups * bins)
+            below = (is_in @ by_pattern).view(len(which), len(chunk), groups, 2, bins).cumsum(dim=-1)
+            negative = below[..., :-1].permute(1, 0, 4, 2, 3)  # T, h, v, G, k
+            total = below[..., -1].transpose(0, 1).unsqueeze(2)
             counts[start : start + len(chunk), models] = torch.stack([negative, total - negative], dim=-1)
     return counts
 
 
-def _cuts_below(score: Float[Tensor, "m"], cuts: Float[Tensor, "v"]) -> Int[Tensor, "m"]:
+def _with_equal_cuts(
+    scored: Int[Tensor, "V"], cut: Float[Tensor, "V"], *, scores_at_once: int
+) -> list[tuple[list[int], list[list[int]]]]:
+    """Return scores that are cut at the same values, at most so many together, and each one's models, cuts in order."""
+    of_score: dict[int, list[int]] = {}
+    for v, h in enumerate(scored.tolist()):
+        of_score.setdefault(h, []).append(v)
+    values = cut.tolist()
+    alike: dict[tuple[float, ...], list[tuple[int, list[int]]]] = {}
+    for h, models in of_score.items():
+        models.sort(key=values.__getitem__)
+        alike.setdefault(tuple(values[v] for v in models), []).append((h, models))
+    chunks = [
+        each[start : start + scores_at_once] for each in alike.values() for start in range(0, len(each), scores_at_once)
+    ]
+    return [([h for h, _ in chunk], [models for _, models in chunk]) for chunk in chunks]
+
+
+def _cuts_below(score: Float[Tensor, "h m"], cuts: Float[Tensor, "v"]) -> Int[Tensor, "h m"]:
     """Return how many cuts, which do not decrease, each score is above."""
     if len(cuts) > FEW_CUTS:
         return torch.bucketize(score, cuts)
     number = torch.zeros(score.shape, dtype=torch.uint8)
-    for cut in cuts.tolist():
+    for cut in cuts:
         number += score > cut
     return number.long()
 
