@@ -10,7 +10,8 @@ import pandas as pd
 import pandera.pandas as pa
 
 _PASSED: WeakValueDictionary[type[Schema], pd.DataFrame] = WeakValueDictionary()
-"""The last frame that passed each schema, or that a file which holds such a frame was read into."""
+"""The last frame that passed each schema, or that a file which holds such a frame was read into; until it is asked for,
+since whoever has it may change it."""
 
 
 class Schema(pa.DataFrameModel):
@@ -19,7 +20,7 @@ class Schema(pa.DataFrameModel):
     @classmethod
     def validate(cls, check_obj: pd.DataFrame, *args: Any, **options: Any) -> Any:
         """Check a frame as pandera does, without a copy of its values; the frame that was given stays as it is."""
-        if _PASSED.get(cls) is check_obj:
+        if _PASSED.pop(cls, None) is check_obj:
             return check_obj
         passed: pd.DataFrame = super().validate(check_obj.copy(deep=False), *args, **options | {"inplace": True})
         _PASSED[cls] = passed
@@ -27,8 +28,11 @@ class Schema(pa.DataFrameModel):
 
 
 def passed_schema(frame: object) -> type[Schema] | None:
-    """Return the schema that this very frame was the last to pass."""
-    return next((schema for schema, passed in _PASSED.items() if passed is frame), None)
+    """Return the schema that this very frame was the last to pass, once."""
+    schema = next((schema for schema, passed in _PASSED.items() if passed is frame), None)
+    if schema is not None:
+        del _PASSED[schema]
+    return schema
 
 
 def note_passed(frame: pd.DataFrame, schema: type[Schema]) -> None:
