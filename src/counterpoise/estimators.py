@@ -39,7 +39,8 @@ from counterpoise.methods import frontier
 from counterpoise.methods.bases.estimator import Classifier
 from counterpoise.methods.bases.ground import Bases, Ground, Kind, margins
 from counterpoise.methods.cells import fold_numbers
-from counterpoise.methods.frontier import HEAD, RULE, Frontier
+from counterpoise.methods.frontier import Frontier
+from counterpoise.methods.frontier_results import HEAD, RULE
 from counterpoise.methods.heads.problem import HeadProblem
 from counterpoise.methods.rules import bias_scores
 from counterpoise.methods.selection.candidates import Candidates, ours

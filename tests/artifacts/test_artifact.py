@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 import plotly.graph_objects as go
 import pytest
 import torch
 from kedro.io import DataCatalog, DatasetError
+from kedro.validation.exceptions import DataValidationError
+from pandera.typing import Series
 
 from counterpoise.artifacts.datasets import Checkpoint, path_of
 from counterpoise.artifacts.lineage import FOLDER, Origin, parse_record
 from counterpoise.artifacts.recorder import Recorder
+from counterpoise.artifacts.schema_fields import Schema
 from counterpoise.cli import sentence
 
 KINDS: dict[str, tuple[str, Any, Any]] = {
@@ -171,3 +176,57 @@ def test_a_record_is_json_that_others_can_read(tmp_path: Path) -> None:
     stored = json.loads(path.read_text())
     assert stored["parameters"] == {"seeds": 3}
     assert parse_record(path.read_text(), path).digest == stored["digest"]
+
+
+CHECKED: list[int] = []
+"""Rows of the frames that `Counted` has checked."""
+
+
+class Counted(Schema):
+    """A column of numbers."""
+
+    x: Series[np.int64]
+
+    @pa.dataframe_check
+    def counted(cls, frame: pd.DataFrame) -> bool:  # noqa: N805
+        CHECKED.append(len(frame))
+        return True
+
+
+class TestChecks:
+    """A frame that a run has saved has passed its schema; one that was there is checked when it is read."""
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> DataCatalog:
+        CHECKED.clear()
+        return catalog("parquet", f"{tmp_path}/file.parquet", validator=f"{__name__}.Counted")
+
+    def test_what_the_run_has_saved_is_checked_once(self, files: DataCatalog) -> None:
+        recorder(files)
+        files.save("file", pd.DataFrame({"x": range(3)}))
+        assert [len(files.load("file")) for _ in range(2)] == [3, 3]
+        assert CHECKED == [3]
+
+    def test_what_was_there_is_checked_on_reading(self, files: DataCatalog) -> None:
+        files.save("file", pd.DataFrame({"x": range(3)}))
+        for _ in range(2):
+            files.load("file")
+        assert CHECKED == [3, 3, 3]
+
+    def test_a_frame_that_was_changed_after_reading_is_checked(self, files: DataCatalog) -> None:
+        recorder(files)
+        files.save("file", pd.DataFrame({"x": range(3)}))
+        frame = files.load("file")
+        frame["y"] = "a text"
+        frame["x"] = 0.5
+        with pytest.raises(DataValidationError):
+            files.save("file", frame)
+
+    def test_the_frame_that_was_given_stays_as_it_is(self) -> None:
+        frame = pd.DataFrame({"x": [1, 2]}, dtype="int32")
+
+        class Widened(Schema):
+            x: Series[np.int64] = pa.Field(coerce=True)
+
+        assert Widened.validate(frame)["x"].dtype == np.int64
+        assert frame["x"].dtype == np.int32

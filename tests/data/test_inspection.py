@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from counterpoise.data import inspection
 from counterpoise.data.inspection import _auc, inspect, rare_in_a_group, read_as_it_is, require_value
 from counterpoise.errors import InputError
 
@@ -77,6 +78,22 @@ def test_a_column_that_tells_one_of_three_classes_is_no_copy(table: pd.DataFrame
     reasons = {column.name: column.reason for column in inspect(table, "y", ["g"])}
     assert reasons["is_a"] is None
     assert "copy of the label" in str(reasons["all"])
+
+
+def test_of_many_rows_a_sample_says_what_is_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """12,000 rows sorted by class: a copy with 3 wrong rows, one that is no copy, and noise, which is ranked once."""
+    draw = np.random.default_rng(0)
+    y = np.repeat([0, 1], 6_000)
+    nearly, noise = y + draw.normal(0, 0.05, len(y)), draw.normal(size=len(y))
+    nearly[[5, 600, 11_000]] = 0.5
+    table = pd.DataFrame({"nearly": nearly, "close": y + draw.normal(0, 0.4, len(y)), "noise": noise, "y": y})
+    ranked = []
+    monkeypatch.setattr(inspection, "_auc", lambda scores, hit: ranked.append(len(scores)) or _auc(scores, hit))
+    columns = {column.name: column for column in inspect(table.assign(g=np.tile(["a", "b"], 6_000)), "y", ["g"])}
+    assert "copy of the label" in str(columns["nearly"].reason)
+    assert columns["close"].reason is None
+    assert columns["noise"].reason is None
+    assert sorted(ranked) == [6_000] * 6 + [12_000] * 4
 
 
 def test_auc_is_scikit_learns() -> None:

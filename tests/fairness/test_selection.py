@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from counterpoise.fairness import (
     choose,
     confusion_counts,
+    counts_above,
     counts_within,
     err,
     untested,
@@ -40,6 +41,23 @@ def test_counts_within_are_confusion_counts_under_masks(
     for t in range(subsets):
         expected = confusion_counts(y, prediction, s, groups=groups, classes=classes, mask=kept[t])
         assert torch.equal(found[t], expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 11), st.integers(0, 30), st.integers(2, 3), st.integers(0, 2**32 - 1))
+def test_counts_above_cuts_are_those_of_the_decisions(
+    models: int, subsets: int, rows: int, groups: int, seed: int
+) -> None:
+    """Scores and cuts are of few values, so that many are equal; one score in ten belongs to a model that diverged."""
+    generator = torch.Generator().manual_seed(seed)
+    y, s = (torch.randint(high, (rows,), generator=generator) for high in (2, groups))
+    score = torch.randint(5, (3, rows), generator=generator) / 4
+    score[torch.rand(3, generator=generator) < 0.1] = -torch.inf
+    scored, cut = (torch.randint(high, (models,), generator=generator) for high in (3, 5))
+    kept = torch.rand(subsets, rows, generator=generator) < 0.6
+    counts = counts_above(y, s, score, scored, cut / 4, kept, groups=groups)
+    prediction = (score[scored] > (cut / 4).unsqueeze(1)).to(torch.int8)
+    assert counts.equal(counts_within(y, s, prediction, kept, groups=groups, classes=2))
 
 
 class TestUntested:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from counterpoise.methods.answers import LOST, Answers, answers_in_order, result_of, tensors_of
+from counterpoise.methods.answers import LOST, Answers, answers_in_order, collected, result_of, tensors_of
 
 
 @pytest.fixture
@@ -51,9 +51,11 @@ def test_a_model_that_diverged_decides_nothing(log_odds: torch.Tensor) -> None:
 def test_results_carry_decisions_where_scores_are_not_enough(log_odds: torch.Tensor, several: bool) -> None:
     each = Answers.of(log_odds) if several else Answers(log_odds[:, 0].sigmoid())
     model = {"head": torch.zeros(2, 3)}
+    said = [[each[0:1], each[2:3]], [each[1:2], each[3:4]]]
+    both = {part: collected(said, [0, 1]) for part in ("validation", "test")}
     results = [
-        result_of(name, {"method": name}, {"validation": answers, "test": answers}, model)
-        for name, answers in (("a", [each[0], each[1]]), ("b", [each[2], each[3]]))
+        result_of(name, {"method": name}, {part: answers.of_model(v) for part, answers in both.items()}, model)
+        for v, name in enumerate("ab")
     ]
     tensors = tensors_of(results, test=True)
     expected = {"validation.score", "test.score"} | ({"validation.prediction", "test.prediction"} if several else set())
@@ -63,3 +65,16 @@ def test_results_carry_decisions_where_scores_are_not_enough(log_odds: torch.Ten
     if several:
         assert tensors["validation.prediction"][1, 0].equal(each.decided[1])
         assert tensors["test.prediction"][0, 1].equal(each.decided[2])
+
+
+def test_what_is_collected_in_order_is_stacked_without_a_copy(log_odds: torch.Tensor) -> None:
+    """Four banks of one model each, of two replicates; model 1 of a replicate has the first place."""
+    each = Answers(log_odds[:, 0].sigmoid())
+    both = collected([[each[0:1], each[2:3]], [each[1:2], each[3:4]]], [1, 0])
+    assert both.score[:, 0].equal(each.score[2:])
+    assert both.score[:, 1].equal(each.score[:2])
+    results = [result_of(f"{v}", {}, {"test": both.of_model(v)}, {}) for v in (0, 1)]
+    assert tensors_of(results, test=True)["test.score"].data_ptr() == both.score.data_ptr()
+    crossed = tensors_of(results[::-1], test=True)["test.score"]
+    assert crossed.data_ptr() != both.score.data_ptr()
+    assert crossed.equal(both.score.flip(1))

@@ -126,6 +126,11 @@ class Artifact:
         return path.stat().st_mtime_ns if self.is_local and path.is_file() else None
 
     @property
+    def is_of_this_run(self) -> bool:
+        """Whether the run in which the dataset takes part has written the file."""
+        return self._recorder is not None and self._name in self._recorder.saved
+
+    @property
     def is_local(self) -> bool:
         """Whether the file is one of this machine's file system."""
         return self._protocol == "file"

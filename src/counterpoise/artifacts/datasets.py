@@ -34,6 +34,7 @@ from torch import Tensor
 
 from counterpoise.artifacts.artifact import Artifact
 from counterpoise.artifacts.formulas import with_formulas, without_formulas
+from counterpoise.artifacts.schema_fields import Schema, note_passed, passed_schema
 from counterpoise.errors import InputError
 
 HEADER = "counterpoise"
@@ -41,7 +42,19 @@ HEADER = "counterpoise"
 
 
 class ParquetDataset(Artifact, kedro_pandas.ParquetDataset):
-    """A pandas frame in one Parquet file."""
+    """A pandas frame in one Parquet file; where the run has written it, its schema is not checked again on reading."""
+
+    _schema: type[Schema] | None = None
+
+    def save(self, data: pd.DataFrame) -> None:
+        self._schema = passed_schema(data)
+        super().save(data)
+
+    def load(self) -> pd.DataFrame:
+        frame = super().load()
+        if self._schema is not None and self.verified and self.is_of_this_run:
+            note_passed(frame, self._schema)
+        return frame
 
 
 class _InertCSV(kedro_pandas.CSVDataset):

@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+_PASSED: WeakValueDictionary[type[Schema], pd.DataFrame] = WeakValueDictionary()
+"""The last frame that passed each schema, or that a file which holds such a frame was read into; until it is asked for,
+since whoever has it may change it."""
 
-class Table(pa.DataFrameModel):
+
+class Schema(pa.DataFrameModel):
+    """A schema that does not check a frame twice: one that was saved in this run is checked already when it is read."""
+
+    @classmethod
+    def validate(cls, check_obj: pd.DataFrame, *args: Any, **options: Any) -> Any:
+        """Check a frame as pandera does, without a copy of its values; the frame that was given stays as it is."""
+        if _PASSED.pop(cls, None) is check_obj:
+            return check_obj
+        passed: pd.DataFrame = super().validate(check_obj.copy(deep=False), *args, **options | {"inplace": True})
+        _PASSED[cls] = passed
+        return passed
+
+
+def passed_schema(frame: object) -> type[Schema] | None:
+    """Return the schema that this very frame was the last to pass, once."""
+    schema = next((schema for schema, passed in _PASSED.items() if passed is frame), None)
+    if schema is not None:
+        del _PASSED[schema]
+    return schema
+
+
+def note_passed(frame: pd.DataFrame, schema: type[Schema]) -> None:
+    """Note that a frame is read from a file that was written from one which had passed a schema."""
+    _PASSED[schema] = frame
+
+
+class Table(Schema):
     """A table with these columns, in this order, and no other; the base of all of them."""
 
     class Config:

@@ -14,7 +14,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from counterpoise.artifacts.schema_fields import Table, code, finite, number, share, text
+from counterpoise.artifacts.schema_fields import Schema, Table, code, finite, number, share, text
 
 _PARTS = ["pretrain", "train", "validation", "test"]
 _VERDICTS = ["supported", "contradicted", "not distinguishable"]
@@ -58,7 +58,7 @@ class CompasTable(Table):
     two_year_recid: Series[np.int64] = pa.Field(isin=[0, 1])
 
 
-class Samples(pa.DataFrameModel):
+class Samples(Schema):
     """What every experiment starts from: float32 features, or the path of an image; the class `y`; the group `s`.
 
     `official_part` is there where the source itself says which images are for testing. Beside an image, any other
@@ -76,14 +76,16 @@ class Samples(pa.DataFrameModel):
 
     @pa.dataframe_check(error="either an image column, and whole numbers beside it, or float32 features")
     def features_or_image(cls, samples: pd.DataFrame) -> bool:  # noqa: N805
-        others = samples[samples.columns.difference(["image", "official_part", "y", "s"])]
+        others = [name for name in samples if name not in {"image", "official_part", "y", "s"}]
+        kinds = {samples[name].dtype for name in others}
         if "image" in samples:
-            return bool((others.dtypes == np.int64).all() and (others >= 0).all(axis=None))
-        return len(others.columns) > 0 and bool((others.dtypes == np.float32).all())
+            return kinds <= {np.dtype(np.int64)} and bool((samples[others] >= 0).all(axis=None))
+        return kinds == {np.dtype(np.float32)}
 
     @pa.dataframe_check(error="finite features")
     def finite_features(cls, samples: pd.DataFrame) -> bool:  # noqa: N805
-        return bool(np.isfinite(samples.select_dtypes("float32").to_numpy()).all())
+        features = samples.columns[samples.dtypes == np.float32]  # one by one: all at once are copied
+        return all(np.isfinite(samples[name].to_numpy()).all() for name in features)
 
 
 class Metrics(Table):

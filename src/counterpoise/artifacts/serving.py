@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -221,7 +222,7 @@ def write_servable(model: Servable, folder: Path) -> None:
     taken = Schema([ColSpec(kind, name) for name in model.columns])
     parameters = ParamSchema([ParamSpec("unknown", DataType.string, "ignore")])
     described = Model()
-    with TemporaryDirectory() as staging:
+    with TemporaryDirectory() as staging, _without_scan():
         weights = Path(staging) / WEIGHTS
         SafetensorsDataset(str(weights)).save(model.checkpoint())
         artifacts = {"model": str(weights)}
@@ -261,6 +262,26 @@ def write_servable(model: Servable, folder: Path) -> None:
     for artifact in flavor["artifacts"].values():
         artifact["uri"] = artifact["path"]
     described.save(folder / "MLmodel")
+
+
+@contextmanager
+def _without_scan() -> Iterator[None]:
+    """Keep MLflow from reading the file lists of all installed packages, which takes seconds.
+
+    It would look requirements up under the names of modules; ours are versions of packages that are installed. The
+    place of its findings is a private one: where it is not there, MLflow reads the lists.
+    """
+    from mlflow.utils import requirements_utils
+
+    name = "_MODULES_TO_PACKAGES"
+    is_unread = getattr(requirements_utils, name, ()) is None
+    if is_unread:
+        setattr(requirements_utils, name, {})
+    try:
+        yield
+    finally:
+        if is_unread:
+            setattr(requirements_utils, name, None)
 
 
 def _answers(model: Servable) -> Any:

@@ -48,11 +48,14 @@ class Split(Settings):
 
     fractions: the shares of all rows, `pretrain` and `task`, whose sum is one.
     task: the parts of the new task, `train`, `validation` and `test`, in any unit.
+    max_rows: most rows to learn from, pretrain and train together, and most to validate on, drawn by class and group
+    with the replicate's seed; test rows are all used, and null uses all rows everywhere.
     """
 
     scheme: Literal["shares"] = "shares"
     fractions: dict[Literal["pretrain", "task"], Share]
     task: dict[Literal["train", "validation", "test"], Positive]
+    max_rows: Count | None = 100_000
 
     @model_validator(mode="after")
     def _complete(self) -> Split:

@@ -24,6 +24,7 @@ import pandas as pd
 from counterpoise.data.boundary import decoding
 from counterpoise.data.limits import LIMITS, Limits, require_at_most, require_size
 from counterpoise.data.notations import as_numbers
+from counterpoise.data.plain_lines import ENCODINGS, count_plain_lines, read_plain
 from counterpoise.data.values import settled
 from counterpoise.errors import InputError, shown
 
@@ -108,11 +109,17 @@ def read_delimited(
     if names is None:
         names = _header(text, separator, repeated)
     require_at_most(len(names), limits.columns, f"{path}: the table has", "columns", "columns")
-    lines, comments = _scan(text, len(names), separator, comment)
+    plain = text.count_plain_lines(len(names), separator) if comment is None else None
+    lines, comments = _scan(text, len(names), separator, comment) if plain is None else (plain, [])
     if lines - has_header < 1:
         raise InputError(f"{path}: found no row, expected at least one")
 
     def fields(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        if plain is not None:
+            with decoding(path, "delimited text"), text.open_bytes() as content:
+                skip = int(has_header)
+                yield from read_plain(content, names, columns, separator=separator, missing=missing, skip=skip)
+            return
         with decoding(path, "delimited text"), text.open() as stream:
             yield from pd.read_csv(
                 stream,
@@ -204,6 +211,16 @@ class _Text:
             return io.TextIOWrapper(gzip.open(self.path), encoding=self.encoding, newline="")
         return self.path.open(encoding=self.encoding, newline="")
 
+    def open_bytes(self) -> io.BufferedIOBase:
+        return gzip.open(self.path) if _is_packed(self.path) else self.path.open("rb")
+
+    def count_plain_lines(self, expected: int, separator: str) -> int | None:
+        """Count the lines, None where only a strict reader can tell fields (`plain_lines`)."""
+        if codecs.lookup(self.encoding).name not in ENCODINGS:
+            return None
+        with decoding(self.path, "a complete file"), self.open_bytes() as stream:
+            return count_plain_lines(stream, expected, separator)
+
 
 def _is_packed(path: Path) -> bool:
     return path.suffix.lower() == ".gz"
@@ -220,7 +237,7 @@ def _checked_text(path: Path, encoding: str, limits: Limits) -> _Text:
     decoder = codecs.getincrementaldecoder(encoding)()
     limit = limits.unpacked_bytes if _is_packed(path) else limits.file_bytes
     size, lines, is_end = 0, 0, False
-    with decoding(path, "a complete file"), gzip.open(path) if _is_packed(path) else path.open("rb") as stream:
+    with decoding(path, "a complete file"), _Text(path, encoding).open_bytes() as stream:
         while not is_end:
             block = stream.read(min(_BYTES_AT_ONCE, limit + 1 - size))
             size, is_end = size + len(block), not block

@@ -31,7 +31,7 @@ from counterpoise.fairness.metrics import (
 )
 from counterpoise.fairness.noise import noise_floor, noise_floor_dp, noise_floor_eo
 from counterpoise.fairness.scores import auc, leakage, leakage_elsewhere
-from counterpoise.fairness.selection import choose, counts_within, untested
+from counterpoise.fairness.selection import choose, counts_above, counts_within, untested
 from counterpoise.fairness.spurious import (
     aligned_value,
     alignment_cells,
@@ -81,6 +81,7 @@ __all__ = [
     "conflict_gap",
     "conflicting_accuracy",
     "confusion_counts",
+    "counts_above",
     "counts_within",
     "delta_dp",
     "delta_eo",

@@ -6,11 +6,20 @@ import torch
 from jaxtyping import Bool, Float, Int, Int64, Integer
 from torch import Tensor
 
+SUBSETS_AT_ONCE = 8
+"""Subsets whose rows are told apart together, which takes two to the power of their number as many bins."""
+
+SCORES_AT_ONCE = 2**20
+"""Rows times scores that are sorted together."""
+
+FEW_CUTS = 16
+"""Up to this many comparisons are faster than a search."""
+
 
 def counts_within(
     y: Integer[Tensor, "m"],
     s: Integer[Tensor, "m"],
-    prediction: Integer[Tensor, "V m"],
+    prediction: Integer[Tensor, "V m"] | Bool[Tensor, "V m"],
     subsets: Bool[Tensor, "T m"],
     *,
     groups: int,
@@ -18,12 +27,83 @@ def counts_within(
 ) -> Int64[Tensor, "T V G k k"]:
     """Count [group, true class, predicted class] of V models within each of T subsets of the same rows.
 
-    `confusion_counts` of every subset at once, as matrix products: float32 counts exactly up to 2^24 rows.
+    `confusion_counts` of every subset at once, as matrix products: float32 counts exactly up to 2^24 rows. Predictions
+    are 0 … k−1: of the last class are those that are of no other.
     """
     cell = torch.nn.functional.one_hot(s.long() * classes + y.long(), groups * classes)  # m, G·k
     member = (subsets.unsqueeze(-1) & cell.bool()).to(torch.float32).transpose(0, 1).flatten(1)  # m, T·G·k
-    counts = torch.stack([(prediction == c).to(torch.float32) @ member for c in range(classes)], dim=-1)
+    others = torch.stack([(prediction == c).to(torch.float32) @ member for c in range(classes - 1)], dim=-1)
+    counts = torch.cat([others, (member.sum(dim=0).unsqueeze(-1) - others.sum(dim=-1, keepdim=True))], dim=-1)
     return counts.unflatten(1, (len(subsets), groups, classes)).transpose(0, 1).round().long()
+
+
+def counts_above(
+    y: Integer[Tensor, "m"],
+    s: Integer[Tensor, "m"],
+    score: Float[Tensor, "H m"],
+    scored: Int[Tensor, "V"],
+    cut: Float[Tensor, "V"],
+    subsets: Bool[Tensor, "T m"],
+    *,
+    groups: int,
+) -> Int64[Tensor, "T V G 2 2"]:
+    """Count as `counts_within` does for V models of two classes which predict 1 where a score is above a cut.
+
+    A score is sorted into the cuts that are set on it once, however many they are; rows that lie in the same subsets
+    are counted together.
+
+    Args:
+        score: the scores of the rows; not NaN. scored: which of them is whose.
+    """
+    counts = torch.empty(len(subsets), len(scored), groups, 2, 2, dtype=torch.int64)
+    cell = s.long() * 2 + y.long()
+    alike = _with_equal_cuts(scored, cut, scores_at_once=max(1, SCORES_AT_ONCE // max(1, len(cell))))
+    for start in range(0, len(subsets), SUBSETS_AT_ONCE):
+        chunk = subsets[start : start + SUBSETS_AT_ONCE]
+        weights = (1 << torch.arange(len(chunk))).unsqueeze(1)
+        patterns, pattern = (chunk * weights).sum(dim=0).unique(return_inverse=True)
+        is_in = (patterns & weights > 0).long()  # T, P
+        place = pattern * (2 * groups) + cell
+        for which, models in alike:
+            cuts = cut[models[0]]
+            bins, places = len(cuts) + 1, len(patterns) * 2 * groups
+            offset = places * torch.arange(len(which)).unsqueeze(1)
+            bucket = (place + offset) * bins + _cuts_below(score[which], cuts)  # h, m
+            histogram = torch.bincount(bucket.flatten(), minlength=len(which) * places * bins)
+            by_pattern = histogram.view(len(which), len(patterns), 2 * groups * bins)
+            below = (is_in @ by_pattern).view(len(which), len(chunk), groups, 2, bins).cumsum(dim=-1)
+            negative = below[..., :-1].permute(1, 0, 4, 2, 3)  # T, h, v, G, k
+            total = below[..., -1].transpose(0, 1).unsqueeze(2)
+            counts[start : start + len(chunk), models] = torch.stack([negative, total - negative], dim=-1)
+    return counts
+
+
+def _with_equal_cuts(
+    scored: Int[Tensor, "V"], cut: Float[Tensor, "V"], *, scores_at_once: int
+) -> list[tuple[list[int], list[list[int]]]]:
+    """Return scores that are cut at the same values, at most so many together, and each one's models, cuts in order."""
+    of_score: dict[int, list[int]] = {}
+    for v, h in enumerate(scored.tolist()):
+        of_score.setdefault(h, []).append(v)
+    values = cut.tolist()
+    alike: dict[tuple[float, ...], list[tuple[int, list[int]]]] = {}
+    for h, models in of_score.items():
+        models.sort(key=values.__getitem__)
+        alike.setdefault(tuple(values[v] for v in models), []).append((h, models))
+    chunks = [
+        each[start : start + scores_at_once] for each in alike.values() for start in range(0, len(each), scores_at_once)
+    ]
+    return [([h for h, _ in chunk], [models for _, models in chunk]) for chunk in chunks]
+
+
+def _cuts_below(score: Float[Tensor, "h m"], cuts: Float[Tensor, "v"]) -> Int[Tensor, "h m"]:
+    """Return how many cuts, which do not decrease, each score is above."""
+    if len(cuts) > FEW_CUTS:
+        return torch.bucketize(score, cuts)
+    number = torch.zeros(score.shape, dtype=torch.uint8)
+    for cut in cuts:
+        number += score > cut
+    return number.long()
 
 
 def untested(rows: Int[Tensor, "R m"], tested: Int[Tensor, "R t"]) -> Bool[Tensor, "R R m"]:
@@ -35,7 +115,10 @@ def untested(rows: Int[Tensor, "R m"], tested: Int[Tensor, "R t"]) -> Bool[Tenso
     Args:
         rows: numbers of the rows that each replicate's own models are judged by. tested: of its test rows.
     """
-    return torch.stack([torch.stack([~torch.isin(members, test) for test in tested]) for members in rows])
+    most = max(int(numbers.max()) for numbers in (rows, tested) if numbers.numel())
+    is_untested = torch.ones(len(tested), most + 1, dtype=torch.bool)
+    is_untested.scatter_(1, tested.long(), False)
+    return torch.stack([is_untested[:, members] for members in rows])
 
 
 def choose(

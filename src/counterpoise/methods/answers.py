@@ -41,14 +41,12 @@ class Answers:
         decision = (self.score > 0.5).to(torch.int8) if self.decision is None else self.decision
         return decision.masked_fill(self.score.isnan().any(dim=-1, keepdim=True), LOST)
 
-    def __getitem__(self, v: int) -> Answers:
+    def __getitem__(self, v: int | slice) -> Answers:
         return Answers(self.score[v], None if self.decision is None else self.decision[v])
 
-
-def stacked(answers: Sequence[Answers]) -> Answers:
-    """Return the answers of several replicates, which become the first axis."""
-    decisions = [each.decision for each in answers if each.decision is not None]
-    return Answers(torch.stack([each.score for each in answers]), torch.stack(decisions) if decisions else None)
+    def of_model(self, v: int) -> Answers:
+        """Return what one model says in every replicate [R, n], of answers [R, V, n]: views of these."""
+        return Answers(self.score[:, v], None if self.decision is None else self.decision[:, v])
 
 
 def answers_in_order(held_out: Sequence[Answers], fold: Int[Tensor, "n"]) -> Answers:
@@ -57,20 +55,37 @@ def answers_in_order(held_out: Sequence[Answers], fold: Int[Tensor, "n"]) -> Ans
     return Answers(in_order([each.score for each in held_out], fold), in_order(decisions, fold) if decisions else None)
 
 
+def collected(said: Sequence[Sequence[Answers]], order: Sequence[int]) -> Answers:
+    """Return what models say of the rows of a part as [R, V, m].
+
+    Args:
+        said: by replicate, the answers of banks of models [v, m], one bank after the other.
+        order: the place on the axis V of each of these models.
+    """
+
+    def put(name: str) -> Tensor:
+        first: Tensor = getattr(said[0][0], name)
+        values = first.new_empty(len(said), len(order), first.shape[-1])
+        for r, banks in enumerate(said):
+            values[r, list(order)] = torch.cat([getattr(each, name) for each in banks])
+        return values
+
+    return Answers(put("score"), None if said[0][0].decision is None else put("decision"))
+
+
 def result_of(
-    name: str, facts: Mapping[str, Any], said: Mapping[str, Sequence[Answers]], model: Mapping[str, Tensor]
+    name: str, facts: Mapping[str, Any], answers: Mapping[str, Answers], model: Mapping[str, Tensor]
 ) -> Result:
     """Return the result of one model of each replicate.
 
     Args:
-        said: by part, what the models of the replicates say; of the test part among them.
+        answers: by part, what the models of the replicates say [R, m]; of the test part among them.
         model: tensors of it, axis R first.
 
     Returns:
         A result whose tensors are the model's, `scores.<part>`, and `predictions.<part>` of more than two classes; as a
         fact it says who `diverged`: of those the scores are NaN, and the predictions `LOST`.
     """
-    answers = {part: stacked(each) for part, each in said.items()}
     test = answers["test"]
     others = {part: each for part, each in answers.items() if part != "test"}
     decisions = {part: each.decision for part, each in others.items() if each.decision is not None}
@@ -101,12 +116,25 @@ def tensors_of(results: Sequence[Result], *, test: bool) -> dict[str, Shaped[Ten
         test: whether the test part is among them.
     """
     tensors = {
-        f"{part}.{one}": torch.stack([result.tensors[f"{many}.{part}"] for result in results], dim=1)
+        f"{part}.{one}": _side_by_side([result.tensors[f"{many}.{part}"] for result in results])
         for many, one in (("scores", "score"), ("predictions", "prediction"))
         for part in results[0].part(many)
     }
     if test:
-        tensors["test.score"] = torch.stack([result.score.squeeze(-1) for result in results], dim=1)
+        tensors["test.score"] = _side_by_side([result.score.squeeze(-1) for result in results])
     if test and results[0].part("predictions"):
         tensors["test.prediction"] = torch.stack([result.prediction for result in results], dim=1)
     return tensors
+
+
+def _side_by_side(models: Sequence[Shaped[Tensor, "R _"]]) -> Shaped[Tensor, "R V _"]:
+    """Stack what models say along the axis V, without a copy where that is how they lie in memory (`collected`)."""
+    whole = models[0]._base
+    if whole is not None and whole.ndim == 3 and whole.shape[1] == len(models):
+        size = whole.shape[-1]
+        if all(
+            one._base is whole and one.shape == whole[:, 0].shape and one.storage_offset() == v * size
+            for v, one in enumerate(models)
+        ):
+            return whole
+    return torch.stack(list(models), dim=1)

@@ -25,10 +25,11 @@ from torch import Tensor
 from counterpoise.bounds import NotNegative, Share, Values, require_increasing
 from counterpoise.catalogue import UNREPAIRED
 from counterpoise.errors import InputError, shown
-from counterpoise.methods.answers import Answers, answers_in_order, padded, result_of, tensors_of
+from counterpoise.methods.answers import Answers, answers_in_order, tensors_of
 from counterpoise.methods.bases import ground as grounds
 from counterpoise.methods.bases.ground import Bases, Ground, Kind, Pretrained
 from counterpoise.methods.cells import fold_numbers, in_order
+from counterpoise.methods.frontier_results import EVALUATED, HELD_OUT, Ruled, Trained, results_of
 from counterpoise.methods.heads.newton import Goal, Newton, solve
 from counterpoise.methods.heads.penalties import CONSTRAINTS, Constraint
 from counterpoise.methods.heads.problem import HeadProblem, settings_of
@@ -38,15 +39,7 @@ from counterpoise.methods.rules.bias_scores import Bank, BiasScores
 from counterpoise.nn import Examples
 from counterpoise.nn.random import generator
 
-HELD_OUT = "held_out"
-"""The fold that a task is not trained on."""
-
 MOST_HELD_OUT = 0.5
-EVALUATED = ("validation", "test")
-
-HEAD, RULE = "head", "rule"
-"""Tensors of a result: which kind of model it is."""
-
 LEAVES, HEADS, BIAS_SCORES = "leaves", "heads", "bias_scores"
 """Methods of the catalogue: new leaf values, heads on dense features, and rules."""
 
@@ -153,24 +146,6 @@ def variants_of(kind: Kind, settings: Frontier, *, classes: int = 2) -> tuple[li
     return heads, rules
 
 
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """What one training of one base gives: heads [H, q + 1] (of more than two classes [1, q + 1, k]), and by part what
-    they answer [H, m], and p(y, s | x) [m, k·G]."""
-
-    heads: Float[Tensor, "H p *k"]
-    answers: Mapping[str, Answers]
-    joint: Mapping[str, Float[Tensor, "m cells"]]
-
-
-@dataclass(frozen=True, eq=False)
-class Ruled:
-    """What one base's rules give: the matrices [L, k·G, k] chosen by all rows, and what they answer [L, m] by part."""
-
-    rules: Float[Tensor, "L cells k"]
-    answers: Mapping[str, Answers]
-
-
 def train_bases(problem: HeadProblem, settings: Frontier) -> list[list[Ground]]:
     """Train the bases of every replicate, each with the settings that its validation rows choose."""
     tasks = [(r, kind) for r in range(len(problem.seeds)) for kind in settings.kinds]
@@ -244,23 +219,8 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
         on_done=problem.follow("bias scores", len(judged)),
     )
     rules = dict(zip(judged, ruled, strict=True))
-    results = []
-    for place, kind in enumerate(settings.kinds):
-        heads, levels = variants_of(kind, settings, classes=len(problem.classes))
-        for v, variant in enumerate(heads):
-            parts = {part: [outcomes[r, place, None].answers[part][v] for r in replicates] for part in EVALUATED}
-            if settings.folds:
-                every = range(settings.folds)
-                out = [[outcomes[r, place, fold].answers[HELD_OUT][v] for fold in every] for r in replicates]
-                parts["train"] = [answers_in_order(each, folds[r]) for r, each in enumerate(out)]
-            trained_heads = padded([outcomes[r, place, None].heads[v] for r in replicates])
-            results.append(result_of(variant.name, variant.settings, parts, {HEAD: trained_heads}))
-        for v, variant in enumerate(levels):
-            judged_by = (*EVALUATED, *(["train"] if settings.folds else []))
-            parts = {part: [rules[r, place].answers[part][v] for r in replicates] for part in judged_by}
-            matrices = torch.stack([rules[r, place].rules[v] for r in replicates])
-            results.append(result_of(variant.name, variant.settings, parts, {RULE: matrices}))
-    return sorted(results, key=lambda result: result.name)
+    grids = [variants_of(kind, settings, classes=len(problem.classes)) for kind in settings.kinds]
+    return results_of(grids, outcomes, rules, folds, settings.folds)
 
 
 def outcomes_of(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from counterpoise.data import SPLITS, draw_splits
+from counterpoise.data import SPLITS, UNUSED, draw_splits
 from counterpoise.data.splitting.shares import sizes
 from counterpoise.errors import InputError
 
@@ -70,6 +70,35 @@ def test_adding_or_reordering_seeds_changes_no_replicate() -> None:
     alone, together = draw(y, s, [7]), draw(y, s, [3, 7, 11])
     np.testing.assert_array_equal(alone[0], together[1])
     np.testing.assert_array_equal(together[::-1], draw(y, s, [11, 7, 3]))
+
+
+class TestMaxRows:
+    """1,100 rows: 660 pretrain, 196 train, 80 validate, 164 test."""
+
+    y, s = cells([500, 300, 100, 200])
+
+    def drawn(self, max_rows: int | None) -> np.ndarray:
+        return draw_splits(self.y, self.s, fractions=FRACTIONS, task=TASK, seeds=[0, 7], max_rows=max_rows)
+
+    @pytest.mark.parametrize("max_rows", [None, 856, 10**6])
+    def test_a_bound_that_no_part_passes_changes_no_bit(self, max_rows: int | None) -> None:
+        np.testing.assert_array_equal(self.drawn(max_rows), draw(self.y, self.s, [0, 7]))
+
+    def test_rows_beyond_the_bound_are_unused_in_proportion_to_the_cells_of_their_part(self) -> None:
+        full, bounded = self.drawn(None), self.drawn(60)
+        is_used = bounded != UNUSED
+        np.testing.assert_array_equal(bounded[is_used], full[is_used])
+        for all_rows, used in zip(full, bounded, strict=True):
+            assert np.bincount(used).tolist() == [46, 14, 60, 164, 1100 - 284]
+            for part, size in enumerate([46, 14, 60, 164]):
+                for cell in range(4):
+                    of_cell = 2 * self.y + self.s == cell
+                    share = size * (all_rows[of_cell] == part).sum() / (all_rows == part).sum()
+                    assert abs((used[of_cell] == part).sum() - share) < 1 + 1e-9
+
+    def test_replicates_use_rows_of_their_own(self) -> None:
+        first, second = self.drawn(60) == 0
+        assert (first & second).sum() < 0.5 * first.sum()
 
 
 def test_replicates_differ_and_repeat() -> None:

@@ -184,3 +184,15 @@ def test_a_group_with_few_test_rows_is_named(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=f"fewer than {tested + 1} test rows: 'women'"):
         result = described(tmp_path, dataset(min_test_rows=tested + 1))
     assert f"'men' ({tested})" in result["small_sentence"]
+
+
+def test_what_a_bound_leaves_to_learn_from_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """800 rows: 400 pretrain, 100 train, 100 validate, 200 test, of which 60 + 60 + 200 are used."""
+    write_loans(tmp_path, 0.0, 0.0)
+    split = {"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 1, "validation": 1, "test": 2}}
+    caplog.set_level("INFO")
+    sentence = described(tmp_path, dataset(split=split | {"max_rows": 60}))["unused_sentence"]
+    assert "Of 800 rows, models learn from 60 and are chosen on 60" in sentence
+    assert "480 are not used); 200 test them" in sentence
+    assert sentence in caplog.text
+    assert described(tmp_path, dataset(split=split | {"max_rows": 500}))["unused_sentence"] == ""

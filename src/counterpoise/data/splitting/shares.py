@@ -17,7 +17,7 @@ from counterpoise.errors import InputError, suggest
 
 #: The parts; a row's code in `splits` is its part's position here.
 SPLITS = ("pretrain", "train", "validation", "test")
-#: The code of a row that a replicate does not use (see `domains`), and what reports call it.
+#: The code of a row that a replicate does not use (see `draw_splits`, `domains`), and what reports call it.
 UNUSED = len(SPLITS)
 UNUSED_NAME = "unused"
 
@@ -63,8 +63,25 @@ def sizes(n: int, fractions: Shares, task: Shares) -> dict[str, int]:
     return parts
 
 
+def sizes_used(parts: Mapping[str, int], max_rows: int | None) -> dict[str, int]:
+    """Return how many rows of each part of `sizes` are used: at most `max_rows` of pretrain and train together, and of
+    validation; all of test. Pretrain and train are cut in proportion."""
+    if max_rows is None:
+        return dict(parts)
+    pretrain, train = parts["pretrain"], parts["train"]
+    if pretrain + train > max_rows:
+        pretrain, train = _largest_remainder(max_rows, [pretrain, train])
+    return dict(parts) | {"pretrain": pretrain, "train": train, "validation": min(parts["validation"], max_rows)}
+
+
 def draw_splits(
-    y: Int[np.ndarray, "N"], s: Int[np.ndarray, "N"], *, fractions: Shares, task: Shares, seeds: Sequence[int]
+    y: Int[np.ndarray, "N"],
+    s: Int[np.ndarray, "N"],
+    *,
+    fractions: Shares,
+    task: Shares,
+    seeds: Sequence[int],
+    max_rows: int | None = None,
 ) -> UInt8[np.ndarray, "R N"]:
     """Assign every row to one part, once per seed, stratified by (y, s).
 
@@ -77,9 +94,11 @@ def draw_splits(
         fractions: see `sizes`.
         task: see `sizes`.
         seeds: one per replicate.
+        max_rows: most rows that are learnt from, and most that are validated on (`sizes_used`). What a part has beyond
+            them is `UNUSED`: the other rows are those that the part has without this bound, in proportion to its cells.
 
     Returns:
-        Codes of `SPLITS`.
+        Codes of `SPLITS`, or `UNUSED`.
 
     Raises:
         InputError: no seed, a negative or a repeated one, or what `sizes` raises.
@@ -94,13 +113,31 @@ def draw_splits(
     _warn_about_small_cells(labels, rows_by_part, parts)
 
     members = [np.flatnonzero(cell == index) for index in range(len(rows_of_cell))]
-    codes = [np.repeat(np.arange(len(SPLITS), dtype=np.uint8), counts) for counts in rows_by_part]
+    used = _rows_used(rows_by_part, list(sizes_used(parts, max_rows).values()))
+    codes = [_codes(counts, within) for counts, within in zip(rows_by_part, used, strict=True)]
     splits = np.empty((len(seeds), len(y)), dtype=np.uint8)
     for replicate, seed in zip(splits, seeds, strict=True):
         generator = np.random.default_rng([seed, _STREAM])
         for rows, code in zip(members, codes, strict=True):
             replicate[rows] = generator.permutation(code)
     return splits
+
+
+def _rows_used(rows_by_part: Int[np.ndarray, "C P"], sizes: Sequence[int]) -> Int[np.ndarray, "C P"]:
+    """Return how many rows of each cell are used in parts that use so many: in each part in proportion to its cells."""
+    used = [
+        counts if counts.sum() == size else _round_to_margins(counts, np.array([size, counts.sum() - size]))[:, 0]
+        for counts, size in zip(rows_by_part.T, sizes, strict=True)
+    ]
+    return np.stack(used, axis=1)
+
+
+def _codes(rows: Int[np.ndarray, "P"], used: Int[np.ndarray, "P"]) -> UInt8[np.ndarray, "n"]:
+    """Return the codes of a cell's rows, part by part."""
+    codes = np.repeat(np.arange(len(SPLITS), dtype=np.uint8), rows)
+    for end, count, within in zip(rows.cumsum(), rows, used, strict=True):
+        codes[end - count + within : end] = UNUSED
+    return codes
 
 
 def _round_to_margins(rows: Int[np.ndarray, "C"], columns: Int[np.ndarray, "P"]) -> Int[np.ndarray, "C P"]:

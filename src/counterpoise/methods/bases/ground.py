@@ -206,10 +206,10 @@ def fit(
         chosen = Choice(shape=shape)
     else:
         base, chosen = _dense(trained, x, y), Choice(trained=trained is not None)
-    view, seen = base.view(x), base.view(data.x[watched])
+    seen = base.view(data.x[watched])
     outside = (data.y[watched], data.s[watched])
     if chosen.boosting is not None:
-        head = _no_head(view)
+        head = _no_head(base.view(x[:1]))
         group: GroupTrees | GroupHeads = fit_group_trees(
             replace(chosen.boosting, rounds=settings.boosted.group_rounds),
             *(x, y, s),
@@ -220,7 +220,7 @@ def fit(
             seed=seed,
         )
     else:
-        rows = dense.rows_of(view, y, s)
+        rows = dense.rows_of(base.view(x), y, s)
         if choice is None:
             pull, head, _ = dense.choose_pull(rows, dense.rows_of(seen, *outside), classes=classes)
         else:
@@ -270,13 +270,13 @@ def _refitted(
         base = perceptron.fit(settings.perceptron, choice.shape, data, members, seed, classes=classes)
     else:
         base = _dense(trained, x, y)
-    view = base.view(x)
     sizes = {"groups": groups, "classes": classes}
     if choice.boosting is not None:
-        head = _no_head(view)
+        head = _no_head(base.view(x[:1]))
         growth = replace(choice.boosting, rounds=max(1, choice.group_rounds))
         group: GroupTrees | GroupHeads = fit_group_trees(growth, x, y, s, **sizes, watched=None, patience=0, seed=seed)
     else:
+        view = base.view(x)
         of_class = dense.fit_head(dense.rows_of(view, y, s), choice.pull, classes=classes)
         head = _unrepaired(base, trained, of_class)
         group = fit_group_heads(view[0], y, s, choice.group_pull, **sizes, watched=None)

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor
 
 from counterpoise.bounds import Count, Positive, Values, require_increasing
@@ -162,8 +162,15 @@ def rule(
 
 def decide(probability: Float[Tensor, "n cells"], rules: Float[Tensor, "V cells k"]) -> Int64[Tensor, "V n"]:
     """Return what each rule decides; ties go to the first class."""
+    return _decided(probability, rules).long()
+
+
+def _decided(
+    probability: Float[Tensor, "n cells"], rules: Float[Tensor, "V cells k"]
+) -> Bool[Tensor, "V n"] | Int64[Tensor, "V n"]:
+    """Return what `decide` does, of two classes as whether it is the second: an eighth of the memory."""
     if rules.shape[-1] == 2:
-        return (margins(probability, rules) > 0).long()
+        return margins(probability, rules) > 0
     return _scored(probability, rules).argmax(dim=1)
 
 
@@ -262,7 +269,7 @@ def choose(
     subsets = torch.nn.functional.one_hot(folds, number).T.bool()
     counts = torch.cat(
         [
-            counts_within(y, s, decide(probability, part), subsets, groups=groups, classes=classes)
+            counts_within(y, s, _decided(probability, part), subsets, groups=groups, classes=classes)
             for part in candidates.split(CANDIDATES_AT_ONCE)
         ],
         dim=1,

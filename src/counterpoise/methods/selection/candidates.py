@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log, nan
+from functools import cached_property
+from math import inf, log, nan
 from typing import Any
 
 import torch
@@ -41,7 +42,16 @@ class Candidates:
     decided: Mapping[str, Int8[Tensor, "R H _"]]
 
     def diverged(self, part: str) -> Bool[Tensor, "R V"]:
-        return self.score[part].isnan().any(dim=-1)[:, self.scored]
+        return self._lost[part][:, self.scored]
+
+    @cached_property
+    def _lost(self) -> dict[str, Bool[Tensor, "R H"]]:
+        """Which scores of a part are of models that diverged."""
+        return {part: score.sum(dim=-1).isnan() for part, score in self.score.items()}
+
+    def scores(self, part: str, r: int, members: Int[Tensor, "h"]) -> Float[Tensor, "h _"]:
+        """Return scores of one replicate, those of a model that diverged below every cut."""
+        return self.score[part][r, members].masked_fill(self._lost[part][r, members].unsqueeze(1), -inf)
 
     def prediction(self, part: str, r: int, members: Sequence[int] | slice = slice(None)) -> Int8[Tensor, "v _"]:
         """Return the decisions of one replicate's models, of all or of some; `LOST` of those that diverged."""
@@ -50,7 +60,7 @@ class Candidates:
         decision = (score > cut).to(torch.int8)
         if self.decided:
             decision = torch.where(cut.isnan(), self.decided[part][r, scored], decision)
-        return decision.masked_fill(score.isnan().any(dim=-1, keepdim=True), LOST)
+        return decision.masked_fill(self._lost[part][r, scored].unsqueeze(1), LOST)
 
 
 def ours(outcomes: Outcomes) -> Candidates:

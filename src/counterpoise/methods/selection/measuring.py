@@ -14,6 +14,7 @@ from counterpoise.fairness import (
     Neighbours,
     UndefinedMetricWarning,
     auc,
+    counts_above,
     counts_within,
     mean_shortfall,
     shortfall,
@@ -197,9 +198,8 @@ def counts_of(
     places: Sequence[int],
 ) -> Int64[Tensor, "v G k k"]:
     """Count what some models of one replicate decide of rows, those of `parts` one after the other."""
-    decision = torch.cat([candidates.prediction(part, r, places) for part in parts], dim=1).clamp(min=0)
     every = torch.ones(1, len(rows), dtype=torch.bool)
-    return counts_within(data.y[rows], data.s[rows], decision, every, **_sizes(population))[0]
+    return _counts(candidates, parts, r, data, rows, every, population, places)[0]
 
 
 def _require_defined(
@@ -231,16 +231,24 @@ def _counts(
     rows: Int[Tensor, "m"],
     judges: Bool[Tensor, "T m"],
     population: Population,
+    places: Sequence[int] | None = None,
 ) -> Int64[Tensor, "T V G k k"]:
-    """Count what one replicate's candidates decide of its rows within each subset; a diverged one predicts 0.
+    """Count what one replicate's candidates, all or some, decide of its rows within each subset; a diverged one
+    predicts 0.
 
-    A few hundred candidates at a time: decisions are never held for all of them.
+    Of thresholds on scores no decision is formed; others are held for a few hundred candidates at a time.
     """
+    y, s = data.y[rows], data.s[rows]
+    places = range(len(candidates.settings)) if places is None else places
+    if not candidates.decided and len(population.classes) == 2:
+        scored, models = candidates.scored[places].unique(return_inverse=True)
+        score = torch.cat([candidates.scores(part, r, scored) for part in parts], dim=1)
+        return counts_above(y, s, score, models, candidates.cut[places], judges, groups=len(population.group_names))
     counts = []
-    for start in range(0, len(candidates.settings), AT_ONCE):
-        chunk = slice(start, start + AT_ONCE)
+    for start in range(0, len(places), AT_ONCE):
+        chunk = places[start : start + AT_ONCE]
         decision = torch.cat([candidates.prediction(part, r, chunk) for part in parts], dim=1).clamp(min=0)
-        counts.append(counts_within(data.y[rows], data.s[rows], decision, judges, **_sizes(population)))
+        counts.append(counts_within(y, s, decision, judges, **_sizes(population)))
     return torch.cat(counts, dim=1)
 
 

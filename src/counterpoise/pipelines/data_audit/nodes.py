@@ -12,7 +12,7 @@ import pandas as pd
 
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.parameters import Dataset
-from counterpoise.data import IMAGES, Limits, audit
+from counterpoise.data import IMAGES, UNUSED_NAME, Limits, audit
 from counterpoise.data.encode import CLASS, GROUP, IMAGE, OFFICIAL_PART
 from counterpoise.data.table import ANY_SEPARATOR, read_rows
 from counterpoise.fairness import LEVEL
@@ -201,7 +201,8 @@ def _drift(table: pd.DataFrame, part: pd.Series, raw: Path, dataset: Dataset) ->
     if len(by_name) < 2:
         parts = table[OFFICIAL_PART].astype("category") if OFFICIAL_PART in table else part
         order = sorted(parts.cat.categories, reverse=True) if OFFICIAL_PART in table else parts.cat.categories
-        by_name = {str(name): table[(parts == name).to_numpy()] for name in order}  # train comes before test
+        used = [name for name in order if name != UNUSED_NAME]
+        by_name = {str(name): table[(parts == name).to_numpy()] for name in used}  # train comes before test
     (first, reference), *others = ((name, rows) for name, rows in by_name.items() if len(rows))
     reference = reference.drop(columns=[name for name in reference if name in drop])
     return [

@@ -6,10 +6,12 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from jaxtyping import UInt8
 
-from counterpoise.config.parameters import Dataset
-from counterpoise.data import IMAGES
+from counterpoise.config.parameters import Dataset, Split
+from counterpoise.data import IMAGES, SPLITS, UNUSED
 from counterpoise.data.crossing import cross
 from counterpoise.data.encode import CLASS, GROUP, class_codes, group_codes
 
@@ -17,7 +19,7 @@ MOST_SHIFT = 0.05
 """How far the share of a group among the rows may change by leaving out before a run warns."""
 MOST_LEFT_OUT = 0.5
 """The share of all rows that may be left out before a run warns."""
-OF_ALL_PARTS = ("treated_sentence", "scored_sentence", "small_sentence")
+OF_ALL_PARTS = ("treated_sentence", "scored_sentence", "small_sentence", "unused_sentence")
 """Sentences that parts on the same rows have in common."""
 _SHOWN = 5  # columns that a sentence names
 
@@ -138,6 +140,23 @@ def small_groups(tested: Sequence[int], dataset: Dataset) -> str:
     return (
         f"{named} Gaps between them and others are mostly chance: their values in scored_only would have them scored "
         "and counted, but not compared."
+    )
+
+
+def unused_rows(codes: UInt8[np.ndarray, "N"], dataset: Dataset) -> str:
+    """Return a sentence that says how many rows `split.max_rows` leaves to learn from and to validate on; empty where
+    it leaves all.
+
+    Args:
+        codes: of `SPLITS`, or `UNUSED`, of a replicate; all replicates have equally many.
+    """
+    if not isinstance(dataset.split, Split) or not (unused := int((codes == UNUSED).sum())):
+        return ""
+    rows = dict(zip(SPLITS, np.bincount(codes, minlength=len(SPLITS)).tolist(), strict=False))
+    return (
+        f"Of {len(codes):,} rows, models learn from {rows['pretrain'] + rows['train']:,} and are chosen on "
+        f"{rows['validation']:,}, drawn by class and group in each replicate (split.max_rows is "
+        f"{dataset.split.max_rows:,}; {unused:,} are not used); {rows['test']:,} test them."
     )
 
 

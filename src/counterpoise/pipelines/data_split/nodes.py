@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ from counterpoise.pipelines.data_split.left_out import (
     describe_left_out,
     sensitive_columns,
     small_groups,
+    unused_rows,
     warn_about_groups,
     warn_about_left_out,
     with_groups,
 )
 from counterpoise.pipelines.data_split.schemes import associations, draw, warn_about_association
+
+LOG = logging.getLogger(__name__)
 
 
 def read_table(raw: Path, dataset: Dataset) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -140,6 +144,9 @@ def describe_data(
     counts = cells.groupby(["split", "s", "y"]).size()
     tested = np.bincount(cells.loc[cells["split"] == "test", "s"], minlength=len(dataset.groups)).tolist()
     described["small_sentence"] = small_groups(tested, dataset)
+    described["unused_sentence"] = unused_rows(codes[0], dataset)
+    if described["unused_sentence"]:
+        LOG.info("%s: %s", dataset.title, described["unused_sentence"])
     warn_about_groups(described, dataset)
     return {
         "digest": splits.header["digests"]["samples"],

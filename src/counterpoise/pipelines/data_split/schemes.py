@@ -70,6 +70,7 @@ def _stratified(samples: pd.DataFrame, dataset: Dataset, split: Split, seeds: Se
         fractions=dict(split.fractions.items()),
         task=dict(split.task.items()),
         seeds=seeds,
+        max_rows=split.max_rows,
     )
     _require_groups_in_task(splits[0], s, dataset)
     return splits

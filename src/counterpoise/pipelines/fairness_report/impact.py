@@ -58,7 +58,7 @@ def assess(
         return pd.DataFrame(columns=[*KEYS, *COLUMNS])
     crossed = {} if table is None else {name: _values(table, name, dataset) for name in dataset.crossed}
     frames = []
-    for key, model in predictions.groupby(list(KEYS), sort=False):
+    for key, model in predictions.groupby(list(KEYS), sort=False)[["row", "s", "score", "prediction"]]:
         table = impact(
             (model["prediction"] == POSITIVE).to_numpy(),
             attributes(model, dataset, samples, crossed),

@@ -263,8 +263,12 @@ def _stack(predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Tensor]]:
         InputError: a head has fewer rows than another, or one of them twice.
     """
     names = ["method", "variant", "seed"]
-    keys = predictions[names].drop_duplicates(ignore_index=True)
-    heads = predictions.groupby(names, sort=False).ngroup().to_numpy()
+    heads = np.zeros(len(predictions), dtype=np.int64)
+    for name in names:
+        codes, values = pd.factorize(predictions[name])
+        heads = heads * len(values) + codes
+    heads = pd.factorize(heads)[0]  # in the order in which they come
+    keys = predictions.iloc[np.unique(heads, return_index=True)[1]][names].reset_index(drop=True)
     rows_ = predictions["row"].to_numpy()
     order = np.lexsort((rows_, heads))
     counts = np.bincount(heads)
@@ -276,9 +280,8 @@ def _stack(predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Tensor]]:
             f"predictions: variant {keys['variant'][head]!r} of seed {keys['seed'][head]} has {row}, expected "
             f"{counts[0]:,} different test rows, as many as every other"
         )
-    ordered = predictions.iloc[order]
     arrays = {
-        name: torch.tensor(ordered[name].to_numpy().reshape(len(keys), -1))
+        name: torch.from_numpy(predictions[name].to_numpy()[order].reshape(len(keys), -1))
         for name in ("y", "s", "prediction", "score")
     }
     return keys, arrays

@@ -10,7 +10,8 @@ import pandas as pd
 from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.config.parameters import Block, Compute, Dataset, Seeds
 from counterpoise.methods import frontier as methods
-from counterpoise.methods.frontier import HEAD, RULE, Frontier
+from counterpoise.methods.frontier import Frontier
+from counterpoise.methods.frontier_results import HEAD, RULE
 from counterpoise.pipelines.shared.arrays import LEARNT, origin, require_seeds
 from counterpoise.pipelines.shared.bases import inputs_of, read_bases
 from counterpoise.pipelines.shared.heads import followed, problem_of

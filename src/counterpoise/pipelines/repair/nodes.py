@@ -25,7 +25,7 @@ from counterpoise.methods.weights.judging import LAST
 from counterpoise.methods.weights.mask_discovery import agreement, pruned_by_layer
 from counterpoise.pipelines.shared.arrays import origin
 from counterpoise.pipelines.shared.networks import delete_checkpoints, learning_curves, problem_of, run
-from counterpoise.pipelines.shared.predictions import predictions_of_network
+from counterpoise.pipelines.shared.predictions import joined, predictions_of_network
 
 STATISTICS = ("mean", "scale")
 """Parameters of all networks of a table: its input is standardised."""
@@ -98,7 +98,7 @@ def repair_networks(
     return (
         _networks(results, pretrained),
         _masks(results, pretrained),
-        pd.concat(predictions, ignore_index=True),
+        joined(predictions),
         _table(results, seeds.root),
         learning_curves(results, seeds.root),
     )

@@ -15,7 +15,7 @@ from counterpoise.catalogue import CHOSEN
 from counterpoise.config.parameters import Block, Dataset
 from counterpoise.data.encoding import EXAMPLE_ROWS, numbers
 from counterpoise.errors import InputError
-from counterpoise.methods.frontier import HEAD, RULE
+from counterpoise.methods.frontier_results import HEAD, RULE
 from counterpoise.methods.repair import under
 from counterpoise.pipelines.shared.bases import inputs_of, read_bases
 from counterpoise.pipelines.shared.bodies import body_of, on_body

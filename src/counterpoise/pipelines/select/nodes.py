@@ -17,13 +17,13 @@ from counterpoise.catalogue import CHOSEN, CONSTANT, UNREPAIRED
 from counterpoise.config.parameters import Dataset, Seeds, Selection
 from counterpoise.errors import InputError
 from counterpoise.fairness import choose, shortfall
-from counterpoise.methods.frontier import HEAD, RULE
+from counterpoise.methods.frontier_results import HEAD, RULE
 from counterpoise.methods.selection.candidates import Candidates, constant, families, ours, theirs
 from counterpoise.methods.selection.certifying import Certificates, certificates
 from counterpoise.methods.selection.measuring import AXES, JUDGED, MEASURED, judged_counts, measure
 from counterpoise.methods.selection.nested import Folded, bounds
 from counterpoise.pipelines.shared.arrays import LEARNT, examples, origin, require_seeds, rows
-from counterpoise.pipelines.shared.predictions import predictions_of
+from counterpoise.pipelines.shared.predictions import joined, predictions_of
 from counterpoise.reporting.wording import shortfall_symbol
 
 LOG = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ def collect(
         family: dict.fromkeys(("alpha", "rank", "constraint", "strength")) | {"method": family} for family in models
     }
     header = as_header(architecture="chosen", variants=settings, models=models, **origin(frontier_models))
-    return Checkpoint(tensors, header), pd.concat(frames, ignore_index=True)
+    return Checkpoint(tensors, header), joined(frames)
 
 
 def _grid(candidates: Candidates, measured: Mapping[str, Mapping[str, Tensor]], seeds: Seeds) -> pd.DataFrame:

@@ -18,7 +18,8 @@ from counterpoise.errors import InputError
 from counterpoise.methods.bases.boosted import Boosted
 from counterpoise.methods.bases.dense import Dense
 from counterpoise.methods.bases.ground import Ground
-from counterpoise.methods.frontier import HEAD, HEADS, LEAVES
+from counterpoise.methods.frontier import HEADS, LEAVES
+from counterpoise.methods.frontier_results import HEAD
 from counterpoise.nn.tree_text import parse
 from counterpoise.pipelines.select.export import best
 from counterpoise.pipelines.shared.bases import read_bases

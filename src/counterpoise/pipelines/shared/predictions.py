@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Integer
+from pandas.api.types import union_categoricals
 from torch import Tensor
 
 from counterpoise.methods.repair import Result
@@ -35,7 +38,7 @@ def predictions_of_results(
             result.prediction,
         )
     ]
-    return pd.concat(frames, ignore_index=True)
+    return joined(frames)
 
 
 def predictions_of(
@@ -47,7 +50,7 @@ def predictions_of(
     score: Float[Tensor, "n"],
     prediction: Integer[Tensor, "n"],
 ) -> pd.DataFrame:
-    """Return what one model has said of the test rows `members`."""
+    """Return what one model has said of the test rows `members`, texts as categories; see `joined`."""
     columns = {
         "row": members.numpy(),
         "y": data.y[members].numpy(),
@@ -55,8 +58,26 @@ def predictions_of(
         "score": score.numpy(),
         "prediction": prediction.long().numpy(),
     }
-    frame = pd.DataFrame(columns).assign(method=method, variant=variant, seed=seed, split="test")
-    return frame[list(COLUMNS)]
+    texts = {"method": method, "variant": variant, "split": "test"}
+    first = np.zeros(len(members), dtype=np.int8)
+    categories = {name: pd.Categorical.from_codes(first, categories=pd.Index([text])) for name, text in texts.items()}
+    return pd.DataFrame(columns | categories).assign(seed=seed)[list(COLUMNS)]
+
+
+def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the frames of several models as one, with texts as such; column by column, and the list is empty then.
+
+    Of a million rows this table is the largest of a run: it is never in memory twice.
+    """
+    columns: dict[str, Any] = {}
+    for name in COLUMNS:
+        parts = [frame.pop(name) for frame in frames]
+        if isinstance(parts[0].dtype, pd.CategoricalDtype):
+            columns[name] = union_categoricals(parts).astype("str")
+        else:
+            columns[name] = np.concatenate([part.to_numpy() for part in parts])
+    frames.clear()
+    return pd.DataFrame(columns, copy=False)
 
 
 def predictions_of_network(
