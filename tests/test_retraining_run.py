@@ -71,7 +71,8 @@ def here(project: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return prepare(project)
 
 
-def test_a_year_in_three_weeks(here: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_year_in_three_weeks(here: Any, tracked_before: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    tracked_before(here)
     arrive(here, WEEKS[0], seed=1)
     here.run("retrain", params={"tracking": True})
     (first,) = history(here)

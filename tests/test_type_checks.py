@@ -34,6 +34,11 @@ def summed(left: Float[Tensor, "N d"], right: Float[Tensor, "N d"]) -> Float[Ten
 
 
 @check
+def first(values: Float[Tensor, "N"], count: int) -> Float[Tensor, "N"]:
+    return summed(values[:count, None], values[:count, None])
+
+
+@check
 def counted(numbers: list[int], missing: Missing = None) -> Iterator[int]:
     yield from numbers
 
@@ -48,6 +53,7 @@ class Point:
 def test_right_types_pass() -> None:
     assert halved(4, whole=True) == 2
     assert summed(torch.ones(2, 3), torch.ones(2, 3)).tolist() == [6, 6]
+    assert first(torch.ones(3), count=3).tolist() == [2, 2, 2]
     assert list(counted([1, 2])) == [1, 2]
     assert Point(1, torch.ones(2)).x == 1
 
@@ -58,6 +64,8 @@ def test_right_types_pass() -> None:
         lambda: halved("4"),
         lambda: halved(4),  # returns a float
         lambda: summed(torch.ones(2, 3), torch.ones(2, 4)),
+        lambda: summed(torch.ones(2, 3), torch.ones(2, 3).int()),
+        lambda: first(torch.ones(3), 2),  # returns another number of rows than it was given
         lambda: counted("12"),
         lambda: Point("1"),  # type: ignore[arg-type]
         lambda: Point(1, torch.ones(2, 2)),
@@ -66,6 +74,13 @@ def test_right_types_pass() -> None:
 def test_wrong_types_are_refused(call: Callable[[], Any]) -> None:
     with pytest.raises(TypeCheckError):
         call()
+
+
+def test_an_axis_stands_for_one_length_in_one_call_alone() -> None:
+    with pytest.raises(TypeCheckError):
+        first(torch.ones(3), 2)
+    for rows in (2, 4):
+        assert summed(torch.ones(rows, 3), torch.ones(rows, 3)).shape == (rows,)
 
 
 def test_functions_of_the_package_are_checked() -> None:

@@ -1,8 +1,9 @@
 """Type checks of every function of the package while tests run, at the price of what each signature says.
 
-jaxtyping's import hook decorates all functions alike: it binds the arguments and remembers axes at each call, which
-takes longer than most functions that have no array in their signature. These are left to beartype alone, which checks
-the same hints and raises the same error; all others stay with jaxtyping.
+jaxtyping's import hook decorates all functions alike: at each call it binds the arguments and has beartype check them
+twice, which takes longer than most functions do. Here beartype checks them once, by the same hints and with the same
+error; of a function that names axes, between a beginning and an end of what these stand for. What beartype cannot read,
+and axes that refer to values of arguments, stay with jaxtyping.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import jaxtyping
 from beartype.roar import BeartypeDecorHintException
 from jaxtyping import _import_hook
 from jaxtyping._decorator import _destring_annotation
+from jaxtyping._storage import pop_shape_memo, push_shape_memo
 
 PACKAGE = "counterpoise"
 
@@ -45,7 +47,7 @@ def install() -> None:
 
 
 def checked(target: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
-    """Decorate a function or class as `jaxtyping.jaxtyped` does, without axes where a signature names none."""
+    """Decorate a function or class as `jaxtyping.jaxtyped` does."""
     if target is None:
         return functools.partial(checked, typechecker=typechecker)
     if dataclasses.is_dataclass(target):
@@ -54,8 +56,11 @@ def checked(target: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
         return target
     if isinstance(target, FunctionType) and not inspect.isgeneratorfunction(target):
         hints = _hints(target)
-        if "jaxtyping." not in repr(list(hints.values())):
+        described = repr(list(hints.values()))
+        if "jaxtyping." not in described:
             return _without_axes(target, hints) or _full(target, typechecker=typechecker)
+        if "{" not in described and (plain := _without_axes(target, hints)):
+            return _with_axes(plain)
     return _full(target, typechecker=typechecker)
 
 
@@ -78,3 +83,17 @@ def _without_axes(function: FunctionType, hints: dict[str, Any]) -> Any:
         function.__annotations__ = written
         return None
     return wrapped
+
+
+def _with_axes(function: Callable[..., Any]) -> Any:
+    """Return a function in whose arguments and result the name of an axis stands for one length in each call."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        push_shape_memo({})
+        try:
+            return function(*arguments, **named)
+        finally:
+            pop_shape_memo()
+
+    return call
