@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from shortcuts import alone, generate_data_once, read_configuration_once, read_types_once
+from shortcuts import LONGEST_FIRST, alone, generate_data_once, read_configuration_once, read_types_once
 from type_checks import install
 
 REPOSITORY = Path(__file__).parents[1]
@@ -28,6 +28,12 @@ install()  # before the package is imported
 gc.disable()  # of what is imported and collected nothing can go
 
 ENVIRONMENT = {"KEDRO_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no worker ends long after the others."""
+    order = {name: position for position, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0].removeprefix("tests/"), len(order)))
 
 
 def pytest_collection_finish() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from kedro.io import DatasetError
+from shortcuts import LONGEST_FIRST
 
 from counterpoise.artifacts.datasets import GeneratedFolder
 from counterpoise.config.loader import ConfigLoader
@@ -40,6 +41,10 @@ def test_generated_data_are_those_of_the_generator_and_a_copy(tmp_path: Path) ->
 
 
 def test_a_folder_with_real_data_is_refused_as_ever(tmp_path: Path) -> None:
-    (tmp_path / "adult.data").touch()
+    (tmp_path / "law.csv").touch()
     with pytest.raises(DatasetError, match="holds files that were not drawn here"):
-        GeneratedFolder(str(tmp_path), "counterpoise.data.generate.adult.write_adult", OPTIONS).load()
+        GeneratedFolder(str(tmp_path), "counterpoise.data.generate.tables.write_law").load()
+
+
+def test_files_that_begin_are_there() -> None:
+    assert [name for name in LONGEST_FIRST if not (CONF.parent / "tests" / name).is_file()] == []

@@ -16,6 +16,20 @@ from typing import Any
 
 import pytest
 
+LONGEST_FIRST = (
+    "test_retraining_run.py",
+    "test_packaging.py",
+    "pipelines/frontier/test_nodes.py",
+    "test_notebook.py",
+    "test_cli.py",
+    "tracking/test_services.py",
+    "test_provenance.py",
+    "pipelines/repair/test_weights.py",
+    "pipelines/test_assemble.py",
+    "pipelines/extract_features/test_nodes.py",
+)
+"""Files of tests that take half a minute each; those beside each other here do not wait for the same run."""
+
 SHORT = 1000
 """Characters of a file that is parsed as fast as copied."""
 
