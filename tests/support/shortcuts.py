@@ -28,7 +28,7 @@ LONGEST_FIRST = (
     "pipelines/test_assemble.py",
     "pipelines/extract_features/test_nodes.py",
 )
-"""Files of tests that take half a minute each; those beside each other here do not wait for the same run."""
+"""Files of tests that take about half a minute each."""
 
 SHORT = 1000
 """Characters of a file that is parsed as fast as copied."""
