@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import gc
 import os
 import pwd
 import shutil
@@ -12,10 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +20,31 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from shortcuts import LONGEST_FIRST, alone, generate_data_once, read_configuration_once, read_types_once
 from type_checks import install
 
 REPOSITORY = Path(__file__).parents[1]
 install()  # before the package is imported
+gc.disable()  # of what is imported and collected nothing can go
 
 ENVIRONMENT = {"KEDRO_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no worker ends long after the others."""
+    order = {name: position for position, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0].removeprefix("tests/"), len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector begin, among the objects of tests alone: searching the others takes a second."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    """Let libraries that count what they leak find nothing."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -137,53 +153,12 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _configuration_is_read_once() -> Iterator[None]:
-    """Sessions with the same files, environment and overrides share what Kedro made of them, in two seconds each."""
-    from kedro.config import OmegaConfigLoader
-
-    known: dict[str, Any] = {}
-    read = OmegaConfigLoader.__getitem__
-
-    def remember(self: OmegaConfigLoader, name: str) -> Any:
-        source = Path(self.conf_source)
-        if name not in {"parameters", "catalog"} or name in self or not source.is_dir():
-            return read(self, name)
-        texts = {
-            str(file.relative_to(source)): file.read_text()
-            for file in sorted(source.rglob("*.yml"))
-            if file.name.startswith((name, "globals"))
-        }
-        if any("oc.env" in text for text in texts.values()):
-            return read(self, name)
-        key = repr((name, texts, self.env, self.base_env, self.default_run_env, self.runtime_params))
-        if key not in known:
-            known[key] = read(self, name)
-        return deepcopy(known[key])
-
+def _shortcuts(shared: Path) -> Iterator[None]:
+    """What is the same in all tests is done once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OmegaConfigLoader, "__getitem__", remember)
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _sessions_open_fast() -> Iterator[None]:
-    """What Kedro does anew in every session and what comes out the same: the types of the parameters that nodes read,
-    and two thousand attempts to import a library that is not installed, one for each parameter."""
-    from kedro.pipeline import Node
-    from kedro.validation.type_extractor import TypeExtractor
-
-    known: dict[int, tuple[Node, dict[str, type]]] = {}
-    extract = TypeExtractor._extract_types_from_node
-
-    def remember(self: TypeExtractor, node: Node) -> dict[str, type]:
-        if id(node) not in known:
-            known[id(node)] = node, extract(self, node)  # the node lives on, so that its id is no other's
-        return known[id(node)][1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TypeExtractor, "_extract_types_from_node", remember)
-        if find_spec("ibis") is None:
-            patch.setitem(sys.modules, "ibis", None)
+        read_configuration_once(patch)
+        read_types_once(patch)
+        generate_data_once(patch, shared)
         yield
 
 
@@ -234,13 +209,34 @@ def project_factory(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
 
 
 @pytest.fixture(scope="session")
-def run_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[..., Project]:
-    """Run a pipeline once in a project that all tests, of all workers, only read."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all workers."""
     base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def tracked_before(shared: Path) -> Callable[[Project], None]:
+    """Give a project MLflow's database without a run, which takes seconds to make."""
+    from counterpoise.tracking.databases import require_database
+    from counterpoise.tracking.faults import quiet
+
+    database = shared / "empty" / "mlflow.db"
+
+    def copy(project: Project) -> None:
+        with alone(shared / "empty.lock"), quiet():
+            require_database(database, "file:///nowhere")
+        shutil.copy(database, project.path)
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def run_once(shared: Path) -> Callable[..., Project]:
+    """Run a pipeline once in a project that all tests, of all workers, only read."""
 
     def run(name: str, pipeline: str | None = None, **params: Any) -> Project:
-        with _alone(shared / f"{name}.lock"):
+        with alone(shared / f"{name}.lock"):
             path = shared / name
             if not (path / "finished").exists():
                 shutil.rmtree(path, ignore_errors=True)  # of a run that failed
@@ -274,14 +270,6 @@ def raw() -> Callable[..., Path]:
         return folder
 
     return find
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Let one process at a time in."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def free_port() -> int:

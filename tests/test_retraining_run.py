@@ -71,7 +71,8 @@ def here(project: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return prepare(project)
 
 
-def test_a_year_in_three_weeks(here: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_year_in_three_weeks(here: Any, tracked_before: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    tracked_before(here)
     arrive(here, WEEKS[0], seed=1)
     here.run("retrain", params={"tracking": True})
     (first,) = history(here)
@@ -150,7 +151,14 @@ def test_a_registry_that_cannot_be_reached_is_noticed_before_anything_is_changed
 
 def test_two_processes_at_once_decide_once(here: Any) -> None:
     arrive(here, WEEKS[0], seed=1)
-    command = ["run", "--pipelines=retrain", "-e", "smoke", "--params", "tracking=false"]
+    command = [
+        "run",
+        "--pipelines=retrain",
+        "-e",
+        "smoke",
+        "--params=tracking=false",
+        "--to-outputs=retrain__registered",
+    ]
     processes = [here.start(*command) for _ in range(2)]
     outputs = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import yaml
 from kedro.config import MissingConfigException, OmegaConfigLoader
-from omegaconf import OmegaConf
+from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
 from counterpoise.config.experiments import every, rows
@@ -99,6 +99,17 @@ class ConfigLoader(OmegaConfigLoader):
             if key in self.config_patterns and (fault := self._fault(key, error)):
                 raise InputError(fault) from error
             raise
+
+    @staticmethod
+    def _soft_merge(config: dict[str, Any], env_config: dict[str, Any], env_path: str | None = None) -> dict[str, Any]:
+        """Return an environment's values over those of base, as Kedro does by way of OmegaConf, which takes longer.
+
+        Both are resolved. What OmegaConf refuses is left to it: a list over keys, keys over a list.
+        """
+        try:
+            return _over(config, env_config)
+        except TypeError:
+            return dict(OmegaConfigLoader._soft_merge(config, env_config, env_path))
 
     def experiments(self) -> tuple[Experiment, ...]:
         """Return the experiments that the files of parameters declare, from the files alone that have such a block.
@@ -188,6 +199,24 @@ class ConfigLoader(OmegaConfigLoader):
                     with self._fs.open(path, "rb") as file:
                         files[f"{Path(self.conf_source).name}/{environment}/{Path(path).name}"] = file.read()
         return files
+
+
+def _over(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return values with what changes name replaced, at any depth; a missing value, `???`, replaces nothing.
+
+    Raises:
+        TypeError: there is a list in one where the other has keys.
+    """
+    merged = dict(values)
+    for key, value in changes.items():
+        before = values.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            merged[key] = _over(before, value)
+        elif {type(before), type(value)} == {dict, list}:
+            raise TypeError(f"{key}: keys and a list")
+        elif value != MISSING or key not in values:
+            merged[key] = value
+    return merged
 
 
 def fault_of(raw: bytes) -> str | None:

@@ -152,12 +152,24 @@ def rule(
     weights: Float[Tensor, "*batch k"], multipliers: Float[Tensor, "*batch J G"], shares: Shares, constraint: Constraint
 ) -> Float[Tensor, "*batch cells k"]:
     """Return the matrix M of a rule: its scores are p(y, s | x) @ M; λ is centred over the groups."""
-    classes = len(shares.cells)
-    rates = rates_of(constraint, classes)
-    centred = multipliers - multipliers.mean(dim=-1, keepdim=True)
-    accuracy = (torch.eye(classes) * weights.unsqueeze(-2)).unsqueeze(-2)  # *batch, true class, 1, scored class
-    price = torch.einsum("...jg,jtc->...tgc", centred / rates.shares(shares), rates.counted)
-    return (accuracy - price).flatten(-3, -2)
+    rates = rates_of(constraint, len(shares.cells))
+    return _scored_by(_accuracy(weights), _centred(multipliers) / rates.shares(shares), rates)
+
+
+def _centred(multipliers: Float[Tensor, "*batch J G"]) -> Float[Tensor, "*batch J G"]:
+    return multipliers - multipliers.mean(dim=-1, keepdim=True)
+
+
+def _accuracy(weights: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch k 1 k"]:
+    """Return what a rule without multipliers gives for each true class, any group, and each class that is scored."""
+    return (torch.eye(weights.shape[-1]) * weights.unsqueeze(-2)).unsqueeze(-2)
+
+
+def _scored_by(
+    accuracy: Float[Tensor, "*batch k 1 k"], prices: Float[Tensor, "*batch J G"], rates: Rates
+) -> Float[Tensor, "*batch cells k"]:
+    """Return the matrix M: what is correct, less the price of each rate, λ over its share of the rows."""
+    return (accuracy - torch.einsum("...jg,jtc->...tgc", prices, rates.counted)).flatten(-3, -2)
 
 
 def decide(probability: Float[Tensor, "n cells"], rules: Float[Tensor, "V cells k"]) -> Int64[Tensor, "V n"]:
@@ -222,15 +234,15 @@ def dual(
     scale = 1 / (1 / mass).mean(dim=-1, keepdim=True)  # bias scores are as large as cells are rare
     across = probability[:: -(-len(probability) // DUAL_ROWS)].T.contiguous()
     tolerance = torch.tensor(levels, dtype=torch.float32) * rates.allowance
-    each = weights.unsqueeze(1).expand(-1, len(levels), -1)
-    unit = torch.zeros(*each.shape[:2], len(mass), groups, requires_grad=True)
+    accuracy = _accuracy(weights.unsqueeze(1).expand(-1, len(levels), -1))
+    unit = torch.zeros(*accuracy.shape[:2], len(mass), groups, requires_grad=True)
     optimizer = Optimizer(lr=DUAL_RATE, schedule="cosine")
     move = optimizer.build([unit], DUAL_STEPS)
     for _ in range(DUAL_STEPS):
         multipliers = unit * scale
-        values = rule(each, multipliers, shares, constraint).mT @ across  # w, L, k, n
+        values = _scored_by(accuracy, _centred(multipliers) / mass, rates).mT @ across  # w, L, k, n
         highest = (values * SHARPNESS).logsumexp(dim=-2).mean(dim=-1) / SHARPNESS
-        centred = multipliers - multipliers.mean(dim=-1, keepdim=True)
+        centred = _centred(multipliers)
         size = centred.abs().sum(dim=-1).unflatten(-1, (-1, rates.together)).amax(dim=-1)
         (highest + tolerance * 0.5 * size.sum(dim=-1)).sum().backward()
         move()
