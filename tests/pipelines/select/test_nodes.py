@@ -46,10 +46,11 @@ def flipped(choice_inputs: dict[str, Any], *parts: str, seed: int, others: bool 
     return choice_inputs | {"samples": samples}
 
 
-def choices(choice_inputs: dict[str, Any], seed: int) -> dict[str, str]:
-    """Return family → what it chooses in one replicate."""
+def choices(choice_inputs: dict[str, Any], seed: int) -> dict[str, tuple[str, float, float]]:
+    """Return family → what it chooses in one replicate, and as what that is judged."""
     selection = judge(**choice_inputs)[1]
-    return dict(selection.loc[selection["seed"] == seed, ["family", "variant"]].to_numpy())
+    of_seed = selection[selection["seed"] == seed].set_index("family")
+    return {row.Index: (row.variant, row.validation_err, row.validation_bias) for row in of_seed.itertuples()}
 
 
 class TestWhatTheChoiceLooksAt:
