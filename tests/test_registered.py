@@ -11,6 +11,7 @@ from counterpoise import registered
 from counterpoise.config.retrained import RETRAINED
 from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS
+from counterpoise.slices import combined
 
 ROW = {"title": "Mine?", "dataset": "adult", "network": "mlp2", "variants": "tl"}
 
@@ -97,3 +98,21 @@ def test_the_experiment_that_is_retrained_is_one_more(here: Any) -> None:
     assert {"retrain", "monitor", "rollback"} <= set(pipelines)
     assert RETRAINED not in pipelines
     assert "adult__raw" in pipelines["retrain"].inputs()
+
+
+def test_a_pipeline_of_another_environment_is_found_there(here: Any) -> None:
+    registered.read(environment="laptop")
+    assert registered.declared_by("mine") == "local"
+    assert registered.declared_by("audit_adult") == "local"
+    assert registered.declared_by("tiny") == "smoke"
+    assert registered.declared_by("nobody") is None
+    with pytest.raises(InputError, match=r"no pipeline 'mine' in this environment \(conf/local declares it, for itsel"):
+        combined(["mine"])
+    registered.read()
+    assert registered.declared_by("mine") is None, "it is at hand"
+
+
+def test_what_is_wrong_in_another_environment_is_nobody_s_business(here: Any) -> None:
+    here.configure("local", "parameters_mine.yml", {"experiments": {"mine": {"titel": "Mine?"}}})
+    registered.read(environment="laptop")
+    assert registered.declared_by("mine") is None

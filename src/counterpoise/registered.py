@@ -9,6 +9,7 @@ environment that KEDRO_ENV names.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from kedro.framework.project import pipelines, settings
@@ -16,6 +17,7 @@ from kedro.utils import find_kedro_project
 
 from counterpoise.config.loader import ConfigLoader, Source
 from counterpoise.config.retrained import retrained as as_retrained
+from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS, Experiment
 
 _declared: tuple[Source, tuple[Experiment, ...], Experiment | None] | None = None
@@ -54,6 +56,20 @@ def read(conf_source: str | None = None, environment: str | None = None) -> None
     if conf_source is not None:
         ConfigLoader(conf_source, environment, **settings.CONFIG_LOADER_ARGS)  # is there such a folder?
     declare(*_read(ConfigLoader.latest))
+
+
+def declared_by(name: str) -> str | None:
+    """Return another environment that declares this experiment, or the audit of what it reads; None for none."""
+    source = _at_hand()
+    own = {source.environment or settings.CONFIG_LOADER_ARGS["default_run_env"], settings.CONFIG_LOADER_ARGS["base_env"]}
+    folders = sorted(Path(source.conf).iterdir()) if "://" not in source.conf and Path(source.conf).is_dir() else []
+    for folder in folders:
+        if folder.is_dir() and folder.name not in own:
+            with suppress(InputError):  # what is wrong there is not asked for
+                rows, _ = _read(source._replace(environment=folder.name))
+                if name in {given for row in rows for given in (row.name, f"audit_{row.dataset}")}:
+                    return folder.name
+    return None
 
 
 def declare(rows: tuple[Experiment, ...], base: Experiment | None = None) -> None:

@@ -19,6 +19,7 @@ from counterpoise.artifacts.artifact import Artifact
 from counterpoise.artifacts.datasets import path_of
 from counterpoise.commands import Command
 from counterpoise.errors import InputError, one_line, shown, suggest
+from counterpoise.registered import declared_by
 
 DEFAULT_NAME = "__default__"
 """Kedro's name of the pipeline that runs if none is named."""
@@ -35,7 +36,7 @@ def combined(names: Sequence[str]) -> Pipeline:
     for name in wanted:
         if name not in pipelines:
             pipelines.set_requested(None)
-            raise InputError(f"there is no pipeline {shown(name)}{suggest(name, pipelines)}")
+            raise InputError(f"there is no pipeline {shown(name)}{_elsewhere(name) or suggest(name, pipelines)}")
     _require_one_turn(wanted)
     parts = [pipelines[name] for name in wanted]
     try:
@@ -48,6 +49,12 @@ def combined(names: Sequence[str]) -> Pipeline:
         raise InputError(
             f"the pipelines {', '.join(wanted)} cannot run together ({reason}), expected one for each run"
         ) from error
+
+
+def _elsewhere(name: str) -> str | None:
+    if (environment := declared_by(name)) is None:
+        return None
+    return f" in this environment (conf/{environment} declares it, for itself alone; what stands in conf/base all have)"
 
 
 def _require_one_turn(names: Sequence[str]) -> None:
