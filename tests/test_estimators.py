@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_classifiers_train, check_estimator
 
 from counterpoise import estimators
+from counterpoise.errors import InputError
 from counterpoise.estimators import FairFrontier
 from counterpoise.fairness import delta_dp
 from counterpoise.methods.frontier import Frontier
@@ -45,6 +46,55 @@ def table() -> tuple[pd.DataFrame, pd.Series, pd.Series]:
 def model(table: tuple[pd.DataFrame, pd.Series, pd.Series]) -> FairFrontier:
     frame, y, s = table
     return FairFrontier(0.1, "delta_dp", "linear", folds=2).fit(frame, y, sensitive_features=s)
+
+
+def test_groups_of_several_columns_are_their_intersections(table: tuple[pd.DataFrame, pd.Series, pd.Series]) -> None:
+    frame, y, s = table
+    joined = s + ", " + frame["owner"].astype(str)
+    several = pd.DataFrame({"sex": s, "owner": frame["owner"]})
+    models = [
+        FairFrontier(0.1, "delta_dp", "linear", folds=0).fit(frame, y, sensitive_features=groups)
+        for groups in (joined, several, several.to_numpy())
+    ]
+    for model in models[1:]:
+        assert list(model.groups_) == ["men, False", "men, True", "women, False", "women, True"]
+        pd.testing.assert_frame_equal(model.frontier_, models[0].frontier_)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"s": None},
+            "sensitive_features miss a value in 1 of 900 rows, expected one in each: leave those rows out, or",
+        ),
+        ({"s": 3}, r"sensitive_features has values of different kinds \(a number, a text\), expected one kind"),
+        ({"y": None}, "y misses a class in 1 of 900 rows, expected one in each"),
+        ({"y": 3}, r"y has values of different kinds \(a number, a text\), expected one kind"),
+        ({"tolerance": -0.1}, r"tolerance is -0\.1, expected a number of at least 0"),
+        ({"tolerance": float("nan")}, "tolerance is nan, expected a number of at least 0"),
+        ({"criterion": "delta_oe"}, r"criterion is 'delta_oe' \(did you mean 'delta_eo'\?\)"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_before_anything_is_trained(
+    table: tuple[pd.DataFrame, pd.Series, pd.Series],
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    message: str,
+) -> None:
+    monkeypatch.setattr(estimators.frontier, "train_bases", None)
+    frame, *columns = table
+    given = dict(zip("ys", (column.astype(object) for column in columns), strict=True))
+    for name in given.keys() & change.keys():
+        given[name].iloc[0] = change[name]
+    settings = {name: value for name, value in change.items() if name not in given}
+    with pytest.raises(InputError, match=message):
+        FairFrontier(**settings).fit(frame, given["y"], sensitive_features=given["s"])
+
+
+def test_another_tolerance_that_is_none_is_refused(model: FairFrontier) -> None:
+    with pytest.raises(InputError, match=r"tolerance is -1\.0, expected a number of at least 0"):
+        model.choose(-1.0)
 
 
 def test_it_predicts_classes_without_groups(
@@ -160,8 +210,10 @@ def test_wrong_rows_are_named(table: tuple[pd.DataFrame, pd.Series, pd.Series]) 
         model.fit(frame, y, sensitive_features=np.zeros(N))
     with pytest.raises(ValueError, match="expected as many of each"):
         model.fit(frame, y, sensitive_features=s[:-1])
-    with pytest.raises(ValueError, match="missing or infinite"):
+    with pytest.raises(ValueError, match="'income' has no finite number"):
         model.fit(frame.assign(income=np.nan), y, sensitive_features=s)
+    with pytest.raises(ValueError, match=r"infinite numbers, .* in the columns \['income'\]"):
+        model.fit(frame.assign(income=np.inf), y, sensitive_features=s)
     with pytest.raises(NotFittedError):
         FairFrontier().predict(frame)
 
@@ -234,13 +286,16 @@ def test_a_saved_model_says_the_same_of_the_original_columns(
     import mlflow
 
     frame, y, s = table
+    since = pd.Series(pd.date_range("2020-01-01", periods=N, freq="7h"))
+    frame = frame.assign(since=since.where(np.arange(N) % 9 > 0), age=frame["age"].where(np.arange(N) % 7 > 0))
     model = FairFrontier(0.1, "delta_dp", base, folds=0).fit(frame, y, sensitive_features=s)
     loaded = mlflow.pyfunc.load_model(str(model.save(tmp_path / "model")))
     rows = frame.head(40).copy()
     rows.loc[0, "region"], rows.loc[1, "region"] = "moon", None
     with pytest.raises(ValueError, match="is there already"):
         model.save(tmp_path / "model")
-    answers = loaded.predict(rows[["region", "age", "owner", "income"]])  # another order of columns
+    asked = rows[["since", "region", "age", "owner", "income"]]  # another order of columns
+    answers = loaded.predict(asked.assign(since=asked["since"].map(pd.Timestamp.isoformat, na_action="ignore")))
     assert answers["prediction"].tolist() == model.predict(rows).tolist()
     if model.choice_["threshold"] in (None, 0):
         np.testing.assert_allclose(answers["score"], model.predict_proba(rows)[:, 1], atol=1e-6)

@@ -31,10 +31,11 @@ from torch import Tensor
 
 from counterpoise.catalogue import CHOSEN
 from counterpoise.compute import replicate
+from counterpoise.data.crossing import group_values
 from counterpoise.data.frames import Encoder
-from counterpoise.data.values import name_of
+from counterpoise.data.values import codes_of, name_of
 from counterpoise.errors import InputError, shown, suggest
-from counterpoise.fairness import CRITERIA, choose, non_dominated
+from counterpoise.fairness import choose, non_dominated
 from counterpoise.methods import frontier
 from counterpoise.methods.bases.estimator import Classifier
 from counterpoise.methods.bases.ground import Bases, Ground, Kind, margins
@@ -90,9 +91,10 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
     """The best model whose bias is within a tolerance, among repairs of a base at every strength.
 
     Two classes or more; two groups or more, which are needed to fit and never to predict. Columns of numbers and truth
-    values are taken as they are, all others as categories; a category that was not there when the model was fitted
-    counts as none of them. Of more than two classes the models are the unrepaired bases and rules in bias scores:
-    heads under penalties and decision thresholds are defined for two.
+    values are taken as they are, dates as days, all others as categories; a category that was not there when the model
+    was fitted counts as none of them, a missing number of a frame is the median of those that were there. Of more than
+    two classes the models are the unrepaired bases and rules in bias scores: heads under penalties and decision
+    thresholds are defined for two.
 
     Args:
         tolerance: of the bias, on new rows; see `criterion`.
@@ -139,24 +141,30 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         """Train all models and choose one.
 
         Args:
-            X: [n, D], a frame or an array. y: [n], the classes. sensitive_features: [n], the group of each row.
+            X: [n, D], a frame or an array. y: [n], the classes. sensitive_features: [n], the group of each row; of
+                several columns [n, c] the groups are their intersections.
 
         Raises:
-            ValueError: fewer than two classes or groups, no row of a class in a group, or values that are no
-                numbers, missing or infinite.
+            ValueError: fewer than two classes or groups, no row of a class in a group, values that are no numbers,
+                missing or infinite, a class or group that is missing, or a tolerance below 0.
         """
         kinds, seeds = self._kinds(), self._seeds()
+        Judge(self.tolerance, self.criterion)  # known before anything is trained
         if y is None:
             raise InputError("FairFrontier requires y to be passed, but the target y is None")
         x = self._encoded(X, reset=True)
         labels = np.asarray(y).ravel() if not isinstance(y, pd.Series) else y.to_numpy()
+        if labels.dtype == object:  # of which scikit-learn says that its type is unknown
+            if gaps := int(pd.isna(labels).sum()):
+                raise InputError(f"y misses a class in {gaps} of {len(labels)} rows, expected one in each")
+            codes_of("y", labels)
         check_classification_targets(labels)
         if np.ndim(y) > 1:
             warnings.warn(
                 "A column-vector y was passed when a 1d array was expected", DataConversionWarning, stacklevel=2
             )
-        self.classes_, code = np.unique(labels, return_inverse=True)
-        self.groups_, group = np.unique(np.asarray(sensitive_features).ravel(), return_inverse=True)
+        self.classes_, code = codes_of("y", labels)
+        self.groups_, group = codes_of("sensitive_features", group_values(sensitive_features))
         self._require(len(x), len(code), len(group))
         data = Examples(x, torch.from_numpy(code).long(), torch.from_numpy(group).long())
         train, validation = _parts(data, seeds)
@@ -190,16 +198,14 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         """Choose again among the models that were trained; returns the estimator.
 
         Raises:
-            ValueError: an unknown criterion, or one that is undefined here.
+            ValueError: an unknown criterion, one that is undefined here, or a tolerance below 0.
         """
         check_is_fitted(self, "_results")
         criterion = criterion or self.criterion
-        if criterion not in CRITERIA:
-            raise InputError(f"criterion is {shown(criterion)}{suggest(criterion, CRITERIA)}")
+        judge = Judge(tolerance, criterion, validation="own")
         if criterion == AUC and len(self.classes_) > 2:
             raise InputError(f"criterion is {AUC}, which is defined for two classes, and y has {len(self.classes_)}")
         names = Names("FairFrontier", [str(name) for name in self.classes_], [str(name) for name in self.groups_])
-        judge = Judge(tolerance, criterion, validation="own")
         judged, folded = judged_by(JUDGED_BY, self._candidates, self._data, self._members, names, judge)
         (bound,) = bounds(folded, torch.arange(len(self._candidates.settings)), criterion, [tolerance])
         places, meets = choose(judged["err"], judged[criterion], bound)

@@ -61,7 +61,10 @@ def read(conf_source: str | None = None, environment: str | None = None) -> None
 def declared_by(name: str) -> str | None:
     """Return another environment that declares this experiment, or the audit of what it reads; None for none."""
     source = _at_hand()
-    own = {source.environment or settings.CONFIG_LOADER_ARGS["default_run_env"], settings.CONFIG_LOADER_ARGS["base_env"]}
+    own = {
+        source.environment or settings.CONFIG_LOADER_ARGS["default_run_env"],
+        settings.CONFIG_LOADER_ARGS["base_env"],
+    }
     folders = sorted(Path(source.conf).iterdir()) if "://" not in source.conf and Path(source.conf).is_dir() else []
     for folder in folders:
         if folder.is_dir() and folder.name not in own:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,28 @@ def cross(
     return table.assign(**{joined: values})
 
 
-def named_values(column: pd.Series, edges: Sequence[float | int]) -> pd.Series:
+def group_values(given: Any) -> np.ndarray:
+    """Return the group of each row [n]: values as they are, of several columns [n, c] joined texts.
+
+    Raises:
+        InputError: a row has no value.
+    """
+    frame = given.to_frame() if isinstance(given, pd.Series) else pd.DataFrame(given)
+    gaps = int(frame.isna().any(axis=1).sum())
+    if gaps:
+        raise InputError(
+            f"sensitive_features miss a value in {gaps} of {len(frame)} rows, expected one in each: leave those rows "
+            "out, or give the unknown a value of its own"
+        )
+    if frame.shape[1] == 1:
+        values: np.ndarray = frame.iloc[:, 0].to_numpy()
+        return values
+    frame = frame.set_axis(range(frame.shape[1]), axis=1)
+    texts = pd.DataFrame({name: named_values(frame[name]) for name in frame})
+    return texts[0].str.cat(texts[list(frame.columns[1:])], sep=SEPARATOR).to_numpy()
+
+
+def named_values(column: pd.Series, edges: Sequence[float | int] = ()) -> pd.Series:
     """Return a column's values as texts, or the names of the bands that its numbers fall into; a gap stays one.
 
     Raises:

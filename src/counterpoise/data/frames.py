@@ -1,7 +1,8 @@
-"""Frames and arrays to features: numbers and truth values as they are, one feature for each category of all else."""
+"""Frames and arrays to features: numbers and truth values as they are, dates as days, all else by category."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,17 @@ from jaxtyping import Float32
 from pandas.api import types
 
 from counterpoise.data.encoding import EXAMPLE_ROWS, numbers
+from counterpoise.data.table import indicator_name
 from counterpoise.data.values import distinct, name_of
-from counterpoise.errors import InputError
+from counterpoise.errors import InputError, shown
 
 MISSING = "(missing)"
 """The category of missing values."""
+
+DATE = "date"
+
+FEW, NEARLY_UNIQUE = 20, 0.5
+"""A column with more categories than this number, and than this share of the rows, is warned of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +39,17 @@ class Encoder:
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Encoder:
-        """Take the categories of a frame, sorted by their names; a missing one is a category too."""
-        columns = [_entry(frame[name]) for name in frame]
-        return cls(numbers([]) | {"columns": columns, "missing": []}, frame.head(EXAMPLE_ROWS).reset_index(drop=True))
+        """Take the categories of a frame, sorted by their names, where a missing one is a category too, and what stands
+        for missing numbers: the median, with a feature that says where.
+
+        Raises:
+            InputError: a column of numbers has none.
+        """
+        columns = [entry for name in frame for entry in _entries(frame[name])]
+        example = frame.head(EXAMPLE_ROWS).reset_index(drop=True)
+        dates = [entry["column"] for entry in columns if entry["kind"] == DATE and not entry["indicator"]]
+        texts = {name: example[name].map(pd.Timestamp.isoformat, na_action="ignore").astype("str") for name in dates}
+        return cls(numbers([]) | {"columns": columns, "missing": []}, example.assign(**texts))
 
     @classmethod
     def of_matrix(cls, matrix: Float32[np.ndarray, "n D"]) -> Encoder:
@@ -46,34 +61,78 @@ class Encoder:
         """Return the features; a category that is not among those that were taken is none of them.
 
         Raises:
-            InputError: a number is missing or infinite.
+            InputError: a number is infinite, or missing in a column that missed none.
         """
         features: list[np.ndarray] = []
-        for entry, name in zip(self.described["columns"], frame.columns, strict=True):
+        faults: dict[str, None] = {}
+        place = -1
+        for entry in self.described["columns"]:
+            place += not entry["indicator"]  # which stands behind the column that it is of
+            column = frame.iloc[:, place]
             if entry["kind"] == "category":
-                names = _names(frame[name])
+                names = _names(column)
                 features += [(names == category).to_numpy(dtype=np.float32) for category in entry["categories"]]
+                continue
+            if entry["indicator"]:
+                values = column.isna().to_numpy(dtype=np.float32)
             else:
-                features.append(frame[name].to_numpy(dtype=np.float32, na_value=np.nan))
-        matrix = np.stack(features, axis=1) if features else np.empty((len(frame), 0), dtype=np.float32)
-        if not np.isfinite(matrix).all():
-            raise InputError("X has missing or infinite numbers, expected finite ones")
-        return matrix
+                exact = _numbers(column, entry["kind"])
+                if entry["fill"] is not None:
+                    exact[np.isnan(exact)] = entry["fill"]
+                with np.errstate(over="ignore"):
+                    values = exact.astype(np.float32)
+                if not np.isfinite(values).all():
+                    faults[str(column.name)] = None
+            features.append(values)
+        if faults:
+            raise InputError(
+                "X has infinite numbers, or misses some where it missed none when the model was fitted, in the "
+                f"columns {shown(list(faults))}, expected finite ones"
+            )
+        return np.stack(features, axis=1) if features else np.empty((len(frame), 0), dtype=np.float32)
 
 
-def _entry(column: pd.Series) -> dict[str, Any]:
+def _entries(column: pd.Series) -> list[dict[str, Any]]:
+    """Return what becomes of a column; of one that misses numbers also the feature that says where."""
     (entry,) = numbers([str(column.name)])["columns"]
     if types.is_bool_dtype(column):
-        return entry | {"kind": "boolean"}
-    if types.is_numeric_dtype(column):
-        return entry
-    categories: Sequence[str] = sorted(str(name) for name in distinct(_names(column)))
-    return entry | {
-        "kind": "category",
-        "fill": MISSING,
-        "categories": list(categories),
-        "features": [f"{column.name}={category}" for category in categories],
-    }
+        entry["kind"] = "boolean"
+    elif types.is_datetime64_any_dtype(column):
+        entry["kind"] = DATE
+    elif not types.is_numeric_dtype(column):
+        categories: Sequence[str] = sorted(str(name) for name in distinct(_names(column)))
+        if len(categories) > max(FEW, NEARLY_UNIQUE * len(column)):
+            warnings.warn(
+                f"X: the column {shown(str(column.name))} has {len(categories):,} different values in "
+                f"{len(column):,} rows, and each becomes a feature: leave it out if it names rows",
+                UserWarning,
+                stacklevel=5,
+            )
+        return [
+            entry
+            | {
+                "kind": "category",
+                "fill": MISSING,
+                "categories": list(categories),
+                "features": [f"{column.name}={category}" for category in categories],
+            }
+        ]
+    if not column.isna().any():
+        return [entry]
+    known = _numbers(column, entry["kind"])
+    known = known[np.isfinite(known)]
+    if not len(known):
+        raise InputError(f"X: the column {shown(str(column.name))} has no finite number, expected some")
+    indicator = entry | {"kind": "boolean", "features": [indicator_name(str(column.name))], "indicator": True}
+    return [entry | {"fill": float(np.median(known))}, indicator]
+
+
+def _numbers(column: pd.Series, kind: str) -> np.ndarray:
+    """Return numbers, truth values as 0 or 1, or dates as days since 1970-01-01, UTC; what is missing is NaN."""
+    if kind == DATE:
+        since = pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC")
+        return (since / pd.Timedelta(days=1)).to_numpy(dtype=np.float64, copy=True)
+    return column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
 
 
 def _names(column: pd.Series) -> pd.Series:

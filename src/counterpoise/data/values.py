@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from counterpoise.errors import shown, suggest
+from counterpoise.errors import InputError, shown, suggest
 
 Value = str | int | float | bool
 
@@ -31,6 +31,19 @@ def kind_of(value: object) -> str:
     if isinstance(value, int | float | np.number):
         return "a number"
     return "a text" if isinstance(value, str) else f"of type {type(value).__name__}"
+
+
+def codes_of(name: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different values in order, and the number of each row's [n].
+
+    Raises:
+        InputError: they cannot be put in order; the sentence begins with the name.
+    """
+    try:
+        return np.unique(values, return_inverse=True)
+    except TypeError:
+        kinds = sorted({kind_of(value) for value in values})
+        raise InputError(f"{name} has values of different kinds ({', '.join(kinds)}), expected one kind") from None
 
 
 def distinct(column: pd.Series) -> list[object]:

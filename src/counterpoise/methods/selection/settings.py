@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
+
+from counterpoise.errors import InputError, shown, suggest
+from counterpoise.fairness import CRITERIA
 
 
 @runtime_checkable
@@ -59,7 +63,11 @@ class Judging(Protocol):
 
 @dataclass(frozen=True)
 class Judge:
-    """`Judging` for who has no configuration."""
+    """`Judging` for who has no configuration.
+
+    Raises:
+        InputError: an unknown criterion, or a tolerance below 0.
+    """
 
     tolerance: float = 0.05
     criterion: str = "delta_eo"
@@ -67,6 +75,12 @@ class Judge:
     smoothing: float = 0.3
     nested_folds: int = 5
     certify: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.criterion not in CRITERIA:
+            raise InputError(f"criterion is {shown(self.criterion)}{suggest(self.criterion, CRITERIA)}")
+        if not 0 <= self.tolerance < inf:
+            raise InputError(f"tolerance is {shown(self.tolerance)}, expected a number of at least 0")
 
 
 @dataclass(frozen=True)
