@@ -34,7 +34,10 @@ from counterpoise.first_groups import (
     is_number,
 )
 
-AFFIRMATIVE = ("yes", "true", "1", "good", "positive", "approved", "accepted", "repaid", "passed", "pass")
+AFFIRMATIVE = (
+    *("yes", "y", "true", "t", "1", "good", "positive", "approved", "accepted", "granted", "repaid", "passed", "pass"),
+    *("ja", "oui", "sí", "si", "sì", "sim", "tak", "да", "evet", "はい", "是"),
+)
 """Labels that are taken for class 1 if the user names none."""
 
 MANY_GAPS = 0.5
@@ -222,9 +225,9 @@ def _options(request: Request, used: pd.DataFrame, notation: Notation) -> tuple[
     """Return the reader's options, and comments on rows with gaps."""
     options: dict[str, Any] = {"files": request.file.name}
     standard = Notation(separator=None)
-    for key in ("decimal", "thousands", "encoding"):
-        if getattr(notation, key) != getattr(standard, key):
-            options[key] = getattr(notation, key)
+    for key in ("decimal", "thousands", "units", "encoding"):
+        if (value := getattr(notation, key)) != getattr(standard, key):
+            options[key] = list(value) if key == "units" else value
     features = used.drop(columns=[request.label, *request.sensitive])
     comments = []
     texts = [
@@ -305,8 +308,12 @@ def _seen(column: Column) -> str:
 
 def _written_as(notation: Notation) -> str:
     standard = Notation(separator=None)
-    said = {key: getattr(notation, key) for key in ("decimal", "thousands", "encoding")}
-    return "".join(f", {key} {value}" for key, value in said.items() if value != getattr(standard, key))
+    said = {key: getattr(notation, key) for key in ("decimal", "thousands", "units", "encoding")}
+    return "".join(
+        f", {key} {value if isinstance(value, str) else ' '.join(value)}"
+        for key, value in said.items()
+        if value != getattr(standard, key)
+    )
 
 
 def _short(path: Path) -> str:

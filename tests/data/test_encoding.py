@@ -32,6 +32,7 @@ MESSY = Dataset(
         "impute": ["income", "years", "code"],
         "decimal": ",",
         "thousands": ".",
+        "units": ["%", "€"],
         "missing": ["", "?", -1],
     },
     origin="here",
@@ -68,6 +69,8 @@ def messy_rows() -> pd.DataFrame:
             "gender": drawn("f", "m"),
             "repaid": drawn("yes", "no"),
             "note=": drawn("a=b", "=", "c"),
+            "rate": drawn("5,5%", "12 %", "-0,25%", "1.016%"),
+            "debt": drawn("€ 5,5", "€12", "-€1.016,25", "+3€"),
         }
     )
 
@@ -96,6 +99,8 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, dict[
 
 def test_messy_rows_as_texts(messy: tuple[pd.DataFrame, dict[str, Any]]) -> None:
     features, description = messy
+    assert features["rate"].min() == -0.25
+    assert features["debt"].min() == -1016.25
     assert {"y_feature", "income_missing", "housing=unknown", "code=2", "note==a=b"} <= set(features.columns)
     require_the_same(features, description, messy_rows())
 
@@ -127,6 +132,7 @@ def test_messy_rows_as_values(messy: tuple[pd.DataFrame, dict[str, Any]]) -> Non
         employed=texts["employed"].str.lower() == "true",
         joined=pd.to_datetime(texts["joined"], format="ISO8601", utc=True),
         y=texts["y"].map(number),
+        rate=texts["rate"].str.replace("%", "").map(number),
     )
     require_the_same(features, description, rows)
     records = json.loads(rows.assign(joined=texts["joined"]).to_json(orient="records"))

@@ -157,6 +157,26 @@ def test_decimal_commas_make_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("texts", "signs", "values"),
+    [
+        (["$2,135.71", "$360.72", "-$1,200"], (".", ",", ("$",)), [2135.71, 360.72, -1200]),
+        (["2,135.71", "360.72", "1,200"], (".", ",", ()), [2135.71, 360.72, 1200]),
+        ([f"{n},5%" for n in range(12)], (",", None, ("%",)), [n + 0.5 for n in range(12)]),
+        ([f"1.0{n},5 €" for n in range(10, 22)], (",", ".", ("€",)), [1000.5 + n for n in range(10, 22)]),
+        (["39.4%", "2.8", "68%"], (".", None, ()), None),
+        (["$a", "$b", "$c"], (".", None, ()), None),
+    ],
+)
+def test_units_and_commas_make_numbers(
+    tmp_path: Path, texts: list[str], signs: Any, values: list[float] | None
+) -> None:
+    (tmp_path / "t.csv").write_text("\n".join(["n;b", *(f"{text};x" for text in texts * 8)]), encoding="utf-8")
+    table, notation = read_as_it_is(tmp_path / "t.csv")
+    assert (notation.decimal, notation.thousands, tuple(notation.units)) == signs
+    assert table["n"].tolist() == (values if values is not None else texts) * 8
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [
         ("lons.csv", r"lons\.csv: no such file \(did you mean 'loans\.csv'\?\), expected a table$"),

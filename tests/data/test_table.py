@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from counterpoise import data
 from counterpoise.data import Limits, table
+from counterpoise.data.delimited import Notation
 from counterpoise.errors import InputError
 
 ROWS = pd.DataFrame({"age": [30, 41], "job": ["baker", "None"], "paid": [True, False]})
@@ -51,7 +52,7 @@ def test_quoted_commas_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
         ("", r"a\.csv: the file is empty, expected a header"),
         ("age,job\n", r"a\.csv: found no row"),
         ("age,age\n1,2\n", r"the header names 'age' more than once"),
-        ("age,\n1,2\n", r"column 2 of the header has no name"),
+        ("age,Unnamed: 0\n1,2\n".replace("age", ""), r"the header names 'Unnamed: 0' more than once"),
         ("age,job\n1,baker\n2\n", r"line 3 has 1 fields, expected 2"),
         ("age,job\n1,baker,5\n", r"line 2 has 3 fields, expected 2"),
         ("age,job\n1,?\n2,?\n", r"none of 2 rows is complete.*'job' alone misses 2 values"),
@@ -114,6 +115,36 @@ def test_the_separator_is_found(tmp_path: Path, separator: str) -> None:
 def test_an_option_names_any_separator(tmp_path: Path) -> None:
     write(tmp_path, "age:pay\n30:2\n")
     assert read(tmp_path, separator=":") == {"age": [30], "pay": [2]}
+
+
+def test_columns_without_a_name_are_called_as_pandas_calls_them(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"age": [3, 4], "job": ["a", "b"]}, index=[7, 8])
+    frame.to_csv(tmp_path / "a.csv")
+    read = table.read(tmp_path, files=["a.csv"])
+    pd.testing.assert_frame_equal(read, pd.read_csv(tmp_path / "a.csv"))
+    assert list(read) == ["Unnamed: 0", "age", "job"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "units", "values"),
+    [
+        (["5.5%", "12 %", "-3%"], ["%"], [5.5, 12, -3]),
+        (["$5", "-$1,200.5", "$ 7"], ["€", "$"], [5, -1200.5, 7]),
+        (["5%", ""], ["%"], [5, None]),
+        (["5%", "7"], ["%"], ["5%", "7"]),
+        (["5%", "$7"], ["%", "$"], ["5%", "$7"]),
+        (["$5%", "$7%"], ["%", "$"], ["$5%", "$7%"]),
+        (["%", "5%"], ["%"], ["%", "5%"]),
+        (["5%5", "1%1"], ["%"], ["5%5", "1%1"]),
+        (["5%", "6%"], [], ["5%", "6%"]),
+    ],
+)
+def test_a_unit_of_all_values_of_a_column_is_no_part_of_the_numbers(
+    tmp_path: Path, texts: list[str], units: list[str], values: list[Any]
+) -> None:
+    write(tmp_path, "".join(["n;m\n", *(f"{text};1\n" for text in texts)]))
+    rows = table.read_rows(tmp_path, files="a.csv", missing="", notation=Notation(";", thousands=",", units=units))
+    assert [None if pd.isna(value) else value for value in rows["n"].tolist()] == values
 
 
 @pytest.mark.parametrize("separator", [",", ";"])

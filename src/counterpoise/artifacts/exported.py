@@ -51,6 +51,7 @@ class Encoding:
         self.missing = frozenset(described["missing"])
         self.missing_numbers = [float(text) for text in self.missing if re.fullmatch(r"[+-]?[0-9.]*[0-9]", text)]
         self.decimal, self.thousands = described["decimal"], described["thousands"]
+        self.units = "".join(described.get("units", ()))
         groups = rf"|[0-9]{{1,3}}(?:{re.escape(self.thousands)}[0-9]{{3}})+" if self.thousands else ""
         point = re.escape(self.decimal)
         self.number = re.compile(rf"[+-]?(?:(?:[0-9]+{groups})(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -136,6 +137,7 @@ class Encoding:
             text = value.strip()
             if entry["kind"] == "boolean" and text.lower() in TRUTH:
                 return TRUTH[text.lower()]
+            text = self._without_unit(text)
             if self.number.fullmatch(text):
                 return float(text.replace(self.thousands or "", "").replace(self.decimal, "."))
         elif not isinstance(value, bytes | bytearray | list | tuple | dict | complex):
@@ -146,6 +148,14 @@ class Encoding:
             else:
                 return np.inf if np.isnan(number) else number
         raise _refused(f"{_cell(entry['column'], value, row)}, expected {EXPECTED[entry['kind']]}")
+
+    def _without_unit(self, text: str) -> str:
+        """Return a number without the sign before or behind it: 5.5 for "5.5%"."""
+        found = [sign for sign in text if sign in self.units]
+        if len(found) != 1 or found[0] not in (text[-1], *text.lstrip("+-")[:1]):
+            return text
+        before, _, behind = text.partition(found[0])
+        return (before.rstrip() or "") + behind.lstrip()
 
     def _days(self, value: Any, row: int, entry: Mapping[str, Any]) -> float:
         """Return a date as days since 1970-01-01, UTC; what is missing is NaN."""

@@ -15,6 +15,7 @@ import io
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ _log = logging.getLogger(__name__)
 #: What separates fields, tried in this order where a file does not say.
 SEPARATORS = (",", ";", "\t", "|")
 
+UNNAMED = "Unnamed: "
+"""What a column without a name is called, with its position from 0, as pandas does."""
+
 _UTF8 = "utf-8-sig"  # with or without a byte order mark
 _BYTES_AT_ONCE = 2**20
 _ROWS_AT_ONCE = 2**16
@@ -48,17 +52,19 @@ class Notation:
         separator: between two fields; None takes the one of `SEPARATORS` that gives every line equally many fields.
         decimal: the sign before decimals.
         thousands: the sign between groups of three digits, if there is one.
+        units: signs before or behind the numbers of a column that are no part of them, such as % and $.
         encoding: of the text.
     """
 
     separator: str | None = ","
     decimal: str = "."
     thousands: str | None = None
+    units: Sequence[str] = ()
     encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
-        for name in ("separator", "decimal", "thousands"):
-            sign = getattr(self, name)
+        signs = {name: getattr(self, name) for name in ("separator", "decimal", "thousands")}
+        for name, sign in [*signs.items(), *(("units", unit) for unit in self.units)]:
             if sign is not None and (len(sign) != 1 or sign.isalnum() or sign in '"\r\n'):
                 raise InputError(f"{name} is {shown(sign)}, expected one sign that is neither a letter nor a digit")
         if self.decimal == self.thousands:
@@ -72,6 +78,9 @@ class Notation:
 
 
 COMMAS = Notation()
+
+WRITTEN = tuple(field.name for field in fields_of(Notation))
+"""Options of readers that say how files are written."""
 
 
 def read_delimited(
@@ -88,7 +97,8 @@ def read_delimited(
 
     Args:
         path: the file; of a name that ends in `.gz`, what it unpacks to.
-        names: the columns, in order; None takes them from the first line.
+        names: the columns, in order; None takes them from the first line, where a column without a name is called
+            `Unnamed: 0`, as pandas does, whose files of a table with its index begin with one.
         missing: what stands for a missing value; nothing else does ("None" and "NA" may be categories).
         comment: lines that begin with this character are skipped.
         repeated: names that the first line may have again; the later ones become `name.1`, `name.2`.
@@ -267,13 +277,10 @@ def _header(text: _Text, separator: str, repeated: Sequence[str]) -> list[str]:
         raise InputError(f"{path}: line 1 cannot be read ({error}), expected column names") from error
     if not names:
         raise InputError(f"{path}: the file is empty, expected a header line with column names")
+    names = [name or f"{UNNAMED}{position}" for position, name in enumerate(names)]
     twice = sorted({name for name in names if names.count(name) > 1 and name not in repeated})
     if twice:
         raise InputError(f"{path}: the header names {shown(twice[0])} more than once, expected distinct column names")
-    if "" in names:
-        raise InputError(
-            f"{path}: column {names.index('') + 1} of the header has no name, expected one for each column"
-        )
     earlier = [names[:position].count(name) for position, name in enumerate(names)]
     return [f"{name}.{times}" if times else name for name, times in zip(names, earlier, strict=True)]
 
@@ -379,4 +386,4 @@ def _typed(column: pd.Series, notation: Notation) -> pd.Series:
         return column
     if column.iloc[int(is_there.argmax())] in _TRUTH and column.dropna().isin(list(_TRUTH)).all():
         return column.map(_TRUTH).astype("boolean" if not is_there.all() else "bool")
-    return as_numbers(column, decimal=notation.decimal, thousands=notation.thousands)
+    return as_numbers(column, decimal=notation.decimal, thousands=notation.thousands, units=notation.units)

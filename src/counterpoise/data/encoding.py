@@ -40,9 +40,9 @@ def describe(columns: Sequence[Mapping[str, Any]], table: pd.DataFrame, options:
         options: what the reader was given; of those of `table` the ones count that say what a value is.
 
     Returns:
-        `columns`, the entries; `missing`, the texts that stand for a missing value; `decimal` and `thousands`, the
-        signs in numbers; and `example`: column → values of a few rows, as the file has them, but dates as texts. JSON
-        can hold all of it.
+        `columns`, the entries; `missing`, the texts that stand for a missing value; `decimal`, `thousands` and
+        `units`, the signs in numbers; and `example`: column → values of a few rows, as the file has them, but dates as
+        texts. JSON can hold all of it.
     """
     markers = options.get("missing", MISSING)
     indicators = {
@@ -54,6 +54,7 @@ def describe(columns: Sequence[Mapping[str, Any]], table: pd.DataFrame, options:
         "missing": [name_of(value) for value in ([markers] if isinstance(markers, Value) else markers)],
         "decimal": options.get("decimal", "."),
         "thousands": options.get("thousands"),
+        "units": list(options.get("units", ())),
         "example": _example(entries, table.head(EXAMPLE_ROWS), indicators),
     }
 
@@ -72,7 +73,7 @@ def numbers(names: Sequence[str]) -> dict[str, Any]:
         }
         for name in names
     ]
-    return {"columns": columns, "missing": list(MISSING), "decimal": ".", "thousands": None}
+    return {"columns": columns, "missing": list(MISSING), "decimal": ".", "thousands": None, "units": []}
 
 
 def _entry(

@@ -26,6 +26,7 @@ def read(
     separator: str | None = None,
     decimal: str = ".",
     thousands: str | None = None,
+    units: Sequence[str] = (),
     encoding: str = "utf-8",
     limits: Limits = LIMITS,
     left_out: list[pd.DataFrame] | None = None,
@@ -36,7 +37,8 @@ def read(
         folder: holds the table and the images.
         file: the table's name in `folder`.
         checksums: file name → SHA-256.
-        missing, missing_category, separator, decimal, thousands, encoding, limits, left_out: as `table.read`.
+        missing, missing_category, separator, decimal, thousands, units, encoding, limits, left_out: as
+            `table.read`.
 
     Returns:
         `image` (path relative to `folder`, "/" between its parts), then the attributes as they are written: what the
@@ -54,6 +56,7 @@ def read(
         separator=separator,
         decimal=decimal,
         thousands=thousands,
+        units=units,
         encoding=encoding,
         limits=limits,
         left_out=left_out,

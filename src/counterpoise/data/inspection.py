@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from pandas.api import types
 from counterpoise.data.delimited import Notation
 from counterpoise.data.features import MAX_CATEGORIES
 from counterpoise.data.limits import LIMITS, Limits
-from counterpoise.data.notations import foreign_numbers, looks_like_dates
+from counterpoise.data.notations import UNITS, are_numbers, foreign_numbers, looks_like_dates, unit_of, without_unit
 from counterpoise.data.table import read_rows
 from counterpoise.data.values import distinct, listed, name_of
 from counterpoise.errors import InputError, shown, suggest
@@ -63,7 +64,8 @@ class Column:
 
 def read_as_it_is(path: Path, limits: Limits = LIMITS) -> tuple[pd.DataFrame, Notation]:
     """Read a file whose notation nobody has said: UTF-8 or what its first bytes say, else cp1252 (latin-1 where that
-    fails); numbers with a decimal comma where most texts of a column are such numbers.
+    fails); numbers with a decimal comma where most texts of a column are such numbers, with commas between thousands
+    or a unit where all are.
 
     Raises:
         InputError: there is no such file, it is a folder, or it cannot be read as a table.
@@ -77,8 +79,13 @@ def read_as_it_is(path: Path, limits: Limits = LIMITS) -> tuple[pd.DataFrame, No
         raise InputError(f"{path}: the file is empty, expected a header line with column names, and rows")
     notation = Notation(separator=None, encoding=_encoding(path) if path.name.lower().endswith(_TEXTUAL) else "utf-8")
     table = read_rows(path.parent, files=path.name, notation=notation, limits=limits)
-    if _decimal_commas(table):
-        notation = replace(notation, decimal=",", thousands="." if _has_points(table) else None)
+    texts, units = _without_units(table)
+    if _decimal_commas(texts):
+        notation = replace(notation, decimal=",", thousands="." if _has_points(texts) else None)
+    elif _has_commas(texts):
+        notation = replace(notation, thousands=",")
+    notation = replace(notation, units=_of_numbers(texts, units, notation))
+    if notation.decimal != "." or notation.thousands or notation.units:
         table = read_rows(path.parent, files=path.name, notation=notation, limits=limits)
     return table, notation
 
@@ -104,16 +111,37 @@ def _text_columns(table: pd.DataFrame) -> list[pd.Series]:
     return [table[name].dropna() for name in table if isinstance(table[name].dtype, pd.StringDtype)]
 
 
-def _decimal_commas(table: pd.DataFrame) -> bool:
+def _without_units(table: pd.DataFrame) -> tuple[list[pd.Series], list[str | None]]:
+    """Return the columns of texts, those that all have a unit without it; and the units."""
+    columns = _text_columns(table)
+    units = [unit_of(column, UNITS) if len(column) else None for column in columns]
+    return [without_unit(column, unit) if unit else column for column, unit in zip(columns, units, strict=True)], units
+
+
+def _of_numbers(columns: Sequence[pd.Series], units: Sequence[str | None], notation: Notation) -> tuple[str, ...]:
+    """Return the units of the columns that are numbers without them."""
+    are = partial(are_numbers, decimal=notation.decimal, thousands=notation.thousands)
+    found = [unit for column, unit in zip(columns, units, strict=True) if unit and are(column).all()]
+    return tuple(dict.fromkeys(found))
+
+
+def _decimal_commas(columns: Sequence[pd.Series]) -> bool:
     """Whether a column of texts holds numbers with a decimal comma."""
-    sentences = [foreign_numbers({str(k): int(n) for k, n in c.value_counts().items()}) for c in _text_columns(table)]
+    sentences = [foreign_numbers({str(k): int(n) for k, n in c.value_counts().items()}) for c in columns]
     return any(sentence and "decimal ','" in sentence for sentence in sentences)
 
 
-def _has_points(table: pd.DataFrame) -> bool:
+def _has_commas(columns: Sequence[pd.Series]) -> bool:
+    """Whether a column of texts is numbers with commas between thousands, some of them with decimals."""
+    number = r"\s*[+-]?[0-9]{1,3}(,[0-9]{3})+\.[0-9]+\s*"
     return any(
-        bool(column.str.fullmatch(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+").any()) for column in _text_columns(table)
+        bool(column.str.fullmatch(number).any()) and bool(are_numbers(column, thousands=",").all())
+        for column in columns
     )
+
+
+def _has_points(columns: Sequence[pd.Series]) -> bool:
+    return any(bool(column.str.fullmatch(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+").any()) for column in columns)
 
 
 def inspect(table: pd.DataFrame, label: str, sensitive: Sequence[str], drop: Sequence[str] = ()) -> list[Column]:

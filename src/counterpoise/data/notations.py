@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,8 @@ MOST = 0.5
 _SAFE_DIGITS = 18  # of a whole number, with its sign: it fits into 64 bits
 NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _INTEGER = re.compile(r"[+-]?[0-9]+")
+UNITS = "%‰$€£¥"
+"""Signs that stand before or behind a number and are no part of it."""
 _SPACES = "\u0020\u00a0\u202f\u2009"
 #: Notation → its pattern, and what to set. Where several fit, the first counts.
 _NOTATIONS: dict[str, tuple[str, str]] = {
@@ -39,7 +41,10 @@ _NOTATIONS: dict[str, tuple[str, str]] = {
         rf"[+-]?[0-9]{{1,3}}(?:([.'’_{_SPACES}])[0-9]{{3}})(?:\1[0-9]{{3}})*(?:[.,][0-9]+)?",
         "set the reader's option thousands",
     ),
-    "numbers with a unit": (rf"(?:[$€£¥]\s?{NUMBER}|{NUMBER}\s?[%‰$€£¥])", "write the numbers alone"),
+    "numbers with a unit": (
+        rf"(?:[+-]?[{UNITS}]\s?{NUMBER}|{NUMBER}\s?[{UNITS}])",
+        "name the sign in the reader's option units",
+    ),
 }
 _PATTERNS = {name: re.compile(pattern) for name, (pattern, _) in _NOTATIONS.items()}
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
@@ -60,13 +65,36 @@ def are_numbers(texts: pd.Series, *, decimal: str = ".", thousands: str | None =
     return texts.str.strip().str.fullmatch(rf"(?:{number}|[+-]?(?i:inf(?:inity)?))").astype("bool")
 
 
-def as_numbers(column: pd.Series, *, decimal: str = ".", thousands: str | None = None) -> pd.Series:
+def unit_of(texts: pd.Series, units: Iterable[str]) -> str | None:
+    """Return the sign among these that all texts, none of them missing, begin or end with; None if there is none."""
+    for unit in units:
+        if texts.str.count(re.escape(unit)).eq(1).all() and texts.str.fullmatch(_with_unit(unit)).all():
+            return unit
+    return None
+
+
+def _with_unit(unit: str) -> str:
+    sign = re.escape(unit)
+    return rf"\s*(?:[+-]?{sign}.*|.*{sign})\s*"
+
+
+def without_unit(texts: pd.Series, unit: str) -> pd.Series:
+    """Return what is left of texts without their unit."""
+    return texts.str.replace(rf"\s?{re.escape(unit)}\s?", "", regex=True)
+
+
+def as_numbers(
+    column: pd.Series, *, decimal: str = ".", thousands: str | None = None, units: Sequence[str] = ()
+) -> pd.Series:
     """Return a column of texts as int64 or float64 if every one that is not missing is a number, else as it is.
 
-    Whole numbers beyond 64 bits stay texts. Where values are missing, whole numbers are Int64.
+    Whole numbers beyond 64 bits stay texts. Where values are missing, whole numbers are Int64. Texts that all have the
+    same one of `units` are numbers without it: 5.5 for "5.5%".
     """
     codes, texts_once = pd.factorize(column)  # a value that occurs often is looked at once
     texts = pd.Series(texts_once, dtype="str")
+    if units and (unit := unit_of(texts, units)):
+        texts = without_unit(texts, unit)
     parts = (texts.head(1), texts)  # most columns of texts are told by their first value
     if not all(are_numbers(part, decimal=decimal, thousands=thousands).all() for part in parts):
         return column

@@ -44,6 +44,7 @@ def read(
     separator: str | None = None,
     decimal: str = ".",
     thousands: str | None = None,
+    units: Sequence[str] = (),
     encoding: str = "utf-8",
     source: str = "",
     limits: Limits = LIMITS,
@@ -68,6 +69,7 @@ def read(
         separator: between the fields of a line; None finds it.
         decimal: the sign before decimals.
         thousands: the sign between groups of three digits.
+        units: signs before or behind the numbers of a column that are no part of them, such as % and $.
         encoding: of the text.
         source: where the files come from and in what form they belong there; ends the sentence about a missing one.
         limits: bounds files, columns, and what compressed files unpack to.
@@ -88,7 +90,7 @@ def read(
         files=files,
         checksums=checksums,
         missing=missing,
-        notation=Notation(separator=separator, decimal=decimal, thousands=thousands, encoding=encoding),
+        notation=Notation(separator, decimal, thousands, units, encoding),
         source=source,
         limits=limits,
     )

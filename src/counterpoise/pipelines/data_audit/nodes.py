@@ -13,6 +13,7 @@ import pandas as pd
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.parameters import Dataset
 from counterpoise.data import IMAGES, UNUSED_NAME, Limits, audit
+from counterpoise.data.delimited import WRITTEN
 from counterpoise.data.encode import CLASS, GROUP, IMAGE, OFFICIAL_PART
 from counterpoise.data.table import ANY_SEPARATOR, read_rows
 from counterpoise.fairness import LEVEL
@@ -223,7 +224,7 @@ def _files(raw: Path, dataset: Dataset) -> dict[str, pd.DataFrame]:
     names = options.get("files")
     if dataset.reader != "table" or isinstance(names, str) or names is None or len(names) < 2:
         return {}
-    notation = {name: options[name] for name in ("separator", "decimal", "thousands", "encoding") if name in options}
+    notation = {name: options[name] for name in WRITTEN if name in options}
     missing = {"missing": options["missing"]} if "missing" in options else {}
     limits = Limits(**dataset.limits.model_dump())
     rows = read_rows(raw, files=names, notation=replace(ANY_SEPARATOR, **notation), limits=limits, **missing)
