@@ -308,6 +308,13 @@ def test_what_an_unused_column_misses_leaves_no_row_out(tmp_path: Path) -> None:
     assert read(tmp_path, unused=["note", "elsewhere"])["age"] == [30]
 
 
+def test_gaps_of_rows_that_are_left_out_leave_no_feature(tmp_path: Path) -> None:
+    write(tmp_path, "age,size,repaid\n1,,yes\n3,5,no\n,,\n")
+    done: table.Treated = {}
+    rows = read(tmp_path, impute=["age", "size"], treated=done)
+    assert rows == {"age": [1, 3], "size": [5, 5], "repaid": ["yes", "no"], "size_missing": [True, False]}
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

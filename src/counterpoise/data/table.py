@@ -102,7 +102,9 @@ def read(
     if untreated is not None:
         untreated.append(before[is_complete(rows, unused).to_numpy()].reset_index(drop=True))
     names = [files] if isinstance(files, str) else list(files)
-    return complete_rows(rows, shorten(", ".join(str(folder / name) for name in names), 300), left_out, unused)
+    rows = complete_rows(rows, shorten(", ".join(str(folder / name) for name in names), 300), left_out, unused)
+    flags = [flag for flag in map(indicator_name, impute) if flag in rows and not rows[flag].any()]
+    return rows.drop(columns=flags)  # of columns whose gaps are all in rows that were left out
 
 
 def read_rows(
