@@ -184,7 +184,10 @@ def test_units_and_commas_make_numbers(
         ("folder", r"folder: is a folder, expected a CSV or Parquet file$"),
         ("empty.csv", r"empty\.csv: the file is empty, expected a header line"),
         ("header.csv", r"header\.csv: found no row, expected at least one$"),
-        ("loans.xlsx", r"loans\.xlsx: a file ending in '\.xlsx' cannot be read, expected \.csv"),
+        (
+            "loans.xlsx",
+            r"loans\.xlsx: a file ending in '\.xlsx' cannot be read \(save the sheet as 'CSV UTF-8'\), expected \.csv",
+        ),
     ],
 )
 def test_what_is_no_table_is_one_sentence(tmp_path: Path, name: str, message: str) -> None:

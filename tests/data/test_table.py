@@ -93,7 +93,10 @@ def test_no_file_a_missing_file_and_another_kind_are_refused(tmp_path: Path) -> 
         table.read(tmp_path, files=[])
     with pytest.raises(InputError, match=r"b\.csv: no such file"):
         table.read(tmp_path, files=["b.csv"])
-    with pytest.raises(InputError, match=r"a file ending in '\.xlsx' cannot be read, expected \.csv, .* or \.parquet"):
+    with pytest.raises(
+        InputError,
+        match=r"ending in '\.xlsx' cannot be read \(save the sheet as 'CSV UTF-8'\), expected \.csv, .* or \.parquet",
+    ):
         table.read(tmp_path, files=["a.xlsx"])
 
 

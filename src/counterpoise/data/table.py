@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 _DELIMITED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _PARQUET = ".parquet"
+_SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
 
 ANY_SEPARATOR = Notation(separator=None)
 
@@ -137,9 +138,10 @@ def _read_file(path: Path, missing: Sequence[str], notation: Notation, limits: L
     if name.endswith(_DELIMITED):
         return read_delimited(path, missing=missing, notation=notation, limits=limits)
     if not name.endswith(_PARQUET):
+        advice = " (save the sheet as 'CSV UTF-8')" if name.endswith(_SHEETS) else ""
         raise InputError(
-            f"{path}: a file ending in {shown(path.suffix)} cannot be read, expected {', '.join(_DELIMITED)} or "
-            f"{_PARQUET}"
+            f"{path}: a file ending in {shown(path.suffix)} cannot be read{advice}, expected {', '.join(_DELIMITED)} "
+            f"or {_PARQUET}"
         )
     require_size(path, limits)
     table = read_parquet(path, limits)
