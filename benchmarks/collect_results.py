@@ -46,7 +46,7 @@ INTRODUCTION = """# Results
 
 Measured on real data, mean ± standard deviation on the test part, with what the paper prints in brackets: ten seeds,
 five of `frontier_lfwa`, and three where whole ResNets were trained (`alter_cifar10s`, `alter_cifar10s_skew`,
-`alter_celeba`, `ffw_celeba`, `ffw_corrupted_cifar10`);
+`teacher_prune_cifar10s`, `alter_celeba`, `ffw_celeba`, `ffw_corrupted_cifar10`);
 these, `ffw_biased_mnist` and `ffw_multicolor_mnist` at the CPU size of the environment `laptop`.
 The files behind each table lie beside this page, which is written by `benchmarks/collect_results.py`. What follows from
 the numbers is in [Replication](../replication.md), [The frontier](../frontier.md) and
