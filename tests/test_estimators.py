@@ -92,6 +92,13 @@ def test_what_is_wrong_is_one_sentence_before_anything_is_trained(
         FairFrontier(**settings).fit(frame, given["y"], sensitive_features=given["s"])
 
 
+@pytest.mark.parametrize("nothing", [None, [], pd.DataFrame(index=range(N))])
+def test_no_groups_are_refused(table: tuple[pd.DataFrame, pd.Series, pd.Series], nothing: Any) -> None:
+    frame, y, _ = table
+    with pytest.raises(InputError, match="sensitive_features have no column, expected the group of each row"):
+        FairFrontier().fit(frame, y, sensitive_features=nothing)
+
+
 def test_another_tolerance_that_is_none_is_refused(model: FairFrontier) -> None:
     with pytest.raises(InputError, match=r"tolerance is -1\.0, expected a number of at least 0"):
         model.choose(-1.0)

@@ -60,9 +60,11 @@ def group_values(given: Any) -> np.ndarray:
     """Return the group of each row [n]: values as they are, of several columns [n, c] joined texts.
 
     Raises:
-        InputError: a row has no value.
+        InputError: a row has no value, or nothing is given.
     """
     frame = given.to_frame() if isinstance(given, pd.Series) else pd.DataFrame(given)
+    if not frame.shape[1]:
+        raise InputError("sensitive_features have no column, expected the group of each row")
     gaps = int(frame.isna().any(axis=1).sum())
     if gaps:
         raise InputError(

@@ -114,7 +114,7 @@ def _text_columns(table: pd.DataFrame) -> list[pd.Series]:
 def _without_units(table: pd.DataFrame) -> tuple[list[pd.Series], list[str | None]]:
     """Return the columns of texts, those that all have a unit without it; and the units."""
     columns = _text_columns(table)
-    units = [unit_of(column, UNITS) if len(column) else None for column in columns]
+    units = [unit_of(column, UNITS) for column in columns]
     return [without_unit(column, unit) if unit else column for column, unit in zip(columns, units, strict=True)], units
 
 

@@ -67,7 +67,9 @@ def are_numbers(texts: pd.Series, *, decimal: str = ".", thousands: str | None =
 
 def unit_of(texts: pd.Series, units: Iterable[str]) -> str | None:
     """Return the sign among these that all texts, none of them missing, begin or end with; None if there is none."""
-    for unit in units:
+    for unit in units if len(texts) else ():
+        if unit not in texts.iloc[0]:  # most columns are told by their first value
+            continue
         if texts.str.count(re.escape(unit)).eq(1).all() and texts.str.fullmatch(_with_unit(unit)).all():
             return unit
     return None
