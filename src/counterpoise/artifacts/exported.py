@@ -151,11 +151,11 @@ class Encoding:
 
     def _without_unit(self, text: str) -> str:
         """Return a number without the sign before or behind it: 5.5 for "5.5%"."""
-        found = [sign for sign in text if sign in self.units]
-        if len(found) != 1 or found[0] not in (text[-1], *text.lstrip("+-")[:1]):
+        signs = [sign for sign in text if sign in self.units]
+        if len(signs) != 1 or signs[0] not in (text[-1], *text.lstrip("+-")[:1]):
             return text
-        before, _, behind = text.partition(found[0])
-        return (before.rstrip() or "") + behind.lstrip()
+        before, _, behind = text.partition(signs[0])
+        return before.rstrip() + behind.lstrip()
 
     def _days(self, value: Any, row: int, entry: Mapping[str, Any]) -> float:
         """Return a date as days since 1970-01-01, UTC; what is missing is NaN."""

@@ -119,12 +119,12 @@ def _entries(column: pd.Series) -> list[dict[str, Any]]:
         ]
     if not column.isna().any():
         return [entry]
-    known = _numbers(column, entry["kind"])
-    known = known[np.isfinite(known)]
-    if not len(known):
+    finite = _numbers(column, entry["kind"])
+    finite = finite[np.isfinite(finite)]
+    if not len(finite):
         raise InputError(f"X: the column {shown(str(column.name))} has no finite number, expected some")
     indicator = entry | {"kind": "boolean", "features": [indicator_name(str(column.name))], "indicator": True}
-    return [entry | {"fill": float(np.median(known))}, indicator]
+    return [entry | {"fill": float(np.median(finite))}, indicator]
 
 
 def _numbers(column: pd.Series, kind: str) -> np.ndarray:

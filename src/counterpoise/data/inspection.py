@@ -121,8 +121,8 @@ def _without_units(table: pd.DataFrame) -> tuple[list[pd.Series], list[str | Non
 def _of_numbers(columns: Sequence[pd.Series], units: Sequence[str | None], notation: Notation) -> tuple[str, ...]:
     """Return the units of the columns that are numbers without them."""
     are = partial(are_numbers, decimal=notation.decimal, thousands=notation.thousands)
-    found = [unit for column, unit in zip(columns, units, strict=True) if unit and are(column).all()]
-    return tuple(dict.fromkeys(found))
+    numeric = [unit for column, unit in zip(columns, units, strict=True) if unit and are(column).all()]
+    return tuple(dict.fromkeys(numeric))
 
 
 def _decimal_commas(columns: Sequence[pd.Series]) -> bool:
