@@ -154,16 +154,15 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             raise InputError("FairFrontier requires y to be passed, but the target y is None")
         x = self._encoded(X, reset=True)
         labels = np.asarray(y).ravel() if not isinstance(y, pd.Series) else y.to_numpy()
-        if labels.dtype == object:  # of which scikit-learn says that its type is unknown
-            if gaps := int(pd.isna(labels).sum()):
-                raise InputError(f"y misses a class in {gaps} of {len(labels)} rows, expected one in each")
-            codes_of("y", labels)
+        gaps = int(pd.isna(labels).sum())
+        if gaps and labels.dtype == object:  # of which scikit-learn says that its type is unknown
+            raise InputError(f"y misses a class in {gaps} of {len(labels)} rows, expected one in each")
+        self.classes_, code = codes_of("y", labels)
         check_classification_targets(labels)
         if np.ndim(y) > 1:
             warnings.warn(
                 "A column-vector y was passed when a 1d array was expected", DataConversionWarning, stacklevel=2
             )
-        self.classes_, code = codes_of("y", labels)
         self.groups_, group = codes_of("sensitive_features", group_values(sensitive_features))
         self._require(len(x), len(code), len(group))
         data = Examples(x, torch.from_numpy(code).long(), torch.from_numpy(group).long())

@@ -224,10 +224,7 @@ def _dropped(columns: Sequence[Column], request: Request, rows: int) -> dict[str
 def _options(request: Request, used: pd.DataFrame, notation: Notation) -> tuple[dict[str, Any], list[str]]:
     """Return the reader's options, and comments on rows with gaps."""
     options: dict[str, Any] = {"files": request.file.name}
-    standard = Notation(separator=None)
-    for key in ("decimal", "thousands", "units", "encoding"):
-        if (value := getattr(notation, key)) != getattr(standard, key):
-            options[key] = list(value) if key == "units" else value
+    options |= {key: list(value) if key == "units" else value for key, value in _unusual(notation).items()}
     features = used.drop(columns=[request.label, *request.sensitive])
     comments = []
     texts = [
@@ -306,13 +303,15 @@ def _seen(column: Column) -> str:
     return "; ".join(parts).replace("\n", " ")
 
 
+def _unusual(notation: Notation) -> dict[str, Any]:
+    """Return what differs from the default in how a file is written."""
+    standard = vars(Notation(separator=None))
+    return {key: value for key, value in vars(notation).items() if value != standard[key]}
+
+
 def _written_as(notation: Notation) -> str:
-    standard = Notation(separator=None)
-    said = {key: getattr(notation, key) for key in ("decimal", "thousands", "units", "encoding")}
     return "".join(
-        f", {key} {value if isinstance(value, str) else ' '.join(value)}"
-        for key, value in said.items()
-        if value != getattr(standard, key)
+        f", {key} {value if isinstance(value, str) else ' '.join(value)}" for key, value in _unusual(notation).items()
     )
 
 

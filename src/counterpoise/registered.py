@@ -61,13 +61,13 @@ def read(conf_source: str | None = None, environment: str | None = None) -> None
 def declared_by(name: str) -> str | None:
     """Return another environment that declares this experiment, or the audit of what it reads; None for none."""
     source = _at_hand()
-    own = {
+    at_hand = {
         source.environment or settings.CONFIG_LOADER_ARGS["default_run_env"],
         settings.CONFIG_LOADER_ARGS["base_env"],
     }
     folders = sorted(Path(source.conf).iterdir()) if "://" not in source.conf and Path(source.conf).is_dir() else []
     for folder in folders:
-        if folder.is_dir() and folder.name not in own:
+        if folder.is_dir() and folder.name not in at_hand:
             with suppress(InputError):  # what is wrong there is not asked for
                 rows, _ = _read(source._replace(environment=folder.name))
                 if name in {given for row in rows for given in (row.name, f"audit_{row.dataset}")}:

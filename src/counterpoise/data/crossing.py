@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -51,9 +51,13 @@ def cross(
             raise InputError(f"sensitive: there is no column {shown(name)}{suggest(name, table.columns)}")
     if (joined := joined_name(columns)) in table:
         raise InputError(f"sensitive: there is a column {shown(joined)} already, expected none of this name")
-    texts = pd.DataFrame({name: named_values(table[name], bands.get(name, ())) for name in columns})
-    values = texts[columns[0]].str.cat(texts[list(columns[1:])], sep=SEPARATOR)  # missing where any of them is
-    return table.assign(**{joined: values})
+    return table.assign(**{joined: _joined(named_values(table[name], bands.get(name, ())) for name in columns)})
+
+
+def _joined(columns: Iterable[pd.Series]) -> pd.Series:
+    """Return columns of texts as one, which is missing where any of them is."""
+    first, *others = columns
+    return first.str.cat(pd.concat(others, axis=1), sep=SEPARATOR)
 
 
 def group_values(given: Any) -> np.ndarray:
@@ -74,9 +78,7 @@ def group_values(given: Any) -> np.ndarray:
     if frame.shape[1] == 1:
         values: np.ndarray = frame.iloc[:, 0].to_numpy()
         return values
-    frame = frame.set_axis(range(frame.shape[1]), axis=1)
-    texts = pd.DataFrame({name: named_values(frame[name]) for name in frame})
-    return texts[0].str.cat(texts[list(frame.columns[1:])], sep=SEPARATOR).to_numpy()
+    return _joined(named_values(frame.iloc[:, place]) for place in range(frame.shape[1])).to_numpy()
 
 
 def named_values(column: pd.Series, edges: Sequence[float | int] = ()) -> pd.Series:

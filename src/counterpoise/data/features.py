@@ -187,8 +187,13 @@ def _days(column: pd.Series, where: str) -> pd.Series:
                 f"{where} holds dates such as {shown(column.iloc[0])}, expected all of them as year-month-day "
                 "(2024-12-31) to turn them into days"
             ) from None
-    utc = pd.to_datetime(column, utc=True)
-    return pd.Series((utc - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1), name=column.name)
+    return days_of(column)
+
+
+def days_of(dates: pd.Series) -> pd.Series:
+    """Return points in time as days since 1970-01-01, UTC; what is missing is NaN."""
+    utc = pd.to_datetime(dates, utc=True)
+    return pd.Series((utc - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1), name=dates.name)
 
 
 def _require_categories(column: pd.Series, where: str) -> None:

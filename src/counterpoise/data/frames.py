@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from pandas.api import types
 
 from counterpoise.data.encoding import EXAMPLE_ROWS, numbers
+from counterpoise.data.features import days_of
 from counterpoise.data.table import indicator_name
 from counterpoise.data.values import distinct, name_of
 from counterpoise.errors import InputError, shown
@@ -130,8 +131,7 @@ def _entries(column: pd.Series) -> list[dict[str, Any]]:
 def _numbers(column: pd.Series, kind: str) -> np.ndarray:
     """Return numbers, truth values as 0 or 1, or dates as days since 1970-01-01, UTC; what is missing is NaN."""
     if kind == DATE:
-        since = pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC")
-        return (since / pd.Timedelta(days=1)).to_numpy(dtype=np.float64, copy=True)
+        column = days_of(column)
     return column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
 
 

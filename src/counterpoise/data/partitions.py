@@ -19,10 +19,9 @@ import pandas as pd
 from jaxtyping import Bool, Int64, UInt64
 from pandas.api import types
 
-from counterpoise.data.delimited import WRITTEN, Notation
 from counterpoise.data.encode import Group, class_codes, group_codes
 from counterpoise.data.limits import LIMITS, Limits
-from counterpoise.data.table import ANY_SEPARATOR, read_rows
+from counterpoise.data.table import notation_of, read_rows
 from counterpoise.data.values import MISSING, Value, distinct, listed
 from counterpoise.errors import InputError, shown, suggest
 
@@ -86,10 +85,12 @@ def read_partition(path: Path, options: Mapping[str, Any], limits: Limits = LIMI
     Raises:
         InputError: it cannot be read.
     """
-    written = {name: options[name] for name in WRITTEN if name in options}
-    notation = Notation(**{"separator": None, **written}) if written else ANY_SEPARATOR
     return read_rows(
-        path.parent, files=path.name, missing=options.get("missing", MISSING), notation=notation, limits=limits
+        path.parent,
+        files=path.name,
+        missing=options.get("missing", MISSING),
+        notation=notation_of(options),
+        limits=limits,
     )
 
 

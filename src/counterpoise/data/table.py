@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from pandas.api import types
 
-from counterpoise.data.delimited import Notation, complete_rows, is_complete, read_delimited
+from counterpoise.data.delimited import WRITTEN, Notation, complete_rows, is_complete, read_delimited
 from counterpoise.data.files import verify
 from counterpoise.data.limits import LIMITS, Limits, require_size
 from counterpoise.data.notations import MOST, are_numbers
@@ -25,6 +26,12 @@ _PARQUET = ".parquet"
 _SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
 
 ANY_SEPARATOR = Notation(separator=None)
+
+
+def notation_of(options: Mapping[str, Any]) -> Notation:
+    """Return how files are written, of the options of a reader."""
+    return replace(ANY_SEPARATOR, **{name: options[name] for name in WRITTEN if name in options})
+
 
 Exclusion = Sequence[Value] | Mapping[Literal["below", "above"], float | int]
 """Rows that are not read: those with one of some values, or with numbers outside of bounds."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ import pandas as pd
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.parameters import Dataset
 from counterpoise.data import IMAGES, UNUSED_NAME, Limits, audit
-from counterpoise.data.delimited import WRITTEN
 from counterpoise.data.encode import CLASS, GROUP, IMAGE, OFFICIAL_PART
-from counterpoise.data.table import ANY_SEPARATOR, read_rows
+from counterpoise.data.table import notation_of, read_rows
 from counterpoise.fairness import LEVEL
 from counterpoise.pipelines.shared.frames import named, records
 
@@ -224,13 +222,10 @@ def _files(raw: Path, dataset: Dataset) -> dict[str, pd.DataFrame]:
     names = options.get("files")
     if dataset.reader != "table" or isinstance(names, str) or names is None or len(names) < 2:
         return {}
-    notation = {name: options[name] for name in WRITTEN if name in options}
+    notation = notation_of(options)
     missing = {"missing": options["missing"]} if "missing" in options else {}
     limits = Limits(**dataset.limits.model_dump())
-    rows = read_rows(raw, files=names, notation=replace(ANY_SEPARATOR, **notation), limits=limits, **missing)
-    sizes = [
-        len(read_rows(raw, files=name, notation=replace(ANY_SEPARATOR, **notation), limits=limits, **missing))
-        for name in names
-    ]
+    rows = read_rows(raw, files=names, notation=notation, limits=limits, **missing)
+    sizes = [len(read_rows(raw, files=name, notation=notation, limits=limits, **missing)) for name in names]
     ends = np.cumsum(sizes)
     return {name: rows[end - size : end] for name, size, end in zip(names, sizes, ends, strict=True)}
