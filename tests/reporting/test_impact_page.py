@@ -40,6 +40,7 @@ def audited(**changes: Any) -> ImpactAudit:
         sensitive=("sex", "race"),
         impact=table,
         alternatives=None,
+        scored_only=None,
         most_extra_error=1.0,
         exported_seed=None,
         data_summary=summary,
@@ -65,6 +66,35 @@ ALTERNATIVES = pd.DataFrame(
         "holds": [None, True],
     }
 )
+APART = pd.DataFrame(
+    {
+        "group": ["missing", "other"],
+        "rows": [40, 7],
+        "scored": [38, 7],
+        "selected": [19.0, 1.0],
+        "selection_rate": [0.5, 1 / 7],
+        "selection_low": [0.35, 0.03],
+        "selection_high": [0.65, 0.51],
+        "labelled": [38, 0],
+        "errors": [8, 0],
+        "error_rate": [8 / 38, np.nan],
+        "error_low": [0.11, np.nan],
+        "error_high": [0.36, np.nan],
+    }
+)
+
+
+def test_people_of_no_compared_category_are_counted_with_their_rates(read_page: Any) -> None:
+    audit = audited(scored_only=APART)
+    page = read_page(impact_page(audit))
+    for words in ("Unknown and further categories", "0.500", "0.143", "missing (40) and other (7)"):
+        assert words in page.text
+    written = json.loads(json.dumps(document(audit), allow_nan=False))["scored_only"]
+    assert [row["rows"] for row in written] == [40, 7]
+    assert written[1]["error_rate"] is None
+    nobody = audited(scored_only=APART.iloc[:0])
+    assert "Unknown and further categories" not in read_page(impact_page(nobody)).text
+    assert document(nobody)["scored_only"] == []
 
 
 def test_the_page_shows_small_and_unknown_categories_and_both_rules(read_page: Any) -> None:

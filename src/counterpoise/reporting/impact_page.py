@@ -10,7 +10,7 @@ import pandas as pd
 
 from counterpoise.catalogue import BASES, CHOSEN, UNREPAIRED
 from counterpoise.fairness.impact import SMALL, UNKNOWN, lowest
-from counterpoise.reporting import tables_impact
+from counterpoise.reporting import tables_frontier, tables_impact
 from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting.audit_page import PageSection, page
 from counterpoise.reporting.context import Table
@@ -70,6 +70,7 @@ class ImpactAudit:
             the second is being selected.
         impact: `method, variant, seed` and `fairness.impact.COLUMNS`; empty where there are not two classes.
         alternatives: of a frontier, see `find_alternatives` of the stage.
+        scored_only: of a frontier, see `score_apart` of the stage: groups that are scored and not compared.
         exported_seed: the replicate of the exported model, which is shown; None takes the first.
         data_summary: of the stage data_split.
     """
@@ -83,6 +84,7 @@ class ImpactAudit:
     sensitive: tuple[str, ...]
     impact: pd.DataFrame
     alternatives: pd.DataFrame | None
+    scored_only: pd.DataFrame | None
     most_extra_error: float
     exported_seed: int | None
     data_summary: Mapping[str, Any]
@@ -143,6 +145,7 @@ def impact_page(audit: ImpactAudit) -> str:
             tables=[] if long_overview else [overview],
             folded={f"{len(overview.rows)} rows": [overview]} if long_overview else None,
         ),
+        *_apart(audit),
         *_alternatives(audit),
         PageSection("profile", "Bias profile", tables=[_profile_table(audit)]),
         PageSection("rules", "Which rule asks for what", [NO_ADVICE], tables=[_rules_table()]),
@@ -167,8 +170,9 @@ def document(audit: ImpactAudit) -> dict[str, Any]:
             "level": audit.level,
             "seed": seed,
             "findings": findings,
-            "categories": audit.impact.astype(object).where(audit.impact.notna(), None).to_dict("records"),
+            "categories": _records(audit.impact),
             "alternatives": None if audit.alternatives is None else audit.alternatives.to_dict("records"),
+            "scored_only": None if audit.scored_only is None else _records(audit.scored_only),
             "most_extra_error": audit.most_extra_error,
             "profile": {} if audit.impact.empty else dict(profile(audit)),
             "rules": [{"rule": rule, "asks": asks} for rule, asks in RULES],
@@ -177,6 +181,10 @@ def document(audit: ImpactAudit) -> dict[str, Any]:
         }
     )
     return content
+
+
+def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
 def profile(audit: ImpactAudit) -> list[tuple[str, str]]:
@@ -201,7 +209,7 @@ def profile(audit: ImpactAudit) -> list[tuple[str, str]]:
         (
             "Unknown",
             f"{unknown:,} people who were assessed are of an unknown category; {without_group:,} rows of the source "
-            "have no group and were not assessed.",
+            f"have no group and were not assessed.{_apart_in_words(audit)}",
         ),
         (
             "Categories under 2%",
@@ -279,6 +287,22 @@ def _notes(audit: ImpactAudit) -> list[str]:
 def _tables(audit: ImpactAudit, variant: str) -> list[Table]:
     shown = audit.shown[audit.shown["variant"] == variant]
     return [*tables_impact.rates(shown), *tables_impact.scores(shown)]
+
+
+def _apart(audit: ImpactAudit) -> list[PageSection]:
+    if audit.scored_only is None or audit.scored_only.empty:
+        return []
+    table = tables_frontier.apart_table(
+        audit.scored_only, audit.classes, " and ".join(audit.sensitive), level=audit.level
+    )
+    return [PageSection("apart", "Unknown and further categories", tables=[table])]
+
+
+def _apart_in_words(audit: ImpactAudit) -> str:
+    if audit.scored_only is None or audit.scored_only.empty:
+        return ""
+    people = enumerate_words([f"{row.group} ({row.rows:,})" for row in rows_of(audit.scored_only)])
+    return f" The exported model scores these as well, and they are compared with nobody: {people}."
 
 
 def _alternatives(audit: ImpactAudit) -> list[PageSection]:

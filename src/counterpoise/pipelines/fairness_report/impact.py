@@ -177,11 +177,12 @@ def write_impact_page(
     run: Mapping[str, Any],
     alternatives: pd.DataFrame | None = None,
     model: Any = None,
+    scored_only: pd.DataFrame | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """Return the auditor's page, and the same as plain values.
 
     Args:
-        alternatives, model: with a frontier; the replicate of the exported model is the one that is shown.
+        alternatives, model, scored_only: with a frontier; the replicate of the exported model is the one that is shown.
     """
     from counterpoise.reporting.impact_page import ImpactAudit, document, impact_page
 
@@ -195,6 +196,7 @@ def write_impact_page(
         sensitive=(*(dataset.crossed or (dataset.sensitive,)), *dataset.further_sensitive),
         impact=impact,
         alternatives=alternatives,
+        scored_only=scored_only,
         most_extra_error=MOST_EXTRA_ERROR,
         exported_seed=None if model is None else int(model.metadata["seed"]),
         data_summary=data_summary,

@@ -102,6 +102,7 @@ def _impact(shared: Collection[str], divided: Collection[str]) -> list[Node]:
         if "table" in assessed:
             apart = ["raw", *SETTINGS, "model"]
             nodes.append(Node(score_apart, apart, "scored_only", name="score_apart"))
+            page |= {"scored_only": "scored_only"}
     return [*nodes, Node(write_impact_page, page, ["impact_html", "impact_json"], name="write_impact_page")]
 
 
