@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import shutil
+import warnings
 from itertools import pairwise
 
 import pytest
 from kedro.io import DatasetError
 from kedro.validation.exceptions import CheckFailure, DataValidationError
 
+from counterpoise import sentences
 from counterpoise.errors import InputError
-from counterpoise.sentences import sentence
+from counterpoise.fairness import UndefinedMetricWarning
+from counterpoise.sentences import sentence, warn_in_sentences
 
 
 def chained(*errors: Exception) -> Exception:
@@ -74,3 +77,15 @@ def test_credentials_that_nobody_has_given() -> None:
     assert sentence(error) == (
         "Unable to find credentials 'bucket', which the catalog names, in conf/*/credentials.yml"
     )
+
+
+def test_warnings_of_the_project_are_their_sentences_and_others_name_their_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    for _ in range(2):  # every session of a process asks for it
+        warn_in_sentences()
+    here, ours = ("/a/library.py", 7), (sentences.__file__, 7)
+    assert warnings.formatwarning("A class is absent.", UndefinedMetricWarning, *here) == "A class is absent.\n"
+    assert warnings.formatwarning("Few rows.", UserWarning, *ours) == "Few rows.\n"
+    assert warnings.formatwarning("Old.", DeprecationWarning, *here).startswith("/a/library.py:7: DeprecationWarning")

@@ -31,6 +31,7 @@ from counterpoise.provenance import Provenance
 from counterpoise.reporting import print_conclusion, summary_panel
 from counterpoise.reporting.wording import HEADLINE_METRICS, LAST
 from counterpoise.retraining_run import RetrainingRun
+from counterpoise.sentences import warn_in_sentences
 from counterpoise.slices import Inputs
 from counterpoise.syncing import Syncing
 from counterpoise.tracking import Tracker, TrackingSettings, dataset, release, sqlite_uri, use_credentials, watch
@@ -172,10 +173,14 @@ def _is_result(path: Path | None) -> TypeGuard[Path]:
 
 
 class Conclusion:
-    """Print the table of results and where to look next, then raise the error of tracking, if there was one."""
+    """Print warnings in words, the table of results and where to look next; raise the error of tracking, if any."""
 
     def __init__(self, tracking: Tracking) -> None:
         self.tracking = tracking
+
+    @hook_impl
+    def after_context_created(self) -> None:
+        warn_in_sentences()
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -197,6 +202,8 @@ class Conclusion:
                     metrics=document["headline_metrics"],
                     title=experiment.title,
                     level=document["level"],
+                    answer=document["answer"]["headline"],
+                    findings=document["answer"]["findings"],
                 )
                 exported = document["exported_model"]
                 if exported:

@@ -1,11 +1,13 @@
-"""Which errors are the user's to mend, and what the command line says of them; all others keep their traceback."""
+"""What the command line says of warnings, and of errors that are the user's to mend; others keep their traceback."""
 
 from __future__ import annotations
 
 import errno
 import re
 import shutil
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from kedro.config import MissingConfigException
 from kedro.io import DatasetError
@@ -26,6 +28,27 @@ OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory", re.IGNORECASE)
 
 CREDENTIALS = "Unable to find credentials"
 """How Kedro's KeyError begins that says which credentials the catalog asks for in vain."""
+
+PACKAGE = Path(__file__).parent
+
+
+def warn_in_sentences() -> None:
+    """Let the project's own warnings be shown as what they say, without the file and line of code that says it."""
+    warnings.formatwarning = _formatted(warnings.formatwarning)
+
+
+def _formatted(others: Callable[..., str]) -> Callable[..., str]:
+    if getattr(others, "of_the_project", False):
+        return others
+
+    def formatted(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        ours = category.__module__.partition(".")[0] == PACKAGE.name or Path(filename).is_relative_to(PACKAGE)
+        return f"{message}\n" if ours else others(message, category, filename, lineno, line)
+
+    formatted.of_the_project = True  # type: ignore[attr-defined]
+    return formatted
 
 
 def sentence(error: BaseException) -> str | None:

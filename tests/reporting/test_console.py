@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from counterpoise.reporting import ReportContext, TrainingProgress, print_conclusion, summary_panel, tables
+from counterpoise.reporting.answer import headline
 from counterpoise.reporting.wording import plus_minus, shortened
 
 WIDTHS = (40, 60, 80, 100, 200)
@@ -92,6 +93,22 @@ def test_numbers_of_claims_are_complete_at_any_width(context: ReportContext, wid
     words = rendered(context, width).replace("│", " ").split()
     for row in context.claims.itertuples():
         assert f"{row.difference:+.{2 if row.metric == 'err' else 3}f}".replace("-", "−") in words
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_reports_answer_stands_below_the_numbers_and_counts_of_claims_after_it(
+    context: ReportContext, width: int
+) -> None:
+    console = Console(file=io.StringIO(), width=width)
+    answer, findings = "The choice costs 1.5 points of error.", ("It holds in 9 of 10 seeds.", "It is no constant.")
+    console.print(summary_panel(context.summary, context.claims, answer=answer, findings=findings))
+    words = " ".join(console.file.getvalue().replace("│", " ").split())  # type: ignore[attr-defined]
+    said = [*(answer, "• It holds in 9 of 10 seeds. • It is no constant."), headline(context.claims)]
+    assert [words.count(sentence) for sentence in said] == [1, 1, 1]
+    assert sorted(said, key=words.index) == said
+    without = Console(file=io.StringIO(), width=width)
+    without.print(summary_panel(context.summary, context.claims.head(0), answer=answer))
+    assert headline(context.claims.head(0)) not in without.file.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -15,6 +15,7 @@ def test_columns_of_numbers_are_flush_right_and_numbers_unbroken() -> None:
     rows = [("1 head", "16.04 ± 0.35 (16.676 ± 0.313)", "no", "n/a"), ("TL", "−0.25 (−0.40 to −0.10)", "3", "< 0.001")]
     assert numeric_columns(("a", "b", "c", "d"), rows) == [False, True, False, True]
     assert numeric_columns(("a",), []) == [False]
+    assert numeric_columns(("a", "p"), [("f", "<\u00a00.001"), ("m", "n/a")]) == [False, True]
     assert [unbroken(cell).replace("\u00a0", "_") for cell in (*(row[1] for row in rows), "3 of 4 seeds to TL")] == [
         "16.04_±_0.35 (16.676_±_0.313)",
         "−0.25 (−0.40_to_−0.10)",

@@ -211,6 +211,7 @@ class ServableDataset(Artifact, _ServableFolder):
 def write_servable(model: Servable, folder: Path) -> None:
     """Write the folder; MLflow runs the code on the example, and takes from it the signature of input and output."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # else a uv.lock nearby becomes the model's requirements
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from counterpoise.reporting import wording
 
 _FOLDER: Final = "templates"
-_NUMBER: Final = re.compile(rf"[+−<]? ?\d|{wording.NOT_AVAILABLE}$|$")
+_NUMBER: Final = re.compile(rf"[+−<]?[ \u00a0]?\d|{wording.NOT_AVAILABLE}$|$")
 _DENSE_FROM: Final = 7
 """Columns beyond which a table is set small, so that it is no wider than the page."""
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]#|~])")

@@ -52,8 +52,10 @@ def summary_panel(
     metrics: Sequence[str] = HEADLINE_METRICS,
     title: str = "Test split",
     level: float = LEVEL,
+    answer: str | None = None,
+    findings: Sequence[str] = (),
 ) -> RenderableType:
-    """The end of a run: a row per variant (mean ± std, below it the paper's value), and the verdicts.
+    """The end of a run: a row per variant (mean ± std, below it the paper's value), the answer, and the verdicts.
 
     Args:
         summary: `tables.summary`.
@@ -61,6 +63,8 @@ def summary_panel(
         metrics: the columns.
         title: of the panel.
         level: of the intervals.
+        answer: the report's headline; by default how many claims came out how.
+        findings: what the report says of the answer, a line each.
     """
     indexed = summary.set_index(["variant", "metric"])
     rows = []
@@ -74,8 +78,16 @@ def summary_panel(
             )
         )
     parts: list[RenderableType] = [_Results([metric_label(metric) for metric in metrics], rows)]
-    parts.append(Text(headline(claims), style="bold"))
+    verdict = headline(claims)
+    parts.append(Text(answer or verdict, style="bold"))
+    if findings:
+        lines = Table.grid(padding=(0, 1))
+        for finding in findings:
+            lines.add_row("•", Text(finding))
+        parts.append(lines)
     if len(claims):
+        if answer not in {None, verdict}:
+            parts.append(Text(verdict, style="bold"))
         parts.append(Text(f"Differences with their {interval_title(level)}, p after Holm's correction:", style="dim"))
         verdicts = Table.grid(padding=(0, 1))
         for row in rows_of(claims):

@@ -311,7 +311,7 @@ def _alternatives(audit: ImpactAudit) -> list[PageSection]:
     alternatives = audit.alternatives[audit.alternatives["seed"] == audit.seed]
     note = (
         f"Models of the frontier with a higher impact ratio of the groups than the chosen one and at most "
-        f"{audit.most_extra_error:g} points more error, both on the validation rows of the replicate, and none of them "
+        f"{_points(audit)} more error, both on the validation rows of the replicate, and none of them "
         "better in both. Beside it, what they come to on test."
     )
     return [
@@ -329,10 +329,7 @@ def _alternatives_in_words(audit: ImpactAudit) -> str:
     alternatives = audit.alternatives[(audit.alternatives["seed"] == audit.seed)]
     others = alternatives[~alternatives["is_chosen"].astype(bool)]
     if others.empty:
-        return (
-            f"No model of the frontier has a higher impact ratio than the chosen one at {audit.most_extra_error:g} "
-            "points more error."
-        )
+        return f"No model of the frontier has a higher impact ratio than the chosen one at {_points(audit)} more error."
     first, chosen = others.iloc[0], alternatives[alternatives["is_chosen"].astype(bool)].iloc[0]
     return (
         f"{len(others)} alternative{'s' if len(others) > 1 else ''} on the frontier, found on the validation rows. On "
@@ -341,6 +338,10 @@ def _alternatives_in_words(audit: ImpactAudit) -> str:
         f"{int(others['holds'].astype(bool).sum())} of {len(others)} have a higher ratio and no more than the allowed "
         "error there too."
     )
+
+
+def _points(audit: ImpactAudit) -> str:
+    return f"{audit.most_extra_error:g} point{'' if audit.most_extra_error == 1 else 's'}"
 
 
 def _profile_table(audit: ImpactAudit) -> Table:

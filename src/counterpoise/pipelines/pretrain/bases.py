@@ -49,7 +49,7 @@ def _compare(bases: Sequence[Sequence[Ground]], dataset: Dataset) -> None:
     }
     linear = losses.get("linear")
     for kind, loss in losses.items():
-        if linear is not None and loss > linear:
+        if linear is not None and round(loss, 3) > round(linear, 3):  # by digits that can be shown
             LOG.warning(
                 "%s: the %s base predicts worse than logistic regression on the columns: a log loss of %.3f against "
                 "%.3f on validation",
