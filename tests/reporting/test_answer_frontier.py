@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -191,3 +192,25 @@ def test_bad_frames_are_refused() -> None:
         answer_frontier.models(selection().drop(columns="test_bias"), predictions())
     with pytest.raises(InputError, match="2 pairs of criterion and tolerance, expected one"):
         answer_frontier.limits_of(selection(tolerance=[0.1, 0.05, 0.05, 0.05]))
+
+
+def test_gaps_on_test_are_also_said_without_what_chance_adds() -> None:
+    """Of a choice that decides by lot nothing is left; of a base that takes one group alone, nearly all."""
+    rng = np.random.default_rng(3)
+    answers = predictions()
+    lot, group = rng.integers(0, 2, len(answers)), answers["s"].to_numpy()
+    answers["prediction"] = np.where(answers["variant"] == "chosen", lot, np.where(lot, group, 1 - answers["y"] % 2))
+    chosen = selection().assign(criterion="delta_dp")
+    models = answer_frontier.models(chosen, answers)
+
+    def sentence(floor: float) -> str:
+        sentences = answer_frontier.findings(models, chosen, frontier(), answers, {"delta_dp": floor}, CLASSES)
+        return " ".join(each for each in sentences if each.startswith("Without what chance adds"))
+
+    numbers = re.search(r"is ([.0-9]+) before and ([.0-9]+) after", sentence(0.08))
+    assert numbers
+    raw = answers.groupby(["variant", "seed", "s"])["prediction"].mean().unstack()
+    gaps = (raw[1] - raw[0]).abs().groupby("variant").mean()
+    assert float(numbers[1]) == pytest.approx(gaps["unrepaired"], abs=0.05)
+    assert float(numbers[2]) < gaps["chosen"] - 0.03
+    assert sentence(np.nan) == ""

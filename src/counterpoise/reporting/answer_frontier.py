@@ -8,10 +8,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED, methods_of, run_by
 from counterpoise.errors import InputError
-from counterpoise.fairness import confusion_counts, shortfall
+from counterpoise.fairness import confusion_counts, shortfall, underlying_bias
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.reporting._frames import require_columns, rows_of
 from counterpoise.reporting.wording import (
@@ -30,6 +32,8 @@ GRID_KEYS: Final = ("method", "base", "constraint")
 BARELY_SMALLER: Final = 0.975
 """A mean bound of more than this share of the tolerance is not worth a sentence."""
 
+OF_CHANCE: Final = 0.5
+"""From this share of the tolerance on, a noise floor is a reason to say what a gap is without chance."""
 GRID_SETTINGS: Final = {"strength": "strength", "weight_decay": "weight decay"}
 RARE: Final = 0.02
 """A choice whose predictions but for this share are one class is nearly constant."""
@@ -136,6 +140,7 @@ def findings(
                 f"As judged on validation, its error is {number(after['validation_err'], 'err')}% and its "
                 f"{shortfall_symbol(criterion)} {number(after['validation_bias'])}."
             )
+    sentences += _without_chance(chosen, selection, predictions, criterion, noise_floor.get(criterion))
     sentences += _bound(choices, criterion, tolerance)
     if "certified" in choices and choices["certified"].notna().any():
         certified = int(choices["certified"].fillna(False).sum())
@@ -155,17 +160,47 @@ def findings(
 
 def _measured(family: str, predictions: pd.DataFrame, criterion: str) -> pd.DataFrame:
     """Error and bias on test of one model in each seed."""
-    groups = int(predictions["s"].max()) + 1
-    classes = int(max(predictions["y"].max(), predictions["prediction"].max())) + 1
+    can_differ = criterion in COUNT_METRICS and predictions["s"].max() > 0
     records = []
-    for seed, rows in predictions.groupby("seed", sort=True):
-        y, prediction, s = (torch.tensor(rows[name].to_numpy()) for name in ("y", "prediction", "s"))
-        counts = confusion_counts(y, prediction, s, groups=max(groups, 2), classes=max(classes, 2))
-        bias = np.nan
-        if criterion in COUNT_METRICS and groups > 1:
-            bias = float(shortfall(criterion, COUNT_METRICS[criterion](counts)))
+    for seed, counts in _counts(predictions).items():
+        bias = float(shortfall(criterion, COUNT_METRICS[criterion](counts))) if can_differ else np.nan
         records.append((family, seed, False, np.nan, np.nan, float(COUNT_METRICS["err"](counts)), bias))
     return pd.DataFrame(records, columns=list(MODEL_KEYS))
+
+
+def _counts(predictions: pd.DataFrame) -> dict[int, Int64[Tensor, "G k k"]]:
+    """Count one model's predictions in each seed."""
+    groups = int(predictions["s"].max()) + 1
+    classes = int(max(predictions["y"].max(), predictions["prediction"].max())) + 1
+    counts = {}
+    for seed, rows in predictions.groupby("seed", sort=True):
+        y, prediction, s = (torch.tensor(rows[name].to_numpy()) for name in ("y", "prediction", "s"))
+        counts[int(seed)] = confusion_counts(y, prediction, s, groups=max(groups, 2), classes=max(classes, 2))
+    return counts
+
+
+def _without_chance(
+    chosen: pd.DataFrame, selection: pd.DataFrame, predictions: pd.DataFrame, criterion: str, floor: float | None
+) -> list[str]:
+    """Say what the gap on test is without chance, before and after, where chance is not small beside the tolerance."""
+    _, tolerance = limits_of(selection)
+    after = _means(chosen, CHOSEN)
+    if floor is None or not floor > OF_CHANCE * tolerance or after is None or criterion not in COUNT_METRICS:
+        return []
+    test = predictions[predictions["split"] == "test"]
+    sizes = []
+    for family in (base_of(selection), CHOSEN):
+        rows = test[test["variant"] == family]
+        if rows.empty or rows["s"].max() == 0:
+            return []
+        counts = torch.stack(list(_counts(rows).values())).unsqueeze(1)
+        sizes.append(float(underlying_bias(criterion, counts)[0]))
+    if any(map(is_missing, sizes)):
+        return []
+    return [
+        f"Without what chance adds on test parts of this size, {shortfall_symbol(criterion)} on test is "
+        f"{number(sizes[0])} before and {number(sizes[1])} after (all seeds together)."
+    ]
 
 
 def _means(chosen: pd.DataFrame, family: str) -> pd.Series | None:
