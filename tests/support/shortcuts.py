@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ def read_configuration_once(patch: pytest.MonkeyPatch) -> None:
     from kedro.config import OmegaConfigLoader
     from omegaconf import OmegaConf
 
-    known: dict[str, Any] = {}
+    known: dict[str, bytes] = {}
     read = OmegaConfigLoader.__getitem__
 
     def remember(self: OmegaConfigLoader, name: str) -> Any:
@@ -58,8 +57,8 @@ def read_configuration_once(patch: pytest.MonkeyPatch) -> None:
             return read(self, name)
         key = repr((name, texts, self.env, self.base_env, self.default_run_env, self.runtime_params))
         if key not in known:
-            known[key] = read(self, name)
-        return deepcopy(known[key])
+            known[key] = pickle.dumps(read(self, name))
+        return pickle.loads(known[key])
 
     load, parsed = OmegaConf.load, dict[str, bytes]()
 

@@ -139,13 +139,12 @@ def _stack(pixels: list[Tensor]) -> Tensor:
 
 def list_images(folder: Path, under: str) -> list[str]:
     """Name every image file in `folder/under` and below, relative to `folder`, sorted."""
-    paths = (
-        (Path(parent) / name).relative_to(folder).as_posix()
-        for parent, _, names in os.walk(folder / under)
-        for name in names
-        if name.lower().endswith(SUFFIXES)
-    )
-    return sorted(paths)
+    listed = []
+    for parent, _, names in os.walk(folder / under):
+        within = Path(parent).relative_to(folder).as_posix()  # once: paths of 100,000 files take seconds
+        prefix = "" if within == "." else f"{within}/"
+        listed += [f"{prefix}{name}" for name in names if name.lower().endswith(SUFFIXES)]
+    return sorted(listed)
 
 
 def check_images(table: pd.DataFrame, folder: Path) -> dict[str, str]:
