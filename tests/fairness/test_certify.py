@@ -69,11 +69,11 @@ class TestValidity:
 
     def test_of_many_at_the_boundary_none_is_certified_but_once_in_ten(self, generator: torch.Generator) -> None:
         sizes, rate = BOUNDARY["balanced cells"][0], rates(BOUNDARY["balanced cells"][1])
-        counts = draw(sizes, rate, generator, draws=200 * 4).reshape(200, 4, 2, 2, 2)
+        counts = draw(sizes, rate, generator, draws=120 * 4).reshape(120, 4, 2, 2, 2)
         bias = true_bias("delta_dp", sizes, rate)
         for order in (None, [0, 1, 2, 3]):
             wrong = [certify(four, "delta_dp", bias, level=0.9, order=order).certified.any() for four in counts]
-            assert torch.stack(wrong).double().mean() <= 0.1 + 3 * sqrt(0.09 / 200)
+            assert torch.stack(wrong).double().mean() <= 0.1 + 3 * sqrt(0.09 / 120)
 
     def test_the_inequality_that_it_rests_on(self) -> None:
         """Zubkov and Serov: P(X ≤ k) lies between Φ of the signed roots of k and of k + 1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,7 @@ def choices(choice_inputs: dict[str, Any], seed: int) -> dict[str, tuple[str, fl
 
 
 class TestWhatTheChoiceLooksAt:
-    @pytest.mark.parametrize("validation", ["pooled", "own"])
-    @pytest.mark.parametrize("seed", [0, 2])
+    @pytest.mark.parametrize(("validation", "seed"), [("pooled", 0), ("own", 2)])
     def test_never_at_labels_that_the_replicate_is_tested_on(
         self, choice_inputs: dict[str, Any], validation: str, seed: int
     ) -> None:
@@ -122,8 +122,7 @@ class TestCriteria:
         ),
     }
 
-    @pytest.mark.parametrize("criterion", BY_SKLEARN)
-    @pytest.mark.parametrize("validation", ["pooled", "own"])
+    @pytest.mark.parametrize(("criterion", "validation"), [*zip(BY_SKLEARN, cycle(["pooled", "own"]), strict=False)])
     def test_qualities_count_by_what_they_lack(
         self, choice_inputs: dict[str, Any], artifacts: dict[str, Any], criterion: str, validation: str
     ) -> None:
@@ -213,8 +212,7 @@ def diverging(choice_inputs: dict[str, Any], models: list[str], seed: int) -> di
 
 
 class TestDivergence:
-    @pytest.mark.parametrize("validation", ["pooled", "own"])
-    @pytest.mark.parametrize("criterion", ["delta_eo", "auc"])
+    @pytest.mark.parametrize(("validation", "criterion"), [("pooled", "delta_eo"), ("own", "auc")])
     def test_a_model_that_diverged_is_never_chosen_and_has_no_value(
         self, choice_inputs: dict[str, Any], validation: str, criterion: str
     ) -> None:
