@@ -21,8 +21,7 @@ from counterpoise.data.generate.adult import write_adult
 from counterpoise.data.generate.faces import write_lfwa
 from counterpoise.data.lfw import read as read_lfwa
 from counterpoise.errors import Ending, InputError
-from counterpoise.retraining.history import Record, from_lines, start
-from counterpoise.retraining_run import latest_challenger
+from counterpoise.retraining.history import Record, from_lines, latest_challenger, start
 
 AT = "2026-03-02T06:00:00+00:00"
 
@@ -72,7 +71,7 @@ def here(project: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_year_in_three_weeks(here: Any, tracked_before: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    tracked_before(here)
+    tracked_before(here.path)
     arrive(here, WEEKS[0], seed=1)
     here.run("retrain", params={"tracking": True})
     (first,) = history(here)

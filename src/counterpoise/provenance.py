@@ -29,6 +29,12 @@ from counterpoise.pipelines.assemble import artifact
 from counterpoise.preflight import experiments_in, git_commit, parameters_of
 from counterpoise.run_lineage import Lineage, software
 
+RETRAIN = "retrain"
+"""Tag of the nodes around an experiment that is retrained."""
+
+PROMOTION = "retrain.promote"
+"""What the stage that registers a model, and the completion of one that could not, need to themselves."""
+
 
 class Provenance:
     """Gives every artifact its lineage, ends a run that would mix lineages, and keeps others from writing its files."""
@@ -95,8 +101,8 @@ class Provenance:
 
 
 def written_by(pipeline: Pipeline, experiments: Iterable[Experiment]) -> set[str]:
-    """Return what a run of these nodes needs to itself: each stage of each experiment, or a part's stage."""
-    by_name = {experiment.name for experiment in experiments}
+    """Return what a run of these nodes needs to itself: each stage of each experiment or retraining, or a part's."""
+    by_name = {RETRAIN, *(experiment.name for experiment in experiments)}
     return {f"{experiment}.{node.namespace}" for node in pipeline.nodes for experiment in node.tags & by_name}
 
 
