@@ -21,9 +21,9 @@ from counterpoise.provenance import PROMOTION
 from counterpoise.retraining.history import Record, champion, latest_challenger
 from counterpoise.retraining_run import REGISTRY, registry_of
 from counterpoise.tracking import ModelRegistry, TrackingSettings, sync
+from counterpoise.tracking.unlogged import REMEDY as COMMAND
 
 RECORDS, SENTENCES = "unlogged", "synced"
-COMMAND = "kedro run --pipelines=sync_tracking"
 HISTORY, LEDGER = "retrain__history", "retrain__ledger"
 
 
