@@ -17,6 +17,7 @@ from counterpoise.artifacts.locks import Locks
 from counterpoise.artifacts.retraining import HistoryDataset, LedgerDataset
 from counterpoise.errors import InputError
 from counterpoise.pipelines.retrain.pipeline import promotion
+from counterpoise.pipelines.sync_tracking.nodes import log_unlogged
 from counterpoise.provenance import PROMOTION, written_by
 from counterpoise.retraining.history import Record, rollback, start
 from counterpoise.retraining_run import REGISTRY
@@ -46,6 +47,15 @@ def test_a_record_that_cannot_be_read_is_named(project: Any) -> None:
 def test_without_tracking_there_is_nowhere_to_log_to(project: Any) -> None:
     with pytest.raises(InputError, match="tracking is off"):
         project.run("sync_tracking")
+
+
+def test_an_error_of_one_kind_does_not_keep_the_others_from_it() -> None:
+    def refused() -> list[str]:
+        raise InputError("a record of another server")
+
+    assert log_unlogged([lambda: ["a"], list, lambda: ["b"]]) == ["a", "b"]
+    with pytest.raises(InputError, match=r"^b; a record of another server$"):
+        log_unlogged([refused, lambda: ["b"]])
 
 
 class Place:
