@@ -220,9 +220,10 @@ def test_the_alias_of_a_rollback_is_completed_too(place: Place) -> None:
     place.decide(1, "promote")
     place.promote()
     assert place.registry.aliases() == {CHAMPION: 2}
+    place.registry.store.client.set_registered_model_alias(place.registry.name, "mine", "2")
     place.roll_back()  # and the server is away
-    assert place.follow() == [f"{MODELS[0]} is champion (champion: version 1)"]
-    assert place.registry.aliases() == {CHAMPION: 1}
+    assert place.follow() == [f"{MODELS[0]} is champion (champion: version 1, mine: version 2)"]
+    assert place.registry.aliases() == {CHAMPION: 1, "mine": 2}
     assert place.follow() == []
 
 

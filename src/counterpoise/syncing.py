@@ -42,10 +42,10 @@ class Syncing:
             return
         if not self.tracking:
             raise InputError("sync_tracking: tracking is off, expected on: it logs to MLflow what is missing there")
-        logging = [partial(sync, self.settings)]
+        steps = [partial(sync, self.settings)]
         if self.registry is not None:
-            logging.append(partial(follow, catalog, self.registry))
-        catalog[RECORDS] = MemoryDataset(logging, copy_mode="assign")
+            steps.append(partial(follow, catalog, self.registry))
+        catalog[RECORDS] = MemoryDataset(steps, copy_mode="assign")
         catalog[SENTENCES] = MemoryDataset()
 
     @hook_impl(trylast=True)
@@ -73,8 +73,10 @@ def follow(catalog: DataCatalog, registry: ModelRegistry) -> list[str]:
         history = catalog.load(HISTORY)
         if (record := unfinished(history, catalog.load(LEDGER))) is not None:
             return [complete(record, catalog, registry)]
-        before, aliases = registry.aliases(), registry.point(champion(history), latest_challenger(history))
-        return [] if before == aliases else [f"{champion(history)} is champion ({_listed(aliases)})"]
+        before = registry.aliases()
+        registry.point(champion(history), latest_challenger(history))
+        after = registry.aliases()
+        return [] if before == after else [f"{champion(history)} is champion ({_listed(after)})"]
     finally:
         if locks is not None:
             locks.release()
@@ -94,10 +96,9 @@ def complete(record: Record, catalog: DataCatalog, registry: ModelRegistry) -> s
     is_complete = all(catalog.exists(name) for name in documents)
     if not is_complete or not belong_together(record, *(catalog.load(name) for name in documents)):
         return f"retrain {week}: was stopped before its report; `kedro run --pipelines=retrain` completes it"
-    inputs = {name: registry if name == REGISTRY else catalog.load(name) for name in stage.inputs}
-    outputs = stage.run(inputs)
-    catalog.save("retrain__ledger_after", outputs["retrain__ledger_after"])
-    registered = outputs["retrain__registered"]
+    inputs = [registry if name == REGISTRY else catalog.load(name) for name in stage.inputs]
+    registered, ledger = stage.func(*inputs)  # the node would log an error that is said later
+    catalog.save("retrain__ledger_after", ledger)
     version, aliases = registered["registered"], registered["aliases"]
     model = record.challenger or record.champion
     return f"retrain {week}: {model} is version {version['version']} of {version['name']} ({_listed(aliases)})"
