@@ -104,6 +104,8 @@ def test_a_year_in_three_weeks(
     assert document["evaluation"]["models"]["first"] == first.champion
     assert second.reason in (folder / "report.html").read_text()
     assert (folder / "model" / "model_card.md").is_file()
+    here.run("retrain", namespaces=["report"])  # as a scheduler's task of its own
+    assert json.loads((folder / "report.json").read_text()) == document
     assert client.get_registered_model("income").aliases == {"champion": 2}
     runs = client.search_runs([client.get_experiment_by_name("counterpoise").experiment_id])
     assert {run.info.run_name: run.info.status for run in runs} == {f"retrain {w}": "FINISHED" for w in WEEKS[:2]}

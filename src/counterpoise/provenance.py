@@ -19,6 +19,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
+from counterpoise import registered
 from counterpoise.artifacts.datasets import path_of
 from counterpoise.artifacts.locks import Locks
 from counterpoise.artifacts.recorder import Recorder
@@ -66,7 +67,9 @@ class Provenance:
         self.lineage = Lineage(self.parameters, pipeline, catalog, command, git_commit(self.project))
         self.recorder = self.lineage.recorder
         self.lineage.require_inputs()
-        for experiment in experiments:
+        read = pipeline.inputs()  # a slice of a retraining may read the description, and have no node of the experiment
+        described = {each for each in registered.experiments() if artifact(each.name, "run") in read}
+        for experiment in described.union(experiments):
             catalog[artifact(experiment.name, "run")] = RunDescription(experiment, self.lineage)
 
     def _identity(self, command: Command) -> str:
