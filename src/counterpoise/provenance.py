@@ -67,9 +67,9 @@ class Provenance:
         self.lineage = Lineage(self.parameters, pipeline, catalog, command, git_commit(self.project))
         self.recorder = self.lineage.recorder
         self.lineage.require_inputs()
-        read = pipeline.inputs()  # a slice of a retraining may read the description, and have no node of the experiment
-        described = {each for each in registered.experiments() if artifact(each.name, "run") in read}
-        for experiment in described.union(experiments):
+        # A slice of a retraining may read the description, and have no node of the experiment.
+        read = [each for each in registered.experiments() if artifact(each.name, "run") in pipeline.inputs()]
+        for experiment in (*experiments, *read):
             catalog[artifact(experiment.name, "run")] = RunDescription(experiment, self.lineage)
 
     def _identity(self, command: Command) -> str:
