@@ -217,17 +217,17 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tracked_before(shared: Path) -> Callable[[Project], None]:
-    """Give a project MLflow's database without a run, which takes seconds to make."""
+def tracked_before(shared: Path) -> Callable[[Path], None]:
+    """Give a folder MLflow's database without a run, which takes seconds to make."""
     from counterpoise.tracking.databases import require_database
     from counterpoise.tracking.faults import quiet
 
     database = shared / "empty" / "mlflow.db"
 
-    def copy(project: Project) -> None:
+    def copy(folder: Path) -> None:
         with alone(shared / "empty.lock"), quiet():
             require_database(database, "file:///nowhere")
-        shutil.copy(database, project.path)
+        shutil.copy(database, folder)
 
     return copy
 

@@ -21,8 +21,7 @@ from counterpoise.data.generate.adult import write_adult
 from counterpoise.data.generate.faces import write_lfwa
 from counterpoise.data.lfw import read as read_lfwa
 from counterpoise.errors import Ending, InputError
-from counterpoise.retraining.history import Record, from_lines, start
-from counterpoise.retraining_run import latest_challenger
+from counterpoise.retraining.history import Record, from_lines, latest_challenger, start
 
 AT = "2026-03-02T06:00:00+00:00"
 
@@ -49,6 +48,11 @@ def arrive(project: Any, week: str, *, seed: int, rows: int = 600) -> Path:
     return path
 
 
+def no_answer(*arguments: Any, **options: Any) -> None:
+    """Stand in for a request to a server that is gone."""
+    raise RuntimeError("connection refused")
+
+
 def prepare(project: Any) -> Any:
     """Make retraining as cheap as it can be."""
     blocks = {"seeds": 1, "epochs": 2, "retraining": SETTINGS, "variants": {"win": {"methods": ["tl"]}}}
@@ -71,8 +75,10 @@ def here(project: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return prepare(project)
 
 
-def test_a_year_in_three_weeks(here: Any, tracked_before: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    tracked_before(here)
+def test_a_year_in_three_weeks(
+    here: Any, tracked_before: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracked_before(here.path)
     arrive(here, WEEKS[0], seed=1)
     here.run("retrain", params={"tracking": True})
     (first,) = history(here)
@@ -80,7 +86,16 @@ def test_a_year_in_three_weeks(here: Any, tracked_before: Any, capsys: pytest.Ca
     assert f"champion   {first.champion}" in capsys.readouterr().out
 
     arrive(here, WEEKS[1], seed=2)
-    here.run("retrain", params={"tracking": True})
+    client = MlflowClient(f"sqlite:///{here.path / 'mlflow.db'}")
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "create_model_version", no_answer)
+        with pytest.raises(InputError, match=rf"^{WEEKS[1]}-\w+ is champion, .*`kedro run --pipelines=sync_tracking`"):
+            here.run("retrain", params={"tracking": True})
+    assert client.get_registered_model("income").aliases == {"champion": 1}
+    for sentence in (" is version 2 of income (champion: version 2)", "Nothing to log"):
+        capsys.readouterr()
+        here.run("sync_tracking", params={"tracking": True})
+        assert sentence in capsys.readouterr().out
     second = history(here)[1]
     assert (second.verdict, second.week, second.champion[:10]) == ("promote", WEEKS[1], WEEKS[1])
     folder = here.data / "08_reporting" / "retrain" / WEEKS[1]
@@ -89,7 +104,8 @@ def test_a_year_in_three_weeks(here: Any, tracked_before: Any, capsys: pytest.Ca
     assert document["evaluation"]["models"]["first"] == first.champion
     assert second.reason in (folder / "report.html").read_text()
     assert (folder / "model" / "model_card.md").is_file()
-    client = MlflowClient(f"sqlite:///{here.path / 'mlflow.db'}")
+    here.run("retrain", namespaces=["report"])  # as a scheduler's task of its own
+    assert json.loads((folder / "report.json").read_text()) == document
     assert client.get_registered_model("income").aliases == {"champion": 2}
     runs = client.search_runs([client.get_experiment_by_name("counterpoise").experiment_id])
     assert {run.info.run_name: run.info.status for run in runs} == {f"retrain {w}": "FINISHED" for w in WEEKS[:2]}

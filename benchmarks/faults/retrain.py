@@ -4,7 +4,7 @@ A project of its own, on generated rows: the first partition makes a champion, t
 fault, which gives what is expected. Then, again and again from the state before the second partition, something goes
 wrong. Right means: the run ends in one sentence, the champion of history and registry is the one before or the one
 after, no document is half-written, and the next run completes with the same decision, model, report and list of
-partitions, one version for each model, the aliases those of the history, nothing RUNNING.
+partitions, one run and one version for each model, the aliases those of the history, nothing RUNNING.
 
 | trial | what goes wrong |
 |---|---|
@@ -13,7 +13,7 @@ partitions, one version for each model, the aliases those of the history, nothin
 | partitions | a file is damaged, has a new group, lacks a column, has few rows, has the rows of another one |
 | clock | all that the first retraining has written is dated a year ahead, as if the clock were moved back since |
 | schedulers | two runs begin within seconds |
-| server | MLflow's server is killed during `promote`, and started again after the run |
+| server | MLflow's server is killed during `promote`, back after the run; `sync_tracking` or the next run completes |
 | database | PostgreSQL behind MLflow's server is gone for a minute from the beginning of `promote` on |
 """
 
@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from retraining_scene import SPOILED, STAGES, WEEKS, Expected, Project, Retraining, differences, prepare, project
+from retraining_scene import SPOILED, STAGES, SYNC, WEEKS, Command, Expected, Project, differences, prepare, project
 from scene import Ended, Kind, tell
 from services import Tracking, tracking
 
@@ -65,6 +65,14 @@ def completes(place: Project, expected: Expected) -> str:
     again = place.run()
     if again.status:
         return f"the next run ended with {again.status}: {again.output[-300:]}"
+    return differences(expected.outcome, place.outcome())
+
+
+def synced(place: Project, expected: Expected) -> str:
+    """Run `sync_tracking` twice; return what is wrong, nothing if the first completes what there is to complete."""
+    first, second = place.run(SYNC), place.run(SYNC)
+    if (first.status, second.status) != (0, 0) or "Nothing to log" not in second.output:
+        return f"sync_tracking: {first.output[-300:]} and then {second.output[-300:]}"
     return differences(expected.outcome, place.outcome())
 
 
@@ -201,14 +209,17 @@ def schedulers(times: int, place: Project, expected: Expected) -> Kind:
 def stopped_server(times: int, place: Project, expected: Expected, services: Tracking) -> Kind:
     """Kill the tracking server within the stage that registers, and start it again after the run."""
     kind, draw = Kind("tracking server killed during promote, back after the run"), random.Random(2)
-    for _ in range(times):
+    for number in range(times):
         retraining = _in_promote(place, draw, patience_seconds=3, timeout_seconds=3)
         services.server.stop()
         run = retraining.ended()
         services.server.start()
         alias = "new" if place.champion_alias() == expected.champions[-1] else "old"
-        wrong = said(run) or untouched(place, expected) or completes(place, expected)
-        _count(kind, f"status {run.status}, alias {alias}", wrong)
+        wrong = said(run) or untouched(place, expected)
+        if completed_by_sync := number % 2 == 0:
+            wrong = wrong or synced(place, expected)
+        wrong = wrong or completes(place, expected)
+        _count(kind, f"status {run.status}, alias {alias}, sync_tracking: {completed_by_sync}", wrong)
     return kind
 
 
@@ -226,7 +237,7 @@ def lost_database(times: int, place: Project, expected: Expected, services: Trac
     return kind
 
 
-def _in_promote(place: Project, draw: random.Random, **settings: Any) -> Retraining:
+def _in_promote(place: Project, draw: random.Random, **settings: Any) -> Command:
     """Start a retraining, wait for a moment of the stage that registers, and return it."""
     place.reset()
     place.configure(**settings)

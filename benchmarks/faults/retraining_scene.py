@@ -31,7 +31,8 @@ SETTINGS = {
     "held_out": 0.5,
     "gate": {"error_margin": 0.5, "group_margin": 0.6, "tolerances": {"delta_dp": 0.9}, "patience": 1},
 }
-COMMAND = ("run", "--pipelines=retrain", "--env=smoke")
+RETRAIN, SYNC = "retrain", "sync_tracking"
+"""Pipelines that are run."""
 ROWS = 600
 
 WORK = "retrain/work"
@@ -47,17 +48,17 @@ STAGES = {
 """What a stage begins after: the last file of the one before it."""
 
 
-class Retraining:
-    """`kedro run --pipelines=retrain` in a process of its own, forked from one that has imported the libraries.
+class Command:
+    """`kedro run --pipelines=…` in a process of its own, forked from one that has imported the libraries.
 
     Attributes:
         since: when it began, of `time.time`.
     """
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, pipeline: str, folder: Path, environment: dict[str, str]) -> None:
         receiver, sender = FORKS.Pipe(duplex=False)
         self.since = time.time()
-        self.process = FORKS.Process(target=_retrain, args=(str(folder), environment, sender))
+        self.process = FORKS.Process(target=_run, args=(pipeline, str(folder), environment, sender))
         self.process.start()
         sender.close()
         self._said: list[bytes] = []
@@ -101,7 +102,7 @@ FORKS.set_forkserver_preload(
 )
 
 
-def _retrain(folder: str, environment: dict[str, str], sender: Any) -> None:
+def _run(pipeline: str, folder: str, environment: dict[str, str], sender: Any) -> None:
     from kedro.framework.cli.cli import main
 
     os.setsid()
@@ -110,7 +111,7 @@ def _retrain(folder: str, environment: dict[str, str], sender: Any) -> None:
     sender.close()
     os.chdir(folder)
     os.environ.update(QUIET | environment)
-    sys.argv = ["kedro", *COMMAND]
+    sys.argv = ["kedro", "run", f"--pipelines={pipeline}", "--env=smoke"]
     main()
 
 
@@ -152,13 +153,13 @@ class Project:
         """Let a partition arrive."""
         shutil.copy(self.generated(week), self.inbox)
 
-    def start(self) -> Retraining:
-        """Start a retraining."""
-        return Retraining(self.path, {"MLFLOW_TRACKING_URI": self.address})
+    def start(self, pipeline: str = RETRAIN) -> Command:
+        """Start a retraining, or another pipeline."""
+        return Command(pipeline, self.path, {"MLFLOW_TRACKING_URI": self.address})
 
-    def run(self) -> Ended:
-        """Run a retraining to its end."""
-        return self.start().ended()
+    def run(self, pipeline: str = RETRAIN) -> Ended:
+        """Run a retraining, or another pipeline, to its end."""
+        return self.start(pipeline).ended()
 
     def keep(self) -> None:
         """Make this the state that `reset` goes back to."""
@@ -192,7 +193,7 @@ class Project:
         except OSError:
             return False
 
-    def wait_for(self, stage: str, run: Retraining) -> None:
+    def wait_for(self, stage: str, run: Command) -> None:
         """Wait until a stage begins, or the run has ended."""
         while run.is_alive and not self.begun(stage, run.since):
             time.sleep(0.003)
@@ -244,6 +245,7 @@ class Project:
             "ledger": json.loads((self.data / "retrain" / "partitions.json").read_text()),
             "running": [run.info.run_name for run in runs if run.info.status == "RUNNING"],
             "finished": sorted(run.info.run_name for run in runs if run.info.status == "FINISHED"),
+            "runs": sorted(run.info.run_name for run in runs),
             "versions": sorted(model_of.values()),
             "aliases": {alias: model_of[str(number)] for alias, number in aliases.items()},
             "half_written": self.half_written(),

@@ -19,6 +19,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
+from counterpoise import registered
 from counterpoise.artifacts.datasets import path_of
 from counterpoise.artifacts.locks import Locks
 from counterpoise.artifacts.recorder import Recorder
@@ -28,6 +29,12 @@ from counterpoise.experiments import Experiment
 from counterpoise.pipelines.assemble import artifact
 from counterpoise.preflight import experiments_in, git_commit, parameters_of
 from counterpoise.run_lineage import Lineage, software
+
+RETRAIN = "retrain"
+"""Tag of the nodes around an experiment that is retrained."""
+
+PROMOTION = "retrain.promote"
+"""What the stage that registers a model, and the completion of one that could not, need to themselves."""
 
 
 class Provenance:
@@ -60,7 +67,9 @@ class Provenance:
         self.lineage = Lineage(self.parameters, pipeline, catalog, command, git_commit(self.project))
         self.recorder = self.lineage.recorder
         self.lineage.require_inputs()
-        for experiment in experiments:
+        # A slice of a retraining may read the description, and have no node of the experiment.
+        read = [each for each in registered.experiments() if artifact(each.name, "run") in pipeline.inputs()]
+        for experiment in (*experiments, *read):
             catalog[artifact(experiment.name, "run")] = RunDescription(experiment, self.lineage)
 
     def _identity(self, command: Command) -> str:
@@ -95,8 +104,8 @@ class Provenance:
 
 
 def written_by(pipeline: Pipeline, experiments: Iterable[Experiment]) -> set[str]:
-    """Return what a run of these nodes needs to itself: each stage of each experiment, or a part's stage."""
-    by_name = {experiment.name for experiment in experiments}
+    """Return what a run of these nodes needs to itself: each stage of each experiment or retraining, or a part's."""
+    by_name = {RETRAIN, *(experiment.name for experiment in experiments)}
     return {f"{experiment}.{node.namespace}" for node in pipeline.nodes for experiment in node.tags & by_name}
 
 

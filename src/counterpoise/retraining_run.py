@@ -17,7 +17,7 @@ from kedro.pipeline import Pipeline
 from counterpoise.artifacts.datasets import path_of
 from counterpoise.errors import Ending, InputError
 from counterpoise.preflight import parameters_of
-from counterpoise.retraining.history import Record, Tenure, champion, champion_on
+from counterpoise.retraining.history import Record, Tenure, champion, champion_on, latest_challenger
 from counterpoise.tracking import ModelRegistry, TrackingSettings
 
 PIPELINES = ("retrain", "monitor", "rollback")
@@ -37,11 +37,7 @@ class RetrainingRun:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        _, parameters = parameters_of(context)
-        self.registry: ModelRegistry | None = None
-        if parameters.tracking and parameters.retraining is not None:
-            settings = TrackingSettings.read(context.config_loader["mlflow"], Path(context.project_path))
-            self.registry = ModelRegistry(settings, parameters.retraining.model_name)
+        self.registry = registry_of(context)
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -97,9 +93,13 @@ class RetrainingRun:
         return f"Nothing to do: there is no new partition{further}{present}."
 
 
-def latest_challenger(history: tuple[Record, ...]) -> str | None:
-    """Return the model that was decided on last, None if there was none since the latest rollback."""
-    return history[-1].challenger
+def registry_of(context: KedroContext) -> ModelRegistry | None:
+    """Return the registry of the model that is retrained; None without tracking, or where nothing is retrained."""
+    _, parameters = parameters_of(context)
+    if not parameters.tracking or parameters.retraining is None:
+        return None
+    settings = TrackingSettings.read(context.config_loader["mlflow"], Path(context.project_path))
+    return ModelRegistry(settings, parameters.retraining.model_name)
 
 
 def tenure(day: str | None, environment: str | None) -> tuple[Tenure, tuple[Record, ...]]:

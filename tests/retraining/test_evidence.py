@@ -82,6 +82,19 @@ def test_the_upper_bound_is_the_smallest_tolerance_that_is_shown() -> None:
     assert evidence.log_e_within(bound + 1e-4) > -np.log(0.01) > evidence.log_e_within(bound - 1e-4)
 
 
+def test_bets_expect_the_rates_of_earlier_batches() -> None:
+    """With a hit and a miss added; so three weeks show more than their sum, in which nothing is earlier."""
+    week = np.array([[[90, 10], [30, 70]], [[85, 15], [35, 65]]])
+    evidence = BiasEvidence.of(np.stack([week, week, week]), "delta_eo")
+    rates = (2 * evidence.hits[0] + 1) / (2 * evidence.sizes[0] + 2)
+    expected = evidence._expected()
+    assert np.isnan(expected[0]).all()
+    np.testing.assert_allclose(expected[2], rates)
+    without = BiasEvidence(evidence.hits[:1], evidence.sizes[:1], evidence.weight)
+    pooled = BiasEvidence(evidence.hits.sum(0, keepdims=True), evidence.sizes.sum(0, keepdims=True), evidence.weight)
+    assert evidence.log_e_within(0.4) > max(without.log_e_within(0.4), pooled.log_e_within(0.4))
+
+
 def test_a_bias_is_not_shown_to_be_both_within_and_beyond() -> None:
     evidence = BiasEvidence.of(np.array([[[[900, 100], [100, 900]], [[600, 400], [100, 900]]]]), "delta_dp")
     assert evidence.log_e_beyond(0.05) > np.log(100) > evidence.log_e_within(0.05)

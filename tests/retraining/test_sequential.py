@@ -27,11 +27,14 @@ GAP = np.array([1.0, -1.0])
 ODDS = np.array([1.0, -1.0, 1.0, -1.0])
 
 
-def expectation(sizes: list[int], rates: list[float], weight: np.ndarray, bound: float) -> np.ndarray:
+def expectation(
+    sizes: list[int], rates: list[float], weight: np.ndarray, bound: float, expected: list[float] | None = None
+) -> np.ndarray:
     """Return each bet's expected factor, over all hits that can be."""
     hits = np.array(list(product(*(range(n + 1) for n in sizes))))
     probability = np.prod(binom.pmf(hits, sizes, rates), axis=-1)
-    factors = bets_on_rates(hits, np.broadcast_to(sizes, hits.shape), weight, bound)
+    guess = None if expected is None else np.broadcast_to(expected, hits.shape)
+    factors = bets_on_rates(hits, np.broadcast_to(sizes, hits.shape), weight, bound, guess)
     return probability @ np.exp(factors)
 
 
@@ -43,6 +46,26 @@ class TestRates:
     @pytest.mark.parametrize("rates", [[0.8, 0.7, 0.2, 0.1], [0.9, 0.6, 0.1, 0.2], [0.2, 0.0, 0.0, 0.0]])
     def test_a_sum_of_gaps_at_the_bound_earns_nothing(self, rates: list[float]) -> None:
         assert (expectation([3, 5, 4, 6], rates, ODDS, 0.2) <= 1 + 1e-12).all()
+
+    @pytest.mark.parametrize("expected", [[0.1, 0.05], [0.5, 0.99], [0.001, 0.999], [0.3, np.nan], [0.02, 0.3]])
+    def test_a_gap_at_or_above_the_bound_earns_nothing_whatever_is_expected(self, expected: list[float]) -> None:
+        for p in (0.0, 0.03, 0.2, 0.5, 0.9):
+            assert (expectation([9, 23], [p + 0.1, p], GAP, 0.1, expected) <= 1 + 1e-12).all()
+        assert (expectation([3, 5, 4, 6], [0.8, 0.7, 0.2, 0.1], ODDS, 0.2, expected * 2) <= 1 + 1e-12).all()
+
+    def test_rates_that_are_expected_cost_their_variance_and_not_that_of_a_half(self) -> None:
+        """With rates of 5% the least favourable ones without a guess are far away."""
+        hits, sizes = np.array([20.0, 20.0]), np.array([400.0, 400.0])
+        blind = bets_on_rates(hits, sizes, GAP, 0.08)
+        guessed = bets_on_rates(hits, sizes, GAP, 0.08, np.array([0.05, 0.05]))
+        wrong = bets_on_rates(hits, sizes, GAP, 0.08, np.array([0.95, 0.95]))
+        assert guessed.max() > blind.max() + 1
+        assert wrong.max() < blind.max()
+        assert (bets_on_rates(hits, sizes, GAP, 0.08, np.full(2, np.nan)) == blind).all()
+
+    def test_nothing_is_given_away_at_the_rates_that_are_expected(self) -> None:
+        earned = expectation([150, 200], [0.15, 0.05], GAP, 0.1, [0.15, 0.05])
+        assert (earned > 0.999).all()
 
     def test_nothing_is_given_away_at_the_least_favourable_rates(self) -> None:
         best = max(expectation([40, 60], [p + 0.1, p], GAP, 0.1)[0] for p in np.linspace(0.3, 0.6, 7))
@@ -66,6 +89,11 @@ class TestRates:
         values = mixed(bets_on_rates(np.full((5, 2), 30), np.full((5, 2), 100), GAP, np.array([0, 0.1, 0.2, 0.9, 1.1])))
         assert (np.diff(values) > 0).all()
         assert values[-1] == np.inf
+
+    def test_evidence_grows_with_the_bound_with_a_guess_too(self) -> None:
+        bounds, shape = np.linspace(0, 0.9, 19), (19, 2)
+        guess = np.broadcast_to([0.9, 0.1], shape)
+        assert (np.diff(mixed(bets_on_rates(np.full(shape, 30), np.full(shape, 100), GAP, bounds, guess))) > 0).all()
 
     def test_an_empty_cell_is_no_evidence(self) -> None:
         assert (bets_on_rates(np.array([0, 3]), np.array([0, 10]), GAP, 0.1) == 0).all()

@@ -12,15 +12,17 @@ from counterpoise.errors import InputError
 from counterpoise.tracking import ModelRegistry, TrackingSettings
 from counterpoise.tracking.registry import CHALLENGER, CHAMPION, MODEL
 
+AT = 1773036000_000
+"""2026-03-09, 6:00 UTC, in milliseconds."""
+
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> TrackingSettings:
-    """A database, which takes MLflow seconds to make."""
+def settings(tmp_path_factory: pytest.TempPathFactory, tracked_before: Any) -> TrackingSettings:
+    """A database without a run."""
     folder = tmp_path_factory.mktemp("registry")
+    tracked_before(folder)
     configuration = {"tracking_uri": "sqlite:///mlflow.db", "experiment": "retraining", "timeout_seconds": 5}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        return TrackingSettings.read(configuration, folder)
+    return TrackingSettings.read(configuration, folder)
 
 
 @pytest.fixture
@@ -35,6 +37,7 @@ def entry(tmp_path: Path) -> Any:
             "model": model,
             "folder": folder,
             "title": f"retrain {model}",
+            "at": "2026-03-09T06:00:00+00:00",
             "tags": {"retraining.reason": "x" * 6000},
             "params": {"a": "1"},
             "metrics": {"challenger/all/women/error": 0.2},
@@ -45,6 +48,10 @@ def entry(tmp_path: Path) -> Any:
 
 def runs(registry: ModelRegistry) -> list[Any]:
     return list(registry.store.client.search_runs([registry.store.experiment]))
+
+
+def of_model(registry: ModelRegistry, model: str) -> list[Any]:
+    return [run for run in runs(registry) if run.data.tags[MODEL] == model]
 
 
 def test_a_model_is_recorded_once(settings: TrackingSettings, entry: Any, tmp_path: Path) -> None:
@@ -58,6 +65,7 @@ def test_a_model_is_recorded_once(settings: TrackingSettings, entry: Any, tmp_pa
     (run,) = (run for run in runs(registry) if run.info.run_id == recorded["run"])
     assert (run.info.status, run.data.tags[MODEL], run.data.params) == ("FINISHED", "m1", {"a": "1"})
     assert run.data.metrics == {"challenger/all/women/error": 0.2}
+    assert run.info.start_time == run.info.end_time == AT, "it is the decision's time, whenever it was logged"
     registry.fetch("m1", tmp_path / "copy")
     assert (tmp_path / "copy" / "MLmodel").read_text() == "m1"
     with pytest.raises(InputError, match="once has no version of the model m2"):
@@ -90,13 +98,30 @@ def test_a_version_whose_answer_was_lost_is_not_made_twice(
     assert [version.version for version in registry.store.client.search_model_versions("name = 'lost'")] == [1]
 
 
-def test_a_run_that_fails_is_closed(settings: TrackingSettings, entry: Any) -> None:
-    registry = ModelRegistry(settings, "fails")
-    described = entry("f1") | {"files": ["/there/is/no/such/file"]}
+def test_a_run_that_fails_is_closed_and_completed_by_the_next_attempt(settings: TrackingSettings, entry: Any) -> None:
+    described = entry("f1")
     with pytest.raises(InputError):
-        registry.record(described)
-    assert {run.info.status for run in runs(registry)} <= {"FINISHED", "FAILED"}
+        ModelRegistry(settings, "fails").record(described | {"files": ["/there/is/no/such/file"]})
+    registry = ModelRegistry(settings, "fails")
+    (failed,) = of_model(registry, "f1")
+    assert failed.info.status == "FAILED"
     assert registry._version("f1") is None
+    assert registry.record(described)["run"] == failed.info.run_id
+    (completed,) = of_model(registry, "f1")
+    assert completed.info.status == "FINISHED"
+    history = registry.store.client.get_metric_history(failed.info.run_id, "challenger/all/women/error")
+    assert [(point.value, point.timestamp) for point in history] == [(0.2, AT)], "the same point is logged once"
+
+
+def test_an_attempt_with_other_settings_is_another_run(settings: TrackingSettings, entry: Any) -> None:
+    """A store takes no other value of a parameter; a retraining after a change of settings must not stop at that."""
+    described = entry("s1")
+    with pytest.raises(InputError):
+        ModelRegistry(settings, "settings").record(described | {"files": ["/there/is/no/such/file"]})
+    registry = ModelRegistry(settings, "settings")
+    registry.record(described | {"params": {"a": "2"}})
+    statuses = {run.data.params["a"]: run.info.status for run in of_model(registry, "s1")}
+    assert statuses == {"1": "FAILED", "2": "FINISHED"}
 
 
 def test_aliases_follow_the_history(settings: TrackingSettings, entry: Any) -> None:
@@ -107,5 +132,6 @@ def test_aliases_follow_the_history(settings: TrackingSettings, entry: Any) -> N
     assert registry.point("a1", "a2") == {CHAMPION: 1, CHALLENGER: 2}
     assert registry.point("a3", "a3") == {CHAMPION: 3}, "a challenger that was promoted is one no more"
     assert registry.point("a1", None) == {CHAMPION: 1}
-    assert registry.store.client.get_registered_model("aliases").aliases == {CHAMPION: 1}
+    assert registry.aliases() == {CHAMPION: 1}
+    assert ModelRegistry(settings, "nobody").aliases() == {}
     assert registry.point("unknown", None) == {}, "what is not registered yet moves nothing"

@@ -108,10 +108,19 @@ class BiasEvidence:
         return np.asarray((self.weight * rates).sum(-1).max(-1))
 
     def log_e_within(self, tolerance: float | Float64[np.ndarray, "*batch"]) -> Float64[np.ndarray, "*batch"]:
-        """Return evidence against "the bias is at least the tolerance in every batch"."""
+        """Return evidence against "the bias is at least the tolerance in every batch".
+
+        Each batch's bets expect the rates of the batches before it; so the order of batches matters, that of rows does
+        not.
+        """
         limit = np.asarray(tolerance, dtype=np.float64)[..., None, None]
-        factors = bets_on_rates(self.hits, self.sizes, self.weight, limit)
+        factors = bets_on_rates(self.hits, self.sizes, self.weight, limit, self._expected())
         return np.asarray(mixed(factors.sum(-3)).min(-1))
+
+    def _expected(self) -> Float64[np.ndarray, "*batch B M J"]:
+        """Return the rates of all earlier batches together, a hit and a miss added; NaN where there are no rows."""
+        hits, sizes = (np.cumsum(counts, axis=-3) - counts for counts in (self.hits, self.sizes))
+        return np.where(sizes > 0, (hits + 1) / (sizes + 2), np.nan)
 
     def bets_beyond(self, tolerance: float) -> Float64[np.ndarray, "*batch B M K"]:
         """Return the factors of each batch, function and bet against "the bias is at most the tolerance"."""

@@ -153,6 +153,11 @@ def champion(records: Sequence[Record]) -> str:
     return records[-1].champion
 
 
+def latest_challenger(records: Sequence[Record]) -> str | None:
+    """Return the model that was decided on last, None if there was none since the latest rollback."""
+    return records[-1].challenger
+
+
 def champion_on(records: Sequence[Record], day: str | date) -> Tenure:
     """Return who was champion at the end of a day (UTC), and why.
 

@@ -19,10 +19,15 @@ $n_i$ rows of a batch, against "$\sum_i w_i p_i ≥ ε$",
 $$E = \exp(-\sum_i λ_i X_i) \; / \sup_{p: \sum w_i p_i ≥ ε} \prod_i (1 - p_i + p_i e^{-λ_i})^{n_i},
 \quad λ_i = d \, (w_i / n_i) / \sum_j (w_j^2 / n_j)$$
 
-has an expectation of at most 1. With these $λ_i$ the exponent is −d times the plain estimate, in units of its variance
-over p (1 − p). The supremum is replaced by its Lagrangian dual, which for any multiplier is at least as large, so that
-no tolerance of the search enters the guarantee. Batches (weeks) multiply, each with its own rates: that base rates
-change from week to week is allowed. The mixture over d stands outside the product.
+has an expectation of at most 1, whatever the $λ_i$. With these, the exponent is −d times the plain estimate, in units
+of its variance over p (1 − p), and the supremum is near rates of ½, whose variance is the largest. Where rates $r_i$
+are expected, from rows of earlier batches, $\log(1 + λ_i r_i) - \log(1 - λ_i (1 - r_i))$ in the place of $λ_i$ has the
+supremum near $r_i$: there, the gradient of the product's logarithm is along that of the constraint. So the price is the
+variance of these rates, and not that of ½; a wrong expectation costs power alone. (Likelihood ratios to the nearest
+rates under the null hypothesis have this form: Turner, Ly and Grünwald, Journal of Statistical Planning and Inference
+230, 2024.) The supremum is replaced by its Lagrangian dual, which for any multiplier is at least as large, so that no
+tolerance of the search enters the guarantee. Batches (weeks) multiply, each with its own rates: that base rates change
+from week to week is allowed. The mixture over d stands outside the product.
 
 **Spending.** A false rejection in an endless series of hypotheses has a probability of at most α if their significances
 sum to α: `spent_share`. The significance of a rejected hypothesis passes to the next (`Budget`): the online fallback
@@ -54,6 +59,9 @@ SCALES = 0.03 * 2.0 ** np.arange(6)
 
 HALVINGS = 24
 """Bisection steps of bounds: to 1e-7 of the range."""
+
+LARGEST_STAKE = 0.9
+"""Of what a bet with expected rates can lose on a row."""
 
 MULTIPLIER_HALVINGS = 16
 """Bisection steps of the Lagrangian's multiplier; fewer would cost power, not validity."""
@@ -120,6 +128,7 @@ def bets_on_rates(
     sizes: Num[np.ndarray, "*batch J"],
     weight: Float64[np.ndarray, "*#batch J"],
     bound: float | Float64[np.ndarray, "*#batch"],
+    expected: Float64[np.ndarray, "*batch J"] | None = None,
 ) -> Float64[np.ndarray, "*batch K"]:
     """Return the logarithm of each bet's factor of one batch of rows, against "Σ weight · rate is at least `bound`".
 
@@ -129,11 +138,14 @@ def bets_on_rates(
     Args:
         hits, sizes: of the cells whose rates count, independent given their sizes.
         weight: of each rate; none is 0.
+        expected: the rates as they are guessed without these rows, inside of 0 and 1; NaN, or None, for no guess.
     """
     n = np.maximum(np.asarray(sizes, dtype=np.float64), 1.0)
     weight = np.broadcast_to(weight, n.shape)
     per_row = weight / n
     tilt = SCALES * (per_row / (weight * per_row).sum(-1, keepdims=True))[..., None]  # λ: *batch J K
+    if expected is not None:
+        tilt = _at_rates(tilt, expected[..., None])
     limit = np.asarray(bound, dtype=np.float64)[..., None]
     exponent = -(tilt * np.asarray(hits, dtype=np.float64)[..., None]).sum(-2)
     factors = exponent - _log_supremum(tilt, n[..., None], weight[..., None], limit)
@@ -141,6 +153,13 @@ def bets_on_rates(
     factors = np.where(possible, factors, np.inf)
     counted: NDArray[np.bool_] = np.greater(sizes, 0).all(-1, keepdims=True)
     return np.where(counted, factors, 0.0)
+
+
+def _at_rates(tilt: Array, expected: Array) -> Array:
+    """Return the tilts whose supremum is near the expected rates, as they are where nothing is expected."""
+    rate = np.where(np.isnan(expected), 0.5, expected)
+    stake = np.clip(tilt, -LARGEST_STAKE / rate, LARGEST_STAKE / (1 - rate))
+    return np.where(np.isnan(expected), tilt, np.log1p(stake * rate) - np.log1p(-stake * (1 - rate)))
 
 
 def _log_supremum(tilt: Array, n: Array, weight: Array, limit: Array) -> Array:

@@ -6,10 +6,12 @@ is not made again, and an alias is set to what the history says.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -18,6 +20,7 @@ from counterpoise.errors import InputError
 from counterpoise.tracking import processes
 from counterpoise.tracking.addresses import TrackingSettings
 from counterpoise.tracking.store import PARENT, Store
+from counterpoise.tracking.unlogged import REMEDY as SYNC
 
 T = TypeVar("T")
 
@@ -30,7 +33,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 FOLDER = "model"
 """Of the exported model among the files of a run."""
 
-REMEDY = "the decision is recorded, and the next `kedro run --pipelines=retrain` brings MLflow up to it"
+REMEDY = f"the decision is recorded, and `{SYNC}` or the next retraining brings MLflow up to it"
 
 TAG_LENGTH = 5000
 """Characters of a tag that every store takes."""
@@ -68,8 +71,9 @@ class ModelRegistry:
         """Log a retraining as a run and register its model as a version, unless that was done; return both.
 
         Args:
-            entry: `model`, its name in the history; `folder` of the exported model; `title` of the run; `tags`, of run
-                and version; `params`; `metrics`; `files`, further ones.
+            entry: `model`, its name in the history; `folder` of the exported model; `title` of the run; `at`, the time
+                of the decision (ISO 8601), which is the run's; `tags`, of run and version; `params`; `metrics`;
+                `files`, further ones.
 
         Raises:
             InputError: the server or database no longer answers.
@@ -89,7 +93,7 @@ class ModelRegistry:
                 )
             return {"name": self.name, "version": int(version.version), "run": version.run_id}
 
-    def point(self, champion: str, challenger: str | None) -> dict[str, Any]:
+    def point(self, champion: str, challenger: str | None) -> dict[str, int]:
         """Make the aliases those of the history; return alias → version, of the models that are registered.
 
         Args:
@@ -97,14 +101,14 @@ class ModelRegistry:
         """
         with self.store.answering(REMEDY):
             self._require_registered()
-            present = dict(self._ask(lambda: self.store.client.get_registered_model(self.name)).aliases)
+            present = self._aliases()
             wanted = {CHAMPION: champion, CHALLENGER: None if challenger == champion else challenger}
             aliases = {}
             for alias, model in wanted.items():
                 version = None if model is None else self._version(model)
                 if version is not None:
                     aliases[alias] = int(version.version)
-                    if str(present.get(alias)) != str(version.version):
+                    if present.get(alias) != aliases[alias]:
                         number = str(version.version)
                         self._ask(
                             lambda alias=alias, number=number: self.store.client.set_registered_model_alias(  # type: ignore[misc]
@@ -114,6 +118,15 @@ class ModelRegistry:
                 elif alias in present and alias == CHALLENGER:
                     self._ask(lambda: self.store.client.delete_registered_model_alias(self.name, CHALLENGER))
             return aliases
+
+    def aliases(self) -> dict[str, int]:
+        """Return alias → version as the registry has them at present, none of a model that it does not know."""
+        with self.store.answering(REMEDY):
+            return self._aliases() if self._ask(self._is_registered) else {}
+
+    def _aliases(self) -> dict[str, int]:
+        registered = self._ask(lambda: self.store.client.get_registered_model(self.name))
+        return {alias: int(version) for alias, version in registered.aliases.items()}
 
     def fetch(self, model: str, folder: Path) -> None:
         """Put a registered model into a folder.
@@ -152,11 +165,11 @@ class ModelRegistry:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
 
-        def is_registered() -> bool:
-            return bool(self.store.client.search_registered_models(f"name = '{self.name}'"))
-
-        if not self._ask(is_registered):
+        if not self._ask(self._is_registered):
             self._ask(register)
+
+    def _is_registered(self) -> bool:
+        return bool(self.store.client.search_registered_models(f"name = '{self.name}'"))
 
     def _version(self, model: str) -> Any:
         return self._ask(lambda: self._find_version(model))
@@ -174,12 +187,13 @@ class ModelRegistry:
         return runs[0] if runs else None
 
     def _log(self, entry: Mapping[str, Any]) -> Any:
-        """Log one run; one that fails is closed as FAILED."""
-        store, now = self.store, int(time.time() * 1000)
+        """Log one run, or complete the one that an earlier attempt has begun; one that fails is closed as FAILED."""
+        store, at = self.store, int(datetime.fromisoformat(entry["at"]).timestamp() * 1000)
         tags = {MODEL: entry["model"], **_short(entry["tags"]), **processes.this_process()}
-        self._ask(lambda: store.create_run(PARENT, entry["title"], tags, now))
+        store.reopen(f"{self.name}/{entry['model']}/{_digest(entry)}")
+        self._ask(lambda: store.create_run(PARENT, entry["title"], tags, at))
         try:
-            points = [[key, value, now, 0] for key, value in entry["metrics"].items()]
+            points = [[key, value, at, 0] for key, value in entry["metrics"].items()]
             self._ask(lambda: store.log_batch(PARENT, points, entry["params"]))
             self._ask(lambda: store.log_file(PARENT, str(entry["folder"]), FOLDER))
             for file in entry.get("files", ()):
@@ -187,13 +201,16 @@ class ModelRegistry:
         except BaseException:
             store.be_brief()
             with suppress(Exception):
-                self._ask(lambda: self._end("FAILED"))
+                self._ask(lambda: store.end_run(PARENT, "FAILED", at))
             raise
-        self._ask(lambda: self._end("FINISHED"))
+        self._ask(lambda: store.end_run(PARENT, "FINISHED", at))
         return self._ask(lambda: store.client.get_run(store.ids[PARENT]))
 
-    def _end(self, status: str) -> None:
-        self.store.end_run(PARENT, status, int(time.time() * 1000))
+
+def _digest(entry: Mapping[str, Any]) -> str:
+    """Return the same for attempts to log the same; a store takes no other value of a parameter in the same run."""
+    text = json.dumps([entry["at"], entry["params"], entry["metrics"]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _short(tags: Mapping[str, str]) -> dict[str, str]:

@@ -114,6 +114,10 @@ class Store:
             time.sleep(pause)
             pause *= GROWTH
 
+    def reopen(self, key: str) -> None:
+        """Log under a key of the caller's from here on: runs that were begun under it before are completed."""
+        self.key, self.resuming, self.ids = key, True, {}
+
     def be_brief(self) -> None:
         """Try only once from here on: the run has failed, or the process must end."""
         self.settings = replace(self.settings, patience_seconds=self.settings.timeout_seconds)

@@ -122,8 +122,11 @@ def test_the_first_model_is_champion(
         records,
         decision,
     )
-    entry = entry_of(decision, result, batch, tmp_path, retraining)
+    report = {"experiment": "win_loans", "gate": {"tolerances": {"delta_dp": 0.9}, "patience": 1}}
+    entry = entry_of(decision, result, batch, report, tmp_path)
     assert entry["tags"]["retraining.champion_before"] == "none"
+    assert entry["tags"]["retraining.decided_at"] == entry["at"] == records[0].at
+    assert entry["params"]["gate.tolerances"] == "{'delta_dp': 0.9}"
     assert set(metrics_of(result)) >= {
         "challenger/all/women/error",
         "challenger/newest/all/rows",

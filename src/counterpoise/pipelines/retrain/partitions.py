@@ -88,7 +88,7 @@ def take_partitions(
     """
     if not new:  # two runs at once: the other one was first
         raise Ending("Nothing to do: another run has decided on the new partitions in the meantime.", 0)
-    decided = {record.week or record.champion[: len(DATE)] for record in history if record.kind != "rollback"}
+    decided = {week_of(record) for record in history if record.kind != "rollback"}
     if unfinished := sorted({name[-len(DATE) :] for name in new} & decided):
         new = {name: path for name, path in new.items() if name[-len(DATE) :] <= unfinished[0]}
     reference = reference_rows(raw, dataset)
@@ -150,6 +150,11 @@ def take_partitions(
         "entries": entries,
     }
     return batch, marked
+
+
+def week_of(record: Record) -> str:
+    """Return the date of a decision's newest partition; of the first champion, with which its name begins."""
+    return record.week or record.champion[: len(DATE)]
 
 
 def is_images(dataset: Dataset) -> bool:

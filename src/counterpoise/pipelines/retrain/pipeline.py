@@ -91,17 +91,7 @@ def create_pipeline(
                 name="write_pages",
             )
         ],
-        "promote": [
-            Node(
-                promote,
-                [
-                    *("retrain__decision", "retrain__evaluation", "retrain__batch", "retrain__report"),
-                    *("retrain__history_after", "retrain__ledger", "retrain__models", REGISTRY, settings),
-                ],
-                ["retrain__registered", "retrain__ledger_after"],
-                name="promote",
-            )
-        ],
+        "promote": [promotion()],
     }
     around = [
         Pipeline(
@@ -115,6 +105,19 @@ def create_pipeline(
         for name, nodes in stages.items()
     ]
     return sum(around, experiment)
+
+
+def promotion() -> Node:
+    """Return the last node, which is the same for every experiment; `sync_tracking` runs it too."""
+    return Node(
+        promote,
+        [
+            *("retrain__decision", "retrain__evaluation", "retrain__batch", "retrain__report"),
+            *("retrain__history_after", "retrain__ledger", "retrain__models", REGISTRY),
+        ],
+        ["retrain__registered", "retrain__ledger_after"],
+        name="promote",
+    )
 
 
 def _export(data: str, settings: str, *, frontier: bool, backbone: str | None) -> Node:
