@@ -96,7 +96,12 @@ STAGES = (
     Stage("extract_features", _shared_backbone, lambda _: _stage("extract_features").create_pipeline(), "data"),
     Stage("extract_features", _backbones, lambda _: _stage("extract_features").read_pipeline(), "data"),
     Stage("read_pixels", lambda e: e.convnet is not None, lambda _: _stage("read_pixels").create_pipeline(), "data"),
-    Stage("data_split", _always, lambda e: _stage("data_split").create_pipeline(images=e.images), "data"),
+    Stage(
+        "data_split",
+        _always,
+        lambda e: _stage("data_split").create_pipeline(images=e.images, compares=not _audits(e)),
+        "data",
+    ),
     Stage("extract_features", _backbones, lambda _: _stage("extract_features").extract_pipeline(), "backbone"),
     Stage("data_audit", _always, lambda e: _stage("data_audit").create_pipeline(images=e.images), "data"),
     Stage("data_audit", _audits, lambda _: _stage("data_audit").page_pipeline(), "experiment"),

@@ -11,7 +11,7 @@ import torch
 
 from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED, methods_of, run_by
 from counterpoise.errors import InputError
-from counterpoise.fairness import confusion_counts, shortfall
+from counterpoise.fairness import Compared, confusion_counts, shortfall
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.reporting._frames import require_columns, rows_of
 from counterpoise.reporting.wording import (
@@ -60,7 +60,7 @@ def base_of(selection: pd.DataFrame) -> str:
     return UNREPAIRED if UNREPAIRED in set(selection["family"]) else BASES["heads"]
 
 
-def models(selection: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+def models(selection: pd.DataFrame, predictions: pd.DataFrame, compared: Compared = None) -> pd.DataFrame:
     """What every family chose in every seed, with the constant predictor and the unrepaired base in any case.
 
     A reference that was not chosen among the others is measured by its predictions, or by the majority class of the
@@ -69,6 +69,7 @@ def models(selection: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     Args:
         selection: one row per family and seed, with `MODEL_KEYS`, `criterion` and `tolerance`.
         predictions: `variant, seed, split, y, s, prediction`.
+        compared: the groups that gaps are taken of.
 
     Returns:
         Frame with `MODEL_KEYS`.
@@ -85,9 +86,9 @@ def models(selection: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     if CONSTANT not in families and len(test):
         first = test[test["variant"] == test["variant"].iloc[0]]
         majority = first.groupby("seed")["y"].transform(lambda y: y.mode().iloc[0])
-        frames.append(_measured(CONSTANT, first.assign(prediction=majority), criterion))
+        frames.append(_measured(CONSTANT, first.assign(prediction=majority), criterion, compared))
     if base not in families and base in set(test["variant"]):
-        frames.append(_measured(base, test[test["variant"] == base], criterion))
+        frames.append(_measured(base, test[test["variant"] == base], criterion, compared))
     return pd.concat([frame for frame in frames if len(frame)], ignore_index=True) if len(frames) > 1 else frames[0]
 
 
@@ -153,7 +154,7 @@ def findings(
     return (*sentences, *(sentence for sentence in cautions if sentence))
 
 
-def _measured(family: str, predictions: pd.DataFrame, criterion: str) -> pd.DataFrame:
+def _measured(family: str, predictions: pd.DataFrame, criterion: str, compared: Compared) -> pd.DataFrame:
     """Error and bias on test of one model in each seed."""
     groups = int(predictions["s"].max()) + 1
     classes = int(max(predictions["y"].max(), predictions["prediction"].max())) + 1
@@ -163,7 +164,7 @@ def _measured(family: str, predictions: pd.DataFrame, criterion: str) -> pd.Data
         counts = confusion_counts(y, prediction, s, groups=max(groups, 2), classes=max(classes, 2))
         bias = np.nan
         if criterion in COUNT_METRICS and groups > 1:
-            bias = float(shortfall(criterion, COUNT_METRICS[criterion](counts)))
+            bias = float(shortfall(criterion, COUNT_METRICS[criterion](counts, compared=compared)))
         records.append((family, seed, False, np.nan, np.nan, float(COUNT_METRICS["err"](counts)), bias))
     return pd.DataFrame(records, columns=list(MODEL_KEYS))
 
