@@ -30,6 +30,14 @@ def groups_compared(sizes: Integer[Tensor, "*batch G"], least: int) -> tuple[int
     return None if bool(enough.all()) else tuple(enough.nonzero().flatten().tolist())
 
 
+def group_sizes(group: Integer[Tensor, "*batch n"], groups: int) -> Integer[Tensor, "*batch G"]:
+    """Count the rows of each group."""
+    flat = group.long().reshape(-1, group.shape[-1])
+    fused = flat + groups * torch.arange(len(flat)).unsqueeze(1)
+    counts = torch.bincount(fused.flatten(), minlength=groups * len(flat))
+    return counts.reshape(*group.shape[:-1], groups)
+
+
 def of_groups(counts: Num[Tensor, "*batch G k k"], compared: Compared) -> Num[Tensor, "*batch C k k"]:
     """Return the counts of the groups that are compared.
 

@@ -15,6 +15,7 @@ from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.parameters import Dataset
 from counterpoise.data.encode import GROUP
 from counterpoise.fairness import Compared, groups_compared
+from counterpoise.fairness.compared import group_sizes
 from counterpoise.methods.selection.settings import Names
 from counterpoise.pipelines.shared.arrays import rows
 
@@ -27,14 +28,6 @@ def compared_groups(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset)
 def compared_in(tested: Integer[Tensor, "*batch n"], dataset: Dataset) -> Compared:
     """Return the groups of a data set that are compared, from those of the test rows in each replicate, or model."""
     return groups_compared(group_sizes(tested, len(dataset.groups)), dataset.min_test_rows)
-
-
-def group_sizes(group: Integer[Tensor, "*batch n"], groups: int) -> Integer[Tensor, "*batch G"]:
-    """Count the rows of each group."""
-    flat = group.long().reshape(-1, group.shape[-1])
-    fused = flat + groups * torch.arange(len(flat)).unsqueeze(1)
-    counts = torch.bincount(fused.flatten(), minlength=groups * len(flat))
-    return counts.reshape(*group.shape[:-1], groups)
 
 
 def population_of(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset) -> Names:
