@@ -126,36 +126,38 @@ def _once(sentences: Iterable[str]) -> str:
     return " ".join(filter(None, dict.fromkeys(sentences)))
 
 
-def small_groups(tested: Sequence[int], compared: Compared, dataset: Dataset) -> str:
-    """Return a sentence that names the groups that are not compared; empty without any.
+def small_groups(tested: Sequence[int], large: Compared, dataset: Dataset) -> str:
+    """Return a sentence that names the groups with fewer rows in the test part than `min_test_rows`; empty without any.
 
     Args:
-        tested: each group's rows in the test part.
+        tested: each group's rows there. large: the groups with as many.
     """
-    if compared is None:
+    if large is None:
         return ""
+    named = f"Groups with fewer than {dataset.min_test_rows} test rows: {_small(tested, large, dataset)}."
+    if len(large) < FEWEST:  # an audit, which compares none, or a retraining, which compares all
+        return f"{named} Gaps between them and others are mostly chance."
     return (
-        f"Groups with fewer than {dataset.min_test_rows} test rows: {_small(tested, compared, dataset)}. They are "
-        "learnt from and their rates are reported, but they are not compared: gaps of so few rows are mostly chance, "
-        "so that no gap between groups, and no choice of a model by one, takes them into account."
+        f"{named} They are learnt from and their rates are reported, but they are not compared: gaps of so few rows "
+        "are mostly chance, so that no gap between groups, and no choice of a model by one, takes them into account."
     )
 
 
-def require_compared(tested: Sequence[int], compared: Compared, dataset: Dataset) -> None:
-    """Raise InputError if fewer than two groups are compared."""
-    if compared is None or len(compared) >= FEWEST:
+def require_compared(tested: Sequence[int], large: Compared, dataset: Dataset) -> None:
+    """Raise InputError if fewer than two groups are large enough to be compared."""
+    if large is None or len(large) >= FEWEST:
         return
-    remaining = f" and leave {dataset.group_names[compared[0]]!r} alone" if compared else ""
+    remaining = f" and leave {dataset.group_names[large[0]]!r} alone" if large else ""
     apart = "" if dataset.reader in IMAGES else ", name small ones in scored_only"
     raise InputError(
         f"{dataset.title}: groups with fewer than {dataset.min_test_rows} test rows are not compared; these are "
-        f"{_small(tested, compared, dataset)}{remaining}, expected two groups to compare: join groups (a list in "
+        f"{_small(tested, large, dataset)}{remaining}, expected two groups to compare: join groups (a list in "
         f"'groups' is one){apart}, or compare all with min_test_rows: 0"
     )
 
 
-def _small(tested: Sequence[int], compared: Sequence[int], dataset: Dataset) -> str:
-    small = [group for group in range(len(dataset.group_names)) if group not in compared]
+def _small(tested: Sequence[int], large: Sequence[int], dataset: Dataset) -> str:
+    small = [group for group in range(len(dataset.group_names)) if group not in large]
     named = [f"{dataset.group_names[group]!r} ({tested[group]:,})" for group in small[:MOST_NAMED]]
     return ", ".join(named) + (f" and {len(small) - MOST_NAMED} more" if len(small) > MOST_NAMED else "")
 

@@ -29,7 +29,7 @@ from counterpoise.pipelines.data_split.left_out import (
     with_groups,
 )
 from counterpoise.pipelines.data_split.schemes import associations, draw, warn_about_association
-from counterpoise.pipelines.shared.compared import compared_groups
+from counterpoise.pipelines.shared.compared import large_groups
 
 LOG = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def split_to_compare(samples: pd.DataFrame, dataset: Dataset, seeds: Seeds) -> C
         InputError: fewer than two groups have `min_test_rows` test rows.
     """
     splits = split_samples(samples, dataset, seeds)
-    require_compared(_tested(samples, splits, dataset), compared_groups(samples, splits, dataset), dataset)
+    require_compared(_tested(samples, splits, dataset), large_groups(samples, splits, dataset), dataset)
     return splits
 
 
@@ -160,8 +160,8 @@ def describe_data(
     parts = _parts(codes)
     cells = samples[["y", "s"]].assign(split=np.array(parts)[codes[0]])
     counts = cells.groupby(["split", "s", "y"]).size()
-    compared = compared_groups(samples, splits, dataset)
-    described["small_sentence"] = small_groups(_tested(samples, splits, dataset), compared, dataset)
+    large = large_groups(samples, splits, dataset)
+    described["small_sentence"] = small_groups(_tested(samples, splits, dataset), large, dataset)
     described["unused_sentence"] = unused_rows(codes[0], dataset)
     for sentence in filter(None, (described["small_sentence"], described["unused_sentence"])):
         LOG.info("%s: %s", dataset.title, sentence)

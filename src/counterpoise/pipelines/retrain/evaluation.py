@@ -21,9 +21,8 @@ from counterpoise.artifacts.serving import Servable
 from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
 from counterpoise.errors import InputError
-from counterpoise.fairness import groups_compared
-from counterpoise.fairness.compared import FEWEST
 from counterpoise.pipelines.retrain.partitions import BATCH, CLASS, GROUP, HELD_OUT
+from counterpoise.pipelines.shared.compared import compared_of
 from counterpoise.pipelines.shared.served import complete, predictions
 from counterpoise.retraining.evidence import Evidence, collect
 from counterpoise.retraining.history import Record, ask, champion, first_champion, level_of, start
@@ -115,13 +114,9 @@ def evaluate(
 
 
 def _compared(evidence: Evidence, dataset: Dataset) -> list[int] | None:
-    """Return the groups with `min_test_rows` labelled held-out rows, which are this decision's test rows.
-
-    None, for all, also where fewer than two have as many: the gate then waits for rows, as it does for small groups.
-    """
-    sizes = torch.from_numpy(evidence.confusion.sum((0, 2, 3)))
-    compared = groups_compared(sizes, dataset.min_test_rows)
-    return None if compared is None or len(compared) < FEWEST else list(compared)
+    """Return the groups that are compared, by their labelled held-out rows: this decision's test rows."""
+    compared = compared_of(torch.from_numpy(evidence.confusion.sum((0, 2, 3))), dataset)
+    return None if compared is None else list(compared)
 
 
 def measured(

@@ -15,19 +15,36 @@ from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.parameters import Dataset
 from counterpoise.data.encode import GROUP
 from counterpoise.fairness import Compared, groups_compared
-from counterpoise.fairness.compared import group_sizes
+from counterpoise.fairness.compared import FEWEST, group_sizes
 from counterpoise.methods.selection.settings import Names
 from counterpoise.pipelines.shared.arrays import rows
 
 
+def large_groups(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset) -> Compared:
+    """Return the groups with `min_test_rows` test rows in every replicate, None for all."""
+    tested = torch.tensor(samples[GROUP].to_numpy())[rows(splits, "test")]
+    return groups_compared(group_sizes(tested, len(dataset.groups)), dataset.min_test_rows)
+
+
 def compared_groups(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset) -> Compared:
     """Return the groups of a data set that are compared, from its rows and how they were shared out."""
-    return compared_in(torch.tensor(samples[GROUP].to_numpy())[rows(splits, "test")], dataset)
+    return _two_or_all(large_groups(samples, splits, dataset))
 
 
 def compared_in(tested: Integer[Tensor, "*batch n"], dataset: Dataset) -> Compared:
     """Return the groups of a data set that are compared, from those of the test rows in each replicate, or model."""
-    return groups_compared(group_sizes(tested, len(dataset.groups)), dataset.min_test_rows)
+    return compared_of(group_sizes(tested, len(dataset.groups)), dataset)
+
+
+def compared_of(sizes: Integer[Tensor, "*batch G"], dataset: Dataset) -> Compared:
+    """Return the groups of a data set that are compared, from the numbers of rows that test each group."""
+    return _two_or_all(groups_compared(sizes, dataset.min_test_rows))
+
+
+def _two_or_all(large: Compared) -> Compared:
+    """Compare all groups where fewer than two are large: an experiment is refused then (`data_split`), but a scheduled
+    retraining goes on, whose partitions may have made groups small."""
+    return None if large is None or len(large) < FEWEST else large
 
 
 def population_of(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset) -> Names:
@@ -40,4 +57,4 @@ def predicted_groups(predictions: pd.DataFrame, dataset: Dataset) -> Compared:
     keys = ["method", "variant", "seed", "s"]
     sizes = predictions.groupby(keys, sort=False).size().unstack("s", fill_value=0)
     sizes = sizes.reindex(columns=range(len(dataset.groups)), fill_value=0)
-    return groups_compared(torch.tensor(sizes.to_numpy().copy()), dataset.min_test_rows)
+    return compared_of(torch.tensor(sizes.to_numpy().copy()), dataset)
