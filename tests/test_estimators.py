@@ -257,13 +257,15 @@ TOO_FEW_ROWS = {
 def test_scikit_learns_own_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of conventions, in a hundred fits, three quarters of each the forty rules by bias scores: two are enough."""
     monkeypatch.setattr(estimators, "Frontier", partial(Frontier, bias_scores=BiasScores(levels=(0.05, 0.1), draws=4)))
-    results = check_estimator(TwoClasses(base="linear", folds=0), on_fail=None, on_skip=None)
+    results = check_estimator(TwoClasses(base="linear", folds=0, min_group_rows=0), on_fail=None, on_skip=None)
     failed = {result["check_name"] for result in results if result["status"] == "failed"}
     failed -= {"check_do_not_raise_errors_in_init_or_set_params"}  # types are checked at runtime only in tests
     failed -= {"check_classifier_not_supporting_multiclass"}  # it supports them
     assert len(results) > 50
     assert failed <= TOO_FEW_ROWS
-    check_classifiers_train("Alternating", Alternating(base="linear", folds=0))  # three classes of a hundred rows
+    check_classifiers_train(
+        "Alternating", Alternating(base="linear", folds=0, min_group_rows=0)
+    )  # three classes of a hundred rows
 
 
 def test_a_report_answers_and_leaves_the_choice_alone(

@@ -17,8 +17,9 @@ from counterpoise import registered
 from counterpoise.cli import cli
 from counterpoise.config.data import Dataset
 from counterpoise.config.experiments import rows
+from counterpoise.config.parameters import Seeds
 from counterpoise.data import encode, read
-from counterpoise.pipelines.data_split.nodes import encode_samples
+from counterpoise.pipelines.data_split.nodes import encode_samples, split_to_compare
 
 ROWS = 600
 
@@ -143,6 +144,21 @@ def test_groups_too_small_even_together_and_rows_without_one_are_scored_only(
     assert dataset.groups == ("north", "south")
     assert dataset.scored_only == (None, "east", "west")
     assert np.bincount(samples(project, "r")["s"]).tolist() == [250, 250]
+
+
+@pytest.mark.parametrize(
+    ("rows", "compares_all"), [([480, 120], True), ([480, 150], True), ([480, 200], False), ([300, 60, 50, 30], True)]
+)
+def test_all_groups_are_compared_where_fewer_than_two_would_be(
+    project: Any, init: Callable[..., Result], rows: list[int], compares_all: bool
+) -> None:
+    """Of 150 rows 29 or 30 are tested on, as the classes are rounded; 60, 50 and 30 are taken together."""
+    region = np.repeat(["north", "south", "east", "west"][: len(rows)], rows)
+    table = pd.concat([loans(), loans()], ignore_index=True)[: len(region)].assign(region=region)
+    assert init(table, "--sensitive", "region", "--name", "r", "--drop", "customer").exit_code == 0
+    _, dataset = written(project, "r")
+    assert dataset.min_test_rows == (0 if compares_all else 30)
+    split_to_compare(samples(project, "r"), dataset, Seeds((0,)))  # and nothing is refused
 
 
 def test_several_sensitive_columns_are_joined(project: Any, init: Callable[..., Result]) -> None:

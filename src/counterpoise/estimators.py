@@ -29,13 +29,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from counterpoise.catalogue import CHOSEN
 from counterpoise.compute import replicate
 from counterpoise.data.crossing import group_values
 from counterpoise.data.frames import Encoder
 from counterpoise.data.values import codes_of, name_of
 from counterpoise.errors import InputError, shown, suggest
-from counterpoise.fairness import choose, non_dominated
+from counterpoise.estimator_frames import frontier_frame, rates_frame
+from counterpoise.fairness import Compared, choose, groups_compared
+from counterpoise.fairness.compared import FEWEST, group_sizes
 from counterpoise.methods import frontier
 from counterpoise.methods.bases.estimator import Classifier
 from counterpoise.methods.bases.ground import Bases, Ground, Kind, margins
@@ -44,7 +45,7 @@ from counterpoise.methods.frontier import Frontier
 from counterpoise.methods.frontier_results import HEAD, RULE
 from counterpoise.methods.heads.problem import HeadProblem
 from counterpoise.methods.rules import bias_scores
-from counterpoise.methods.selection.candidates import Candidates, ours
+from counterpoise.methods.selection.candidates import ours
 from counterpoise.methods.selection.measuring import AUC, AXES, JUDGED_BY, judged_by
 from counterpoise.methods.selection.nested import bounds
 from counterpoise.methods.selection.settings import Judge, Names
@@ -56,6 +57,8 @@ THRESHOLDS = (-1.2, -0.9, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.9, 1.2)
 BASES: tuple[Kind, ...] = ("boosted", "linear", "perceptron")
 VALIDATION_FOLDS = 5
 """One of so many folds of the rows is the validation part."""
+MOST_NAMED = 10
+"""Groups that a sentence names."""
 TOLERANCES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15)
 """What a report shows beside the tolerance that was asked for."""
 
@@ -106,6 +109,8 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             validation part of a fifth alone, which is faster.
         seeds: so many divisions of the rows into what teaches and what is chosen by, or their seeds. Each has a choice;
             the one with the lowest error is predicted by.
+        min_group_rows: a group with fewer rows to be judged by is learnt from and has its rates in `rates_`, but is not
+            compared: no bias, penalty or rule takes it into account. 0 compares all.
         n_jobs: trainings side by side; None for one.
 
     Attributes:
@@ -114,9 +119,9 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             criterion as judged by rows that it has not learnt from, means over the seeds; whether another model
             `dominated` it in error and criterion, and which is `chosen`.
         choice_: the chosen row, as its own seed judges it.
-        rates_: of each group, on rows that the choice has not learnt from: `rows`, and the shares that are `selected`
-            for the second class, of those of that class, `true_positive`, and of the others, `false_positive`; of more
-            than two classes a row for each group and `class`.
+        rates_: of each group, on rows that the choice has not learnt from: `rows`, whether it is `compared`, and the
+            shares that are `selected` for the second class, of those of that class, `true_positive`, and of the others,
+            `false_positive`; of more than two classes a row for each group and `class`.
         meets_: whether it is within the tolerance; where none is, the one with the lowest bias is chosen.
     """
 
@@ -128,6 +133,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         *,
         folds: int = 3,
         seeds: int | Sequence[int] = 1,
+        min_group_rows: int = 30,
         n_jobs: int | None = None,
     ) -> None:
         self.tolerance = tolerance
@@ -135,6 +141,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         self.base = base
         self.folds = folds
         self.seeds = seeds
+        self.min_group_rows = min_group_rows
         self.n_jobs = n_jobs
 
     def fit(self, X: Any, y: Any, *, sensitive_features: Any) -> FairFrontier:
@@ -145,8 +152,8 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
                 several columns [n, c] the groups are their intersections.
 
         Raises:
-            ValueError: fewer than two classes or groups, no row of a class in a group, values that are no numbers,
-                missing or infinite, a class or group that is missing, or a tolerance below 0.
+            ValueError: fewer than two classes, groups, or groups to compare, no row of a class in a group, values that
+                are no numbers, missing or infinite, a class or group that is missing, or a tolerance below 0.
         """
         kinds, seeds = self._kinds(), self._seeds()
         Judge(self.tolerance, self.criterion)  # known before anything is trained
@@ -167,6 +174,8 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         self._require(len(x), len(code), len(group))
         data = Examples(x, torch.from_numpy(code).long(), torch.from_numpy(group).long())
         train, validation = _parts(data, seeds)
+        members = {"train": train, "validation": validation}
+        compared = self._large_groups(data, members)
         problem = HeadProblem(
             title="FairFrontier",
             examples=data,
@@ -177,6 +186,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             trained=_classifier(self.base),
             groups=[str(name) for name in self.groups_],
             classes=[str(name) for name in self.classes_],
+            compared=compared,
             spread=partial(
                 replicate, backend="processes" if self.n_jobs not in (None, 1) else "serial", workers=self.n_jobs
             ),
@@ -189,8 +199,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         variants, scores = frontier.outcomes_of(results)
         header = {"variants": variants, "thresholds": list(settings.thresholds)}
         self._candidates = ours(_Outcomes(scores, header))
-        self._members = {"train": train, "validation": validation}
-        self._data = data
+        self._data, self._members, self._compared = data, members, compared
         return self.choose(self.tolerance, self.criterion)
 
     def choose(self, tolerance: float, criterion: str | None = None) -> FairFrontier:
@@ -204,7 +213,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         judge = Judge(tolerance, criterion, validation="own")
         if criterion == AUC and len(self.classes_) > 2:
             raise InputError(f"criterion is {AUC}, which is defined for two classes, and y has {len(self.classes_)}")
-        names = Names("FairFrontier", [str(name) for name in self.classes_], [str(name) for name in self.groups_])
+        names = Names("FairFrontier", [*map(str, self.classes_)], [*map(str, self.groups_)], self._compared)
         judged, folded = judged_by(JUDGED_BY, self._candidates, self._data, self._members, names, judge)
         (bound,) = bounds(folded, torch.arange(len(self._candidates.settings)), criterion, [tolerance])
         places, meets = choose(judged["err"], judged[criterion], bound)
@@ -214,7 +223,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         r = int(within.masked_fill(~meets, torch.inf).argmin() if bool(meets.any()) else within.argmin())
         place = int(places[r])
         self.meets_ = bool(meets[r])
-        self.frontier_ = _frame(self._candidates, judged, criterion, place)
+        self.frontier_ = frontier_frame(self._candidates, judged, criterion, place)
         self.choice_ = self.frontier_.iloc[place].copy()
         for name in dict.fromkeys(("err", *AXES, criterion)):
             self.choice_[name] = float(judged[name][r, place])
@@ -303,26 +312,32 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
 
     def _rates(self, r: int, place: int) -> pd.DataFrame:
         """Return the groups' rates on the rows that a replicate's model has not learnt from."""
-        parts = ("train", "validation") if self.folds else ("validation",)
-        rows = torch.cat([self._members[part][r] for part in parts])
-        decided = torch.cat([self._candidates.prediction(part, r, [place])[0] for part in parts]).numpy()
-        y, s = self._data.y[rows].numpy(), self._data.s[rows].numpy()
-        binary = len(self.classes_) == 2
-        return pd.DataFrame(
-            [
-                {"group": name}
-                | ({} if binary else {"class": label})
-                | {
-                    "rows": int((s == group).sum()),
-                    "selected": (decided[s == group] == code).mean(),
-                    "true_positive": (decided[(s == group) & (y == code)] == code).mean(),
-                    "false_positive": (decided[(s == group) & (y != code)] == code).mean(),
-                }
-                for group, name in enumerate(self.groups_)
-                for code, label in enumerate(self.classes_)
-                if code or not binary
-            ]
-        )
+        rows = torch.cat([self._members[part][r] for part in self._judges()])
+        decided = torch.cat([self._candidates.prediction(part, r, [place])[0] for part in self._judges()])
+        names = (self.groups_.tolist(), self.classes_.tolist())
+        return rates_frame(decided, self._data.y[rows], self._data.s[rows], *names, self._compared)
+
+    def _judges(self) -> tuple[str, ...]:
+        return ("train", "validation") if self.folds else ("validation",)
+
+    def _large_groups(self, data: Examples, members: dict[str, Tensor]) -> Compared:
+        """Return the groups that are compared.
+
+        Raises:
+            InputError: they are fewer than two.
+        """
+        rows = torch.cat([members[part] for part in self._judges()], dim=1)
+        sizes = group_sizes(data.s[rows], len(self.groups_))
+        compared = groups_compared(sizes, self.min_group_rows)
+        if compared is not None and len(compared) < FEWEST:
+            few = sizes.amin(dim=0).tolist()
+            small = [f"{shown(name)} ({few[g]})" for g, name in enumerate(self.groups_.tolist()) if g not in compared]
+            raise InputError(
+                f"sensitive_features: groups with fewer than {self.min_group_rows} rows to be judged by are not "
+                f"compared; these are {', '.join(small[:MOST_NAMED])}, expected two groups to compare: join groups, or "
+                "compare all with min_group_rows=0"
+            )
+        return compared
 
     def _seeds(self) -> list[int]:
         seeds = list(range(self.seeds)) if isinstance(self.seeds, int) else [int(seed) for seed in self.seeds]
@@ -374,16 +389,3 @@ def _parts(data: Examples, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
         [side.nonzero()[:, 0] for side in sides] for sides in zip(*((f > 0, f == 0) for f in folds), strict=True)
     )
     return torch.stack(teaching), torch.stack(judging)
-
-
-def _frame(candidates: Candidates, judged: dict[str, Tensor], criterion: str, place: int) -> pd.DataFrame:
-    columns = ("base", "method", "constraint", "strength", "weight_decay", "threshold")
-    frame = pd.DataFrame(
-        [{"variant": name} | {key: model.get(key) for key in columns} for name, model in candidates.settings.items()]
-    )
-    for name in dict.fromkeys(("err", *AXES, criterion)):
-        frame[name] = judged[name].mean(dim=0).numpy()
-    points = torch.stack([judged["err"].mean(dim=0), judged[criterion].mean(dim=0)], dim=1)
-    frame["dominated"] = ~non_dominated(points).numpy()
-    frame[CHOSEN] = np.arange(len(frame)) == place
-    return frame

@@ -62,13 +62,15 @@ def group_lines(table: pd.DataFrame, sensitive: Sequence[str], label: str) -> li
     if in_bands(present):
         edges = _bands(present)
         names = band_names(edges)
-        sizes = np.bincount(np.digitize(present.to_numpy(dtype=np.float64), edges), minlength=len(names))
+        places = np.digitize(present.to_numpy(dtype=np.float64), edges)
+        in_band = np.bincount(places, minlength=len(names)).tolist()
         return [
             *lines,
             "    # Numbers: where each group but the first begins; thirds of the rows, change them",
             f"    bands: {as_yaml(edges)}",
-            f"    groups: {as_yaml(names)}  # rows: {', '.join(f'{number:,}' for number in sizes)}",
+            f"    groups: {as_yaml(names)}  # rows: {', '.join(f'{number:,}' for number in in_band)}",
             f"    group_names: {as_yaml(names)}",
+            *_compared_lines(in_band, table[label].nunique()),
             *_apart_lines(apart),
         ]
     rows = counts(column)
@@ -84,16 +86,19 @@ def group_lines(table: pd.DataFrame, sensitive: Sequence[str], label: str) -> li
     bounds = f"fewer than {ENOUGH} rows to test on, or {LEAST_IN_CELL} of a class"
     groups: list[Any] = list(rows)
     names = [name_of(value) for value in rows]
+    sizes = list(rows.values())
     joined_cells = cells.loc[small].sum()
     enough = joined_cells.sum() * TEST_SHARE >= ENOUGH and joined_cells.min() >= LEAST_IN_CELL
     if small and len(large) > 1 and not (enough and len(small) > 1):
         lines.append(f"    # {joined}: {bounds}; scored and counted, neither learnt from nor compared")
         groups, names, apart = large, [*map(name_of, large)], [*apart, *small]
+        sizes = [rows[value] for value in large]
     elif len(small) > 1 and large:
         lines.append(f"    # {joined}: {bounds}; taken together")
         other = "all others" if "other" in {name_of(value).casefold() for value in large} else "other"
         rest = small if len(small) <= SHOWN else REST
         groups, names = [*large, rest], [*map(name_of, large), other]
+        sizes = [*(rows[value] for value in large), sum(rows[value] for value in small)]
     elif small:
         lines += [
             f"    # {joined}: {bounds}: gaps say little, and a class that is too rare ends the run",
@@ -103,7 +108,18 @@ def group_lines(table: pd.DataFrame, sensitive: Sequence[str], label: str) -> li
         *lines,
         f"    groups: {as_yaml(groups)}",
         f"    group_names: {as_yaml(names)}",
+        *_compared_lines(sizes, cells.shape[1]),
         *_apart_lines(apart),
+    ]
+
+
+def _compared_lines(sizes: Sequence[int], classes: int) -> list[str]:
+    """Compare all groups where fewer than two are sure to have enough test rows, whose number is rounded by class."""
+    if sum(size * TEST_SHARE >= ENOUGH + classes for size in sizes) > 1:
+        return []
+    return [
+        f"    # Fewer than two groups have {ENOUGH} rows to test on: all are compared, and gaps are mostly chance",
+        "    min_test_rows: 0",
     ]
 
 

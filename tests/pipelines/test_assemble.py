@@ -13,6 +13,8 @@ import torch
 from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
 from counterpoise.experiments import EXPERIMENTS
 from counterpoise.methods.heads.penalties import penalty
+from counterpoise.pipelines.assemble import assemble, audits
+from counterpoise.pipelines.data_split.nodes import split_samples, split_to_compare
 
 FEW = {"seeds": 2, "finetune": {"epochs": 2}, "report": {"leakage": False}}
 
@@ -112,3 +114,12 @@ def test_two_optimisers_side_by_side(project_factory: Any) -> None:
 def test_catalog_paths_have_no_dots_of_parts(fair: Any) -> None:
     folders = {path.name for path in Path(fair.data / "06_models").iterdir()}
     assert "fair_pretrain_adult__eo_01" in folders
+
+
+def test_an_audit_compares_nothing_and_refuses_no_small_group() -> None:
+    experiment = next(e for e in EXPERIMENTS if e.name == "win_adult")
+    funcs = [
+        {node.name.rsplit(".", 1)[-1]: node.func for node in assemble(each).nodes}["split_samples"]
+        for each in (*audits([experiment]), experiment)
+    ]
+    assert funcs == [split_samples, split_to_compare]

@@ -98,6 +98,8 @@ def test_reservations_name_the_seeds_and_the_floor(context: ReportContext) -> No
     seeds, floor = answer(context).reservations
     assert "10 seeds" in seeds
     assert "0.033 for ΔEO and 0.007 for ΔDP" in floor
+    apart = replace(context, left_out={"small_sentence": "Groups with fewer than 30 test rows: 'x' (12)."})
+    assert answer(apart).reservations == (seeds, "Groups with fewer than 30 test rows: 'x' (12).", floor)
     unknown: dict[str, Any] = {"tl": {"delta_eo": float("nan")}}
     assert len(answer(replace(context, noise_floor=unknown)).reservations) == 1
 

@@ -98,6 +98,13 @@ def test_the_decision_and_its_reason_come_first(document: dict[str, Any]) -> Non
     assert html == retraining_page(deepcopy(document), [], {"run_id": "abc"})
 
 
+def test_groups_that_no_bias_is_taken_of_are_named(document: dict[str, Any]) -> None:
+    said = "No bias is taken of groups with fewer held-out rows than min_test_rows"
+    assert said not in retraining_page(document, [], {})
+    document["groups"], document["evaluation"]["compared"] = ["women", "men", "others"], [0, 1]
+    assert f"{said}: others." in retraining_page(document, [], {})
+
+
 def test_trends_have_every_week(document: dict[str, Any]) -> None:
     before = deepcopy(document)
     before["week"], before["decision"]["verdict"] = "2026-03-02", "start"

@@ -168,3 +168,21 @@ class TestBadInput:
         empty = evidence(rows=0)
         with pytest.raises(InputError, match="no labelled row"):
             decide(empty, GATE, level=LEVEL)
+
+
+def test_biases_are_those_of_the_groups_that_are_compared() -> None:
+    """A third group of a dozen rows, all wrong: it is in the errors, and in no bias."""
+    seen = evidence(0.13)
+    apart = {name: np.zeros_like(getattr(seen, name)[:, :1]) for name in ("against_first", "against_champion")}
+    apart["confusion"] = np.zeros_like(seen.confusion[:, :1])
+    apart["confusion"][..., 0, 1], apart["against_first"][..., 2], apart["against_champion"][..., 2] = 12, 6, 6
+    three = {name: np.concatenate([getattr(seen, name), few], axis=1) for name, few in apart.items()}
+    before = {item.name: item for item in examine(seen, GATE)}
+    after = {item.name: item for item in examine(Evidence(**three, compared=[0, 1]), GATE)}
+    every = {item.name: item for item in examine(Evidence(**three), GATE)}
+    for metric in GATE.tolerances:
+        assert after[metric].log_e == before[metric].log_e
+        assert after[metric].estimate == before[metric].estimate
+        assert every[metric].log_e != before[metric].log_e
+    assert after["error_first"].estimate > before["error_first"].estimate
+    assert not enough_rows(Evidence(**three, compared=[0, 1]), GATE), "the gate still asks rows of every group"

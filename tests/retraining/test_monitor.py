@@ -95,3 +95,16 @@ class TestBadInput:
     def test_names_a_metric_without_a_test(self) -> None:
         with pytest.raises(InputError, match="monitor: tolerances names 'err'"):
             Monitor(tolerances={"err": 0.1})
+
+
+def test_biases_are_watched_of_the_groups_that_are_compared() -> None:
+    confusion = traffic(np.full(3, 0.1), years=1)[0][None]
+    few = np.zeros_like(confusion[:, :, :1])
+    few[..., 0, 1] = 2
+    three = np.concatenate([confusion, few], axis=2)
+    alone, among = (
+        watch(counts, SETTINGS, expected_error=0.1, compared=compared)[1]
+        for counts, compared in ((confusion, None), (three, [0, 1]))
+    )
+    np.testing.assert_array_equal(among.log_e, alone.log_e)
+    np.testing.assert_array_equal(among.estimate, alone.estimate)

@@ -199,7 +199,8 @@ class Dataset(Settings):
     crossed_bands: that mapping; it follows from `bands`.
     scored_only: of a table, values of the sensitive column whose rows are neither learnt from nor compared, but scored
         by a frontier's model and counted in its report: groups of too few people, or null for rows without one.
-    min_test_rows: a run warns of groups with fewer rows in the test part.
+    min_test_rows: groups with fewer rows in the test part are learnt from and reported, but not compared: no gap, no
+        penalty or rule, and no choice of a model by a gap takes them into account. 0 compares all.
     rare_categories: categories of a column with fewer rows than this are one; 0: none are.
     categories: columns of a table that are categories though their values look like numbers or dates.
     dates: what becomes of columns of dates: `refuse`, or `days` since 1970-01-01.

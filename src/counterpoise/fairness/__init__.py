@@ -12,6 +12,7 @@ from counterpoise.fairness._counts import confusion_counts
 from counterpoise.fairness._registry import METRICS, MetricInfo, UndefinedMetricWarning
 from counterpoise.fairness.association import Association, association
 from counterpoise.fairness.certify import CERTIFIABLE, Certification, certify, rows_needed
+from counterpoise.fairness.compared import Compared, groups_compared, of_groups
 from counterpoise.fairness.evaluation import evaluate
 from counterpoise.fairness.frontier import hypervolume, non_dominated
 from counterpoise.fairness.metrics import (
@@ -63,6 +64,7 @@ __all__ = [
     "Association",
     "Certification",
     "Claimed",
+    "Compared",
     "MetricInfo",
     "Neighbours",
     "PairedDifference",
@@ -91,6 +93,7 @@ __all__ = [
     "err",
     "evaluate",
     "f1",
+    "groups_compared",
     "holm",
     "hypervolume",
     "information",
@@ -102,6 +105,7 @@ __all__ = [
     "noise_floor_dp",
     "noise_floor_eo",
     "non_dominated",
+    "of_groups",
     "paired_difference",
     "rows_needed",
     "shortfall",

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
-CountMetric = Callable[[Tensor], Tensor]
-"""A metric that is a function of confusion counts alone: [*batch, G, k, k] → float64 [*batch]."""
+from counterpoise.fairness.compared import Compared, of_groups
+
+
+@runtime_checkable
+class CountMetric(Protocol):
+    """A metric that is a function of confusion counts alone: [*batch, G, k, k] → float64 [*batch].
+
+    Of a metric that compares groups, the gaps are those of the groups `compared`; others count every group.
+    """
+
+    def __call__(self, counts: Tensor, *, compared: Compared = None) -> Tensor: ...
+
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -26,6 +36,9 @@ _PARTS: Mapping[Part, tuple[Callable[[Tensor], Tensor], str]] = {
     "predicted class": (lambda counts: counts.sum((1, 2)), "predictions of class {0}"),
 }
 
+
+_COMPARING = frozenset[Part]({"group", "cell"})
+"""Parts that a metric needs which compares groups."""
 
 CALLER_OF_THE_METRIC = 3
 """`stacklevel` that makes a warning point to the code that called the metric."""
@@ -60,6 +73,7 @@ class MetricInfo:
 
 _metrics: dict[str, MetricInfo] = {}
 _count_metrics: dict[str, CountMetric] = {}
+_comparing: set[str] = set()
 
 METRICS: Mapping[str, MetricInfo] = MappingProxyType(_metrics)
 COUNT_METRICS: Mapping[str, CountMetric] = MappingProxyType(_count_metrics)
@@ -89,21 +103,36 @@ def describe(
     return enter
 
 
-def count_metric(*needs: Part) -> Callable[[CountMetric], CountMetric]:
-    """Enter the decorated function into `COUNT_METRICS`; from now on it warns, once per call, when a part is absent."""
+def count_metric(*needs: Part) -> Callable[[Callable[[Tensor], Tensor]], CountMetric]:
+    """Enter the decorated function into `COUNT_METRICS`.
 
-    def enter(function: CountMetric) -> CountMetric:
+    From now on it warns, once per call, when a part is absent, and a metric that compares groups takes those alone that
+    are `compared`.
+    """
+
+    def enter(function: Callable[[Tensor], Tensor]) -> CountMetric:
+        name = function.__name__
+
         @functools.wraps(function)
-        def warning(counts: Tensor) -> Tensor:
-            value = function(counts)
+        def warning(counts: Tensor, *, compared: Compared = None) -> Tensor:
+            used = compared_counts(name, counts, compared)
+            value = function(used)
             if value.isnan().any():
-                warn_undefined(function.__name__, value, _absent_parts(counts, value, needs))
+                groups = range(counts.shape[-3]) if used is counts or compared is None else compared
+                warn_undefined(name, value, _absent_parts(used, value, needs, groups))
             return value
 
-        _count_metrics[function.__name__] = warning
+        if _COMPARING & set(needs):
+            _comparing.add(name)
+        _count_metrics[name] = warning
         return warning
 
     return enter
+
+
+def compared_counts(metric: str, counts: Tensor, compared: Compared) -> Tensor:
+    """Return the counts [*batch, G, k, k] that a metric is taken of: of the groups that it compares, or of all rows."""
+    return of_groups(counts, compared) if metric in _comparing else counts
 
 
 def warn_undefined(metric: str, value: Tensor, absent: str) -> None:
@@ -114,11 +143,13 @@ def warn_undefined(metric: str, value: Tensor, absent: str) -> None:
     warnings.warn(message, UndefinedMetricWarning, stacklevel=CALLER_OF_THE_METRIC)
 
 
-def _absent_parts(counts: Tensor, value: Tensor, needs: tuple[Part, ...]) -> str:
+def _absent_parts(counts: Tensor, value: Tensor, needs: tuple[Part, ...], groups: Sequence[int]) -> str:
     undefined = counts.reshape(-1, *counts.shape[-3:])[value.isnan().reshape(-1)]
     parts = []
     for part in needs:
         present, phrase = _PARTS[part]
         absent = (present(undefined) == 0).any(0).nonzero().tolist()
+        if part in _COMPARING:  # by the groups' own numbers
+            absent = [[groups[index[0]], *index[1:]] for index in absent]
         parts += [phrase.format(*index) for index in absent]
     return ", ".join(parts)

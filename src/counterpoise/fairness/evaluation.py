@@ -9,6 +9,7 @@ from torch import Tensor
 
 from counterpoise.errors import InputError, suggest
 from counterpoise.fairness._counts import confusion_counts
+from counterpoise.fairness.compared import Compared
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.fairness.scores import auc
 
@@ -23,6 +24,7 @@ def evaluate(
     classes: int,
     mask: Bool[Tensor, "*#batch n"] | None = None,
     names: Collection[str] | None = None,
+    compared: Compared = None,
 ) -> dict[str, Float64[Tensor, "*batch"]]:
     """Compute the metrics that need only labels, groups, predictions and scores.
 
@@ -35,6 +37,7 @@ def evaluate(
         classes: k.
         mask: the samples that count (default: all).
         names: the metrics wanted (default: every count-based one, and `auc` where there are scores and two classes).
+        compared: the groups that gaps are taken of.
 
     Raises:
         InputError: if a name is unknown or cannot be computed from what is given, or `confusion_counts` or `auc` raises
@@ -47,7 +50,7 @@ def evaluate(
         if name not in available:
             raise InputError(f"Metric {name!r} cannot be computed from these inputs{suggest(name, available)}.")
     counts = confusion_counts(y, prediction, s, groups=groups, classes=classes, mask=mask)
-    values = {name: COUNT_METRICS[name](counts) for name in wanted if name != "auc"}
+    values = {name: COUNT_METRICS[name](counts, compared=compared) for name in wanted if name != "auc"}
     if "auc" in wanted and score is not None:
         values["auc"] = auc(y, score, mask)
     return {name: values[name] for name in wanted}

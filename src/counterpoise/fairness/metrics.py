@@ -6,6 +6,8 @@ Each takes counts [*batch, G, k, k] (group, true class, predicted class; see `co
 - Two classes: class 1 is the positive one. More: every class in turn against the rest, and the largest gap counts.
 - Two groups: a signed metric is group s = 0 minus group s = 1. More: the largest gap between any two groups; a signed
   metric takes the pair i < j whose s_i − s_j is largest in absolute value.
+- Groups can be left out of a comparison, as `delta_eo(counts, compared=[0, 2])`: the gaps are then those of the others.
+  Metrics that compare no groups (error, accuracy, F1) count every row in any case.
 - A class or group that a metric needs and that is absent gives NaN, and one `UndefinedMetricWarning` per call that
   names it.
 

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from counterpoise.errors import InputError, suggest
 from counterpoise.fairness import _rates
-from counterpoise.fairness._registry import METRICS, UndefinedMetricWarning
+from counterpoise.fairness._registry import METRICS, UndefinedMetricWarning, compared_counts
+from counterpoise.fairness.compared import Compared
 from counterpoise.fairness.metrics import COUNT_METRICS, PERCENT
 
 CRITERIA: tuple[str, ...] = tuple(name for name in (*COUNT_METRICS, "auc") if METRICS[name].perfect is not None)
@@ -62,7 +63,11 @@ def _checked(metric: str) -> str:
 
 
 def underlying_bias(
-    metric: str, counts: Int64[Tensor, "*batch S V G k k"], neighbours: Neighbours | None = None
+    metric: str,
+    counts: Int64[Tensor, "*batch S V G k k"],
+    neighbours: Neighbours | None = None,
+    *,
+    compared: Compared = None,
 ) -> Float64[Tensor, "*batch V"]:
     """Estimate the shortfall of V models, apart from what chance adds on few rows, from S samples of it.
 
@@ -74,6 +79,7 @@ def underlying_bias(
     Args:
         neighbours: if given, what is known of a model is averaged with what is known of its neighbours, before the
             root is taken: there is less noise in the estimates, and less luck in what is chosen by them.
+        compared: the groups that gaps are taken of.
 
     Returns:
         NaN where no sample says anything.
@@ -81,6 +87,7 @@ def underlying_bias(
     Raises:
         InputError: as `shortfall`, or the metric is no function of counts.
     """
+    counts = compared_counts(metric, counts, compared)
     if metric in _GAP_METRICS:
         combine, parts = _GAP_METRICS[metric]
         sizes = [_sizes(*part(counts), neighbours) for part in parts]

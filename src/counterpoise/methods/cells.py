@@ -9,6 +9,7 @@ from jaxtyping import Int, Int64, Shaped
 from torch import Tensor
 
 from counterpoise.errors import InputError
+from counterpoise.fairness import Compared
 
 
 def cell_sizes(
@@ -27,17 +28,20 @@ def require_cells(
     classes: Sequence[str] | int,
     where: str,
     why: str,
+    compared: Compared = None,
 ) -> None:
     """Raise InputError unless each replicate has rows of every class in every group.
 
     Args:
         groups, classes: their names, or how many there are; they are then called s = 0, y = 0, ….
         where: the beginning of the sentence. why: its end.
+        compared: the groups that need rows.
     """
     groups = [f"s = {group}" for group in range(groups)] if isinstance(groups, int) else groups
     classes = [f"y = {label}" for label in range(classes)] if isinstance(classes, int) else classes
     sizes = cell_sizes(y, s, groups=len(groups), classes=len(classes))
-    if absent := (sizes == 0).nonzero().tolist():
+    needed = range(len(groups)) if compared is None else compared
+    if absent := [cell for cell in (sizes == 0).nonzero().tolist() if cell[-2] in needed]:
         *_, group, label = absent[0]
         raise InputError(f"{where} has no row of {classes[label]} among {groups[group]}, expected at least one, {why}")
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from counterpoise.bounds import NotNegative, Share, Values, require_increasing
 from counterpoise.catalogue import UNREPAIRED
 from counterpoise.errors import InputError, shown
+from counterpoise.fairness import Compared
 from counterpoise.methods.answers import Answers, answers_in_order, tensors_of
 from counterpoise.methods.bases import ground as grounds
 from counterpoise.methods.bases.ground import Bases, Ground, Kind, Pretrained
@@ -203,7 +204,7 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
     kinds = range(len(settings.kinds))
     tasks: list[tuple[int, int, int | None]] = [(r, place, None) for r in replicates for place in kinds]
     tasks += [(r, place, fold) for r in replicates for place in kinds for fold in range(settings.folds)]
-    shared = (settings, problem.examples, problem.parts, sizes, problem.seeds)
+    shared = (settings, problem.examples, problem.parts, sizes, problem.seeds, problem.compared)
     trained: list[Trained] = problem.spread(
         train, tasks, shared=(bases, folds, *shared), on_done=problem.follow("frontier", len(tasks))
     )
@@ -240,6 +241,7 @@ def train(
     parts: Mapping[str, Int[Tensor, "R _"]],
     sizes: Mapping[str, int],
     seeds: Sequence[int],
+    compared: Compared,
 ) -> Trained:
     """Train the heads of one base of one replicate: a task for `compute`, here so that a worker imports no more.
 
@@ -273,7 +275,7 @@ def train(
         goals = [Goal(head.constraint, head.strength or 0.0, unit * (head.weight_decay or 0.0)) for head in heads[1:]]
         rows = base.rows(single, learnt, balanced=settings.class_weights == "balanced")
         start = grounds.start(base, rows)
-        solved = solve(rows, goals, start, groups=sizes["groups"], settings=settings.solver)
+        solved = solve(rows, goals, start, groups=sizes["groups"], settings=settings.solver, compared=compared)
         of_all = torch.cat([of_all, solved.heads])
     answers, joint = {}, {}
     for part, chosen in evaluated.items():
@@ -300,6 +302,7 @@ def derive_rules(
     parts: Mapping[str, Int[Tensor, "R _"]],
     sizes: Mapping[str, int],
     seeds: Sequence[int],
+    compared: Compared,
 ) -> Ruled:
     """Derive the rules of one base of one replicate from what its trainings say of rows that they did not see.
 
@@ -325,6 +328,7 @@ def derive_rules(
             fold,
             **sizes,
             seed=seeds[r],
+            compared=compared,
         )
         for constraint in settings.constraints
     ]

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from kedro.pipeline import Pipeline
 
+from counterpoise.config.retrained import RETRAINED
 from counterpoise.experiments import BLOCKS, Experiment, Part, raw_folder
 
 SHARED = frozenset({"seeds", "epochs", "pretrain", "finetune", "report", "compute", "selection", "peers"})
@@ -54,6 +55,12 @@ def _audits(experiment: Experiment) -> bool:
     return not _trains(experiment)
 
 
+def _refuses_small_groups(experiment: Experiment) -> bool:
+    """Whether two groups have to be large enough: not of an audit, which compares none, nor of a scheduled retraining,
+    which is not to end because of the rows that have arrived."""
+    return _trains(experiment) and experiment.name != RETRAINED
+
+
 def _heads(experiment: Experiment) -> bool:
     return experiment.variants is not None
 
@@ -96,7 +103,12 @@ STAGES = (
     Stage("extract_features", _shared_backbone, lambda _: _stage("extract_features").create_pipeline(), "data"),
     Stage("extract_features", _backbones, lambda _: _stage("extract_features").read_pipeline(), "data"),
     Stage("read_pixels", lambda e: e.convnet is not None, lambda _: _stage("read_pixels").create_pipeline(), "data"),
-    Stage("data_split", _always, lambda e: _stage("data_split").create_pipeline(images=e.images), "data"),
+    Stage(
+        "data_split",
+        _always,
+        lambda e: _stage("data_split").create_pipeline(images=e.images, compares=_refuses_small_groups(e)),
+        "data",
+    ),
     Stage("extract_features", _backbones, lambda _: _stage("extract_features").extract_pipeline(), "backbone"),
     Stage("data_audit", _always, lambda e: _stage("data_audit").create_pipeline(images=e.images), "data"),
     Stage("data_audit", _audits, lambda _: _stage("data_audit").page_pipeline(), "experiment"),

@@ -145,6 +145,8 @@ def _reservations(context: ReportContext) -> list[str]:
             f"The numbers come from {seeds}, each with its own split of the same data: the intervals say how "
             "much a result changes from one split to another, not how it would change in another population."
         )
+    if small := context.left_out.get("small_sentence"):
+        sentences.append(small)
     tested = set(context.claims["metric"])
     floors = [(metric, value) for metric, value in _floors(context.noise_floor) if metric in tested or not tested]
     if floors:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED, methods_of, run_by
 from counterpoise.errors import InputError
-from counterpoise.fairness import confusion_counts, shortfall, underlying_bias
+from counterpoise.fairness import Compared, confusion_counts, shortfall, underlying_bias
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.reporting._frames import require_columns, rows_of
 from counterpoise.reporting.wording import (
@@ -64,7 +64,7 @@ def base_of(selection: pd.DataFrame) -> str:
     return UNREPAIRED if UNREPAIRED in set(selection["family"]) else BASES["heads"]
 
 
-def models(selection: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+def models(selection: pd.DataFrame, predictions: pd.DataFrame, compared: Compared = None) -> pd.DataFrame:
     """What every family chose in every seed, with the constant predictor and the unrepaired base in any case.
 
     A reference that was not chosen among the others is measured by its predictions, or by the majority class of the
@@ -73,6 +73,7 @@ def models(selection: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     Args:
         selection: one row per family and seed, with `MODEL_KEYS`, `criterion` and `tolerance`.
         predictions: `variant, seed, split, y, s, prediction`.
+        compared: the groups that gaps are taken of.
 
     Returns:
         Frame with `MODEL_KEYS`.
@@ -89,9 +90,9 @@ def models(selection: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     if CONSTANT not in families and len(test):
         first = test[test["variant"] == test["variant"].iloc[0]]
         majority = first.groupby("seed")["y"].transform(lambda y: y.mode().iloc[0])
-        frames.append(_measured(CONSTANT, first.assign(prediction=majority), criterion))
+        frames.append(_measured(CONSTANT, first.assign(prediction=majority), criterion, compared))
     if base not in families and base in set(test["variant"]):
-        frames.append(_measured(base, test[test["variant"] == base], criterion))
+        frames.append(_measured(base, test[test["variant"] == base], criterion, compared))
     return pd.concat([frame for frame in frames if len(frame)], ignore_index=True) if len(frames) > 1 else frames[0]
 
 
@@ -112,6 +113,7 @@ def findings(
     predictions: pd.DataFrame,
     noise_floor: Mapping[str, float],
     class_names: Sequence[str],
+    compared: Compared = None,
 ) -> tuple[str, ...]:
     """Which model was chosen, what it came to on validation, and what to beware of.
 
@@ -123,6 +125,7 @@ def findings(
         predictions: as of `models`.
         noise_floor: metric → what a perfectly fair model would measure on test.
         class_names: of the codes in predictions.
+        compared: the groups that gaps are taken of.
     """
     criterion, tolerance = limits_of(selection)
     choices = selection[selection["family"] == CHOSEN]
@@ -140,7 +143,7 @@ def findings(
                 f"As judged on validation, its error is {number(after['validation_err'], 'err')}% and its "
                 f"{shortfall_symbol(criterion)} {number(after['validation_bias'])}."
             )
-    sentences += _without_chance(chosen, selection, predictions, criterion, noise_floor.get(criterion))
+    sentences += _without_chance(chosen, selection, predictions, noise_floor.get(criterion), compared)
     sentences += _bound(choices, criterion, tolerance)
     if "certified" in choices and choices["certified"].notna().any():
         certified = int(choices["certified"].fillna(False).sum())
@@ -158,12 +161,14 @@ def findings(
     return (*sentences, *(sentence for sentence in cautions if sentence))
 
 
-def _measured(family: str, predictions: pd.DataFrame, criterion: str) -> pd.DataFrame:
+def _measured(family: str, predictions: pd.DataFrame, criterion: str, compared: Compared) -> pd.DataFrame:
     """Error and bias on test of one model in each seed."""
     can_differ = criterion in COUNT_METRICS and predictions["s"].max() > 0
     records = []
     for seed, counts in _counts(predictions).items():
-        bias = float(shortfall(criterion, COUNT_METRICS[criterion](counts))) if can_differ else np.nan
+        bias = (
+            float(shortfall(criterion, COUNT_METRICS[criterion](counts, compared=compared))) if can_differ else np.nan
+        )
         records.append((family, seed, False, np.nan, np.nan, float(COUNT_METRICS["err"](counts)), bias))
     return pd.DataFrame(records, columns=list(MODEL_KEYS))
 
@@ -180,10 +185,10 @@ def _counts(predictions: pd.DataFrame) -> dict[int, Int64[Tensor, "G k k"]]:
 
 
 def _without_chance(
-    chosen: pd.DataFrame, selection: pd.DataFrame, predictions: pd.DataFrame, criterion: str, floor: float | None
+    chosen: pd.DataFrame, selection: pd.DataFrame, predictions: pd.DataFrame, floor: float | None, compared: Compared
 ) -> list[str]:
     """Say what the gap on test is without chance, before and after, where chance is not small beside the tolerance."""
-    _, tolerance = limits_of(selection)
+    criterion, tolerance = limits_of(selection)
     after = _means(chosen, CHOSEN)
     if floor is None or not floor > OF_CHANCE * tolerance or after is None or criterion not in COUNT_METRICS:
         return []
@@ -194,7 +199,7 @@ def _without_chance(
         if rows.empty or rows["s"].max() == 0:
             return []
         counts = torch.stack(list(_counts(rows).values())).unsqueeze(1)
-        sizes.append(float(underlying_bias(criterion, counts)[0]))
+        sizes.append(float(underlying_bias(criterion, counts, compared=compared)[0]))
     if any(map(is_missing, sizes)):
         return []
     return [

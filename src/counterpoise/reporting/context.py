@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import pandas as pd
 import plotly.graph_objects as go
 
-from counterpoise.fairness import LEVEL
+from counterpoise.fairness import LEVEL, Compared
 from counterpoise.reporting.wording import HEADLINE_METRICS
 
 
@@ -97,6 +97,7 @@ class ReportContext:
             each under a key that ends in `sentence`.
         settings: parameters of the run, nested or flat.
         noise_floor: variant → metric → what a perfectly fair model with the same cell counts would measure.
+        compared: the groups that gaps are taken of; None: all of them.
         group_rates: `tables.group_rates`, or None where there are no predictions to count.
         lineage: what the numbers came from: `git_commit`, `data_digest`, `environment`, `seeds`, `command`, and
             `versions` (package → version). Keys that are absent are not shown.
@@ -127,6 +128,7 @@ class ReportContext:
     notes: Sequence[str] = ()
     left_out: Mapping[str, Any] = field(default_factory=dict)
     group_rates: pd.DataFrame | None = field(default=None)
+    compared: Compared = None
     level: float = LEVEL
     headline_metrics: Sequence[str] = HEADLINE_METRICS
     parts: Sequence[str] = ()
@@ -178,6 +180,12 @@ class ReportContext:
     def about_rows(self) -> list[str]:
         """Sentences on rows that are left out, changed, or not compared."""
         return [text for key, text in self.left_out.items() if key.endswith("sentence") and text]
+
+    @property
+    def group_titles(self) -> list[str]:
+        """The groups' names beside their rates, where those that are not compared say so."""
+        compared = range(len(self.group_names)) if self.compared is None else self.compared
+        return [name if group in compared else f"{name} (not compared)" for group, name in enumerate(self.group_names)]
 
     @property
     def replicates(self) -> int:

@@ -118,7 +118,7 @@ def group_rate_table(context: ReportContext) -> dict[str, Any] | None:
         "wilson": any(row.wilson for row, _ in records),
         "columns": [(rate, "" if label is None else context.class_names[label]) for rate, label in columns],
         "rows": [
-            (variant, context.group_names[group], [cells.get((variant, group, *column)) for column in columns])
+            (variant, context.group_titles[group], [cells.get((variant, group, *column)) for column in columns])
             for variant, group in rows
         ],
     }

@@ -42,7 +42,7 @@ def retraining_page(
         PageSection(
             "groups",
             "Models by group",
-            [f"{_rows_in_words(evaluation)}: none of them has trained a model."],
+            [f"{_rows_in_words(evaluation)}: none of them has trained a model.", *_apart(document)],
             figures={"errors_by_group": figures.errors_by_group(evaluation)},
             folded={"3 tables": tables.models(evaluation)},
         ),
@@ -133,6 +133,15 @@ def _rows_in_words(evaluation: Mapping[str, Any]) -> str:
     rows = evaluation["measured"]["challenger"]["all"][0]["rows"]
     further = f", {evaluation['left_out']:,} more miss a value or a group" if evaluation["left_out"] else ""
     return f"{rows:,} held-out rows of the reference and {len(evaluation['dates']) - 1} partitions{further}"
+
+
+def _apart(document: Mapping[str, Any]) -> list[str]:
+    """Name the groups that no bias is taken of, if there are any."""
+    compared, groups = document["evaluation"].get("compared"), document["groups"]
+    if compared is None:
+        return []
+    apart = [name for group, name in enumerate(groups) if group not in compared]
+    return [f"No bias is taken of groups with fewer held-out rows than min_test_rows: {', '.join(apart)}."]
 
 
 def _used_in_words(batch: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from jaxtyping import Float64, Integer, Num
 from numpy.typing import NDArray
 
 from counterpoise.errors import InputError, suggest
-from counterpoise.fairness import CERTIFIABLE
+from counterpoise.fairness import CERTIFIABLE, Compared, of_groups
 from counterpoise.fairness.certify import linear_parts
 from counterpoise.retraining.sequential import PAIRED, bets_on_rates, largest_not_refuted, mixed
 
@@ -28,12 +28,14 @@ class Evidence:
             right or both wrong, the other model alone is right (`PAIRED`).
         confusion: of the challenger: group, true class, predicted class.
         waiting: rows whose label has not arrived.
+        compared: the groups that biases are taken of.
     """
 
     against_first: Num[np.ndarray, "*batch B G k 3"]
     against_champion: Num[np.ndarray, "*batch B G k 3"]
     confusion: Num[np.ndarray, "*batch B G k k"]
     waiting: int = 0
+    compared: Compared = None
 
 
 def collect(
@@ -96,9 +98,10 @@ class BiasEvidence:
     weight: Float64[np.ndarray, "M J"]
 
     @classmethod
-    def of(cls, confusion: Num[np.ndarray, "*batch B G k k"], metric: str) -> BiasEvidence:
-        """Return the evidence about a metric, a name of `fairness.CERTIFIABLE`."""
-        hits, sizes, weight = (part.numpy() for part in linear_parts(torch.from_numpy(confusion), metric))
+    def of(cls, confusion: Num[np.ndarray, "*batch B G k k"], metric: str, compared: Compared = None) -> BiasEvidence:
+        """Return the evidence about a metric, a name of `fairness.CERTIFIABLE`, of the groups that are compared."""
+        counts = of_groups(torch.from_numpy(confusion), compared)
+        hits, sizes, weight = (part.numpy() for part in linear_parts(counts, metric))
         return cls(hits, sizes, weight)
 
     def estimate(self) -> Float64[np.ndarray, "*batch"]:

@@ -106,7 +106,7 @@ def examine(evidence: Evidence, settings: Gate) -> list[Examination]:
     newest = _of_errors(NEWEST, evidence.against_champion[..., -1, :, :, :].sum((-3, -2)), settings.error_margin)
     examinations.append(replace(newest, log_e=np.full_like(newest.log_e, np.inf)))
     for metric, tolerance in settings.tolerances.items():
-        bias = BiasEvidence.of(evidence.confusion, metric)
+        bias = BiasEvidence.of(evidence.confusion, metric, evidence.compared)
         within, beyond = bias.log_e_within(tolerance), bias.log_e_beyond(tolerance)
         examinations.append(Examination(metric, tolerance, bias.estimate(), within, beyond, bias.upper_bound))
     return examinations

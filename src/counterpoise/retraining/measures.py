@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num
 
-from counterpoise.fairness.statistics import wilson
+from counterpoise.fairness import Compared, wilson
 from counterpoise.retraining.evidence import BiasEvidence
 from counterpoise.retraining.sequential import OUTCOMES, mean_bounds
 
@@ -38,12 +38,19 @@ def by_group(confusion: Num[np.ndarray, "G k k"], names: Sequence[str]) -> list[
 
 
 def biases(
-    confusion: Num[np.ndarray, "B G k k"], tolerances: Mapping[str, float], significance: float
+    confusion: Num[np.ndarray, "B G k k"],
+    tolerances: Mapping[str, float],
+    significance: float,
+    compared: Compared = None,
 ) -> list[dict[str, Any]]:
-    """Return `metric, estimate, bound, tolerance` of each metric, `bound` the end of a confidence sequence."""
+    """Return `metric, estimate, bound, tolerance` of each metric, `bound` the end of a confidence sequence.
+
+    Args:
+        compared: the groups that biases are taken of.
+    """
     records = []
     for metric, tolerance in tolerances.items():
-        bias = BiasEvidence.of(confusion, metric)
+        bias = BiasEvidence.of(confusion, metric, compared)
         estimate, bound = float(bias.estimate()), float(bias.upper_bound(significance))
         records.append({"metric": metric, "tolerance": tolerance, **_numbers(estimate=estimate, bound=bound)})
     return records

@@ -19,6 +19,7 @@ from jaxtyping import Float64, Int64, Num
 
 from counterpoise.bounds import Bounded, Count, Inside, Positive, Share
 from counterpoise.errors import InputError
+from counterpoise.fairness import Compared
 from counterpoise.retraining.evidence import BiasEvidence, require_tolerances
 from counterpoise.retraining.sequential import OUTCOMES, bets_above, mixed, spent_share
 
@@ -78,13 +79,20 @@ class Watch:
         return f"{self.name}: {measured} in the last week, limit {self.limit:.3g}; {alarm}."
 
 
-def watch(confusion: Num[np.ndarray, "*batch W G k k"], settings: Monitor, *, expected_error: float) -> list[Watch]:
+def watch(
+    confusion: Num[np.ndarray, "*batch W G k k"],
+    settings: Monitor,
+    *,
+    expected_error: float,
+    compared: Compared = None,
+) -> list[Watch]:
     """Return what the champion's labelled traffic shows, for each quantity; earlier weeks' values do not change later.
 
     Args:
         confusion: counts by week (in which the labels arrived), group, true class, predicted class; a week without rows
             has zeros.
         expected_error: share of wrong predictions that the champion was promoted with.
+        compared: the groups that biases are taken of.
 
     Raises:
         InputError: there is no week, or the expected error is not between 0 and 1.
@@ -103,9 +111,9 @@ def watch(confusion: Num[np.ndarray, "*batch W G k k"], settings: Monitor, *, ex
         Watch("error", limit, share_wrong, any_start(bets_above(counts, OUTCOMES, limit), settings.horizon), needed)
     ]
     for metric, tolerance in settings.tolerances.items():
-        factors = BiasEvidence.of(confusion, metric).bets_beyond(tolerance)  # *batch W M K
+        factors = BiasEvidence.of(confusion, metric, compared).bets_beyond(tolerance)  # *batch W M K
         log_e = any_start(factors.reshape(*factors.shape[:-2], -1), settings.horizon)
-        weekly = BiasEvidence.of(np.expand_dims(confusion, -4), metric).estimate()
+        weekly = BiasEvidence.of(np.expand_dims(confusion, -4), metric, compared).estimate()
         watches.append(Watch(metric, tolerance, weekly, log_e, needed))
     return watches
 

@@ -48,9 +48,8 @@ def chance(
     shares = np.stack([gained, 1 - gained - lost, lost], axis=-1)
     shape = (draws, *sizes.shape)
     against = generator.multinomial(np.broadcast_to(sizes, shape), shares)
-    imagined = Evidence(
-        against, against, generator.multinomial(np.broadcast_to(sizes, shape), _rates(confusion)), evidence.waiting
-    )
+    confused = generator.multinomial(np.broadcast_to(sizes, shape), _rates(confusion))
+    imagined = Evidence(against, against, confused, evidence.waiting, evidence.compared)
     looks = np.zeros(draws, dtype=np.int64)
     return float(verdicts(imagined, settings, level=np.full(draws, level), looks=looks)[0].mean())
 

@@ -96,6 +96,17 @@ def test_contrasts_are_gaps() -> None:
     torch.testing.assert_close(contrasts("eo", y, two, 2) @ p, torch.stack(within))
 
 
+def test_a_group_that_is_not_compared_has_no_gap() -> None:
+    generator = torch.Generator().manual_seed(2)
+    y, s, p = torch.randint(2, (60,), generator=generator), torch.randint(3, (60,), generator=generator), torch.rand(60)
+    there = s != 1
+    for constraint in ("dp", "eo"):
+        weights = contrasts(constraint, y, s, 3, compared=(0, 2))  # type: ignore[arg-type]
+        others = contrasts(constraint, y[there], s[there].clamp(max=1), 2)  # type: ignore[arg-type]
+        torch.testing.assert_close(weights @ p, others @ p[there])
+        assert not weights[:, ~there].any()
+
+
 def test_an_absent_group_has_no_gap() -> None:
     assert contrasts("dp", torch.tensor([0, 1]), torch.tensor([0, 0]), 2).shape == (0, 2)
 

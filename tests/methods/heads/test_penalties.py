@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from counterpoise.methods import cross_entropy, penalized
-from counterpoise.methods.heads.penalties import penalty
+from counterpoise.methods.heads.penalties import Constraint, penalty
 
 R, V, B = 2, 3, 40
 
@@ -44,6 +44,20 @@ def test_more_groups_are_judged_by_the_largest_gap(generator: torch.Generator) -
     y = torch.zeros(1, 60, dtype=torch.int64)
     rates = [logits[0, 0].softmax(-1)[s[0] == group, 1].mean() for group in range(4)]
     torch.testing.assert_close(penalty(logits, y, s, constraint="dp", groups=4)[0, 0], max(rates) - min(rates))
+
+
+@pytest.mark.parametrize("constraint", ["dp", "eo"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_group_that_is_not_compared_is_not_penalised(
+    generator: torch.Generator, constraint: Constraint, classes: int
+) -> None:
+    logits, s = torch.randn(1, 2, 90, classes, generator=generator), torch.arange(90).remainder(3).unsqueeze(0)
+    y, there = torch.randint(classes, (1, 90), generator=generator), s[0] != 1
+    gap = penalty(logits, y, s, constraint=constraint, groups=3, compared=(0, 2))
+    others = penalty(logits[:, :, there], y[:, there], s[:, there].clamp(max=1), constraint=constraint, groups=2)
+    torch.testing.assert_close(gap, others)
+    value = penalized({constraint: 0.5}, groups=3, compared=(0, 2))(logits, y, s)
+    torch.testing.assert_close(value, cross_entropy(logits, y) + 0.5 * gap)
 
 
 def test_more_classes_are_judged_each_by_its_own_score(generator: torch.Generator) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.methods.heads.penalties import Constraint
 from counterpoise.methods.rules.bias_scores import (
     MARGIN_SCALE,
     BiasScores,
@@ -277,3 +278,24 @@ def test_what_is_chosen_without_a_fold_does_not_see_it() -> None:
 def test_values_that_do_not_increase_are_refused(wrong: dict[str, tuple[float, ...]]) -> None:
     with pytest.raises(InputError, match="expected"):
         BiasScores(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("constraint", ["dp", "eo"])
+def test_a_rule_pays_nothing_for_a_group_that_is_not_compared(constraint: Constraint) -> None:
+    _, y, s, probability = distribution(0, groups=3)
+    shares = Shares.of(y, s, classes=2, groups=3, compared=(0, 1))
+    solved = dual(probability, shares, constraint, [0.02, 0.1], torch.ones(1, 2))
+    matrix = rule(torch.ones(1, 2, 2), solved, shares, constraint)[0].unflatten(1, (2, 3))
+    assert matrix[:, :, 2].equal(torch.eye(2).expand(2, 2, 2)), "what is right counts, and no rate is paid for"
+    assert (matrix[:, :, :2] != torch.eye(2).unsqueeze(1)).any()
+    prices = matrix[:, :, :2] - torch.eye(2).unsqueeze(1)
+    mass = shares.cells[:, :2] if constraint == "eo" else shares.groups[:2].expand(2, 2)
+    torch.testing.assert_close((prices * mass.unsqueeze(-1)).sum(dim=2), torch.zeros(2, 2, 2), atol=1e-5, rtol=0)
+
+
+def test_rules_are_chosen_by_the_gaps_of_groups_that_are_compared() -> None:
+    _, y, s, probability = distribution(1, groups=3)
+    settings, folds = BiasScores(levels=(0.05, 0.2), draws=4), torch.arange(len(y)) % 2
+    bank = choose(settings, "dp", probability, y, s, folds, classes=2, groups=3, seed=0, compared=(0, 1))
+    for decided, level in zip(decide(probability, bank.rules), settings.levels, strict=True):
+        assert gap("dp", decided, y, s) <= level

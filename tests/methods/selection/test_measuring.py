@@ -8,6 +8,7 @@ import pytest
 import sklearn.metrics as sk
 import torch
 
+from counterpoise.errors import InputError
 from counterpoise.methods.selection import measuring
 from counterpoise.methods.selection.candidates import Candidates, constant, ours, theirs
 from counterpoise.methods.selection.measuring import AXES, JUDGED, counts_of, judged_counts, measure
@@ -173,3 +174,42 @@ def test_a_diverged_model_has_no_value(data: Examples, members: dict[str, torch.
     measured, _ = measure(ours(outcomes), data, members, POPULATION, Judge())
     assert measured[JUDGED]["err"].isnan().tolist() == [[False] * 4, [False] * 3 + [True]]
     assert measured["test"]["err"].isfinite().all(), "only its judges are missing"
+
+
+@pytest.mark.parametrize("change", ["labels", "scores"])
+def test_no_bias_depends_on_a_group_that_is_not_compared(members: dict[str, torch.Tensor], change: str) -> None:
+    """Twelve or so rows of a third group: whatever they are and whatever is said of them, the biases stay."""
+    generator = torch.Generator().manual_seed(0)
+    y, s = (torch.randint(2, (ROWS,), generator=generator) for _ in range(2))
+    s[torch.arange(ROWS) % 30 == 0] = 2
+    population = Names("drawn rows", ("no", "yes"), ("a", "b", "c"), compared=(0, 1))
+    outcomes = Outcomes(("head", "rule"), decided=False)
+    before, folded = measure(ours(outcomes), Examples(torch.empty(ROWS, 0), y, s), members, population, Judge())
+    if change == "labels":
+        y = torch.where(s == 2, 1 - y, y)
+    else:
+        for part in ("train", "validation", "test"):
+            apart = (s[members[part]] == 2).unsqueeze(1)
+            score = outcomes.tensors[f"{part}.score"]
+            outcomes.tensors[f"{part}.score"] = torch.where(apart, 1 - score, score)
+    after, refolded = measure(ours(outcomes), Examples(torch.empty(ROWS, 0), y, s), members, population, Judge())
+    for part, values in before.items():
+        for name in AXES:
+            assert values[name].equal(after[part][name])
+        assert not values["err"].equal(after[part]["err"]), "errors are everybody's"
+    assert folded is not None
+    assert refolded is not None
+    assert folded.compared == (0, 1)
+    assert folded.judged["delta_eo"].nan_to_num().equal(refolded.judged["delta_eo"].nan_to_num())
+
+
+def test_a_class_may_be_absent_in_a_group_that_is_not_compared(
+    candidates: Candidates, members: dict[str, torch.Tensor]
+) -> None:
+    y, s = torch.arange(ROWS) % 2, (torch.arange(ROWS) // 2) % 2
+    s[torch.arange(ROWS) % 20 == 0] = 2  # all of class 0
+    data = Examples(torch.empty(ROWS, 0), y, s)
+    names = ("a", "b", "c")
+    assert measure(candidates, data, members, Names("drawn", ("no", "yes"), names, (0, 1)), Judge())[0]
+    with pytest.raises(InputError, match="there is no row of 'yes' among 'c' on the validation rows"):
+        measure(candidates, data, members, Names("drawn", ("no", "yes"), names), Judge())

@@ -16,7 +16,13 @@ from pydantic import ValidationError
 from counterpoise.config.parameters import Dataset, Seeds
 from counterpoise.errors import InputError
 from counterpoise.pipelines.data_split.left_out import describe_left_out, join_left_out, warn_about_left_out
-from counterpoise.pipelines.data_split.nodes import describe_data, encode_samples, read_table, split_samples
+from counterpoise.pipelines.data_split.nodes import (
+    describe_data,
+    encode_samples,
+    read_table,
+    split_samples,
+    split_to_compare,
+)
 
 ROWS = 800
 
@@ -175,15 +181,37 @@ def test_what_was_done_about_rows_and_gaps_is_counted(tmp_path: Path) -> None:
     assert described(tmp_path, dataset())["treated_sentence"] == ""
 
 
-def test_a_group_with_few_test_rows_is_named(tmp_path: Path) -> None:
+def test_a_group_with_few_test_rows_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = write_loans(tmp_path, 0.0, 0.0)
+    table.loc[table.index % 5 == 0, "sex"] = "x"
+    table.to_csv(tmp_path / "t.csv", index=False)
+    three = partial(dataset, groups=["f", "m", "x"], group_names=["women", "men", "others"])
+    tested = ROWS // 40  # a quarter of half of a fifth of the rows
+    caplog.set_level("INFO")
+    assert described(tmp_path, three(min_test_rows=tested))["small_sentence"] == ""
+    sentence = described(tmp_path, three(min_test_rows=tested + 1))["small_sentence"]
+    assert sentence.startswith(f"Groups with fewer than {tested + 1} test rows: 'others' ({tested}). They are learnt")
+    assert "they are not compared" in sentence
+    assert [record.levelname for record in caplog.records if sentence in record.getMessage()] == ["INFO"]
+
+
+def test_a_single_group_to_compare_is_refused_where_gaps_are_measured(tmp_path: Path) -> None:
     write_loans(tmp_path, 0.0, 0.0)
     tested = ROWS // 16  # of each group: a quarter of half of its rows
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert described(tmp_path, dataset(min_test_rows=tested))["small_sentence"] == ""
-    with pytest.warns(UserWarning, match=f"fewer than {tested + 1} test rows: 'women'"):
-        result = described(tmp_path, dataset(min_test_rows=tested + 1))
-    assert f"'men' ({tested})" in result["small_sentence"]
+    block = dataset(min_test_rows=tested + 1)
+    samples = encode_samples(read_table(tmp_path, block)[0], block)
+    message = (
+        rf"loans: groups with fewer than 51 test rows are not compared; these are 'women' \({tested}\), 'men' "
+        rf"\({tested}\), expected two groups to compare: join groups .*, name small ones in scored_only, or compare "
+        "all with min_test_rows: 0"
+    )
+    with pytest.raises(InputError, match=message):
+        split_to_compare(samples, block, Seeds((0,)))
+    enough = dataset(min_test_rows=tested)
+    splits = [draw(samples, enough, Seeds((0, 1))) for draw in (split_to_compare, split_samples)]
+    assert splits[0].tensors["splits"].equal(splits[1].tensors["splits"])
+    sentence = described(tmp_path, block)["small_sentence"]  # of an audit, which compares nothing, or a retraining
+    assert sentence.endswith("'women' (50), 'men' (50). Gaps between them and others are mostly chance.")
 
 
 def test_what_a_bound_leaves_to_learn_from_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

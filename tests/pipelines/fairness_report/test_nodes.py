@@ -30,7 +30,8 @@ SHARED = {"raw", "samples", "splits", "data_summary", "params:dataset"}
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    return Dataset.model_validate(yaml.safe_load((CONF / "parameters_datasets.yml").read_text())["datasets"]["adult"])
+    block = yaml.safe_load((CONF / "parameters_datasets.yml").read_text())["datasets"]["adult"]
+    return Dataset.model_validate(block | {"min_test_rows": 0})
 
 
 def predictions_of(*methods: str, seeds: int = 2) -> pd.DataFrame:

@@ -96,6 +96,30 @@ def test_all_models_are_counted_on_the_same_held_out_rows(
 
 
 @pytest.mark.usefixtures("predict")
+def test_a_group_of_few_held_out_rows_is_reported_and_not_compared(
+    rows: pd.DataFrame, batch: Any, dataset: Dataset, retraining: Retraining, tmp_path: Path
+) -> None:
+    """A third group that is in the newest partition alone, with fewer labelled rows than `min_test_rows`."""
+    three = dataset.model_copy(
+        update={"groups": (*dataset.groups, "x"), "group_names": (*dataset.group_names, "others"), "min_test_rows": 30}
+    )
+    before = judged(start("old", at=AT), rows, batch, three, retraining, tmp_path)
+    newest = rows[(rows[BATCH] == 2) & rows[HELD_OUT]].index[:9]
+    added = pd.concat([rows, rows.loc[newest].assign(**{GROUP: 2})], ignore_index=True)
+    result = judged(start("old", at=AT), added, batch, three, retraining, tmp_path)
+    assert (before["compared"], result["compared"]) == ([0, 1], [0, 1])
+    for role, measured in result["measured"].items():
+        assert measured["biases"][0]["bound"] is not None
+        assert measured["biases"] == before["measured"][role]["biases"]
+        assert {row["group"]: row["rows"] for row in measured["all"]}["others"] == 9
+    _, decision = decide(result, batch, start("old", at=AT), three, retraining)
+    outcomes = {check["name"]: check["outcome"] for check in decision["checks"]}
+    assert (outcomes["rows"], outcomes["delta_dp"]) == ("undecided", "passed"), "the gate asks rows of every group"
+    many = judged((), rows, batch, three.model_copy(update={"min_test_rows": 10**6}), retraining, tmp_path)
+    assert many["compared"] is None, "without two groups that are large enough all are compared"
+
+
+@pytest.mark.usefixtures("predict")
 def test_decisions_are_recorded_once_and_repeated(
     rows: pd.DataFrame, batch: Any, dataset: Dataset, retraining: Retraining, tmp_path: Path
 ) -> None:

@@ -19,10 +19,12 @@ from counterpoise.artifacts import schemas
 from counterpoise.artifacts.datasets import Checkpoint, CSVDataset
 from counterpoise.config.evidence import Claim
 from counterpoise.config.parameters import Evidence, Report, Selection
+from counterpoise.data import SPLITS
 from counterpoise.errors import InputError
 from counterpoise.pipelines.fairness_report.nodes import measure, summarize
 from counterpoise.pipelines.select.nodes import collect, judge
 from counterpoise.pipelines.shared.arrays import rows
+from counterpoise.pipelines.shared.compared import compared_groups, predicted_groups
 from counterpoise.reporting import ReportContext
 from counterpoise.reporting.sections.choice import frontier_dp, frontier_eo
 from counterpoise.reporting.tables_frontier import selection_table
@@ -96,6 +98,42 @@ class TestWhatTheChoiceLooksAt:
             assert row.validation_bias <= abs(values[row.seed, row.variant, "spd"])
             assert row.test_bias >= 0
         assert set(grid["metric"]) == {"err", "delta_eo", "delta_dp", "spd"}
+
+
+class TestGroupsThatAreNotCompared:
+    """A third group with fewer than 30 test rows in a replicate at least."""
+
+    @pytest.fixture
+    def three(self, choice_inputs: dict[str, Any]) -> dict[str, Any]:
+        samples, splits = choice_inputs["samples"].copy(), choice_inputs["splits"].tensors["splits"].numpy()
+        test = SPLITS.index("test")
+        samples["s"] = np.where(np.arange(len(samples)) % 29 == 0, 2, samples["s"])
+        assert min((samples["s"][codes == test] == 2).sum() for codes in splits) < 30
+        block = choice_inputs["dataset"].model_copy(
+            update={"groups": ("a", "b", "c"), "group_names": ("a", "b", "c"), "min_test_rows": 30}
+        )
+        return choice_inputs | {"samples": samples, "dataset": block}
+
+    def test_no_bias_of_any_model_looks_at_them(self, three: dict[str, Any]) -> None:
+        grid, *_, counts = judge(**three)
+        samples = three["samples"].copy()
+        samples.loc[samples["s"] == 2, "y"] = 1 - samples.loc[samples["s"] == 2, "y"]
+        changed, *_ = judge(**three | {"samples": samples})
+        keys = ["variant", "seed", "split", "metric"]
+        values, others = (frame.set_index(keys)["value"] for frame in (grid, changed))
+        for metric in ("delta_eo", "delta_dp"):
+            pd.testing.assert_series_equal(values.xs(metric, level="metric"), others.xs(metric, level="metric"))
+        assert not values.xs("err", level="metric").equals(others.xs("err", level="metric"))
+        assert set(counts["s"]) == {0, 1, 2}, "their rates are reported"
+
+    def test_stages_with_splits_and_stages_with_predictions_agree(
+        self, three: dict[str, Any], artifacts: dict[str, Any]
+    ) -> None:
+        samples, splits, dataset = (three[name] for name in ("samples", "splits", "dataset"))
+        predictions = artifacts["predictions"].assign(s=lambda frame: samples["s"].to_numpy()[frame["row"]])
+        assert compared_groups(samples, splits, dataset) == predicted_groups(predictions, dataset) == (0, 1)
+        every = dataset.model_copy(update={"min_test_rows": 0})
+        assert compared_groups(samples, splits, every) is predicted_groups(predictions, every) is None
 
 
 def not_cross_fitted(choice_inputs: dict[str, Any]) -> dict[str, Any]:

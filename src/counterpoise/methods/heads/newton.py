@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from counterpoise.bounds import Count, Positive
+from counterpoise.fairness import Compared
 from counterpoise.methods.heads.penalties import Constraint
 from counterpoise.nn.linalg import COLUMN_BLOCK
 
@@ -109,17 +110,20 @@ def row_weights(y: Int[Tensor, "n"], *, balanced: bool = False) -> Float[Tensor,
     return (0.5 / counts.clamp(min=1).float())[y]
 
 
-def contrasts(constraint: Constraint, y: Int[Tensor, "n"], s: Int[Tensor, "n"], groups: int) -> Float[Tensor, "J n"]:
+def contrasts(
+    constraint: Constraint, y: Int[Tensor, "n"], s: Int[Tensor, "n"], groups: int, compared: Compared = None
+) -> Float[Tensor, "J n"]:
     """Return the weights of rows whose weighted sums of probabilities are the gaps of a constraint.
 
     Of two groups the gap is the difference of their rates. Of more, each group's rate less the mean of all groups'
     rates is one gap, so that the sum of sizes is that of two groups where there are two. `dp`: over all rows; `eo`:
-    within each class. A group that has no row takes no part.
+    within each class. A group that has no row, or is not `compared`, takes no part.
     """
     strata = [torch.ones_like(y, dtype=torch.bool)] if constraint == "dp" else [y == 0, y == 1]
+    of_all = range(groups) if compared is None else compared
     gaps = []
     for stratum in strata:
-        members = torch.stack([stratum & (s == group) for group in range(groups)]).float()
+        members = torch.stack([stratum & (s == group) for group in of_all]).float()
         members = members[members.any(dim=1)]
         if len(members) < 2:
             continue
@@ -164,12 +168,15 @@ def plain(rows: Rows, pull: float, *, steps: int = 8, start: Float[Tensor, "p"] 
     return Plain(head.float(), _curvature(x, margins, rows))
 
 
-def solve(rows: Rows, goals: Sequence[Goal], base: Plain, *, groups: int, settings: Newton) -> Solved:
+def solve(
+    rows: Rows, goals: Sequence[Goal], base: Plain, *, groups: int, settings: Newton, compared: Compared = None
+) -> Solved:
     """Train a head for each goal, all from the unpenalised one.
 
     Args:
         base: the unpenalised head and the curvature there. Goals of other pulls than its own may use it too: it is
             where they start and what scales their steps, not what they end at.
+        compared: the groups whose gaps are penalised; rows of all are fitted.
     """
     heads = base.head.repeat(len(goals), 1)
     x = torch.cat([rows.x, torch.ones(len(rows.x), 1)], dim=1)
@@ -186,7 +193,7 @@ def solve(rows: Rows, goals: Sequence[Goal], base: Plain, *, groups: int, settin
         objective = there.repeat(1, settings.steps + 1)
         for constraint in dict.fromkeys(goals[v].constraint for v in falling):
             if constraint is not None and constraint not in gaps:
-                gaps[constraint] = contrasts(constraint, rows.y, rows.s, groups)
+                gaps[constraint] = contrasts(constraint, rows.y, rows.s, groups, compared)
             members = [v for v in falling if goals[v].constraint == constraint]
             for start in range(0, len(members), most):
                 chunk = members[start : start + most]

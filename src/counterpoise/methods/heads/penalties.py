@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from counterpoise.bounds import NotNegative
+from counterpoise.fairness import Compared
 from counterpoise.methods.gaps import largest_gap, soft_rates
 from counterpoise.nn.linalg import COLUMN_BLOCK, product
 
@@ -64,23 +65,31 @@ def penalty(
     constraint: Constraint,
     groups: int,
     temperature: float = 1.0,
+    compared: Compared = None,
 ) -> Float[Tensor, "R V"]:
     """Return |mean p̂(s=1) − mean p̂(s=2)| (dp), or the same within each true class, summed (eo).
 
     p̂ is the softmax score of the positive class, here the second, of the logits times `temperature`. More than two
     groups: the largest gap between any two. More than two classes: half the sum of all classes' gaps (dp); the gap of
     the true class's score within each true class, summed (eo); where there are two, that is the same. A group or cell
-    that a batch lacks takes no part in it; it is never taken for a rate of 0.
+    that a batch lacks, or a group that is not `compared`, takes no part in it; it is never taken for a rate of 0.
     """
     probability, classes = functional.softmax(logits * temperature, dim=-1), logits.shape[-1]
+    takes_part = torch.tensor([compared is None or group in compared for group in range(groups)], device=s.device)
+
+    def gap(of_class: Float[Tensor, "R V B"]) -> Float[Tensor, "R V"]:
+        rates, present = soft_rates(of_class, s, cells=groups)
+        return largest_gap(rates, present & takes_part)
+
     if constraint == "dp":
         if classes == 2:
-            return largest_gap(*soft_rates(probability[..., 1], s, cells=groups))
-        gaps = [largest_gap(*soft_rates(probability[..., c], s, cells=groups)) for c in range(classes)]
+            return gap(probability[..., 1])
+        gaps = [gap(probability[..., c]) for c in range(classes)]
         return 0.5 * torch.stack(gaps).sum(dim=0)
     labels = y[:, None, :, None].expand(*probability.shape[:3], 1)
     rates, present = soft_rates(probability.gather(-1, labels).squeeze(-1), y * groups + s, cells=classes * groups)
-    return largest_gap(rates.unflatten(-1, (classes, groups)), present.unflatten(-1, (classes, groups))).sum(dim=-1)
+    there = present.unflatten(-1, (classes, groups)) & takes_part
+    return largest_gap(rates.unflatten(-1, (classes, groups)), there).sum(dim=-1)
 
 
 def penalized(
@@ -89,6 +98,7 @@ def penalized(
     groups: int,
     temperature: float = 1.0,
     class_weights: Float[Tensor, "k"] | None = None,
+    compared: Compared = None,
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Return the loss CE + Σ λ · penalty over the constraints.
 
@@ -99,6 +109,7 @@ def penalized(
         groups: G.
         temperature: p̂ is the softmax of logits times this; above 1 it is nearer to the rates of hard decisions.
         class_weights: of the cross-entropy, whose mean is then the weighted one.
+        compared: the groups whose gaps are penalised.
     """
 
     def loss(logits: Float[Tensor, "R V B k"], y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]) -> Float[Tensor, "R V"]:
@@ -113,7 +124,7 @@ def penalized(
         value = cross_entropy(logits, y, class_weights=class_weights)
         for constraint, strength in strengths.items():
             value = value + strength * penalty(
-                logits, y, s, constraint=constraint, groups=groups, temperature=temperature
+                logits, y, s, constraint=constraint, groups=groups, temperature=temperature, compared=compared
             )
         return value
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterpoise.compute import replicate
+from counterpoise.fairness import Compared
 from counterpoise.methods.cells import require_cells
 from counterpoise.methods.repair import Result, Value
 from counterpoise.nn import Bank, Examples, Factors, StackedMLP, predict_logits
@@ -32,7 +33,7 @@ class HeadProblem:
         examples: features of all rows [N, d], or of each replicate [R, N, d]; for networks their input.
         columns: of the table that the features were made from, encoded; None for images.
         train, validation, test: rows to fit on, to choose on, and to report; nothing is fitted to the last.
-        seeds: one per replicate. groups, classes: their names.
+        seeds: one per replicate. groups, classes: their names. compared: the groups that gaps are taken of.
         head: the pretrained one, where it is asked for.
         initial: the head that each variant starts from, by name. variants: settings of each of them, which become
             facts of its results.
@@ -51,6 +52,7 @@ class HeadProblem:
     seeds: Sequence[int]
     groups: Sequence[str]
     classes: Sequence[str]
+    compared: Compared = None
     columns: Float[Tensor, "N D"] | None = None
     head: Factors | None = None
     initial: Mapping[str, Factors] = field(default_factory=dict)
@@ -71,11 +73,15 @@ class HeadProblem:
         return lambda done: self.progress(name, done, total)
 
     def require_cells(self, why: str) -> None:
-        """Raise InputError unless every part of each replicate has rows of every class in every group."""
+        """Raise InputError unless every part of each replicate has rows of every class in every group.
+
+        Where rows are only compared, and not learnt from, those of the groups that are compared.
+        """
         for part, rows in self.parts.items():
             require_cells(
                 self.examples.y[rows],
                 self.examples.s[rows],
+                compared=None if part == "train" else self.compared,
                 groups=[repr(name) for name in self.groups],
                 classes=[repr(name) for name in self.classes],
                 where=f"{self.title}: a replicate's {part} part",

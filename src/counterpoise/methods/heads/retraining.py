@@ -50,7 +50,7 @@ def run(problem: HeadProblem, settings: Retraining, earlier: Mapping[str, list[R
     assert problem.networks is not None
     grid = settings.penalties.grid()
     bank = problem.networks(len(grid))
-    loss = penalized(strengths_of(list(grid.values())), groups=len(problem.groups))
+    loss = penalized(strengths_of(list(grid.values())), groups=len(problem.groups), compared=problem.compared)
     history = tune(bank, problem, settings.training, loss=loss, name=METHOD)
     score, prediction = problem.outcomes(bank)
     parameters = {name: tensor.detach() for name, tensor in bank.named_parameters()}

@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor
 
 from counterpoise.bounds import Count, Positive, Values, require_increasing
-from counterpoise.fairness import UndefinedMetricWarning, counts_within
+from counterpoise.fairness import Compared, UndefinedMetricWarning, counts_within
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.methods.answers import Answers
 from counterpoise.methods.heads.penalties import Constraint
@@ -98,18 +98,33 @@ class BiasScores:
 
 @dataclass(frozen=True, eq=False)
 class Shares:
-    """P(s = g, y = c), the shares of the cells [k, G] among the rows that a rule is derived from."""
+    """P(s = g, y = c), the shares of the cells [k, G] among the rows that a rule is derived from.
+
+    compared: the groups whose gaps a rule bounds; the multipliers of the others are 0.
+    """
 
     cells: Float[Tensor, "k G"]
+    compared: Compared = None
 
     @property
     def groups(self) -> Float[Tensor, "G"]:
         return self.cells.sum(dim=0)
 
     @classmethod
-    def of(cls, y: Int[Tensor, "n"], s: Int[Tensor, "n"], *, classes: int, groups: int) -> Shares:
+    def of(
+        cls, y: Int[Tensor, "n"], s: Int[Tensor, "n"], *, classes: int, groups: int, compared: Compared = None
+    ) -> Shares:
         counts = torch.bincount(y * groups + s, minlength=classes * groups)
-        return cls((counts / len(y)).float().view(classes, groups))
+        return cls((counts / len(y)).float().view(classes, groups), compared)
+
+    def centred(self, multipliers: Float[Tensor, "*batch J G"]) -> Float[Tensor, "*batch J G"]:
+        """Return λ less its mean over the groups that are compared, 0 of all others."""
+        if self.compared is None:
+            return multipliers - multipliers.mean(dim=-1, keepdim=True)
+        there = multipliers.new_zeros(multipliers.shape[-1])
+        there[list(self.compared)] = 1
+        mean = (multipliers * there).sum(dim=-1, keepdim=True) / there.sum()
+        return (multipliers - mean) * there
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,11 +168,7 @@ def rule(
 ) -> Float[Tensor, "*batch cells k"]:
     """Return the matrix M of a rule: its scores are p(y, s | x) @ M; λ is centred over the groups."""
     rates = rates_of(constraint, len(shares.cells))
-    return _scored_by(_accuracy(weights), _centred(multipliers) / rates.shares(shares), rates)
-
-
-def _centred(multipliers: Float[Tensor, "*batch J G"]) -> Float[Tensor, "*batch J G"]:
-    return multipliers - multipliers.mean(dim=-1, keepdim=True)
+    return _scored_by(_accuracy(weights), shares.centred(multipliers) / rates.shares(shares), rates)
 
 
 def _accuracy(weights: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch k 1 k"]:
@@ -231,7 +242,8 @@ def dual(
     classes, groups = shares.cells.shape
     rates = rates_of(constraint, classes)
     mass = rates.shares(shares)
-    scale = 1 / (1 / mass).mean(dim=-1, keepdim=True)  # bias scores are as large as cells are rare
+    bounded = mass if shares.compared is None else mass[:, list(shares.compared)]
+    scale = 1 / (1 / bounded).mean(dim=-1, keepdim=True)  # bias scores are as large as cells are rare
     across = probability[:: -(-len(probability) // DUAL_ROWS)].T.contiguous()
     tolerance = torch.tensor(levels, dtype=torch.float32) * rates.allowance
     accuracy = _accuracy(weights.unsqueeze(1).expand(-1, len(levels), -1))
@@ -240,9 +252,9 @@ def dual(
     move = optimizer.build([unit], DUAL_STEPS)
     for _ in range(DUAL_STEPS):
         multipliers = unit * scale
-        values = _scored_by(accuracy, _centred(multipliers) / mass, rates).mT @ across  # w, L, k, n
+        values = _scored_by(accuracy, shares.centred(multipliers) / mass, rates).mT @ across  # w, L, k, n
         highest = (values * SHARPNESS).logsumexp(dim=-2).mean(dim=-1) / SHARPNESS
-        centred = _centred(multipliers)
+        centred = shares.centred(multipliers)
         size = centred.abs().sum(dim=-1).unflatten(-1, (-1, rates.together)).amax(dim=-1)
         (highest + tolerance * 0.5 * size.sum(dim=-1)).sum().backward()
         move()
@@ -268,14 +280,16 @@ def choose(
     classes: int,
     groups: int,
     seed: int,
+    compared: Compared = None,
 ) -> Bank:
     """Return, for each level, the rule with the lowest error among those whose gap is within it.
 
     Args:
         probability: p(y, s | x) of models that were not fitted to the row.
         folds: a number for each row; what is chosen without a fold can be judged by it.
+        compared: the groups whose gaps are bounded.
     """
-    shares = Shares.of(y, s, classes=classes, groups=groups)
+    shares = Shares.of(y, s, classes=classes, groups=groups, compared=compared)
     candidates = _candidates(settings, constraint, probability, shares, seed)
     number = int(folds.max()) + 1
     subsets = torch.nn.functional.one_hot(folds, number).T.bool()
@@ -287,7 +301,9 @@ def choose(
         dim=1,
     )  # F, V, G, k, k
     total = counts.sum(dim=0)
-    chosen = [_choose(each, constraint, settings.levels) for each in (total, *(total - one for one in counts))]
+    chosen = [
+        _choose(each, constraint, settings.levels, compared) for each in (total, *(total - one for one in counts))
+    ]
     return Bank(candidates[chosen[0]], torch.stack([candidates[one] for one in chosen[1:]]))
 
 
@@ -325,11 +341,13 @@ def _weightings(settings: BiasScores, classes: int) -> Float[Tensor, "w k"]:
     return torch.stack(each)
 
 
-def _choose(counts: Int64[Tensor, "V G k k"], constraint: Constraint, levels: Sequence[float]) -> Int64[Tensor, "L"]:
+def _choose(
+    counts: Int64[Tensor, "V G k k"], constraint: Constraint, levels: Sequence[float], compared: Compared
+) -> Int64[Tensor, "L"]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         error = COUNT_METRICS["err"](counts)
-        gap = COUNT_METRICS[f"delta_{constraint}"](counts)
+        gap = COUNT_METRICS[f"delta_{constraint}"](counts, compared=compared)
     within = gap.unsqueeze(0) <= torch.tensor(levels, dtype=gap.dtype).unsqueeze(1)
     best = error.masked_fill(~within, torch.inf).argmin(dim=1)
     return torch.where(within.any(dim=1), best, gap.nan_to_num(torch.inf).argmin())

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.fairness import non_dominated
+from counterpoise.fairness import non_dominated, of_groups
 from counterpoise.fairness.certify import certify, rows_needed
 from counterpoise.methods.selection.candidates import Candidates
 from counterpoise.methods.selection.measuring import counts_of, judged_by
@@ -27,11 +27,11 @@ WITNESS = "validation"
 
 @dataclass(frozen=True, eq=False)
 class Certificates:
-    """Which models each replicate may choose [R, V]; and how many rows of each group and class [R, G, k] it would take
-    to certify a model like the first in order whose bias is half the tolerance."""
+    """Which models each replicate may choose [R, V]; and how many rows of each compared group and class
+    [R, C, k] it would take to certify a model like the first in order whose bias is half the tolerance."""
 
     certified: Bool[Tensor, "R V"]
-    needed: Int[Tensor, "R G k"]
+    needed: Int[Tensor, "R C k"]
 
 
 def certificates(
@@ -65,7 +65,8 @@ def certificates(
         best = non_dominated(torch.stack([error, bias], dim=1)) & (bias <= judging.tolerance)
         order = best.nonzero().flatten()
         order = order[bias[order].argsort(stable=True)] if len(order) else bias.nan_to_num(torch.inf).argmin().view(1)
-        counts = counts_of(candidates, (WITNESS,), r, data, rows, population, order.tolist())
+        decided = counts_of(candidates, (WITNESS,), r, data, rows, population, order.tolist())
+        counts = of_groups(decided, population.compared)
         tested = certify(counts, judging.criterion, judging.tolerance, level=judging.certify, order=range(len(order)))
         certified[r, order] = tested.certified
         needed.append(rows_needed(counts[0], judging.criterion, judging.tolerance, level=judging.certify))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from counterpoise.errors import InputError
 from counterpoise.fairness import (
+    Compared,
     Neighbours,
     UndefinedMetricWarning,
     auc,
@@ -93,7 +94,7 @@ def _measured(
             ]
         )
         measured[part] = {
-            name: _values(name, counts, candidates, data, part, members[part]).masked_fill(lost, torch.nan)
+            name: _values(name, counts, candidates, data, part, members[part], population).masked_fill(lost, torch.nan)
             for name in names
         }
     return measured, folded
@@ -106,10 +107,11 @@ def _values(
     data: Examples,
     part: str,
     rows: Int[Tensor, "R m"],
+    population: Population,
 ) -> Float64[Tensor, "R V"]:
     if name == AUC:
         return auc(data.y[rows].unsqueeze(1), candidates.score[part].nan_to_num())[:, candidates.scored]
-    return COUNT_METRICS[name](counts)
+    return COUNT_METRICS[name](counts, compared=population.compared)
 
 
 def judged_by(
@@ -145,7 +147,7 @@ def judged_by(
     in_folds = torch.stack(each, dim=2 if pooled else 1)  # F, R, S, V, G, k, k
     counts = in_folds[: len(folds) // divisions].sum(dim=0)
     beside = neighbours(candidates.settings, judging.smoothing)
-    judged = _judged(judging.criterion, counts, beside)
+    judged = _judged(judging.criterion, counts, beside, population.compared)
     if judging.criterion == AUC:
         score = torch.cat([candidates.score[part] for part in parts], dim=2).nan_to_num()
         areas = torch.stack(
@@ -159,18 +161,18 @@ def judged_by(
     judged = {name: values.masked_fill(lost, torch.nan) for name, values in judged.items()}
     if not judging.nested_folds:
         return judged, None
-    without = [_judged(judging.criterion, counts - one, beside) for one in in_folds]
+    without = [_judged(judging.criterion, counts - one, beside, population.compared) for one in in_folds]
     stacked = {name: torch.stack([one[name] for one in without]).masked_fill(lost, torch.nan) for name in without[0]}
-    return judged, Folded(divisions, stacked, in_folds)
+    return judged, Folded(divisions, stacked, in_folds, population.compared)
 
 
 def _judged(
-    criterion: str, counts: Int64[Tensor, "R S V G k k"], beside: Neighbours | None
+    criterion: str, counts: Int64[Tensor, "R S V G k k"], beside: Neighbours | None, compared: Compared
 ) -> dict[str, Float64[Tensor, "R V"]]:
     """Return the error and the biases that counts tell, the criterion among them unless it needs scores."""
     biases = [name for name in dict.fromkeys((*AXES, criterion)) if name != AUC]
     errors = PERCENT * mean_shortfall(shortfall("err", COUNT_METRICS["err"](counts)))
-    return {"err": errors} | {name: underlying_bias(name, counts, beside) for name in biases}
+    return {"err": errors} | {name: underlying_bias(name, counts, beside, compared=compared) for name in biases}
 
 
 def judged_counts(
@@ -215,6 +217,7 @@ def _require_defined(
         absent = [
             f"{population.classes[label]!r} among {population.group_names[group]!r}"
             for group, label in (cells == 0).nonzero().tolist()
+            if population.compared is None or group in population.compared
         ]
         lacking = f"no row of {' nor of '.join(absent)}" if absent else "no model that it is defined for"
         raise InputError(

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float64, Int, Int64
 from torch import Tensor
 
-from counterpoise.fairness import underlying_bias
+from counterpoise.fairness import Compared, underlying_bias
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.nn.random import generator
 
@@ -34,11 +34,13 @@ class Folded:
         divisions: F folds are those of so many divisions, one after the other.
         judged: error and biases, as the choice is made by, without the fold: metric → [F, R, V].
         counts: what the models decide of the fold's rows, of each sample S [F, R, S, V, G, k, k].
+        compared: the groups that gaps are taken of.
     """
 
     divisions: int
     judged: Mapping[str, Float64[Tensor, "F R V"]]
     counts: Int64[Tensor, "F R S V G k k"]
+    compared: Compared = None
 
 
 def divisions_of(judging: int) -> int:
@@ -73,7 +75,7 @@ def bounds(
     folds, replicates = chosen.shape[:2]
     taken = counts[torch.arange(folds).view(-1, 1, 1), torch.arange(replicates).view(1, -1, 1), chosen]
     divided = taken.unflatten(0, (folded.divisions, -1)).sum(dim=1).movedim(3, 2)  # divisions, R, S, T · shares, …
-    measured = underlying_bias(criterion, divided).mean(dim=0)  # R, T · shares
+    measured = underlying_bias(criterion, divided, compared=folded.compared).mean(dim=0)  # R, T · shares
     within = measured.isnan() | (measured <= asked.repeat_interleave(len(SHARES)))
     first = within.unflatten(1, levels.shape).to(torch.int8).argmax(dim=2)  # R, T: shares fall
     none = ~within.unflatten(1, levels.shape).any(dim=2)

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from torch import Tensor
 
 from counterpoise.errors import InputError, shown, suggest
-from counterpoise.fairness import CRITERIA
+from counterpoise.fairness import CRITERIA, Compared
 
 
 @runtime_checkable
@@ -26,7 +26,7 @@ class Outcomes(Protocol):
 
 @runtime_checkable
 class Population(Protocol):
-    """What classes and groups are called."""
+    """What classes and groups are called, and which groups are compared."""
 
     @property
     def title(self) -> str: ...
@@ -36,6 +36,9 @@ class Population(Protocol):
 
     @property
     def group_names(self) -> Sequence[str]: ...
+
+    @property
+    def compared(self) -> Compared: ...
 
 
 @runtime_checkable
@@ -85,8 +88,9 @@ class Judge:
 
 @dataclass(frozen=True)
 class Names:
-    """`Population` for who has no configuration."""
+    """`Population` as plain values."""
 
     title: str
     classes: Sequence[str]
     group_names: Sequence[str]
+    compared: Compared = None

@@ -14,6 +14,9 @@ from counterpoise.config.parameters import Dataset, Split
 from counterpoise.data import IMAGES, SPLITS, UNUSED
 from counterpoise.data.crossing import cross
 from counterpoise.data.encode import CLASS, GROUP, class_codes, group_codes
+from counterpoise.errors import InputError
+from counterpoise.fairness import Compared
+from counterpoise.fairness.compared import FEWEST
 
 MOST_SHIFT = 0.05
 """How far the share of a group among the rows may change by leaving out before a run warns."""
@@ -21,6 +24,8 @@ MOST_LEFT_OUT = 0.5
 """The share of all rows that may be left out before a run warns."""
 OF_ALL_PARTS = ("treated_sentence", "scored_sentence", "small_sentence", "unused_sentence")
 """Sentences that parts on the same rows have in common."""
+MOST_NAMED = 10
+"""Groups that a sentence names."""
 _SHOWN = 5  # columns that a sentence names
 
 
@@ -121,26 +126,40 @@ def _once(sentences: Iterable[str]) -> str:
     return " ".join(filter(None, dict.fromkeys(sentences)))
 
 
-def small_groups(tested: Sequence[int], dataset: Dataset) -> str:
+def small_groups(tested: Sequence[int], large: Compared, dataset: Dataset) -> str:
     """Return a sentence that names the groups with fewer rows in the test part than `min_test_rows`; empty without any.
 
     Args:
-        tested: each group's rows there.
+        tested: each group's rows there. large: the groups with as many.
     """
-    small = [
-        f"{name!r} ({count:,})"
-        for name, count in zip(dataset.group_names, tested, strict=True)
-        if count < dataset.min_test_rows
-    ]
-    if not small:
+    if large is None:
         return ""
-    named = f"Groups with fewer than {dataset.min_test_rows} test rows: {', '.join(small)}."
-    if dataset.reader in IMAGES:
+    named = f"Groups with fewer than {dataset.min_test_rows} test rows: {_small(tested, large, dataset)}."
+    if len(large) < FEWEST:  # an audit, which compares none, or a retraining, which compares all
         return f"{named} Gaps between them and others are mostly chance."
     return (
-        f"{named} Gaps between them and others are mostly chance: their values in scored_only would have them scored "
-        "and counted, but not compared."
+        f"{named} They are learnt from and their rates are reported, but they are not compared: gaps of so few rows "
+        "are mostly chance, so that no gap between groups, and no choice of a model by one, takes them into account."
     )
+
+
+def require_compared(tested: Sequence[int], large: Compared, dataset: Dataset) -> None:
+    """Raise InputError if fewer than two groups are large enough to be compared."""
+    if large is None or len(large) >= FEWEST:
+        return
+    remaining = f" and leave {dataset.group_names[large[0]]!r} alone" if large else ""
+    apart = "" if dataset.reader in IMAGES else ", name small ones in scored_only"
+    raise InputError(
+        f"{dataset.title}: groups with fewer than {dataset.min_test_rows} test rows are not compared; these are "
+        f"{_small(tested, large, dataset)}{remaining}, expected two groups to compare: join groups (a list in "
+        f"'groups' is one){apart}, or compare all with min_test_rows: 0"
+    )
+
+
+def _small(tested: Sequence[int], large: Sequence[int], dataset: Dataset) -> str:
+    small = [group for group in range(len(dataset.group_names)) if group not in large]
+    named = [f"{dataset.group_names[group]!r} ({tested[group]:,})" for group in small[:MOST_NAMED]]
+    return ", ".join(named) + (f" and {len(small) - MOST_NAMED} more" if len(small) > MOST_NAMED else "")
 
 
 def unused_rows(codes: UInt8[np.ndarray, "N"], dataset: Dataset) -> str:
@@ -158,12 +177,6 @@ def unused_rows(codes: UInt8[np.ndarray, "N"], dataset: Dataset) -> str:
         f"{rows['validation']:,}, drawn by class and group in each replicate (split.max_rows is "
         f"{dataset.split.max_rows:,}; {unused:,} are not used); {rows['test']:,} test them."
     )
-
-
-def warn_about_groups(described: Mapping[str, Any], dataset: Dataset) -> None:
-    """Warn of groups that are too small to be compared."""
-    if described["small_sentence"]:
-        warnings.warn(f"{dataset.title}: {described['small_sentence']}", UserWarning, stacklevel=3)
 
 
 def warn_about_left_out(described: dict[str, Any], dataset: Dataset) -> None:

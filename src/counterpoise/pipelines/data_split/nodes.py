@@ -16,19 +16,20 @@ from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.config.parameters import AlignedSplit, Dataset, DomainSplit, Seeds
 from counterpoise.data import IMAGES, SPLITS, UNUSED, UNUSED_NAME, Limits, encode, read
 from counterpoise.data.apart import is_apart, names_apart
-from counterpoise.data.encode import IMAGE, OFFICIAL_PART
+from counterpoise.data.encode import GROUP, IMAGE, OFFICIAL_PART
 from counterpoise.data.encoding import describe
 from counterpoise.pipelines.data_split.left_out import (
     count_left_out,
     describe_left_out,
+    require_compared,
     sensitive_columns,
     small_groups,
     unused_rows,
-    warn_about_groups,
     warn_about_left_out,
     with_groups,
 )
 from counterpoise.pipelines.data_split.schemes import associations, draw, warn_about_association
+from counterpoise.pipelines.shared.compared import large_groups
 
 LOG = logging.getLogger(__name__)
 
@@ -123,6 +124,23 @@ def split_samples(samples: pd.DataFrame, dataset: Dataset, seeds: Seeds) -> Chec
     return Checkpoint({"splits": torch.from_numpy(splits)}, header)
 
 
+def split_to_compare(samples: pd.DataFrame, dataset: Dataset, seeds: Seeds) -> Checkpoint:
+    """Draw as `split_samples` does, for models whose gaps between groups will be measured.
+
+    Raises:
+        InputError: fewer than two groups have `min_test_rows` test rows.
+    """
+    splits = split_samples(samples, dataset, seeds)
+    require_compared(_tested(samples, splits, dataset), large_groups(samples, splits, dataset), dataset)
+    return splits
+
+
+def _tested(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset) -> list[int]:
+    """Return the test rows of each group, which are the same in every replicate."""
+    tested = samples[GROUP][splits.tensors["splits"][0].numpy() == SPLITS.index("test")]
+    return np.bincount(tested, minlength=len(dataset.groups)).tolist()
+
+
 def _parts(splits: UInt8[np.ndarray, "R N"]) -> list[str]:
     """Name the codes that `splits` may have; unused rows are a part only where there are any."""
     return [*SPLITS, *([UNUSED_NAME] if (splits == UNUSED).any() else [])]
@@ -142,12 +160,11 @@ def describe_data(
     parts = _parts(codes)
     cells = samples[["y", "s"]].assign(split=np.array(parts)[codes[0]])
     counts = cells.groupby(["split", "s", "y"]).size()
-    tested = np.bincount(cells.loc[cells["split"] == "test", "s"], minlength=len(dataset.groups)).tolist()
-    described["small_sentence"] = small_groups(tested, dataset)
+    large = large_groups(samples, splits, dataset)
+    described["small_sentence"] = small_groups(_tested(samples, splits, dataset), large, dataset)
     described["unused_sentence"] = unused_rows(codes[0], dataset)
-    if described["unused_sentence"]:
-        LOG.info("%s: %s", dataset.title, described["unused_sentence"])
-    warn_about_groups(described, dataset)
+    for sentence in filter(None, (described["small_sentence"], described["unused_sentence"])):
+        LOG.info("%s: %s", dataset.title, sentence)
     return {
         "digest": splits.header["digests"]["samples"],
         "title": dataset.title,

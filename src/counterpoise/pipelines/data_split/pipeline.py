@@ -10,11 +10,17 @@ from counterpoise.pipelines.data_split.nodes import (
     encode_table,
     read_table,
     split_samples,
+    split_to_compare,
 )
 
 
-def create_pipeline(*, images: bool) -> Pipeline:
-    """Return the stage with unbound names. For images the table comes from the stage that has looked at every file."""
+def create_pipeline(*, images: bool, compares: bool = True) -> Pipeline:
+    """Return the stage with unbound names. For images the table comes from the stage that has looked at every file.
+
+    Args:
+        compares: whether gaps between groups will be measured, for which it takes two groups that are large enough.
+    """
+    split = split_to_compare if compares else split_samples
     name = "encode_samples"
     encoding = Node(encode_samples, ["readable", "params:dataset"], "samples", name=name)
     tables = [
@@ -24,7 +30,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
     return Pipeline(
         [
             *([encoding] if images else tables),
-            Node(split_samples, ["samples", "params:dataset", "params:seeds"], "splits", name="split_samples"),
+            Node(split, ["samples", "params:dataset", "params:seeds"], "splits", name="split_samples"),
             Node(
                 describe_data, ["samples", "splits", "left_out", "params:dataset"], "data_summary", name="describe_data"
             ),

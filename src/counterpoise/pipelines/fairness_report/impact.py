@@ -19,7 +19,9 @@ from counterpoise.fairness.impact import COLUMNS, impact
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.methods.selection.candidates import Candidates, ours
 from counterpoise.methods.selection.measuring import AT_ONCE, counts_of
+from counterpoise.methods.selection.settings import Names
 from counterpoise.pipelines.shared.arrays import examples, rows
+from counterpoise.pipelines.shared.compared import population_of
 from counterpoise.pipelines.shared.frames import named
 
 KEYS = ("method", "variant", "seed")
@@ -106,11 +108,12 @@ def find_alternatives(
 
     Returns:
         `OF_ALTERNATIVES`, by impact ratio; `holds`: whether both hold on test too, null of the chosen one. The ratio is
-        that of the groups with the lowest and the highest selection rate.
+        that of the groups with the lowest and the highest selection rate, among those that are compared.
     """
     candidates = ours(frontier_outcomes)
     names = list(candidates.settings)
     data = examples(samples, torch.empty(len(samples), 0))
+    population = population_of(samples, splits, dataset)
     members = {part: rows(splits, part) for part in MEASURED}
     choices = selection[(selection["family"] == CHOSEN) & selection["variant"].notna()].set_index("seed")["variant"]
     records: list[dict[str, Any]] = []
@@ -121,7 +124,7 @@ def find_alternatives(
             {
                 f"{part}_{name}": values.numpy()
                 for part in MEASURED
-                for name, values in _measured(candidates, part, r, data, members[part][r], dataset)
+                for name, values in _measured(candidates, part, r, data, members[part][r], population)
             },
             index=names,
         )
@@ -144,21 +147,21 @@ def find_alternatives(
 
 
 def _measured(
-    candidates: Candidates, part: str, r: int, data: Any, members: Tensor, dataset: Dataset
+    candidates: Candidates, part: str, r: int, data: Any, members: Tensor, population: Names
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield the error and the impact ratio of every model of one replicate [V]; NaN where it diverged."""
     lost = candidates.diverged(part)[r]
     places = range(len(candidates.settings))
     counts = torch.cat(
         [
-            counts_of(candidates, (part,), r, data, members, dataset, places[start : start + AT_ONCE])
+            counts_of(candidates, (part,), r, data, members, population, places[start : start + AT_ONCE])
             for start in range(0, len(places), AT_ONCE)
         ]
     )
     for name, metric in (("err", "err"), ("impact_ratio", "disparate_impact")):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UndefinedMetricWarning)  # of a grid, some select nobody
-            values = COUNT_METRICS[metric](counts)
+            values = COUNT_METRICS[metric](counts, compared=population.compared)
         yield name, values.masked_fill(lost, torch.nan)
 
 

@@ -17,10 +17,11 @@ from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.parameters import Dataset, Evidence, Report
 from counterpoise.data.images import IMAGE, ImageFiles
 from counterpoise.errors import InputError
-from counterpoise.fairness import confusion_counts, evaluate, leakage, noise_floor
+from counterpoise.fairness import confusion_counts, evaluate, leakage, noise_floor, of_groups
 from counterpoise.methods.objective import ObjectiveSettings
 from counterpoise.pipelines.fairness_report.parts import join_parts
 from counterpoise.pipelines.shared.arrays import examples, rows
+from counterpoise.pipelines.shared.compared import compared_in, predicted_groups
 from counterpoise.pipelines.shared.evidence import applicable
 from counterpoise.reporting import ReportContext, build, gallery, model_card, tables
 from counterpoise.reporting import claims as claims_room
@@ -65,7 +66,12 @@ def measure(
         repairs: its settings and the figures in `OF_REPAIRS` are taken over.
     """
     keys, arrays = _stack(predictions)
-    values = evaluate(**arrays, groups=len(dataset.groups), classes=len(dataset.classes))
+    values = evaluate(
+        *(arrays[name] for name in ("y", "s", "prediction", "score")),
+        groups=len(dataset.groups),
+        classes=len(dataset.classes),
+        compared=compared_in(arrays["s"], dataset),
+    )
     if samples is not None and splits is not None:
         if report.leakage and features is not None:
             values["leakage"] = torch.tensor(keys["seed"].map(_leakage(samples, splits, features)).to_numpy())
@@ -123,6 +129,8 @@ def summarize(
 def floors(predictions: pd.DataFrame, dataset: Dataset, run: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Return variant → metric → the gap that a perfectly fair model with the same cells would show, mean over seeds.
 
+    The groups are those that gaps are taken of.
+
     Beside the headline's gaps, of the biases that repairs are judged by; a mean bias has none.
     """
     keys, arrays = _stack(predictions)
@@ -130,6 +138,7 @@ def floors(predictions: pd.DataFrame, dataset: Dataset, run: Mapping[str, Any]) 
         arrays["y"], arrays["prediction"], arrays["s"], groups=len(dataset.groups), classes=len(dataset.classes)
     )
     biases = (objective["bias"] for objective in objectives_of(run).values())
+    counts = of_groups(counts, compared_in(arrays["s"], dataset))
     every = {metric: noise_floor(metric, counts) for metric in dict.fromkeys(("delta_dp", "delta_eo", *biases))}
     expected = {metric: value.flatten().numpy() for metric, value in every.items() if value is not None}
     frame = keys.assign(**expected)
@@ -219,6 +228,7 @@ def _context(dataset: Dataset, evidence: Evidence, report: Report, artifacts: Ma
         noise_floor=artifacts["noise_floors"],
         lineage={**run["lineage"], "data_digest": data["digest"]},
         group_names=dataset.group_names,
+        compared=predicted_groups(artifacts["predictions"], dataset),
         class_names=dataset.classes,
         sensitive=dataset.sensitive,
         target=dataset.label,

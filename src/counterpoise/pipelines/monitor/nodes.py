@@ -78,7 +78,8 @@ def watch_champion(
     }
     if weeks:
         counts = np.array([entry["confusion"] for entry in weeks], dtype=np.int64)
-        for each in watch(counts, retraining.monitor, expected_error=expected):
+        compared = decided["evaluation"].get("compared")  # a week's own rows would be too few to say
+        for each in watch(counts, retraining.monitor, expected_error=expected, compared=compared):
             first = int(each.first_alarm())
             record = {
                 "name": each.name,

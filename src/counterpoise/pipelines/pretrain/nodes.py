@@ -16,6 +16,7 @@ from counterpoise.methods.heads.penalties import Penalty
 from counterpoise.nn import Loss, StackedMLP, fit, generators
 from counterpoise.nn.settings import Training
 from counterpoise.pipelines.shared.arrays import examples, feature_matrix, input_statistics, origin, require_seeds, rows
+from counterpoise.pipelines.shared.compared import compared_groups
 from counterpoise.pipelines.shared.progress import training_progress
 from counterpoise.pipelines.shared.trained import with_classes
 
@@ -48,7 +49,11 @@ def train_networks(
     header = as_header(architecture="mlp", widths=list(bank.widths), **origin(splits))
     loss: Loss = cross_entropy
     if penalty.root.strength:
-        loss = penalized({penalty.root.constraint: penalty.root.strength}, groups=len(dataset.groups))
+        loss = penalized(
+            {penalty.root.constraint: penalty.root.strength},
+            groups=len(dataset.groups),
+            compared=compared_groups(samples, splits, dataset),
+        )
     return _train(bank, header, samples, x, members, pretrain.root.lasting(epochs), seeds, loss)
 
 

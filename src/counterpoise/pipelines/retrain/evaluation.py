@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Int64
 
 from counterpoise import atomic
@@ -21,6 +22,7 @@ from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
 from counterpoise.errors import InputError
 from counterpoise.pipelines.retrain.partitions import BATCH, CLASS, GROUP, HELD_OUT
+from counterpoise.pipelines.shared.compared import compared_of
 from counterpoise.pipelines.shared.served import complete, predictions
 from counterpoise.retraining.evidence import Evidence, collect
 from counterpoise.retraining.history import Record, ask, champion, first_champion, level_of, start
@@ -66,7 +68,8 @@ def evaluate(
 
     Returns:
         `models`, the names; `dates`, of the batches that have rows; `confusion`, model → counts [B, G, k, k]; `paired`,
-        `first` and `champion` → counts [B, G, k, 3]; `waiting`, `left_out`, numbers of rows; and what `measured` says.
+        `first` and `champion` → counts [B, G, k, 3]; `waiting`, `left_out`, numbers of rows; `compared`, the numbers of
+        the groups that biases are taken of, null for all; and what `measured` says.
     """
     assert challenger.folder is not None
     name = f"{batch['week']}-{_digest(challenger.folder)}"
@@ -95,6 +98,7 @@ def evaluate(
     }
     sides = {role: collect(y, s, first=first, champion=present, challenger=of[role], **size) for role in names}
     evidence = sides[CHALLENGER]
+    compared = _compared(evidence, dataset)
     dates = ["reference", *(entry["date"] for entry in batch["used"])]
     return {
         "week": batch["week"],
@@ -104,18 +108,27 @@ def evaluate(
         "paired": {FIRST: evidence.against_first.tolist(), CHAMPION: evidence.against_champion.tolist()},
         "waiting": evidence.waiting,
         "left_out": len(held_out) - len(usable),
-        "measured": {role: measured(side.confusion, dataset, retraining) for role, side in sides.items()},
+        "compared": compared,
+        "measured": {role: measured(side.confusion, dataset, retraining, compared) for role, side in sides.items()},
     }
 
 
-def measured(confusion: np.ndarray, dataset: Dataset, retraining: Retraining) -> dict[str, Any]:
+def _compared(evidence: Evidence, dataset: Dataset) -> list[int] | None:
+    """Return the groups that are compared, by their labelled held-out rows: this decision's test rows."""
+    compared = compared_of(torch.from_numpy(evidence.confusion.sum((0, 2, 3))), dataset)
+    return None if compared is None else list(compared)
+
+
+def measured(
+    confusion: np.ndarray, dataset: Dataset, retraining: Retraining, compared: Sequence[int] | None = None
+) -> dict[str, Any]:
     """Return what counts [B, G, k, k] say of a model: on all rows and on the newest, by group, and its biases."""
     significance = 1 - LEVEL
     return {
         "all": by_group(confusion.sum(0), dataset.group_names),
         "newest": by_group(confusion[-1], dataset.group_names),
-        "biases": biases(confusion, retraining.gate.tolerances, significance),
-        "newest_biases": biases(confusion[-1:], retraining.gate.tolerances, significance),
+        "biases": biases(confusion, retraining.gate.tolerances, significance, compared),
+        "newest_biases": biases(confusion[-1:], retraining.gate.tolerances, significance, compared),
         "error": error_sequence(confusion, significance),
     }
 
@@ -211,7 +224,7 @@ def _evidence(evaluation: Mapping[str, Any]) -> Evidence:
         np.asarray(counts, dtype=np.int64)
         for counts in (evaluation["paired"][FIRST], evaluation["paired"][CHAMPION], evaluation["confusion"][CHALLENGER])
     )
-    return Evidence(first, present, confusion, evaluation["waiting"])
+    return Evidence(first, present, confusion, evaluation["waiting"], evaluation.get("compared"))
 
 
 def document_text(document: Mapping[str, Any]) -> str:

@@ -22,7 +22,9 @@ from counterpoise.methods.selection.candidates import Candidates, constant, fami
 from counterpoise.methods.selection.certifying import Certificates, certificates
 from counterpoise.methods.selection.measuring import AXES, JUDGED, MEASURED, judged_counts, measure
 from counterpoise.methods.selection.nested import Folded, bounds
+from counterpoise.methods.selection.settings import Names
 from counterpoise.pipelines.shared.arrays import LEARNT, examples, origin, require_seeds, rows
+from counterpoise.pipelines.shared.compared import population_of
 from counterpoise.pipelines.shared.predictions import joined, predictions_of
 from counterpoise.reporting.wording import shortfall_symbol
 
@@ -68,6 +70,7 @@ def judge(
     """
     require_seeds(seeds, splits=splits, frontier_outcomes=frontier_outcomes, peer_outcomes=peer_outcomes)
     data = examples(samples, torch.empty(len(samples), 0))  # features are not needed
+    population = population_of(samples, splits, dataset)
     members = {part: rows(splits, part) for part in ("validation", "test")} | {"train": rows(splits, *LEARNT)}
     thresholds = frontier_outcomes.header["thresholds"]
     grid, chosen, sweep = [], [], []
@@ -75,12 +78,12 @@ def judge(
     judged: list[pd.DataFrame] = []
     constants = constant(frontier_outcomes, len(dataset.classes))
     for candidates in (ours(frontier_outcomes), constants, theirs(peer_outcomes, thresholds)):
-        measured, folded = measure(candidates, data, members, dataset, selection)
+        measured, folded = measure(candidates, data, members, population, selection)
         grid.append(_grid(candidates, measured, seeds))
         proofs = None
         if selection.certify is not None and next(iter(candidates.settings.values()))["own"]:
-            proofs = certificates(candidates, data, members, dataset, selection, frontier_outcomes.header)
-            _say_what_it_takes(proofs, dataset, selection)
+            proofs = certificates(candidates, data, members, population, selection, frontier_outcomes.header)
+            _say_what_it_takes(proofs, population, selection)
         for family, names in families(candidates).items():
             place = torch.tensor([list(candidates.settings).index(name) for name in names])
             (bound,) = _bounds(family, place, folded, selection.criterion, [selection.tolerance], seeds)
@@ -91,7 +94,7 @@ def judge(
             _say_where_absent(family, picked, seeds)
             sweep += _sweep(family, place, measured, folded, seeds)
             chosen += _rows(family, candidates.settings, place, picked, measured, bound, selection, seeds, certified)
-            counts = judged_counts(candidates, picked, data, members, dataset)
+            counts = judged_counts(candidates, picked, data, members, population)
             judged += [_counted(family, seeds.root[r], each) for r, each in enumerate(counts) if picked[r] != ABSENT]
             each, absent = range(len(picked)), (picked == ABSENT).unsqueeze(1)
             scores = candidates.score["test"][each, candidates.scored[picked]]
@@ -216,12 +219,13 @@ def _certified(
     return torch.where(there, place[error.argmin(dim=1)], picked), there
 
 
-def _say_what_it_takes(proofs: Certificates, dataset: Dataset, selection: Selection) -> None:
+def _say_what_it_takes(proofs: Certificates, population: Names, selection: Selection) -> None:
     """Warn of replicates in which nothing is certified, and of how many rows it would take."""
     without = ~proofs.certified.any(dim=1)
     if not without.any():
         return
     rows = proofs.needed[without].amax(dim=0)
+    groups = range(len(population.group_names)) if population.compared is None else population.compared
     LOG.warning(
         "selection.certify: no model is certified to keep %s ≤ %g with a probability of %g in %d of %d replicates; a "
         "model of half that bias would take %s validation rows",
@@ -231,9 +235,9 @@ def _say_what_it_takes(proofs: Certificates, dataset: Dataset, selection: Select
         int(without.sum()),
         len(without),
         ", ".join(
-            f"{int(rows[group, label]):,} of {name} in {dataset.classes[label]}"
-            for group, name in enumerate(dataset.group_names)
-            for label in range(len(dataset.classes))
+            f"{int(rows[place, label]):,} of {population.group_names[group]} in {name}"
+            for place, group in enumerate(groups)
+            for label, name in enumerate(population.classes)
         ),
     )
 

@@ -20,6 +20,7 @@ from counterpoise.methods.heads.problem import HeadProblem, factors_of, settings
 from counterpoise.methods.repair import Result
 from counterpoise.nn import Factors
 from counterpoise.pipelines.shared.arrays import examples, require_features, require_seeds, rows
+from counterpoise.pipelines.shared.compared import compared_groups
 from counterpoise.pipelines.shared.progress import trainings_progress
 
 
@@ -56,6 +57,7 @@ def problem_of(
         seeds=seeds.root,
         groups=dataset.group_names,
         classes=dataset.classes,
+        compared=compared_groups(samples, splits, dataset),
         head=head,
         initial=initial,
         variants={} if head_bank is None else head_bank.header["variants"],

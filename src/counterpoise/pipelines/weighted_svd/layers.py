@@ -19,6 +19,7 @@ from counterpoise.methods.heads.layer_drift import measure_factors
 from counterpoise.methods.heads.layer_svd import layer_importance, linear_layers
 from counterpoise.methods.heads.neutralize import neutralize
 from counterpoise.pipelines.shared.arrays import rows
+from counterpoise.pipelines.shared.compared import compared_groups
 from counterpoise.pipelines.shared.trained import Trained, network_on_table, with_classes
 
 METRICS = ("err", "delta_eo", "delta_dp")
@@ -62,6 +63,7 @@ def factor_layers(
         )
     labels = {name: torch.tensor(samples[name].to_numpy()) for name in ("y", "s")}
     groups, classes = len(dataset.groups), len(dataset.classes)
+    compared = compared_groups(samples, splits, dataset)
     records = []
     for seed, train, test in zip(splits.header["seeds"], rows(splits, "train"), rows(splits, "test"), strict=True):
 
@@ -82,7 +84,7 @@ def factor_layers(
 
         for each in measure_factors(body, layers, ways, settings.target_ratios, answer):
             decided = (each.answer @ weight + bias).argmax(dim=1)
-            values = evaluate(y, s, decided, names=METRICS, groups=groups, classes=classes)
+            values = evaluate(y, s, decided, names=METRICS, groups=groups, classes=classes, compared=compared)
             of_groups = pd.Series(each.drift.numpy()).groupby(s.numpy()).mean()
             records.append(
                 {"seed": seed, "layer": each.layer, "factors": each.factors, "ratio": each.ratio, "rank": each.rank}

@@ -52,7 +52,9 @@ def hypervolumes(context: ReportContext, hypervolumes: pd.DataFrame) -> go.Figur
 @section(place=1)
 def exchange(context: ReportContext, selection: pd.DataFrame, predictions: pd.DataFrame) -> Headline:
     """What the choice costs and buys."""
-    return Headline(answer_frontier.headline(answer_frontier.models(selection, predictions), selection))
+    return Headline(
+        answer_frontier.headline(answer_frontier.models(selection, predictions, context.compared), selection)
+    )
 
 
 @section(place=2)
@@ -60,9 +62,11 @@ def choice_in_words(
     context: ReportContext, selection: pd.DataFrame, frontier: pd.DataFrame, predictions: pd.DataFrame
 ) -> Findings:
     """Which model was chosen, and what to beware of."""
-    models = answer_frontier.models(selection, predictions)
+    models = answer_frontier.models(selection, predictions, context.compared)
     floors = context.noise_floor.get(CHOSEN, {})
-    return answer_frontier.findings(models, selection, frontier, predictions, floors, context.class_names)
+    return answer_frontier.findings(
+        models, selection, frontier, predictions, floors, context.class_names, context.compared
+    )
 
 
 @section(place=3, chapter="answer", needs=["selection"])
@@ -89,7 +93,7 @@ def rates(
         )
         for part, frame in counts.items()
     }
-    names = (context.group_names, context.class_names, context.sensitive)
+    names = (context.group_titles, context.class_names, context.sensitive)
     table = tables_frontier.rates_table(rates, families, *names, level=context.level)
     return table if len(table.rows) <= MOST_RATES else None
 
@@ -97,7 +101,7 @@ def rates(
 @section(place=4, chapter="answer")
 def beside(context: ReportContext, selection: pd.DataFrame, predictions: pd.DataFrame) -> Table:
     """The choice beside the constant predictor, the unrepaired base and the peers."""
-    models = answer_frontier.models(selection, predictions)
+    models = answer_frontier.models(selection, predictions, context.compared)
     return tables_frontier.comparison_table(models, *answer_frontier.limits_of(selection), level=context.level)
 
 
