@@ -11,9 +11,9 @@ import torch
 
 from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED, methods_of, run_by
 from counterpoise.errors import InputError
-from counterpoise.fairness import confusion_counts, shortfall
+from counterpoise.fairness import shortfall
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.reporting._frames import require_columns, rows_of
+from counterpoise.reporting._frames import cells, require_columns, rows_of
 from counterpoise.reporting.wording import (
     BASE_TITLES,
     enumerate_words,
@@ -68,7 +68,7 @@ def models(selection: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         selection: one row per family and seed, with `MODEL_KEYS`, `criterion` and `tolerance`.
-        predictions: `variant, seed, split, y, s, prediction`.
+        predictions: `variant, seed, split, y, s, prediction`, counted where there is a column `rows`.
 
     Returns:
         Frame with `MODEL_KEYS`.
@@ -84,8 +84,7 @@ def models(selection: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     families, base = set(selection["family"]), base_of(selection)
     if CONSTANT not in families and len(test):
         first = test[test["variant"] == test["variant"].iloc[0]]
-        majority = first.groupby("seed")["y"].transform(lambda y: y.mode().iloc[0])
-        frames.append(_measured(CONSTANT, first.assign(prediction=majority), criterion))
+        frames.append(_measured(CONSTANT, first.assign(prediction=first["seed"].map(_most(first, "y"))), criterion))
     if base not in families and base in set(test["variant"]):
         frames.append(_measured(base, test[test["variant"] == base], criterion))
     return pd.concat([frame for frame in frames if len(frame)], ignore_index=True) if len(frames) > 1 else frames[0]
@@ -159,13 +158,20 @@ def _measured(family: str, predictions: pd.DataFrame, criterion: str) -> pd.Data
     classes = int(max(predictions["y"].max(), predictions["prediction"].max())) + 1
     records = []
     for seed, rows in predictions.groupby("seed", sort=True):
-        y, prediction, s = (torch.tensor(rows[name].to_numpy()) for name in ("y", "prediction", "s"))
-        counts = confusion_counts(y, prediction, s, groups=max(groups, 2), classes=max(classes, 2))
+        counted = cells(rows, ["s", "y", "prediction"])
+        counts = torch.zeros(max(groups, 2), max(classes, 2), max(classes, 2), dtype=torch.int64)
+        counts[tuple(counted[["s", "y", "prediction"]].to_numpy().T)] = torch.tensor(counted["rows"].to_numpy())
         bias = np.nan
         if criterion in COUNT_METRICS and groups > 1:
             bias = float(shortfall(criterion, COUNT_METRICS[criterion](counts)))
         records.append((family, seed, False, np.nan, np.nan, float(COUNT_METRICS["err"](counts)), bias))
     return pd.DataFrame(records, columns=list(MODEL_KEYS))
+
+
+def _most(predictions: pd.DataFrame, name: str) -> pd.Series:
+    """Return each seed's most frequent value of a column; ties go to the smallest."""
+    counts = cells(predictions, ["seed", name])
+    return counts.loc[counts.groupby("seed")["rows"].idxmax()].set_index("seed")[name]
 
 
 def _means(chosen: pd.DataFrame, family: str) -> pd.Series | None:
@@ -239,12 +245,13 @@ def _near_constant(chosen: pd.DataFrame, predictions: pd.DataFrame, class_names:
     test = predictions[(predictions["split"] == "test") & (predictions["variant"] == CHOSEN)]
     if test.empty:
         return ""
-    shares = test.groupby("seed")["prediction"].value_counts(normalize=True)
-    largest = shares.groupby(level="seed").max()
+    by_seed = cells(test, ["seed", "prediction"]).groupby("seed")["rows"]
+    largest = by_seed.max() / by_seed.sum()
     constant = largest[largest > 1 - RARE]
     if constant.empty:
         return ""
-    frequent = int(test["prediction"].mode().iloc[0])
+    counts = cells(test, ["prediction"])
+    frequent = int(counts["prediction"].iloc[int(counts["rows"].argmax())])
     name = class_names[frequent] if frequent < len(class_names) else str(frequent)
     beside = _means(chosen, CONSTANT)
     error = "" if beside is None else f"; always predicting one class errs {number(beside['test_err'], 'err')}%"
