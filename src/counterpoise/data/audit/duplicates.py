@@ -8,7 +8,6 @@ from jaxtyping import Int, Int64, UInt64
 
 from counterpoise.errors import InputError
 
-
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(32))
 """An odd number, 2^64 over the golden ratio, and half the bits: multiplied and shifted, any two columns are mixed."""
 
@@ -26,7 +25,7 @@ def row_ids(features: pd.DataFrame) -> Int64[np.ndarray, "N"]:
     ids = pd.factorize(digest)[0].astype(np.int64)
     again = np.bincount(ids)[ids] > 1 if len(ids) else np.zeros(0, dtype=bool)
     ids[again] = len(ids) + _exact_ids(features[again])
-    return ids
+    return pd.factorize(ids)[0].astype(np.int64)
 
 
 def _bits(column: pd.Series) -> UInt64[np.ndarray, "N"]:
