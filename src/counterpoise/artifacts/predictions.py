@@ -66,7 +66,7 @@ def models_of(predictions: pd.DataFrame) -> Iterator[tuple[tuple[str, str, int],
     """Yield method, variant and seed of each model, and where its rows are in a frame that is `grouped`."""
     starts = _starts(predictions)
     keys = predictions[list(MODEL)].iloc[starts].itertuples(index=False)
-    for (method, variant, seed), start, end in zip(keys, starts, [*starts[1:], len(predictions)], strict=True):
+    for (method, variant, seed), start, end in zip(keys, starts, np.append(starts, len(predictions))[1:], strict=True):
         yield (str(method), str(variant), int(seed)), slice(int(start), int(end))
 
 
