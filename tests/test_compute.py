@@ -15,6 +15,7 @@ import torch
 from counterpoise import compute
 from counterpoise.compute import as_completed, replicate
 from counterpoise.errors import InputError
+from counterpoise.hooks import Memory
 
 LOCAL = ("serial", "threads", "processes")
 
@@ -51,6 +52,16 @@ def test_tasks_run_on_the_threads_asked_for_and_leave_the_caller_its_own(backend
     finally:
         torch.set_num_threads(1)
     assert seen == [1, 1]
+
+
+def test_memory_is_given_back_after_each_task_and_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(compute, "_trim", lambda: asked.append)
+    replicate(abs, [-1, 2], backend="serial")
+    Memory().after_node_run()
+    assert asked == [0, 0, 0]
+    monkeypatch.setattr(compute, "_trim", lambda: None)  # another C library
+    assert replicate(abs, [-1], backend="serial") == [1]
 
 
 def test_a_random_stream_is_the_same_on_all_backends() -> None:

@@ -10,9 +10,12 @@ no module of `nn`, which opens none.
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import os
 import pickle
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -151,7 +154,9 @@ class _Task(Generic[Item, Result]):
 
     def __call__(self, *shared: Any) -> tuple[int, Result]:
         torch.set_num_threads(self.threads)
-        return self.position, self.function(self.item, *map(_recover, shared))
+        result = self.function(self.item, *map(_recover, shared))
+        give_memory_back()
+        return self.position, result
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,23 @@ def _spilled(values: Sequence[Any]) -> Iterator[list[_Spilled]]:
         for path, value in zip(paths, values, strict=True):
             path.write_bytes(cloudpickle.dumps(value))
         yield [_Spilled(str(path)) for path in paths]
+
+
+def give_memory_back() -> None:
+    """Give memory that is free in this process back to the system, where its C library can (glibc), and Arrow's.
+
+    It is not lost otherwise, but in pieces: large arrays do not fit in, and the process grows.
+    """
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].default_memory_pool().release_unused()
+    if (trim := _trim()) is not None:
+        trim(0)
+
+
+@lru_cache(maxsize=1)
+def _trim() -> Callable[[int], int] | None:
+    """Return glibc's `malloc_trim`; None where there is another C library."""
+    return getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
 
 
 def _recover(value: Any) -> Any:

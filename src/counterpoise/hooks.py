@@ -21,6 +21,7 @@ from kedro.pipeline import Pipeline
 from rich.console import Console
 
 from counterpoise.artifacts.datasets import path_of
+from counterpoise.compute import give_memory_back
 from counterpoise.config.evidence import Claim
 from counterpoise.config.retrained import RETRAINED
 from counterpoise.errors import InputError
@@ -222,6 +223,14 @@ class Conclusion:
             raise self.tracking.failure
 
 
+class Memory:
+    """Gives what a node has freed back to the system before the next one."""
+
+    @hook_impl
+    def after_node_run(self) -> None:
+        give_memory_back()
+
+
 def _shown(path: Path) -> str:
     """Return a path as short as it can be said from here."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
@@ -229,4 +238,4 @@ def _shown(path: Path) -> str:
 
 _TRACKING = Tracking()
 # Kedro calls them from the last to the first, except those marked `tryfirst` or `trylast`.
-HOOKS = (Inputs(), Preflight(), Provenance(), _TRACKING, Conclusion(_TRACKING), RetrainingRun(), Syncing())
+HOOKS = (Inputs(), Preflight(), Provenance(), _TRACKING, Conclusion(_TRACKING), RetrainingRun(), Syncing(), Memory())

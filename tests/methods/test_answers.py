@@ -52,7 +52,7 @@ def test_results_carry_decisions_where_scores_are_not_enough(log_odds: torch.Ten
     each = Answers.of(log_odds) if several else Answers(log_odds[:, 0].sigmoid())
     model = {"head": torch.zeros(2, 3)}
     said = [[each[0:1], each[2:3]], [each[1:2], each[3:4]]]
-    both = {part: collected(said, [0, 1]) for part in ("validation", "test")}
+    both = {part: collected(said, len(said), [0, 1]) for part in ("validation", "test")}
     results = [
         result_of(name, {"method": name}, {part: answers.of_model(v) for part, answers in both.items()}, model)
         for v, name in enumerate("ab")
@@ -70,7 +70,7 @@ def test_results_carry_decisions_where_scores_are_not_enough(log_odds: torch.Ten
 def test_what_is_collected_in_order_is_stacked_without_a_copy(log_odds: torch.Tensor) -> None:
     """Four banks of one model each, of two replicates; model 1 of a replicate has the first place."""
     each = Answers(log_odds[:, 0].sigmoid())
-    both = collected([[each[0:1], each[2:3]], [each[1:2], each[3:4]]], [1, 0])
+    both = collected([[each[0:1], each[2:3]], [each[1:2], each[3:4]]], 2, [1, 0])
     assert both.score[:, 0].equal(each.score[2:])
     assert both.score[:, 1].equal(each.score[:2])
     results = [result_of(f"{v}", {}, {"test": both.of_model(v)}, {}) for v in (0, 1)]

@@ -14,6 +14,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from counterpoise.artifacts.predictions import has_row_twice
 from counterpoise.artifacts.schema_fields import Schema, Table, code, finite, number, share, text
 
 _PARTS = ["pretrain", "train", "validation", "test"]
@@ -113,24 +114,45 @@ class Metrics(Table):
 
 
 class Predictions(Table):
-    """`predictions.parquet`: one row per variant, seed and sample; `row` indexes `samples`."""
+    """`predictions.parquet`: one row per variant, seed and sample; `row` indexes `samples`.
 
-    method: Series[str] = text()
-    variant: Series[str] = text()
-    seed: Series[np.int64] = code()
-    split: Series[str] = pa.Field(isin=_PARTS)
-    row: Series[np.int64] = code()
-    y: Series[np.int64] = code()
-    s: Series[np.int64] = code()
-    score: Series[float] = number()
-    prediction: Series[np.int64] = code()
+    In memory its texts may be categories and its numbers of any size (`artifacts.predictions`).
+    """
 
-    class Config:
-        unique = ["method", "variant", "seed", "row"]  # noqa: RUF012
+    method: Series[Any]
+    variant: Series[Any]
+    seed: Series[Any]
+    split: Series[Any]
+    row: Series[Any]
+    y: Series[Any]
+    s: Series[Any]
+    score: Series[Any]
+    prediction: Series[Any]
+
+    @pa.check("method", "variant", "split", error="texts that are not empty")
+    def are_texts(cls, values: pd.Series) -> bool:  # noqa: N805
+        texts = _distinct(values)
+        return isinstance(texts.dtype, pd.StringDtype) and bool((texts.str.len() > 0).all())
+
+    @pa.check("split", error=f"one of {', '.join(_PARTS)}")
+    def are_parts(cls, values: pd.Series) -> bool:  # noqa: N805
+        return set(_distinct(values)) <= set(_PARTS)
+
+    @pa.check("seed", "row", "y", "s", "prediction", error="whole numbers from 0 on")
+    def are_codes(cls, values: pd.Series) -> bool:  # noqa: N805
+        return values.dtype.kind in "iu" and bool((values >= 0).all())
 
     @pa.check("score", error="finite")
-    def is_finite(cls, values: pd.Series) -> pd.Series:  # noqa: N805
-        return finite(values)
+    def are_finite(cls, values: pd.Series) -> bool:  # noqa: N805
+        return values.dtype.kind == "f" and bool(np.isfinite(values).all())
+
+    @pa.dataframe_check(error="each row once for each variant and seed")
+    def rows_differ(cls, predictions: pd.DataFrame) -> bool:  # noqa: N805
+        return not has_row_twice(predictions)
+
+
+def _distinct(values: pd.Series) -> pd.Index:
+    return values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else pd.Index(values.unique())
 
 
 class Summary(Table):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from counterpoise.data.values import MISSING
 from counterpoise.errors import shown
@@ -18,6 +19,8 @@ MOST = 0.5
 
 _SAFE_DIGITS = 18  # of a whole number, with its sign: it fits into 64 bits
 NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_EXACT_DIGITS = 15  # of a number that is a float64 without rounding
+_OF_DECIMALS = np.isin(np.arange(256), [ord(character) for character in "0123456789.-"])
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 UNITS = "%‰$€£¥"
 """Signs that stand before or behind a number and are no part of it."""
@@ -93,6 +96,8 @@ def as_numbers(
     Whole numbers beyond 64 bits stay texts. Where values are missing, whole numbers are Int64. Texts that all have the
     same one of `units` are numbers without it: 5.5 for "5.5%".
     """
+    if decimal == "." and not thousands and not units and (plain := _plain_decimals(column)) is not None:
+        return plain
     codes, texts_once = pd.factorize(column)  # a value that occurs often is looked at once
     texts = pd.Series(texts_once, dtype="str")
     if units and (unit := unit_of(texts, units)):
@@ -112,6 +117,27 @@ def as_numbers(
         return column
     integers = pd.Series(np.array([*map(int, texts), 0], dtype=np.int64)[codes], index=column.index, name=column.name)
     return integers if (codes >= 0).all() else integers.astype("Int64").mask(codes < 0)
+
+
+def _plain_decimals(column: pd.Series) -> pd.Series | None:
+    """Return a column of texts as float64 if they are short numbers with a point, such as -3.25; None if some are not.
+
+    Up to 15 digits and the power of ten behind them are floats without rounding, so that their quotient is rounded
+    once: there is one result, whoever computes it.
+    """
+    texts = pa.chunked_array(pa.array(column, type=pa.large_string())).combine_chunks()
+    _, offsets, characters = texts.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    if not len(texts) or characters is None or np.diff(ends).max() > _EXACT_DIGITS:
+        return None
+    used = np.frombuffer(characters, dtype=np.uint8)[ends[0] : ends[-1]]
+    if not _OF_DECIMALS[used].all() or not (used == ord(".")).any():
+        return None
+    try:
+        numbers = texts.cast(pa.float64())
+    except pa.ArrowInvalid:  # 1.2.3, or a sign alone
+        return None
+    return pd.Series(numbers.to_numpy(zero_copy_only=False), index=column.index, name=column.name)
 
 
 def _fits(text: str) -> bool:

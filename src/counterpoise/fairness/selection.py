@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int64, Integer
+from jaxtyping import Bool, Float, Int, Int64, Integer, UInt64
 from torch import Tensor
 
 SUBSETS_AT_ONCE = 8
@@ -27,14 +28,34 @@ def counts_within(
 ) -> Int64[Tensor, "T V G k k"]:
     """Count [group, true class, predicted class] of V models within each of T subsets of the same rows.
 
-    `confusion_counts` of every subset at once, as matrix products: float32 counts exactly up to 2^24 rows. Predictions
-    are 0 … k−1: of the last class are those that are of no other.
+    `confusion_counts` of every subset at once: rows are bits, of which 64 are compared and counted together.
+    Predictions are 0 … k−1: of the last class are those that are of no other.
     """
-    cell = torch.nn.functional.one_hot(s.long() * classes + y.long(), groups * classes)  # m, G·k
-    member = (subsets.unsqueeze(-1) & cell.bool()).to(torch.float32).transpose(0, 1).flatten(1)  # m, T·G·k
-    others = torch.stack([(prediction == c).to(torch.float32) @ member for c in range(classes - 1)], dim=-1)
-    counts = torch.cat([others, (member.sum(dim=0).unsqueeze(-1) - others.sum(dim=-1, keepdim=True))], dim=-1)
-    return counts.unflatten(1, (len(subsets), groups, classes)).transpose(0, 1).round().long()
+    cell = torch.nn.functional.one_hot(s.long() * classes + y.long(), groups * classes).T.bool()  # G·k, m
+    member = (subsets.unsqueeze(1) & cell).flatten(0, 1)  # T·G·k, m
+    masks = _as_bits(member)
+    others = torch.stack([_in_common(_as_bits(_are(prediction, c)), masks) for c in range(classes - 1)], dim=-1)
+    counts = torch.cat([others, (member.sum(dim=1).unsqueeze(-1) - others.sum(dim=-1, keepdim=True))], dim=-1)
+    return counts.unflatten(1, (len(subsets), groups, classes)).transpose(0, 1)
+
+
+def _are(prediction: Integer[Tensor, "V m"] | Bool[Tensor, "V m"], label: int) -> Bool[Tensor, "V m"]:
+    """Tell which predictions are of a class; those that are truth values are compared as such, which is faster."""
+    return prediction == bool(label) if prediction.dtype == torch.bool else prediction == label
+
+
+def _as_bits(rows: Bool[Tensor, "v m"]) -> UInt64[np.ndarray, "v w"]:
+    """Return each row of truth values as bits, 64 in a word; zeros fill the last."""
+    size = rows.shape[1]
+    packed = np.zeros((len(rows), -(-size // 64) * 8), dtype=np.uint8)
+    packed[:, : -(-size // 8)] = np.packbits(rows.contiguous().cpu().numpy(), axis=1)
+    return packed.view(np.uint64)
+
+
+def _in_common(bits: UInt64[np.ndarray, "V w"], masks: UInt64[np.ndarray, "M w"]) -> Int64[Tensor, "V M"]:
+    """Return how many bits each row of the one has in common with each of the other."""
+    counts = [np.bitwise_count(bits & mask).sum(axis=1, dtype=np.int64) for mask in masks]
+    return torch.from_numpy(np.stack(counts, axis=1))
 
 
 def counts_above(

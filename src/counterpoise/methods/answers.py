@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,22 +55,27 @@ def answers_in_order(held_out: Sequence[Answers], fold: Int[Tensor, "n"]) -> Ans
     return Answers(in_order([each.score for each in held_out], fold), in_order(decisions, fold) if decisions else None)
 
 
-def collected(said: Sequence[Sequence[Answers]], order: Sequence[int]) -> Answers:
+def collected(said: Iterable[Sequence[Answers]], replicates: int, order: Sequence[int]) -> Answers:
     """Return what models say of the rows of a part as [R, V, m].
 
     Args:
-        said: by replicate, the answers of banks of models [v, m], one bank after the other.
+        said: by replicate, the answers of banks of models [v, m], one bank after the other; each is taken once.
         order: the place on the axis V of each of these models.
     """
-
-    def put(name: str) -> Tensor:
-        first: Tensor = getattr(said[0][0], name)
-        values = first.new_empty(len(said), len(order), first.shape[-1])
-        for r, banks in enumerate(said):
-            values[r, list(order)] = torch.cat([getattr(each, name) for each in banks])
-        return values
-
-    return Answers(put("score"), None if said[0][0].decision is None else put("decision"))
+    places = list(order)
+    values: dict[str, Tensor] = {}
+    for r, banks in enumerate(said):
+        for name in ("score", "decision"):
+            each = [getattr(bank, name) for bank in banks]
+            if each[0] is None:
+                continue
+            if name not in values:
+                values[name] = each[0].new_empty(replicates, len(places), each[0].shape[-1])
+            start = 0
+            for bank in each:
+                values[name][r, places[start : start + len(bank)]] = bank
+                start += len(bank)
+    return Answers(values["score"], values.get("decision"))
 
 
 def result_of(

@@ -84,7 +84,9 @@ def results_of(
         return [outcomes[r, base, None].answers.pop(part), rules[r, base].answers.pop(part)]
 
     said = {
-        part: collected([[a for base in range(len(grids)) for a in taken(part, r, base)] for r in replicates], places)
+        part: collected(
+            ([a for base in range(len(grids)) for a in taken(part, r, base)] for r in replicates), len(fold), places
+        )
         for part in (*EVALUATED, *([CROSS_FITTED] if folds else []))
     }
     tensors: list[dict[str, Tensor]] = []

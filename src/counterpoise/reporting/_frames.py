@@ -20,3 +20,14 @@ def require_columns(frame: pd.DataFrame, columns: Sequence[str], where: str) -> 
     for column in columns:
         if column not in frame.columns:
             raise InputError(f"{where}: the column {column!r} is missing{suggest(column, frame.columns)}.")
+
+
+def cells(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Return how many rows have each combination of values of `keys` that occurs, in the column `rows`, sorted.
+
+    Args:
+        frame: rows, or rows counted already: then `rows` says how many there are of each.
+    """
+    groups = frame.groupby(list(keys), observed=True, sort=True)
+    counts = groups["rows"].sum() if "rows" in frame else groups.size().rename("rows")
+    return counts.reset_index()

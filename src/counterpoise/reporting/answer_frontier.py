@@ -13,9 +13,9 @@ from torch import Tensor
 
 from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED, methods_of, run_by
 from counterpoise.errors import InputError
-from counterpoise.fairness import Compared, confusion_counts, shortfall, underlying_bias
+from counterpoise.fairness import Compared, shortfall, underlying_bias
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.reporting._frames import require_columns, rows_of
+from counterpoise.reporting._frames import cells, require_columns, rows_of
 from counterpoise.reporting.wording import (
     BASE_TITLES,
     enumerate_words,
@@ -72,7 +72,7 @@ def models(selection: pd.DataFrame, predictions: pd.DataFrame, compared: Compare
 
     Args:
         selection: one row per family and seed, with `MODEL_KEYS`, `criterion` and `tolerance`.
-        predictions: `variant, seed, split, y, s, prediction`.
+        predictions: `variant, seed, split, y, s, prediction`, counted where there is a column `rows`.
         compared: the groups that gaps are taken of.
 
     Returns:
@@ -89,7 +89,7 @@ def models(selection: pd.DataFrame, predictions: pd.DataFrame, compared: Compare
     families, base = set(selection["family"]), base_of(selection)
     if CONSTANT not in families and len(test):
         first = test[test["variant"] == test["variant"].iloc[0]]
-        majority = first.groupby("seed")["y"].transform(lambda y: y.mode().iloc[0])
+        majority = first["seed"].map(_most(first, "y"))
         frames.append(_measured(CONSTANT, first.assign(prediction=majority), criterion, compared))
     if base not in families and base in set(test["variant"]):
         frames.append(_measured(base, test[test["variant"] == base], criterion, compared))
@@ -179,8 +179,10 @@ def _counts(predictions: pd.DataFrame) -> dict[int, Int64[Tensor, "G k k"]]:
     classes = int(max(predictions["y"].max(), predictions["prediction"].max())) + 1
     counts = {}
     for seed, rows in predictions.groupby("seed", sort=True):
-        y, prediction, s = (torch.tensor(rows[name].to_numpy()) for name in ("y", "prediction", "s"))
-        counts[int(seed)] = confusion_counts(y, prediction, s, groups=max(groups, 2), classes=max(classes, 2))
+        counted = cells(rows, ["s", "y", "prediction"])
+        of_seed = torch.zeros(max(groups, 2), max(classes, 2), max(classes, 2), dtype=torch.int64)
+        of_seed[tuple(counted[["s", "y", "prediction"]].to_numpy().T)] = torch.tensor(counted["rows"].to_numpy())
+        counts[int(seed)] = of_seed
     return counts
 
 
@@ -206,6 +208,12 @@ def _without_chance(
         f"Without what chance adds on test parts of this size, {shortfall_symbol(criterion)} on test is "
         f"{number(sizes[0])} before and {number(sizes[1])} after (all seeds together)."
     ]
+
+
+def _most(predictions: pd.DataFrame, name: str) -> pd.Series:
+    """Return each seed's most frequent value of a column; ties go to the smallest."""
+    counts = cells(predictions, ["seed", name])
+    return counts.loc[counts.groupby("seed")["rows"].idxmax()].set_index("seed")[name]
 
 
 def _means(chosen: pd.DataFrame, family: str) -> pd.Series | None:
@@ -279,12 +287,13 @@ def _near_constant(chosen: pd.DataFrame, predictions: pd.DataFrame, class_names:
     test = predictions[(predictions["split"] == "test") & (predictions["variant"] == CHOSEN)]
     if test.empty:
         return ""
-    shares = test.groupby("seed")["prediction"].value_counts(normalize=True)
-    largest = shares.groupby(level="seed").max()
+    by_seed = cells(test, ["seed", "prediction"]).groupby("seed")["rows"]
+    largest = by_seed.max() / by_seed.sum()
     constant = largest[largest > 1 - RARE]
     if constant.empty:
         return ""
-    frequent = int(test["prediction"].mode().iloc[0])
+    counts = cells(test, ["prediction"])
+    frequent = int(counts["prediction"].iloc[int(counts["rows"].argmax())])
     name = class_names[frequent] if frequent < len(class_names) else str(frequent)
     beside = _means(chosen, CONSTANT)
     error = "" if beside is None else f"; always predicting one class errs {number(beside['test_err'], 'err')}%"

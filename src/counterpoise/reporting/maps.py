@@ -16,6 +16,7 @@ from PIL import Image
 from plotly.subplots import make_subplots
 from torch import Tensor
 
+from counterpoise.reporting._frames import cells
 from counterpoise.reporting._marks import finish
 from counterpoise.reporting._outcomes import with_part
 from counterpoise.reporting._theme import VERMILLION, faded, text
@@ -41,7 +42,7 @@ def accuracy_maps(
     """Accuracy by class and value of the bias, one map for each of the methods that were run.
 
     Args:
-        predictions: frame with `variant, y, s, prediction`.
+        predictions: frame with `variant, y, s, prediction`, counted where it has `rows`.
         classes, groups: names of the codes in y and s.
         methods: what to show, in order.
     """
@@ -59,12 +60,14 @@ def accuracy_maps(
     figure = make_subplots(rows, columns, subplot_titles=titles or None, horizontal_spacing=0.06)
     for place, (part, method) in enumerate(shown):
         answers = frame[(frame["part"] == part) & (frame["name"] == method)]
-        right = (answers["y"] == answers["prediction"]).astype(float)
-        cells = np.full((len(classes), len(groups)), np.nan)
-        for (label, value), share in right.groupby([answers["y"], answers["s"]]).mean().items():
-            cells[label, value] = share
+        counts = cells(answers, ["y", "s", "prediction"])
+        y, s, prediction, rows_there = counts.to_numpy().T
+        right, there = np.zeros((2, len(classes), len(groups)))
+        np.add.at(right, (y, s), np.where(y == prediction, rows_there, 0))
+        np.add.at(there, (y, s), rows_there)
+        shares = np.divide(right, there, out=np.full_like(there, np.nan), where=there > 0)
         heat = go.Heatmap(
-            z=cells,
+            z=shares,
             x=list(groups),
             y=list(classes),
             coloraxis="coloraxis",

@@ -11,7 +11,7 @@ import pandas as pd
 from counterpoise.errors import InputError, suggest
 from counterpoise.fairness import LEVEL, METRICS, summarize, wilson
 from counterpoise.reporting import published
-from counterpoise.reporting._frames import require_columns, rows_of
+from counterpoise.reporting._frames import cells, require_columns, rows_of
 from counterpoise.reporting.wording import METHOD_PLACES, NOT_AVAILABLE, metric_order, plus_minus
 
 METRICS_KEYS: Final = ("method", "variant", "seed", "split", "metric", "value")
@@ -72,7 +72,8 @@ def group_rates(
     """What each group receives from each variant on the test split: the table behind every gap.
 
     Args:
-        predictions: frame with `method, variant, seed, split, y, s, prediction` (integer codes for the last three).
+        predictions: frame with `method, variant, seed, split, y, s, prediction` (integer codes for the last three);
+            counted where it has `rows`.
         classes: k; with two classes the rates are those of class 1, else of each class against the rest.
         level, correction: as in `summary`.
 
@@ -86,7 +87,7 @@ def group_rates(
         raise InputError(f"predictions: no rows of the split {TEST!r}, expected at least one.")
     order = {variant: place for place, variant in enumerate(variant_order(test))}
     keys = ["method", "variant", "seed", "s"]
-    counts = test.groupby([*keys, "y", "prediction"]).size().rename("rows").reset_index()
+    counts = cells(test, [*keys, "y", "prediction"])
     frame = rates_of_counts(counts, keys[:2], classes=classes, level=level, correction=correction)
     place = frame["variant"].map(order)
     return (

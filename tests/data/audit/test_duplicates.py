@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,6 +52,25 @@ def test_a_row_is_no_duplicate_of_itself() -> None:
 def test_rows_without_columns_are_all_alike_and_numbers_are_not_texts() -> None:
     assert set(row_ids(pd.DataFrame(index=range(3)))) == {0}
     assert len(set(row_ids(pd.DataFrame({"a": [1, "1"]})))) == 2
+
+
+@pytest.mark.parametrize("factor", [0x9E3779B97F4A7C15, 0])
+def test_rows_have_one_number_if_and_only_if_they_agree(factor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a factor of 0 all rows have one digest, and are compared value by value."""
+    monkeypatch.setattr(import_module("counterpoise.data.audit.duplicates"), "_MIX", (np.uint64(factor), np.uint64(32)))
+    random = np.random.default_rng(1)
+    other_nan = np.array([0x7FF8000000000001], dtype=np.uint64).view(np.float64)[0]
+    columns = {
+        "number": random.choice([0.0, -0.0, 1.5, np.nan, other_nan, np.inf], 300),
+        "single": random.choice(np.array([0.1, -2], dtype=np.float32), 300),
+        "whole": random.choice([-1, 2**62, 7], 300),
+        "truth": random.random(300) < 0.5,
+        "gap": pd.array(random.choice([1, 2, None], 300), dtype="Int64"),
+        "text": random.choice(["a", "b", None], 300),
+    }
+    frame = pd.DataFrame(columns)
+    as_text = [repr(row) for row in frame.assign(number=frame["number"] + 0.0).itertuples(index=False)]
+    assert (pd.factorize(row_ids(frame))[0] == pd.factorize(np.array(as_text))[0]).all()
 
 
 def test_lengths_that_differ_are_refused() -> None:

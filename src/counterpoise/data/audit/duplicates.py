@@ -4,13 +4,43 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int, Int64
+from jaxtyping import Int, Int64, UInt64
 
 from counterpoise.errors import InputError
 
+_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(32))
+"""An odd number, 2^64 over the golden ratio, and half the bits: multiplied and shifted, any two columns are mixed."""
+
 
 def row_ids(features: pd.DataFrame) -> Int64[np.ndarray, "N"]:
-    """Return a number for each row, the same for rows that agree in every column; two missing values agree."""
+    """Return a number for each row, the same for rows that agree in every column; two missing values agree.
+
+    Only rows whose digest another row has are compared value by value.
+    """
+    digest = np.zeros(len(features), dtype=np.uint64)
+    factor, half = _MIX
+    for name in features:
+        digest = (digest + _bits(features[name])) * factor
+        digest ^= digest >> half
+    ids = pd.factorize(digest)[0].astype(np.int64)
+    again = np.bincount(ids)[ids] > 1 if len(ids) else np.zeros(0, dtype=bool)
+    ids[again] = len(ids) + _exact_ids(features[again])
+    return pd.factorize(ids)[0].astype(np.int64)
+
+
+def _bits(column: pd.Series) -> UInt64[np.ndarray, "N"]:
+    """Return 64 bits for each value, the same for values that agree."""
+    if not isinstance(column.dtype, np.dtype) or column.dtype.kind not in "iufb":
+        return pd.factorize(column, use_na_sentinel=False)[0].astype(np.uint64)
+    values = column.to_numpy()
+    if values.dtype.kind != "f":
+        return values.astype(np.uint64)
+    values = values.astype(np.float64) + 0.0  # which makes -0 to 0
+    values[np.isnan(values)] = np.nan
+    return values.view(np.uint64)
+
+
+def _exact_ids(features: pd.DataFrame) -> Int64[np.ndarray, "N"]:
     ids = np.zeros(len(features), dtype=np.int64)
     for name in features:
         codes, values = pd.factorize(features[name], use_na_sentinel=False)

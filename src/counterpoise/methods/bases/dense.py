@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from counterpoise.bounds import Positive, Values
-from counterpoise.methods.heads.newton import Rows, plain, row_weights
+from counterpoise.methods.heads.newton import Rows, plain_head, row_weights
 from counterpoise.methods.heads.softmax import softmax_head
 
 Head = Float[Tensor, "p *k"]
@@ -107,7 +107,7 @@ def fit_head(rows: Rows, pull: float, *, classes: int = 2, start: Head | None = 
         start: where a head of two classes sets out from.
     """
     if classes == 2:
-        return plain(rows, pull, start=start).head
+        return plain_head(rows, pull, start=start)
     return softmax_head(rows.x, rows.y, pull, classes).float()
 
 

@@ -34,6 +34,9 @@ FREE = 1e-8
 WIDE, KEPT = 256, 4
 """With more coefficients than this, a curvature serves for several steps: it costs as much as hundreds of gradients."""
 
+STEPS = 8
+"""Newton's steps to the unpenalised head, at most."""
+
 RISE = 1e-9
 """An objective that rises by no more than this has not risen: rounding."""
 
@@ -132,12 +135,29 @@ def contrasts(
     return torch.cat(gaps) if gaps else torch.zeros(0, len(y))
 
 
-def plain(rows: Rows, pull: float, *, steps: int = 8, start: Float[Tensor, "p"] | None = None) -> Plain:
+def plain(rows: Rows, pull: float, *, steps: int = STEPS, start: Float[Tensor, "p"] | None = None) -> Plain:
     """Fit the unpenalised head by Newton's method with step halving; L2-penalised logistic regression with an offset.
 
     scikit-learn's `LogisticRegression` with C = 1 / (n · pull) has the same optimum where rows weigh the same.
     """
-    x = torch.cat([rows.x, torch.ones(len(rows.x), 1)], dim=1)
+    x = _with_intercept(rows)
+    head, margins = _minimum(x, rows, pull, steps, start)
+    return Plain(head.float(), _curvature(x, margins, rows))
+
+
+def plain_head(rows: Rows, pull: float, *, start: Float[Tensor, "p"] | None = None) -> Float[Tensor, "p"]:
+    """Return the head of `plain`; the curvature at it is not computed."""
+    return _minimum(_with_intercept(rows), rows, pull, STEPS, start)[0].float()
+
+
+def _with_intercept(rows: Rows) -> Float[Tensor, "n p"]:
+    return torch.cat([rows.x, torch.ones(len(rows.x), 1)], dim=1)
+
+
+def _minimum(
+    x: Float[Tensor, "n p"], rows: Rows, pull: float, steps: int, start: Float[Tensor, "p"] | None
+) -> tuple[Float64[Tensor, "p"], Float[Tensor, "n"]]:
+    """Return the head and its margins after Newton's method."""
     pulls = _pulls(x.shape[1], pull)
     head = torch.zeros(x.shape[1], dtype=torch.float64) if start is None else start.double()
     sign = (2 * rows.y - 1).float()
@@ -165,7 +185,7 @@ def plain(rows: Rows, pull: float, *, steps: int = 8, start: Float[Tensor, "p"] 
             size /= 2
         else:
             break
-    return Plain(head.float(), _curvature(x, margins, rows))
+    return head, margins
 
 
 def solve(
@@ -179,7 +199,7 @@ def solve(
         compared: the groups whose gaps are penalised; rows of all are fitted.
     """
     heads = base.head.repeat(len(goals), 1)
-    x = torch.cat([rows.x, torch.ones(len(rows.x), 1)], dim=1)
+    x = _with_intercept(rows)
     inverses = {
         pull: torch.linalg.inv(base.curvature + torch.diag(_pulls(x.shape[1], pull))).float()
         for pull in {goal.pull for goal in goals}

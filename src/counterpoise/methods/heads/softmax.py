@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from counterpoise.methods.heads.newton import Rows, plain, row_weights
+from counterpoise.methods.heads.newton import Rows, plain_head, row_weights
 
 ABSENT = -30.0
 """Log odds of a class that no row has, where those of the others are about 0."""
@@ -32,7 +32,7 @@ def softmax_head(
         return head
     if classes == 2:
         rows = Rows(x, x.new_zeros(len(x)), target, target, row_weights(target))
-        head[:, 1] = plain(rows, pull).head.double()
+        head[:, 1] = plain_head(rows, pull).double()
         return head
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression

@@ -7,6 +7,7 @@ features it is a linear one within each class.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,8 @@ def choose_group_heads(
     of three until that does worse; if the first step does worse already, weaker.
     """
 
+    watched = (watched[0].double(), *watched[1:])
+
     def fitted(pull: float) -> tuple[float, GroupHeads]:
         model = fit_group_heads(x, y, s, pull, groups=groups, classes=classes, watched=watched)
         return _calibration(model, watched)[1], model
@@ -163,8 +166,19 @@ def _calibration(model: GroupTrees | GroupHeads, watched: Watched) -> tuple[floa
     """
     x, y, s = watched
     odds = model(x).clamp(min=1e-12).log()[torch.arange(len(y)), y]
-    losses = [torch.nn.functional.cross_entropy(odds / temperature, s).item() for temperature in TEMPERATURES]
-    return TEMPERATURES[losses.index(min(losses))], min(losses)
+
+    @cache
+    def loss(place: int) -> float:
+        return torch.nn.functional.cross_entropy(odds / TEMPERATURES[place], s).item()
+
+    low, high = 0, len(TEMPERATURES) - 1
+    while low < high:  # −log likelihood is convex in the factor on the log odds: it falls to its minimum, then rises
+        middle = (low + high) // 2
+        if loss(middle + 1) < loss(middle):
+            low = middle + 1
+        else:
+            high = middle
+    return TEMPERATURES[low], loss(low)
 
 
 def _with_class(x: Float[Tensor, "n D"], y: Int[Tensor, "n"]) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.artifacts.predictions import MODEL, grouped, models_of
 from counterpoise.catalogue import CHOSEN
 from counterpoise.config.parameters import Dataset, Report
 from counterpoise.data.crossing import band_names, named_values
@@ -24,7 +25,6 @@ from counterpoise.pipelines.shared.arrays import examples, rows
 from counterpoise.pipelines.shared.compared import population_of
 from counterpoise.pipelines.shared.frames import named
 
-KEYS = ("method", "variant", "seed")
 BINARY = 2
 POSITIVE = 1
 
@@ -48,7 +48,7 @@ def assess(
     samples: pd.DataFrame | None = None,
     table: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return `method, variant, seed` and `impact.COLUMNS`: every category under every model, on its test rows.
+    """Return `MODEL` and `impact.COLUMNS`: every category under every model, on its test rows.
 
     Who is predicted to be of class 1 is selected. Without exactly two classes there is no such class, and no row.
 
@@ -57,17 +57,19 @@ def assess(
         table: the rows of the samples with the columns that groups are joined of, where they are joined of several.
     """
     if len(dataset.classes) != BINARY:
-        return pd.DataFrame(columns=[*KEYS, *COLUMNS])
+        return pd.DataFrame(columns=[*MODEL, *COLUMNS])
     crossed = {} if table is None else {name: _values(table, name, dataset) for name in dataset.crossed}
     frames = []
-    for key, model in predictions.groupby(list(KEYS), sort=False)[["row", "s", "score", "prediction"]]:
+    predictions = grouped(predictions)
+    for key, rows_ in models_of(predictions):
+        model = predictions.iloc[rows_]
         table = impact(
             (model["prediction"] == POSITIVE).to_numpy(),
             attributes(model, dataset, samples, crossed),
             model["score"].to_numpy(dtype="float64"),
             level=report.level,
         )
-        frames.append(pd.DataFrame([key] * len(table), columns=list(KEYS)).join(table))
+        frames.append(pd.DataFrame([key] * len(table), columns=list(MODEL)).join(table))
     return pd.concat(frames, ignore_index=True)
 
 

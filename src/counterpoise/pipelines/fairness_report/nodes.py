@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.artifacts.predictions import COLUMNS, MODEL, grouped, models_of
 from counterpoise.config.parameters import Dataset, Evidence, Report
 from counterpoise.data.images import IMAGE, ImageFiles
 from counterpoise.errors import InputError
@@ -23,6 +24,7 @@ from counterpoise.pipelines.fairness_report.parts import join_parts
 from counterpoise.pipelines.shared.arrays import examples, rows
 from counterpoise.pipelines.shared.compared import compared_in, predicted_groups
 from counterpoise.pipelines.shared.evidence import applicable
+from counterpoise.pipelines.shared.predictions import counted
 from counterpoise.reporting import ReportContext, build, gallery, model_card, tables
 from counterpoise.reporting import claims as claims_room
 from counterpoise.reporting.sections import Producer
@@ -193,7 +195,9 @@ class ReportWriter:
     ) -> dict[str, Any]:
         """Return the figures by name, the HTML report, the same as JSON, and the model card."""
         context = _context(dataset, evidence, report, artifacts)
+        artifacts["predictions"] = counted(grouped(artifacts["predictions"]))
         available = artifacts | {name: _by_part(name, artifacts) for name in self.of_parts}
+        context = _context(dataset, evidence, report, artifacts)
         sections = {producer: producer.sections(context, available) for producer in self.producers}
         context = replace(context, sections=list(chain.from_iterable(sections.values())))
         html, document = build(context)
@@ -272,26 +276,21 @@ def _stack(predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Tensor]]:
     Raises:
         InputError: a head has fewer rows than another, or one of them twice.
     """
-    names = ["method", "variant", "seed"]
-    heads = np.zeros(len(predictions), dtype=np.int64)
-    for name in names:
-        codes, values = pd.factorize(predictions[name])
-        heads = heads * len(values) + codes
-    heads = pd.factorize(heads)[0]  # in the order in which they come
-    keys = predictions.iloc[np.unique(heads, return_index=True)[1]][names].reset_index(drop=True)
-    rows_ = predictions["row"].to_numpy()
-    order = np.lexsort((rows_, heads))
-    counts = np.bincount(heads)
-    twice = np.flatnonzero((np.diff(heads[order]) == 0) & (np.diff(rows_[order]) == 0))
-    if len(twice) or (counts != counts[0]).any():
-        head = int(heads[order][twice[0]] if len(twice) else (counts != counts[0]).argmax())
-        row = f"row {rows_[order][twice[0]]} twice" if len(twice) else f"{counts[head]:,} rows"
-        raise InputError(
-            f"predictions: variant {keys['variant'][head]!r} of seed {keys['seed'][head]} has {row}, expected "
-            f"{counts[0]:,} different test rows, as many as every other"
-        )
+    predictions = grouped(predictions)
+    models = dict(models_of(predictions))
+    keys = pd.DataFrame(list(models), columns=list(MODEL)).astype({name: COLUMNS[name] for name in MODEL})
+    sizes = [rows_.stop - rows_.start for rows_ in models.values()]
+    for (_, variant, seed), rows_, size in zip(models, models.values(), sizes, strict=True):
+        row = predictions["row"].to_numpy()[rows_]
+        twice = np.flatnonzero(row[1:] == row[:-1])
+        if len(twice) or size != sizes[0]:
+            mistake = f"row {row[twice[0]]} twice" if len(twice) else f"{size:,} rows"
+            raise InputError(
+                f"predictions: variant {variant!r} of seed {seed} has {mistake}, expected "
+                f"{sizes[0]:,} different test rows, as many as every other"
+            )
     arrays = {
-        name: torch.from_numpy(predictions[name].to_numpy()[order].reshape(len(keys), -1))
+        name: torch.tensor(predictions[name].to_numpy()).reshape(len(keys), -1)
         for name in ("y", "s", "prediction", "score")
     }
     return keys, arrays

@@ -9,9 +9,11 @@ import pandas as pd
 import torch
 
 from counterpoise.artifacts.datasets import Checkpoint
+from counterpoise.artifacts.predictions import COLUMNS
 from counterpoise.pipelines.data_split.left_out import join_left_out
 from counterpoise.pipelines.shared.arrays import examples, rows
 from counterpoise.pipelines.shared.heads import pretrained_head
+from counterpoise.pipelines.shared.predictions import joined
 from counterpoise.reporting.wording import join_part
 
 
@@ -28,11 +30,18 @@ def join_parts(run: dict[str, Any], **frames: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for key, name in run["parts"].items():
         frame = by_key[key]
-        joined = frame
-        if "variant" in frame:
-            joined = frame.assign(variant=[join_part(name, variant) for variant in frame["variant"]])
-        parts.append(joined.assign(part=name) if "metric" in frame or "variant" not in frame else joined)
+        named = frame.assign(variant=_joined(name, frame["variant"])) if "variant" in frame else frame
+        parts.append(named.assign(part=name) if "metric" in frame or "variant" not in frame else named)
+    if all(list(part) == list(COLUMNS) for part in parts):
+        return joined(parts)
     return pd.concat(parts, ignore_index=True)
+
+
+def _joined(part: str, variants: pd.Series) -> pd.Series:
+    """Return the full names of variants; of categories each is named once."""
+    if isinstance(variants.dtype, pd.CategoricalDtype):
+        return variants.cat.rename_categories(lambda variant: join_part(part, variant))
+    return variants.map(lambda variant: join_part(part, variant)).astype("str")
 
 
 def join_data(run: dict[str, Any], **summaries: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from counterpoise.nn import Factors, StackedMLP
 from counterpoise.nn.settings import Training
 from counterpoise.pipelines.shared.arrays import feature_matrix, origin, require_seeds
 from counterpoise.pipelines.shared.heads import followed, pretrained_head, problem_of, write_results
-from counterpoise.pipelines.shared.predictions import predictions_of_results
+from counterpoise.pipelines.shared.predictions import joined, predictions_of_results
 
 
 def train_heads(
@@ -80,7 +80,7 @@ def retrain_networks(
     predicted = predictions_of_results(problem.examples, results, seeds.root, problem.test)
     return (
         Checkpoint(pretrained.tensors | networks, header),
-        pd.concat([head_predictions, predicted], ignore_index=True),
+        joined([head_predictions.copy(deep=False), predicted]),
     )
 
 

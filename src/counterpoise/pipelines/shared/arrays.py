@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,6 @@ LEARNT = ("pretrain", "train")
 
 def rows(splits: Checkpoint, *parts: str) -> Int[Tensor, "R n"]:
     """Return the row numbers of one part or several in every replicate; all replicates have equally many."""
-    codes = torch.tensor([SPLITS.index(part) for part in parts], dtype=splits.tensors["splits"].dtype)
-    members = torch.isin(splits.tensors["splits"], codes)
-    return members.nonzero()[:, 1].unflatten(0, (len(members), -1))
+    codes = splits.tensors["splits"]
+    is_in = reduce(torch.logical_or, (codes == SPLITS.index(part) for part in parts))
+    return torch.stack([each.nonzero().squeeze(1) for each in is_in])

@@ -11,10 +11,9 @@ from jaxtyping import Float, Int, Integer
 from pandas.api.types import union_categoricals
 from torch import Tensor
 
+from counterpoise.artifacts.predictions import COLUMNS, compact, models_of
 from counterpoise.methods.repair import Result
 from counterpoise.nn import Examples
-
-COLUMNS = ("method", "variant", "seed", "split", "row", "y", "s", "score", "prediction")
 
 
 def predictions_of_results(
@@ -50,8 +49,9 @@ def predictions_of(
     score: Float[Tensor, "n"],
     prediction: Integer[Tensor, "n"],
 ) -> pd.DataFrame:
-    """Return what one model has said of the test rows `members`, texts as categories; see `joined`."""
+    """Return what one model has said of the test rows `members`, as small as `compact` makes it."""
     columns = {
+        "seed": np.full(len(members), seed),
         "row": members.numpy(),
         "y": data.y[members].numpy(),
         "s": data.s[members].numpy(),
@@ -61,23 +61,38 @@ def predictions_of(
     texts = {"method": method, "variant": variant, "split": "test"}
     first = np.zeros(len(members), dtype=np.int8)
     categories = {name: pd.Categorical.from_codes(first, categories=pd.Index([text])) for name, text in texts.items()}
-    return pd.DataFrame(columns | categories).assign(seed=seed)[list(COLUMNS)]
+    numbers = {name: compact(pd.Series(values)) for name, values in columns.items()}
+    return pd.DataFrame(categories | numbers, columns=list(COLUMNS))
 
 
 def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return the frames of several models as one, with texts as such; column by column, and the list is empty then.
+    """Return the frames of several models as one, texts as categories; column by column, and the frames are empty then.
 
     Of a million rows this table is the largest of a run: it is never in memory twice.
     """
-    columns: dict[str, Any] = {}
+    columns: dict[str, np.ndarray | pd.Categorical[Any]] = {}
     for name in COLUMNS:
-        parts = [frame.pop(name) for frame in frames]
-        if isinstance(parts[0].dtype, pd.CategoricalDtype):
-            columns[name] = union_categoricals(parts).astype("str")
+        parts = [compact(frame.pop(name)) for frame in frames]
+        if COLUMNS[name] == "str":
+            columns[name] = union_categoricals(parts, sort_categories=True)
         else:
             columns[name] = np.concatenate([part.to_numpy() for part in parts])
     frames.clear()
     return pd.DataFrame(columns, copy=False)
+
+
+def counted(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return how many rows each model predicts so, by split, group and class, in the column `rows`.
+
+    Args:
+        predictions: `grouped`.
+    """
+    frames = []
+    cell = ["split", "s", "y", "prediction"]
+    for (method, variant, seed), model in models_of(predictions):
+        counts = predictions.iloc[model].groupby(cell, observed=True).size().rename("rows").reset_index()
+        frames.append(counts.astype({"split": "str"}).assign(method=method, variant=variant, seed=seed))
+    return pd.concat(frames, ignore_index=True)[["method", "variant", "seed", *cell, "rows"]]
 
 
 def predictions_of_network(

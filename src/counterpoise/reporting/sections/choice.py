@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from counterpoise.catalogue import CHOSEN
 from counterpoise.reporting import answer_frontier, figures_frontier, tables, tables_frontier
+from counterpoise.reporting._frames import cells
 from counterpoise.reporting._templates import render
 from counterpoise.reporting.context import Findings, Fragment, Headline, ReportContext, Table
 from counterpoise.reporting.exported_model import TABLE, ExportedModel, describe
@@ -83,7 +84,7 @@ def rates(
     """
     families = [answer_frontier.base_of(selection), CHOSEN]
     test = predictions[(predictions["split"] == "test") & predictions["variant"].isin(families)]
-    counts = {"test": test.groupby(["variant", "seed", "s", "y", "prediction"]).size().rename("rows").reset_index()}
+    counts = {"test": cells(test, ["variant", "seed", "s", "y", "prediction"])}
     if judged_counts is not None:
         counts = {"as judged": judged_counts.rename(columns={"family": "variant"}), **counts}
     classes = len(context.class_names)
