@@ -28,7 +28,7 @@ STAGES = ("data_split", "pretrain", "group_fisher", "weighted_svd", "finetune")
 """What counts as numeric work: all stages but the report."""
 
 GOAL_SECONDS, GOAL_BYTES = 15, 2e9
-IMPORTS = ("pandas", "torch", "kedro.framework.cli.cli", "counterpoise.pipeline_registry", "counterpoise.hooks")
+IMPORTS = ("pandas", "torch", "kedro.framework.cli.cli", "counterpoise.pipeline_registry", "counterpoise.hooks.session")
 """Imported in this order before Kedro would do it: each is charged with what those before it have not brought."""
 
 

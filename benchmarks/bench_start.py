@@ -30,7 +30,7 @@ IMPORTS = {
     "scikit-learn": "import sklearn.linear_model",
     "fairlearn": "import fairlearn.metrics",
     "MLflow": "import mlflow.tracking",
-    "the stages and hooks": "import counterpoise.pipeline_registry, counterpoise.hooks",
+    "the stages and hooks": "import counterpoise.pipeline_registry, counterpoise.hooks.session",
 }
 
 STEP = """

@@ -191,7 +191,7 @@ def preflight() -> Callable[..., None]:
     from counterpoise.config.parameters import check
     from counterpoise.config.parts import with_parts
     from counterpoise.experiments import EXPERIMENTS
-    from counterpoise.preflight import check_experiment
+    from counterpoise.hooks.preflight import check_experiment
     from counterpoise.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 
     smoke = CONFIG_LOADER_CLASS(str(REPOSITORY / "conf"), env="smoke", **CONFIG_LOADER_ARGS)["parameters"]

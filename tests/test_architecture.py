@@ -27,6 +27,10 @@ PACKAGE = Path(counterpoise.__file__).parent
 REPOSITORY = PACKAGE.parents[1]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
+EVERY_ROOM = {
+    *("pipelines", "config", "artifacts", "tracking", "retraining", "features", "reporting", "methods", "data"),
+    *("nn", "fairness"),
+}
 MAY_IMPORT = {
     "nn": set(),
     "fairness": set(),
@@ -39,10 +43,15 @@ MAY_IMPORT = {
     "pipelines": {"config", "artifacts", "methods", "retraining", "features", "reporting", "data", "nn", "fairness"},
     "tracking": set(),
     "retraining": {"fairness"},
+    "hooks": EVERY_ROOM,
+    "commands": {*EVERY_ROOM, "hooks"},
 }
 SHARED = {"errors", "bounds", "catalogue", "atomic", "compute"}
-"""Root modules that every room may import; `pipelines` and `config` may also import the project's own."""
-PROJECT = {"experiments"}
+"""Root modules that every room may import; those that know the project may also import its own."""
+PROJECT = {
+    **{room: {"experiments"} for room in ("pipelines", "config")},
+    **{room: {"experiments", "registered", "pipeline_registry"} for room in ("hooks", "commands")},
+}
 
 FOREIGN = {
     "nn": {"kedro", "kedro_datasets", "mlflow", "pandas"},
@@ -85,7 +94,7 @@ def imports(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_rooms_import_only_downwards(room: str) -> None:
-    allowed = {room, *MAY_IMPORT[room], *SHARED, *(PROJECT if room in {"pipelines", "config"} else set())}
+    allowed = {room, *MAY_IMPORT[room], *SHARED, *PROJECT.get(room, set())}
     wrong = [
         (name(path), module)
         for path in (PACKAGE / room).rglob("*.py")
@@ -304,7 +313,7 @@ OF_PAPERS = (
     "methods/gates",
     "catalogue.py",
     "experiments.py",
-    "first_configuration.py",
+    "commands/first_configuration.py",
 )
 """Where papers are named: their families' modules, the catalogue, the experiments (those of a first configuration too);
 and the evidence in conf/."""

@@ -234,7 +234,7 @@ def test_a_defect_is_a_traceback(invoke: Callable[..., Result], monkeypatch: pyt
     def fail(*_: Any, **__: Any) -> None:
         raise KeyError("ours")
 
-    monkeypatch.setattr("counterpoise.slices.chosen", fail)
+    monkeypatch.setattr("counterpoise.hooks.slices.chosen", fail)
     assert isinstance(invoke().exception, KeyError)
 
 

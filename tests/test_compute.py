@@ -15,7 +15,7 @@ import torch
 from counterpoise import compute
 from counterpoise.compute import as_completed, replicate
 from counterpoise.errors import InputError
-from counterpoise.hooks import Memory
+from counterpoise.hooks.session import Memory
 
 LOCAL = ("serial", "threads", "processes")
 

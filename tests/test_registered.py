@@ -11,7 +11,7 @@ from counterpoise import registered
 from counterpoise.config.retrained import RETRAINED
 from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS
-from counterpoise.slices import combined
+from counterpoise.hooks.slices import combined
 
 ROW = {"title": "Mine?", "dataset": "adult", "network": "mlp2", "variants": "tl"}
 

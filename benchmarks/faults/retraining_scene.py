@@ -97,7 +97,7 @@ FORKS.set_forkserver_preload(
     [
         *("kedro.framework.cli.cli", "kedro.framework.session", "kedro_datasets.partitions.partitioned_dataset"),
         *("mlflow.pyfunc", "mlflow.tracking", "torch", "plotly.graph_objects", "sklearn.metrics"),
-        *("counterpoise.cli", "counterpoise.hooks", "counterpoise.pipelines.retrain.pipeline"),
+        *("counterpoise.cli", "counterpoise.hooks.session", "counterpoise.pipelines.retrain.pipeline"),
     ]
 )
 

@@ -23,9 +23,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from counterpoise import registered
+from counterpoise.commands.sentences import sentence, warn_in_sentences
 from counterpoise.config.loader import read_run_options
 from counterpoise.errors import Ending, InputError, one_line, shown, suggest
-from counterpoise.sentences import sentence
 
 RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
 DEFAULT_RUNNER = RUNNERS[0]
@@ -34,6 +34,7 @@ DEFAULT_RUNNER = RUNNERS[0]
 @contextmanager
 def _sentences() -> Iterator[None]:
     """Turn errors that the user can correct into exceptions that click prints without a traceback."""
+    warn_in_sentences()
     try:
         yield
     except KedroCliError as error:  # prints the name of its class, and how to see the traceback
@@ -67,7 +68,7 @@ def cli() -> None:
 
 
 def _run(**options: Any) -> Any:
-    from counterpoise.slices import chosen, combined  # imports torch: `--help` does without
+    from counterpoise.hooks.slices import chosen, combined  # imports torch: `--help` does without
 
     registered.read(options["conf_source"], options["env"])
     names = [name for name in [options["pipeline"], *(options["pipelines"] or [])] if name]
@@ -149,7 +150,7 @@ def _checked(option: click.Parameter) -> click.Parameter:
 
 
 def _init(*, file: Path, drop: tuple[str, ...], **options: Any) -> None:
-    from counterpoise.first_configuration import Request, initialise  # imports pandas: `--help` does without
+    from counterpoise.commands.first_configuration import Request, initialise  # imports pandas: `--help` does without
 
     dropped = tuple(name.strip() for names in drop for name in names.split(",") if name.strip())
     for line in initialise(Request(file=file, drop=dropped, **options)):
@@ -183,7 +184,7 @@ cli.add_command(init)
 
 
 def _export(*, experiment: str, environment: str | None, **options: Any) -> None:
-    from counterpoise.exporting import Request, export
+    from counterpoise.commands.exporting import Request, export
 
     for line in export(Request(experiment=experiment, environment=environment, **options)):
         click.echo(line)
@@ -207,7 +208,7 @@ cli.add_command(export)
 
 
 def _plan(*, pipeline: str | None, environment: str | None, to: Path | None, check: Path | None) -> None:
-    from counterpoise.deployment import check_plan, plan
+    from counterpoise.commands.deployment import check_plan, plan
 
     if (pipeline is None) == (check is None):
         raise click.UsageError("expected either a pipeline or --check FILE")
@@ -230,7 +231,7 @@ cli.add_command(tasks)
 
 
 def _serve(*, name: str, **options: Any) -> None:
-    from counterpoise.serving import serve
+    from counterpoise.commands.serving import serve
 
     serve(name, **options)
 
@@ -262,7 +263,7 @@ cli.add_command(serve)
 
 
 def _champion(*, day: str | None, environment: str | None) -> None:
-    from counterpoise.retraining_run import tenure
+    from counterpoise.hooks.retraining_run import tenure
 
     champion, history = tenure(day, environment)
     click.echo(f"{champion.champion}, since {champion.since}: {champion.reason}")

@@ -12,7 +12,7 @@ class _Hooks:
     """The hooks, imported by the session that registers them: `kedro registry list` has none, and needs no torch."""
 
     def __iter__(self) -> Iterator[Any]:
-        from counterpoise.hooks import HOOKS
+        from counterpoise.hooks.session import HOOKS
 
         return iter(HOOKS)
 

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 LONGEST_FIRST = (
-    "test_retraining_run.py",
+    "hooks/test_retraining_run.py",
     "test_packaging.py",
     "pipelines/frontier/test_nodes.py",
     "test_notebook.py",
     "test_cli.py",
     "tracking/test_services.py",
-    "test_provenance.py",
+    "hooks/test_provenance.py",
     "pipelines/repair/test_weights.py",
     "pipelines/test_assemble.py",
     "pipelines/extract_features/test_nodes.py",

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from counterpoise.config.evidence import Claim
-from counterpoise.hooks import headline_variants
+from counterpoise.hooks.session import headline_variants
 from counterpoise.tracking.contents import Results, allowed, description, method_metrics, parent_metrics, run_name
 
 LINEAGE = {"command": "kedro run", "git_commit": "abc", "environment": "smoke", "seeds": [0, 1]}

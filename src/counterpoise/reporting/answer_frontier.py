@@ -173,7 +173,7 @@ def _measured(family: str, predictions: pd.DataFrame, criterion: str, compared: 
     return pd.DataFrame(records, columns=list(MODEL_KEYS))
 
 
-def _counts(predictions: pd.DataFrame) -> dict[int, Int64[Tensor, "G k k"]]:
+def _counts(predictions: pd.DataFrame) -> dict[Any, Int64[Tensor, "G k k"]]:
     """Count one model's predictions in each seed."""
     groups = int(predictions["s"].max()) + 1
     classes = int(max(predictions["y"].max(), predictions["prediction"].max())) + 1
@@ -182,7 +182,7 @@ def _counts(predictions: pd.DataFrame) -> dict[int, Int64[Tensor, "G k k"]]:
         counted = cells(rows, ["s", "y", "prediction"])
         of_seed = torch.zeros(max(groups, 2), max(classes, 2), max(classes, 2), dtype=torch.int64)
         of_seed[tuple(counted[["s", "y", "prediction"]].to_numpy().T)] = torch.tensor(counted["rows"].to_numpy())
-        counts[int(seed)] = of_seed
+        counts[seed] = of_seed
     return counts
 
 

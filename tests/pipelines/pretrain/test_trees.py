@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from counterpoise.artifacts.datasets import Checkpoint, read_checkpoint
+from counterpoise.commands.exporting import Request, export
 from counterpoise.errors import InputError
-from counterpoise.exporting import Request, export
 from counterpoise.nn.trees import NO_LEAF, Boosting, grow
 from counterpoise.pipelines.pretrain.trees import compute_leaves
 from counterpoise.pipelines.shared.arrays import feature_matrix, rows

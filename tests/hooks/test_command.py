@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from counterpoise.commands import SLICES, Command
+from counterpoise.hooks.command import SLICES, Command
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from kedro.pipeline import Pipeline
 
 from counterpoise import atomic, registered
 from counterpoise.errors import InputError
-from counterpoise.slices import chosen, combined
+from counterpoise.hooks.slices import chosen, combined
 
 OPTIONS = ("namespaces", "nodes")
 

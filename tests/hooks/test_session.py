@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from kedro.pipeline import Pipeline
 
+from counterpoise.hooks.preflight import experiments_in
 from counterpoise.pipeline_registry import register_pipelines
-from counterpoise.preflight import experiments_in
 
 FIRST_STAGE = {"to_nodes": ["data_split.encode_samples"]}
 

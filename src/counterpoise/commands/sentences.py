@@ -13,6 +13,7 @@ from kedro.config import MissingConfigException
 from kedro.io import DatasetError
 from kedro.validation.exceptions import DataValidationError
 
+import counterpoise
 from counterpoise.errors import InputError, one_line, shown
 
 DEFECTS = (AttributeError, NameError, AssertionError, NotImplementedError)
@@ -29,7 +30,7 @@ OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory", re.IGNORECASE)
 CREDENTIALS = "Unable to find credentials"
 """How Kedro's KeyError begins that says which credentials the catalog asks for in vain."""
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(counterpoise.__file__).parent
 
 
 def warn_in_sentences() -> None:

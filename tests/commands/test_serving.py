@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from counterpoise.commands.serving import FollowedAlias, loader, resolver
 from counterpoise.errors import InputError
-from counterpoise.serving import FollowedAlias, loader, resolver
 from counterpoise.tracking import TrackingSettings, sqlite_uri
 
 CODE = """

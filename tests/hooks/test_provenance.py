@@ -15,14 +15,15 @@ import pytest
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from counterpoise.artifacts.lineage import FOLDER, Record, parse_record
-from counterpoise.commands import Command
+import counterpoise
+from counterpoise.artifacts.lineage import FOLDER, Record, parse_record, source_digest
 from counterpoise.config.parameters import Parameters, check
 from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS
+from counterpoise.hooks.command import Command
+from counterpoise.hooks.provenance import RunDescription
+from counterpoise.hooks.run_lineage import PARAMS, Lineage, software
 from counterpoise.pipeline_registry import register_pipelines
-from counterpoise.provenance import RunDescription
-from counterpoise.run_lineage import PARAMS, Lineage
 
 WIN = register_pipelines()["win_adult"]
 STARTS = list({node.namespace: node.name for node in WIN.nodes}.values())
@@ -253,6 +254,12 @@ def test_every_artifact_of_a_run_has_a_record_that_chains(smoke: Any) -> None:
     report = found["win_adult__report_html"]
     assert set(report.parameters) >= set(READ) - {"compute"}
     assert set(report.raw) == {"adult__raw"}
+
+
+def test_the_code_of_a_record_is_that_of_the_whole_package() -> None:
+    package = Path(counterpoise.__file__).parent
+    assert (package / "nn").is_dir()
+    assert software()["code"] == source_digest(package)
 
 
 def test_nodes_in_other_processes_take_part(finished: Opened) -> None:

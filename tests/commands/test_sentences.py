@@ -11,10 +11,10 @@ import pytest
 from kedro.io import DatasetError
 from kedro.validation.exceptions import CheckFailure, DataValidationError
 
-from counterpoise import sentences
+from counterpoise.commands import sentences
+from counterpoise.commands.sentences import sentence, warn_in_sentences
 from counterpoise.errors import InputError
 from counterpoise.fairness import UndefinedMetricWarning
-from counterpoise.sentences import sentence, warn_in_sentences
 
 
 def chained(*errors: Exception) -> Exception:

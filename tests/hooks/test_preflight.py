@@ -13,10 +13,10 @@ from counterpoise.config.merging import merged
 from counterpoise.config.parameters import check
 from counterpoise.config.parts import with_parts
 from counterpoise.errors import InputError
-from counterpoise.preflight import check_experiment, git_commit
+from counterpoise.hooks.preflight import check_experiment, git_commit
 from counterpoise.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 
 def git(folder: Path, *arguments: str) -> str:

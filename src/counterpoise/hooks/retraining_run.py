@@ -16,7 +16,7 @@ from kedro.pipeline import Pipeline
 
 from counterpoise.artifacts.datasets import path_of
 from counterpoise.errors import Ending, InputError
-from counterpoise.preflight import parameters_of
+from counterpoise.hooks.preflight import parameters_of
 from counterpoise.retraining.history import Record, Tenure, champion, champion_on, latest_challenger
 from counterpoise.tracking import ModelRegistry, TrackingSettings
 

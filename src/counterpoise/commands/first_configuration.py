@@ -15,14 +15,7 @@ from kedro.utils import find_kedro_project
 from pandas.api import types
 
 from counterpoise import atomic
-from counterpoise.config.experiments import NAME
-from counterpoise.data.crossing import joined_name
-from counterpoise.data.delimited import Notation
-from counterpoise.data.inspection import Column, counts, inspect, rare_in_a_group, read_as_it_is, require_value
-from counterpoise.data.values import name_of
-from counterpoise.errors import InputError, shown
-from counterpoise.experiments import RAW_FOLDERS
-from counterpoise.first_groups import (
+from counterpoise.commands.first_groups import (
     ENOUGH,
     LEAST_IN_CELL,
     MOST_VALUES,
@@ -33,6 +26,13 @@ from counterpoise.first_groups import (
     in_bands,
     is_number,
 )
+from counterpoise.config.experiments import NAME
+from counterpoise.data.crossing import joined_name
+from counterpoise.data.delimited import Notation
+from counterpoise.data.inspection import Column, counts, inspect, rare_in_a_group, read_as_it_is, require_value
+from counterpoise.data.values import name_of
+from counterpoise.errors import InputError, shown
+from counterpoise.experiments import RAW_FOLDERS
 
 AFFIRMATIVE = (
     *("yes", "y", "true", "t", "1", "good", "positive", "approved", "accepted", "granted", "repaid", "passed", "pass"),

@@ -23,12 +23,12 @@ from counterpoise import registered
 from counterpoise.artifacts.datasets import path_of
 from counterpoise.artifacts.locks import Locks
 from counterpoise.artifacts.recorder import Recorder
-from counterpoise.commands import Command
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
+from counterpoise.hooks.command import Command
+from counterpoise.hooks.preflight import experiments_in, git_commit, parameters_of
+from counterpoise.hooks.run_lineage import Lineage, software
 from counterpoise.pipelines.assemble import artifact
-from counterpoise.preflight import experiments_in, git_commit, parameters_of
-from counterpoise.run_lineage import Lineage, software
 
 RETRAIN = "retrain"
 """Tag of the nodes around an experiment that is retrained."""

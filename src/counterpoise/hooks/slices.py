@@ -17,8 +17,8 @@ from kedro.pipeline.pipeline import CircularDependencyError, ConfirmNotUniqueErr
 
 from counterpoise.artifacts.artifact import Artifact
 from counterpoise.artifacts.datasets import path_of
-from counterpoise.commands import Command
 from counterpoise.errors import InputError, one_line, shown, suggest
+from counterpoise.hooks.command import Command
 from counterpoise.registered import declared_by
 
 DEFAULT_NAME = "__default__"

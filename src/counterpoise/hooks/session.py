@@ -26,15 +26,14 @@ from counterpoise.config.evidence import Claim
 from counterpoise.config.retrained import RETRAINED
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
+from counterpoise.hooks.preflight import Preflight, experiments_in, parameters_of
+from counterpoise.hooks.provenance import Provenance
+from counterpoise.hooks.retraining_run import RetrainingRun
+from counterpoise.hooks.slices import Inputs
+from counterpoise.hooks.syncing import Syncing
 from counterpoise.pipelines.assemble import artifact, owner, raw_of, table_of
-from counterpoise.preflight import Preflight, experiments_in, parameters_of
-from counterpoise.provenance import Provenance
 from counterpoise.reporting import print_conclusion, summary_panel
 from counterpoise.reporting.wording import HEADLINE_METRICS, LAST
-from counterpoise.retraining_run import RetrainingRun
-from counterpoise.sentences import warn_in_sentences
-from counterpoise.slices import Inputs
-from counterpoise.syncing import Syncing
 from counterpoise.tracking import Tracker, TrackingSettings, dataset, release, sqlite_uri, use_credentials, watch
 
 
@@ -174,14 +173,10 @@ def _is_result(path: Path | None) -> TypeGuard[Path]:
 
 
 class Conclusion:
-    """Print warnings in words, the table of results and where to look next; raise the error of tracking, if any."""
+    """Print the table of results and where to look next, then raise the error of tracking, if there was one."""
 
     def __init__(self, tracking: Tracking) -> None:
         self.tracking = tracking
-
-    @hook_impl
-    def after_context_created(self) -> None:
-        warn_in_sentences()
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:

@@ -16,10 +16,10 @@ from kedro.pipeline import Pipeline
 from counterpoise.artifacts.datasets import path_of
 from counterpoise.artifacts.locks import Locks
 from counterpoise.errors import InputError
-from counterpoise.preflight import parameters_of
-from counterpoise.provenance import PROMOTION
+from counterpoise.hooks.preflight import parameters_of
+from counterpoise.hooks.provenance import PROMOTION
+from counterpoise.hooks.retraining_run import REGISTRY, registry_of
 from counterpoise.retraining.history import Record, champion, latest_challenger
-from counterpoise.retraining_run import REGISTRY, registry_of
 from counterpoise.tracking import ModelRegistry, TrackingSettings, sync
 from counterpoise.tracking.unlogged import REMEDY as COMMAND
 

@@ -16,12 +16,12 @@ from counterpoise.artifacts.datasets import JSONDataset, RawFolder
 from counterpoise.artifacts.locks import Locks
 from counterpoise.artifacts.retraining import HistoryDataset, LedgerDataset
 from counterpoise.errors import InputError
+from counterpoise.hooks.provenance import PROMOTION, written_by
+from counterpoise.hooks.retraining_run import REGISTRY
+from counterpoise.hooks.syncing import follow
 from counterpoise.pipelines.retrain.pipeline import promotion
 from counterpoise.pipelines.sync_tracking.nodes import log_unlogged
-from counterpoise.provenance import PROMOTION, written_by
 from counterpoise.retraining.history import Record, rollback, start
-from counterpoise.retraining_run import REGISTRY
-from counterpoise.syncing import follow
 from counterpoise.tracking import ModelRegistry, TrackingSettings
 from counterpoise.tracking.registry import CHALLENGER, CHAMPION
 

@@ -12,11 +12,11 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from kedro_datasets.json import JSONDataset
 
-from counterpoise.deployment import Plan, Task, read_plan, require_divisible, tasks_of
+from counterpoise.commands.deployment import Plan, Task, read_plan, require_divisible, tasks_of
 from counterpoise.errors import InputError
 from counterpoise.pipeline_registry import register_pipelines
 
-DEPLOY = Path(__file__).parents[1] / "deploy"
+DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 def node(name: str, inputs: str, output: str, namespace: str | None = None) -> Pipeline:

@@ -17,16 +17,17 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
 from pydantic import TypeAdapter
 
+import counterpoise
 from counterpoise import atomic
 from counterpoise.artifacts.artifact import Artifact
 from counterpoise.artifacts.datasets import RawFolder, path_of
 from counterpoise.artifacts.lineage import Origin, Record, merged, source_digest
 from counterpoise.artifacts.recorder import Recorder
-from counterpoise.commands import Command
 from counterpoise.config.parameters import Parameters
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
 from counterpoise.features.contents import contents_digest
+from counterpoise.hooks.command import Command
 from counterpoise.pipelines.assemble import artifact, blocks
 
 LIBRARIES = ("counterpoise", "kedro", "mlflow", "numpy", "pandas", "scikit-learn", "torch")
@@ -137,7 +138,7 @@ class Lineage:
     def require_inputs(self) -> None:
         """Raise InputError unless what earlier runs have left was made as this run would make it.
 
-        What is not there is not for the lineage to say: see `counterpoise.slices`.
+        What is not there is not for the lineage to say: see `counterpoise.hooks.slices`.
         """
         for name in sorted(self.pipeline.inputs() & self.artifacts.keys()):
             if self.artifacts[name].is_there():
@@ -239,7 +240,7 @@ class Lineage:
 def software() -> dict[str, Any]:
     """Return the digest of this package's source and the versions of what it stands on; a process runs one of each."""
     versions = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
-    return {"code": source_digest(Path(__file__).parent), "versions": versions}
+    return {"code": source_digest(Path(counterpoise.__file__).parent), "versions": versions}
 
 
 def _of(catalog: DataCatalog, name: str) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from counterpoise.commands.exporting import Request, export
 from counterpoise.errors import InputError
-from counterpoise.exporting import Request, export
 
 VARIANT = "win_r1_a0.5"
 
