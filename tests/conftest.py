@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import pwd
@@ -13,21 +14,32 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pytest
-import torch
 import yaml
+from forking import Command, Forks
 from shortcuts import LONGEST_FIRST, alone, generate_data_once, read_configuration_once, read_types_once
-from type_checks import install
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
 
 REPOSITORY = Path(__file__).parents[1]
-install()  # before the package is imported
 gc.disable()  # of what is imported and collected nothing can go
 
 ENVIRONMENT = {"KEDRO_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check types, before the package is imported; not in the process that only hands tests to workers, which wait for
+    it: it imports no library."""
+    if config.getoption("numprocesses", None) is None or hasattr(config, "workerinput"):
+        from type_checks import install
+
+        install()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,13 +63,25 @@ def pytest_sessionfinish() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     """Tiny tensors are slower on several threads than on one."""
+    import torch
+
     torch.set_num_threads(1)
 
 
 @pytest.fixture
 def generator() -> torch.Generator:
     """A generator of its own for each test."""
+    import torch
+
     return torch.Generator().manual_seed(20240301)
+
+
+@cache
+def forks() -> Forks:
+    """The process from which this one's commands are forked."""
+    started = Forks(REPOSITORY)
+    atexit.register(started.close)
+    return started
 
 
 @dataclass(frozen=True)
@@ -87,6 +111,8 @@ class Project:
 
     @property
     def predictions(self) -> pd.DataFrame:
+        import pandas as pd
+
         return pd.read_parquet(self.file("07_model_output/*/predictions.parquet"))
 
     def bootstrap(self) -> None:
@@ -113,16 +139,9 @@ class Project:
         with KedroSession.create(self.path, env=env, runtime_params=runtime_params) as session:
             return session.run(pipeline_names=[pipeline] if pipeline else None, **options)
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> Command:
         """Start the command `kedro` in a process of its own."""
-        return subprocess.Popen(
-            [Path(sys.executable).with_name("kedro"), *arguments],
-            cwd=self.path,
-            env=os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"} | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return forks().start(arguments, self.path, os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"})
 
     def configure(self, env: str, file: str, content: Mapping[str, Any]) -> None:
         """Write conf/<env>/<file>."""

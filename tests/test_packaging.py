@@ -23,7 +23,6 @@ PATIENCE = 300
 """Seconds after which a command of these tests is stuck."""
 
 COMMANDS = {
-    "console script": ("counterpoise", "run"),
     "module": ("python", "-m", "counterpoise", "run"),
     "module, as Kedro runs packages": ("python", "-m", "counterpoise"),
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -73,10 +76,17 @@ def changed(one: list[Result], other: list[Result]) -> set[str]:
     }
 
 
+@cache
+def fitted(peer: Peer, groups: int) -> Callable[..., Any]:
+    """Return a peer fitted on the rows of the fixtures `train` and `test`."""
+    generator = torch.Generator().manual_seed(20240301)
+    return fit_peer(peer, draw(generator, groups), draw(generator, groups, 300), settings=SMALL, seed=5)
+
+
 @pytest.mark.parametrize("peer", ONCE, ids=lambda peer: peer.name)
 def test_every_peer_classifies_better_than_the_majority(peer: Peer, train: Examples, test: Examples) -> None:
     """Turned-round classes or scores would be worse than chance. The same rows get the same answer again."""
-    classify = fit_peer(peer, train, test, settings=SMALL, seed=5)
+    classify = fitted(peer, int(train.s.max()) + 1)
     outcome, again = (classify(test.x, test.s) for _ in range(2))
     assert torch.equal(outcome.score, again.score)
     assert torch.equal(outcome.prediction, again.prediction)
@@ -89,7 +99,7 @@ def test_every_peer_classifies_better_than_the_majority(peer: Peer, train: Examp
 def test_groups_are_asked_for_only_where_a_peer_says_so(train: Examples, generator: torch.Generator) -> None:
     shuffled = train.s[torch.randperm(N, generator=generator)]
     for peer in ONCE:
-        classify = fit_peer(peer, train, settings=SMALL)
+        classify = fitted(peer, int(train.s.max()) + 1)
         first, second = (classify(train.x, s).prediction for s in (train.s, shuffled))
         assert torch.equal(first, second) != peer.needs_group, peer.name
 
