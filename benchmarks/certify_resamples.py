@@ -24,23 +24,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
+from frontier_runs import read_run
 from torch import Tensor
 
-from counterpoise.artifacts.datasets import read_checkpoint
 from counterpoise.data import encode, read
 from counterpoise.fairness import certify, confusion_counts, delta_dp, delta_eo, err, non_dominated, rows_needed
-from counterpoise.methods.selection.candidates import ours
 from counterpoise.methods.selection.certifying import JUDGES
 from counterpoise.methods.selection.measuring import judged_by
 from counterpoise.methods.selection.settings import Judge
-from counterpoise.nn import Examples
-from counterpoise.pipelines.shared.arrays import LEARNT, rows
 
 Metric = Callable[[Tensor], Tensor]
 
@@ -120,21 +114,17 @@ def of_regressions(bias: Metric) -> Pool:
 def of_run(root: Path, replicate: int, metric: str) -> Pool:
     """Return the pool of a frontier's models that no other dominates on cross-fitted rows: what a replicate has not
     learnt from."""
-    samples = pd.read_parquet(root / "05_model_input" / EXPERIMENT / "samples.parquet", columns=["y", "s"])
-    splits = read_checkpoint(root / "05_model_input" / EXPERIMENT / "splits.safetensors")
-    outcomes = read_checkpoint(root / "07_model_output" / EXPERIMENT / "frontier_outcomes.safetensors")
-    if not outcomes.header["hold_out"]:
+    run = read_run(root, EXPERIMENT)
+    if not run.outcomes.header["hold_out"]:
         raise SystemExit("validation rows of this run have chosen settings, expected frontiers.tables.hold_out=0.2")
-    candidates, y, s = ours(outcomes), *(torch.tensor(samples[name].to_numpy()) for name in ("y", "s"))
-    members = {part: rows(splits, part) for part in UNSEEN} | {"train": rows(splits, *LEARNT)}
-    dataset: Any = SimpleNamespace(title=EXPERIMENT, groups=range(2), classes=range(2), group_names=["0", "1"])
-    data, judge = Examples(torch.empty(len(y), 0), y, s), Judge(criterion=metric)
-    judged, _ = judged_by(JUDGES, candidates, data, members, dataset, judge)
+    judge = Judge(criterion=metric)
+    judged, _ = judged_by(JUDGES, run.candidates, run.examples, run.members, run.names, judge)
     estimated = judged[metric][replicate]
     best = non_dominated(torch.stack([judged["err"][replicate], estimated], dim=1)).nonzero().flatten()
-    decided = torch.cat([candidates.prediction(part, replicate, best.tolist()) for part in UNSEEN], dim=1)
-    unseen = torch.cat([members[part][replicate] for part in UNSEEN])
-    return Pool(decided.long(), y[unseen], s[unseen], estimated[best], up_to_tolerance=True)
+    decided = torch.cat([run.candidates.prediction(part, replicate, best.tolist()) for part in UNSEEN], dim=1)
+    unseen = torch.cat([run.members[part][replicate] for part in UNSEEN])
+    y, s = run.examples.y[unseen], run.examples.s[unseen]
+    return Pool(decided.long(), y, s, estimated[best], up_to_tolerance=True)
 
 
 def main() -> None:
