@@ -220,6 +220,16 @@ def test_a_constant_predictor_does_not_press_the_first_view_flat() -> None:
     assert figure.layout.yaxis.range[1] < 20
 
 
+def test_what_errs_more_than_a_constant_predictor_does_not_either() -> None:
+    """Not even what a method chose: the figure says that it is there."""
+    useless = {"win_bad": ("win", 45.0, 0.3), "constant": ("constant", 20.0, 0.0)}
+    picked = pd.DataFrame({"seed": range(3), "method": "win", "variant": "win_bad", "err": 45.0, "delta_eo": 0.3})
+    figure = figures_frontier.frontier_plane(grid_of({**POINTS, **useless}), picked, bias="delta_eo")
+    assert 17.0 < figure.layout.yaxis.range[1] < 22
+    (remark,) = (note.text for note in figure.layout.annotations if "lie above" in note.text)
+    assert remark.startswith("1 and the choice of WIN lie above")
+
+
 def test_no_whisker_leaves_what_a_bias_can_be(grid: pd.DataFrame) -> None:
     chosen = pd.DataFrame({"seed": range(3), "method": "chosen", "variant": "tl_b", "err": [15.0, 15.4, 15.9]})
     star = named(

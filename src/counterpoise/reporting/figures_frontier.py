@@ -19,6 +19,7 @@ from counterpoise.reporting._marks import ASIDE, MARGINS, ROW, finish, is_new, m
 from counterpoise.reporting._theme import NEUTRAL, faded, method_colours, method_symbol, text
 from counterpoise.reporting.tables import METRICS_KEYS, bounds_of, interval_within, intervals, test_rows, variant_order
 from counterpoise.reporting.wording import (
+    enumerate_words,
     frontier_title,
     gap_symbol,
     interval_title,
@@ -289,20 +290,28 @@ def _thinned(points: pd.DataFrame) -> pd.DataFrame:
 def _set_view(
     figure: go.Figure, points: pd.DataFrame, drawn: int, picks: pd.DataFrame, tolerance: float | None
 ) -> None:
-    """Begin where the frontiers are: a constant predictor is fair too, and its error would press all else flat."""
+    """Begin where the frontiers are: a constant predictor is fair too, and its error would press all else flat.
+
+    What errs more than a constant prediction is of no use, and lies above the first view too, if it was chosen or not.
+    """
     if points.empty:
         return
+    constant = pd.concat([frame.loc[frame["method"] == CONSTANT, "err"] for frame in (points, picks)]).min()
     points, picks = (frame[frame["method"] != CONSTANT] for frame in (points, picks))
     best_of_each = points.groupby("method")["err"].min()
     top = max([points["err"].quantile(_SHOWN), *best_of_each, *picks["err_high"].fillna(picks["err"])])
     right = max([points["bias"].max(), tolerance or 0.0, *picks["bias_high"].fillna(picks["bias"])])
     bottom = min([points["err"].min(), *picks["err_low"].fillna(picks["err"])])
+    if bottom < constant < top:  # false without a constant predictor
+        top = constant
     margin = _PADDING * max(top - bottom, 0.1)
     figure.update_yaxes(range=[bottom - 2 * margin, top + margin])
     figure.update_xaxes(range=[-0.01 * right, right * (1 + _PADDING)])
     hidden = int((points["err"] > top + margin).sum())
     remarks = [f"{drawn:,} of {len(points):,} variants drawn"] if drawn < len(points) else []
-    remarks += [f"{hidden:,} lie above: double-click to see them"] if hidden else []
+    unseen = [f"{hidden:,}"] * (hidden > 0)
+    unseen += [f"the choice of {method_title(name)}" for name in picks.loc[picks["err"] > top + margin, "method"]]
+    remarks += [f"{enumerate_words(unseen)} lie above: double-click to see them"] if unseen else []
     if remarks:
         figure.add_annotation(
             text="; ".join(remarks),
