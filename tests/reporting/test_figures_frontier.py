@@ -142,7 +142,7 @@ def test_of_thousands_of_dominated_variants_some_are_drawn_and_every_efficient_o
     assert 500 < len(found) <= 1010
     assert set(POINTS) - {"tl_c", "svd"} <= set(found)
     notes = {note.text for note in figure.layout.annotations}
-    assert f"{len(found) + 1:,} of 2,505 variants drawn" in {note.partition(";")[0] for note in notes}
+    assert f"{len(found) + 1:,} of 2,505 variants drawn" in {note.partition("<br>")[0] for note in notes}
 
 
 def test_a_choice_has_a_legend_entry_unless_its_method_has_it_by_the_same_name(grid: pd.DataFrame) -> None:

@@ -314,7 +314,8 @@ def _set_view(
     remarks += [f"{enumerate_words(unseen)} lie above: double-click to see them"] if unseen else []
     if remarks:
         figure.add_annotation(
-            text="; ".join(remarks),
+            text="<br>".join(remarks),  # beside them, on the left, is the label of the noise floor
+            align="right",
             xref="paper",
             yref="paper",
             x=1,
