@@ -64,71 +64,72 @@ def _compared(name: str, reference: pd.Series, new: pd.Series) -> dict[str, obje
             "the same kind in both"
         )
     if all(kinds):
-        left, right = (column.to_numpy(dtype=np.float64, na_value=np.nan) for column in (reference, new))
-        statistic, p = _kolmogorov_smirnov(left[~np.isnan(left)], right[~np.isnan(right)])
-        return {"column": name, "kind": "number", "statistic": statistic, "p": p} | {"psi": _psi(*_tenths(left, right))}
+        before, after = (column.to_numpy(dtype=np.float64, na_value=np.nan) for column in (reference, new))
+        statistic, p = _kolmogorov_smirnov(before[~np.isnan(before)], after[~np.isnan(after)])
+        psi = _psi(*_tenths(before, after))
+        return {"column": name, "kind": "number", "statistic": statistic, "p": p, "psi": psi}
     counts = _counted(reference, new)
     statistic, p = _chi_squared(*counts)
     return {"column": name, "kind": "category", "statistic": statistic, "p": p, "psi": _psi(*counts)}
 
 
-def _kolmogorov_smirnov(left: Float[np.ndarray, "n"], right: Float[np.ndarray, "m"]) -> tuple[float, float]:
+def _kolmogorov_smirnov(before: Float[np.ndarray, "n"], after: Float[np.ndarray, "m"]) -> tuple[float, float]:
     """Return D, the largest distance of the two distribution functions, and its asymptotic p-value."""
     from scipy.special import kolmogorov
 
-    if not len(left) or not len(right):
+    if not len(before) or not len(after):
         return np.nan, np.nan
-    left, right = np.sort(left), np.sort(right)
-    at = np.concatenate([left, right])
-    below = [np.searchsorted(side, at, side="right") / len(side) for side in (left, right)]
+    before, after = np.sort(before), np.sort(after)
+    at = np.concatenate([before, after])
+    below = [np.searchsorted(side, at, side="right") / len(side) for side in (before, after)]
     distance = float(np.abs(below[0] - below[1]).max())
-    return distance, float(kolmogorov(distance * np.sqrt(len(left) * len(right) / (len(left) + len(right)))))
+    return distance, float(kolmogorov(distance * np.sqrt(len(before) * len(after) / (len(before) + len(after)))))
 
 
-def _chi_squared(left: Float64[np.ndarray, "K"], right: Float64[np.ndarray, "K"]) -> tuple[float, float]:
+def _chi_squared(before: Float64[np.ndarray, "K"], after: Float64[np.ndarray, "K"]) -> tuple[float, float]:
     """Return Pearson's χ² of the 2 × K table, and its p-value with K − 1 degrees of freedom."""
     from scipy.special import chdtrc
 
-    table = np.stack([left, right])
+    table = np.stack([before, after])
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
     statistic = float(((table - expected) ** 2 / expected).sum())
     return statistic, float(chdtrc(table.shape[1] - 1, statistic)) if table.shape[1] > 1 else 1.0
 
 
 def _tenths(
-    left: Float64[np.ndarray, "n"], right: Float64[np.ndarray, "m"]
+    before: Float64[np.ndarray, "n"], after: Float64[np.ndarray, "m"]
 ) -> tuple[Float64[np.ndarray, "K"], Float64[np.ndarray, "K"]]:
     """Count both in tenths of the first; missing values are counted last, where there are any."""
-    values = left[~np.isnan(left)]
+    values = before[~np.isnan(before)]
     if not len(values):
-        values = right[~np.isnan(right)]
+        values = after[~np.isnan(after)]
     edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1])) if len(values) else np.zeros(0)
 
     def counts(column: Float64[np.ndarray, "_"]) -> Float64[np.ndarray, "K"]:
         places = np.where(np.isnan(column), len(edges) + 1, np.searchsorted(edges, column, side="left"))
         return np.bincount(places, minlength=len(edges) + 2).astype(np.float64)
 
-    return _occupied(counts(left), counts(right))
+    return _occupied(counts(before), counts(after))
 
 
-def _counted(left: pd.Series, right: pd.Series) -> tuple[Float64[np.ndarray, "K"], Float64[np.ndarray, "K"]]:
+def _counted(before: pd.Series, after: pd.Series) -> tuple[Float64[np.ndarray, "K"], Float64[np.ndarray, "K"]]:
     """Count both by value, rare values together; missing values are a value."""
-    both = pd.concat([left.astype(object), right.astype(object)], ignore_index=True)
+    both = pd.concat([before.astype(object), after.astype(object)], ignore_index=True)
     codes, values = pd.factorize(both.map(str, na_action="ignore"), use_na_sentinel=False)
     sizes = np.bincount(codes, minlength=len(values))
     place = np.minimum(np.argsort(np.argsort(-sizes, kind="stable"), kind="stable"), MOST_CATEGORIES)[codes]
     size = int(place.max()) + 1
-    counts = [np.bincount(side, minlength=size).astype(np.float64) for side in np.split(place, [len(left)])]
+    counts = [np.bincount(side, minlength=size).astype(np.float64) for side in np.split(place, [len(before)])]
     return _occupied(counts[0], counts[1])
 
 
 def _occupied(
-    left: Float64[np.ndarray, "n"], right: Float64[np.ndarray, "n"]
+    before: Float64[np.ndarray, "n"], after: Float64[np.ndarray, "n"]
 ) -> tuple[Float64[np.ndarray, "K"], Float64[np.ndarray, "K"]]:
-    there = left + right > 0
-    return left[there], right[there]
+    there = before + after > 0
+    return before[there], after[there]
 
 
-def _psi(left: Float64[np.ndarray, "K"], right: Float64[np.ndarray, "K"]) -> float:
-    p, q = (np.where(counts > 0, counts, EMPTY) / counts.sum() for counts in (left, right))
+def _psi(before: Float64[np.ndarray, "K"], after: Float64[np.ndarray, "K"]) -> float:
+    p, q = (np.where(counts > 0, counts, EMPTY) / counts.sum() for counts in (before, after))
     return float(((q - p) * np.log(q / p)).sum())
