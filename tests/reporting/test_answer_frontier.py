@@ -121,24 +121,30 @@ def test_a_tolerance_below_the_noise_floor_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "words"),
+    ("method", "columns", "words"),
     [
-        ({"strength": 0.8}, "in 4 of 4 seeds: strength 0.8 is the largest tried (4 of 4)"),
-        ({"strength": [0.05, 0.2, 0.2, 0.2]}, "in 1 of 4 seeds: strength 0.05 is the smallest tried (1 of 4)"),
-        ({"weight_decay": 0.1}, "weight decay 0.1 is the largest tried"),
-        ({"weight_decay": 0.001}, "weight decay 0.001 is the smallest tried"),
+        ("heads", {"strength": 0.8}, "in 4 of 4 seeds: strength 0.8 on EO is the largest tried (4 of 4)"),
+        ("bias_scores", {"strength": [0.05, 0.2, 0.2, 0.2]}, "strength 0.05 on EO is the smallest tried (1 of 4)"),
+        ("heads", {"weight_decay": 0.1}, "weight decay 0.1 on EO is the largest tried"),
+        ("leaves", {"weight_decay": 0.001}, "weight decay 0.001 on EO is the smallest tried"),
     ],
 )
-def test_a_choice_on_the_edge_of_its_grid_is_said(columns: dict[str, Any], words: str) -> None:
-    (warning,) = warnings_of(said(selection(**columns)))
+def test_a_choice_on_the_edge_of_its_grid_is_said(method: str, columns: dict[str, Any], words: str) -> None:
+    (warning,) = warnings_of(said(selection(method=method, **columns), frontier(method=method)))
     assert words in warning
+
+
+@pytest.mark.parametrize(("method", "strength"), [("heads", 0.05), ("leaves", 0.05), ("bias_scores", 0.8)])
+def test_next_to_no_penalty_and_to_no_bound_is_no_edge(method: str, strength: float) -> None:
+    """A weaker penalty than the weakest is none, and a looser bound is that of the unrepaired model: both are tried."""
+    assert not warnings_of(said(selection(method=method, strength=strength), frontier(method=method)))
 
 
 def test_no_penalty_at_all_and_another_grid_are_no_edge() -> None:
     assert not warnings_of(said(selection(weight_decay=0.0)))
     assert not warnings_of(said(selection(base="linear")))  # of whose grid nothing is known
-    wider = pd.concat([frontier(), frontier(base="linear", strength=99.0)])
-    assert warnings_of(said(selection(strength=0.8), wider))
+    wider = pd.concat([frontier(method="heads"), frontier(method="heads", base="linear", strength=99.0)])
+    assert warnings_of(said(selection(method="heads", strength=0.8), wider))
 
 
 def test_a_tolerance_that_rarely_holds_is_said() -> None:

@@ -38,6 +38,8 @@ GRID_SETTINGS: Final = {"strength": "strength", "weight_decay": "weight decay"}
 RARE: Final = 0.02
 """A choice whose predictions but for this share are one class is nearly constant."""
 MAJORITY: Final = 0.5
+_BEYOND_IS_UNREPAIRED: Final = {True: "smallest", False: "largest"}
+"""Whether a model is penalised → the end of its strengths beyond which there is no penalty; no bound, of rules."""
 A_RANGE: Final = 3
 """Fewer values of a setting have no inside, so that none of them is an edge."""
 PENALISED: Final = frozenset(run_by("frontier:run")) - {"bias_scores", UNREPAIRED}
@@ -313,7 +315,8 @@ def _below_floor(criterion: str, tolerance: float, floor: float | None) -> str:
 
 
 def _on_the_edge(choices: pd.DataFrame, frontier: pd.DataFrame) -> str:
-    """Name settings of the choice beyond which its grid has no further value; 0 is no edge, since nothing is below."""
+    """Name settings of the choice beyond which its grid has no further value, nor the model without any penalty or
+    bound; 0 is no edge, since nothing is below."""
     settings = [name for name in GRID_SETTINGS if name in choices and name in frontier]
     keys = [name for name in GRID_KEYS if name in choices and name in frontier]
     if not settings or "method" not in keys:
@@ -329,7 +332,10 @@ def _on_the_edge(choices: pd.DataFrame, frontier: pd.DataFrame) -> str:
             values = sorted({float(value) for value in alike[name].dropna() if value > 0})
             if len(values) >= A_RANGE and choice[name] in (values[0], values[-1]):
                 extreme = "smallest" if choice[name] == values[0] else "largest"
-                edge = f"{GRID_SETTINGS[name]} {choice[name]:g} is the {extreme} tried"
+                if name == "strength" and extreme == _BEYOND_IS_UNREPAIRED[choice["method"] in PENALISED]:
+                    continue
+                of = f" on {str(choice['constraint']).upper()}" if pd.notna(choice.get("constraint")) else ""
+                edge = f"{GRID_SETTINGS[name]} {choice[name]:g}{of} is the {extreme} tried"
                 edges[edge] = edges.get(edge, 0) + 1
                 seeds.add(place)
     if not edges:
