@@ -35,7 +35,7 @@ from counterpoise.data.frames import Encoder
 from counterpoise.data.values import codes_of, name_of
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.estimator_frames import frontier_frame, rates_frame
-from counterpoise.fairness import Compared, choose, groups_compared
+from counterpoise.fairness import Compared, choose, groups_compared, typical
 from counterpoise.fairness.compared import FEWEST, group_sizes
 from counterpoise.methods import frontier
 from counterpoise.methods.bases.estimator import Classifier
@@ -108,7 +108,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         folds: in how many the rows are divided to judge every model by rows that it has not learnt from; 0: by a
             validation part of a fifth alone, which is faster.
         seeds: so many divisions of the rows into what teaches and what is chosen by, or their seeds. Each has a choice;
-            the one with the lowest error is predicted by.
+            the one whose error is the median is predicted by.
         min_group_rows: a group with fewer rows to be judged by is learnt from and has its rates in `rates_`, but is not
             compared: no bias, penalty or rule takes it into account. 0 compares all.
         n_jobs: trainings side by side; None for one.
@@ -219,8 +219,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         places, meets = choose(judged["err"], judged[criterion], bound)
         replicates = torch.arange(len(places))
         err, bias = judged["err"][replicates, places], judged[criterion][replicates, places]
-        within = err if bool(meets.any()) else bias
-        r = int(within.masked_fill(~meets, torch.inf).argmin() if bool(meets.any()) else within.argmin())
+        r = typical(err, bias, meets)
         place = int(places[r])
         self.meets_ = bool(meets[r])
         self.frontier_ = frontier_frame(self._candidates, judged, criterion, place)

@@ -28,7 +28,7 @@ from counterpoise.methods.bases import ground as grounds
 from counterpoise.methods.bases.ground import Bases, margins
 from counterpoise.methods.bases.perceptron import PerceptronBase
 from counterpoise.nn import Examples
-from counterpoise.pipelines.select.export import CHOSEN, best, export_model
+from counterpoise.pipelines.select.export import CHOSEN, export_model, exported_choice
 from counterpoise.pipelines.shared.arrays import feature_matrix
 from counterpoise.pipelines.shared.bases import read_bases, write_bases
 
@@ -330,16 +330,16 @@ class TestDataset:
 
 
 class TestExport:
-    def test_takes_the_lowest_error_among_those_that_meet_the_tolerance(self) -> None:
-        table = selection([3, 4, 5], err=[15.0, 16.0, 14.0], bias=[0.04, 0.01, 0.2])
-        table["meets"] = [True, True, False]
+    def test_takes_the_median_error_among_those_that_meet_the_tolerance(self) -> None:
+        table = selection([3, 4, 5, 6], err=[15.0, 16.0, 14.0, 13.0], bias=[0.04, 0.01, 0.2, 0.02])
+        table["meets"] = [True, True, False, True]
         others = table.assign(family="chosen_heads", validation_err=1.0)
-        chosen = best(pd.concat([others, table]))
+        chosen = exported_choice(pd.concat([others, table]))
         assert (chosen["seed"], chosen["validation_err"], chosen["meets"]) == (3, 15.0, True)
 
     def test_takes_the_lowest_bias_if_none_meets_it(self) -> None:
         table = selection([3, 4, 5], err=[15.0, 16.0, 14.0], bias=[0.3, 0.1, float("nan")], meets=False)
-        chosen = best(table.assign(strength=None))
+        chosen = exported_choice(table.assign(strength=None))
         assert (chosen["seed"], chosen["meets"], chosen["strength"]) == (4, False, None)
 
     def test_an_image_model_reads_features(self, results: dict[str, Any], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from counterpoise.fairness import (
     counts_above,
     counts_within,
     err,
+    typical,
     untested,
 )
 
@@ -160,3 +161,17 @@ class TestChoose:
     def test_nothing_to_choose_from_in_one_replicate(self) -> None:
         best, met = choose(torch.tensor([[1.0, 2.0], [NAN, 1.0]]), torch.tensor([[0.1, 0.1], [0.1, NAN]]), float("inf"))
         assert (best.tolist(), met.tolist()) == ([0, -1], [True, False])
+
+
+class TestTypical:
+    def test_it_is_the_lower_median_of_those_that_meet_the_tolerance(self) -> None:
+        err = torch.tensor([5.0, 1.0, 3.0, 4.0, 2.0])
+        bias = torch.tensor([0.0, 9.0, 1.0, 1.0, 1.0])
+        assert typical(err, bias, torch.tensor([True] * 5)) == 2
+        assert typical(err, bias, torch.tensor([True, False, True, True, True])) == 2
+        assert typical(err, bias, torch.tensor([True, False, False, True, False])) == 3
+        assert typical(torch.ones(4), torch.ones(4), torch.tensor([False, True, True, True])) == 2
+
+    def test_it_is_the_least_biased_if_none_meets_it(self) -> None:
+        bias = torch.tensor([NAN, -0.3, 0.2, -0.2])
+        assert typical(torch.tensor([1.0, 2.0, 3.0, 1.0]), bias, torch.zeros(4, dtype=torch.bool)) == 2

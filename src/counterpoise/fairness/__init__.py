@@ -32,7 +32,7 @@ from counterpoise.fairness.metrics import (
 )
 from counterpoise.fairness.noise import noise_floor, noise_floor_dp, noise_floor_eo
 from counterpoise.fairness.scores import auc, leakage, leakage_elsewhere
-from counterpoise.fairness.selection import choose, counts_above, counts_within, untested
+from counterpoise.fairness.selection import choose, counts_above, counts_within, typical, untested
 from counterpoise.fairness.spurious import (
     aligned_value,
     alignment_cells,
@@ -111,6 +111,7 @@ __all__ = [
     "shortfall",
     "spd",
     "summarize",
+    "typical",
     "unbiased_average",
     "underlying_bias",
     "untested",

@@ -163,3 +163,19 @@ def choose(
     nearest = error.masked_fill(size > least, torch.inf).argmin(dim=1)
     meets = within.any(dim=1)
     return torch.where(meets, best_within, nearest).masked_fill(~defined.any(dim=1), -1), meets
+
+
+def typical(err: Float[Tensor, "R"], bias: Float[Tensor, "R"], meets: Bool[Tensor, "R"]) -> int:
+    """Return the replicate whose choice stands for those of all: the one with the median error among those that meet
+    the tolerance, the lower of two; if none does, the one with the lowest |bias|. Ties go to the first.
+
+    Each replicate is judged by rows of its own, and the lowest error is that of the luckiest: its model errs no less
+    than the others on new rows, and is less fair than they are.
+
+    Args:
+        err: of each replicate's choice, as its own rows judge it. bias: the same. meets: see `choose`.
+    """
+    if not bool(meets.any()):
+        return int(bias.abs().nan_to_num(torch.inf).argmin())
+    order = err.masked_fill(~meets, torch.inf).argsort(stable=True)
+    return int(order[(int(meets.sum()) - 1) // 2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -13,8 +14,10 @@ from counterpoise.artifacts.placing import served
 from counterpoise.artifacts.serving import Servable
 from counterpoise.catalogue import CHOSEN
 from counterpoise.config.parameters import Block, Dataset
+from counterpoise.data.encode import feature_names
 from counterpoise.data.encoding import EXAMPLE_ROWS, numbers
 from counterpoise.errors import InputError
+from counterpoise.fairness import typical
 from counterpoise.methods.frontier_results import HEAD, RULE
 from counterpoise.methods.repair import under
 from counterpoise.pipelines.shared.bases import inputs_of, read_bases
@@ -49,10 +52,10 @@ def export_model(
             f"chosen_models.safetensors has the seeds {seeds}, expected {expected}, as in bases.safetensors: run "
             "the stages before this one too"
         )
-    chosen = best(selection)
+    chosen = exported_choice(selection)
     x = inputs_of(samples, features)
     if encoding is None:
-        names = list(samples.columns.drop(["y", "s"])) if features is None else [f"f{i}" for i in range(x.shape[1])]
+        names = feature_names(samples) if features is None else [f"f{i}" for i in range(x.shape[1])]
         encoding = numbers(names) | {"example": dict(zip(names, x[:EXAMPLE_ROWS].double().T.tolist(), strict=True))}
     grounds = read_bases(bases, groups=len(dataset.groups), classes=len(dataset.classes))
     (ground,) = (one for one in grounds[seeds.index(chosen["seed"])] if one.kind == chosen["base"])
@@ -96,14 +99,13 @@ def export_on_model(
     return servable if written is None else on_body(servable, *written)
 
 
-def best(selection: pd.DataFrame) -> dict[str, Any]:
-    """Return the row of the family `chosen` with the lowest validation error among those that meet the tolerance.
+def exported_choice(selection: pd.DataFrame) -> dict[str, Any]:
+    """Return the row of the family `chosen` whose seed stands for all (`fairness.typical`), as validation judges them.
 
-    If none meets it, the row with the lowest validation bias. Plain values, null where there is none.
+    Plain values, null where there is none.
     """
     ours = selection[selection["family"] == CHOSEN].drop(columns="family")
-    meeting = ours[ours["meets"].astype(bool)]
-    by_error, by_bias = ["validation_err", "validation_bias", "seed"], ["validation_bias", "validation_err", "seed"]
-    first = (ours.sort_values(by_bias) if meeting.empty else meeting.sort_values(by_error)).iloc[:1]
-    (row,) = first.to_dict("records")
+    err, bias = (torch.tensor(ours[name].to_numpy(dtype=np.float64)) for name in ("validation_err", "validation_bias"))
+    place = typical(err, bias, torch.tensor(ours["meets"].to_numpy(dtype=bool)))
+    (row,) = ours.iloc[[place]].to_dict("records")
     return {str(name): None if pd.isna(value) else value for name, value in row.items()}

@@ -21,7 +21,7 @@ from counterpoise.methods.bases.ground import Ground
 from counterpoise.methods.frontier import HEADS, LEAVES
 from counterpoise.methods.frontier_results import HEAD
 from counterpoise.nn.tree_text import parse
-from counterpoise.pipelines.select.export import best
+from counterpoise.pipelines.select.export import exported_choice
 from counterpoise.pipelines.shared.bases import read_bases
 from counterpoise.pipelines.shared.trained import Trained, network_on_table, tree_file_of, trees_on_table
 
@@ -87,7 +87,7 @@ def _chosen(
     bases: Checkpoint, chosen_models: Checkpoint, selection: pd.DataFrame, family: str, dataset: Dataset
 ) -> tuple[Ground, Float[Tensor, "p"], float]:
     """Return the base, the head and the decision threshold of one family's choice."""
-    choice: dict[str, Any] = best(selection[selection["family"] == family].assign(family=CHOSEN))
+    choice: dict[str, Any] = exported_choice(selection[selection["family"] == family].assign(family=CHOSEN))
     seeds = bases.header["seeds"]
     grounds = read_bases(bases, groups=len(dataset.groups), classes=len(dataset.classes))
     ground = grounds[seeds.index(choice["seed"])][0]
