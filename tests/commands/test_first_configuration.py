@@ -19,6 +19,7 @@ from counterpoise.config.data import Dataset
 from counterpoise.config.experiments import rows
 from counterpoise.config.parameters import Seeds
 from counterpoise.data import encode, read
+from counterpoise.data.encode import feature_names
 from counterpoise.pipelines.data_split.nodes import encode_samples, split_to_compare
 
 ROWS = 600
@@ -260,3 +261,51 @@ def test_from_a_file_to_a_report_with_two_commands(project: Any, init: Callable[
     project.run("win_own", env="local", params={"seeds": 2})
     report = (project.path / "data/08_reporting/win_own/report.html").read_text()
     assert "Does WIN make a fine-tuned classifier of repaid fairer?" in report
+
+
+def visits() -> pd.DataFrame:
+    """Return loans of customers who have had several, some without a label, with columns that people have."""
+    draw = np.random.default_rng(5)
+    table = loans().drop(columns="customer")
+    who = draw.integers(200, size=ROWS)
+    table["repaid"] = table["repaid"].where(draw.random(ROWS) < 0.97)
+    table.loc[table.index[:4], "gender"] = "unknown"
+    table.loc[table.index[:4], "repaid"] = None
+    return table.assign(
+        customerId=who,
+        branch_id=who % 30,
+        waits=np.where(draw.random(ROWS) < 0.5, "none", (draw.integers(1, 40, ROWS) / 2).astype(str)),
+        file_number=np.arange(ROWS) ** 2 + 17,
+        closed=np.where(table["repaid"].isna(), "no", "yes"),
+    )
+
+
+def test_rows_of_one_person_are_proposed_to_stay_together(project: Any, init: Callable[..., Result]) -> None:
+    result = init(visits())
+    assert result.exit_code == 0, result.output
+    _, dataset = written(project)
+    assert dataset.together == "customerId"
+    assert {"customerId", "branch_id", "file_number"} <= set(dataset.drop)
+    assert dataset.categories == ("waits",), "most are numbers, so that a run would refuse them otherwise"
+    assert "closed" in dataset.drop, "it is constant among the rows that have a label"
+    assert set(dataset.groups) == {"female", "male"}, "no row of another group has a label"
+    encoded = samples(project)
+    splits = split_to_compare(encoded, dataset, Seeds((0, 1))).tensors["splits"].numpy()
+    who = encoded["together"].to_numpy()
+    for replicate in splits:
+        parts = pd.Series(replicate[replicate < 4]).groupby(who[replicate < 4]).nunique()
+        assert (parts == 1).all()
+    assert not any(name.startswith(("customerId", "together")) for name in feature_names(encoded))
+
+
+@pytest.mark.parametrize("name", ["id", "subject_id", "ID", "caseId", "PatientNr", "childid", "household number"])
+def test_names_of_units(name: str, project: Any, init: Callable[..., Result]) -> None:
+    table = loans().assign(**{name: [f"p{number % 150}" for number in range(ROWS)]})
+    assert init(table).exit_code == 0
+    assert written(project)[1].together == name
+
+
+@pytest.mark.parametrize("name", ["paid", "covid", "idle", "humid", "grid"])
+def test_names_that_only_end_like_one(name: str, project: Any, init: Callable[..., Result]) -> None:
+    assert init(loans().assign(**{name: [number % 150 for number in range(ROWS)]})).exit_code == 0
+    assert written(project)[1].together is None

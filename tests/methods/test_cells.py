@@ -55,3 +55,14 @@ def test_folds_are_random_and_the_generators() -> None:
     )
     assert torch.equal(first, same)
     assert 0.3 < (first == other).double().mean() < 0.7
+
+
+def test_rows_of_one_unit_are_in_one_fold_and_units_of_each_cell_in_all() -> None:
+    unit = torch.arange(60).repeat_interleave(3)[torch.randperm(180, generator=torch.Generator().manual_seed(0))]
+    s = unit % 2
+    y = (unit % 6 == 0).long()
+    fold = fold_numbers(y, s, 7 * unit + 2, folds=3, generator=torch.Generator().manual_seed(1))
+    of_unit = torch.stack([fold[unit == number] for number in range(60)])
+    assert (of_unit == of_unit[:, :1]).all()
+    sizes = torch.stack([cell_sizes(y[fold == k], s[fold == k], groups=2, classes=2) for k in range(3)]) // 3
+    assert (sizes.amax(dim=0) - sizes.amin(dim=0) <= 1).all()

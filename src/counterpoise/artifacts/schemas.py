@@ -63,21 +63,23 @@ class Samples(Schema):
     """What every experiment starts from: float32 features, or the path of an image; the class `y`; the group `s`.
 
     `official_part` is there where the source itself says which images are for testing. Beside an image, any other
-    column is a further sensitive one, with codes as `s` has them (`right` in Multi-Color MNIST).
+    column is a further sensitive one, with codes as `s` has them (`right` in Multi-Color MNIST). `together` numbers
+    what rows belong to, where `split.together` says it.
     """
 
-    others: Series[Any] | None = pa.Field(alias=r"^(?!(?:image|official_part|y|s)$)", regex=True)
+    others: Series[Any] | None = pa.Field(alias=r"^(?!(?:image|official_part|y|s|together)$)", regex=True)
     image: Series[str] | None = text()
     official_part: Series[str] | None = pa.Field(isin=["train", "test"])
     y: Series[np.int64] = code()
     s: Series[np.int64] = code()
+    together: Series[np.int64] | None = code()
 
     class Config:
         strict = True
 
     @pa.dataframe_check(error="either an image column, and whole numbers beside it, or float32 features")
     def features_or_image(cls, samples: pd.DataFrame) -> bool:  # noqa: N805
-        others = [name for name in samples if name not in {"image", "official_part", "y", "s"}]
+        others = [name for name in samples if name not in {"image", "official_part", "y", "s", "together"}]
         kinds = {samples[name].dtype for name in others}
         if "image" in samples:
             return kinds <= {np.dtype(np.int64)} and bool((samples[others] >= 0).all(axis=None))

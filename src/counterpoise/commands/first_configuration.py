@@ -118,6 +118,7 @@ def _raw_folder(conf: Path, name: str) -> str:
 
 def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], notation: Notation) -> str:
     """Return the file of parameters: the block of the data set and its experiments, with a reason for each proposal."""
+    total = len(table)
     rare = [label for label, rows in counts(table[request.label]).items() if rows < LEAST_IN_CELL]
     if len(counts(table[request.label])) - len(rare) < 2:
         raise InputError(
@@ -130,10 +131,12 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
         rare += rare_in_a_group(table[request.label], groups, fewest=LEAST_IN_CELL, large=ENOUGH / TEST_SHARE)
     table = table[~table[request.label].isin(rare)]
     classes, positive, class_lines = _classes(request, table[request.label])
+    table = table[table[request.label].notna()]
     lines_of_groups = group_lines(table, request.sensitive, request.label)
     sensitive = request.sensitive[0] if len(request.sensitive) == 1 else list(request.sensitive)
     no_feature = {request.label, *request.sensitive}
-    dropped = _dropped(columns, request, len(table))
+    with_group = table[groups.reindex(table.index).notna()]
+    dropped = _dropped(columns, request, with_group, total)
     used = table.drop(columns=list(dropped))
     options, gaps = _options(request, used, notation)
     if rare:
@@ -177,6 +180,7 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
         "    split:",
         "      fractions: {pretrain: 0.4, task: 0.6}",
         "      task: {train: 0.2, validation: 0.2, test: 0.2}",
+        *_together(columns, request, len(table)),
         "",
         "experiments:",
         *_experiments(request, classes),
@@ -208,16 +212,41 @@ def _classes(request: Request, column: pd.Series) -> tuple[list[str], object, li
     return [name_of(other), name_of(positive)], positive, lines
 
 
-def _dropped(columns: Sequence[Column], request: Request, rows: int) -> dict[str, str]:
-    """Return the columns that are proposed to be left out, with the reasons."""
-    reasons = {}
+def _together(columns: Sequence[Column], request: Request, rows: int) -> list[str]:
+    """Return the lines that keep rows of the same person together, or of whatever the finest such column names."""
+    named = [
+        column
+        for column in columns
+        if 1 < column.most_rows < TEST_SHARE * rows and column.name not in {request.label, *request.sensitive}
+    ]
+    if not named:
+        return []
+    finest = max(named, key=lambda column: column.different)
+    return [
+        f"      # Rows of the same {finest.name} stay in one part, or models are tested on those that they know; up to",
+        f"      # {finest.most_rows:,} rows have the same. null if rows stand for themselves.",
+        f"      together: {as_yaml(finest.name)}",
+    ]
+
+
+def _dropped(columns: Sequence[Column], request: Request, table: pd.DataFrame, total: int) -> dict[str, str]:
+    """Return the columns that are proposed to be left out, with the reasons.
+
+    Args:
+        table: the rows that can be learnt from, of `total`.
+    """
+    reasons, rows = {}, len(table)
+    fewer = rows < total
     for column in columns:
         if column.name in {request.label, *request.sensitive}:
             continue
+        missing = int(table[column.name].isna().sum()) if column.missing else 0
         if column.reason is not None:
             reasons[column.name] = column.reason
-        elif column.missing > MANY_GAPS * rows:
-            reasons[column.name] = f"{column.missing:,} of {rows:,} values are missing"
+        elif missing > MANY_GAPS * rows:
+            reasons[column.name] = f"{missing:,} of {rows:,} values are missing"
+        elif fewer and table[column.name].nunique() < 2:
+            reasons[column.name] = "one value in all rows that have a label and a group"
     return reasons
 
 
@@ -249,16 +278,15 @@ def _options(request: Request, used: pd.DataFrame, notation: Notation) -> tuple[
 
 def _as_categories(columns: Sequence[Column], dropped: Mapping[str, str], request: Request) -> list[str]:
     """Return a line with columns of few whole numbers, which may be codes of categories."""
-    few = [
-        column.name
-        for column in columns
-        if column.kind == "number"
-        and 2 < column.different <= MOST_VALUES
-        and column.name not in {*dropped, request.label, *request.sensitive}
-    ]
-    if not few:
-        return []
-    return [f"    # categories: {as_yaml(few)}  # numbers, unless they are codes: then take the # away"]
+    features = [column for column in columns if column.name not in {*dropped, request.label, *request.sensitive}]
+    few = [column.name for column in features if column.kind == "number" and 2 < column.different <= MOST_VALUES]
+    lines = []
+    if mixed := [column for column in features if column.mixed]:
+        lines = [f"    # {column.name} {column.mixed}" for column in mixed]
+        lines.append(f"    categories: {as_yaml([column.name for column in mixed])}")
+    if few:
+        lines.append(f"    # categories: {as_yaml(few)}  # numbers, unless they are codes: then take the # away")
+    return lines
 
 
 def _rare_together(features: pd.DataFrame) -> list[str]:
@@ -295,7 +323,8 @@ def _experiments(request: Request, classes: Sequence[str]) -> list[str]:
 def _seen(column: Column) -> str:
     examples = ", ".join(name_of(value) for value in column.examples)
     examples = examples if len(examples) <= 40 else examples[:39] + "…"
-    parts = [f"{column.kind}, {column.different:,} values ({examples})" if column.different else column.kind]
+    values = "value" if column.different == 1 else "values"
+    parts = [f"{column.kind}, {column.different:,} {values} ({examples})" if column.different else column.kind]
     if column.missing:
         parts.append(f"{column.missing:,} missing")
     if column.reason:

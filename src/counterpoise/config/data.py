@@ -50,12 +50,15 @@ class Split(Settings):
     task: the parts of the new task, `train`, `validation` and `test`, in any unit.
     max_rows: most rows to learn from, pretrain and train together, and most to validate on, drawn by class and group
     with the replicate's seed; test rows are all used, and null uses all rows everywhere.
+    together: a column of the table whose rows with the same value, such as those of one person, stay in one part, and
+    in one fold of those that are learnt from. It is no feature. Null: each row stands for itself.
     """
 
     scheme: Literal["shares"] = "shares"
     fractions: dict[Literal["pretrain", "task"], Share]
     task: dict[Literal["train", "validation", "test"], Positive]
     max_rows: Count | None = 100_000
+    together: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Split:
@@ -349,6 +352,22 @@ class Dataset(Settings):
         if isinstance(rho, dict) and sorted(rho) != sorted(values):
             raise ValueError(f"split.rho names {', '.join(rho)}, expected {', '.join(values)}")
         return self
+
+    @model_validator(mode="after")
+    def _together(self) -> Dataset:
+        if (column := self.together) in {self.label, self.sensitive, *self.crossed, *self.further_sensitive}:
+            raise ValueError(f"split.together is {column!r}, which is the label or sensitive, expected another column")
+        return self
+
+    @property
+    def together(self) -> str | None:
+        """The column whose rows with the same value stay in one part."""
+        return self.split.together if isinstance(self.split, Split) else None
+
+    @property
+    def not_features(self) -> tuple[str, ...]:
+        """The columns that are no features, beside the label and what is sensitive."""
+        return self.drop if self.together is None or self.together in self.drop else (*self.drop, self.together)
 
     @property
     def biases(self) -> dict[str, tuple[Value | tuple[Value, ...], ...]]:

@@ -16,6 +16,7 @@ from pandas.api import types
 
 from counterpoise.data.features import Dates, features_of, require_complete
 from counterpoise.data.limits import LIMITS, Limits
+from counterpoise.data.splitting.together import unit_codes
 from counterpoise.data.values import MISSING, Value, distinct, listed, mismatch, name_of, type_hint
 from counterpoise.errors import InputError, shown, suggest
 
@@ -25,8 +26,9 @@ Group = Value | Sequence[Value]
 #: The group of all values that no other group names.
 REST = "*"
 
-#: The column that makes a table one of images; and the columns of `samples` that are not features.
-IMAGE, CLASS, GROUP = "image", "y", "s"
+#: The column that makes a table one of images; and the columns of `samples` that are not features: `UNIT` is there
+#: where rows belong together, and numbers what they belong to.
+IMAGE, CLASS, GROUP, UNIT = "image", "y", "s", "together"
 #: The column of a table of images that says, where its source does, which part it is of: "train" or "test".
 OFFICIAL_PART = "official_part"
 
@@ -51,6 +53,7 @@ def encode(
     images: bool = False,
     keep: Sequence[str] = (),
     further: Mapping[str, Sequence[Group]] | None = None,
+    together: str | None = None,
     described: list[dict[str, Any]] | None = None,
 ) -> pd.DataFrame:
     """Encode a complete table as `samples`, one row per row.
@@ -80,11 +83,12 @@ def encode(
         images: whether the table is one of images.
         keep: columns of a table of images that stay beside the paths.
         further: sensitive columns of a table of images beside `sensitive`, with their groups: they stay, coded as s is.
+        together: a column whose values say which rows belong together; it is no feature.
         described: gets what each column of features became, if it is given (`features.features_of`).
 
     Returns:
-        float32 features in the table's order (or `image` and `keep`, str; `further`, int64), then int64 `y` and `s`;
-        index 0 to N−1.
+        float32 features in the table's order (or `image` and `keep`, str; `further`, int64), then int64 `y` and `s`,
+        and `together` where it is given; index 0 to N−1.
 
     Raises:
         InputError: see the module's docstring; the sentence names the column, what was found and what was expected.
@@ -96,6 +100,7 @@ def encode(
             f"{source}: {label!r} is both the label and the sensitive column, expected two different columns"
         )
     further = further or {}
+    drop = drop if together is None or together in drop else (*drop, together)
     named = [label, sensitive, *drop, *keep, *further, *categories, *([IMAGE] if images else [])]
     _require_columns(table, named, source)
 
@@ -113,7 +118,7 @@ def encode(
             features_of(
                 table.drop(columns=list(left_out)),
                 source,
-                reserved=(IMAGE, CLASS, GROUP, OFFICIAL_PART),
+                reserved=(IMAGE, CLASS, GROUP, OFFICIAL_PART, *([UNIT] if together else [])),
                 categories=categories,
                 dates=dates,
                 rare=rare,
@@ -121,7 +126,13 @@ def encode(
                 described=described,
             )
         )
-    return pd.DataFrame({**features, CLASS: y, GROUP: s})
+    units = {} if together is None else {UNIT: unit_codes(table[together])}
+    return pd.DataFrame({**features, CLASS: y, GROUP: s, **units})
+
+
+def feature_names(samples: pd.DataFrame) -> list[str]:
+    """Return the names of the features of `samples` of a table, in their order."""
+    return [str(name) for name in samples if name not in {CLASS, GROUP, UNIT}]
 
 
 def class_codes(column: pd.Series, positive: Value | None, classes: Sequence[Value]) -> Int64[np.ndarray, "N"]:

@@ -6,6 +6,7 @@ read and change.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -46,13 +47,27 @@ COMPARED = 50
 """Characters on average beyond which texts are prose."""
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 """How a file of another encoding than UTF-8 begins, where it says so."""
+MANY = 20
+"""More values than these name what rows belong to, where a column is called so; fewer are categories of it."""
+NAMES_UNITS = re.compile(
+    r"(?:.*[_.\-\s]|)(?:id|uuid|guid)|id[_.\-\s].*"
+    r"|.*(?:account|case|child|client|customer|employee|family|household|member|patient|person|player|pupil|respondent"
+    r"|school|student|subject|user)[_.\-\s]?(?:id|nr|no|number)",
+    re.IGNORECASE,
+)
+"""How columns are called that name what rows belong to; `caseId` and `idCase` too."""
+NAMES_UNITS_IN_CAPITALS = re.compile(r".*[a-z]I[dD]|id[A-Z].*")
 
 _TEXTUAL = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: what it holds, how many of its values differ or miss, and why it should not be a feature."""
+    """One column: what it holds, how many of its values differ or miss, and why it should not be a feature.
+
+    most_rows: of a column that names what rows belong to, such as people, how many rows one has at most; else 0.
+    mixed: of a category, a sentence if most of its values are numbers and others are not.
+    """
 
     name: str
     kind: Kind
@@ -60,6 +75,8 @@ class Column:
     missing: int
     examples: tuple[object, ...]
     reason: str | None = None
+    most_rows: int = 0
+    mixed: str | None = None
 
 
 def read_as_it_is(path: Path, limits: Limits = LIMITS) -> tuple[pd.DataFrame, Notation]:
@@ -201,8 +218,23 @@ def _column(column: pd.Series, name: str) -> Column:
         int(column.isna().sum()),
     )
     examples = tuple(present.drop_duplicates().head(3).tolist()) if present.dtype != object else tuple(present.head(3))
+    if MANY < different < len(present) and _names_units(name, present):
+        why = f"names what rows belong to: {different:,} values in {len(present):,} rows"
+        most = int(present.value_counts().iloc[0])
+        return Column(name, "identifier", different, missing, examples, why, most_rows=most)
     kind, reason = _kind(present, different)
-    return Column(name, kind, different, missing, examples, reason)
+    mixed = None
+    if kind == "category":
+        mixed = foreign_numbers({name_of(value): int(rows) for value, rows in present.value_counts().items()})
+    return Column(name, kind, different, missing, examples, reason, mixed=mixed)
+
+
+def _names_units(name: str, present: pd.Series) -> bool:
+    """Whether texts or whole numbers are called as what names people, or whatever else has several rows."""
+    if not (NAMES_UNITS.fullmatch(name.strip()) or NAMES_UNITS_IN_CAPITALS.fullmatch(name.strip())):
+        return False
+    is_number = types.is_numeric_dtype(present) and not types.is_bool_dtype(present)
+    return bool((present.astype("float64") % 1 == 0).all()) if is_number else isinstance(present.dtype, pd.StringDtype)
 
 
 def _kind(present: pd.Series, different: int) -> tuple[Kind, str | None]:
@@ -210,14 +242,15 @@ def _kind(present: pd.Series, different: int) -> tuple[Kind, str | None]:
     if not len(present):
         return "empty", "no values"
     if different == 1:
-        return "constant", f"{shown(present.iloc[0])} in every row"
+        return "constant", f"{name_of(present.iloc[0])} in every row"
     unique = different >= NEARLY_UNIQUE * len(present) and len(present) >= FEW_ROWS
     if types.is_bool_dtype(present):
         return "boolean", None
     if types.is_numeric_dtype(present):
         are_whole = bool((present.astype("float64") % 1 == 0).all())
-        if unique and are_whole and _counts_up(present):
-            return "identifier", f"{different:,} different whole numbers in {len(present):,} rows, close together"
+        if unique and are_whole and (_counts_up(present) or present.is_monotonic_increasing):
+            how = "close together" if _counts_up(present) else "from row to row larger"
+            return "identifier", f"{different:,} different whole numbers in {len(present):,} rows, {how}"
         return "number", None
     if types.is_datetime64_any_dtype(present) or looks_like_dates(distinct(present.head(1000).astype("str"))):
         return "date", "dates; 'dates: days' in the place of this makes them numbers"

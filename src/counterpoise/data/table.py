@@ -232,7 +232,7 @@ def indicator_name(column: str) -> str:
 
 def _imputed(rows: pd.DataFrame, names: Sequence[str], treated: Treated) -> pd.DataFrame:
     """Return the rows with the median of all rows for missing numbers, and a column that says which they are."""
-    added: dict[str, pd.Series] = {}
+    filled, flags = dict[str, pd.Series](), dict[str, pd.Series]()
     counts = {}
     for name in names:
         _require_column(rows, name, "impute")
@@ -243,11 +243,11 @@ def _imputed(rows: pd.DataFrame, names: Sequence[str], treated: Treated) -> pd.D
             raise InputError(f"impute: there is a column {shown(flag)} already, expected none of this name")
         if column.isna().any():
             numbers = column.astype("float64")
-            added |= {name: numbers.fillna(numbers.median()), flag: column.isna()}
+            filled[name], flags[flag] = numbers.fillna(numbers.median()), column.isna()
             counts[name] = int(column.isna().sum())
     if counts:
         treated["median"] = counts
-    return rows.assign(**added)
+    return pd.concat([rows.assign(**filled), pd.DataFrame(flags, index=rows.index)], axis=1)
 
 
 def _require_column(rows: pd.DataFrame, name: str, option: str) -> None:

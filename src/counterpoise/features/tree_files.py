@@ -1,7 +1,7 @@
 """Boosted trees that come trained: a model file is read, and its columns are looked up in an encoded table.
 
 trees = read_trees_file(Path("data/01_raw/churn/churn.txt"))
-sources = match_columns(trees, list(samples.columns.drop(["y", "s"])), source="churn.txt")
+sources = match_columns(trees, feature_names(samples), source="churn.txt")
 text = onto(trees, sources, len(columns)).text()      # the same model, on the encoded table
 """
 

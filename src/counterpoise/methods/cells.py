@@ -47,9 +47,24 @@ def require_cells(
 
 
 def fold_numbers(
-    y: Int[Tensor, "n"], s: Int[Tensor, "n"], *, folds: int, generator: torch.Generator
+    y: Int[Tensor, "n"],
+    s: Int[Tensor, "n"],
+    unit: Int[Tensor, "n"] | None = None,
+    *,
+    folds: int,
+    generator: torch.Generator,
 ) -> Int64[Tensor, "n"]:
-    """Assign rows to folds 0 … `folds` − 1 at random, of each group and class equally many up to one."""
+    """Assign rows to folds 0 … `folds` − 1 at random, of each group and class equally many up to one.
+
+    With units, those of one unit to one fold, of units of each group and most frequent class equally many up to one.
+    """
+    if unit is not None:
+        values, of_row = unit.unique(return_inverse=True)
+        cells, cell = torch.stack([s, y]).unique(dim=1, return_inverse=True)
+        counts = torch.zeros(len(values), cells.shape[1], dtype=torch.int64)
+        counts.index_put_((of_row, cell), torch.ones_like(of_row), accumulate=True)
+        most = cells[:, counts.argmax(dim=1)]
+        return fold_numbers(most[1], most[0], folds=folds, generator=generator)[of_row]
     order = torch.randperm(len(y), generator=generator)
     fold = torch.empty(len(y), dtype=torch.int64)
     dealt = 0

@@ -178,7 +178,7 @@ def train_base(
     if not settings.hold_out:
         return fit(members, parts["validation"][r])
     draws = generator(seed, "rows held out")
-    fold = fold_numbers(single.y[members], single.s[members], folds=round(1 / settings.hold_out), generator=draws)
+    fold = _fold_numbers(single, members, round(1 / settings.hold_out), draws)
     first = fit(members[fold > 0], members[fold == 0])
     return fit(members, None, choice=first.choice)
 
@@ -315,8 +315,7 @@ def derive_rules(
         probability = in_order([joint[HELD_OUT].T for joint in others], fold).T
     else:  # each half of the validation rows judges what the other has chosen
         members = parts["validation"][r]
-        y, s = data.y[members], data.s[members]
-        fold = fold_numbers(y, s, folds=2, generator=generator(seeds[r], "validation halves"))
+        fold = _fold_numbers(data, members, 2, generator(seeds[r], "validation halves"))
         probability = of_all["validation"]
     banks: list[Bank] = [
         bias_scores.choose(
@@ -349,10 +348,13 @@ def _folds(problem: HeadProblem, folds: int) -> Int[Tensor, "R n"]:
     """Assign each replicate's training rows to folds."""
     if not folds:
         return torch.zeros_like(problem.train)
-    y, s = problem.examples.y, problem.examples.s
     return torch.stack(
         [
-            fold_numbers(y[rows], s[rows], folds=folds, generator=generator(seed, "frontier folds"))
+            _fold_numbers(problem.examples, rows, folds, generator(seed, "frontier folds"))
             for rows, seed in zip(problem.train, problem.seeds, strict=True)
         ]
     )
+
+
+def _fold_numbers(data: Examples, rows: Int[Tensor, "n"], folds: int, generator: torch.Generator) -> Int[Tensor, "n"]:
+    return fold_numbers(data.y[rows], data.s[rows], data.units(rows), folds=folds, generator=generator)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int, Int32, Shaped, UInt8
@@ -17,16 +17,22 @@ REPLICATED = 3
 class Examples:
     """Rows to learn from: `x` (images too) shared by the replicates or one matrix for each, `y` classes, `s` groups.
 
-    `x` may be sparse indicators, as the numbers of the columns that are one (`nn.trees`).
+    `x` may be sparse indicators, as the numbers of the columns that are one (`nn.trees`). `unit` numbers what rows
+    belong to, such as people with several rows each, which folds keep together; None: each row stands for itself.
     """
 
     x: Float[Tensor, "N d"] | Float[Tensor, "R N d"] | UInt8[Tensor, "N c h w"] | Int32[Tensor, "*R N T"]
     y: Int[Tensor, "N"]
     s: Int[Tensor, "N"]
+    unit: Int[Tensor, "N"] | None = None
 
     def replicate(self, r: int) -> Examples:
         """Return the rows as one replicate sees them."""
-        return Examples(self.x[r], self.y, self.s) if self.x.ndim == REPLICATED else self
+        return replace(self, x=self.x[r]) if self.x.ndim == REPLICATED else self
+
+    def units(self, rows: Int[Tensor, "n"]) -> Int[Tensor, "n"] | None:
+        """Return what some rows belong to; None where each stands for itself."""
+        return None if self.unit is None else self.unit[rows]
 
     def buffer(self, rows: int) -> Shaped[Tensor, "size"] | None:
         """Return memory for a batch of so many rows, to be used again and again; None for images.

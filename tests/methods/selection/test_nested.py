@@ -90,3 +90,13 @@ def test_rows_are_divided_as_often_as_few_of_them_need() -> None:
     assert folds.shape == (12, 1_000)
     assert folds.unflatten(0, (3, 4)).sum(dim=1).eq(1).all()
     assert not folds[:4].equal(folds[4:8])
+
+
+def test_rows_of_one_unit_are_in_one_fold_of_each_division() -> None:
+    unit = torch.tensor([0, 1, 0, 2, 1, 3])
+    folds = folds_of_rows(len(unit), 3, 4, unit)
+    assert folds.shape == (12, 6)
+    assert (folds.unflatten(0, (4, 3)).sum(dim=1) == 1).all()
+    assert torch.equal(folds[:, 0], folds[:, 2])
+    assert torch.equal(folds[:, 1], folds[:, 4])
+    assert not torch.equal(folds[:, 0], folds[:, 1])

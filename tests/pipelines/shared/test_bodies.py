@@ -14,10 +14,11 @@ from drawn import loans
 
 from counterpoise.artifacts.serving import Servable, read_servable, write_servable
 from counterpoise.config.models import SklearnFile, TorchModule
+from counterpoise.data.encode import feature_names
 from counterpoise.pipelines.data_split.nodes import encode_table, read_divided
 from counterpoise.pipelines.shared.bodies import body_of, on_body
 from counterpoise.pipelines.shared.served import predictions
-from counterpoise.pipelines.shared.trained import Trained, network_on_table, table_columns
+from counterpoise.pipelines.shared.trained import Trained, network_on_table
 
 ROWS = 120
 CODE = """
@@ -97,7 +98,7 @@ def test_rows_of_the_file_get_the_decisions_of_the_head(tmp_path: Path, file: pd
     samples, encoding, table = prepared(tmp_path)
     settings: Trained
     if kind == "network":
-        chosen = tuple(reversed(table_columns(samples)[:4]))
+        chosen = tuple(reversed(feature_names(samples)[:4]))
         settings = TorchModule(module="user_bodies:Scorer", arguments={"inputs": 4}, columns=chosen)
     else:
         columns = {"file": ["city", "income", "age"], "dropped": ["branch", "age"]}
@@ -129,7 +130,7 @@ def test_what_has_no_form_without_pickles_is_said(
     tmp_path: Path, file: pd.DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
     samples, encoding, table = prepared(tmp_path)
-    inputs = len(table_columns(samples))
+    inputs = len(feature_names(samples))
     settings = TorchModule(module="user_bodies:Choosy", arguments={"inputs": inputs})
     with caplog.at_level(logging.WARNING):
         assert body_of(samples, table, tmp_path, settings, DATASET, encoding) is None

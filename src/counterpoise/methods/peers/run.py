@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, product
 from typing import Any
 
@@ -86,7 +86,7 @@ def run(problem: HeadProblem, settings: Peers, earlier: Mapping[str, list[Result
     require_rows(grid, problem)
     data: dict[Input, Examples] = {"features": problem.examples}
     if problem.columns is not None:
-        data["columns"] = Examples(problem.columns, problem.examples.y, problem.examples.s)
+        data["columns"] = replace(problem.examples, x=problem.columns)
     replicates = range(len(problem.seeds))
     bases = sorted({(peer.input, peer.estimator) for peer in grid})
     choices = list(product(replicates, bases))
@@ -315,13 +315,14 @@ class _Scale:
 
 def _rows(examples: Examples, scale: _Scale | None) -> Rows:
     x = examples.x.numpy() if scale is None else scale(examples.x)
-    return Rows(x, examples.y.numpy(), examples.s.numpy())
+    unit = None if examples.unit is None else examples.unit.numpy()
+    return Rows(x, examples.y.numpy(), examples.s.numpy(), unit)
 
 
 def _part(data: Examples, members: Int[Tensor, "R n"], r: int) -> Examples:
     """Return rows of a replicate as it sees them."""
     single, rows = data.replicate(r), members[r]
-    return Examples(single.x[rows], single.y[rows], single.s[rows])
+    return Examples(single.x[rows], single.y[rows], single.s[rows], single.units(rows))
 
 
 def _one_thread() -> AbstractContextManager[Any]:

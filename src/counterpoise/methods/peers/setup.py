@@ -23,11 +23,12 @@ HALFWAY = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Inputs, standardised for logistic regression, with classes and groups."""
+    """Inputs, standardised for logistic regression, with classes and groups, and what rows belong to, if anything."""
 
     x: Float[np.ndarray, "n d"]
     y: Int[np.ndarray, "n"]
     s: Int[np.ndarray, "n"]
+    unit: Int[np.ndarray, "n"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,8 @@ class Setup:
     def _cross_fitted(self, estimator: Estimator, target: np.ndarray, classes: int) -> np.ndarray:
         generator = torch.Generator().manual_seed(self.seed)
         y, s = torch.from_numpy(self.train.y), torch.from_numpy(self.train.s)
-        fold = fold_numbers(y, s, folds=self.settings.folds, generator=generator).numpy()
+        unit = None if self.train.unit is None else torch.from_numpy(self.train.unit)
+        fold = fold_numbers(y, s, unit, folds=self.settings.folds, generator=generator).numpy()
         probability = np.empty((len(target), classes))
         for number in range(self.settings.folds):
             out, rest = fold == number, fold != number

@@ -138,7 +138,7 @@ def judged_by(
     else:
         judges = torch.ones(len(rows), 1, rows.shape[1], dtype=torch.bool)
     divisions = divisions_of(rows.shape[1] * (len(rows) if pooled else 1)) if judging.nested_folds else 1
-    folds = folds_of_rows(len(data.y), max(1, judging.nested_folds), divisions)
+    folds = folds_of_rows(len(data.y), max(1, judging.nested_folds), divisions, data.unit)
     each = []
     for r in range(len(rows)):
         inside = judges[r] & folds[:, rows[r]].unsqueeze(1)  # F, T, m

@@ -48,9 +48,11 @@ def divisions_of(judging: int) -> int:
     return min(MOST, -(-ENOUGH // judging))
 
 
-def folds_of_rows(rows: int, folds: int, divisions: int) -> Bool[Tensor, "F n"]:
-    """Divide the rows of a data set into folds, the same in every replicate."""
-    fold = torch.randint(folds, (divisions, rows), generator=generator(0, "nested folds"))
+def folds_of_rows(rows: int, folds: int, divisions: int, unit: Int[Tensor, "n"] | None = None) -> Bool[Tensor, "F n"]:
+    """Divide the rows of a data set into folds, the same in every replicate; those of one unit into one."""
+    drawn = rows if unit is None else int(unit.max()) + 1
+    fold = torch.randint(folds, (divisions, drawn), generator=generator(0, "nested folds"))
+    fold = fold if unit is None else fold[:, unit]
     return torch.nn.functional.one_hot(fold, folds).bool().mT.flatten(0, 1)
 
 

@@ -99,7 +99,7 @@ def _parts(splits: Checkpoint) -> pd.Series:
 def _features(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     """Return the columns that become features, as the source has them."""
     further = [] if dataset.keep_sensitive else [dataset.sensitive, *dataset.crossed]
-    others = {dataset.label, *further, *dataset.drop, *dataset.further_sensitive, IMAGE, OFFICIAL_PART}
+    others = {dataset.label, *further, *dataset.not_features, *dataset.further_sensitive, IMAGE, OFFICIAL_PART}
     return table[[name for name in table.columns if name not in others]]
 
 
@@ -195,7 +195,7 @@ def _drift(table: pd.DataFrame, part: pd.Series, raw: Path, dataset: Dataset) ->
 
     Files come first, then the parts that the source itself names; without either, those of the first replicate.
     """
-    drop = {*dataset.drop, IMAGE, OFFICIAL_PART}
+    drop = {*dataset.not_features, IMAGE, OFFICIAL_PART}
     by_name = _files(raw, dataset)
     if len(by_name) < 2:
         parts = table[OFFICIAL_PART].astype("category") if OFFICIAL_PART in table else part

@@ -52,7 +52,7 @@ def count_left_out(incomplete: Sequence[pd.DataFrame], dataset: Dataset) -> dict
         a group that miss a value of a column.
     """
     rows = pd.concat(incomplete, ignore_index=True) if incomplete else pd.DataFrame()
-    rows = rows.drop(columns=[name for name in dataset.drop if name in rows])
+    rows = rows.drop(columns=[name for name in dataset.not_features if name in rows])
     if rows.empty or not {dataset.label, *sensitive_columns(dataset)} <= set(rows):
         return {"rows": len(rows), "columns": _missing(rows), "cells": [], "gaps": []}
     missing, is_missing = _missing(rows), rows.isna()
@@ -163,8 +163,7 @@ def _small(tested: Sequence[int], large: Sequence[int], dataset: Dataset) -> str
 
 
 def unused_rows(codes: UInt8[np.ndarray, "N"], dataset: Dataset) -> str:
-    """Return a sentence that says how many rows `split.max_rows` leaves to learn from and to validate on; empty where
-    it leaves all.
+    """Return a sentence that says how many rows `split.max_rows` or `split.together` leave; empty where all are used.
 
     Args:
         codes: of `SPLITS`, or `UNUSED`, of a replicate; all replicates have equally many.
@@ -172,10 +171,14 @@ def unused_rows(codes: UInt8[np.ndarray, "N"], dataset: Dataset) -> str:
     if not isinstance(dataset.split, Split) or not (unused := int((codes == UNUSED).sum())):
         return ""
     rows = dict(zip(SPLITS, np.bincount(codes, minlength=len(SPLITS)).tolist(), strict=False))
+    learnt, most = rows["pretrain"] + rows["train"], dataset.split.max_rows
+    reasons = [f"split.max_rows is {most:,}"] if most in {learnt, rows["validation"]} else []
+    if dataset.together is not None:
+        reasons.append(f"rows of one {dataset.together} are in one part, and parts of all replicates equally large")
     return (
-        f"Of {len(codes):,} rows, models learn from {rows['pretrain'] + rows['train']:,} and are chosen on "
-        f"{rows['validation']:,}, drawn by class and group in each replicate (split.max_rows is "
-        f"{dataset.split.max_rows:,}; {unused:,} are not used); {rows['test']:,} test them."
+        f"Of {len(codes):,} rows, models learn from {learnt:,} and are chosen on {rows['validation']:,}, drawn by "
+        f"class and group in each replicate ({'; '.join(reasons)}; {unused:,} are not used); {rows['test']:,} test "
+        "them."
     )
 
 

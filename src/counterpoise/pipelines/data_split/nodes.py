@@ -16,8 +16,9 @@ from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.config.parameters import AlignedSplit, Dataset, DomainSplit, Seeds
 from counterpoise.data import IMAGES, SPLITS, UNUSED, UNUSED_NAME, Limits, encode, read
 from counterpoise.data.apart import is_apart, names_apart
-from counterpoise.data.encode import GROUP, IMAGE, OFFICIAL_PART
+from counterpoise.data.encode import GROUP, IMAGE, OFFICIAL_PART, feature_names
 from counterpoise.data.encoding import describe
+from counterpoise.fairness.compared import group_sizes
 from counterpoise.pipelines.data_split.left_out import (
     count_left_out,
     describe_left_out,
@@ -29,6 +30,7 @@ from counterpoise.pipelines.data_split.left_out import (
     with_groups,
 )
 from counterpoise.pipelines.data_split.schemes import associations, draw, warn_about_association
+from counterpoise.pipelines.shared.arrays import rows
 from counterpoise.pipelines.shared.compared import large_groups
 
 LOG = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ def read_divided(raw: Path, dataset: Dataset) -> tuple[pd.DataFrame, dict[str, A
         raw,
         limits=_limits(dataset),
         left_out=incomplete,
-        unused=[*dataset.drop, *(sensitive_columns(dataset) if None in dataset.scored_only else ())],
+        unused=[*dataset.not_features, *(sensitive_columns(dataset) if None in dataset.scored_only else ())],
         treated=treated,
         untreated=untreated if dataset.scored_only else None,  # a copy of the whole table
         **options,
@@ -98,7 +100,7 @@ def encode_samples(
         sensitive=dataset.sensitive,
         groups=dataset.groups,
         bands=dataset.bands,
-        drop=dataset.drop if dataset.keep_sensitive else (*dataset.drop, *dataset.crossed),
+        drop=dataset.not_features if dataset.keep_sensitive else (*dataset.not_features, *dataset.crossed),
         categories=dataset.categories,
         dates=dataset.dates,
         rare=dataset.rare_categories,
@@ -107,6 +109,7 @@ def encode_samples(
         keep_sensitive=dataset.keep_sensitive and not dataset.crossed,
         keep=[OFFICIAL_PART] if isinstance(dataset.split, DomainSplit | AlignedSplit) else [],
         further=dataset.further_sensitive,
+        together=dataset.together,
         described=described,
     )
 
@@ -136,9 +139,9 @@ def split_to_compare(samples: pd.DataFrame, dataset: Dataset, seeds: Seeds) -> C
 
 
 def _tested(samples: pd.DataFrame, splits: Checkpoint, dataset: Dataset) -> list[int]:
-    """Return the test rows of each group, which are the same in every replicate."""
-    tested = samples[GROUP][splits.tensors["splits"][0].numpy() == SPLITS.index("test")]
-    return np.bincount(tested, minlength=len(dataset.groups)).tolist()
+    """Return the test rows of each group: the same in every replicate, or the fewest where rows belong together."""
+    tested = torch.tensor(samples[GROUP].to_numpy())[rows(splits, "test")]
+    return group_sizes(tested, len(dataset.groups)).amin(dim=0).tolist()
 
 
 def _parts(splits: UInt8[np.ndarray, "R N"]) -> list[str]:
@@ -156,7 +159,7 @@ def describe_data(
     """
     described = describe_left_out(left_out, samples, dataset)
     warn_about_left_out(described, dataset)
-    codes = splits.tensors["splits"][:1].numpy()  # cell counts are the same in every replicate
+    codes = splits.tensors["splits"][:1].numpy()  # where rows belong together, others count slightly differently
     parts = _parts(codes)
     cells = samples[["y", "s"]].assign(split=np.array(parts)[codes[0]])
     counts = cells.groupby(["split", "s", "y"]).size()
@@ -169,7 +172,7 @@ def describe_data(
         "digest": splits.header["digests"]["samples"],
         "title": dataset.title,
         "rows": len(samples),
-        "features": 1 if IMAGE in samples else len(samples.columns.difference(["y", "s"])),
+        "features": 1 if IMAGE in samples else len(feature_names(samples)),
         "groups": list(dataset.group_names),
         "classes": list(dataset.classes),
         "cells": [

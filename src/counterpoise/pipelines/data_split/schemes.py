@@ -13,10 +13,11 @@ from jaxtyping import Int64, Shaped, UInt8
 
 from counterpoise.config.parameters import AlignedSplit, BalancedSplit, Dataset, DomainSplit, Split
 from counterpoise.data import SPLITS, draw_splits
-from counterpoise.data.encode import CLASS, GROUP, IMAGE, OFFICIAL_PART
+from counterpoise.data.encode import CLASS, GROUP, IMAGE, OFFICIAL_PART, UNIT
 from counterpoise.data.splitting.aligned import Alignment, draw_aligned_splits
 from counterpoise.data.splitting.balanced import draw_balanced_splits
 from counterpoise.data.splitting.domains import Skew, draw_domain_splits
+from counterpoise.data.splitting.together import draw_units
 from counterpoise.errors import InputError, shown
 from counterpoise.fairness import association
 
@@ -63,24 +64,21 @@ def _sensitive(samples: pd.DataFrame, dataset: Dataset) -> dict[str, Shaped[np.n
 
 
 def _stratified(samples: pd.DataFrame, dataset: Dataset, split: Split, seeds: Sequence[int]) -> Codes:
-    s = samples[GROUP].to_numpy()
-    splits = draw_splits(
-        samples[CLASS].to_numpy(),
-        s,
-        fractions=dict(split.fractions.items()),
-        task=dict(split.task.items()),
-        seeds=seeds,
-        max_rows=split.max_rows,
-    )
-    _require_groups_in_task(splits[0], s, dataset)
+    y, s = samples[CLASS].to_numpy(), samples[GROUP].to_numpy()
+    shares: dict[str, Any] = {"fractions": dict(split.fractions.items()), "task": dict(split.task.items())}
+    shares |= {"seeds": seeds, "max_rows": split.max_rows}
+    if split.together is None:
+        splits = draw_splits(y, s, **shares)
+        _require_groups_in_task(splits[0], s, dataset)  # all have the same counts
+        return splits
+    splits = draw_units(y, s, samples[UNIT].to_numpy(), column=split.together, **shares)
+    for codes in splits:
+        _require_groups_in_task(codes, s, dataset)
     return splits
 
 
 def _require_groups_in_task(codes: UInt8[np.ndarray, "N"], s: Int64[np.ndarray, "N"], dataset: Dataset) -> None:
-    """Raise InputError if a group has no row to train on, to choose on or to test on.
-
-    Only one replicate is checked, because all have the same counts.
-    """
+    """Raise InputError if a group has no row to train on, to choose on or to test on."""
     task = range(1, len(SPLITS))
     smallest = min((codes == part).sum() for part in task)
     for group, name in enumerate(dataset.group_names):

@@ -14,6 +14,7 @@ from counterpoise.artifacts.compacted import CompactModel
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.catalogue import BY_NAME
 from counterpoise.config.parameters import Dataset, Seeds
+from counterpoise.data.encode import feature_names
 from counterpoise.methods.gates.merging import merged
 from counterpoise.methods.repair import under
 from counterpoise.nn.costs import Saving, shrink
@@ -61,7 +62,7 @@ def compact_networks(
     x, test = inputs(samples, pixels), rows(splits, "test")
     statistics = (pretrained.tensors.get(name) for name in ("mean", "scale"))
     builder = resting(builder_of(network, dataset, seeds, x, *statistics))
-    columns = () if pixels is not None else tuple(samples.columns.drop(["y", "s"]))
+    columns = () if pixels is not None else tuple(feature_names(samples))
     models, costs = [], []
     for r, seed in enumerate(seeds.root):
         single, tested = builder.replicate(r)(), x[test[r]].unsqueeze(0)

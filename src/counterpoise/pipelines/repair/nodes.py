@@ -15,7 +15,7 @@ from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.catalogue import BY_NAME, methods_of
 from counterpoise.config.parameters import Compute, Dataset, Seeds
 from counterpoise.config.repairs import FAMILIES, Repairs
-from counterpoise.data.encode import OFFICIAL_PART
+from counterpoise.data.encode import OFFICIAL_PART, UNIT
 from counterpoise.methods import repair
 from counterpoise.methods.gates.biases import require_learnt
 from counterpoise.methods.objective import Objective, ObjectiveSettings
@@ -106,7 +106,7 @@ def repair_networks(
 
 def biases(samples: pd.DataFrame, dataset: Dataset, *, images: bool) -> dict[str, Any]:
     """Return the biases of the rows, and how many values each has: the group, and every further column of an image."""
-    further = [name for name in samples if name not in {"image", "y", "s", OFFICIAL_PART}] if images else []
+    further = [name for name in samples if name not in {"image", "y", "s", OFFICIAL_PART, UNIT}] if images else []
     columns = [torch.tensor(samples[name].to_numpy()) for name in ("s", *further)]
     values = (len(dataset.groups), *(int(column.max()) + 1 for column in columns[1:]))
     return {"biases": torch.stack(columns), "values": values}

@@ -130,6 +130,8 @@ def take_partitions(
     parts = [with_contents(reference, raw, dataset.title, dataset), *(tables[name] for name in used)]
     rows = pd.concat(parts, ignore_index=True)
     hashed = rows[[DIGEST, dataset.label]] if is_images(dataset) else rows
+    if dataset.together is not None:  # all rows of one person are on one side
+        hashed = rows[[dataset.together, dataset.label]]
     sides = is_held_out(hashed, dataset.label, retraining.held_out)
     grouped = with_groups(rows, dataset)
     marked = rows.assign(
@@ -220,7 +222,7 @@ def audit_partitions(rows: pd.DataFrame, batch: dict[str, Any], dataset: Dataset
     sides = {"reference": rows[rows[BATCH].to_numpy() == 0], "new": rows[is_new]}
     extra = [BATCH, HELD_OUT, CLASS, GROUP, *((IMAGE, FILE, DIGEST) if is_images(dataset) else ())]
     tables = {
-        side: part.drop(columns=[*extra, *(name for name in dataset.drop if name in part)])
+        side: part.drop(columns=[*extra, *(name for name in dataset.not_features if name in part)])
         for side, part in sides.items()
     }
     groups = {side: pd.Series(named(part[GROUP], dataset.group_names)) for side, part in sides.items()}

@@ -14,6 +14,7 @@ from torch import Tensor
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.parameters import Seeds
 from counterpoise.data import SPLITS
+from counterpoise.data.encode import CLASS, GROUP, UNIT, feature_names
 from counterpoise.errors import InputError
 from counterpoise.nn import Examples
 from counterpoise.nn.trees import columns, is_sparse
@@ -45,7 +46,7 @@ def require_features(features: Tensor, head: str, inputs: int) -> None:
 
 def feature_matrix(samples: pd.DataFrame) -> Float[Tensor, "N D"]:
     """Return the feature columns of a table, in their order; each row in one piece, since rows are what is gathered."""
-    return torch.from_numpy(samples.drop(columns=["y", "s"]).to_numpy(dtype=np.float32).copy(order="C"))
+    return torch.from_numpy(samples[feature_names(samples)].to_numpy(dtype=np.float32).copy(order="C"))
 
 
 def input_statistics(
@@ -61,8 +62,9 @@ def input_statistics(
 
 
 def examples(samples: pd.DataFrame, x: Tensor) -> Examples:
-    """Pair features with the classes and groups of the samples."""
-    return Examples(x, torch.tensor(samples["y"].to_numpy()), torch.tensor(samples["s"].to_numpy()))
+    """Pair features with the classes and groups of the samples, and with what rows belong to, where that is said."""
+    y, s, *unit = (torch.tensor(samples[name].to_numpy()) for name in (CLASS, GROUP, UNIT) if name in samples)
+    return Examples(x, y, s, *unit)
 
 
 LEARNT = ("pretrain", "train")

@@ -16,8 +16,9 @@ import torch
 from counterpoise.artifacts.serving import Body, Servable
 from counterpoise.config.models import ENCODED, MlflowFolder, SklearnFile, file_in
 from counterpoise.config.parameters import Dataset
+from counterpoise.data.encode import feature_names
 from counterpoise.errors import reason
-from counterpoise.pipelines.shared.trained import Trained, estimator_of, network_on_table, table_columns
+from counterpoise.pipelines.shared.trained import Trained, estimator_of, network_on_table
 
 LOG = logging.getLogger(__name__)
 EXAMPLES = 2
@@ -37,7 +38,7 @@ def body_of(
     None where it has no form without pickled objects: a network that `torch.export` does not take, steps that skops
     does not; a warning says why.
     """
-    encoded = table_columns(samples)
+    encoded = feature_names(samples)
     try:
         body = _pipeline(encoded, table, folder, settings) or _network(samples, table, folder, settings, dataset)
     except Exception as error:  # torch.export and skops raise nearly anything
@@ -105,5 +106,5 @@ def _network(samples: pd.DataFrame, table: pd.DataFrame, folder: Path, settings:
     program.example_inputs = None  # they would be pickled
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
-    names = table_columns(samples) if settings.columns == ENCODED else list(settings.columns)
+    names = feature_names(samples) if settings.columns == ENCODED else list(settings.columns)
     return Body("network", buffer.getvalue(), tuple(names), outputs=network.weight.shape[1])

@@ -21,6 +21,7 @@ from counterpoise.config.models import (
     file_in,
 )
 from counterpoise.config.parameters import Dataset
+from counterpoise.data.encode import feature_names
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.nn.tree_text import Ensemble, onto
 from counterpoise.pipelines.shared.arrays import feature_matrix
@@ -60,7 +61,7 @@ def trees_on_table(
     from counterpoise.features.tree_files import match_columns, read_trees_file
 
     path = tree_file_of(folder, settings)
-    model, columns = read_trees_file(path), table_columns(samples)
+    model, columns = read_trees_file(path), feature_names(samples)
     sources = match_columns(
         model,
         columns,
@@ -124,7 +125,7 @@ def estimator_of(folder: Path, settings: Trained) -> Any:
 
 
 def _chosen_columns(samples: pd.DataFrame, settings: Trained) -> Float[Tensor, "N D"]:
-    columns, x = table_columns(samples), feature_matrix(samples)
+    columns, x = feature_names(samples), feature_matrix(samples)
     if settings.columns == ENCODED:
         return x
     for name in settings.columns:
@@ -144,20 +145,17 @@ def _linear(
         raise InputError(
             f"{source}: the table has {len(table):,} rows, its features {len(samples):,}, expected as many"
         )
-    rows = taken(estimator, samples[table_columns(samples)], table, settings.columns, source)
+    rows = taken(estimator, samples[feature_names(samples)], table, settings.columns, source)
     classes = [str(each) for each in dataset.classes]
     x, weight, bias = linear_parts(estimator, rows, classes, source)
     return Cut(Headless(torch.nn.Identity(), None), "linear", weight, bias, {}), x
 
 
-def table_columns(samples: pd.DataFrame) -> list[str]:
-    """Return the names of the features of an encoded table."""
-    return [str(name) for name in samples.columns.drop(["y", "s"])]
-
-
 def not_features(dataset: Dataset) -> dict[str, str]:
     """Return the columns of a data set that are no features, and why."""
     reasons = dict.fromkeys(dataset.drop, "in `drop` of the data set") | {dataset.label: "the label"}
+    if dataset.together is not None:
+        reasons[dataset.together] = "the column of `split.together`"
     if not dataset.keep_sensitive:
         why = "a sensitive column, a feature with `keep_sensitive: true` alone"
         reasons |= dict.fromkeys((dataset.sensitive, *dataset.crossed), why)
