@@ -97,6 +97,24 @@ class TestUnderlyingBias:
         fair = underlying_bias("spd", sample([[0.3, 0.3]] * 3, samples=400, models=20, sizes=sizes))
         assert float(fair.mean()) < 0.01
 
+    @pytest.mark.parametrize(("apart", "within"), [(0.0, 0.08), (0.06, 0.04), (0.12, 0.04), (0.24, 0.06), (0.36, 0.09)])
+    def test_the_largest_of_many_gaps_is_not_mostly_chance(self, apart: float, within: float) -> None:
+        """Eight groups, of which one has higher rates: pair by pair, the largest gap is 0.17 where all are equal."""
+        rows = torch.tensor([4000, 2500, 800, 600, 300, 250, 200, 160])
+        sizes = torch.stack([rows * 17 // 20, rows * 3 // 20], dim=1)
+        rates = [[0.1 + 0.2 * apart, 0.5 + 0.8 * apart], *[[0.1, 0.5]] * 7]
+        estimate = underlying_bias("delta_eo", sample(rates, samples=1, models=600, sizes=sizes))
+        assert float(estimate.mean()) == pytest.approx(apart, abs=within)
+
+    def test_a_group_that_a_sample_lacks_says_nothing_of_the_others(self) -> None:
+        sizes = torch.tensor([[900, 120], [1500, 700], [400, 300]])
+        counts = sample([[0.1, 0.5], [0.1, 0.6], [0.3, 0.9]], samples=3, models=2, sizes=sizes)
+        lacking = counts.clone()
+        lacking[1, :, 2] = 0
+        estimates = [underlying_bias("eod", each) for each in (counts, lacking, counts[[0, 2]])]
+        assert not torch.stack(estimates).isnan().any()
+        torch.testing.assert_close(estimates[1], estimates[2], rtol=0.05, atol=0.02)
+
     def test_more_classes(self) -> None:
         """Every class against the rest, as the metric has it: with many rows the estimate is the metric."""
         generator = torch.Generator().manual_seed(0)
