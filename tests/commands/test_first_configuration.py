@@ -256,9 +256,13 @@ def test_labels_of_another_type_than_the_columns_are_said_to_be(tmp_path: Path) 
 
 
 @pytest.mark.filterwarnings("ignore::counterpoise.fairness.UndefinedMetricWarning")
-def test_from_a_file_to_a_report_with_two_commands(project: Any, init: Callable[..., Result]) -> None:
+def test_from_a_file_to_a_report_with_two_commands(
+    project: Any, init: Callable[..., Result], caplog: pytest.LogCaptureFixture
+) -> None:
     assert init(loans()).exit_code == 0
     project.run("win_own", env="local", params={"seeds": 2})
+    warned = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert not [record.getMessage() for record in warned if not record.name.startswith("kedro_viz")]
     report = (project.path / "data/08_reporting/win_own/report.html").read_text()
     assert "Does WIN make a fine-tuned classifier of repaid fairer?" in report
 

@@ -69,8 +69,9 @@ class Provenance:
         self.lineage.require_inputs()
         # A slice of a retraining may read the description, and have no node of the experiment.
         read = [each for each in registered.experiments() if artifact(each.name, "run") in pipeline.inputs()]
-        for experiment in (*experiments, *read):
-            catalog[artifact(experiment.name, "run")] = RunDescription(experiment, self.lineage)
+        described = {artifact(each.name, "run"): each for each in (*experiments, *read)}
+        for name, experiment in described.items():  # once: Kedro warns of what it replaces
+            catalog[name] = RunDescription(experiment, self.lineage)
 
     def _identity(self, command: Command) -> str:
         """Return a digest that runs which write the same have in common: command, code, parameters."""
