@@ -119,3 +119,25 @@ def test_reservations_name_the_seeds_and_the_floor(context: ReportContext) -> No
 )
 def test_a_variant_that_is_chosen_by_its_name_is_called_by_its_method(variant: str, phrase: str) -> None:
     assert _side({"variant": variant}) == phrase
+
+
+@pytest.mark.parametrize(
+    ("gaps", "words"),
+    [
+        ({"tl": (0.0, 0.0)}, ["Beware: plain fine-tuning (TL) predicts one class for all test rows"]),
+        ({"tl": (0.0, 0.0), "win": (0.0, 0.0)}, ["Beware: every model predicts one class for all test rows"]),
+        ({"tl": (0.0, 0.01)}, []),
+        ({"tl": (0.01, 0.0)}, []),
+    ],
+)
+def test_models_that_decide_nothing_are_said_to(
+    context: ReportContext, gaps: dict[str, tuple[float, float]], words: list[str]
+) -> None:
+    rows = [
+        (name, metric, *(gaps.get(name, (0.2, 0.1)) if metric == "delta_eo" else (0.0, 0.0)))
+        for name in ("tl", "win")
+        for metric in ("delta_dp", "delta_eo")
+    ]
+    summary = pd.DataFrame(rows, columns=["variant", "metric", "mean", "std"]).assign(n=3)
+    said = [finding for finding in answer(replace(context, summary=summary)).findings if "one class" in finding]
+    assert [sentence.partition(",")[0] for sentence in said] == words

@@ -32,6 +32,8 @@ CONTRADICTED: Final = "contradicted"
 NOT_DISTINGUISHABLE: Final = "not distinguishable"
 AT_A_GLANCE: Final = 12
 """The most comparisons that are written as sentences; of more, only those that contradict a claim are."""
+GAPS: Final = ("delta_dp", "delta_eo")
+"""A model in which both are 0 in every seed decides nothing."""
 VERDICTS: Final = (SUPPORTED, CONTRADICTED, NOT_DISTINGUISHABLE)
 
 
@@ -55,7 +57,7 @@ def answer(context: ReportContext) -> Answer:
         compared = [headline(context.claims), *compared]
     return Answer(
         headline=context.headline or headline(context.claims),
-        findings=tuple(context.findings),
+        findings=(*_constants(context.summary), *context.findings),
         comparisons=tuple(compared),
         reservations=tuple(_reservations(context)),
     )
@@ -155,6 +157,20 @@ def _reservations(context: ReportContext) -> list[str]:
             f"A perfectly fair model would not measure 0 on a test split of this size, but about {listed}."
         )
     return sentences
+
+
+def _constants(summary: pd.DataFrame) -> list[str]:
+    """Name the models without any gap in any seed: they predict the same class for every row."""
+    none = summary[summary["metric"].isin(GAPS) & (summary["mean"] == 0) & (summary["std"].fillna(0) == 0)]
+    constant = [str(name) for name, rows in none.groupby("variant", sort=False) if len(rows) == len(GAPS)]
+    if not constant:
+        return []
+    who = "every model" if len(constant) == summary["variant"].nunique() else enumerate_words(map(_phrase, constant))
+    verb = "predicts" if len(constant) == 1 or who == "every model" else "predict"
+    return [
+        f"Beware: {who} {verb} one class for all test rows, in every seed: gaps of 0 are no merit. The other class may "
+        "be too rare for what is trained here."
+    ]
 
 
 def _floors(noise_floor: Mapping[str, Mapping[str, float]]) -> list[tuple[str, float]]:
