@@ -381,3 +381,16 @@ def test_more_than_two_classes(
     if base == "linear":
         answers = mlflow.pyfunc.load_model(str(model.save(tmp_path / "model"))).predict(x.head(30))
         assert answers["prediction"].tolist() == decided[:30].tolist()
+
+
+def test_rows_of_one_person_teach_or_judge_together(table: tuple[pd.DataFrame, pd.Series, pd.Series]) -> None:
+    frame, y, s = table
+    person = np.random.default_rng(1).integers(250, size=N)
+    model = FairFrontier(0.1, "delta_dp", "linear", folds=0, seeds=2).fit(
+        frame, y, sensitive_features=s, together=person
+    )
+    for teach, judge in zip(model._members["train"], model._members["validation"], strict=True):
+        assert not set(person[teach]) & set(person[judge])
+        assert len(teach) + len(judge) > 0.95 * N
+    with pytest.raises(ValueError, match="together has 3 values, expected 900, one for each row of X"):
+        FairFrontier().fit(frame, y, sensitive_features=s, together=[1, 2, 3])

@@ -34,7 +34,7 @@ from counterpoise.data.crossing import group_values
 from counterpoise.data.frames import Encoder
 from counterpoise.data.values import codes_of, name_of
 from counterpoise.errors import InputError, shown, suggest
-from counterpoise.estimator_frames import frontier_frame, rates_frame
+from counterpoise.estimator_frames import frontier_frame, rates_frame, units_of
 from counterpoise.fairness import Compared, choose, groups_compared, typical
 from counterpoise.fairness.compared import FEWEST, group_sizes
 from counterpoise.methods import frontier
@@ -144,12 +144,13 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         self.min_group_rows = min_group_rows
         self.n_jobs = n_jobs
 
-    def fit(self, X: Any, y: Any, *, sensitive_features: Any) -> FairFrontier:
+    def fit(self, X: Any, y: Any, *, sensitive_features: Any, together: Any = None) -> FairFrontier:
         """Train all models and choose one.
 
         Args:
             X: [n, D], a frame or an array. y: [n], the classes. sensitive_features: [n], the group of each row; of
-                several columns [n, c] the groups are their intersections.
+                several columns [n, c] the groups are their intersections. together: [n], what rows belong to, such as
+                people with several rows each: they teach or judge together.
 
         Raises:
             ValueError: fewer than two classes, groups, or groups to compare, no row of a class in a group, values that
@@ -172,7 +173,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             )
         self.groups_, group = codes_of("sensitive_features", group_values(sensitive_features))
         self._require(len(x), len(code), len(group))
-        data = Examples(x, torch.from_numpy(code).long(), torch.from_numpy(group).long())
+        data = Examples(x, torch.from_numpy(code).long(), torch.from_numpy(group).long(), units_of(together, len(x)))
         train, validation = _parts(data, seeds)
         members = {"train": train, "validation": validation}
         compared = self._large_groups(data, members)
@@ -381,10 +382,12 @@ def _classifier(base: object) -> Classifier | None:
 def _parts(data: Examples, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Return the rows of each replicate that teach [R, n], and those that it is chosen by [R, v]."""
     folds = [
-        fold_numbers(data.y, data.s, folds=VALIDATION_FOLDS, generator=generator(seed, "validation part"))
+        fold_numbers(data.y, data.s, data.unit, folds=VALIDATION_FOLDS, generator=generator(seed, "validation part"))
         for seed in seeds
     ]
     teaching, judging = (
         [side.nonzero()[:, 0] for side in sides] for sides in zip(*((f > 0, f == 0) for f in folds), strict=True)
     )
-    return torch.stack(teaching), torch.stack(judging)
+    # Where rows belong together, folds differ by a few rows: all replicates have as many as the smallest.
+    teach, judge = (torch.stack([rows[: min(map(len, side))] for rows in side]) for side in (teaching, judging))
+    return teach, judge
