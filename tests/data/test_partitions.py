@@ -47,6 +47,17 @@ def test_a_row_is_on_one_side_whatever_its_order_its_types_and_its_label() -> No
     assert (is_held_out(table, "paid", 0.5) | ~sides).all(), "a larger share holds out more rows, never others"
 
 
+def test_rows_of_one_person_are_on_one_side_and_those_of_nobody_on_their_own() -> None:
+    person = pd.Series(np.random.default_rng(2).integers(300, size=2000)).astype("Int64")
+    table = rows(2000).assign(person=person.where(person >= 50))
+    sides = pd.Series(is_held_out(table, "paid", 0.2, "person"))
+    assert (sides.groupby(table["person"]).nunique() == 1).all()
+    assert abs(sides.mean() - 0.2) < 0.05
+    nobody = table["person"].isna()
+    assert sides[nobody].to_list() == is_held_out(table[nobody], "paid", 0.2).tolist()
+    assert sides[nobody].nunique() == 2
+
+
 def test_hashes_tell_rows_apart() -> None:
     table = rows(500)
     assert len(set(row_hashes(table))) == 500

@@ -107,9 +107,16 @@ def row_hashes(rows: pd.DataFrame) -> UInt64[np.ndarray, "N"]:
     return pd.util.hash_pandas_object(frame, index=False, hash_key=HASH_KEY).to_numpy(dtype=np.uint64)
 
 
-def is_held_out(rows: pd.DataFrame, label: str, share: float) -> Bool[np.ndarray, "N"]:
-    """Return which rows no training may see: that share of them, by their contents without the label."""
-    return np.asarray(row_hashes(rows.drop(columns=[label])) < np.uint64(share * 2.0**64))
+def is_held_out(rows: pd.DataFrame, label: str, share: float, together: str | None = None) -> Bool[np.ndarray, "N"]:
+    """Return which rows no training may see: that share of them, by their contents without the label.
+
+    Args:
+        together: a column whose rows with the same value are on one side; those that miss it go by their contents.
+    """
+    hashes = row_hashes(rows.drop(columns=[label]))
+    if together is not None:
+        hashes = np.where(rows[together].isna(), hashes, row_hashes(rows[[together]]))
+    return np.asarray(hashes < np.uint64(share * 2.0**64))
 
 
 def digest_of(rows: pd.DataFrame) -> str:

@@ -129,10 +129,9 @@ def take_partitions(
                 )
     parts = [with_contents(reference, raw, dataset.title, dataset), *(tables[name] for name in used)]
     rows = pd.concat(parts, ignore_index=True)
-    hashed = rows[[DIGEST, dataset.label]] if is_images(dataset) else rows
-    if dataset.together is not None:  # all rows of one person are on one side
-        hashed = rows[[dataset.together, dataset.label]]
-    sides = is_held_out(hashed, dataset.label, retraining.held_out)
+    together = [] if dataset.together is None else [dataset.together]
+    hashed = rows[[DIGEST, dataset.label, *together]] if is_images(dataset) else rows
+    sides = is_held_out(hashed, dataset.label, retraining.held_out, dataset.together)
     grouped = with_groups(rows, dataset)
     marked = rows.assign(
         **{
@@ -167,7 +166,8 @@ def is_images(dataset: Dataset) -> bool:
 def of_images(dataset: Dataset) -> list[str]:
     """Return the columns of images that a training reads."""
     sensitive = dataset.crossed or (dataset.sensitive,)
-    return list(dict.fromkeys([IMAGE, dataset.label, *sensitive, *dataset.further_sensitive]))
+    together = [] if dataset.together is None else [dataset.together]
+    return list(dict.fromkeys([IMAGE, dataset.label, *sensitive, *dataset.further_sensitive, *together]))
 
 
 def contents(rows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
