@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from counterpoise.artifacts.schemas import Samples
 from counterpoise.config.parameters import Dataset
 from counterpoise.data import encode
+from counterpoise.data.encode import feature_names
 from counterpoise.data.values import name_of
 from counterpoise.errors import InputError
 from counterpoise.pipelines.data_split.nodes import encode_samples
@@ -123,6 +125,16 @@ def test_further_sensitive_columns_of_images_stay_as_codes() -> None:
     assert samples["side"].tolist() == [1, 0, 0, 1, 0, 1, 1, 0]
     with pytest.raises(InputError, match=r"sensitive column 'side' is 'b' in 4 rows"):
         encode(table, **CHOICE, further={"side": ["a", "c"]}, images=True)
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_what_rows_belong_to_is_numbered_and_no_feature(images: bool) -> None:
+    table = people().assign(who=["a", "b", "a", None, "c", "b", None, "a"], image=[f"{i}.png" for i in range(8)])
+    samples = encode(table.drop(columns=[] if images else ["image"]), **CHOICE, together="who", images=images)
+    assert Samples.validate(samples)["together"].to_list() == [0, 1, 0, 3, 2, 1, 4, 0]
+    assert not [name for name in feature_names(samples) if name.startswith(("who", "together"))]
+    with pytest.raises(InputError, match="the column 'whom' is missing or renamed"):
+        encode(table, **CHOICE, together="whom", images=images)
 
 
 @pytest.mark.parametrize(
