@@ -179,6 +179,23 @@ def test_rare_and_new_categories_are_the_rare_one(tmp_path: Path) -> None:
     assert unknown == ["", ""]
 
 
+def test_gaps_of_rows_that_are_scored_only_are_filled_by_the_model_too(tmp_path: Path) -> None:
+    """What says where a column was imputed would be constant among the other rows, and a run would refuse it."""
+    rows = pd.DataFrame(
+        {"income": [*map(float, range(40))], "sex": ["f", "m"] * 20, "paid": ["no", "no", "yes", "yes"] * 10}
+    )
+    rows.loc[[4, 8], ["income", "sex"]] = None
+    rows.to_csv(tmp_path / "loans.csv", index=False)
+    changes = {"sensitive": "sex", "label": "paid", "categories": (), "scored_only": (None,)}
+    options = {"files": "loans.csv", "impute": ["income"]}
+    features, description = encoded(tmp_path, MESSY.model_copy(update=changes | {"options": options}))
+    assert list(features.columns) == ["income"]
+    x, _ = Encoding(description).encode(rows)
+    there = rows["income"].dropna()
+    assert x[rows["income"].isna()].tolist() == [[there.median()]] * 2
+    assert x[:, 0][rows["income"].notna()].tolist() == there.to_list()
+
+
 NAMES = ("adult", "compas", "compas_frontier", "law", "credit", "german")
 
 

@@ -17,9 +17,10 @@ Of each column of features an entry says where its values come from and what bec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas.api import types
 
@@ -48,7 +49,8 @@ def describe(columns: Sequence[Mapping[str, Any]], table: pd.DataFrame, options:
     indicators = {
         indicator_name(name): name for name in options.get("impute", ()) if indicator_name(name) in table.columns
     }
-    entries = [_entry(column, table, indicators, options.get("missing_category")) for column in columns]
+    imputed = options.get("impute", ())
+    entries = [_entry(column, table, indicators, imputed, options.get("missing_category")) for column in columns]
     return {
         "columns": entries,
         "missing": [name_of(value) for value in ([markers] if isinstance(markers, Value) else markers)],
@@ -80,17 +82,20 @@ def _entry(
     column: Mapping[str, Any],
     table: pd.DataFrame,
     indicators: Mapping[str, str],
+    imputed: Collection[str],
     missing_category: str | Mapping[str, str] | None,
 ) -> Entry:
     name, is_category = column["column"], column["kind"] == "category"
     entry: Entry = {**column, "fill": None, "indicator": name in indicators}
     if name in indicators:
         return entry | {"column": indicators[name]}
-    if name in indicators.values():
-        is_filled = table[indicator_name(name)].to_numpy(dtype=bool)
-        if is_filled.any():
-            median = float(table[name].to_numpy(dtype=float)[is_filled][0])
-            entry["fill"] = name_of(median) if is_category else median
+    if name in imputed:
+        values = table[name].to_numpy(dtype=float)
+        if name in indicators.values() and (is_filled := table[indicator_name(name)].to_numpy(dtype=bool)).any():
+            median = float(values[is_filled][0])
+        else:  # no row of these misses it; one to be predicted may
+            median = float(np.median(values))
+        entry["fill"] = name_of(median) if is_category else median
     elif is_category and holds_texts(table[name]):
         entry["fill"] = missing_category.get(name) if isinstance(missing_category, Mapping) else missing_category
     return entry

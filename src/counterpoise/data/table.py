@@ -111,8 +111,7 @@ def read(
         untreated.append(before[is_complete(rows, unused).to_numpy()].reset_index(drop=True))
     names = [files] if isinstance(files, str) else list(files)
     rows = complete_rows(rows, shorten(", ".join(str(folder / name) for name in names), 300), left_out, unused)
-    flags = [flag for flag in map(indicator_name, impute) if flag in rows and not rows[flag].any()]
-    return rows.drop(columns=flags)  # of columns whose gaps are all in rows that were left out
+    return without_idle_indicators(rows, impute)
 
 
 def read_rows(
@@ -223,6 +222,11 @@ def _with_category(rows: pd.DataFrame, categories: str | Mapping[str, str], trea
     if filled:
         treated["category"] = {name: int(rows[name].isna().sum()) for name in filled}
     return rows.assign(**filled)
+
+
+def without_idle_indicators(rows: pd.DataFrame, impute: Sequence[str]) -> pd.DataFrame:
+    """Return the rows without what says where a column was imputed, of columns whose gaps are all in other rows."""
+    return rows.drop(columns=[flag for flag in map(indicator_name, impute) if flag in rows and not rows[flag].any()])
 
 
 def indicator_name(column: str) -> str:

@@ -57,7 +57,7 @@ def answer(context: ReportContext) -> Answer:
         compared = [headline(context.claims), *compared]
     return Answer(
         headline=context.headline or headline(context.claims),
-        findings=(*_constants(context.summary), *context.findings),
+        findings=(*context.findings, *_constants(context.summary)),
         comparisons=tuple(compared),
         reservations=tuple(_reservations(context)),
     )

@@ -18,6 +18,7 @@ from counterpoise.data import IMAGES, SPLITS, UNUSED, UNUSED_NAME, Limits, encod
 from counterpoise.data.apart import is_apart, names_apart
 from counterpoise.data.encode import GROUP, IMAGE, OFFICIAL_PART, feature_names
 from counterpoise.data.encoding import describe
+from counterpoise.data.table import without_idle_indicators
 from counterpoise.fairness.compared import group_sizes
 from counterpoise.pipelines.data_split.left_out import (
     count_left_out,
@@ -72,7 +73,8 @@ def read_divided(raw: Path, dataset: Dataset) -> tuple[pd.DataFrame, dict[str, A
     apart = is_apart(column, dataset.scored_only)
     counts = names_apart(column[apart]).value_counts()
     left_out["scored_only"] = {str(name): int(rows) for name, rows in counts.items()}
-    return table[~apart].reset_index(drop=True), left_out, (untreated or [table])[0][apart].reset_index(drop=True)
+    rest = without_idle_indicators(table[~apart].reset_index(drop=True), dataset.options.get("impute", ()))
+    return rest, left_out, (untreated or [table])[0][apart].reset_index(drop=True)
 
 
 def _limits(dataset: Dataset) -> Limits:
