@@ -61,6 +61,7 @@ class TestSummarize:
         values, ratio = np.array([1.0, 4.0, 2.0, 7.0]), 5_000 / 12_287
         summary = summarize(values, correction=ratio)
         half = stats.t.ppf(0.975, 3) * np.sqrt((1 / 4 + ratio) * values.var(ddof=1))
+        assert summarize(values, correction=0.0) == summarize(values)
         assert summary.ci_high - summary.mean == pytest.approx(half)
         assert summary.mean - summary.ci_low == pytest.approx(half)
         assert summary.std == pytest.approx(
@@ -71,6 +72,7 @@ class TestSummarize:
         ("wrong", "said"),
         [
             ({"level": 95.0}, "level is 95"),
+            ({"level": 1.0}, "level is 1"),
             ({"level": 0.0}, "level is 0"),
             ({"correction": -0.1}, "correction is -0.1"),
         ],
@@ -160,6 +162,7 @@ class TestHolm:
         adjusted = holm(np.array([0.01, np.nan, 0.04]))
         np.testing.assert_allclose(adjusted, [0.02, np.nan, 0.04])
         assert holm(np.array([])).shape == (0,)
+        assert holm(np.array([0.0, 1.0])).tolist() == [0, 1], "both are probabilities"
 
     def test_what_is_no_probability_is_refused(self):
         with pytest.raises(InputError, match=r"between 0.1 and 1.5"):
@@ -169,10 +172,10 @@ class TestHolm:
 @pytest.mark.parametrize(
     ("difference", "p", "lower", "higher", "equal"),
     [
-        (-1.0, 0.01, "supported", "contradicted", "contradicted"),
-        (+1.0, 0.01, "contradicted", "supported", "contradicted"),
-        (-1.0, 0.20, *["not distinguishable"] * 3),
-        (+1.0, 0.20, *["not distinguishable"] * 3),
+        (-0.1, 0.01, "supported", "contradicted", "contradicted"),
+        (+0.1, 0.01, "contradicted", "supported", "contradicted"),
+        (-0.1, 0.20, *["not distinguishable"] * 3),
+        (+0.1, 0.20, *["not distinguishable"] * 3),
         (0.0, 1.0, *["not distinguishable"] * 3),
         (np.nan, np.nan, *["not distinguishable"] * 3),
         (-1.0, np.nan, *["not distinguishable"] * 3),
