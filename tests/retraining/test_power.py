@@ -77,6 +77,17 @@ def test_each_group_and_class_has_as_many_rows_as_in_the_evidence() -> None:
     assert chance(Evidence(paired, paired, confusion), GATE, level=LEVEL, draws=50) == 0
 
 
+def test_the_improvement_is_where_the_champion_errs() -> None:
+    """Where each group has to gain, it is of no use to a group in which the champion is always right."""
+    gate = replace(GATE, group_margin=0.0)
+    wrong, won = np.array([2000, 100]), np.array([100, 0])  # of 5,000 rows of each class: errors of 40% and none
+    pairs = np.stack([won, 4900 - won, [100, 100]], axis=-1)[:, None].repeat(2, axis=1)[None]
+    right = 5000 - wrong
+    confusion = np.stack([np.stack([right, wrong], -1), np.stack([wrong, right], -1)], axis=1)[None]
+    assert chance(Evidence(pairs, pairs, confusion), gate, level=LEVEL, draws=50) < 0.1
+    assert chance(as_good(20_000), gate, level=LEVEL, draws=50) > 0.9
+
+
 def test_a_champion_without_errors_cannot_be_improved_on() -> None:
     confusion = np.tile(np.array([[5000, 0], [0, 5000]]), (1, 2, 1, 1))
     paired = np.tile([0, 5000, 0], (1, 2, 2, 1))
