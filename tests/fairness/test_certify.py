@@ -209,6 +209,8 @@ class TestRowsNeeded:
         rows = [rows_needed(counts, "delta_eo", tolerance)[0, 1].item() for tolerance in (0.2, 0.1, 0.05)]
         assert rows[0] < rows[1] < rows[2]
         assert 3.2 < rows[2] / rows[1] < 4.2, "a quarter of the variance"
+        said = {"level": 0.9, "bias": 0.05, "power": 0.5, "candidates": 1}
+        assert rows_needed(counts, "delta_eo", 0.1).equal(rows_needed(counts, "delta_eo", 0.1, **said))
         assert (rows_needed(counts, "delta_eo", 0.1, candidates=100) > rows_needed(counts, "delta_eo", 0.1)).all()
         assert (rows_needed(counts, "delta_eo", 0.1, level=0.99) > rows_needed(counts, "delta_eo", 0.1)).all()
         assert (rows_needed(counts, "delta_eo", 0.1, bias=0.0) < rows_needed(counts, "delta_eo", 0.1)).all()
@@ -219,9 +221,12 @@ class TestRowsNeeded:
         torch.testing.assert_close(needed / needed.sum(), SIZES / SIZES.double().sum(), rtol=1e-3, atol=0)
 
 
+@pytest.mark.parametrize(("groups", "classes"), [(3, 3), (3, 2), (2, 3)])
 @pytest.mark.parametrize("metric", CERTIFIABLE)
-def test_a_bias_is_the_largest_of_its_linear_functions(metric: str, generator: torch.Generator) -> None:
-    counts = torch.randint(5, 90, (2, 4, 3, 3, 3), generator=generator)
+def test_a_bias_is_the_largest_of_its_linear_functions(
+    metric: str, groups: int, classes: int, generator: torch.Generator
+) -> None:
+    counts = torch.randint(5, 90, (2, 4, groups, classes, classes), generator=generator)
     hits, sizes, weight = linear_parts(counts, metric)
     bias = getattr(metrics_of_counts, metric)(counts).abs()
     torch.testing.assert_close((weight * hits / sizes).sum(-1).amax(-1), bias)
