@@ -214,6 +214,15 @@ def test_fishers_test_is_the_sum_of_exact_probabilities(counts: tuple[int, int, 
     assert fisher_exact(b, n, a, m) == pytest.approx(fisher_exact(a, m, b, n), rel=1e-10)
 
 
+@pytest.mark.parametrize(
+    "counts", [(5_000, 90_000, 5_300, 91_000), (70_000, 90_000, 71_200, 91_000), (9, 90_000, 2, 99)]
+)
+def test_fishers_test_of_many_people_is_scipys(counts: tuple[int, int, int, int]) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    a, m, b, n = counts
+    assert fisher_exact(a, m, b, n) == pytest.approx(stats.fisher_exact([[a, m - a], [b, n - b]]).pvalue, rel=1e-6)
+
+
 def test_katzs_interval_of_a_known_table() -> None:
     """Of 20 in 100 and 40 in 100: ln ½ ± 1.96 √(0.05 − 0.01 + 0.025 − 0.01)."""
     low, high = katz(np.array([20.0]), np.array([100.0]), 40.0, 100.0)
