@@ -198,6 +198,9 @@ def test_a_diverged_model_has_no_value(data: Examples, members: dict[str, torch.
     measured, _ = measure(ours(outcomes), data, members, POPULATION, Judge())
     assert measured[JUDGED]["err"].isnan().tolist() == [[False] * 4, [False] * 3 + [True]]
     assert measured["test"]["err"].isfinite().all(), "only its judges are missing"
+    outcomes.tensors["train.score"][1] = torch.nan
+    measured, _ = measure(ours(outcomes), data, members, POPULATION, Judge())
+    assert measured[JUDGED]["delta_eo"].isnan().tolist() == [[False] * 4, [True] * 4], "which is no error of the rows"
 
 
 @pytest.mark.parametrize("change", ["labels", "scores"])
@@ -237,3 +240,6 @@ def test_a_class_may_be_absent_in_a_group_that_is_not_compared(
     assert measure(candidates, data, members, Names("drawn", ("no", "yes"), names, (0, 1)), Judge())[0]
     with pytest.raises(InputError, match="there is no row of 'yes' among 'c' on the validation rows"):
         measure(candidates, data, members, Names("drawn", ("no", "yes"), names), Judge())
+    y[s == 1] = 0  # of two cells that are empty the one that is compared is named
+    with pytest.raises(InputError, match="there is no row of 'yes' among 'b' on the validation rows"):
+        measure(candidates, data, members, Names("drawn", ("no", "yes"), names, (0, 1)), Judge())
