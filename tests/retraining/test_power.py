@@ -77,15 +77,18 @@ def test_each_group_and_class_has_as_many_rows_as_in_the_evidence() -> None:
     assert chance(Evidence(paired, paired, confusion), GATE, level=LEVEL, draws=50) == 0
 
 
-def test_the_improvement_is_where_the_champion_errs() -> None:
-    """Where each group has to gain, it is of no use to a group in which the champion is always right."""
-    gate = replace(GATE, group_margin=0.0)
-    wrong, won = np.array([2000, 100]), np.array([100, 0])  # of 5,000 rows of each class: errors of 40% and none
-    pairs = np.stack([won, 4900 - won, [100, 100]], axis=-1)[:, None].repeat(2, axis=1)[None]
-    right = 5000 - wrong
-    confusion = np.stack([np.stack([right, wrong], -1), np.stack([wrong, right], -1)], axis=1)[None]
-    assert chance(Evidence(pairs, pairs, confusion), gate, level=LEVEL, draws=50) < 0.1
-    assert chance(as_good(20_000), gate, level=LEVEL, draws=50) > 0.9
+@pytest.mark.parametrize(("wrong", "won", "lost", "low", "high"), [(10_000, 0, 10_000, 0, 0.1), (0, 20_000, 0, 0.9, 1)])
+def test_the_improvement_is_where_the_champion_errs(wrong: int, won: int, lost: int, low: float, high: float) -> None:
+    """Each group has to gain; in the second one the champion is always right although the challenger errs, or errs
+    where the challenger is always right. In two batches of 50,000 rows of each group and class."""
+    cell = 50_000
+    groups = np.array([[20_000, 1000, 1000], [wrong, won, lost]])  # 40% of the first one are wrong
+    pairs = np.stack([groups[:, 1], cell - groups[:, 1] - groups[:, 2], groups[:, 2]], axis=-1)[:, None].repeat(2, 1)
+    right = cell - groups[:, 0]
+    confusion = np.stack([np.stack([right, cell - right], -1), np.stack([cell - right, right], -1)], axis=1)
+    seen = Evidence(np.stack([pairs] * 2), np.stack([pairs] * 2), np.stack([confusion] * 2))
+    gate = replace(GATE, group_margin=0.0, tolerances={})
+    assert low <= chance(seen, gate, level=LEVEL, draws=50) <= high
 
 
 def test_a_champion_without_errors_cannot_be_improved_on() -> None:
