@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import chi2 as chi2_law
+from scipy.stats import chi2_contingency
 from scipy.stats.contingency import association as uncorrected
 
 from counterpoise.fairness import association
@@ -24,6 +26,18 @@ def test_in_large_samples_the_correction_vanishes() -> None:
     assert association(y, s).cramers_v == pytest.approx(uncorrected(table, method="cramer"), abs=1e-4)
     assert association(y, s).cramers_v == pytest.approx(0.3, abs=0.01)
     assert association(s, y) == pytest.approx(association(y, s))
+
+
+@pytest.mark.parametrize("counts", [[[30, 10], [20, 40]], [[12, 3, 5], [4, 9, 7]], [[5, 1], [2, 6], [3, 3]]])
+def test_bergsmas_correction_of_a_small_table(counts: list[list[int]]) -> None:
+    table = np.array(counts)
+    y, s = (codes.repeat(table.ravel()) for codes in (axis.ravel() for axis in np.indices(table.shape)))
+    n, (r, c) = table.sum(), table.shape
+    freedom = (r - 1) * (c - 1)
+    chi2 = chi2_contingency(table, correction=False).statistic
+    limit = min(r - (r - 1) ** 2 / (n - 1), c - (c - 1) ** 2 / (n - 1)) - 1
+    expected = [np.sqrt(max(0, value / n - freedom / (n - 1)) / limit) for value in (chi2, chi2_law.ppf(0.99, freedom))]
+    assert association(y, s) == pytest.approx(expected)
 
 
 def test_chance_stays_below_its_bound_in_99_of_100_samples() -> None:

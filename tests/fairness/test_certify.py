@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from math import sqrt
 
+import numpy as np
 import pytest
 import torch
+from scipy.special import rel_entr
 from scipy.stats import binom
 from torch import Tensor
 
@@ -87,6 +89,25 @@ class TestValidity:
                 assert (cumulated <= above + 1e-12).all()
 
     @pytest.mark.parametrize("size", [5, 60, 2000])
+    def test_suprema_are_those_over_the_rates_that_rows_do_not_rule_out(self, size: int) -> None:
+        """U and the largest σ by the module's definition, on a fine grid of all rates."""
+        p, bound = np.linspace(0, 1, 40_001)[1:-1], 2.0
+        hits = torch.linspace(0, size, 6, dtype=torch.float64).round()
+        sigma = np.sqrt(p * (1 - p) / size)
+
+        def root(k: float) -> np.ndarray:
+            if k > size:
+                return np.full_like(p, np.inf)
+            share = max(k, 0) / size
+            return np.sign(share - p) * np.sqrt(2 * size * (rel_entr(share, p) + rel_entr(1 - share, 1 - p)))
+
+        found = torch.stack(_suprema(hits, torch.full_like(hits, size), bound), dim=-1)
+        for x, of_rate in zip(hits.tolist(), found.tolist(), strict=True):
+            inside = (root(x - 1) <= bound) & (root(x + 1) >= -bound)
+            expected = (sigma * np.minimum(root(x + 1), bound) + p)[inside].max(), sigma[inside].max()
+            assert of_rate == pytest.approx(expected, abs=1e-4)
+
+    @pytest.mark.parametrize("size", [5, 60, 2000])
     def test_the_grid_misses_next_to_nothing(self, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
         hits = torch.linspace(0, size, 6, dtype=torch.float64).round().unsqueeze(0)
         sizes = torch.full_like(hits, size)
@@ -113,6 +134,11 @@ class TestPower:
             for gap in (0, 0.03, 0.06, 0.2)
         ]
         assert apart == sorted(apart)
+
+    def test_a_bias_that_is_measured_above_the_tolerance_is_no_evidence(self) -> None:
+        counts = expected(SIZES, rates([[0.2, 0.6], [0.2, 0.7]]))
+        assert p_values(counts, "eod", 0.099) == 1
+        assert p_values(counts, "eod", 0.25) < 0.5
 
     def test_beats_clopper_pearson_bounds_joined_by_bonferroni(self) -> None:
         from scipy.stats import beta
@@ -209,6 +235,8 @@ class TestRowsNeeded:
         rows = [rows_needed(counts, "delta_eo", tolerance)[0, 1].item() for tolerance in (0.2, 0.1, 0.05)]
         assert rows[0] < rows[1] < rows[2]
         assert 3.2 < rows[2] / rows[1] < 4.2, "a quarter of the variance"
+        said = {"level": 0.9, "bias": 0.05, "power": 0.5, "candidates": 1}
+        assert rows_needed(counts, "delta_eo", 0.1).equal(rows_needed(counts, "delta_eo", 0.1, **said))
         assert (rows_needed(counts, "delta_eo", 0.1, candidates=100) > rows_needed(counts, "delta_eo", 0.1)).all()
         assert (rows_needed(counts, "delta_eo", 0.1, level=0.99) > rows_needed(counts, "delta_eo", 0.1)).all()
         assert (rows_needed(counts, "delta_eo", 0.1, bias=0.0) < rows_needed(counts, "delta_eo", 0.1)).all()
@@ -219,9 +247,12 @@ class TestRowsNeeded:
         torch.testing.assert_close(needed / needed.sum(), SIZES / SIZES.double().sum(), rtol=1e-3, atol=0)
 
 
+@pytest.mark.parametrize(("groups", "classes"), [(3, 3), (3, 2), (2, 3)])
 @pytest.mark.parametrize("metric", CERTIFIABLE)
-def test_a_bias_is_the_largest_of_its_linear_functions(metric: str, generator: torch.Generator) -> None:
-    counts = torch.randint(5, 90, (2, 4, 3, 3, 3), generator=generator)
+def test_a_bias_is_the_largest_of_its_linear_functions(
+    metric: str, groups: int, classes: int, generator: torch.Generator
+) -> None:
+    counts = torch.randint(5, 90, (2, 4, groups, classes, classes), generator=generator)
     hits, sizes, weight = linear_parts(counts, metric)
     bias = getattr(metrics_of_counts, metric)(counts).abs()
     torch.testing.assert_close((weight * hits / sizes).sum(-1).amax(-1), bias)

@@ -86,10 +86,13 @@ def test_groups_are_compared_that_are_large_enough_in_every_replicate() -> None:
     assert groups_compared(sizes, 29) is None
     assert groups_compared(sizes, 30) == (0, 1)
     assert groups_compared(sizes[1], 30) is None
+    assert groups_compared(sizes[1], 32) == (0, 2)
     assert groups_compared(sizes, 41) == ()
     assert groups_compared(sizes, 0) is None
     s = torch.tensor([[0, 0, 2], [1, 1, 1]])
     assert group_sizes(s, 4).tolist() == [[2, 0, 1, 0], [0, 3, 0, 0]]
+    assert group_sizes(s[0], 4).tolist() == [2, 0, 1, 0]
+    assert group_sizes(s.unsqueeze(1), 4).tolist() == [[[2, 0, 1, 0]], [[0, 3, 0, 0]]]
 
 
 @pytest.mark.parametrize("compared", [(), (1,)])

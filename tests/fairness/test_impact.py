@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from counterpoise.errors import InputError
+from counterpoise.fairness import wilson
 from counterpoise.fairness.impact import (
     COLUMNS,
     UNKNOWN,
@@ -121,6 +122,52 @@ def test_a_rare_category_is_shown_and_may_be_left_out_of_the_ratios() -> None:
     assert rows["scoring_rate"].isna().all()
 
 
+def test_a_category_of_exactly_two_percent_is_not_small() -> None:
+    for few, small in ((20, False), (19, True)):
+        category = np.repeat(["many", "few"], [1000 - few, few])
+        rows = impact(np.arange(1000) % 2 == 0, pd.DataFrame({"group": category})).set_index("category")
+        assert rows.at["few", "small"] == small
+        assert np.isnan(rows.at["few", "impact_ratio_without_small"]) == small
+
+
+def test_of_equal_rates_the_larger_category_is_the_one_compared_with() -> None:
+    category = np.repeat(["a", "b", "c"], [10, 40, 20])
+    selected = np.concatenate([np.arange(size) < size / 2 for size in (10, 40)] + [np.arange(20) < 5])
+    rows = impact(selected, pd.DataFrame({"group": category})).set_index("category")
+    assert rows["impact_ratio"].to_dict() == {"a": 1.0, "b": 1.0, "c": 0.5}
+    for column in ("ratio_low", "fisher_p", "z"):
+        assert rows[column].isna().to_dict() == {"a": False, "b": True, "c": False}
+    assert rows.at["c", "fisher_p"] == fisher_exact(5, 20, 20, 40)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_intervals_are_wilsons_and_katzs_of_the_level(sample: dict[str, Any], level: float) -> None:
+    rows = impact(**sample, level=level)
+    for events, rate, ratio in (
+        ("selected", "rate", "ratio"),
+        ("above_median", "scoring_rate", "scoring_ratio"),
+    ):
+        of_people = rows["people"].to_numpy(dtype=float)
+        counted = rows[events].to_numpy(dtype=float)
+        for end, expected in zip(("low", "high"), wilson(counted, of_people, level=level), strict=True):
+            np.testing.assert_allclose(rows[f"{rate}_{end}"], expected)
+        for _, one in rows[rows["category"] != UNKNOWN].groupby("attribute"):
+            share = (one[events] / one["people"]).to_numpy(dtype=float)
+            top, others = one.iloc[share.argmax()], one[np.arange(len(one)) != share.argmax()]
+            columns = (others[name].to_numpy(dtype=float) for name in (events, "people"))
+            ends = katz(*columns, float(top[events]), float(top["people"]), level=level)
+            for end, expected in zip(("low", "high"), ends, strict=True):
+                np.testing.assert_allclose(others[f"{ratio}_{end}"].astype(float), expected)
+                assert np.isnan(top[f"{ratio}_{end}"])
+
+
+def test_the_lowest_ratio_of_each_attribute(table: pd.DataFrame) -> None:
+    for ratio in ("impact_ratio", "scoring_impact_ratio"):
+        rows = lowest(table, ratio)
+        assert rows["attribute"].tolist() == ["sex", "race", "sex × race"]
+        assert rows[ratio].tolist() == table.groupby("attribute", sort=False)[ratio].min().tolist()
+
+
 def test_exactly_four_fifths_is_not_below() -> None:
     selected = np.concatenate([np.arange(100) < 48, np.arange(100) < 60])
     rows = impact(selected, pd.DataFrame({"group": np.repeat(["a", "b"], 100)}))
@@ -142,8 +189,20 @@ def test_nobody_selected_has_no_ratio() -> None:
 
 def test_three_attributes_cross_by_twos_and_all_together() -> None:
     columns = pd.DataFrame({"a": list("xxyy") * 4, "b": list("uv") * 8, "c": list("p" * 8 + "q" * 8)})
-    attributes = impact(np.arange(16) % 3 == 0, columns)["attribute"].unique().tolist()
+    selected = np.arange(16) % 3 == 0
+    rows = impact(selected, columns)
+    attributes = rows["attribute"].unique().tolist()
     assert attributes == ["a", "b", "c", "a × b", "a × c", "b × c", "a × b × c"]
+    for attribute in attributes:
+        joined = columns[attribute.split(" × ")].agg(" × ".join, axis=1)
+        found = rows[rows["attribute"] == attribute].set_index("category")
+        assert found["people"].to_dict() == joined.value_counts().to_dict()
+        assert (
+            found["selected"].to_dict() == joined[selected].value_counts().reindex(found.index, fill_value=0).to_dict()
+        )
+    columns.loc[0, "c"] = None
+    everything = impact(selected, columns).set_index(["attribute", "category"])
+    assert everything.at[("a × b × c", UNKNOWN), "people"] == 1, "who is unknown in one is so in the crossing"
 
 
 @pytest.mark.parametrize("counts", [(3, 10, 9, 12), (0, 7, 5, 9), (7, 7, 5, 9), (50, 400, 90, 500), (0, 4, 0, 9)])
@@ -153,6 +212,15 @@ def test_fishers_test_is_the_sum_of_exact_probabilities(counts: tuple[int, int, 
     exact = Fraction(sum(way for way in ways.values() if way <= ways[a]), sum(ways.values()))
     assert abs(fisher_exact(a, m, b, n) - float(exact)) < EXACT
     assert fisher_exact(b, n, a, m) == pytest.approx(fisher_exact(a, m, b, n), rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    "counts", [(5_000, 90_000, 5_300, 91_000), (70_000, 90_000, 71_200, 91_000), (9, 90_000, 2, 99)]
+)
+def test_fishers_test_of_many_people_is_scipys(counts: tuple[int, int, int, int]) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    a, m, b, n = counts
+    assert fisher_exact(a, m, b, n) == pytest.approx(stats.fisher_exact([[a, m - a], [b, n - b]]).pvalue, rel=1e-6)
 
 
 def test_katzs_interval_of_a_known_table() -> None:

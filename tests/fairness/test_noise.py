@@ -12,6 +12,7 @@ from counterpoise.fairness import METRICS, noise, noise_floor, noise_floor_dp, n
 
 GAPS = ["delta_dp", "spd", "delta_eo", "eod", "aod", "equalized_odds_difference"]
 PARITY = {"delta_dp", "spd"}
+FLOORS = noise_floor_dp, noise_floor_eo
 
 BINARY = torch.tensor([[[300, 100], [80, 120]], [[500, 60], [70, 90]]])
 THREE_GROUPS = torch.cat([BINARY, torch.tensor([[[90, 30], [50, 70]]])])
@@ -40,6 +41,23 @@ def test_is_what_a_fair_classifier_shows(name, counts):
 @pytest.mark.parametrize("name", GAPS)
 def test_the_simulation_agrees_with_the_closed_form(name):
     assert noise._simulated(name, BINARY).item() == pytest.approx(noise_floor(name, BINARY).item(), rel=0.05)
+
+
+def test_of_two_groups_and_classes_it_is_the_mean_of_a_half_normal() -> None:
+    """σ √(2/π) with σ² = p (1 − p) (1/n₀ + 1/n₁), for each gap; groups choose far more often than classes occur."""
+    one = np.array([[[90, 30], [20, 45]], [[40, 160], [5, 30]]])
+    batch = np.stack([one, one[::-1, ::-1], 3 * one])
+
+    def expected(chosen: np.ndarray, rows: np.ndarray) -> float:
+        p = chosen.sum() / rows.sum()
+        return float(np.sqrt(2 / np.pi * p * (1 - p) * (1 / rows).sum()))
+
+    for counts, dp, eo in zip(batch, *(floor(torch.from_numpy(batch)) for floor in FLOORS), strict=True):
+        assert dp.item() == pytest.approx(expected(counts[..., 1].sum(1), counts.sum((1, 2))))
+        of_each = [expected(counts[:, y, 1], counts[:, y].sum(1)) for y in (0, 1)]
+        assert eo.item() == pytest.approx(sum(of_each))
+        for floor, gap in zip(FLOORS, (dp, eo), strict=True):
+            assert floor(torch.from_numpy(counts)).item() == pytest.approx(gap.item())
 
 
 def test_adult_with_248_positive_women():

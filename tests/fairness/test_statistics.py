@@ -61,6 +61,7 @@ class TestSummarize:
         values, ratio = np.array([1.0, 4.0, 2.0, 7.0]), 5_000 / 12_287
         summary = summarize(values, correction=ratio)
         half = stats.t.ppf(0.975, 3) * np.sqrt((1 / 4 + ratio) * values.var(ddof=1))
+        assert summarize(values, correction=0.0) == summarize(values)
         assert summary.ci_high - summary.mean == pytest.approx(half)
         assert summary.mean - summary.ci_low == pytest.approx(half)
         assert summary.std == pytest.approx(
@@ -71,6 +72,7 @@ class TestSummarize:
         ("wrong", "said"),
         [
             ({"level": 95.0}, "level is 95"),
+            ({"level": 1.0}, "level is 1"),
             ({"level": 0.0}, "level is 0"),
             ({"correction": -0.1}, "correction is -0.1"),
         ],
@@ -105,23 +107,30 @@ class TestPairedDifference:
         assert (mirrored.ci_low, mirrored.ci_high) == (-found.ci_high, -found.ci_low)
         assert mirrored.p == found.p
 
-    def test_identical_values_do_not_differ(self):
-        values = np.array([0.1, 0.2, 0.7])
-        found = paired_difference(values, values.copy())
-        assert (found.difference, found.ci_low, found.ci_high, found.p, found.n) == (0, 0, 0, 1, 3)
+    @pytest.mark.parametrize("values", [[0.1, 0.2, 0.7], [-0.1, -0.2, -0.7], [0.3, 0.4], [0.0, 0.0, 0.0]])
+    @pytest.mark.parametrize("noise", [0, 1e-15])
+    @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+    def test_identical_values_do_not_differ(self, values, noise, unit):
+        a = unit * np.array(values)
+        found = paired_difference(a, a * (1 + noise * np.arange(len(a))))
+        assert (found.difference, found.ci_low, found.ci_high, found.p, found.n) == (0, 0, 0, 1, len(a))
 
     @pytest.mark.parametrize("noise", [0, 1e-16])
-    def test_differences_without_spread_cannot_be_judged(self, noise):
-        found = paired_difference(np.array([0.1, 0.2, 0.3]), np.array([0.2 + noise, 0.3, 0.4]))
-        assert (found.difference, found.n) == (pytest.approx(-0.1), 3)
-        assert np.isnan([found.ci_low, found.ci_high, found.p]).all()
-        assert verdict(found.difference, holm(np.array([found.p]))[0], "lower") == "not distinguishable"
+    @pytest.mark.parametrize("unit", [1e-6, 1.0, -1e6])
+    def test_differences_without_spread_cannot_be_judged(self, noise, unit):
+        a, b = unit * np.array([0.1, 0.2, 0.3]), unit * np.array([0.2 + noise, 0.3, 0.4])
+        for replicates in (2, 3):
+            found = paired_difference(a[:replicates], b[:replicates])
+            assert (found.difference, found.n) == (pytest.approx(-0.1 * unit), replicates)
+            assert np.isnan([found.ci_low, found.ci_high, found.p]).all()
+            assert verdict(found.difference, holm(np.array([found.p]))[0], "lower") == "not distinguishable"
 
     @pytest.mark.parametrize("n", [0, 1])
     def test_too_few_pairs_say_nothing(self, n):
-        found = paired_difference(np.ones(n), np.zeros(n))
-        assert found.n == n
-        assert np.isnan([found.ci_low, found.ci_high, found.p]).all()
+        for other in (np.zeros(n), np.ones(n)):
+            found = paired_difference(np.ones(n), other)
+            assert found.n == n
+            assert np.isnan([found.ci_low, found.ci_high, found.p]).all()
 
     def test_corrected_resampled_t_test(self):
         a, b, ratio = np.array([3.0, 5.0, 4.0, 6.5]), np.array([2.5, 3.0, 4.5, 4.0]), 0.25
@@ -153,6 +162,7 @@ class TestHolm:
         adjusted = holm(np.array([0.01, np.nan, 0.04]))
         np.testing.assert_allclose(adjusted, [0.02, np.nan, 0.04])
         assert holm(np.array([])).shape == (0,)
+        assert holm(np.array([0.0, 1.0])).tolist() == [0, 1], "both are probabilities"
 
     def test_what_is_no_probability_is_refused(self):
         with pytest.raises(InputError, match=r"between 0.1 and 1.5"):
@@ -162,10 +172,10 @@ class TestHolm:
 @pytest.mark.parametrize(
     ("difference", "p", "lower", "higher", "equal"),
     [
-        (-1.0, 0.01, "supported", "contradicted", "contradicted"),
-        (+1.0, 0.01, "contradicted", "supported", "contradicted"),
-        (-1.0, 0.20, *["not distinguishable"] * 3),
-        (+1.0, 0.20, *["not distinguishable"] * 3),
+        (-0.1, 0.01, "supported", "contradicted", "contradicted"),
+        (+0.1, 0.01, "contradicted", "supported", "contradicted"),
+        (-0.1, 0.20, *["not distinguishable"] * 3),
+        (+0.1, 0.20, *["not distinguishable"] * 3),
         (0.0, 1.0, *["not distinguishable"] * 3),
         (np.nan, np.nan, *["not distinguishable"] * 3),
         (-1.0, np.nan, *["not distinguishable"] * 3),
@@ -211,6 +221,6 @@ def test_wilson_without_trials_is_missing_and_bad_counts_are_refused() -> None:
     assert np.isnan(wilson(np.array([0.0]), np.array([0.0]))).all()
     for events in (-1.0, 3.0):
         with pytest.raises(InputError, match="more events than trials"):
-            wilson(np.array([events]), np.array([2.0]))
+            wilson(np.array([events, 1.0]), np.array([2.0, 2.0]))
     with pytest.raises(InputError, match="level is 95"):
         wilson(np.array([1.0]), np.array([2.0]), level=95.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from counterpoise.methods.answers import LOST, Answers, answers_in_order, collected, result_of, tensors_of
+from counterpoise.methods.answers import LOST, Answers, answers_in_order, collected, padded, result_of, tensors_of
 
 
 @pytest.fixture
@@ -78,3 +78,12 @@ def test_what_is_collected_in_order_is_stacked_without_a_copy(log_odds: torch.Te
     crossed = tensors_of(results[::-1], test=True)["test.score"]
     assert crossed.data_ptr() != both.score.data_ptr()
     assert crossed.equal(both.score.flip(1))
+
+
+def test_padded_heads_give_what_heads_give_on_padded_features(generator: torch.Generator) -> None:
+    heads = [torch.randn(width + 1, 3, generator=generator) for width in (2, 5)]
+    features = [torch.randn(4, width, generator=generator) for width in (2, 5)]
+    together = padded(heads)
+    for head, wide, x in zip(heads, together, features, strict=True):
+        filled = torch.cat([x, torch.ones(4, len(wide) - 1 - x.shape[1]), torch.ones(4, 1)], dim=1)
+        torch.testing.assert_close(filled @ wide, torch.cat([x, torch.ones(4, 1)], dim=1) @ head)

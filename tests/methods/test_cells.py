@@ -38,6 +38,15 @@ def test_cells_without_names_are_numbered_and_asked_for_in_every_replicate() -> 
         require_cells(y, torch.tensor([[0, 0, 1, 1], [0, 0, 1, 0]]), **known)
 
 
+def test_cells_of_groups_that_are_not_compared_may_be_empty() -> None:
+    y, s = torch.tensor([0, 1, 0, 0, 1]), torch.tensor([0, 0, 1, 2, 2])
+    sizes = {"groups": 3, "classes": 2, "where": "here", "why": "because"}
+    require_cells(y, s, **sizes, compared=[0, 2])
+    for compared in (None, [0, 1]):
+        with pytest.raises(InputError, match="no row of y = 1 among s = 1"):
+            require_cells(y, s, **sizes, compared=compared)
+
+
 @pytest.mark.parametrize("folds", [2, 3, 7])
 def test_folds_are_of_equal_size_in_every_cell(folds: int) -> None:
     y, s = labels(200)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations, product
+
 import pytest
 import torch
 
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
-from counterpoise.methods.gaps import soft_bias
+from counterpoise.methods.gaps import largest_gap, soft_bias, soft_rates
 
 R, M, K = 3, 120, 4
 TWO = ["spd", "eod", "aod"]
@@ -24,6 +26,22 @@ def test_the_soft_bias_of_certain_predictions_is_the_hard_one(bias: str, generat
     soft = soft_bias(bias, 1e6 * logits, y, s)  # type: ignore[arg-type]
     torch.testing.assert_close(soft.double(), hard, rtol=1e-5, atol=1e-5)
     assert (soft_bias(bias, logits, y, s) - soft).abs().min() > 1e-3  # type: ignore[arg-type]
+
+
+def test_soft_rates_are_means_over_the_rows_of_each_cell(generator: torch.Generator) -> None:
+    probability, cell = torch.rand(2, 3, 9, generator=generator), torch.tensor([[0, 0, 1, 1, 1, 3, 3, 3, 3], [2] * 9])
+    rates, present = soft_rates(probability, cell, cells=4)
+    assert present.tolist() == [[[True, True, False, True]], [[False, False, True, False]]]
+    for r, c in present.squeeze(1).nonzero().tolist():
+        torch.testing.assert_close(rates[r, :, c], probability[r][:, cell[r] == c].mean(dim=1))
+
+
+def test_the_largest_gap_is_between_groups_that_are_present() -> None:
+    rates = torch.tensor([0.3, 0.9, 0.1, 0.4])
+    for there in product((False, True), repeat=4):
+        pairs = combinations(rates[torch.tensor(there)].tolist(), 2)
+        expected = max((abs(one - other) for one, other in pairs), default=0.0)
+        assert largest_gap(rates, torch.tensor(there)).item() == pytest.approx(expected)
 
 
 def test_a_term_without_rows_of_a_group_is_left_out() -> None:

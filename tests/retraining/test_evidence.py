@@ -75,6 +75,14 @@ def test_the_estimate_is_the_metric(metric: str) -> None:
     assert evidence.estimate() == pytest.approx(float(getattr(fairness, metric)(counts)))
 
 
+def test_an_estimate_needs_one_row_of_each_cell() -> None:
+    """Of one group a single row of the class."""
+    counts = np.array([[[[8, 2], [1, 0]], [[6, 4], [3, 1]]]])
+    assert BiasEvidence.of(counts, "eod").estimate() == pytest.approx(0.25)
+    counts[0, 0, 1] = 0
+    assert np.isnan(BiasEvidence.of(counts, "eod").estimate())
+
+
 def test_the_upper_bound_is_the_smallest_tolerance_that_is_shown() -> None:
     evidence = BiasEvidence.of(collect(**rows(3000), groups=3, classes=2).confusion, "delta_eo")
     bound = float(evidence.upper_bound(0.01))

@@ -59,6 +59,22 @@ def test_a_group_that_is_harmed_refuses_although_the_error_falls() -> None:
     assert "shown to exceed the limit of 3 points" in decision.reason
 
 
+def test_estimates_are_the_challengers_error_less_the_others() -> None:
+    """And bounds of them are above; without rows there is no estimate."""
+    seen = evidence(0.13, group_changes=(0.05, -0.05), first_error=0.16)
+    measured = {check.name: check for check in decide(seen, GATE, level=LEVEL).checks}
+    for other, change in (("champion", -0.02), ("first", -0.03)):
+        for name, expected in (("", change), ("_group_0", change + 0.05), ("_group_1", change - 0.05)):
+            check = measured[f"error_{other}{name}"]
+            assert check.estimate == pytest.approx(expected, abs=0.001)
+            assert check.bound > check.estimate
+    assert measured["error_newest"].estimate == pytest.approx(-0.02, abs=0.001)
+    pairs = seen.against_champion.copy()
+    pairs[-1] = 0
+    newest = decide(replace(seen, against_champion=pairs), GATE, level=LEVEL).checks[7]
+    assert (newest.name, newest.estimate, newest.outcome) == ("error_newest", None, "passed")
+
+
 def test_a_bias_beyond_its_tolerance_refuses() -> None:
     decision = decide(evidence(0.13, gap=0.2), GATE, level=LEVEL)
     assert decision.verdict == "refuse"
@@ -101,6 +117,25 @@ def test_too_few_rows_of_a_group_or_class_wait_whatever_they_show(bound: str, va
     assert enough_rows(evidence(0.13), replace(gate, **{bound: value - 1}))
 
 
+def test_enough_rows_are_those_of_each_group_and_of_each_class_in_it() -> None:
+    """Of two weeks: 80 of the first group, 30 of them of its second class; and as many of the second as there are."""
+    week = np.array([[[15, 10], [5, 10]], [[70, 30], [20, 30]]])
+    seen = Evidence(*[np.zeros((2, 2, 2, 3), dtype=int)] * 2, np.stack([week, week]))
+    for bound, number in (("rows_per_group", 80), ("rows_per_cell", 30)):
+        for asked in (number, number + 1):
+            gate = replace(GATE, tolerances={}, **{"rows_per_group": 1, "rows_per_cell": 1, bound: asked})
+            assert enough_rows(seen, gate) == (asked == number)
+            row_check = next(check for check in decide(seen, gate, level=LEVEL).checks if check.name == "rows")
+            assert row_check.outcome == ("passed" if asked == number else "undecided")
+    pairs, confusion = (np.stack([one, 2 * one, one]) for one in (seen.against_first, seen.confusion))
+    assert enough_rows(Evidence(pairs, pairs, confusion), replace(GATE, rows_per_group=81)).tolist() == [
+        False,
+        True,
+        False,
+    ]
+    assert row_check.estimate == 80
+
+
 def test_a_check_passes_where_its_bound_is_within_the_limit() -> None:
     for seen in (evidence(0.13), evidence(0.15, rows=2000), evidence(0.16, gap=0.08)):
         for check in decide(seen, GATE, level=LEVEL).checks:
@@ -113,6 +148,9 @@ def test_many_challengers_at_once_are_decided_as_one_by_one() -> None:
     seen = [evidence(0.13), evidence(0.15, rows=400), evidence(0.13, group_changes=(0.08, -0.08)), evidence(0.16)]
     parts = ("against_first", "against_champion", "confusion")
     together = Evidence(*(np.stack([getattr(one, part) for one in seen]) for part in parts))
+    for many, *singly in zip(examine(together, GATE), *(examine(one, GATE) for one in seen), strict=True):
+        for name in ("estimate", "log_e", "log_harm"):
+            np.testing.assert_allclose(getattr(many, name), [getattr(one, name) for one in singly], err_msg=many.name)
     looks, level = np.array([0, 3, 1, 0]), np.array([0.001, 0.01, 0.02, 0.001])
     promoted, refused = verdicts(together, GATE, level=level, looks=looks)
     single = [

@@ -19,6 +19,7 @@ from counterpoise.retraining.history import (
     champion_on,
     first_champion,
     from_lines,
+    latest_challenger,
     level_of,
     looks_at,
     rollback,
@@ -144,6 +145,11 @@ class TestChampions:
         assert champion(records) == "v0"
         with pytest.raises(InputError, match="'v0' is the first champion"):
             rollback(records, at=at(13), reason=".")
+
+    def test_the_latest_challenger_is_the_one_decided_on_last_and_none_after_a_rollback(self) -> None:
+        records = history(("v1", GOOD), ("v2", OPEN))
+        assert [latest_challenger(records[:number]) for number in (1, 2, 3)] == [None, "v1", "v2"]
+        assert latest_challenger(rollback(records, at=at(9), reason=".")) is None
 
     def test_names_a_day_without_a_champion(self) -> None:
         with pytest.raises(InputError, match=r"no champion on 2026-02-01: the history begins at 2026-03-01"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from counterpoise import fairness
 from counterpoise.errors import InputError
 from counterpoise.retraining.monitor import Monitor, any_start, watch
 from counterpoise.retraining.sequential import mixed, spent_share
@@ -77,9 +79,33 @@ def test_the_mixture_is_the_sum_over_starts() -> None:
     assert mixed(np.zeros(4)) == 0
 
 
+def test_estimates_are_those_of_each_weeks_rows_and_alarms_share_the_significance() -> None:
+    confusion = traffic(np.linspace(0, 0.2, 4), years=1)[0]
+    settings = Monitor(tolerances={"delta_dp": 0.1, "delta_eo": 0.2}, significance=0.02)
+    watched = {item.name: item for item in watch(confusion, settings, expected_error=0.1)}
+    for week, counts in enumerate(confusion):
+        wrong = counts[:, 0, 1].sum() + counts[:, 1, 0].sum()
+        assert watched["error"].estimate[week] == pytest.approx(wrong / counts.sum())
+        for metric in ("delta_dp", "delta_eo"):
+            expected = getattr(fairness, metric)(torch.from_numpy(counts))
+            assert watched[metric].estimate[week] == pytest.approx(float(expected))
+    assert [item.needed for item in watched.values()] == pytest.approx([np.log(3 / 0.02)] * 3)
+    assert [item.limit for item in watched.values()] == pytest.approx([0.1 + settings.error_margin, 0.1, 0.2])
+
+
+def test_the_evidence_of_an_error_is_of_all_rows_however_they_are_grouped() -> None:
+    confusion = traffic(np.zeros(5), errors=0.15, years=1)[0]
+    together = np.zeros((5, 3, 2, 2), dtype=confusion.dtype)
+    together[:, 2] = confusion.sum(1)
+    apart, one = (watch(counts, SETTINGS, expected_error=0.1)[0] for counts in (confusion, together))
+    np.testing.assert_array_equal(apart.log_e, one.log_e)
+    np.testing.assert_array_equal(apart.estimate, one.estimate)
+
+
 def test_a_sentence_says_since_when() -> None:
     quiet, loud = (watch(traffic(np.full(8, gap), years=1)[0], SETTINGS, expected_error=0.1)[1] for gap in (0.0, 0.2))
     assert quiet.sentence().endswith("limit 0.1; no alarm.")
+    assert f": {loud.estimate[-1]:.3g} in the last week, limit" in loud.sentence()
     assert f"alarm since week {int(loud.first_alarm()) + 1}." in loud.sentence()
 
 

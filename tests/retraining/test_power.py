@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,12 +27,12 @@ def rows(number: int, generator: np.random.Generator, gained: float) -> Evidence
     return collect(y, s, first=champion, champion=champion, challenger=challenger, groups=2, classes=2)
 
 
-def as_good(number: int) -> Evidence:
-    """A challenger with exactly the champion's error, in each group and class."""
-    cell = number // 4
-    lost, wrong = round(LOST * cell), round(ERROR * cell)
-    paired = np.tile([lost, cell - 2 * lost, lost], (1, 2, 2, 1))
-    confusion = np.array([[[[cell - wrong, wrong], [wrong, cell - wrong]]] * 2])
+def as_good(number: int, gained: float = LOST, batches: int = 1) -> Evidence:
+    """A challenger with the champion's error, in each group and class, but for what it is right in alone."""
+    cell = number // batches // 4
+    lost, won, wrong = round(LOST * cell), round(gained * cell), round((ERROR + LOST - gained) * cell)
+    paired = np.tile([won, cell - won - lost, lost], (batches, 2, 2, 1))
+    confusion = np.array([[[[cell - wrong, wrong], [wrong, cell - wrong]]] * 2] * batches)
     return Evidence(paired, paired, confusion)
 
 
@@ -54,3 +56,43 @@ def test_biases_are_those_of_the_challenger_and_draws_repeat() -> None:
     assert chance(seen, strict, level=LEVEL) == 0
     assert chance(seen, GATE, level=LEVEL, draws=20) == chance(seen, GATE, level=LEVEL, draws=20)
     assert chance(seen, GATE, level=LEVEL, improvement=0.0, draws=50) <= chance(seen, GATE, level=LEVEL, draws=50)
+
+
+def test_the_imagined_model_is_compared_with_the_champion_whatever_the_challenger_gained() -> None:
+    """What it is right in alone goes by the champion's errors; biases are far from their limit here."""
+    expected = chance(as_good(1200), GATE, level=LEVEL)
+    assert 0.2 < expected < 0.8
+    assert chance(as_good(1200, gained=0.01), GATE, level=LEVEL) == expected
+    assert chance(as_good(1200, batches=3), GATE, level=LEVEL) == pytest.approx(expected, abs=0.1)
+
+
+def test_each_group_and_class_has_as_many_rows_as_in_the_evidence() -> None:
+    """Not as many as are predicted to be of the class; a class without rows is no error."""
+    confusion = np.array([[[[4800, 1200], [200, 1800]]] * 2])
+    paired = np.stack([200 + 0 * confusion[..., 0], confusion.sum(-1) - 400, 200 + 0 * confusion[..., 0]], axis=-1)
+    for few, promoted in ((2000, True), (2001, False)):
+        gate = replace(GATE, rows_per_cell=few)
+        assert (chance(Evidence(paired, paired, confusion), gate, level=LEVEL, draws=50) > 0.5) == promoted
+    confusion[:, 0, 1], paired[:, 0, 1] = 0, 0
+    assert chance(Evidence(paired, paired, confusion), GATE, level=LEVEL, draws=50) == 0
+
+
+@pytest.mark.parametrize(("wrong", "won", "lost", "low", "high"), [(10_000, 0, 10_000, 0, 0.1), (0, 20_000, 0, 0.9, 1)])
+def test_the_improvement_is_where_the_champion_errs(wrong: int, won: int, lost: int, low: float, high: float) -> None:
+    """Each group has to gain; in the second one the champion is always right although the challenger errs, or errs
+    where the challenger is always right. In two batches of 50,000 rows of each group and class."""
+    cell = 50_000
+    groups = np.array([[20_000, 1000, 1000], [wrong, won, lost]])  # 40% of the first one are wrong
+    pairs = np.stack([groups[:, 1], cell - groups[:, 1] - groups[:, 2], groups[:, 2]], axis=-1)[:, None].repeat(2, 1)
+    right = cell - groups[:, 0]
+    confusion = np.stack([np.stack([right, cell - right], -1), np.stack([cell - right, right], -1)], axis=1)
+    seen = Evidence(np.stack([pairs] * 2), np.stack([pairs] * 2), np.stack([confusion] * 2))
+    gate = replace(GATE, group_margin=0.0, tolerances={})
+    assert low <= chance(seen, gate, level=LEVEL, draws=50) <= high
+
+
+def test_a_champion_without_errors_cannot_be_improved_on() -> None:
+    confusion = np.tile(np.array([[5000, 0], [0, 5000]]), (1, 2, 1, 1))
+    paired = np.tile([0, 5000, 0], (1, 2, 2, 1))
+    seen = Evidence(paired, paired, confusion)
+    assert chance(seen, GATE, level=LEVEL, draws=5) == chance(seen, GATE, level=LEVEL, draws=5, improvement=0.0) == 1

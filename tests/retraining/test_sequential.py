@@ -47,6 +47,12 @@ class TestRates:
     def test_a_sum_of_gaps_at_the_bound_earns_nothing(self, rates: list[float]) -> None:
         assert (expectation([3, 5, 4, 6], rates, ODDS, 0.2) <= 1 + 1e-12).all()
 
+    @pytest.mark.parametrize("bound", [-1.0, -1.5])
+    def test_a_bound_that_no_rates_are_below_earns_nothing(self, bound: float) -> None:
+        for rates in ([0.0, 1.0], [0.3, 0.2]):
+            assert (expectation([9, 23], rates, GAP, bound) <= 1 + 1e-12).all()
+        np.testing.assert_allclose(expectation([9, 23], [0.0, 1.0], GAP, bound), 1)
+
     @pytest.mark.parametrize("expected", [[0.1, 0.05], [0.5, 0.99], [0.001, 0.999], [0.3, np.nan], [0.02, 0.3]])
     def test_a_gap_at_or_above_the_bound_earns_nothing_whatever_is_expected(self, expected: list[float]) -> None:
         for p in (0.0, 0.03, 0.2, 0.5, 0.9):
@@ -71,12 +77,23 @@ class TestRates:
         best = max(expectation([40, 60], [p + 0.1, p], GAP, 0.1)[0] for p in np.linspace(0.3, 0.6, 7))
         assert best > 0.99
 
-    def test_the_dual_is_the_supremum(self) -> None:
-        """An independent search over the null."""
-        sizes, hits, bound = np.array([30.0, 50.0, 20.0, 80.0]), np.array([20.0, 31.0, 3.0, 9.0]), 0.15
-        factors = bets_on_rates(hits, sizes, ODDS, bound)
+    def test_a_batch_at_expected_rates_on_the_bound_has_the_ratio_of_their_likelihoods(self) -> None:
+        """There the supremum is at these rates, where the factor is a closed form; the tilts are the docstring's."""
+        hits, sizes, rates = np.array([6.0, 40.0]), np.array([40.0, 500.0]), np.array([0.15, 0.05])
+        factors = bets_on_rates(hits, sizes, GAP, 0.1, rates)
         for scale, factor in zip(SCALES, factors, strict=True):
-            tilt = scale * (ODDS / sizes) / (ODDS**2 / sizes).sum()
+            stake = scale * (GAP / sizes) / (GAP**2 / sizes).sum()
+            tilt = np.log(1 + stake * rates) - np.log(1 - stake * (1 - rates))
+            expected = -(tilt * hits + sizes * np.log(1 - rates + rates * np.exp(-tilt))).sum()
+            assert factor == pytest.approx(expected, abs=1e-4)
+
+    @pytest.mark.parametrize(("unit", "bound"), [(1.0, 0.15), (0.1, 0.15), (3.0, 0.15), (1.0, -1.9), (1.0, 1.9)])
+    def test_the_dual_is_the_supremum(self, unit: float, bound: float) -> None:
+        """An independent search over the null; the unit of weights and bound is of no influence but on the tilts."""
+        sizes, hits = np.array([30.0, 50.0, 20.0, 80.0]), np.array([20.0, 31.0, 3.0, 9.0])
+        factors = bets_on_rates(hits, sizes, unit * ODDS, unit * bound)
+        for scale, factor in zip(SCALES, factors, strict=True):
+            tilt = scale / unit * (ODDS / sizes) / (ODDS**2 / sizes).sum()
 
             def negative(p: np.ndarray, tilt: np.ndarray = tilt) -> float:
                 return -(sizes * np.log1p(p * np.expm1(-tilt))).sum()
@@ -146,6 +163,13 @@ class TestMeans:
         just = [mixed(bets_below(counts, OUTCOMES, high + step)) for step in (-1e-6, 1e-6)]
         assert (just[0] < -np.log(significance)).all()
         assert (just[1] > -np.log(significance)).all()
+
+    def test_both_bounds_are_where_evidence_suffices_for_any_batch_of_differences(self) -> None:
+        counts = np.array([[[5, 80, 15], [20, 60, 20]], [[0, 90, 10], [1, 3, 0]]])
+        low, high = mean_bounds(counts, PAIRED, 0.05)
+        for bets, bound, inwards in ((bets_above, low, 1e-6), (bets_below, high, -1e-6)):
+            assert (mixed(bets(counts, PAIRED, bound + inwards)) < np.log(20)).all()
+            assert (mixed(bets(counts, PAIRED, bound - inwards)) > np.log(20)).all()
 
     def test_looking_after_every_row_is_wrong_as_rarely_as_they_say(self) -> None:
         draws = np.random.default_rng(1).choice(3, size=(1000, 300), p=[0.05, 0.85, 0.10])

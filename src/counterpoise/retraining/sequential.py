@@ -96,7 +96,7 @@ def bets_below(
         odds = np.where(room > 0, (highest - values) / np.where(room > 0, room, 1.0), np.inf)  # *batch V
     with np.errstate(invalid="ignore"):
         growth = np.log(1 - SHARES[:, None] + SHARES[:, None] * odds[..., None, :])  # *batch K V
-        capital = np.where(counts[..., None, :] > 0, counts[..., None, :] * growth, 0.0).sum(-1)
+        capital = (counts[..., None, :] * growth).sum(-1)
     return np.where(room > 0, capital, np.inf)
 
 

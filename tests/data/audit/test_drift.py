@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,6 +49,43 @@ def test_the_stability_index_is_the_sum_over_categories() -> None:
     assert found["place"] == pytest.approx(expected, rel=1e-12)
     assert found["same"] == 0
     assert found["income"] > 0.1
+
+
+def test_the_stability_index_of_numbers_is_over_tenths_of_the_reference() -> None:
+    edges = [-np.inf, *np.quantile(REFERENCE["income"], np.arange(1, 10) / 10), np.inf]
+    p, q = (
+        np.array([side["income"].between(low, high, inclusive="right").mean() for low, high in pairwise(edges)])
+        for side in (REFERENCE, NEW)
+    )
+    assert p == pytest.approx(0.1)
+    expected = ((q - p) * np.log(q / p)).sum()
+    assert drift(REFERENCE, NEW).set_index("column").at["income", "psi"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_an_empty_bin_counts_as_half_a_row_in_the_index() -> None:
+    before, after = (pd.DataFrame({"c": ["a"] * rows + ["b"] * (10 - rows)}) for rows in (8, 10))
+    expected = (1.0 - 0.8) * np.log(1.0 / 0.8) + (0.05 - 0.2) * np.log(0.05 / 0.2)
+    for one, other in ((before, after), (after, before)):
+        assert drift(one, other)["psi"].tolist() == pytest.approx([expected])
+
+
+def test_beyond_the_hundred_most_frequent_categories_all_are_one() -> None:
+    """In three rows of each table a hundred, once in one of them forty others."""
+    frequent = [f"f{number}" for number in range(100)] * 3
+    before, after = ([*frequent, *(f"{side}{number}" for number in range(20))] for side in "xy")
+    after += ["f0"] * 30
+    found = drift(pd.DataFrame({"c": before}), pd.DataFrame({"c": after}))
+    cells = [[*[3] * 100, 20], [33, *[3] * 99, 20]]
+    chi2, p, *_ = stats.chi2_contingency(cells, correction=False)
+    assert found.loc[0, ["statistic", "p"]].tolist() == pytest.approx([chi2, p], rel=1e-9)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_column_without_values_in_one_table_has_no_test(swapped: bool) -> None:
+    tables = [pd.DataFrame({"a": [1.0, 2.0, 3.0]}), pd.DataFrame({"a": [np.nan, np.nan]})]
+    found = drift(*(tables[::-1] if swapped else tables))
+    assert found[["statistic", "p", "p_holm"]].isna().all(axis=None)
+    assert found["psi"].item() > 1
 
 
 def test_holm_is_over_the_columns() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import fairlearn.metrics as fl
 import numpy as np
 import pytest
@@ -122,20 +124,42 @@ def test_values_are_those_of_other_libraries(
             assert float(measured[part]["auc"][r, v]) == pytest.approx(area)
 
 
-@pytest.mark.parametrize("validation", ["own", "pooled"])
-def test_judged_errors_are_means_over_rows_that_may_judge(
-    candidates: Candidates, data: Examples, members: dict[str, torch.Tensor], validation: str
+@pytest.mark.parametrize("cross_fitted", [False, True])
+@pytest.mark.parametrize("validation", ["own", "pooled", "auto"])
+def test_judged_errors_and_areas_are_means_over_rows_that_may_judge(
+    candidates: Candidates, data: Examples, members: dict[str, torch.Tensor], validation: str, cross_fitted: bool
 ) -> None:
-    judged = measure(candidates, data, members, POPULATION, Judge(validation=validation))[0][JUDGED]  # type: ignore[arg-type]
-    assert set(judged) == {"err", *AXES}
+    """By default a replicate's own rows are enough where models are cross-fitted."""
+    parts = ("validation", "train") if cross_fitted else ("validation",)
+    models = replace(candidates, score={part: candidates.score[part] for part in ("test", *parts)})
+    judge = Judge(criterion="auc", validation=validation, smoothing=0.0)  # type: ignore[arg-type]
+    judged = measure(models, data, members, POPULATION, judge)[0][JUDGED]
+    assert set(judged) == {"err", "auc", *AXES}
+    own = validation == "own" or (validation == "auto" and cross_fitted)
     for chooser, v in np.ndindex(R, 4):
-        errors = []
-        for r in [chooser] if validation == "own" else range(R):
-            rows = torch.cat([members[part][r] for part in ("validation", "train")])
-            z = torch.cat([candidates.prediction(part, r, [v])[0] for part in ("validation", "train")])
+        errors, areas = [], []
+        for r in [chooser] if own else range(R):
+            rows = torch.cat([members[part][r] for part in parts])
+            z = torch.cat([models.prediction(part, r, [v])[0] for part in parts])
+            score = torch.cat([models.score[part][r, int(models.scored[v])] for part in parts])
             may = ~torch.isin(rows, members["test"][chooser])
             errors.append(100 - 100 * sk.f1_score(data.y[rows[may]], z[may], average="weighted"))
+            areas.append(sk.roc_auc_score(data.y[rows[may]], score[may]))
         assert float(judged["err"][chooser, v]) == pytest.approx(np.mean(errors))
+        assert float(judged["auc"][chooser, v]) == pytest.approx(1 - np.mean(areas))
+
+
+@pytest.mark.parametrize("validation", ["own", "pooled"])
+def test_what_is_judged_does_not_depend_on_the_folds(
+    candidates: Candidates, data: Examples, members: dict[str, torch.Tensor], validation: str
+) -> None:
+    judged = [
+        measure(candidates, data, members, POPULATION, Judge(validation=validation, nested_folds=folds))[0][JUDGED]  # type: ignore[arg-type]
+        for folds in (0, 3, 5)
+    ]
+    for name, values in judged[0].items():
+        for other in judged[1:]:
+            assert other[name].equal(values)
 
 
 def test_how_many_are_counted_at_once_changes_nothing(
@@ -174,6 +198,9 @@ def test_a_diverged_model_has_no_value(data: Examples, members: dict[str, torch.
     measured, _ = measure(ours(outcomes), data, members, POPULATION, Judge())
     assert measured[JUDGED]["err"].isnan().tolist() == [[False] * 4, [False] * 3 + [True]]
     assert measured["test"]["err"].isfinite().all(), "only its judges are missing"
+    outcomes.tensors["train.score"][1] = torch.nan
+    measured, _ = measure(ours(outcomes), data, members, POPULATION, Judge())
+    assert measured[JUDGED]["delta_eo"].isnan().tolist() == [[False] * 4, [True] * 4], "which is no error of the rows"
 
 
 @pytest.mark.parametrize("change", ["labels", "scores"])
@@ -213,3 +240,6 @@ def test_a_class_may_be_absent_in_a_group_that_is_not_compared(
     assert measure(candidates, data, members, Names("drawn", ("no", "yes"), names, (0, 1)), Judge())[0]
     with pytest.raises(InputError, match="there is no row of 'yes' among 'c' on the validation rows"):
         measure(candidates, data, members, Names("drawn", ("no", "yes"), names), Judge())
+    y[s == 1] = 0  # of two cells that are empty the one that is compared is named
+    with pytest.raises(InputError, match="there is no row of 'yes' among 'b' on the validation rows"):
+        measure(candidates, data, members, Names("drawn", ("no", "yes"), names, (0, 1)), Judge())

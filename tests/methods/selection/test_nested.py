@@ -75,13 +75,20 @@ def test_many_rows_need_no_correction_and_no_choice_has_none() -> None:
     assert bounds(None, every, "delta_dp", [0.01]).tolist() == [[0.01]]
 
 
-def test_lost_models_are_not_taken() -> None:
-    generator = torch.Generator().manual_seed(3)
-    counts = counts_of(torch.tensor([0.0, 0.4, 0.0]), 2_000, generator)
-    folded = folded_of(counts, torch.tensor([3.0, 2.0, 1.0]))
-    folded.judged["delta_dp"][..., 2] = torch.nan  # the best one, had it not diverged
+@pytest.mark.parametrize("lost", ["err", "delta_dp", "both"])
+def test_lost_models_are_not_taken(lost: str) -> None:
+    """The second one is judged to be at a bound, 0.06, and is at 0.4; the third would be the best if not diverged."""
+    counts = counts_of(torch.tensor([0.0, 0.4, 0.0]), 2_000, torch.Generator().manual_seed(3))
     counts[..., 2, :, :, :] = 0
-    assert bounds(folded, torch.arange(3), "delta_dp", [0.1]).tolist() == [[0.1] * R]
+    judged = {
+        "err": torch.tensor([3.0, 2.0, 1.0]),
+        "delta_dp": torch.tensor([0.0, 0.1 * SHARES[8], 0.0], dtype=torch.float64),
+    }
+    judged = {name: values.double().repeat(F, R, 1) for name, values in judged.items()}
+    for name in judged if lost == "both" else [lost]:
+        judged[name][..., 2] = torch.nan
+    found = bounds(Folded(1, judged, counts), torch.arange(3), "delta_dp", [0.1])
+    assert found.flatten().tolist() == pytest.approx([0.055] * R)
 
 
 def test_rows_are_divided_as_often_as_few_of_them_need() -> None:
