@@ -108,12 +108,14 @@ def test_the_closed_gradient_is_autograds(
     torch.testing.assert_close(gradient, wanted)
 
 
-@pytest.mark.parametrize("missing", ["group", "cell"])
+@pytest.mark.parametrize("missing", ["group", "cell", "all but one row of a cell"])
 def test_the_closed_gradient_ignores_what_a_batch_lacks(
     batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], missing: str
 ) -> None:
     logits, y, s = batch
     s = torch.zeros_like(s) if missing == "group" else torch.where(y == 1, 0, s)
+    if missing.startswith("all"):
+        s = s.scatter(1, y.argmax(dim=1, keepdim=True), 1)
     logits.requires_grad_()
     strengths = {"dp": 0.7, "eo": 0.4}
     value, expected = penalized(strengths, groups=2)(logits, y, s), plain(logits, y, s, strengths, 1.0)
