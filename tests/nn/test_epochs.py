@@ -96,13 +96,17 @@ def test_judgements_that_are_no_numbers_choose_nothing() -> None:
 
 
 def test_small_last_batches_are_taken_or_left() -> None:
-    every, whole, one = Sum(), Sum(), Sum()
+    every, whole, one, two, even = (Sum() for _ in range(5))
     run(every)
     run(whole, whole_batches=True)
     run(one, batch_size=40, whole_batches=True)
+    run(two, batch_size=20, whole_batches=True)
+    run(even, batch_size=10, whole_batches=True)
     assert every.batches == [8, 8, 8, 6] * EPOCHS
     assert whole.batches == [8, 8, 8] * EPOCHS
     assert one.batches == [ROWS] * EPOCHS  # else nothing would be left to train on
+    assert two.batches == [20] * EPOCHS
+    assert even.batches == [10] * 3 * EPOCHS
 
 
 def test_figures_are_means_over_rows() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -25,10 +26,16 @@ def gradients(step: int) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_the_fused_step_is_torch_s_adam(decay: float) -> None:
+@pytest.mark.parametrize("rule", RULES, ids=["fused", "adam", "sgd"])
+def test_steps_are_those_of_torch(rule: Optimizer, decay: float) -> None:
     own, theirs = parameters(), parameters()
-    move = Optimizer(lr=0.05, weight_decay=decay, fused=True).build(own, STEPS)
-    reference = torch.optim.Adam(theirs, lr=0.05, weight_decay=decay)
+    move = replace(rule, weight_decay=decay).build(own, STEPS)
+    settings = {"lr": 0.05, "weight_decay": decay}
+    reference = (
+        torch.optim.SGD(theirs, momentum=0.9, **settings)
+        if rule.name == "sgd"
+        else torch.optim.Adam(theirs, **settings)
+    )
     for step in range(STEPS):
         for one, other, gradient in zip(own, theirs, gradients(step), strict=True):
             assert one.grad is not None

@@ -104,11 +104,12 @@ class TestTrees:
         np.testing.assert_allclose(margins, expected.numpy(), rtol=0, atol=1e-9)
         assert torch.equal(repaired.leaf_of(data[0]), trees.leaf_of(data[0])), "the trees stay as they are"
 
-    @pytest.mark.parametrize("values", [[0.0], [np.nan]])
-    def test_values_that_do_not_fit_are_refused(self, trees: Trees, values: list[float]) -> None:
-        filled = values * (1 if values == [0.0] else trees.leaves)
-        with pytest.raises(InputError, match=f"{len(filled)} leaf values, expected {trees.leaves} finite ones"):
-            trees.with_values(torch.tensor(filled))
+    def test_values_that_do_not_fit_are_refused(self, trees: Trees) -> None:
+        one_is_none = trees.values.clone()
+        one_is_none[3] = torch.nan
+        for values in (torch.zeros(1), one_is_none):
+            with pytest.raises(InputError, match=f"{len(values)} leaf values, expected {trees.leaves} finite ones"):
+                trees.with_values(values)
 
     def test_a_text_that_is_no_model_is_refused(self) -> None:
         with pytest.raises(InputError, match=r"no LightGBM model: .*, expected the text of one"):

@@ -105,3 +105,19 @@ def test_validation_chooses_settings_and_rounds(data: Data) -> None:
 def test_a_cell_without_rows_gives_no_direction() -> None:
     leaf = torch.tensor([[0, 2], [1, 2], [0, 3]], dtype=torch.int32)
     assert directions(leaf, torch.tensor([0, 0, 5]), 4).shape[1] <= 2
+
+
+def test_directions_span_the_leaf_means_of_the_cells(generator: torch.Generator) -> None:
+    """Counted leaf by leaf, one with a single row and one with none; projected in the leaf masses nothing is left."""
+    leaf = torch.stack(
+        [torch.randint(0, 4, (90,), generator=generator), torch.randint(6, 9, (90,), generator=generator)], 1
+    )
+    leaf[0, 0] = 4
+    cells = torch.randint(0, 3, (90,), generator=generator)
+    found = directions(leaf.int(), cells, 9).double()
+    members = [(leaf == one).any(dim=1) for one in range(9)]
+    mass = torch.stack([rows.double().mean() for rows in members]).unsqueeze(1)
+    for cell in range(3):
+        means = torch.stack([(cells[rows] == cell).double().sum() / max(1, int(rows.sum())) for rows in members])
+        coefficients = found.T @ (mass.squeeze(1) * means)
+        torch.testing.assert_close(found @ coefficients, means, atol=1e-5, rtol=0)

@@ -16,6 +16,7 @@ from counterpoise.methods.bases.dense import DenseBase
 from counterpoise.methods.bases.ground import Bases, Ground, Kind, from_tensors, margins
 from counterpoise.methods.bases.perceptron import PerceptronBase
 from counterpoise.methods.heads.newton import plain
+from counterpoise.methods.rules.joint import GroupHeads
 from counterpoise.nn import Examples
 from counterpoise.nn.trees import Boosting, grow
 
@@ -98,6 +99,11 @@ def test_a_choice_is_kept_and_the_same_rows_give_the_same_base(
     again = grounds.fit(kind, BASES, data, TRAIN, WATCHED, groups=2, classes=2, seed=1, choice=ground.choice)
     assert (again.choice.boosting, again.choice.shape) == (ground.choice.boosting, ground.choice.shape)
     assert again.choice.pull == ground.choice.pull
+    if isinstance(ground.group, GroupHeads):
+        strong = replace(ground.choice, group_pull=5.0)  # not what watched rows would choose
+        again = grounds.fit(kind, BASES, data, TRAIN, WATCHED, groups=2, classes=2, seed=1, choice=strong)
+        assert again.choice.group_pull == 5.0
+        assert ground.choice.group_pull < 5.0
     torch.testing.assert_close(unrepaired(again, data.x), unrepaired(ground, data.x), atol=1e-3, rtol=1e-3)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
+from scipy.stats import binom
 
 from counterpoise.errors import InputError
+from counterpoise.methods.gates import biases
 from counterpoise.methods.gates.biases import conflicting, require_learnt
 from counterpoise.methods.problem import Problem
 from counterpoise.nn.builders import PixelPerceptronBuilder
-from counterpoise.nn.networks import evaluate
+from counterpoise.nn.networks import Output, evaluate
 
 Coloured = Callable[..., Problem]
 
@@ -89,6 +92,28 @@ class TestVanillaNetworks:
             require_learnt(make(coloured()), accept=True)
         (message,) = caplog.messages
         assert "the network has learnt little but the bias" in message
+
+    def test_two_standard_errors_above_chance_are_enough(
+        self, coloured: Coloured, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of so many rows as conflict, a network that guesses is right about a binomial number."""
+        problem = coloured()
+        y, _ = problem.labels(problem.pretrain)
+        rows = conflicting(problem, problem.pretrain)[0, 0].nonzero().flatten()
+        guesses = binom(len(rows), 1 / 3)
+        enough = math.floor(guesses.mean() + 2 * guesses.std()) + 1
+
+        def right_about(count: int) -> Callable[..., Output]:
+            says = (y + 1) % 3
+            says[0, rows[:count]] = y[0, rows[:count]]
+            logits = torch.nn.functional.one_hot(says, 3).float()
+            return lambda *_: Output(logits, logits)
+
+        monkeypatch.setattr(biases, "evaluate", right_about(enough))
+        require_learnt(problem, accept=False)
+        monkeypatch.setattr(biases, "evaluate", right_about(enough - 1))
+        with pytest.raises(InputError, match="expected clearly more than 33"):
+            require_learnt(problem, accept=False)
 
     def test_a_network_must_know_some_rows_that_conflict_with_every_bias(self, coloured: Coloured) -> None:
         """With two biases the first alone would not be noticed in rows that only the second one misleads about."""

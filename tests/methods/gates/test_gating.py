@@ -96,8 +96,9 @@ class TestTheGradient:
         assert told.item() > 0.02
         assert all(one.any() for one in expected[: -1 if not alpha else None])  # I does not see the last layer
 
-    def test_of_the_best_reader_too(self, coloured: Coloured) -> None:
-        problem = coloured()
+    @pytest.mark.parametrize("biases", [1, 2])
+    def test_of_the_best_reader_too(self, biases: int, coloured: Coloured) -> None:
+        problem = coloured(biases=biases)
         trainee, gradient = training(problem, replace(FEW, task_weight=0.0, gamma=2.0, reader="best"))
         m = [own.detach().clone().requires_grad_() for own in trainee.m.values()]
         soft = [2 * own.sigmoid() for own in m]
@@ -105,8 +106,9 @@ class TestTheGradient:
         x, y, s, rows = batch(problem)
         gates = [own + (own.clamp(max=1) - own).detach() for own in soft]
         given = {name: network.weights()[name] * own for name, own in zip(trainee.m, gates, strict=True)}
-        told = readable_share(network(x, given).features, biases_of(problem, rows)[0], problem.values[0])
-        expected = torch.autograd.grad(2 * told.sum(), m[:-1])
+        z = network(x, given).features
+        told = torch.stack([readable_share(z, own, 3) for own in biases_of(problem, rows)]).sum() / biases
+        expected = torch.autograd.grad(2 * told, m[:-1])
         assert trainee.step(x, y, s, rows)["information_in_training"].item() == pytest.approx(told.item(), rel=1e-4)
         for one, other in zip(gradient(), expected, strict=False):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)

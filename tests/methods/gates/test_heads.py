@@ -109,6 +109,7 @@ def test_a_fit_ends_where_the_loss_no_longer_falls(biases: Tensor, generator: to
     assert steps(some, gain=0.2) < steps(some)
     assert steps(some, patience=30) > steps(some) + 20
     assert steps(some, most=7) == 7
+    assert steps(some, gain=0.999) == 1 + 4, "only the first step gains so much"
 
 
 def test_going_on_from_a_state_changes_no_bit(biases: Tensor, generator: torch.Generator) -> None:

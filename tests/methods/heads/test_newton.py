@@ -60,6 +60,27 @@ def test_solutions_are_stationary(rows: Rows, constraint: newton.Constraint, str
     assert float(solved.objective[0, -1]) == pytest.approx(value.item(), abs=1e-5)
 
 
+@pytest.mark.parametrize("constraint", ["dp", "eo"])
+def test_a_step_is_the_gradient_by_a_curvature_with_that_of_the_gaps(rows: Rows, constraint: newton.Constraint) -> None:
+    """Dense, by autograd: of c = √(g² + δ²) − δ the curvature is c″ ∇g ∇gᵀ; what bends g itself is left out."""
+    goal, base, settings = Goal(constraint, 0.3, 0.01), plain(rows, 0.01), Newton(steps=1, rounds=1, smoothing=0.05)
+    start = base.head.double()
+
+    def gaps(head: torch.Tensor) -> torch.Tensor:
+        z = rows.offset.double() + rows.x.double() @ head[:-1] + head[-1]
+        return contrasts(constraint, rows.y, rows.s, 2).double() @ (z * settings.temperature).sigmoid()
+
+    slopes = torch.autograd.functional.jacobian(gaps, start)  # J, q + 1
+    bent = goal.strength * 0.05**2 / (gaps(start).square() + 0.05**2) ** 1.5
+    curvature = base.curvature + torch.diag(torch.tensor([goal.pull] * 5 + [0.0])) + slopes.T @ (bent[:, None] * slopes)
+    gradient = torch.autograd.functional.jacobian(lambda head: objective(head, rows, goal, settings), start)
+    solved = solve(rows, [goal], base, groups=2, settings=settings)
+    assert solved.objective[0, 1] < solved.objective[0, 0], "the step is taken in full"
+    step = torch.linalg.solve(curvature, gradient)
+    assert step.norm() > 0.05
+    torch.testing.assert_close(solved.heads[0], (start - step).float(), rtol=1e-3, atol=1e-4)
+
+
 def test_objectives_never_rise_and_penalties_close_gaps(rows: Rows) -> None:
     goals = [Goal("eo", strength, 0.01) for strength in (0.0, 0.1, 1.0)]
     solved = solve(rows, goals, plain(rows, 0.01), groups=2, settings=SETTINGS)
@@ -82,6 +103,7 @@ def test_a_zero_strength_is_the_unpenalised_head(rows: Rows) -> None:
     base = plain(rows, 0.01)
     solved = solve(rows, [Goal(None, 0.0, 0.01), Goal("dp", 0.0, 0.01)], base, groups=2, settings=Newton())
     torch.testing.assert_close(solved.heads, base.head.expand(2, -1), atol=1e-3, rtol=1e-3)
+    assert solved.objective.shape == (2, 1 + Newton().steps), "what has arrived takes no second round"
 
 
 def test_contrasts_are_gaps() -> None:
@@ -149,5 +171,7 @@ def test_heads_whose_objective_still_falls_go_on_and_others_stay(wide: Rows) -> 
     assert (gain >= 0).all()
     assert gain.max() > 0.01
     assert (full.objective.diff(dim=1) <= 1e-6).all()
+    assert full.objective.shape[1] % 5 == 1, "of each round its five steps, and once the start"
+    assert full.objective.shape[1] > once.objective.shape[1]
     for head, goal, last in zip(full.heads, goals, full.objective[:, -1], strict=True):
         assert float(last) == pytest.approx(float(objective(head.double(), wide, goal, Newton())), abs=1e-5)

@@ -61,14 +61,15 @@ def test_a_group_that_is_not_compared_is_not_penalised(
 
 
 def test_more_classes_are_judged_each_by_its_own_score(generator: torch.Generator) -> None:
-    logits = torch.randn(1, 1, 90, 3, generator=generator, dtype=torch.float64)
+    logits = torch.randn(1, 6, 90, 3, generator=generator, dtype=torch.float64)
     y, s = torch.randint(3, (1, 90), generator=generator), torch.randint(2, (1, 90), generator=generator)
-    p = logits[0, 0].softmax(-1)
-    parity = sum((p[s[0] == 0, c].mean() - p[s[0] == 1, c].mean()).abs() for c in range(3)) / 2
-    torch.testing.assert_close(penalty(logits, y, s, constraint="dp", groups=2)[0, 0], parity)
-    cells = [[p[(y[0] == c) & (s[0] == group), c].mean() for group in (0, 1)] for c in range(3)]
-    odds = sum((a - b).abs() for a, b in cells)
-    torch.testing.assert_close(penalty(logits, y, s, constraint="eo", groups=2)[0, 0], odds)
+    parity, odds = (penalty(logits, y, s, constraint=constraint, groups=2)[0] for constraint in ("dp", "eo"))
+    for v in range(6):
+        p = logits[0, v].softmax(-1)
+        differences = torch.stack([p[s[0] == 0, c].mean() - p[s[0] == 1, c].mean() for c in range(3)])
+        torch.testing.assert_close(parity[v], differences.abs().sum() / 2)
+        cells = [[p[(y[0] == c) & (s[0] == group), c].mean() for group in (0, 1)] for c in range(3)]
+        torch.testing.assert_close(odds[v], sum((a - b).abs() for a, b in cells))
 
 
 @pytest.mark.parametrize("constraint", ["dp", "eo"])
@@ -107,12 +108,14 @@ def test_the_closed_gradient_is_autograds(
     torch.testing.assert_close(gradient, wanted)
 
 
-@pytest.mark.parametrize("missing", ["group", "cell"])
+@pytest.mark.parametrize("missing", ["group", "cell", "all but one row of a cell"])
 def test_the_closed_gradient_ignores_what_a_batch_lacks(
     batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], missing: str
 ) -> None:
     logits, y, s = batch
     s = torch.zeros_like(s) if missing == "group" else torch.where(y == 1, 0, s)
+    if missing.startswith("all"):
+        s = s.scatter(1, y.argmax(dim=1, keepdim=True), 1)
     logits.requires_grad_()
     strengths = {"dp": 0.7, "eo": 0.4}
     value, expected = penalized(strengths, groups=2)(logits, y, s), plain(logits, y, s, strengths, 1.0)
@@ -146,6 +149,15 @@ def test_more_groups_and_classes_take_the_general_way(generator: torch.Generator
     y, s = torch.randint(0, 3, (R, B), generator=generator), torch.randint(0, 3, (R, B), generator=generator)
     value = penalized({"dp": 0.5}, groups=3)(logits, y, s)
     torch.testing.assert_close(value, cross_entropy(logits, y) + 0.5 * penalty(logits, y, s, constraint="dp", groups=3))
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_one_logit_is_the_difference_of_two(generator: torch.Generator, groups: int) -> None:
+    margins = torch.randn(R, V, B, 1, generator=generator)
+    y, s = torch.randint(2, (R, B), generator=generator), torch.randint(groups, (R, B), generator=generator)
+    loss = penalized({"eo": 0.5}, groups=groups)
+    shift = torch.randn(R, V, B, 1, generator=generator)
+    torch.testing.assert_close(loss(margins, y, s), loss(torch.cat([shift, shift + margins], dim=-1), y, s))
 
 
 def test_classes_weigh_as_in_torch(batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:

@@ -36,6 +36,17 @@ def test_the_average_of_many_draws_varies_less_than_one(generator: torch.Generat
     assert spread(20) < spread(1) / 2
 
 
+def test_of_cells_of_one_size_it_is_logistic_regression_on_all_rows(generator: torch.Generator) -> None:
+    drawn = draw(generator, 2)
+    rows = torch.from_numpy(balanced_rows((2 * drawn.s + drawn.y).numpy(), np.random.default_rng(0)))
+    train, settings = Examples(drawn.x[rows], drawn.y[rows], drawn.s[rows]), replace(SMALL, C=1e-5)
+    for shared in (setup_of(train), setup_of(train, drawn, settings=settings, C=1e-5)):
+        score, _ = balanced_refit.fit(PEER, shared)(shared.train.x, None)
+        np.testing.assert_allclose(score, shared.plain(shared.train.x)[:, 1], atol=1e-6)
+    chosen, _ = balanced_refit.fit(PEER, setup_of(train, drawn, C=1e-5))(shared.train.x, None)
+    assert np.std(chosen) > 2 * np.std(score), "validation rows choose the penalty where none is set"
+
+
 def test_cells_of_all_sizes_count_the_same(generator: torch.Generator) -> None:
     """Where one cell is rare, its rows are classified better than by plain logistic regression."""
     full = draw(generator, 2, 4000)

@@ -74,3 +74,15 @@ def test_many_rows_are_cut_at_quantiles(monkeypatch: pytest.MonkeyPatch) -> None
     results = [measured(score > thresholds[s], y, s, 2, "dp") for thresholds in (fine, coarse)]
     assert results[0][0] <= results[1][0] < results[0][0] + 0.01
     assert max(gap for _, gap in results) <= 0.05
+
+
+def test_thresholds_lie_midway_between_scores_or_of_many_scores_at_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a cut of each group makes no error at all, it is the one."""
+    given = {"groups": 2, "constraint": "dp", "tolerance": 1.0}
+    few, of_few = np.array([0.2, 0.4, 0.8, 0.1, 0.3, 0.7]), np.array([0, 0, 0, 1, 1, 1])
+    cuts = group_thresholds(few, np.array([0, 0, 1, 0, 1, 1]), of_few, **given)
+    np.testing.assert_allclose(cuts, [(0.4 + 0.8) / 2, (0.1 + 0.3) / 2])
+    monkeypatch.setattr(error_parity, "COMBINATIONS", 5**2)
+    score, s = np.random.default_rng(2).standard_normal(400), np.arange(400) % 2
+    quartiles = np.array([np.quantile(score[s == group], share) for group, share in enumerate((0.25, 0.75))])
+    np.testing.assert_allclose(group_thresholds(score, (score > quartiles[s]).astype(int), s, **given), quartiles)

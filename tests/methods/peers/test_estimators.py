@@ -93,6 +93,17 @@ class TestTrees:
         longest = Boosted(8, 200, settings.learning_rate)
         assert log_loss(chosen.fit(x, y)(held), held_y) < log_loss(longest.fit(x, y)(held), held_y) - 0.1
 
+    def test_have_as_many_leaves_as_do_best_on_held_out_rows(self, noisy: Arrays) -> None:
+        """Of rows that they were not fitted to it is few, of their own more."""
+        x, y, *held_out = noisy
+        chosen = []
+        for held, held_y in (held_out, (x, y)):
+            each = [choose_boosted(x, y, held, held_y, Boosting(leaves=(leaves,), patience=5)) for leaves in (2, 5, 12)]
+            losses = [log_loss(one.fit(x, y)(held), held_y) for one in each]
+            chosen.append(choose_boosted(x, y, held, held_y, Boosting(leaves=(2, 5, 12), patience=5)))
+            assert chosen[-1] == each[int(np.argmin(losses))]
+        assert chosen[0].leaves < chosen[1].leaves
+
     def test_weights_are_used(self, noisy: Arrays) -> None:
         x, y, held, _ = noisy
         trees = Boosted(4, 10, 0.1)

@@ -22,13 +22,18 @@ def test_is_the_trace_of_the_kernels(generator: torch.Generator) -> None:
     torch.testing.assert_close(hsic.hsic(a, b), expected)
 
 
-def test_of_two_groups_it_is_half_the_squared_gap(generator: torch.Generator) -> None:
+@pytest.mark.parametrize("constraint", ["dp", "eo"])
+def test_of_two_groups_it_is_half_the_squared_gap(generator: torch.Generator, constraint: Constraint) -> None:
+    """Of equalised odds, within each class, summed."""
     data = draw(generator, 2)
-    logits = torch.randn(len(data.y), generator=generator).double() + data.s
-    given = {"constraint": "dp", "groups": 2}
+    logits = torch.randn(len(data.y), generator=generator).double() + data.s * (1 + data.y)
+    given = {"constraint": constraint, "groups": 2}
     plain, full = (hsic.penalised_loss(logits, data.y, data.s, strength=strength, **given) for strength in (0.0, 1.0))
-    first, second = (logits.sigmoid()[data.s == group].mean() for group in (0, 1))
-    torch.testing.assert_close(full - plain, (first - second).square() / 2)
+    strata = [data.y >= 0] if constraint == "dp" else [data.y == 0, data.y == 1]
+    means = torch.stack(
+        [torch.stack([logits.sigmoid()[rows & (data.s == g)].mean() for g in (0, 1)]) for rows in strata]
+    )
+    torch.testing.assert_close(full - plain, means.diff(dim=1).square().sum() / 2)
 
 
 def test_without_strength_it_is_plain_logistic_regression(train: Examples) -> None:

@@ -117,6 +117,9 @@ def test_equal_probabilities_are_told_apart_by_the_inputs() -> None:
     assert len(set(values)) == 50
     assert np.abs(values).max() <= PERTURBATION
     np.testing.assert_array_equal(values, advantage(joint, x))
+    uneven = distribution(3)
+    difference = [sum(positive - negative for negative, positive in point) for point in uneven]
+    np.testing.assert_allclose(advantage(uneven, x[:POINTS]), difference, atol=PERTURBATION)
 
 
 def test_scores_say_the_prediction(train: Examples) -> None:

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from counterpoise.errors import InputError
 from counterpoise.methods.heads.penalties import Constraint
+from counterpoise.methods.peers import threshold_optimizer
 from counterpoise.methods.peers.run import fit_peer
 from counterpoise.methods.peers.settings import Peer
 from counterpoise.methods.peers.threshold_optimizer import random_thresholds
@@ -39,6 +40,19 @@ def test_equal_rates_on_the_rows_it_is_set_on(train: Examples) -> None:
     plain = [(scores > 0.5)[train.s.numpy() == group].mean() for group in train.s.unique()]
     assert max(rates) - min(rates) < 0.01
     assert max(plain) - min(plain) > 0.3
+
+
+def test_decisions_are_drawn_with_the_score_as_their_chance(train: Examples) -> None:
+    shared = setup_of(train)
+    decide = threshold_optimizer.fit(Peer("threshold_optimizer", constraint="dp"), shared)
+    score, prediction = decide(np.tile(shared.train.x, (20, 1)), np.tile(shared.train.s, 20))
+    assert prediction[score == 1].all()
+    assert not prediction[score == 0].any()
+    drawn = (score > 0) & (score < 1)
+    assert drawn.sum() > 100
+    deviation = np.sqrt((score * (1 - score)).sum())
+    assert abs((prediction - score).sum()) < 4 * deviation
+    assert 0 < prediction[drawn].mean() < 1
 
 
 def test_needs_groups_that_it_has_seen(train: Examples) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from counterpoise.methods.problem import Problem
 from counterpoise.methods.weights.adversarial import Adversarial, AdversarialFinetuning
 from counterpoise.methods.weights.finetuning import CRITIC_RATIO, adversarial_finetuning
 from counterpoise.nn.networks import Masks, evaluate
+from counterpoise.nn.optimizers import Optimizer
 
 SETTINGS = Adversarial(epochs=2, warmup=0, batch_size=32)
 
@@ -162,6 +164,25 @@ def test_variants_of_a_run(unfair: Callable[..., Problem]) -> None:
     assert torch.equal(published[0].facts[CRITIC_RATIO], published[0].curves[CRITIC_RATIO][:, -1])
     assert published[0].facts[CRITIC_RATIO].isfinite().all()
     assert CRITIC_RATIO not in exact[0].facts
+
+
+def test_a_rate_falls_over_as_many_steps_as_are_taken(
+    unfair: Callable[..., Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the actor and of the critic: a cosine over more steps would not end, one over fewer would rise again."""
+    built: list[Any] = []
+    build = Optimizer.build
+
+    def noted(self: Optimizer, *arguments: Any, **further: Any) -> Any:
+        built.append(build(self, *arguments, **further))
+        return built[-1]
+
+    task = unfair()
+    monkeypatch.setattr(Optimizer, "build", noted)
+    adversarial_finetuning(replace(task, method="published"), SETTINGS, {})
+    assert len(built) == 2
+    for move in built:
+        assert move.taken == move.steps > 1
 
 
 def test_the_exact_critic_brings_the_bias_down(unfair: Callable[..., Problem]) -> None:

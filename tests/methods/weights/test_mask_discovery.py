@@ -121,8 +121,9 @@ def test_the_sparsity_term_at_below_and_above_what_may_be_pruned() -> None:
 def test_noise_has_the_spread_of_m_within_bounds() -> None:
     count = 40_000
     wide = StackedNetwork([count, 1], generators=generators([0], "weights"))
-    trainee = MaskDiscovery(wide, loss, MaskSettings(), steps=1, generators=generators([0], "noise"))
-    for m, spread in ((2.0, 1.0), (0.6, 0.3), (0.01, 0.05), (-1.0, 0.05), (9.0, 1.0)):
+    settings = MaskSettings(noise_high=0.8)
+    trainee = MaskDiscovery(wide, loss, settings, steps=1, generators=generators([0], "noise"))
+    for m, spread in ((1.4, 0.7), (0.6, 0.3), (0.01, 0.05), (-1.0, 0.05), (9.0, 0.8)):
         noise = trainee._undecided(torch.full((1, count), m)) - m
         assert noise.std().item() == pytest.approx(spread, rel=0.02)
         assert abs(noise.mean().item()) < 4.5 * spread / math.sqrt(count)

@@ -31,6 +31,7 @@ from counterpoise.methods.weights.postprocessing import (
     fit_reject_option,
     reject_option,
 )
+from counterpoise.nn.networks import evaluate
 
 GROUPS: dict[str, Any] = {"unprivileged_groups": [{"s": 0}], "privileged_groups": [{"s": 1}]}
 METRICS = {
@@ -190,6 +191,23 @@ def test_a_replicate_is_the_same_beside_others_and_alone(method: str, unfair: Ca
 def test_more_classes_than_two_are_refused(method: str, unfair: Callable[..., Problem]) -> None:
     with pytest.raises(InputError, match="3 classes, expected two"):
         METHODS[method](unfair(classes=3, bias="mean_bias"))
+
+
+def test_the_group_that_the_base_favours_less_is_favoured(unfair: Callable[..., Problem]) -> None:
+    """Whichever its number is."""
+    task = unfair(bias="spd")
+    turned = replace(task, examples=replace(task.examples, s=1 - task.examples.s))
+    seen = set()
+    for one in (task, turned):
+        (outcome,) = METHODS["reject"](one)
+        threshold = one.judged(one.network(), one.dval, aim="performance").threshold
+        score = evaluate(one.network(), one.examples, one.dval).logits[..., 0].sigmoid().double()
+        _, s = one.labels(one.dval)
+        for r in range(len(score)):
+            rates = [(score[r][s[r] == group] > threshold[r]).double().mean().item() for group in (0, 1)]
+            assert outcome.fact("favoured", r) == rates.index(min(rates))
+            seen.add(outcome.fact("favoured", r))
+    assert seen == {0.0, 1.0}
 
 
 def test_what_cannot_be_fair_is_as_fair_as_can_be() -> None:
