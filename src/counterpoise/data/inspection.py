@@ -18,7 +18,7 @@ from jaxtyping import Bool
 from pandas.api import types
 
 from counterpoise.data.delimited import Notation
-from counterpoise.data.features import MAX_CATEGORIES
+from counterpoise.data.features import MAX_CATEGORIES, is_too_fine
 from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.data.notations import UNITS, are_numbers, foreign_numbers, looks_like_dates, unit_of, without_unit
 from counterpoise.data.table import read_rows
@@ -175,10 +175,24 @@ def inspect(table: pd.DataFrame, label: str, sensitive: Sequence[str], drop: Seq
         if name not in {label, *sensitive} and column.reason is None:
             if name in drop:
                 column = replace(column, reason="left out by --drop")
+            elif reason := _reason_where_labelled(table[name][is_labelled].dropna(), column.kind):
+                column = replace(column, reason=reason)
             elif _is_copy(table[name], column.kind, codes, is_labelled):
                 column = replace(column, reason=f"a copy of the label: it alone tells {label} (AUC above {COPY})")
         columns.append(column)
     return columns
+
+
+def _reason_where_labelled(present: pd.Series, kind: Kind) -> str | None:
+    """Return why values that are there, in rows with a label, are no feature although those of all rows would be.
+
+    A run reads rows with a label only, and refuses what is the same in all of them, or the same once it is rounded.
+    """
+    if present.nunique() < 2:
+        return f"{shown(present.iloc[0])} in every row that has a label" if len(present) else "no values beside a label"
+    if kind == "number" and is_too_fine(present):
+        return "numbers too close together for their size, in single precision (subtract the smallest in the file)"
+    return None
 
 
 def _require_few(column: pd.Series, option: str, what: str, most: int) -> None:
