@@ -150,3 +150,16 @@ def test_the_audit_names_what_is_new(
     assert not drifted["age"]
     assert [(cell["group"], cell["label"]) for cell in document["small_cells"]] == [("women", "yes")]
     assert pd.DataFrame(document["group_shares"]["new"])["share"].sum() == pytest.approx(1)
+
+
+def test_rows_without_label_or_group_are_no_small_cell(
+    inbox: dict[str, Path], raw: Path, dataset: Dataset, retraining: Retraining
+) -> None:
+    """Few rows of a class in a group are few to judge by; few rows without either are nothing to worry about."""
+    name = "loans-2026-03-02"
+    table = loans(300, 5)
+    table.loc[:2, "sex"] = None
+    table.loc[3:5, "paid"] = None
+    table.to_csv(inbox[name], index=False)
+    batch, rows = take_partitions({name: inbox[name]}, inbox, {}, (), raw, dataset, retraining)
+    assert audit_partitions(rows, batch, dataset)["small_cells"] == []
