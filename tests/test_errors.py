@@ -98,6 +98,11 @@ def test_values_are_shortened(value: object) -> None:
     assert len(shown(value)) <= LONGEST
 
 
+@pytest.mark.parametrize("value", [0.5, 3, True, "NL"])
+def test_numpys_scalars_are_shown_as_pythons(value: object) -> None:
+    assert shown(np.array([value])[0]) == repr(value)
+
+
 def test_short_values_are_shown_as_they_are() -> None:
     assert shown("yes") == "'yes'"
     assert shown(1) == "1"

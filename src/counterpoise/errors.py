@@ -51,8 +51,10 @@ class Ending(Exception):  # noqa: N818 - not an error
 def shown(value: object) -> str:
     """Return a value as a sentence shows it: `repr`, on one line, at most `LONGEST` characters, whatever the value.
 
-    Long collections are not written out in full before they are shortened.
+    Long collections are not written out in full before they are shortened; numpy's scalars are shown as Python's.
     """
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+        value = value.item()  # type: ignore[attr-defined]
     try:
         text = _short.repr(value)
     except ValueError:  # Python writes no whole number of thousands of digits

@@ -11,6 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from counterpoise.data import inspection
+from counterpoise.data.features import features_of
 from counterpoise.data.inspection import _auc, inspect, rare_in_a_group, read_as_it_is, require_value
 from counterpoise.errors import InputError
 
@@ -221,3 +222,33 @@ def test_a_value_is_said_as_it_is_written() -> None:
     message = "--positive: column 'y' never is '3' (known: 0, 1), expected one of the numbers 0, 1"
     with pytest.raises(InputError, match=re.escape(message)):
         require_value("3", pd.Series([0, 1], name="y"), "--positive")
+
+
+def test_a_column_is_no_feature_that_a_run_would_refuse_for_its_rows_with_a_label(table: pd.DataFrame) -> None:
+    """In 30 rows no label has arrived, and they alone differ: in a category, a number, in what is missing."""
+    no_label = np.arange(len(table)) >= len(table) - 30
+    table["recorded"] = np.where(no_label, "by hand", "by camera")
+    table["delay"] = np.where(no_label, 5.0, 0.0)
+    table["late"] = np.where(no_label, np.where(table["member"], 1.0, 2.0), np.nan)
+    table.loc[no_label, "repaid"] = None
+    reasons = {column.name: column.reason for column in inspect(table, "repaid", ["gender"])}
+    assert "by camera in every row that has a label and a group" in str(reasons["recorded"])
+    assert "0 in every row that has a label and a group" in str(reasons["delay"])
+    assert reasons["late"] == "no value in any row that has a label and a group"
+    assert reasons["housing"] is None
+
+
+@pytest.mark.parametrize(("centre", "spread"), [(0.0, 0.03), (45.0, 0.03), (-93.26, 0.03), (1.5e9, 86_400.0)])
+def test_numbers_that_a_run_refuses_as_too_close_together_are_proposed_to_be_left_out(
+    table: pd.DataFrame, centre: float, spread: float
+) -> None:
+    """Longitudes of one town, say: `init` proposes what the run that follows it can read, and no less."""
+    table["place"] = np.random.default_rng(5).normal(centre, spread, len(table)).round(8)
+    (column,) = (column for column in inspect(table, "repaid", ["gender"]) if column.name == "place")
+    try:
+        features_of(table[["place"]], "t", reserved=())
+    except InputError as error:
+        assert "single precision keeps apart as" in str(error)  # noqa: PT017
+        assert "too close together" in str(column.reason)
+    else:
+        assert column.reason is None

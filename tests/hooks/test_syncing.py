@@ -17,11 +17,12 @@ from counterpoise.artifacts.locks import Locks
 from counterpoise.artifacts.retraining import HistoryDataset, LedgerDataset
 from counterpoise.errors import InputError
 from counterpoise.hooks.provenance import PROMOTION, written_by
-from counterpoise.hooks.retraining_run import REGISTRY
+from counterpoise.hooks.retraining_run import REGISTRY, following
 from counterpoise.hooks.syncing import follow
 from counterpoise.pipelines.retrain.pipeline import promotion
+from counterpoise.pipelines.rollback.nodes import point
 from counterpoise.pipelines.sync_tracking.nodes import log_unlogged
-from counterpoise.retraining.history import Record, rollback, start
+from counterpoise.retraining.history import Record, champion, rollback, start
 from counterpoise.tracking import ModelRegistry, TrackingSettings
 from counterpoise.tracking.registry import CHALLENGER, CHAMPION
 
@@ -111,12 +112,22 @@ class Place:
     def promote(self) -> None:
         """Run the last stage as a retraining does."""
         catalog, stage = self.catalog, promotion()
-        outputs = stage.run({name: self.registry if name == REGISTRY else catalog.load(name) for name in stage.inputs})
+        registry = following(self.registry, catalog)
+        outputs = stage.run({name: registry if name == REGISTRY else catalog.load(name) for name in stage.inputs})
         catalog.save("retrain__ledger_after", outputs["retrain__ledger_after"])
 
     def roll_back(self) -> None:
         history = self.catalog.load("retrain__history")
         self.catalog.save("retrain__history_after", rollback(history, at=AT, reason="Rolled back."))
+
+    def decide_and_promote(self, number: int) -> None:
+        self.decide(number, "promote")
+        self.promote()
+
+    def roll_back_and_point(self) -> None:
+        """Roll back as the command does."""
+        self.roll_back()
+        point(self.catalog.load("retrain__history"), following(self.registry, self.catalog))
 
     def follow(self) -> list[str]:
         return follow(self.catalog, self.registry)
@@ -199,7 +210,10 @@ def test_what_a_server_did_not_take_is_completed_once(place: Place, calm: Any, a
             ):
                 attempt()
     alias = {"promote": "champion: version 2", "refuse": "champion: version 1, challenger: version 2"}[verdict]
-    assert place.follow() == [f"retrain {WEEKS[1]}: {MODELS[1]} is version 2 of {place.registry.name} ({alias})"]
+    decided = {"promote": "was promoted", "refuse": "was refused"}[verdict]
+    assert place.follow() == [
+        f"retrain {WEEKS[1]}: {MODELS[1]} {decided}; it is version 2 of {place.registry.name} ({alias})"
+    ]
     assert place.contents() == calm[verdict]
     assert set(json.loads(place.ledger.read_text())) == {f"loans-{week}" for week in WEEKS[:2]}
     assert place.follow() == []
@@ -210,7 +224,7 @@ def test_a_rollback_since_is_respected(place: Place, calm: Any) -> None:
     place.decide(1, "promote")
     place.roll_back()
     assert place.follow() == [
-        f"retrain {WEEKS[1]}: {MODELS[1]} is version 2 of {place.registry.name} (champion: version 1)"
+        f"retrain {WEEKS[1]}: {MODELS[1]} was promoted; it is version 2 of {place.registry.name} (champion: version 1)"
     ]
     assert place.contents() == calm["promote"] | {"aliases": {CHAMPION: 1}}
     assert place.follow() == []
@@ -225,6 +239,31 @@ def test_the_alias_of_a_rollback_is_completed_too(place: Place) -> None:
     assert place.follow() == [f"{MODELS[0]} is champion (champion: version 1, mine: version 2)"]
     assert place.registry.aliases() == {CHAMPION: 1, "mine": 2}
     assert place.follow() == []
+
+
+@pytest.mark.parametrize("late", ["promote", "roll_back"])
+def test_aliases_follow_a_history_that_changes_while_they_are_set(place: Place, late: str) -> None:
+    """One process has read the history and sets an alias, when another one changes both and has ended before."""
+    place.decide(1, "promote")
+    place.promote()
+    if late == "promote":
+        place.decide(2, "promote")
+        slow, quick = place.promote, place.roll_back_and_point
+    else:
+        slow, quick = place.roll_back_and_point, lambda: (place.decide(2, "promote"), place.promote())
+    client, patch = place.registry.store.client, pytest.MonkeyPatch()
+    set_alias = client.set_registered_model_alias
+
+    def set_late(*arguments: Any) -> None:
+        patch.undo()
+        quick()
+        set_alias(*arguments)
+
+    patch.setattr(client, "set_registered_model_alias", set_late)
+    slow()
+    history = place.catalog.load("retrain__history")
+    assert history[-1].kind == ("rollback" if late == "promote" else "decision")
+    assert place.registry.aliases() == {CHAMPION: 1 + MODELS.index(champion(history))}
 
 
 def test_a_later_retraining_is_respected(place: Place) -> None:

@@ -280,7 +280,8 @@ class ExportedModel(PythonModel):
             return _softmax(logits + shift), logits
         of_class, of_group = self.temperatures
         joint = _softmax(logits / of_class)[:, :, None] * _softmax(self._group_odds(x, features) / of_group)
-        scores = RULE_SCALE * (joint.reshape(len(x), -1) @ self.tensors["rule"])
+        rule = self.tensors["rule"]  # [k · G, k]
+        scores = RULE_SCALE * (joint.reshape(len(x), len(rule)) @ rule)
         return _softmax(scores), scores
 
     def _logits(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -118,7 +118,6 @@ def _raw_folder(conf: Path, name: str) -> str:
 
 def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], notation: Notation) -> str:
     """Return the file of parameters: the block of the data set and its experiments, with a reason for each proposal."""
-    total = len(table)
     rare = [label for label, rows in counts(table[request.label]).items() if rows < LEAST_IN_CELL]
     if len(counts(table[request.label])) - len(rare) < 2:
         raise InputError(
@@ -135,8 +134,7 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
     lines_of_groups = group_lines(table, request.sensitive, request.label)
     sensitive = request.sensitive[0] if len(request.sensitive) == 1 else list(request.sensitive)
     no_feature = {request.label, *request.sensitive}
-    with_group = table[groups.reindex(table.index).notna()]
-    dropped = _dropped(columns, request, with_group, total)
+    dropped = _dropped(columns, request, table)
     used = table.drop(columns=list(dropped))
     options, gaps = _options(request, used, notation)
     if rare:
@@ -229,14 +227,9 @@ def _together(columns: Sequence[Column], request: Request, rows: int) -> list[st
     ]
 
 
-def _dropped(columns: Sequence[Column], request: Request, table: pd.DataFrame, total: int) -> dict[str, str]:
-    """Return the columns that are proposed to be left out, with the reasons.
-
-    Args:
-        table: the rows that can be learnt from, of `total`.
-    """
+def _dropped(columns: Sequence[Column], request: Request, table: pd.DataFrame) -> dict[str, str]:
+    """Return the columns that are proposed to be left out, with the reasons."""
     reasons, rows = {}, len(table)
-    fewer = rows < total
     for column in columns:
         if column.name in {request.label, *request.sensitive}:
             continue
@@ -245,8 +238,6 @@ def _dropped(columns: Sequence[Column], request: Request, table: pd.DataFrame, t
             reasons[column.name] = column.reason
         elif missing > MANY_GAPS * rows:
             reasons[column.name] = f"{missing:,} of {rows:,} values are missing"
-        elif fewer and table[column.name].nunique() < 2:
-            reasons[column.name] = "one value in all rows that have a label and a group"
     return reasons
 
 

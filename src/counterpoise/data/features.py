@@ -217,6 +217,14 @@ def _require_varied(column: pd.Series, where: str) -> None:
         )
 
 
+def is_too_fine(column: pd.Series) -> bool:
+    """Whether rounding to single precision changes numbers by `MAX_ROUNDING` of their standard deviation or more."""
+    exact = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    with np.errstate(over="ignore"):
+        rounded = exact.astype(np.float32)
+    return bool(np.abs(exact - rounded).max() >= MAX_ROUNDING * exact.std())  # both are 0 where all are the same
+
+
 def _numbers(column: pd.Series, where: str) -> Feature:
     exact = column.to_numpy(dtype=np.float64, na_value=np.nan)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is reported as such
@@ -229,7 +237,7 @@ def _numbers(column: pd.Series, where: str) -> Feature:
             f"in row {first}, expected finite numbers"
         )
     _require_varied(column, where)
-    if np.abs(exact - values).max() >= MAX_ROUNDING * exact.std():  # both are 0 where float64 has made all the same
+    if is_too_fine(column):
         raise InputError(
             f"{where} has {len(np.unique(exact)):,} different numbers between {exact.min():.17g} and "
             f"{exact.max():.17g}, which single precision keeps apart as {len(np.unique(values)):,}; expected numbers "

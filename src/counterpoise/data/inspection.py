@@ -19,7 +19,7 @@ from jaxtyping import Bool
 from pandas.api import types
 
 from counterpoise.data.delimited import Notation
-from counterpoise.data.features import MAX_CATEGORIES
+from counterpoise.data.features import MAX_CATEGORIES, is_too_fine
 from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.data.notations import UNITS, are_numbers, foreign_numbers, looks_like_dates, unit_of, without_unit
 from counterpoise.data.table import read_rows
@@ -185,6 +185,7 @@ def inspect(table: pd.DataFrame, label: str, sensitive: Sequence[str], drop: Seq
         if not types.is_numeric_dtype(table[name]) or _column(table[name], name).kind != "number":
             _require_few(table[name], "--sensitive", "groups", MAX_GROUPS)
     is_labelled = table[label].notna().to_numpy()
+    is_usable = is_labelled & table[list(sensitive)].notna().all(axis=1).to_numpy()
     codes = pd.factorize(table[label])[0]
     columns = []
     for name in map(str, table.columns):
@@ -192,10 +193,26 @@ def inspect(table: pd.DataFrame, label: str, sensitive: Sequence[str], drop: Seq
         if name not in {label, *sensitive} and column.reason is None:
             if name in drop:
                 column = replace(column, reason="left out by --drop")
+            elif reason := _reason_where_usable(table[name], column.kind, is_usable):
+                column = replace(column, reason=reason)
             elif _is_copy(table[name], column.kind, codes, is_labelled):
                 column = replace(column, reason=f"a copy of the label: it alone tells {label} (AUC above {COPY})")
         columns.append(column)
     return columns
+
+
+def _reason_where_usable(column: pd.Series, kind: Kind, is_usable: Bool[np.ndarray, "N"]) -> str | None:
+    """Return why values in rows with a label and a group are no feature although those of all rows would be.
+
+    A run learns from such rows alone, and refuses what is the same in all of them, or the same once it is rounded.
+    """
+    present = column[is_usable].dropna()
+    if not is_usable.all() and present.nunique() < 2:
+        what = f"{name_of(present.iloc[0])} in every row" if len(present) else "no value in any row"
+        return f"{what} that has a label and a group"
+    if kind == "number" and is_too_fine(present):
+        return "numbers too close together for their size, in single precision (subtract the smallest in the file)"
+    return None
 
 
 def _require_few(column: pd.Series, option: str, what: str, most: int) -> None:

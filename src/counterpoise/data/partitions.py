@@ -57,8 +57,10 @@ class Columns:
         return class_codes(rows[self.label], self.positive, self.classes)
 
     def s(self, rows: pd.DataFrame) -> Int64[np.ndarray, "N"]:
-        """Return the group of each row, −1 where it is missing or in none."""
-        return group_codes(rows[self.sensitive], self.groups, self.bands)
+        """Return the group of each row, −1 where it is missing, scored only, or in none."""
+        column = rows[self.sensitive]  # a group of all others, `"*"`, does not take what is scored only
+        apart = column.isin([value for value in self.scored_only if value is not None]).to_numpy(dtype=bool)
+        return np.where(apart, -1, group_codes(column, self.groups, self.bands))
 
 
 def date_of(partition: str) -> str:

@@ -6,6 +6,7 @@ sentence on what was decided, and the status of the process.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ PIPELINES = ("retrain", "monitor", "rollback")
 CHANGING = frozenset({"retrain", "rollback"})
 """Those that change the history, which is not to be ahead of a registry that nobody can reach."""
 
-REGISTRY = "retrain__registry"
+REGISTRY, HISTORY = "retrain__registry", "retrain__history"
 
 REFUSED = 3
 """Status of a process whose gate has refused, or whose monitor raised an alarm."""
@@ -43,7 +44,7 @@ class RetrainingRun:
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         if not _kinds(pipeline):
             return
-        catalog[REGISTRY] = _Given(self.registry)
+        catalog[REGISTRY] = _Given(None if self.registry is None else following(self.registry, catalog))
         if "retrain__new_partitions" in pipeline.inputs() and not catalog.load("retrain__new_partitions"):
             raise Ending(self._nothing_to_do(catalog), 0)
         if self.registry is not None and REGISTRY in pipeline.inputs() and CHANGING & _kinds(pipeline):
@@ -84,13 +85,51 @@ class RetrainingRun:
 
     def _nothing_to_do(self, catalog: DataCatalog) -> str:
         """Say so; what a run that was killed has not registered is registered before."""
-        history = catalog.load("retrain__history")
+        history = catalog.load(HISTORY)
         aside = sorted(name for name, entry in catalog.load("retrain__ledger").items() if "quarantined" in entry)
         further = f" ({len(aside)} put aside: {', '.join(aside[:5])})" if aside else ""
         if history and self.registry is not None:
-            self.registry.point(champion(history), latest_challenger(history))
+            following(self.registry, catalog).point(champion(history), latest_challenger(history))
         present = f"; {champion(history)} stays champion" if history else ""
         return f"Nothing to do: there is no new partition{further}{present}."
+
+
+class FollowingRegistry:
+    """A registry whose aliases are those of the history after each `point`, whichever processes are at it at once.
+
+    The history is read again after the aliases were set, and they are set again if it has changed. Whoever changes it
+    sets them afterwards. So the process that sets an alias last has read the newest history after that, or it would
+    have set the alias once more; unless it was killed in between, which the next `sync_tracking` or retraining mends.
+    """
+
+    def __init__(self, registry: ModelRegistry, history: Callable[[], Sequence[Record]]) -> None:
+        self._registry, self._history = registry, history
+
+    def fetch(self, model: str, folder: Path) -> None:
+        """Put a registered model into a folder."""
+        self._registry.fetch(model, folder)
+
+    def record(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Log a retraining and register its model, unless that was done."""
+        return self._registry.record(entry)
+
+    def point(self, champion_model: str, challenger: str | None) -> dict[str, int]:
+        """Make the aliases those of the history, as it was read before and as it is by then; return them."""
+        pointed = (champion_model, challenger)
+        aliases = self._registry.point(*pointed)
+        while (present := _pointed(self._history())) != pointed:
+            pointed = present
+            aliases = self._registry.point(*pointed)
+        return aliases
+
+
+def _pointed(history: Sequence[Record]) -> tuple[str, str | None]:
+    return champion(history), latest_challenger(history)
+
+
+def following(registry: ModelRegistry, catalog: DataCatalog) -> FollowingRegistry:
+    """Return a registry that follows the history of a catalog."""
+    return FollowingRegistry(registry, lambda: catalog.load(HISTORY))
 
 
 def registry_of(context: KedroContext) -> ModelRegistry | None:
@@ -117,7 +156,7 @@ def tenure(day: str | None, environment: str | None) -> tuple[Tenure, tuple[Reco
     registered.read(environment=environment)
     with KedroSession.create(project_path=Path.cwd(), env=environment) as session:
         context = session.load_context()  # type: ignore[attr-defined]  # Kedro's own sessions have it
-        history = context.catalog.load("retrain__history")
+        history = context.catalog.load(HISTORY)
     if not history:
         raise InputError("there is no champion yet, expected one of `kedro run --pipelines=retrain`")
     return champion_on(history, day or datetime.now(UTC).date().isoformat()), history

@@ -18,13 +18,20 @@ from counterpoise.artifacts.locks import Locks
 from counterpoise.errors import InputError
 from counterpoise.hooks.preflight import parameters_of
 from counterpoise.hooks.provenance import PROMOTION
-from counterpoise.hooks.retraining_run import REGISTRY, registry_of
+from counterpoise.hooks.retraining_run import HISTORY, REGISTRY, following, registry_of
 from counterpoise.retraining.history import Record, champion, latest_challenger
 from counterpoise.tracking import ModelRegistry, TrackingSettings, sync
 from counterpoise.tracking.unlogged import REMEDY as COMMAND
 
 RECORDS, SENTENCES = "unlogged", "synced"
-HISTORY, LEDGER = "retrain__history", "retrain__ledger"
+LEDGER = "retrain__ledger"
+OUTCOMES = {
+    "start": "is the first champion",
+    "promote": "was promoted",
+    "refuse": "was refused",
+    "wait": "is asked about again",
+}
+"""Verdict → what a sentence says of the decision, which a rollback may have followed."""
 
 
 class Syncing:
@@ -74,7 +81,7 @@ def follow(catalog: DataCatalog, registry: ModelRegistry) -> list[str]:
         if (record := unfinished(history, catalog.load(LEDGER))) is not None:
             return [complete(record, catalog, registry)]
         before = registry.aliases()
-        registry.point(champion(history), latest_challenger(history))
+        following(registry, catalog).point(champion(history), latest_challenger(history))
         after = registry.aliases()
         return [] if before == after else [f"{champion(history)} is champion ({_listed(after)})"]
     finally:
@@ -96,12 +103,12 @@ def complete(record: Record, catalog: DataCatalog, registry: ModelRegistry) -> s
     is_complete = all(catalog.exists(name) for name in documents)
     if not is_complete or not belong_together(record, *(catalog.load(name) for name in documents)):
         return f"retrain {week}: was stopped before its report; `kedro run --pipelines=retrain` completes it"
-    inputs = [registry if name == REGISTRY else catalog.load(name) for name in stage.inputs]
+    inputs = [following(registry, catalog) if name == REGISTRY else catalog.load(name) for name in stage.inputs]
     registered, ledger = stage.func(*inputs)  # the node would log an error that is said later
     catalog.save("retrain__ledger_after", ledger)
     version, aliases = registered["registered"], registered["aliases"]
-    model = record.challenger or record.champion
-    return f"retrain {week}: {model} is version {version['version']} of {version['name']} ({_listed(aliases)})"
+    decided = f"{record.challenger or record.champion} {OUTCOMES[record.verdict or 'start']}"
+    return f"retrain {week}: {decided}; it is version {version['version']} of {version['name']} ({_listed(aliases)})"
 
 
 def _listed(aliases: dict[str, int]) -> str:

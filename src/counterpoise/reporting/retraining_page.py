@@ -131,7 +131,7 @@ def _power(power: Mapping[str, Any]) -> str:
 
 def _rows_in_words(evaluation: Mapping[str, Any]) -> str:
     rows = evaluation["measured"]["challenger"]["all"][0]["rows"]
-    further = f", {evaluation['left_out']:,} more miss a value or a group" if evaluation["left_out"] else ""
+    further = f", {evaluation['left_out']:,} more miss a value or are of no group" if evaluation["left_out"] else ""
     return f"{rows:,} held-out rows of the reference and {len(evaluation['dates']) - 1} partitions{further}"
 
 

@@ -94,6 +94,15 @@ def test_without_such_groups_there_is_no_row_and_nothing_is_read(tmp_path: Path,
     assert list(frame) == list(COLUMNS)
 
 
+def test_of_a_table_that_has_none_of_them_any_more_there_is_no_row(
+    tmp_path: Path, table: pd.DataFrame, model: Servable
+) -> None:
+    table.loc[table["race"] != "c"].dropna(subset="race").to_csv(tmp_path / "t.csv", index=False)
+    frame = score_apart(tmp_path, block(scored_only=[None]), Report(), model)
+    assert frame.empty
+    assert list(frame) == list(COLUMNS)
+
+
 def test_a_group_is_compared_or_scored_only() -> None:
     with pytest.raises(ValueError, match="scored_only names 'a', which is one of 'groups' too"):
         block(scored_only=["a"])

@@ -63,6 +63,23 @@ def test_rows_without_a_label_are_not_trained_on(
     assert training_rows(rows)["paid"].notna().all()
 
 
+@pytest.mark.parametrize("groups", [["f", "m"], ["f", "*"]])
+def test_rows_that_are_scored_only_are_of_no_group(
+    inbox: dict[str, Path], raw: Path, dataset: Dataset, retraining: Retraining, groups: list[str]
+) -> None:
+    """A group of all others takes what no other names, and these rows are named."""
+    name, path = next(iter(inbox.items()))
+    for file, table in ((raw / "loans.csv", loans(400, 0)), (path, loans(120, 1))):
+        table.loc[:9, "sex"] = "unknown"
+        table.loc[10:14, "sex"] = None
+        table.to_csv(file, index=False)
+    block = dataset.model_copy(update={"groups": tuple(groups), "scored_only": (None, "unknown")})
+    _, rows = take_partitions({name: path}, {name: path}, {}, (), raw, block, retraining)
+    codes = rows["sex"].map({"f": 0, "m": 1}).fillna(-1).astype(int)
+    assert (codes == -1).sum() == 30
+    assert (rows[GROUP] == codes).all()
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -133,3 +150,16 @@ def test_the_audit_names_what_is_new(
     assert not drifted["age"]
     assert [(cell["group"], cell["label"]) for cell in document["small_cells"]] == [("women", "yes")]
     assert pd.DataFrame(document["group_shares"]["new"])["share"].sum() == pytest.approx(1)
+
+
+def test_rows_without_label_or_group_are_no_small_cell(
+    inbox: dict[str, Path], raw: Path, dataset: Dataset, retraining: Retraining
+) -> None:
+    """Few rows of a class in a group are few to judge by; few rows without either are nothing to worry about."""
+    name = "loans-2026-03-02"
+    table = loans(300, 5)
+    table.loc[:2, "sex"] = None
+    table.loc[3:5, "paid"] = None
+    table.to_csv(inbox[name], index=False)
+    batch, rows = take_partitions({name: inbox[name]}, inbox, {}, (), raw, dataset, retraining)
+    assert audit_partitions(rows, batch, dataset)["small_cells"] == []

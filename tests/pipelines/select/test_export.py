@@ -87,12 +87,18 @@ def test_a_head_with_a_threshold(kind: Kind, trained: dict[Kind, Ground], data: 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_rule(kind: Kind, trained: dict[Kind, Ground], data: Examples, tmp_path: Path) -> None:
+    import mlflow.pyfunc
+
     ground = trained[kind]
     shares = bias_scores.Shares.of(data.y, data.s, classes=2, groups=2)
     multipliers = 0.05 * torch.tensor([[1.0, -1.0], [-0.5, 0.5]])
     rule = bias_scores.rule(torch.tensor([1.0, 1.2]), multipliers, shares, "eo")
     _, answer = exported(ground, data, tmp_path / "model", head=None, rule=rule, threshold=0.0)
     require_the_same(answer, bias_scores.scores(ground.joint(data.x), rule.unsqueeze(0))[0])
+    none = mlflow.pyfunc.load_model(str(tmp_path / "model")).predict(
+        pd.DataFrame({name: np.empty(0) for name in ("f0", "f1", "f2")})
+    )
+    assert (len(none), list(none)) == (0, list(answer)), "no rows have no answers"
 
 
 @pytest.fixture(scope="module")

@@ -239,7 +239,8 @@ def audit_partitions(rows: pd.DataFrame, batch: dict[str, Any], dataset: Dataset
         document["drift"], document["note"] = [], reason(error)
     document["new_values"] = _new_values(tables["reference"], tables["new"])
     cells = audit.cells(groups["new"], labels["new"])
-    document["small_cells"] = records(cells[cells["rows"] < FEW])
+    is_known = cells["group"].isin(dataset.group_names) & cells["label"].isin(dataset.classes)  # gaps are in `missing`
+    document["small_cells"] = records(cells[(cells["rows"] < FEW) & is_known])
     return document
 
 
