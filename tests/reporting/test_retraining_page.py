@@ -98,6 +98,12 @@ def test_the_decision_and_its_reason_come_first(document: dict[str, Any]) -> Non
     assert html == retraining_page(deepcopy(document), [], {"run_id": "abc"})
 
 
+def test_a_model_that_predicts_one_class_is_named(document: dict[str, Any]) -> None:
+    assert "one class for all held-out rows" not in retraining_page(document, [], {})
+    document["evaluation"]["measured"]["challenger"]["all"][0]["selected"] = 0.0
+    assert "the challenger predicts one class for all held-out rows" in retraining_page(document, [], {})
+
+
 def test_groups_that_no_bias_is_taken_of_are_named(document: dict[str, Any]) -> None:
     said = "No bias is taken of groups with fewer held-out rows than min_test_rows"
     assert said not in retraining_page(document, [], {})

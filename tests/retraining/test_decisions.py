@@ -58,3 +58,13 @@ def test_a_decision_names_the_checks_that_it_rests_on(
     assert text.startswith(start)
     assert text.endswith("30 rows wait for their labels.")
     assert tuple(name for name in "AB" if f"{name} is so" in text) == named
+
+
+def test_the_first_champion_that_is_the_present_one_is_named_once() -> None:
+    first = Check("error_first", "failed", 0.02, 0.03, 0.01, -1.0, 3.0, "A.")
+    same = replace(first, name="error_champion", sentence="B.")
+    bias = replace(BIAS, outcome="failed", sentence="C.")
+    decision = Decision("refuse", "", 0.001, 1200, 0, (first, same, bias))
+    assert reason(decision, 1, 4) == "Refused on 1,200 labelled rows: A; C."
+    other = replace(decision, checks=(first, replace(same, estimate=0.021), bias))
+    assert reason(other, 1, 4) == "Refused on 1,200 labelled rows: A; B; C."

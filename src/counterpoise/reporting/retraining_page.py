@@ -114,11 +114,22 @@ def _answer(decision: Mapping[str, Any], batch: Mapping[str, Any], evaluation: M
         sentences.append(f"{decision['champion']} takes the place of {decision['champion_before']}.")
     elif decision["champion_before"] is not None:
         sentences.append(f"{decision['champion']} stays champion.")
+    sentences += _constants(evaluation)
     if evaluation["waiting"]:
         sentences.append(f"{evaluation['waiting']:,} held-out rows wait for their labels, and were not used.")
     if power := decision.get("power"):
         sentences.append(_power(power))
     return sentences + [f"Put aside: {sentence}." for sentence in batch["quarantined"].values()]
+
+
+def _constants(evaluation: Mapping[str, Any]) -> list[str]:
+    """Name the models that predict the same class for all held-out rows: they have no gap, and decide nothing."""
+    names = {"first": "first champion"}
+    return [
+        f"Beware: the {names.get(model, model)} predicts one class for all held-out rows; gaps of 0 are no merit of it."
+        for model, measured in evaluation["measured"].items()
+        if measured["all"][0]["selected"] in {0, 1}
+    ]
 
 
 def _power(power: Mapping[str, Any]) -> str:

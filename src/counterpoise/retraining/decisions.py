@@ -83,8 +83,7 @@ def reason(decision: Decision, look: int, patience: int) -> str:
     """Return why, in one sentence."""
     rows = f"{decision.rows:,} labelled rows"
     late = f"; {decision.waiting:,} rows wait for their labels" if decision.waiting else ""
-    failed = [check.sentence.rstrip(".") for check in decision.checks if check.outcome == "failed"]
-    open_ones = [check.sentence.rstrip(".") for check in decision.checks if check.outcome == "undecided"]
+    failed, open_ones = (_sentences(decision.checks, outcome) for outcome in ("failed", "undecided"))
     if decision.verdict == "promote":
         return (
             f"Promoted on {rows}: all {len(decision.checks)} checks passed at significance {decision.level:.2g}{late}."
@@ -93,3 +92,13 @@ def reason(decision: Decision, look: int, patience: int) -> str:
         return f"Refused on {rows}: {'; '.join(failed)}{late}."
     start = "Refused" if decision.verdict == "refuse" else "Waiting"
     return f"{start} after decision {look} of {patience} on {rows}: {'; '.join(open_ones)}{late}."
+
+
+def _sentences(checks: Sequence[Check], outcome: Outcome) -> list[str]:
+    """Return what checks with an outcome show; once where the first and the present champion are the same model."""
+    sentences = {
+        (check.name.replace("error_champion", "error_first"), check.estimate, check.bound): check.sentence.rstrip(".")
+        for check in reversed(checks)  # of two that are the same, the one against the first champion stays
+        if check.outcome == outcome
+    }
+    return [*reversed(sentences.values())]

@@ -15,6 +15,9 @@ from counterpoise.artifacts.serving import read_servable
 
 CLASSES = ["A121", "A122", "A123", "A124"]
 
+pytestmark = pytest.mark.filterwarnings("ignore::counterpoise.fairness.UndefinedMetricWarning")
+"""Of 200 test rows, a choice may call none of a class."""
+
 
 @pytest.fixture(scope="module")
 def classes_run(run_once: Callable[..., Any]) -> Any:
