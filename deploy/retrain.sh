@@ -24,13 +24,14 @@ mkdir -p data
 exec 9>data/.scheduled.lock
 flock -n 9 || { echo "another scheduled run is going on"; exit "$busy"; }
 
-set -- --env="${COUNTERPOISE_ENV:-base}"
+environment=${COUNTERPOISE_ENV:-base}
+set -- --env="$environment"
 "$kedro" run "$@" --pipelines=sync_tracking || alert "sync_tracking of $project: some of it is still not logged"
 "$kedro" run "$@" --pipelines="$pipeline"
 status=$?
 case $status in
     0) ;;
-    "$refused") alert "REFUSED: $pipeline in $project, see data/08_reporting/retrain" ;;
+    "$refused") alert "REFUSED: $pipeline in $project, environment $environment: its output says why and names the report" ;;
     *) alert "FAILED: $pipeline in $project ended with status $status" ;;
 esac
 exit "$status"
