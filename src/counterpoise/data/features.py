@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from pandas.api import types
 
 from counterpoise.data.limits import LIMITS, Limits, require_at_most
@@ -219,16 +219,22 @@ def _require_varied(column: pd.Series, where: str) -> None:
 
 def is_too_fine(column: pd.Series) -> bool:
     """Whether rounding to single precision changes numbers by `MAX_ROUNDING` of their standard deviation or more."""
+    return _differ(*_rounded(column))
+
+
+def _rounded(column: pd.Series) -> tuple[Float64[np.ndarray, "N"], Feature]:
+    """Return numbers in double and in single precision; what the latter cannot hold is infinite there."""
     exact = column.to_numpy(dtype=np.float64, na_value=np.nan)
     with np.errstate(over="ignore"):
-        rounded = exact.astype(np.float32)
+        return exact, exact.astype(np.float32)
+
+
+def _differ(exact: Float64[np.ndarray, "N"], rounded: Feature) -> bool:
     return bool(np.abs(exact - rounded).max() >= MAX_ROUNDING * exact.std())  # both are 0 where all are the same
 
 
 def _numbers(column: pd.Series, where: str) -> Feature:
-    exact = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is reported as such
-        values = exact.astype(np.float32)
+    exact, values = _rounded(column)
     wrong = ~np.isfinite(values)
     if wrong.any():
         first = int(wrong.argmax())
@@ -237,7 +243,7 @@ def _numbers(column: pd.Series, where: str) -> Feature:
             f"in row {first}, expected finite numbers"
         )
     _require_varied(column, where)
-    if is_too_fine(column):
+    if _differ(exact, values):
         raise InputError(
             f"{where} has {len(np.unique(exact)):,} different numbers between {exact.min():.17g} and "
             f"{exact.max():.17g}, which single precision keeps apart as {len(np.unique(values)):,}; expected numbers "

@@ -102,7 +102,7 @@ def encode_samples(
         sensitive=dataset.sensitive,
         groups=dataset.groups,
         bands=dataset.bands,
-        drop=dataset.not_features if dataset.keep_sensitive else (*dataset.not_features, *dataset.crossed),
+        drop=dataset.drop if dataset.keep_sensitive else (*dataset.drop, *dataset.crossed),
         categories=dataset.categories,
         dates=dataset.dates,
         rare=dataset.rare_categories,
