@@ -157,7 +157,7 @@ class Selection(Settings):
     choice is made again without each of so many folds of the rows that judge, and measured on the fold; what is judged
     has to be within a smaller bound, if it takes one for these choices to be within the tolerance. 0: no correction.
     certify: the probability with which the tolerance is to hold on new data: only models that the validation part
-    certifies are chosen (`fairness.certify`).
+    certifies are chosen (`fairness.certify`), with one row of each unit where rows belong `together`.
     """
 
     tolerance: Positive = 0.05

@@ -12,7 +12,7 @@ from counterpoise.errors import InputError
 from counterpoise.fairness import delta_eo
 from counterpoise.fairness.certify import certify
 from counterpoise.methods.selection.candidates import Candidates, ours
-from counterpoise.methods.selection.certifying import Certificates, certificates
+from counterpoise.methods.selection.certifying import Certificates, certificates, one_of_each
 from counterpoise.methods.selection.measuring import counts_of
 from counterpoise.methods.selection.settings import Judge, Names
 from counterpoise.nn import Examples
@@ -92,7 +92,7 @@ def test_validation_labels_change_certificates_and_not_the_order(
     tested: list[list[int]] = []
 
     def recorded(*arguments: Any) -> torch.Tensor:
-        tested.append(list(arguments[-1]))
+        tested.append(list(arguments[6]))
         return counts_of(*arguments)
 
     monkeypatch.setattr(certifying, "counts_of", recorded)
@@ -142,6 +142,36 @@ def test_replicates_do_not_notice_each_other(
     alone = certified(second, data, {part: rows[1:] for part, rows in members.items()}, tolerance=0.4)
     assert alone.certified[0].equal(both.certified[1])
     assert alone.needed[0].equal(both.needed[1])
+
+
+def test_alike_rows_of_one_person_certify_no_more_than_one_of_them(
+    outcomes: Outcomes, data: Examples, members: dict[str, torch.Tensor]
+) -> None:
+    """Few validation rows, each of them eight times, as rows of a person: the certificate is that of the few."""
+    people, times = 150, 8
+    one = {"train": members["train"], "validation": members["validation"][:, :people]}
+    repeated = one | {"validation": one["validation"].repeat(1, times)}
+    fewer, more = (
+        ours(Outcomes(dict(outcomes.tensors) | {"validation.score": scores, "test.score": scores}))
+        for scores in (
+            outcomes.tensors["validation.score"][..., :people],
+            outcomes.tensors["validation.score"][..., :people].repeat(1, 1, times),
+        )
+    )
+    by_person = replace(data, unit=torch.arange(ROWS))
+    expected = certified(fewer, data, one, tolerance=0.4)
+    as_rows, as_people = (certified(more, each, repeated, tolerance=0.4) for each in (data, by_person))
+    assert as_people.certified.equal(expected.certified)
+    assert as_people.needed.equal(expected.needed)
+    assert as_rows.certified.sum() > expected.certified.sum(), "eight times as many rows, if they were new ones"
+
+
+def test_one_row_of_each_person_is_drawn_whichever_it_is() -> None:
+    unit = torch.arange(300) // 3
+    kept = one_of_each(unit, 300)
+    assert unit[kept].equal(torch.arange(100))
+    assert (kept.view(100, 3).sum(dim=0) > 20).all(), "not the first one always"
+    assert one_of_each(None, 4).all()
 
 
 @pytest.mark.parametrize(("hold_out", "folds"), [(0, True), (0.2, False), (0, False)])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -46,7 +47,8 @@ def certificates(
 
     The candidates are those that no other one dominates in error and bias on cross-fitted rows, in the order of that
     bias; `selection.certify` is the probability that no certified model exceeds the tolerance (Learn then Test, arXiv
-    2110.01052, with a fixed sequence).
+    2110.01052, with a fixed sequence). That rests on independent rows: where rows belong together, one row of each
+    unit, drawn at random, certifies.
 
     Raises:
         InputError: validation rows have chosen settings (`frontiers.<name>.hold_out` is 0), or nothing is cross-fitted.
@@ -65,9 +67,21 @@ def certificates(
         best = non_dominated(torch.stack([error, bias], dim=1)) & (bias <= judging.tolerance)
         order = best.nonzero().flatten()
         order = order[bias[order].argsort(stable=True)] if len(order) else bias.nan_to_num(torch.inf).argmin().view(1)
-        decided = counts_of(candidates, (WITNESS,), r, data, rows, population, order.tolist())
+        apart = one_of_each(data.units(rows), len(rows))
+        decided = counts_of(candidates, (WITNESS,), r, data, rows, population, order.tolist(), apart)
         counts = of_groups(decided, population.compared)
         tested = certify(counts, judging.criterion, judging.tolerance, level=judging.certify, order=range(len(order)))
         certified[r, order] = tested.certified
         needed.append(rows_needed(counts[0], judging.criterion, judging.tolerance, level=judging.certify))
     return Certificates(certified, torch.stack(needed))
+
+
+def one_of_each(unit: Int[Tensor, "n"] | None, rows: int) -> Bool[Tensor, "n"]:
+    """Return which rows to keep so that no two are of one unit, each row of a unit as likely; None keeps all."""
+    if unit is None:
+        return torch.ones(rows, dtype=torch.bool)
+    order = np.random.default_rng(0).permutation(rows)
+    _, first = np.unique(unit.numpy()[order], return_index=True)
+    kept = torch.zeros(rows, dtype=torch.bool)
+    kept[torch.from_numpy(order[first])] = True
+    return kept

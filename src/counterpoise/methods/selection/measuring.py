@@ -198,10 +198,11 @@ def counts_of(
     rows: Int[Tensor, "m"],
     population: Population,
     places: Sequence[int],
+    counted: Bool[Tensor, "m"] | None = None,
 ) -> Int64[Tensor, "v G k k"]:
-    """Count what some models of one replicate decide of rows, those of `parts` one after the other."""
-    every = torch.ones(1, len(rows), dtype=torch.bool)
-    return _counts(candidates, parts, r, data, rows, every, population, places)[0]
+    """Count what some models of one replicate decide of rows, those of `parts` one after the other; of all or some."""
+    every = torch.ones(len(rows), dtype=torch.bool) if counted is None else counted
+    return _counts(candidates, parts, r, data, rows, every.unsqueeze(0), population, places)[0]
 
 
 def _require_defined(

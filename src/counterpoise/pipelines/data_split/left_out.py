@@ -163,22 +163,30 @@ def _small(tested: Sequence[int], large: Sequence[int], dataset: Dataset) -> str
 
 
 def unused_rows(codes: UInt8[np.ndarray, "N"], dataset: Dataset) -> str:
-    """Return a sentence that says how many rows `split.max_rows` or `split.together` leave; empty where all are used.
+    """Return what `split.max_rows` or `split.together` leave unused and how rows count; empty where all are used and
+    each stands for itself.
 
     Args:
         codes: of `SPLITS`, or `UNUSED`, of a replicate; all replicates have equally many.
     """
-    if not isinstance(dataset.split, Split) or not (unused := int((codes == UNUSED).sum())):
+    unused = int((codes == UNUSED).sum())
+    if not isinstance(dataset.split, Split) or (unused == 0 and dataset.together is None):
         return ""
     rows = dict(zip(SPLITS, np.bincount(codes, minlength=len(SPLITS)).tolist(), strict=False))
     learnt, most = rows["pretrain"] + rows["train"], dataset.split.max_rows
     reasons = [f"split.max_rows is {most:,}"] if most in {learnt, rows["validation"]} else []
     if dataset.together is not None:
         reasons.append(f"rows of one {dataset.together} are in one part, and parts of all replicates equally large")
+    counted = ""
+    if dataset.together is not None:
+        counted = (
+            f" Intervals, tests and noise floors count rows: where a {dataset.together} has many that are alike, the "
+            "true uncertainty is larger."
+        )
     return (
         f"Of {len(codes):,} rows, models learn from {learnt:,} and are chosen on {rows['validation']:,}, drawn by "
         f"class and group in each replicate ({'; '.join(reasons)}; {unused:,} are not used); {rows['test']:,} test "
-        "them."
+        f"them.{counted}"
     )
 
 
