@@ -44,7 +44,7 @@ from counterpoise.methods.cells import fold_numbers
 from counterpoise.methods.frontier import Frontier
 from counterpoise.methods.frontier_results import HEAD, RULE
 from counterpoise.methods.heads.problem import HeadProblem
-from counterpoise.methods.rules import bias_scores
+from counterpoise.methods.rules.linear import class_scores
 from counterpoise.methods.selection.candidates import ours
 from counterpoise.methods.selection.measuring import AUC, AXES, JUDGED_BY, judged_by
 from counterpoise.methods.selection.nested import bounds
@@ -75,13 +75,13 @@ class _Model:
 
     ground: Ground
     head: Float[Tensor, "p *k"] | None
-    rule: Float[Tensor, "cells k"] | None
+    rule: Float[Tensor, "rows k"] | None
     threshold: float
 
     def scores(self, x: Float[Tensor, "n D"]) -> Float64[Tensor, "n k"]:
         """Return numbers that add up to one and are highest for the class that is decided for; ties go to the first."""
         if self.rule is not None:
-            return bias_scores.class_scores(self.ground.joint(x), self.rule)
+            return class_scores(self.ground.joint(x), self.rule)
         features, offset = self.ground.base.view(x)
         reached = margins(self.ground.head if self.head is None else self.head, features, offset).double()
         if reached.ndim > 1:

@@ -20,7 +20,7 @@ from pandas.api import types
 from safetensors import safe_open
 
 RULE_SCALE = 4.0
-"""The scores of a rule times this are what the softmax is taken of; see `methods.rules.bias_scores`."""
+"""The scores of a rule times this are what the softmax is taken of; see `methods.rules.linear`."""
 
 LONGEST = 40
 """Characters of a value that a message shows."""
@@ -280,8 +280,9 @@ class ExportedModel(PythonModel):
             return _softmax(logits + shift), logits
         of_class, of_group = self.temperatures
         joint = _softmax(logits / of_class)[:, :, None] * _softmax(self._group_odds(x, features) / of_group)
-        rule = self.tensors["rule"]  # [k · G, k]
-        scores = RULE_SCALE * (joint.reshape(len(x), len(rule)) @ rule)
+        rule = self.tensors["rule"]  # [k · G, k], or [k · G + k, k] with dither
+        cells = np.hstack([*joint.transpose(1, 0, 2), _dither(joint)])[:, : len(rule)]
+        scores = RULE_SCALE * (cells @ rule)
         return _softmax(scores), scores
 
     def _logits(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -366,6 +367,14 @@ def _name_of(value: Any) -> str:
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)
+
+
+def _dither(joint: np.ndarray) -> np.ndarray:
+    """Return what `methods.rules.linear.dither` does, of probabilities [N, k, G]."""
+    golden = (5**0.5 - 1) / 2
+    phase = np.log(joint.clip(1e-6)) @ (10 * (1 + np.arange(1, joint.shape[2] + 1) * golden % 1))
+    phase = (1 - golden) * phase + golden * phase.sum(axis=1, keepdims=True)
+    return -np.log(-np.log(np.abs(2 * (phase % 1) - 1).clip(1e-3, 1 - 1e-3)))
 
 
 def _shown(value: Any) -> str:

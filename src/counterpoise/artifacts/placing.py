@@ -21,7 +21,7 @@ def served(ground: Ground, *, head: Tensor | None, rule: Tensor | None, threshol
     """Put a head or a rule on its base.
 
     Args:
-        head: [q + 1] on the base, of more than two classes [q + 1, k]; or rule: [k·G, k], on the base's unrepaired
+        head: [q + 1] on the base, of more than two classes [q + 1, k]; or rule: [k·G + k, k], on the base's unrepaired
             probabilities.
         threshold: on the margin, of a head of two classes.
         described: the other attributes of `Servable`.

@@ -46,16 +46,16 @@ NEEDED_BY_BODIES = {"network": ("torch",), "pipeline": ("scikit-learn", "skops")
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """A rule in bias scores: it decides by p(y, s | x) @ matrix (`methods.rules.bias_scores`).
+    """A rule in bias scores: it decides by p(y, s | x) and its dither @ matrix (`methods.rules.linear`).
 
     Attributes:
-        matrix: scores of the classes from the probabilities of (class, group).
+        matrix: scores of the classes from the probabilities of (class, group), and from their dither.
         temperature, group_temperature: what log odds of the class and of the groups are divided by.
         group_heads: log odds of the groups within each class, on what the last layer sees [k, q + 1, G]; or
         group_trees: LightGBM's text, whose last input is the class.
     """
 
-    matrix: Float[Tensor, "cells k"]
+    matrix: Float[Tensor, "rows k"]
     temperature: float
     group_temperature: float
     group_heads: Float[Tensor, "k p G"] | None = None

@@ -35,7 +35,7 @@ from counterpoise.methods.heads.newton import Goal, Newton, solve
 from counterpoise.methods.heads.penalties import CONSTRAINTS, Constraint
 from counterpoise.methods.heads.problem import HeadProblem, settings_of
 from counterpoise.methods.repair import Result
-from counterpoise.methods.rules import bias_scores
+from counterpoise.methods.rules import bias_scores, linear
 from counterpoise.methods.rules.bias_scores import Bank, BiasScores
 from counterpoise.nn import Examples
 from counterpoise.nn.random import generator
@@ -189,8 +189,8 @@ def run(problem: HeadProblem, settings: Frontier, earlier: Mapping[str, list[Res
     Returns:
         The models by name: what they say of the validation rows, and with folds of each training row by models that
         were made without its fold, `scores.<part>` [R, m] and of more than two classes `predictions.<part>`; `head`
-        [R, q + 1] (or [R, q + 1, k]) on the base, or `rule` [R, k·G, k]; as facts the settings, and who `diverged`: of
-        those everything is NaN, and the prediction −1.
+        [R, q + 1] (or [R, q + 1, k]) on the base, or `rule` [R, k·G + k, k]; as facts the settings, and who `diverged`:
+        of those everything is NaN, and the prediction −1.
 
     Raises:
         InputError: a class or group is missing where it is needed.
@@ -334,9 +334,9 @@ def derive_rules(
     rules = torch.cat([bank.rules for bank in banks])
     without = torch.cat([bank.without for bank in banks], dim=1)  # F, L, k·G, k
     held_out = answers_in_order(
-        [bias_scores.answers(probability[fold == number], each) for number, each in enumerate(without)], fold
+        [linear.answers(probability[fold == number], each) for number, each in enumerate(without)], fold
     )
-    said = {part: bias_scores.answers(of_all[part], rules) for part in EVALUATED}
+    said = {part: linear.answers(of_all[part], rules) for part in EVALUATED}
     return Ruled(rules, said | {"train" if others else "validation": held_out})
 
 

@@ -48,9 +48,9 @@ class Trained:
 
 @dataclass(frozen=True, eq=False)
 class Ruled:
-    """What one base's rules give: the matrices [L, k·G, k] chosen by all rows, and what they answer [L, m] by part."""
+    """What one base's rules give: matrices [L, k·G + k, k] chosen by all rows, and what they answer [L, m] by part."""
 
-    rules: Float[Tensor, "L cells k"]
+    rules: Float[Tensor, "L rows k"]
     answers: dict[str, Answers]
 
 

@@ -8,20 +8,22 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import linprog
+from scipy.stats import gumbel_r, kstest, spearmanr
 from torch import Tensor
 
 from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.methods.heads.penalties import Constraint
-from counterpoise.methods.rules.bias_scores import (
+from counterpoise.methods.rules.bias_scores import BiasScores, choose
+from counterpoise.methods.rules.dual import SHARPNESS, dual
+from counterpoise.methods.rules.linear import (
     MARGIN_SCALE,
-    BiasScores,
     Shares,
     answers,
-    choose,
     decide,
-    dual,
+    dither,
+    dithered,
     margins,
     rule,
     scores,
@@ -111,6 +113,11 @@ def _optimum(constraint: str, tolerance: float, point: Tensor, y: Tensor, s: Ten
 
     strata = [torch.ones_like(y, dtype=torch.bool)] if constraint == "dp" else [y == 0, y == 1]
     gaps = [rate(stratum & (s == 0)) - rate(stratum & (s == 1)) for stratum in strata]
+    return float((y == 0).double().mean()) + _largest_gain(gain, gaps, tolerance)
+
+
+def _largest_gain(gain: np.ndarray, gaps: list[np.ndarray], tolerance: float) -> float:
+    """Return the most that q · gain can be if the sizes of all q · gap add up to the tolerance at most."""
     bounds, limits = [], []  # the gaps' sizes are further variables
     for number, one in enumerate(gaps):
         for sign in (1, -1):
@@ -118,15 +125,15 @@ def _optimum(constraint: str, tolerance: float, point: Tensor, y: Tensor, s: Ten
             size[number] = -1
             bounds.append(np.concatenate([sign * one, size]))
             limits.append(0.0)
-    bounds.append(np.concatenate([np.zeros(atoms), np.ones(len(gaps))]))
+    bounds.append(np.concatenate([np.zeros(len(gain)), np.ones(len(gaps))]))
     limits.append(tolerance)
     solved = linprog(
         np.concatenate([-gain, np.zeros(len(gaps))]),
         A_ub=np.array(bounds),
         b_ub=limits,
-        bounds=[(0, 1)] * (atoms + len(gaps)),
+        bounds=[(0, 1)] * (len(gain) + len(gaps)),
     )
-    return float((y == 0).double().mean()) - float(solved.fun)
+    return -float(solved.fun)
 
 
 @pytest.mark.parametrize("constraint", ["dp", "eo"])
@@ -270,7 +277,7 @@ def test_what_is_chosen_without_a_fold_does_not_see_it() -> None:
     flipped = torch.where(fold == 1, 1 - y, y)
     again = choose(settings, "eo", probability, flipped, s, fold, classes=2, groups=2, seed=0)
     # The candidates come from shares of all rows; what is counted of them is that of the other folds.
-    assert first.without.shape == (3, 1, 4, 2)
+    assert first.without.shape == (3, 1, 6, 2), "cells, and the dither of each class"
     assert again.without.shape == first.without.shape
 
 
@@ -299,3 +306,72 @@ def test_rules_are_chosen_by_the_gaps_of_groups_that_are_compared() -> None:
     bank = choose(settings, "dp", probability, y, s, folds, classes=2, groups=3, seed=0, compared=(0, 1))
     for decided, level in zip(decide(probability, bank.rules), settings.levels, strict=True):
         assert gap("dp", decided, y, s) <= level
+
+
+def told_apart(rows: int = 20_000) -> tuple[Tensor, Tensor, Tensor]:
+    """Return p(y, s | x), y and s where x tells the group, and the classes of group 0 better than those of group 1."""
+    rng = torch.Generator().manual_seed(11)
+    s = torch.randint(2, (rows,), generator=rng)
+    of_class = torch.sigmoid(torch.randn(rows, generator=rng) * torch.where(s == 0, 6.0, 1.5))
+    y = (torch.rand(rows, generator=rng) < of_class).long()
+    is_second = torch.where(s == 1, 0.999, 0.001)
+    of_group = torch.stack([1 - is_second, is_second], dim=1)
+    return torch.cat([(1 - of_class)[:, None] * of_group, of_class[:, None] * of_group], dim=1), y, s
+
+
+@pytest.mark.parametrize("tolerance", [0.05, 0.1, 0.2])
+def test_where_one_group_is_told_better_the_bank_attains_the_optimum_too(tolerance: float) -> None:
+    """There the best classifier divides rows that are nearly alike, which a rule without dither takes or leaves."""
+    probability, y, s = told_apart()
+    cells = probability.double().numpy()
+    rates = cells / cells.sum(axis=0)
+    gain = (cells[:, 2:].sum(axis=1) - cells[:, :2].sum(axis=1)) / len(y)
+    constant = float(cells[:, :2].sum() / len(y))
+    best = constant + _largest_gain(gain, [rates[:, 0] - rates[:, 1], rates[:, 2] - rates[:, 3]], tolerance)
+    fold = torch.arange(len(y)) % 3
+
+    def chosen(**settings: float) -> Tensor:
+        bank = choose(
+            BiasScores(levels=(tolerance,), weights=(1.0,), **settings),  # type: ignore[arg-type]
+            "eo", probability, y, s, fold, classes=2, groups=2, seed=0,
+        )  # fmt: skip
+        return decide(probability, bank.rules)[0]
+
+    decision = chosen()
+    assert gap("eo", decision, y, s) <= tolerance
+    assert abs(float((decision == y).double().mean()) - best) < 0.01
+    assert gap("eo", chosen(dither=0.0), y, s) > 0.1, "whatever the tolerance"
+
+
+def test_dither_is_distributed_like_independent_draws_of_gumbel() -> None:
+    probability, _, _ = told_apart()
+    drawn = dither(probability, 2).numpy()
+    for one in drawn.T:
+        assert kstest(one, gumbel_r.cdf).statistic < 0.02
+    assert abs(spearmanr(drawn).statistic) < 0.03
+    for cell in probability.T:
+        assert abs(spearmanr(drawn[:, 0] - drawn[:, 1], cell).statistic) < 0.03, "it says nothing of the row"
+
+
+def test_rounding_of_probabilities_hardly_changes_dither() -> None:
+    probability, _, _ = told_apart()
+    rounded = probability * (1 + 1e-7 * torch.randn(probability.shape, generator=torch.Generator().manual_seed(0)))
+    assert float((dither(rounded, 2) - dither(probability, 2)).abs().quantile(0.999)) < 0.01
+    assert float(dither(torch.eye(4), 2).abs().max()) < 9.3, "bounded"
+
+
+def test_only_a_rule_that_misses_its_level_is_dithered() -> None:
+    probability, y, s = told_apart()
+    settings, fold = BiasScores(levels=(0.02, 0.4), weights=(1.0,), draws=4), torch.arange(len(y)) % 2
+    tight, loose = choose(settings, "eo", probability, y, s, fold, classes=2, groups=2, seed=0).rules
+    assert tight[4:].equal(torch.eye(2) / SHARPNESS)
+    assert not loose[4:].any()
+
+
+def test_dither_moves_scores_by_its_size() -> None:
+    _, _, _, probability = distribution(6)
+    rules = torch.randn(5, 4, 2, generator=torch.Generator().manual_seed(0))
+    size = torch.linspace(0, 1, 5)
+    moved = margins(probability, dithered(rules, size)) - margins(probability, rules)
+    difference = dither(probability, 2) @ torch.tensor([-1.0, 1.0])
+    torch.testing.assert_close(moved, size[:, None] * difference, atol=1e-5, rtol=1e-5)

@@ -35,12 +35,12 @@ def train_frontier(
     """Train every base's heads and rules on each replicate's rows to learn from.
 
     Returns:
-        The models, `<variant>.head` [R, q + 1] or `<variant>.rule` [R, k·G, k], and their outcomes: `validation.score`
-        and `test.score` [R, V, m]; with `frontier.folds`, also `train.score` [R, V, n], of every row that was learnt
-        from by models that were made without its fold. Of more than two classes, heads are [R, q + 1, k], and
-        `<part>.prediction` int8 stands beside each score, which is that of the decided class. Axis V is in the order of
-        the names in the header's `variants`, which is alphabetical. A model that diverged is NaN, and named in the
-        header.
+        The models, `<variant>.head` [R, q + 1] or `<variant>.rule` [R, k·G + k, k], and their outcomes:
+        `validation.score` and `test.score` [R, V, m]; with `frontier.folds`, also `train.score` [R, V, n], of every row
+        that was learnt from by models that were made without its fold. Of more than two classes, heads are
+        [R, q + 1, k], and `<part>.prediction` int8 stands beside each score, which is that of the decided class. Axis V
+        is in the order of the names in the header's `variants`, which is alphabetical. A model that diverged is NaN,
+        and named in the header.
 
     Raises:
         InputError: the checkpoints are of other seeds, or a class or group is missing where it is needed.

@@ -130,7 +130,7 @@ def collect(
     """Return the chosen models of each family of ours, and the contract's predictions of all families but `constant`.
 
     Returns:
-        `<family>.<seed>.head` [q + 1] on a base, or `.rule` [k·G, k]; the header's `models` says of each family and
+        `<family>.<seed>.head` [q + 1] on a base, or `.rule` [k·G + k, k]; the header's `models` says of each family and
         seed the variant, its base and its threshold. A seed without a choice is absent.
     """
     models: dict[str, dict[str, Any]] = {}
