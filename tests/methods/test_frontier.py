@@ -20,6 +20,7 @@ from counterpoise.methods.frontier import Frontier, run, train_bases, variants_o
 from counterpoise.methods.heads.problem import HeadProblem
 from counterpoise.methods.repair import Result
 from counterpoise.methods.rules.bias_scores import BiasScores
+from counterpoise.methods.rules.linear import decide
 from counterpoise.methods.selection.candidates import ours
 from counterpoise.nn import Examples
 from counterpoise.nn.trees import Boosting
@@ -261,7 +262,7 @@ def test_what_a_frontier_of_classes_says_is_what_its_bases_and_rules_say(of_clas
         base = next(each for each in bases[1] if each.kind == result.facts["base"])
         joint = base.joint(x[of_classes.test[1]])
         if "rule" in result.tensors:
-            decided = (joint @ result.tensors["rule"][1]).argmax(dim=1)
+            decided = decide(joint, result.tensors["rule"][1:2])[0]
         else:
             decided = joint.unflatten(1, (3, 3)).sum(dim=2).argmax(dim=1)
         assert (decided == result.prediction[1]).double().mean() > 0.99

@@ -332,10 +332,10 @@ def test_where_one_group_is_told_better_the_bank_attains_the_optimum_too(toleran
 
     def chosen(**settings: float) -> Tensor:
         bank = choose(
-            BiasScores(levels=(tolerance,), weights=(1.0,), **settings),  # type: ignore[arg-type]
+            BiasScores(levels=(0.6 * tolerance, 0.8 * tolerance, tolerance), weights=(1.0,), **settings),  # type: ignore[arg-type]
             "eo", probability, y, s, fold, classes=2, groups=2, seed=0,
         )  # fmt: skip
-        return decide(probability, bank.rules)[0]
+        return decide(probability, bank.rules)[-1]
 
     decision = chosen()
     assert gap("eo", decision, y, s) <= tolerance

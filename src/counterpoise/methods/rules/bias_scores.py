@@ -21,8 +21,9 @@ from counterpoise.nn.random import generator
 NEAR = 0.1
 """Of the multipliers that are tried, a third are so many times as near to a solution as others, a third again so."""
 
-MISSED = 1.25
-"""A level is missed where the model's own probabilities say that a rule's gap is above it times this."""
+MISSED, LOOKED_AT = 1.1, 3
+"""A level is missed where the model's own probabilities say that the gaps of a rule, and of so many that hardly differ
+from it, are above it times this in the mean."""
 
 CANDIDATES_AT_ONCE = 256
 
@@ -134,14 +135,15 @@ def _candidates(
     weights = _weightings(settings, classes)
     solved = dual(probability, shares, constraint, settings.levels, weights)
     weighting = weights[:, None].expand(*solved.shape[:2], classes)
-    found = rule(weighting, solved, shares, constraint)
-    is_missed = expected_gaps(probability, found, shares, constraint) > MISSED * torch.tensor(settings.levels)
-    size = is_missed * (settings.dither / SHARPNESS)
     draw = torch.randn(settings.draws, *solved.shape, generator=generator(seed, f"multipliers {constraint}"))
     draw[1::3] *= NEAR
     draw[2::3] *= NEAR**2
     around = solved + settings.spread * solved.abs().amax(dim=(-2, -1), keepdim=True) * draw
+    found = rule(weighting, solved, shares, constraint)
     tried = rule(weighting.expand(*around.shape[:3], classes), around, shares, constraint)
+    nearest = torch.cat([found[None], tried[2::3][:LOOKED_AT]])
+    gaps = expected_gaps(probability, nearest, shares, constraint).mean(dim=0)
+    size = (gaps > MISSED * torch.tensor(settings.levels)) * (settings.dither / SHARPNESS)
     unrestrained = rule(weights, torch.zeros_like(solved[:, 0]), shares, constraint)
     return torch.cat(
         [
