@@ -27,6 +27,7 @@ from counterpoise.methods.rules.linear import (
     margins,
     rule,
     scores,
+    share_divided,
 )
 
 ATOMS, COPIES = 8, 40
@@ -375,3 +376,7 @@ def test_dither_moves_scores_by_its_size() -> None:
     moved = margins(probability, dithered(rules, size)) - margins(probability, rules)
     difference = dither(probability, 2) @ torch.tensor([-1.0, 1.0])
     torch.testing.assert_close(moved, size[:, None] * difference, atol=1e-5, rtol=1e-5)
+    shares = [share_divided(probability, one) for one in dithered(rules, size)]
+    decided = [decide(probability, each) for each in (dithered(rules, size), rules)]
+    assert shares == pytest.approx((decided[0] != decided[1]).double().mean(dim=1).tolist())
+    assert shares[0] == 0 < shares[-1]

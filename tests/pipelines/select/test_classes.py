@@ -69,5 +69,5 @@ def test_the_exported_model_has_the_chosen_rule(classes_run: Any) -> None:
     stored = chosen.tensors.get(f"chosen.{model.metadata['seed']}.rule")
     assert (model.rule is None) == (stored is None)
     if model.rule is not None:
-        assert model.rule.matrix.shape == (12, 4)
+        assert model.rule.matrix.shape == (16, 4), "four classes of three groups, and the dither of each class"
         assert model.rule.matrix.equal(stored)

@@ -163,6 +163,13 @@ def with_dither(probability: Float[Tensor, "n _"], rules: Float[Tensor, "*batch 
     return torch.cat([probability, dither(probability, rules.shape[-1])], dim=1)
 
 
+def share_divided(probability: Float[Tensor, "n cells"], rule: Float[Tensor, "rows k"]) -> float:
+    """Return the share of rows that a rule decides otherwise than it would without its dither."""
+    plain = rule[: probability.shape[1]]
+    decisions = [decide(probability, one.unsqueeze(0)) for one in (rule, plain)]
+    return float((decisions[0] != decisions[1]).double().mean())
+
+
 def decide(probability: Float[Tensor, "n _"], rules: Float[Tensor, "V rows k"]) -> Int64[Tensor, "V n"]:
     """Return what each rule decides; ties go to the first class."""
     return decided(probability, rules).long()

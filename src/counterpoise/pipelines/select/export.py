@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from counterpoise.errors import InputError
 from counterpoise.fairness import typical
 from counterpoise.methods.frontier_results import HEAD, RULE
 from counterpoise.methods.repair import under
+from counterpoise.methods.rules.linear import share_divided
 from counterpoise.pipelines.shared.bases import inputs_of, read_bases
 from counterpoise.pipelines.shared.bodies import body_of, on_body
 from counterpoise.pipelines.shared.trained import Trained
+
+logger = logging.getLogger(__name__)
 
 
 def export_model(
@@ -40,7 +44,8 @@ def export_model(
     Args:
         chosen_models: heads and rules by family.
         selection: `seed, family, variant, base, constraint, strength, tolerance, criterion, validation_err,
-            validation_bias, meets`; the row that decided becomes the model's metadata.
+            validation_bias, meets`; the row that decided becomes the model's metadata, with the share of rows that a
+            rule's dither decides otherwise, `divided`.
         encoding: of a table; without one, samples or features are numbers that are taken as they are.
 
     Raises:
@@ -63,17 +68,25 @@ def export_model(
     head = stored.get(HEAD)
     if head is not None:  # of the widest replicate's length, with zeros before the intercept
         head = torch.cat([head[: len(ground.head) - 1], head[-1:]])
+    rule = stored.get(RULE)
+    divided = 0.0 if rule is None else share_divided(ground.joint(x), rule)
+    if divided > 0:
+        logger.info(
+            "The exported rule divides rows near a tie by a fixed pattern of their scores: %.1f%% are decided "
+            "otherwise than without it (bias_scores.dither)",
+            100 * divided,
+        )
     return served(
         ground,
         head=head,
-        rule=stored.get(RULE),
+        rule=rule,
         threshold=chosen["threshold"] or 0.0,
         encoding={name: value for name, value in encoding.items() if name != "example"},
         classes=tuple(dataset.classes),
         label=dataset.label,
         experiment=run["experiment"],
         example=pd.DataFrame(encoding["example"]),
-        metadata={**chosen, "digests": bases.header["digests"]},
+        metadata={**chosen, "divided": divided, "digests": bases.header["digests"]},
     )
 
 
