@@ -47,20 +47,21 @@ def dual(
     for _ in range(DUAL_STEPS):
         centred = shares.centred(unit * scale)
         matrix = scored_by(accuracy, centred / mass, rates)
-        with torch.no_grad():  # how often each class has the highest score in each cell: what the maximum grows by
-            highest = _highest(matrix, across) @ across.T / across.shape[1]
+        with torch.no_grad():
+            highest = _highest(matrix, across)
         size = centred.abs().sum(dim=-1).unflatten(-1, (-1, rates.together)).amax(dim=-1)
         ((highest * matrix.mT).sum(dim=(-2, -1)) + tolerance * 0.5 * size.sum(dim=-1)).sum().backward()
         move()
     return (unit * scale).detach()
 
 
-def _highest(matrix: Float[Tensor, "w L cells k"], across: Float[Tensor, "cells n"]) -> Float[Tensor, "w L k n"]:
-    """Return by how much each class' score is the highest: a softmax, the gradient of the smoothed maximum."""
+def _highest(matrix: Float[Tensor, "w L cells k"], across: Float[Tensor, "cells n"]) -> Float[Tensor, "w L k cells"]:
+    """Return what of each cell has its highest score in each class: the gradient of the smoothed maximum."""
+    rows = across.shape[1]
     if matrix.shape[-1] > 2:
-        return (SHARPNESS * (matrix.mT @ across)).softmax(dim=-2)
-    second = (SHARPNESS * (matrix[..., 1] - matrix[..., 0]) @ across).sigmoid()
-    return torch.stack([1 - second, second], dim=-2)
+        return (SHARPNESS * (matrix.mT @ across)).softmax(dim=-2) @ across.T / rows
+    second = (SHARPNESS * (matrix[..., 1] - matrix[..., 0]) @ across).sigmoid() @ across.T / rows
+    return torch.stack([across.mean(dim=1) - second, second], dim=-2)
 
 
 def _representative(probability: Float[Tensor, "n cells"], shares: Shares) -> Float[Tensor, "m cells"]:
