@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.nn.tree_text import Codes, Ensemble, Source, onto, parse, with_leaves_of
+from counterpoise.nn.tree_text import Codes, Ensemble, Filled, Source, onto, parse, with_leaves_of
 from counterpoise.nn.trees import Trees
 
 CITIES = list("abcdefghij")
@@ -120,6 +120,76 @@ def test_codes_that_the_model_took_for_numbers() -> None:
     ]
     trees = Trees(onto(model, places, len(columns)).text())
     assert np.abs(trees.margins(wide).numpy() - booster.predict(coded, raw_score=True)).max() < 1e-12
+
+
+def with_gaps(seed: int) -> pd.DataFrame:
+    """Return rows that miss a fifth of their numbers, and some categories; some of the numbers are 0."""
+    x, draws = rows(seed), np.random.default_rng(100 + seed)
+    x["income"] = x["income"].round().where(draws.random(len(x)) > 0.2)
+    x["share"] = x["share"].where(draws.random(len(x)) > 0.2)
+    x["city"] = x["city"].where(draws.random(len(x)) > 0.2)
+    return x
+
+
+def filled(x: pd.DataFrame) -> tuple[Tensor, list[str]]:
+    """Return rows as a table has them: medians in the place of gaps, a column that says so, nothing for categories."""
+    numbers = x[["income", "share"]]
+    flags = numbers.isna().add_suffix("_missing").astype(float)
+    return encoded(pd.concat([numbers.fillna(numbers.median()), x[["city", "tenure"]], flags], axis=1))
+
+
+@pytest.mark.parametrize("settings", [{}, {"zero_as_missing": True}, {"monotone_constraints": [1, 0, -1, 0]}])
+def test_gaps_that_a_table_fills_go_where_the_model_sends_missing_numbers(settings: dict[str, Any]) -> None:
+    x = with_gaps(0)
+    booster = grown(x, labels(rows()), **settings)
+    model, new = parse(booster.model_to_string(), "m"), with_gaps(1)
+    wide, columns = filled(new)
+    places = [
+        Filled(source, columns.index(f"{name}_missing")) if isinstance(source, int) else source
+        for name, source in zip(model.names, sources(model, columns), strict=True)
+    ]
+    trees = Trees(onto(model, places, len(columns)).text())
+    assert np.abs(trees.margins(wide).numpy() - booster.predict(new, raw_score=True)).max() < 1e-12
+    as_numbers = Trees(onto(model, sources(model, columns), len(columns)).text())
+    assert np.abs(as_numbers.margins(wide).numpy() - booster.predict(new, raw_score=True)).max() > 0.1
+    repaired = trees.with_values(trees.values * 1.3, shift=0.25)
+    back = lightgbm.Booster(model_str=with_leaves_of(model, parse(repaired.text, "repaired")).text())
+    assert np.abs(back.predict(new, raw_score=True) - repaired.margins(wide).numpy()).max() < 1e-12
+
+
+def test_a_model_that_knew_no_gaps_takes_what_the_table_fills() -> None:
+    booster = grown(rows(), labels(rows()))
+    model, new = parse(booster.model_to_string(), "m"), with_gaps(1)
+    wide, columns = filled(new)
+    places = [
+        Filled(source, columns.index(f"{name}_missing")) if isinstance(source, int) else source
+        for name, source in zip(model.names, sources(model, columns), strict=True)
+    ]
+    trees = Trees(onto(model, places, len(columns)).text())
+    numbers = new[["income", "share"]]
+    expected = booster.predict(new.assign(**numbers.fillna(numbers.median())), raw_score=True)
+    assert np.abs(trees.margins(wide).numpy() - expected).max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [({}, -1.0), ({}, np.nan), ({"zero_as_missing": True}, -1.0)],
+    ids=["pandas", "NaN", "zero"],
+)
+def test_categories_without_a_code_go_where_their_users_put_them(settings: dict[str, Any], missing: float) -> None:
+    """Pandas writes −1 for a category that is not listed or missing, scikit-learn's encoders a NaN."""
+    x, y = with_gaps(0), labels(rows())
+    coded = x.assign(city=x["city"].cat.codes.astype(float).replace(-1.0, missing), tenure=x["tenure"].cat.codes)
+    booster = grown(coded[["city", "tenure"]], y, **settings)
+    model = parse(booster.model_to_string(), "m")
+    wide, columns = encoded(x[["city", "tenure"]])
+    places = [
+        Codes({code: columns.index(f"{name}={value}") for code, value in enumerate(x[name].cat.categories)})
+        for name in model.names
+    ]
+    trees = Trees(onto(model, places, len(columns)).text())
+    expected = booster.predict(coded[["city", "tenure"]], raw_score=True)
+    assert np.abs(trees.margins(wide).numpy() - expected).max() < 1e-12
 
 
 def test_a_number_that_equals_a_threshold_goes_left_though_rows_are_of_single_precision() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from counterpoise.config.models import (
 )
 from counterpoise.config.parameters import Dataset
 from counterpoise.data.encode import feature_names
+from counterpoise.data.table import indicator_name
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.nn.tree_text import Ensemble, onto
 from counterpoise.pipelines.shared.arrays import feature_matrix
@@ -39,9 +41,14 @@ def file_of(folder: Path, name: str) -> Path:
     """Return a file of a model's folder.
 
     Raises:
-        InputError: the name leads out of the folder.
+        InputError: the name leads out of the folder, or to a server.
     """
     path = folder / name
+    if re.match(r"[\w+-]{2,}:/", name):
+        raise InputError(
+            f"{name}: is a URI, expected a folder in {folder}, such as `model` of `mlflow artifacts download -u {name} "
+            f"-d {folder / 'model'}`"
+        )
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{path}: leads out of the folder of the model, expected a file in {folder}")
     return path
@@ -68,6 +75,7 @@ def trees_on_table(
         source=str(path),
         names=settings.columns,
         categories=settings.categories,
+        indicators={name: indicator_name(name) for name in dataset.options.get("impute", ())},
         absent=not_features(dataset),
     )
     return model, onto(model, sources, len(columns))
