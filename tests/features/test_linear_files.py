@@ -172,3 +172,15 @@ def test_trees_of_a_folder(tmp_path: Path) -> None:
     assert trees_file(folder / "model.lgb") == folder / "model.lgb"
     with pytest.raises(InputError, match="has the flavour sklearn, expected lightgbm or xgboost"):
         trees_file(described(tmp_path / "s", sklearn={}))
+
+
+@pytest.mark.parametrize(
+    ("flavour", "advice"), [("lightgbm", r"model\.booster_"), ("xgboost", r"model\.get_booster\(\)")]
+)
+def test_trees_in_an_object_of_python_are_refused_with_what_to_save(tmp_path: Path, flavour: str, advice: str) -> None:
+    described(tmp_path / "m", **{flavour: {"data": "model.skops", "model_class": "LGBMClassifier"}})
+    (tmp_path / "m" / "model.skops").write_bytes(b"PK")
+    with pytest.raises(
+        InputError, match=rf"model\.skops: holds a LGBMClassifier, expected the booster in it: save {advice}"
+    ):
+        trees_file(tmp_path / "m")

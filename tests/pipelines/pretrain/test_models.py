@@ -161,6 +161,13 @@ def test_a_pipeline_of_scikit_learn_is_a_base(samples: pd.DataFrame, tmp_path: P
     torch.testing.assert_close(logits.softmax(-1), expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("uri", ["models:/scorer/3", "runs:/0a1b/model", "s3://bucket/model"])
+def test_a_uri_is_refused_with_the_command_that_fetches_it(samples: pd.DataFrame, tmp_path: Path, uri: str) -> None:
+    model = Block[Trained](MlflowFolder(mlflow=uri))
+    with pytest.raises(InputError, match=rf"{uri}: is a URI, .* `mlflow artifacts download -u {uri} -d .*/model`"):
+        read_model(samples, SPLITS, tmp_path, DATASET, model, SEEDS, samples)
+
+
 @pytest.mark.parametrize("trust", [False, True])
 def test_a_network_in_a_folder_of_mlflow(samples: pd.DataFrame, folder: Path, trust: bool) -> None:
     import yaml
