@@ -84,18 +84,24 @@ class Encoding:
                 block[:, 0] = self._numbers(values, entry)
         return x, [", ".join(dict.fromkeys(names)) for names in unseen]
 
-    def treated(self, rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    def treated(self, rows: pd.DataFrame, names: list[str], gaps: Mapping[str, str]) -> pd.DataFrame:
         """Return columns of the file as they were learnt from: numbers in double precision, gaps filled.
+
+        Args:
+            gaps: columns whose missing values stay, and of which type they were then.
 
         Raises:
             MlflowException: a column is not there or there twice, or misses a value that nothing stands for.
+            ValueError: a value in one of `gaps` is not of its type.
         """
         entries = {entry["column"]: entry for entry in self.entries if not entry["indicator"]}
         _require_one_each(rows, names)
         columns = {}
         for name in names:
             entry = entries.get(name, {"column": name, "kind": "category", "fill": None, "categories": []})
-            columns[name] = [self._treated(value, row, entry) for row, value in enumerate(rows[name])]
+            entry = {**entry, "fill": np.nan} if name in gaps else entry
+            values = [self._treated(value, row, entry) for row, value in enumerate(rows[name])]
+            columns[name] = pd.Series(values, dtype=gaps.get(name), index=rows.index)
         return pd.DataFrame(columns, index=rows.index)
 
     def _treated(self, value: Any, row: int, entry: Mapping[str, Any]) -> Any:

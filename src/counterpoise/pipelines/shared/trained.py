@@ -23,12 +23,13 @@ from counterpoise.config.models import (
 )
 from counterpoise.config.parameters import Dataset
 from counterpoise.data.encode import feature_names
-from counterpoise.data.table import indicator_name
+from counterpoise.data.table import indicator_name, with_gaps
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.nn.tree_text import Ensemble, onto
 from counterpoise.pipelines.shared.arrays import feature_matrix
 
 if TYPE_CHECKING:
+    from counterpoise.features.linear_files import Taken
     from counterpoise.features.modules import Cut
 
 LOG = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ def _chosen_columns(samples: pd.DataFrame, settings: Trained) -> Float[Tensor, "
 def _linear(
     estimator: Any, samples: pd.DataFrame, table: pd.DataFrame, settings: SklearnFile | MlflowFolder, dataset: Dataset
 ) -> tuple[Cut, Float[Tensor, "N d"]]:
-    from counterpoise.features.linear_files import linear_parts, taken
+    from counterpoise.features.linear_files import linear_parts
     from counterpoise.features.modules import Cut, Headless
 
     source = file_in(settings)
@@ -153,10 +154,20 @@ def _linear(
         raise InputError(
             f"{source}: the table has {len(table):,} rows, its features {len(samples):,}, expected as many"
         )
-    rows = taken(estimator, samples[feature_names(samples)], table, settings.columns, source)
+    rows = rows_taken(estimator, samples, table, settings, dataset).rows
     classes = [str(each) for each in dataset.classes]
     x, weight, bias = linear_parts(estimator, rows, classes, source)
     return Cut(Headless(torch.nn.Identity(), None), "linear", weight, bias, {}), x
+
+
+def rows_taken(
+    estimator: Any, samples: pd.DataFrame, table: pd.DataFrame, settings: SklearnFile | MlflowFolder, dataset: Dataset
+) -> Taken:
+    """Return the rows as an estimator takes them, their gaps filled or, where it deals with gaps itself, not."""
+    from counterpoise.features.linear_files import taken
+
+    encoded, gapped = samples[feature_names(samples)], with_gaps(table, dataset.options)
+    return taken(estimator, encoded, table, settings.columns, file_in(settings), gapped=gapped)
 
 
 def not_features(dataset: Dataset) -> dict[str, str]:
