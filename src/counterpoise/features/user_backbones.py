@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from counterpoise.errors import InputError, reason, suggest
-from counterpoise.features.modules import SAMPLE, Cut, build, cut, read_program
+from counterpoise.features.modules import Cut, build, cut, read_program
 from counterpoise.features.weights import fingerprint, is_path
 from counterpoise.nn.preprocessing import Preprocessing
 
@@ -28,6 +28,10 @@ PROGRAM = ".pt2"
 TIMM = "timm/"
 EDGE = 224
 """Of images, where nothing says what a network was trained on."""
+
+
+SAMPLE = 4
+"""Images on which a network is tried."""
 
 
 @dataclass(frozen=True)
