@@ -31,6 +31,9 @@ ROWS_PER_CHUNK = 4096
 SAMPLE = 256
 """Rows on which a network is tried before all rows go through it."""
 
+LISTED = 5
+"""How many layers a sentence names: the last ones."""
+
 ALIKE = 1e-3
 """How far features of rows may depend on the rows beside them, relative to the largest: sums have another order."""
 
@@ -202,9 +205,10 @@ def find_head(network: nn.Module, sample: Float[Tensor, "n ..."], head: str | No
     for name, output in reversed(outputs.items()):  # in the order in which they ran
         if _is_of(output, answer):
             return name
+    listed = ", ".join([*(["…"] if len(linear) > LISTED else []), *[*linear][-LISTED:]])
     raise InputError(
-        f"{source}: its answer of the shape {list(answer.shape)} is not that of a linear layer ({', '.join(linear)}), "
-        "expected a network that ends in one, or its name as `head`"
+        f"{source}: its answer of the shape {list(answer.shape)} is not that of a linear layer ({listed}), "
+        "expected a network that ends in one, or its name as `head` (of a backbone `layer`)"
     )
 
 
@@ -292,6 +296,6 @@ def _one_answer(answer: Any, sample: Tensor, source: str) -> Tensor:
         shape = list(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         raise InputError(
             f"{source}: answers a sample of the shape {list(sample.shape)} with {shape}, expected a tensor with a row "
-            "for each row, or of a module the name of its last linear layer as `head`"
+            "for each row, or of a module the name of its last linear layer as `head` (of a backbone `layer`)"
         )
     return answer
