@@ -54,6 +54,19 @@ def test_names_may_be_listed_or_those_of_the_table() -> None:
     nameless = model("Column_0 Column_1")
     assert match_columns(nameless, TABLE, source="m", names=("home area", "age")) == [1, 0]
     assert match_columns(nameless, TABLE[:2], source="m", names="encoded") == [0, 1]
+    assert match_columns(nameless, TABLE, source="m", names=("city_north end", "home_area")) == [2, 1]
+    assert match_columns(nameless, ["a b=c=d", "e"], source="m", names=("a b_c=d", "e")) == [0, 1]
+
+
+def test_columns_with_spaces_are_found_wherever_they_are_named() -> None:
+    """LightGBM keeps them with underscores; the block and the data set have them as the file does."""
+    table = ["home area", "home area_missing", "end town=a", "end town=b"]
+    flags, codes = {"home area": "home area_missing"}, {"end town": ("b", "a")}
+    for names in ((), ("home area", "end town")):
+        found = match_columns(
+            model("home_area end_town"), table, source="m", names=names, categories=codes, indicators=flags
+        )
+        assert found == [Filled(0, 1), Codes({0: 3, 1: 2})]
 
 
 def test_a_column_that_no_split_asks_for_may_be_missing() -> None:

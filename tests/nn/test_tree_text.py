@@ -157,6 +157,37 @@ def test_gaps_that_a_table_fills_go_where_the_model_sends_missing_numbers(settin
     assert np.abs(back.predict(new, raw_score=True) - repaired.margins(wide).numpy()).max() < 1e-12
 
 
+@pytest.mark.parametrize("as_category", [False, True])
+def test_gaps_of_numbers_that_a_table_takes_for_categories(as_category: bool) -> None:
+    """The table fills them by a category, which the model must not see, be it of numbers or of categories too."""
+    x, new = with_gaps(0)[["income", "share"]], with_gaps(1)[["income", "share"]]
+    values = sorted(x["income"].dropna().unique())
+    seen, asked = (
+        rows.assign(income=pd.Categorical(rows["income"], categories=values)) if as_category else rows
+        for rows in (x, new[new["income"].isin(values) | new["income"].isna()])
+    )
+    booster = grown(seen, labels(rows()))
+    numbers = asked.astype(float)
+    wide, columns = encoded(
+        numbers.assign(
+            income=numbers["income"].fillna(0.0).add(0.0).astype("str"),
+            flag=numbers["income"].isna().astype(float),
+            share=0.5,
+        )
+    )
+    places = {
+        code if as_category else int(value): columns.index(f"income={value}")
+        for code, value in enumerate(values)
+        if f"income={value}" in columns
+    }
+    model = parse(booster.model_to_string(), "m")
+    trees = Trees(
+        onto(model, [Filled(Codes(places), columns.index("flag")), columns.index("share")], len(columns)).text()
+    )
+    expected = booster.predict(asked.assign(share=0.5), raw_score=True)
+    assert np.abs(trees.margins(wide).numpy() - expected).max() < 1e-12
+
+
 def test_a_model_that_knew_no_gaps_takes_what_the_table_fills() -> None:
     booster = grown(rows(), labels(rows()))
     model, new = parse(booster.model_to_string(), "m"), with_gaps(1)

@@ -123,13 +123,19 @@ def match_columns(
         return list(range(len(columns)))
     if names and len(names) != len(model.names):
         raise InputError(f"{source}: has {len(model.names)} columns, expected {len(names)}, as `columns` names")
-    names = list(names) or list(model.names)
-    spellings = (str, _plain, lambda column: _plain(column).replace("=", "_"), lambda c: c.removesuffix("_feature"))
+    names = [_plain(name) for name in names or model.names]
+    spellings = (
+        str,
+        _plain,
+        lambda column: _plain(column).replace("=", "_", 1),
+        lambda column: _plain(column).replace("=", "_"),
+        lambda column: column.removesuffix("_feature"),
+    )
     places: dict[str, int] = {}
     for spelling in spellings:  # a name as it stands comes before one that is only written alike
         for place, column in enumerate(columns):
             places.setdefault(spelling(column), place)
-    filled = {places[name]: places[flag] for name, flag in (indicators or {}).items() if {name, flag} <= places.keys()}
+    flags = {_plain(name): places[flag] for name, flag in (indicators or {}).items() if flag in places}
     codes = _codes_of(model, names, categories or {}, source)
     sources: list[Source | None] = []
     missing = []
@@ -137,14 +143,13 @@ def match_columns(
         encoded = {
             column[len(name) + 1 :]: place
             for place, column in enumerate(columns)
-            if _plain(column).startswith(f"{_plain(name)}=")
+            if _plain(column).startswith(f"{name}=")
         }
-        origin: Source | None = None
+        origin: int | Codes | None = None
         if encoded:
             origin = _coded(encoded, codes.get(number), source, name, used=number in model.split_on)
         elif name in places:
-            place = places[name]
-            origin = Filled(place, filled[place]) if place in filled else place
+            origin = places[name]
             if number in model.categorical and number in model.split_on:
                 raise InputError(
                     f"{source}: its column {shown(name)} is one of categories, and one of numbers in the table, "
@@ -152,7 +157,7 @@ def match_columns(
                 )
         elif number in model.split_on:
             missing.append(name)
-        sources.append(origin)
+        sources.append(origin if origin is None or name not in flags else Filled(origin, flags[name]))
     if missing:
         raise InputError(_other_columns(source, missing, names, columns, absent or {}))
     return sources
@@ -167,9 +172,9 @@ def _codes_of(
         listed = {}  # a column of categories was constant, and is not recognised
     described: dict[int, Sequence[object]] = dict(listed)
     for name, values in categories.items():
-        if name not in names:
+        if _plain(name) not in names:
             raise InputError(f"{source}: has no column {shown(name)}, which `categories` names")
-        described[list(names).index(name)] = values
+        described[list(names).index(_plain(name))] = values
     return {number: {_name(value): code for code, value in enumerate(values)} for number, values in described.items()}
 
 

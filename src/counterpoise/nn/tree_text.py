@@ -57,9 +57,9 @@ class Codes:
 
 @dataclass(frozen=True)
 class Filled:
-    """A column of numbers whose gaps a table fills: its number, and that of the column that is one where it did."""
+    """A column whose gaps a table fills: where it is, and the number of the column that is one where it did."""
 
-    column: int
+    source: int | Codes
     indicator: int
 
 
@@ -177,16 +177,19 @@ def _tree_onto(tree: Tree, sources: Sequence[Source | None]) -> Tree:
     )
     threshold = [float(value) for value in tree["threshold"].split()]
     for node in range(leaves - 1):
-        source = sources[feature[node]]
+        source, at = sources[feature[node]], node
         assert source is not None, "a split asks for a column that was not matched"
         arrays = (feature, kind, threshold, left, right)
-        if not isinstance(source, Codes):
-            _by_number(node, source, *arrays)
-        elif kind[node] & CATEGORICAL:
-            chosen = _codes_of_set(tree, threshold[node])
-            _chain(node, [place for code, place in source.places.items() if code in chosen], *arrays)
+        if isinstance(source, Filled):
+            at, source = _gap_first(node, source.indicator, *arrays), source.source
+        if isinstance(source, int):
+            # Tables are float32: a number that equals a threshold has to be rounded as the threshold is.
+            feature[at], threshold[at] = source, float(np.float32(threshold[at]))
+        elif kind[at] & CATEGORICAL:
+            chosen = _codes_of_set(tree, threshold[at])
+            _chain(at, [place for code, place in source.places.items() if code in chosen], *arrays)
         else:
-            _by_code(node, source, *arrays)
+            _by_code(at, source, *arrays)
     surplus = len(feature) + 1 - leaves
     nodes: dict[str, list[Any]] = {"split_feature": feature, "threshold": threshold, "decision_type": kind}
     nodes |= {"left_child": left, "right_child": right}
@@ -217,27 +220,28 @@ def _codes_of_set(tree: Tree, number: float) -> set[int]:
     return {BITS * place + bit for place, word in enumerate(chosen) for bit in range(BITS) if word >> bit & 1}
 
 
-def _by_number(
+def _gap_first(
     node: int,
-    source: int | Filled,
+    indicator: int,
     feature: list[int],
     kind: list[int],
     threshold: list[float],
     left: list[int],
     right: list[int],
-) -> None:
-    """Put a split by a number on a table, in place: gaps that the table fills go where the model sends missing ones."""
-    # Tables are float32: a number that equals a threshold has to be rounded as the threshold is.
-    threshold[node] = float(np.float32(threshold[node]))
-    feature[node] = source if isinstance(source, int) else source.column
-    if isinstance(source, int) or not kind[node] & (ZERO_IS_MISSING | NAN_IS_MISSING):
-        return
+) -> int:
+    """Put the question whether a table filled a gap before a split, in place; return where the split is then.
+
+    Gaps go where the model sends missing values; of a number for which it knows none, by what the table has.
+    """
+    if not kind[node] & (CATEGORICAL | ZERO_IS_MISSING | NAN_IS_MISSING):
+        return node
     for array in (feature, kind, left, right):
         array.append(array[node])
     threshold.append(threshold[node])
-    gap = left[node] if kind[node] & DEFAULT_LEFT else right[node]
-    feature[node], kind[node], threshold[node] = source.indicator, DEFAULT_LEFT, 0.5
+    gap = left[node] if kind[node] & DEFAULT_LEFT and not kind[node] & CATEGORICAL else right[node]
+    feature[node], kind[node], threshold[node] = indicator, DEFAULT_LEFT, 0.5
     left[node], right[node] = len(feature) - 1, gap
+    return left[node]
 
 
 def _by_code(
