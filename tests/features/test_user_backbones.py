@@ -78,6 +78,8 @@ def test_a_program_is_a_backbone(folder: Path, weights: str) -> None:
     torch.export.save(exported, "faces.pt2")
     program = backbone("faces.pt2", "built", size=16)
     torch.testing.assert_close(program(IMAGES), module(IMAGES))
+    again = pickle.loads(pickle.dumps(program))  # as it travels to other processes
+    assert torch.equal(again(IMAGES), program(IMAGES))
     with pytest.raises(InputError, match=r"weights: faces\.pt2 has its own"):
         backbone("faces.pt2", "faces.safetensors", size=16)
 

@@ -71,6 +71,28 @@ class Headless(nn.Module):
         return seen[-1].flatten(1)
 
 
+class Program(Headless):
+    """What the head of a `torch.export` file sees.
+
+    Its graph has no modes, and cannot be pickled: another process reads the file again.
+    """
+
+    def __init__(self, graph: nn.Module, path: Path, sample: Tensor) -> None:
+        super().__init__(graph, None)
+        self._read = path.resolve(), sample
+
+    def train(self, mode: bool = True) -> Program:
+        """Return the same: dropout and batch statistics are as they were exported."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _body_of, self._read
+
+
+def _body_of(path: Path, sample: Tensor) -> Headless:
+    return read_program(path, sample).body
+
+
 @dataclass(frozen=True, eq=False)
 class Cut:
     """A network whose last linear layer is apart.
@@ -267,7 +289,8 @@ def read_program(path: Path, sample: Float[Tensor, "n ..."]) -> Cut:
 
     zeros = torch.zeros(len(tensors[0]))
     name = str(weight.target).removesuffix(".weight")
-    return _row_by_row(Cut(Headless(graph, None), name, tensors[0], [*tensors, zeros][1], {}), sample, str(path))
+    body = Program(graph, path, sample)
+    return _row_by_row(Cut(body, name, tensors[0], [*tensors, zeros][1], {}), sample, str(path))
 
 
 def _attribute(graph: Any, path: str) -> Tensor:

@@ -56,3 +56,25 @@ def test_features_may_have_been_computed_in_another_precision(
     image_network(files, features, loans(), settings(0), "e")
     with pytest.raises(InputError, match="e: the backbone 'user_images:network' gives other features than the run"):
         image_network(files, features, loans(), settings(1), "e")
+
+
+def test_a_program_is_exported_with_the_head_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its features are those of the program, from the image on."""
+    (tmp_path / "user_program.py").write_text(CODE)
+    monkeypatch.chdir(tmp_path)
+    module = backbone("user_program:network", "built", size=SIZE, described=Described({"seed": 0}))
+    network = module.module.network  # type: ignore[union-attr]
+    rows = {"input": {0: torch.export.Dim("rows")}}
+    shown = torch.rand(3, 3, SIZE, SIZE)
+    torch.export.save(torch.export.export(network, (shown,), dynamic_shapes=rows), "n.pt2")  # type: ignore[arg-type]
+    pixels = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), dtype=np.uint8)
+    files = [tmp_path / f"{i}.png" for i in range(2)]
+    for file, each in zip(files, pixels, strict=True):
+        Image.fromarray(each).save(file)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    features = module(images)
+    described = {"name": "n.pt2", "weights": "built", "head": "probe", "image_size": SIZE}
+    exported = image_network(files, Checkpoint({"features": features}, {}), loans(), Backbone(**described), "e")
+    (tmp_path / "again.pt2").write_bytes(exported.program)
+    again = torch.export.load(tmp_path / "again.pt2").module()
+    torch.testing.assert_close(again(images.float()), features, atol=1e-4, rtol=1e-4)
