@@ -136,6 +136,8 @@ class TestImages:
         monkeypatch.setenv("COUNTERPOISE_IMAGES", str(tmp_path / "inside"))
         expected = served.predict(pd.DataFrame({"image": pictures[:1]}))
         pd.testing.assert_frame_equal(served.predict(pd.DataFrame({"image": ["a.png"]})), expected)
+        texts = pd.DataFrame({"image": [base64.b64encode(pictures[0]).decode()]})
+        pd.testing.assert_frame_equal(served.predict(texts), expected)
         for outside in ("../b.png", str(tmp_path / "b.png"), "none.png"):
             with pytest.raises(MlflowException, match="neither base64 nor a file within COUNTERPOISE_IMAGES"):
                 served.predict(pd.DataFrame({"image": [outside]}))

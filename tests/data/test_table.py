@@ -381,3 +381,14 @@ def test_a_parquet_file_that_unpacks_to_too_much_is_refused_before_it_is_read(tm
     assert (tmp_path / "a.parquet").stat().st_size < 2000
     with pytest.raises(InputError, match=r"unpacks to about 800,000 bytes, expected at most 10,000"):
         table.read(tmp_path, files="a.parquet", limits=Limits(unpacked_bytes=10_000))
+
+
+@pytest.mark.parametrize("category", ["none", {"city": "none"}])
+def test_the_gaps_that_were_filled_can_be_had_again(tmp_path: Path, category: str | dict[str, str]) -> None:
+    """The rows are then those of the file, but for the ones that are left out."""
+    (tmp_path / "t.csv").write_text("age,city,income\n30,north,1.5\n,south,2\n41,,3\n,,\n50,north,4\n")
+    options: dict[str, Any] = {"impute": ["age", "income"], "missing_category": category}
+    rows = table.read(tmp_path, files="t.csv", **options)
+    assert rows.notna().all(axis=None)
+    pd.testing.assert_frame_equal(table.with_gaps(rows, options), pd.read_csv(tmp_path / "t.csv"), check_dtype=False)
+    assert table.with_gaps(rows, {}).equals(rows)

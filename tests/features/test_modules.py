@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,6 +65,88 @@ def test_the_head_may_be_named() -> None:
         cut(network, None, X[:4], source="network")
     part = cut(network, None, X[:4], head="out", source="network")
     torch.testing.assert_close(part.features(X), network.hidden(X).relu().detach())
+
+
+@pytest.mark.parametrize("answer", [lambda z: (z, z.exp()), lambda z: {"logits": z, "loss": None}])
+def test_of_a_network_with_several_answers_the_head_is_named(answer: Callable[[Tensor], Any]) -> None:
+    network = Answering(answer)
+    with pytest.raises(InputError, match=r"n: answers .* with (tuple|dict), expected a tensor .*as `head`"):
+        cut(network, None, X[:4], source="n")
+    part = cut(network, None, X[:4], head="out", source="n")
+    torch.testing.assert_close(part.features(X), network.hidden(X).relu().detach())
+
+
+@pytest.mark.parametrize(("answer", "warned"), [(lambda z: z.sigmoid(), 0), (lambda z: z + 1, 1)])
+def test_a_named_head_that_is_not_all_of_the_answer_is_said(
+    answer: Callable[[Tensor], Tensor], warned: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut(Answering(answer), None, X[:4], head="out", source="n")
+    assert caplog.text.count("n: its answer is another than that of its layer 'out' alone") == warned
+
+
+class Always(nn.Module):
+    """A layer that is always in training, whatever `eval()` says."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer.train()(x)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(), nn.BatchNorm1d(6)])
+def test_a_network_that_says_something_else_of_rows_among_others_is_refused(layer: nn.Module, tmp_path: Path) -> None:
+    def built(part: nn.Module) -> nn.Module:
+        return nn.Sequential(nn.Linear(5, 6), part, nn.Linear(6, 2))
+
+    with pytest.raises(InputError, match="n: says something else of the same rows among others"):
+        cut(built(Always(layer)), None, X, source="n")
+    cut(built(layer), None, X, source="n")
+    rows = {"input": {0: torch.export.Dim("rows")}}
+    torch.export.save(torch.export.export(built(layer).train(), (X,), dynamic_shapes=rows), tmp_path / "n.pt2")
+    with pytest.raises(InputError, match=r"n\.pt2: says something else of the same rows among others"):
+        read_program(tmp_path / "n.pt2", X)
+
+
+def test_a_program_of_so_many_rows_alone_is_refused(tmp_path: Path) -> None:
+    torch.export.save(torch.export.export(nn.Linear(5, 2), (X,)), tmp_path / "n.pt2")
+    with pytest.raises(InputError, match=r"n\.pt2: fails on a sample of the shape \[4, 5\]"):
+        read_program(tmp_path / "n.pt2", X)
+
+
+def test_layers_without_a_size_get_theirs_from_the_rows(tmp_path: Path) -> None:
+    def lazy() -> nn.Module:
+        return nn.Sequential(nn.LazyLinear(4), nn.LazyBatchNorm1d(), nn.LazyLinear(2))
+
+    first = lazy()
+    first(X)
+    save_file(first.state_dict(), tmp_path / "n.safetensors")
+    part = cut(lazy(), tmp_path / "n.safetensors", X, source="n")
+    torch.testing.assert_close(part.features(X) @ part.weight.T + part.bias, first.eval()(X).detach())
+
+
+def tied() -> nn.Module:
+    network = nn.Sequential(nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 5))
+    network[2].weight = network[0].weight
+    return network
+
+
+@pytest.mark.parametrize(
+    ("network", "obstacle"),
+    [
+        (lambda: nn.Linear(5, 2), None),
+        (lambda: nn.Linear(5, 2, bias=False), "has no bias"),
+        (tied, "shares its weight with '0.0.weight'"),
+        (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(5, 2)), "computed from others"),
+    ],
+)
+def test_what_keeps_a_repaired_head_out_of_the_state_is_said(
+    network: Callable[[], nn.Module], obstacle: str | None
+) -> None:
+    part = cut(nn.Sequential(network()), None, X, source="n")
+    assert (part.obstacle is None) == (obstacle is None)
+    assert (obstacle or "") in (part.obstacle or "")
 
 
 def test_a_program_is_cut_where_its_network_is(tmp_path: Path) -> None:
@@ -129,7 +212,7 @@ def test_functions_that_make_no_network_are_refused(
         (
             nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (2, 10)), nn.Linear(10, 2)),
             None,
-            r"with \[2, 2\], expected a row",
+            r"with \[2, 2\], expected a tensor with a row for each",
         ),
     ],
 )

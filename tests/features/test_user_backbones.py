@@ -5,10 +5,12 @@ from __future__ import annotations
 import pickle
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from counterpoise.errors import InputError
 from counterpoise.features.backbones import backbone
@@ -76,6 +78,8 @@ def test_a_program_is_a_backbone(folder: Path, weights: str) -> None:
     torch.export.save(exported, "faces.pt2")
     program = backbone("faces.pt2", "built", size=16)
     torch.testing.assert_close(program(IMAGES), module(IMAGES))
+    again = pickle.loads(pickle.dumps(program))  # as it travels to other processes
+    assert torch.equal(again(IMAGES), program(IMAGES))
     with pytest.raises(InputError, match=r"weights: faces\.pt2 has its own"):
         backbone("faces.pt2", "faces.safetensors", size=16)
 
@@ -103,6 +107,37 @@ def test_timm_is_asked_by_name(tmp_path: Path) -> None:
     torch.testing.assert_close(logits, network(part.preprocess.normalize(images)).detach(), atol=1e-4, rtol=1e-4)
     with pytest.raises(InputError, match="backbone: timm has no 'resnet1'"):
         backbone("timm/resnet1", file)
+
+
+def test_timm_makes_the_network_with_the_arguments_of_the_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that was fine-tuned has as many outputs as its data have classes."""
+
+    def create_model(name: str, *, pretrained: bool, num_classes: int = 1000) -> nn.Module:
+        assert not pretrained
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, num_classes))
+
+    shape = {
+        "input_size": (3, 8, 8),
+        "crop_pct": 1.0,
+        "mean": (0.5,) * 3,
+        "std": (0.5,) * 3,
+        "interpolation": "bicubic",
+    }
+    data = SimpleNamespace(resolve_model_data_config=lambda _: shape)
+    timm = SimpleNamespace(list_models=lambda: ["net"], create_model=create_model, data=data)
+    monkeypatch.setitem(sys.modules, "timm", timm)
+    monkeypatch.setitem(sys.modules, "timm.data", data)
+    file = tmp_path / "network.safetensors"
+    save_file(create_model("net", pretrained=False, num_classes=2).state_dict(), file)
+    part = backbone("timm/net", file, described=Described({"num_classes": 2, "pretrained": True}))
+    assert part.head is not None
+    assert part.head.weight.shape == (2, 3)
+    with pytest.raises(InputError, match="2 tensors have another shape"):
+        backbone("timm/net", file)
+    with pytest.raises(InputError, match=r"timm cannot make 'net' with {'classes': 2} \(.*unexpected keyword argument"):
+        backbone("timm/net", file, described=Described({"classes": 2}))
 
 
 def test_without_timm_a_sentence_says_where_it_is_from(monkeypatch: pytest.MonkeyPatch) -> None:

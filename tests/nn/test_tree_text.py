@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from counterpoise.errors import InputError
-from counterpoise.nn.tree_text import Codes, Ensemble, Source, onto, parse, with_leaves_of
+from counterpoise.nn.tree_text import Codes, Ensemble, Filled, Source, onto, parse, with_leaves_of
 from counterpoise.nn.trees import Trees
 
 CITIES = list("abcdefghij")
@@ -120,6 +120,107 @@ def test_codes_that_the_model_took_for_numbers() -> None:
     ]
     trees = Trees(onto(model, places, len(columns)).text())
     assert np.abs(trees.margins(wide).numpy() - booster.predict(coded, raw_score=True)).max() < 1e-12
+
+
+def with_gaps(seed: int) -> pd.DataFrame:
+    """Return rows that miss a fifth of their numbers, and some categories; some of the numbers are 0."""
+    x, draws = rows(seed), np.random.default_rng(100 + seed)
+    x["income"] = x["income"].round().where(draws.random(len(x)) > 0.2)
+    x["share"] = x["share"].where(draws.random(len(x)) > 0.2)
+    x["city"] = x["city"].where(draws.random(len(x)) > 0.2)
+    return x
+
+
+def filled(x: pd.DataFrame) -> tuple[Tensor, list[str]]:
+    """Return rows as a table has them: medians in the place of gaps, a column that says so, nothing for categories."""
+    numbers = x[["income", "share"]]
+    flags = numbers.isna().add_suffix("_missing").astype(float)
+    return encoded(pd.concat([numbers.fillna(numbers.median()), x[["city", "tenure"]], flags], axis=1))
+
+
+@pytest.mark.parametrize("settings", [{}, {"zero_as_missing": True}, {"monotone_constraints": [1, 0, -1, 0]}])
+def test_gaps_that_a_table_fills_go_where_the_model_sends_missing_numbers(settings: dict[str, Any]) -> None:
+    x = with_gaps(0)
+    booster = grown(x, labels(rows()), **settings)
+    model, new = parse(booster.model_to_string(), "m"), with_gaps(1)
+    wide, columns = filled(new)
+    places = [
+        Filled(source, columns.index(f"{name}_missing")) if isinstance(source, int) else source
+        for name, source in zip(model.names, sources(model, columns), strict=True)
+    ]
+    trees = Trees(onto(model, places, len(columns)).text())
+    assert np.abs(trees.margins(wide).numpy() - booster.predict(new, raw_score=True)).max() < 1e-12
+    as_numbers = Trees(onto(model, sources(model, columns), len(columns)).text())
+    assert np.abs(as_numbers.margins(wide).numpy() - booster.predict(new, raw_score=True)).max() > 0.1
+    repaired = trees.with_values(trees.values * 1.3, shift=0.25)
+    back = lightgbm.Booster(model_str=with_leaves_of(model, parse(repaired.text, "repaired")).text())
+    assert np.abs(back.predict(new, raw_score=True) - repaired.margins(wide).numpy()).max() < 1e-12
+
+
+@pytest.mark.parametrize("as_category", [False, True])
+def test_gaps_of_numbers_that_a_table_takes_for_categories(as_category: bool) -> None:
+    """The table fills them by a category, which the model must not see, be it of numbers or of categories too."""
+    x, new = with_gaps(0)[["income", "share"]], with_gaps(1)[["income", "share"]]
+    values = sorted(x["income"].dropna().unique())
+    seen, asked = (
+        rows.assign(income=pd.Categorical(rows["income"], categories=values)) if as_category else rows
+        for rows in (x, new[new["income"].isin(values) | new["income"].isna()])
+    )
+    booster = grown(seen, labels(rows()))
+    numbers = asked.astype(float)
+    wide, columns = encoded(
+        numbers.assign(
+            income=numbers["income"].fillna(0.0).add(0.0).astype("str"),
+            flag=numbers["income"].isna().astype(float),
+            share=0.5,
+        )
+    )
+    places = {
+        code if as_category else int(value): columns.index(f"income={value}")
+        for code, value in enumerate(values)
+        if f"income={value}" in columns
+    }
+    model = parse(booster.model_to_string(), "m")
+    trees = Trees(
+        onto(model, [Filled(Codes(places), columns.index("flag")), columns.index("share")], len(columns)).text()
+    )
+    expected = booster.predict(asked.assign(share=0.5), raw_score=True)
+    assert np.abs(trees.margins(wide).numpy() - expected).max() < 1e-12
+
+
+def test_a_model_that_knew_no_gaps_takes_what_the_table_fills() -> None:
+    booster = grown(rows(), labels(rows()))
+    model, new = parse(booster.model_to_string(), "m"), with_gaps(1)
+    wide, columns = filled(new)
+    places = [
+        Filled(source, columns.index(f"{name}_missing")) if isinstance(source, int) else source
+        for name, source in zip(model.names, sources(model, columns), strict=True)
+    ]
+    trees = Trees(onto(model, places, len(columns)).text())
+    numbers = new[["income", "share"]]
+    expected = booster.predict(new.assign(**numbers.fillna(numbers.median())), raw_score=True)
+    assert np.abs(trees.margins(wide).numpy() - expected).max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [({}, -1.0), ({}, np.nan), ({"zero_as_missing": True}, -1.0)],
+    ids=["pandas", "NaN", "zero"],
+)
+def test_categories_without_a_code_go_where_their_users_put_them(settings: dict[str, Any], missing: float) -> None:
+    """Pandas writes −1 for a category that is not listed or missing, scikit-learn's encoders a NaN."""
+    x, y = with_gaps(0), labels(rows())
+    coded = x.assign(city=x["city"].cat.codes.astype(float).replace(-1.0, missing), tenure=x["tenure"].cat.codes)
+    booster = grown(coded[["city", "tenure"]], y, **settings)
+    model = parse(booster.model_to_string(), "m")
+    wide, columns = encoded(x[["city", "tenure"]])
+    places = [
+        Codes({code: columns.index(f"{name}={value}") for code, value in enumerate(x[name].cat.categories)})
+        for name in model.names
+    ]
+    trees = Trees(onto(model, places, len(columns)).text())
+    expected = booster.predict(coded[["city", "tenure"]], raw_score=True)
+    assert np.abs(trees.margins(wide).numpy() - expected).max() < 1e-12
 
 
 def test_a_number_that_equals_a_threshold_goes_left_though_rows_are_of_single_precision() -> None:

@@ -25,7 +25,6 @@ RULE_SCALE = 4.0
 LONGEST = 40
 """Characters of a value that a message shows."""
 
-
 IGNORE, REFUSE = "ignore", "refuse"
 """What becomes of a category that the model was not trained on: none of its column's features is 1, or an error."""
 
@@ -84,18 +83,19 @@ class Encoding:
                 block[:, 0] = self._numbers(values, entry)
         return x, [", ".join(dict.fromkeys(names)) for names in unseen]
 
-    def treated(self, rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-        """Return columns of the file as they were learnt from: numbers in double precision, gaps filled.
+    def treated(self, rows: pd.DataFrame, names: list[str], gaps: Mapping[str, str]) -> pd.DataFrame:
+        """Return columns of the file as they were learnt from: numbers in double precision, gaps filled but for `gaps`.
 
-        Raises:
-            MlflowException: a column is not there or there twice, or misses a value that nothing stands for.
+        Raises MlflowException where a column is not there or there twice, or misses a value that nothing stands for.
         """
         entries = {entry["column"]: entry for entry in self.entries if not entry["indicator"]}
         _require_one_each(rows, names)
         columns = {}
         for name in names:
             entry = entries.get(name, {"column": name, "kind": "category", "fill": None, "categories": []})
-            columns[name] = [self._treated(value, row, entry) for row, value in enumerate(rows[name])]
+            filled = {**entry, "fill": np.nan} if name in gaps else entry
+            values = [self._treated(value, row, filled) for row, value in enumerate(rows[name])]
+            columns[name] = pd.Series(values, dtype=gaps.get(name), index=rows.index)
         return pd.DataFrame(columns, index=rows.index)
 
     def _treated(self, value: Any, row: int, entry: Mapping[str, Any]) -> Any:

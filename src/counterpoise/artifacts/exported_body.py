@@ -26,7 +26,8 @@ class Body:
         path: a file of `torch.export`, from encoded columns to features; or a pipeline in a file of skops, whose last
             step is the classifier.
         described: `kind`; `columns`, what it takes, in order; `of_file`, whether these are columns of the file rather
-            than encoded ones; `named`, whether a pipeline was fitted with names; `trusted` types of skops; `outputs`.
+            than encoded ones; `named`, whether a pipeline was fitted with names; `trusted` types of skops; `outputs`;
+            `gaps`, columns whose missing values a pipeline deals with itself, and their types.
     """
 
     def __init__(self, encoding: Any, path: str, described: Mapping[str, Any]) -> None:
@@ -43,12 +44,14 @@ class Body:
         """
         x, unseen = self.encoding.encode(rows, unknown)
         names = self.described["columns"]
-        if self.described["of_file"]:
-            frame = self.encoding.treated(rows, names)
-        else:
-            frame = pd.DataFrame(x, columns=self.encoding.features)[names]
         try:
+            if self.described["of_file"]:
+                frame = self.encoding.treated(rows, names, self.described["gaps"])
+            else:
+                frame = pd.DataFrame(x, columns=self.encoding.features)[names]
             outputs = self._transform(frame)
+        except MlflowException:
+            raise
         except Exception as error:  # whatever the steps of a pipeline raise
             reason = " ".join(str(error).split()) or type(error).__name__
             raise MlflowException.invalid_parameter_value(f"the model's own steps refuse the rows ({reason})") from None

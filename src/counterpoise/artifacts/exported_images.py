@@ -11,6 +11,7 @@ import binascii
 import io
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,10 @@ def _content(value: Any, row: int) -> bytes:
         )
     folder = os.environ.get(FOLDER)
     if folder:
-        path = (Path(folder) / value).resolve()
-        if path.is_relative_to(Path(folder).resolve()) and path.is_file():
-            return path.read_bytes()
+        with suppress(OSError, ValueError):  # base64 is too long for a path
+            path = (Path(folder) / value).resolve()
+            if path.is_relative_to(Path(folder).resolve()) and path.is_file():
+                return path.read_bytes()
     try:
         return base64.b64decode(str(value), validate=True)
     except (binascii.Error, ValueError):

@@ -85,6 +85,7 @@ class Body:
         content: of the file.
         columns: what it takes, in its order: encoded columns, or those of the file where `of_file` says so.
         outputs: d. named: whether a pipeline was fitted with names. trusted: types that skops has to be told to trust.
+        gaps: columns of the file whose missing values a pipeline deals with itself, and their types.
     """
 
     kind: str
@@ -94,6 +95,7 @@ class Body:
     of_file: bool = False
     named: bool = True
     trusted: tuple[str, ...] = ()
+    gaps: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def header(self) -> dict[str, Any]:

@@ -85,7 +85,9 @@ def _problem(name: str) -> str:
     parts = encoded.split(b"/")
     if set(parts) <= {b"", b"."} and not name.startswith("/"):
         return "is empty"
-    if name.startswith("/") or b".." in parts or "\\" in name or ntpath.splitdrive(name)[0]:
+    if "\\" in name:
+        return "has a backslash"
+    if name.startswith("/") or b".." in parts or ntpath.splitdrive(name)[0]:
         return "leads out of the folder"
     if "\0" in name:
         return "holds a null byte"

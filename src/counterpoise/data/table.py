@@ -229,6 +229,22 @@ def without_idle_indicators(rows: pd.DataFrame, impute: Sequence[str]) -> pd.Dat
     return rows.drop(columns=[flag for flag in map(indicator_name, impute) if flag in rows and not rows[flag].any()])
 
 
+def with_gaps(rows: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
+    """Return rows of `read` with the gaps that its options `impute` and `missing_category` have filled, as they were.
+
+    What says where a column was imputed is no column of the file, and left out.
+    """
+    category = options.get("missing_category")
+    gapped = {}
+    for name in map(str, rows):
+        text = category.get(name) if isinstance(category, Mapping) else category
+        if text is not None and holds_texts(rows[name]):
+            gapped[name] = rows[name].mask(rows[name] == text)
+    flags = {flag: name for name in options.get("impute", ()) if (flag := indicator_name(name)) in rows}
+    gapped |= {name: rows[name].mask(rows[flag].astype("bool")) for flag, name in flags.items()}
+    return rows.assign(**gapped).drop(columns=list(flags))
+
+
 def indicator_name(column: str) -> str:
     """Return the name of the truth value that says where a column was imputed."""
     return f"{column}_missing"

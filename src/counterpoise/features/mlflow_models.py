@@ -20,6 +20,8 @@ from counterpoise.features.linear_files import read_skops
 DESCRIPTION = "MLmodel"
 TREES = ("lightgbm", "xgboost")
 SUPPORTED = ("sklearn", "pytorch", *TREES)
+OBJECTS = (".skops", ".pkl", ".pickle")
+"""The endings of files that hold a whole object of Python's, and not only its trees."""
 TORCH_FILES = ("model.pt2", "model.pth")
 """In the folder of a pytorch flavour: what `torch.export.save` and `torch.save` wrote."""
 
@@ -50,7 +52,12 @@ def trees_file(path: Path) -> Path:
         raise InputError(
             f"{path}: has the flavour {name}, expected {' or '.join(TREES)}: another one goes under `mlflow`"
         )
-    return _inside(path, flavour["data"])
+    if (data := _inside(path, flavour["data"])).suffix in OBJECTS:
+        raise InputError(
+            f"{data}: holds a {flavour.get('model_class', 'Python object')}, expected the booster in it: save "
+            f"{'model.booster_' if name == 'lightgbm' else 'model.get_booster()'} in the place of the model"
+        )
+    return data
 
 
 def read_sklearn(folder: Path, flavour: dict[str, Any], trust: bool | Sequence[str]) -> Any:

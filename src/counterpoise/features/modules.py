@@ -10,6 +10,7 @@ the configuration names, and runs.
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,13 +20,22 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from counterpoise.errors import InputError, reason, shown, suggest
 from counterpoise.features.weights import State, fit_state, read_state
 
+LOG = logging.getLogger(__name__)
+
 ROWS_PER_CHUNK = 4096
-SAMPLE = 4
+SAMPLE = 256
 """Rows on which a network is tried before all rows go through it."""
+
+LISTED = 5
+"""How many layers a sentence names: the last ones."""
+
+ALIKE = 1e-3
+"""How far features of rows may depend on the rows beside them, relative to the largest: sums have another order."""
 
 ANSWERS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "logits": lambda z: z,
@@ -61,6 +71,28 @@ class Headless(nn.Module):
         return seen[-1].flatten(1)
 
 
+class Program(Headless):
+    """What the head of a `torch.export` file sees.
+
+    Its graph has no modes, and cannot be pickled: another process reads the file again.
+    """
+
+    def __init__(self, graph: nn.Module, path: Path, sample: Tensor) -> None:
+        super().__init__(graph, None)
+        self._read = path.resolve(), sample
+
+    def train(self, mode: bool = True) -> Program:
+        """Return the same: dropout and batch statistics are as they were exported."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _body_of, self._read
+
+
+def _body_of(path: Path, sample: Tensor) -> Headless:
+    return read_program(path, sample).body
+
+
 @dataclass(frozen=True, eq=False)
 class Cut:
     """A network whose last linear layer is apart.
@@ -77,6 +109,23 @@ class Cut:
     weight: Float[Tensor, "k d"]
     bias: Float[Tensor, "k"]
     state: State
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why another weight and bias of the head cannot be written into the state; None if they can."""
+        if not self.state:
+            return None
+        weight = self.state.get(f"{self.name}.weight")
+        if weight is None:
+            return (
+                "has a weight that is computed from others (a parametrization), expected a plain one: remove it first"
+            )
+        if f"{self.name}.bias" not in self.state:
+            return "has no bias, which a repaired head needs, expected one: build it with a bias of zeros"
+        for name, tensor in self.state.items():
+            if tensor.data_ptr() == weight.data_ptr() and name != f"{self.name}.weight":
+                return f"shares its weight with {name!r}, which a repair would change too, expected a copy of its own"
+        return None
 
     def features(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N d"]:
         """Return what the head sees of rows."""
@@ -124,23 +173,31 @@ def cut(
         head: the name of the last linear layer; None looks for it.
 
     Raises:
-        InputError: the weights do not fit, the network fails on the sample, or has no such layer.
+        InputError: the weights do not fit, the network fails on the sample, has no such layer, or does not say the same
+            of a row whatever rows are beside it.
     """
+    network.eval()
+    if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
+        _tried(network, sample, source)  # which gives its layers their sizes
+    network.requires_grad_(False)
     if weights is not None:
         state = fit_state(network, read_state(weights), source=str(weights), architecture=source)
         network.load_state_dict(state)
-    network.requires_grad_(False).eval()
     name = find_head(network, sample, head, source)
     layer = network.get_submodule(name)
     assert isinstance(layer, nn.Linear)
     bias = torch.zeros(layer.out_features) if layer.bias is None else layer.bias.detach()
 
     state = {key: tensor.detach() for key, tensor in network.state_dict().items()}
-    return Cut(Headless(network, name), name, layer.weight.detach().float(), bias.float(), state)
+    part = Cut(Headless(network, name), name, layer.weight.detach().float(), bias.float(), state)
+    return _row_by_row(part, sample, source)
 
 
 def find_head(network: nn.Module, sample: Float[Tensor, "n ..."], head: str | None, source: str) -> str:
-    """Return the name of the linear layer whose output is the network's, as it is or as probabilities."""
+    """Return the name of the linear layer whose output is the network's, as it is or as probabilities.
+
+    Of a head that is named, the network may make anything, such as one of several answers.
+    """
     linear = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     if head is not None and head not in linear:
         raise InputError(f"head: {source} has no linear layer {shown(head)}{suggest(head, linear)}")
@@ -159,16 +216,45 @@ def find_head(network: nn.Module, sample: Float[Tensor, "n ..."], head: str | No
     if head is not None:
         if head not in outputs:
             raise InputError(f"head: {source} does not use its layer {shown(head)} on a row, expected one that it uses")
+        if isinstance(answer, Tensor) and not _is_of(outputs[head], answer):
+            LOG.warning(
+                "%s: its answer is another than that of its layer %r alone, which counts here, as `head` names it",
+                source,
+                head,
+            )
         return head
+    answer = _one_answer(answer, sample, source)
     for name, output in reversed(outputs.items()):  # in the order in which they ran
-        if output.numel() == answer.numel() and len(output) == len(answer):
-            flat = output.reshape(len(answer), -1)
-            if any(torch.allclose(of(flat), answer.reshape(len(answer), -1), atol=1e-6) for of in ANSWERS.values()):
-                return name
+        if _is_of(output, answer):
+            return name
+    listed = ", ".join([*(["…"] if len(linear) > LISTED else []), *[*linear][-LISTED:]])
     raise InputError(
-        f"{source}: its answer of the shape {list(answer.shape)} is not that of a linear layer ({', '.join(linear)}), "
-        "expected a network that ends in one, or its name as `head`"
+        f"{source}: its answer of the shape {list(answer.shape)} is not that of a linear layer ({listed}), "
+        "expected a network that ends in one, or its name as `head` (of a backbone `layer`)"
     )
+
+
+def _is_of(output: Tensor, answer: Tensor) -> bool:
+    """Whether an answer is a layer's output, as it is or as probabilities."""
+    if output.numel() != answer.numel() or len(output) != len(answer):
+        return False
+    flat, said = output.reshape(len(answer), -1), answer.reshape(len(answer), -1)
+    return any(torch.allclose(of(flat), said, atol=1e-6) for of in ANSWERS.values())
+
+
+def _row_by_row(part: Cut, sample: Float[Tensor, "n ..."], source: str) -> Cut:
+    """Return a network that says the same of a row again, whatever rows are beside it."""
+    half = len(sample) // 2
+    together, *halves = (
+        _tried(part.body, rows, source) for rows in (sample, sample[:half], sample[half:]) if len(rows)
+    )
+    apart, together = torch.cat(halves).float().nan_to_num(), together.float().nan_to_num()
+    if not torch.allclose(apart, together, rtol=ALIKE, atol=ALIKE * float(together.abs().max())):
+        raise InputError(
+            f"{source}: says something else of the same rows among others (dropout, or statistics of the batch, in its "
+            "forward?), expected a network as `eval()` leaves it"
+        )
+    return part
 
 
 def read_program(path: Path, sample: Float[Tensor, "n ..."]) -> Cut:
@@ -179,11 +265,14 @@ def read_program(path: Path, sample: Float[Tensor, "n ..."]) -> Cut:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected what torch.export.save writes")
+    logging.disable(logging.WARNING)  # torch would log its own traceback
     try:
         graph: Any = torch.export.load(path).module()
     except Exception as error:  # of damaged archives nearly anything
         raise InputError(f"{path}: cannot be read ({reason(error)}), expected what torch.export.save writes") from None
-    _tried(graph, sample, str(path))
+    finally:
+        logging.disable(logging.NOTSET)
+    _one_answer(_tried(graph, sample, str(path)), sample, str(path))
     (output,) = (node for node in graph.graph.nodes if node.op == "output")
     node = output.args[0]
     while isinstance(node, list | tuple):
@@ -199,7 +288,9 @@ def read_program(path: Path, sample: Float[Tensor, "n ..."]) -> Cut:
     graph.recompile()
 
     zeros = torch.zeros(len(tensors[0]))
-    return Cut(Headless(graph, None), str(weight.target).removesuffix(".weight"), tensors[0], [*tensors, zeros][1], {})
+    name = str(weight.target).removesuffix(".weight")
+    body = Program(graph, path, sample)
+    return _row_by_row(Cut(body, name, tensors[0], [*tensors, zeros][1], {}), sample, str(path))
 
 
 def _attribute(graph: Any, path: str) -> Tensor:
@@ -210,19 +301,24 @@ def _attribute(graph: Any, path: str) -> Tensor:
     return value
 
 
-def _tried(network: Callable[[Tensor], Any], sample: Tensor, source: str) -> Tensor:
+def _tried(network: Callable[[Tensor], Any], sample: Tensor, source: str) -> Any:
     """Return what a network says of a few rows."""
     try:
         with torch.inference_mode():
-            answer = network(sample)
+            return network(sample)
     except Exception as error:
         raise InputError(
             f"{source}: fails on a sample of the shape {list(sample.shape)} ({reason(error)}), expected a network that "
             "takes such rows"
         ) from None
+
+
+def _one_answer(answer: Any, sample: Tensor, source: str) -> Tensor:
+    """Return an answer that is one tensor, with a row for each row."""
     if not isinstance(answer, Tensor) or len(answer) != len(sample):
         shape = list(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         raise InputError(
-            f"{source}: answers a sample of the shape {list(sample.shape)} with {shape}, expected a row for each row"
+            f"{source}: answers a sample of the shape {list(sample.shape)} with {shape}, expected a tensor with a row "
+            "for each row, or of a module the name of its last linear layer as `head` (of a backbone `layer`)"
         )
     return answer

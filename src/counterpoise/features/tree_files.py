@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Literal
 
 from counterpoise.errors import InputError, reason, shown
-from counterpoise.nn.tree_text import Codes, Ensemble, Source, parse, with_leaves_of
+from counterpoise.nn.tree_text import Codes, Ensemble, Filled, Source, parse, with_leaves_of
 from counterpoise.nn.xgboost_json import json_with_leaves_of, parse_json
 
 ENCODED = "encoded"
 """Instead of names: the model's columns are those of the encoded table, in its order."""
 
-UBJSON = ".ubj"
-"""The ending of XGBoost's binary files."""
+UBJSON = re.compile(rb"\{[LliIU]")
+"""How XGBoost's binary files begin: a mapping, then the length of its first key."""
 
 LISTED = 5
 """How many columns a sentence names."""
@@ -63,9 +63,8 @@ def _is_json(text: str) -> bool:
 def _text_of(path: Path) -> str:
     """Return the text of a file of trees; of XGBoost's UBJSON its JSON, which XGBoost makes of it."""
     try:
-        if path.suffix == UBJSON:
-            return _json_of(path)
-        return path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        return _json_of(path) if UBJSON.match(content) else content.decode().replace("\r\n", "\n")
     except UnicodeDecodeError:
         raise InputError(
             f"{path}: is no text (a pickle?), expected what `save_model` of LightGBM or XGBoost (.json) writes"
@@ -95,6 +94,7 @@ def match_columns(
     source: str,
     names: Sequence[str] | Literal["encoded"] = (),
     categories: Mapping[str, Sequence[Value]] | None = None,
+    indicators: Mapping[str, str] | None = None,
     absent: Mapping[str, str] | None = None,
 ) -> list[Source | None]:
     """Find each column of a model in an encoded table.
@@ -108,6 +108,7 @@ def match_columns(
         source: what to call the model in a sentence.
         names: of the model's columns, in its order, where it does not know them; or "encoded".
         categories: of columns that the model sees as codes 0, 1, …: the categories in the order of their codes.
+        indicators: of columns whose gaps the table fills: the column that says where.
         absent: columns that are no features of the table, and why.
 
     Returns:
@@ -116,17 +117,25 @@ def match_columns(
     Raises:
         InputError: a column that splits ask for is not there, or has no codes.
     """
-    if names == ENCODED:
+    if names == ENCODED:  # the indicators are columns of the model's, too
         if len(model.names) != len(columns):
             raise InputError(f"{source}: has {len(model.names)} columns, expected {len(columns)}, as the encoded table")
         return list(range(len(columns)))
     if names and len(names) != len(model.names):
         raise InputError(f"{source}: has {len(model.names)} columns, expected {len(names)}, as `columns` names")
-    names = list(names) or list(model.names)
+    names = [_plain(name) for name in names or model.names]
+    spellings = (
+        str,
+        _plain,
+        lambda column: _plain(column).replace("=", "_", 1),
+        lambda column: _plain(column).replace("=", "_"),
+        lambda column: column.removesuffix("_feature"),
+    )
     places: dict[str, int] = {}
-    for place, column in enumerate(columns):
-        for name in (column, _plain(column), _plain(column).replace("=", "_"), column.removesuffix("_feature")):
-            places.setdefault(name, place)
+    for spelling in spellings:  # a name as it stands comes before one that is only written alike
+        for place, column in enumerate(columns):
+            places.setdefault(spelling(column), place)
+    flags = {_plain(name): places[flag] for name, flag in (indicators or {}).items() if flag in places}
     codes = _codes_of(model, names, categories or {}, source)
     sources: list[Source | None] = []
     missing = []
@@ -134,9 +143,9 @@ def match_columns(
         encoded = {
             column[len(name) + 1 :]: place
             for place, column in enumerate(columns)
-            if _plain(column).startswith(f"{_plain(name)}=")
+            if _plain(column).startswith(f"{name}=")
         }
-        origin: Source | None = None
+        origin: int | Codes | None = None
         if encoded:
             origin = _coded(encoded, codes.get(number), source, name, used=number in model.split_on)
         elif name in places:
@@ -148,7 +157,7 @@ def match_columns(
                 )
         elif number in model.split_on:
             missing.append(name)
-        sources.append(origin)
+        sources.append(origin if origin is None or name not in flags else Filled(origin, flags[name]))
     if missing:
         raise InputError(_other_columns(source, missing, names, columns, absent or {}))
     return sources
@@ -163,9 +172,9 @@ def _codes_of(
         listed = {}  # a column of categories was constant, and is not recognised
     described: dict[int, Sequence[object]] = dict(listed)
     for name, values in categories.items():
-        if name not in names:
+        if _plain(name) not in names:
             raise InputError(f"{source}: has no column {shown(name)}, which `categories` names")
-        described[list(names).index(name)] = values
+        described[list(names).index(_plain(name))] = values
     return {number: {_name(value): code for code, value in enumerate(values)} for number, values in described.items()}
 
 
@@ -181,7 +190,7 @@ def _coded(
         if not used:
             return Codes()
         raise InputError(
-            f"{source}: its column {shown(name)} is one of numbers, and in the table one of the categories "
+            f"{source}: its column {shown(name)} is one of numbers or codes, and in the table one of the categories "
             f"{', '.join(list(categories)[:LISTED])}, expected their order in `categories: {{{name}: [...]}}` of the "
             "model"
         )

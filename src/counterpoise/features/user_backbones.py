@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from counterpoise.errors import InputError, reason, suggest
-from counterpoise.features.modules import SAMPLE, Cut, build, cut, read_program
+from counterpoise.errors import InputError, reason, shown, suggest
+from counterpoise.features.modules import Cut, build, cut, read_program
 from counterpoise.features.weights import fingerprint, is_path
 from counterpoise.nn.preprocessing import Preprocessing
 
@@ -30,12 +30,16 @@ EDGE = 224
 """Of images, where nothing says what a network was trained on."""
 
 
+SAMPLE = 4
+"""Images on which a network is tried."""
+
+
 @dataclass(frozen=True)
 class Described:
     """What is said of a network that is not published here.
 
-    arguments: of the function that makes it. layer: the name of its head, where it does not end in it. mean, std: of
-    the colour channels, subtracted and divided by, as shares of white.
+    arguments: of the function that makes it, or of `timm.create_model`. layer: the name of its head, where it does not
+    end in it. mean, std: of the colour channels, subtracted and divided by, as shares of white.
     """
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -56,7 +60,7 @@ def read_network(name: str, weights: str, size: int | None, described: Described
         InputError: it cannot be made or read, its weights do not fit, or it fails on images of that size.
     """
     if name.startswith(TIMM):
-        network, preprocess = _of_timm(name.removeprefix(TIMM))
+        network, preprocess = _of_timm(name.removeprefix(TIMM), described.arguments)
         preprocess = preprocess if size is None else preprocess.scaled(size)
     else:
         edge = size or EDGE
@@ -79,7 +83,7 @@ def read_network(name: str, weights: str, size: int | None, described: Described
     return part, preprocess, fingerprint(state, name, repr(preprocess))
 
 
-def _of_timm(name: str) -> tuple[nn.Module, Preprocessing]:
+def _of_timm(name: str, arguments: Mapping[str, Any]) -> tuple[nn.Module, Preprocessing]:
     try:
         timm, data = importlib.import_module("timm"), importlib.import_module("timm.data")
     except ImportError:
@@ -90,15 +94,17 @@ def _of_timm(name: str) -> tuple[nn.Module, Preprocessing]:
     if name.partition(".")[0] not in names:
         raise InputError(f"backbone: timm has no {name!r}{suggest(name, names)}")
     try:
-        network = timm.create_model(name, pretrained=False)
-    except RuntimeError as error:
-        raise InputError(f"backbone: timm cannot make {name!r} ({reason(error)})") from None
-    shown = data.resolve_model_data_config(network)
-    edge = shown["input_size"][-1]
+        network = timm.create_model(name, **{**arguments, "pretrained": False})
+    except Exception as error:  # what a network makes of arguments
+        raise InputError(
+            f"backbone: timm cannot make {name!r} with {shown(dict(arguments))} ({reason(error)})"
+        ) from None
+    trained = data.resolve_model_data_config(network)
+    edge = trained["input_size"][-1]
     return network, Preprocessing(
-        resize=round(edge / shown["crop_pct"]),
+        resize=round(edge / trained["crop_pct"]),
         crop=edge,
-        mean=tuple(shown["mean"]),
-        std=tuple(shown["std"]),
-        interpolation=shown["interpolation"],
+        mean=tuple(trained["mean"]),
+        std=tuple(trained["std"]),
+        interpolation=trained["interpolation"],
     )

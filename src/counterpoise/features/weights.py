@@ -21,6 +21,12 @@ from counterpoise.features.pickles import load_pickle
 SAFETENSORS = ".safetensors"
 PICKLES = (".pth", ".pt")
 
+WITHIN = ("state_dict", "model_state_dict", "model")
+"""Under which of its keys a checkpoint has the state dict, beside the epoch, the optimizer, …"""
+
+WRAPPERS = ("module.", "_orig_mod.", "model.")
+"""What DataParallel, `torch.compile` and Lightning put before every name of a network's tensors."""
+
 State = dict[str, Tensor]
 
 
@@ -81,11 +87,18 @@ def _download(url: str, path: Path, wanted: str) -> None:
 def fit_state(network: nn.Module, state: Mapping[str, Tensor], *, source: str, architecture: str) -> State:
     """Return `state` with exactly the entries of `network`, floating-point ones in float32.
 
-    Counters of batches, which old files lack and which inference does not use, are filled in.
+    Counters of batches, which old files lack and which inference does not use, are filled in, and so are tensors that
+    the network shares with one that is there. What wraps a network is taken off the names.
     Raises InputError, counting and naming what does not fit.
     """
     expected = network.state_dict()
     fitted = {_modern(name): tensor for name, tensor in state.items()}
+    for prefix in WRAPPERS:
+        if all(name.startswith(prefix) for name in fitted) and not any(name.startswith(prefix) for name in expected):
+            fitted = {name.removeprefix(prefix): tensor for name, tensor in fitted.items()}
+    places = {name: (tensor.data_ptr(), tensor.shape) for name, tensor in expected.items() if tensor.data_ptr()}
+    shared = {place: name for name, place in places.items() if name in fitted}
+    fitted |= {name: fitted[shared[place]] for name, place in places.items() if name not in fitted and place in shared}
     for name, tensor in expected.items():
         if name.endswith("num_batches_tracked"):
             fitted.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
@@ -115,6 +128,8 @@ def fingerprint(state: Mapping[str, Tensor], *described: str) -> str:
 
 
 def _checked_state(path: Path, state: Any) -> State:
+    if isinstance(state, Mapping):
+        state = next((state[key] for key in WITHIN if isinstance(state.get(key), Mapping)), state)
     if not isinstance(state, Mapping):
         raise InputError(f"{path}: holds a {type(state).__name__}, expected a state dict: names and tensors")
     for name, value in state.items():

@@ -26,6 +26,12 @@ CATEGORICAL = 1
 DEFAULT_LEFT = 2
 """The bit of `decision_type` that sends a missing value to the left."""
 
+ZERO_IS_MISSING, NAN_IS_MISSING = 4, 8
+"""The bits of `decision_type` that say what a split takes for missing; without either it takes a NaN for 0."""
+
+NO_CODE = -1
+"""What pandas writes for a category that is not listed."""
+
 LARGEST = 1.7e308
 """A threshold that no number is above."""
 
@@ -49,7 +55,15 @@ class Codes:
     places: Mapping[int, int] = field(default_factory=dict)
 
 
-Source = int | Codes
+@dataclass(frozen=True)
+class Filled:
+    """A column whose gaps a table fills: where it is, and the number of the column that is one where it did."""
+
+    source: int | Codes
+    indicator: int
+
+
+Source = int | Filled | Codes
 """Where a column of a model is in a table: the number of a column, or the columns of its categories."""
 
 
@@ -140,6 +154,7 @@ def onto(model: Ensemble, sources: Sequence[Source | None], width: int) -> Ensem
         "feature_names": " ".join(f"Column_{i}" for i in range(width)),
         "feature_infos": " ".join(["none"] * width),
     }
+    header.pop("monotone_constraints", None)  # one for each column of the model: of no use once it is trained
     return Ensemble(header, tuple(_tree_onto(tree, sources) for tree in model.trees))
 
 
@@ -162,14 +177,19 @@ def _tree_onto(tree: Tree, sources: Sequence[Source | None]) -> Tree:
     )
     threshold = [float(value) for value in tree["threshold"].split()]
     for node in range(leaves - 1):
-        source = sources[feature[node]]
+        source, at = sources[feature[node]], node
         assert source is not None, "a split asks for a column that was not matched"
+        arrays = (feature, kind, threshold, left, right)
+        if isinstance(source, Filled):
+            at, source = _gap_first(node, source.indicator, *arrays), source.source
         if isinstance(source, int):
             # Tables are float32: a number that equals a threshold has to be rounded as the threshold is.
-            feature[node], threshold[node] = source, float(np.float32(threshold[node]))
-            continue
-        codes = _codes_on_the_left(tree, kind[node], threshold[node], source)
-        _chain(node, [source.places[code] for code in codes], feature, kind, threshold, left, right)
+            feature[at], threshold[at] = source, float(np.float32(threshold[at]))
+        elif kind[at] & CATEGORICAL:
+            chosen = _codes_of_set(tree, threshold[at])
+            _chain(at, [place for code, place in source.places.items() if code in chosen], *arrays)
+        else:
+            _by_code(at, source, *arrays)
     surplus = len(feature) + 1 - leaves
     nodes: dict[str, list[Any]] = {"split_feature": feature, "threshold": threshold, "decision_type": kind}
     nodes |= {"left_child": left, "right_child": right}
@@ -193,13 +213,60 @@ def _tree_onto(tree: Tree, sources: Sequence[Source | None]) -> Tree:
     }
 
 
-def _codes_on_the_left(tree: Tree, kind: int, threshold: float, source: Codes) -> list[int]:
-    """Return the codes of categories that a split sends to the left; others, and unknown ones, go right."""
-    if not kind & CATEGORICAL:
-        return [code for code in source.places if code <= threshold]
+def _codes_of_set(tree: Tree, number: float) -> set[int]:
+    """Return the codes of categories that a split by a set sends to the left; others, and unknown ones, go right."""
     bounds, words = ([int(value) for value in tree[name].split()] for name in ("cat_boundaries", "cat_threshold"))
-    chosen = words[bounds[int(threshold)] : bounds[int(threshold) + 1]]
-    return [code for code in source.places if code // BITS < len(chosen) and chosen[code // BITS] >> code % BITS & 1]
+    chosen = words[bounds[int(number)] : bounds[int(number) + 1]]
+    return {BITS * place + bit for place, word in enumerate(chosen) for bit in range(BITS) if word >> bit & 1}
+
+
+def _gap_first(
+    node: int,
+    indicator: int,
+    feature: list[int],
+    kind: list[int],
+    threshold: list[float],
+    left: list[int],
+    right: list[int],
+) -> int:
+    """Put the question whether a table filled a gap before a split, in place; return where the split is then.
+
+    Gaps go where the model sends missing values; of a number for which it knows none, by what the table has.
+    """
+    if not kind[node] & (CATEGORICAL | ZERO_IS_MISSING | NAN_IS_MISSING):
+        return node
+    for array in (feature, kind, left, right):
+        array.append(array[node])
+    threshold.append(threshold[node])
+    gap = left[node] if kind[node] & DEFAULT_LEFT and not kind[node] & CATEGORICAL else right[node]
+    feature[node], kind[node], threshold[node] = indicator, DEFAULT_LEFT, 0.5
+    left[node], right[node] = len(feature) - 1, gap
+    return left[node]
+
+
+def _by_code(
+    node: int,
+    source: Codes,
+    feature: list[int],
+    kind: list[int],
+    threshold: list[float],
+    left: list[int],
+    right: list[int],
+) -> None:
+    """Put a split of codes, which the model took for numbers, on the columns of the categories, in place.
+
+    A category without a code goes where a missing number goes where the model knows such, else where `NO_CODE` does.
+    """
+    missing_left, bound = bool(kind[node] & DEFAULT_LEFT), threshold[node]
+
+    def goes_left(code: int) -> bool:
+        return missing_left if code == 0 and kind[node] & ZERO_IS_MISSING else code <= bound
+
+    others_left = missing_left if kind[node] & NAN_IS_MISSING else goes_left(NO_CODE)
+    places = [place for code, place in source.places.items() if goes_left(code) != others_left]
+    if others_left:
+        left[node], right[node] = right[node], left[node]
+    _chain(node, places, feature, kind, threshold, left, right)
 
 
 def _chain(
@@ -211,7 +278,7 @@ def _chain(
     left: list[int],
     right: list[int],
 ) -> None:
-    """Replace a split by a set by one split for each of its categories, in place; the further ones come at the end."""
+    """Replace a split by one for each category that goes left, in place; the further ones come at the end."""
     inside, outside = left[node], right[node]
     if not places:
         feature[node], kind[node], threshold[node], left[node] = 0, DEFAULT_LEFT, LARGEST, outside

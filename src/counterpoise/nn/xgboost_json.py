@@ -1,7 +1,8 @@
 """XGBoost's JSON of boosted trees as LightGBM's text, and leaf values back into the JSON.
 
 Both are binary trees with a value in each leaf. XGBoost goes left where x < c, both in single precision; LightGBM where
-x ≤ t: t is the number before c. `base_score`, a probability, becomes a part of the first tree's leaves.
+x ≤ t: t is the number before c. `base_score`, a probability, becomes a part of the first tree's leaves. Of a classifier
+that was stopped early, the trees after its best round do not count, as scikit-learn's interface does not count them.
 
 The format is that of XGBoost's `doc/model.schema`.
 """
@@ -11,19 +12,19 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from counterpoise.errors import InputError, shown
-from counterpoise.nn.tree_text import Ensemble, Tree
+from counterpoise.nn.tree_text import DEFAULT_LEFT, NAN_IS_MISSING, Ensemble, Tree
 
 LOGISTIC = ("binary:logistic", "reg:logistic")
 """Objectives whose margin is the log odds of class 1."""
 
-MISSING_LEFT, MISSING_RIGHT = "10", "8"
-"""`decision_type` of splits whose missing values are NaN."""
+NO_GAPS = 2
+"""`decision_type` of splits of a model that was trained without missing values."""
 
 NEUTRAL = "5E-1"
 """A `base_score` that adds nothing to a margin."""
@@ -54,7 +55,9 @@ def parse_json(text: str, source: str) -> Ensemble:
         raise InputError(f"{source}: splits by categories (enable_categorical), expected one column for each category")
     probability = float(str(parameters["base_score"]).strip("[]"))
     shift = math.log(probability / (1 - probability))
-    trees = tuple(_tree(tree, 0.0 if number else shift) for number, tree in enumerate(model["trees"]))
+    counted = model["trees"][: _rounds(learner)]
+    knows_gaps = _knows_gaps(counted)
+    trees = tuple(_tree(tree, 0.0 if number else shift, knows_gaps) for number, tree in enumerate(counted))
     columns = int(parameters["num_feature"])
     names = [name.replace(" ", "_") for name in learner.get("feature_names") or (f"f{i}" for i in range(columns))]
     header = {
@@ -76,9 +79,11 @@ def json_with_leaves_of(text: str, repaired: Ensemble) -> str:
     learner = content["learner"]
     written = str(learner["learner_model_param"]["base_score"])
     learner["learner_model_param"]["base_score"] = f"[{NEUTRAL}]" if written.startswith("[") else NEUTRAL
-    for tree, other in zip(learner["gradient_booster"]["model"]["trees"], repaired.trees, strict=True):
+    for number, tree in enumerate(learner["gradient_booster"]["model"]["trees"]):
         leaves = [node for node, child in enumerate(tree["left_children"]) if child == ABSENT]
-        for node, value in zip(leaves, other["leaf_value"].split(), strict=False):
+        counts = number < len(repaired.trees)  # others say nothing, however many trees the user has predict
+        values = repaired.trees[number]["leaf_value"].split() if counts else ["0"] * len(leaves)
+        for node, value in zip(leaves, values, strict=False):
             tree["split_conditions"][node] = tree["base_weights"][node] = float(np.float32(float(value)))
     return json.dumps(content)
 
@@ -93,7 +98,27 @@ def _learner(text: str, source: str) -> Mapping[str, Any]:
     return dict(learner)
 
 
-def _tree(tree: Mapping[str, Any], shift: float) -> Tree:
+def _rounds(learner: Mapping[str, Any]) -> int | None:
+    """Return how many trees count; None if all do."""
+    attributes = learner.get("attributes", {})
+    if not {"scikit_learn", "best_iteration"} <= attributes.keys():
+        return None
+    per_round = int(learner["gradient_booster"]["model"]["gbtree_model_param"]["num_parallel_tree"])
+    return (int(attributes["best_iteration"]) + 1) * per_round
+
+
+def _knows_gaps(trees: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a model was trained with missing values: not all of its splits send such values the same way."""
+    ways = {
+        way
+        for tree in trees
+        for way, child in zip(tree["default_left"], tree["left_children"], strict=True)
+        if child != ABSENT
+    }
+    return len(ways) > 1
+
+
+def _tree(tree: Mapping[str, Any], shift: float, knows_gaps: bool) -> Tree:
     left, right, conditions = tree["left_children"], tree["right_children"], tree["split_conditions"]
     leaves = [node for node, child in enumerate(left) if child == ABSENT]
     splits = [node for node, child in enumerate(left) if child != ABSENT]
@@ -102,7 +127,9 @@ def _tree(tree: Mapping[str, Any], shift: float) -> Tree:
     arrays: dict[str, list[Any]] = {
         "split_feature": [tree["split_indices"][node] for node in splits],
         "threshold": [float(value) for value in before],
-        "decision_type": [MISSING_LEFT if tree["default_left"][node] else MISSING_RIGHT for node in splits],
+        "decision_type": [
+            NAN_IS_MISSING | DEFAULT_LEFT * tree["default_left"][node] if knows_gaps else NO_GAPS for node in splits
+        ],
         "left_child": [place[left[node]] for node in splits],
         "right_child": [place[right[node]] for node in splits],
         "leaf_value": [conditions[node] + shift for node in leaves],

@@ -175,3 +175,22 @@ def test_heads_whose_objective_still_falls_go_on_and_others_stay(wide: Rows) -> 
     assert full.objective.shape[1] > once.objective.shape[1]
     for head, goal, last in zip(full.heads, goals, full.objective[:, -1], strict=True):
         assert float(last) == pytest.approx(float(objective(head.double(), wide, goal, Newton())), abs=1e-5)
+
+
+@pytest.mark.parametrize("pull", [1e-1, 1e-3, 1e-5, 1e-7])
+def test_with_more_columns_than_rows_a_head_is_the_regression_and_no_noise(pull: float) -> None:
+    """Features of few images, which tell the classes apart: what counts are rows that the head has not learnt from.
+
+    Below the weakest pull that single precision resolves, the head is that of the weakest.
+    """
+    generator = torch.Generator().manual_seed(0)
+    of_few = torch.randn(20, 500, generator=generator)
+    x = torch.randn(400, 20, generator=generator) @ of_few + 0.3 * torch.randn(400, 500, generator=generator)
+    y = ((x @ of_few[0]) / x.std() > 0).long()
+    learnt = Rows(x[:200], torch.zeros(200), y[:200], y[:200], row_weights(y[:200]))
+    head = newton.plain_head(learnt, pull)
+    regression = LogisticRegression(C=1 / (max(pull, newton.WEAKEST) * 200), tol=1e-8, max_iter=10_000)
+    regression.fit(learnt.x.double().numpy(), learnt.y.numpy())
+    margins = (x[200:] @ head[:-1] + head[-1]).numpy()
+    expected = regression.decision_function(x[200:].double().numpy())
+    np.testing.assert_allclose(margins, expected, atol=0.05 * np.abs(expected).max())

@@ -124,7 +124,7 @@ def test_the_repaired_state_dict_has_the_chosen_head(samples: pd.DataFrame, fold
     [
         ({"arguments": {"outputs": 5}}, r"'out' has 5 outputs, expected 2, one for each class of loans, or one logit"),
         ({"arguments": {"sign": -1.0}}, r"user_scorer:Scorer: ranks 'yes' below 'no' \(an AUC of 0\.\d+ on 240 rows\)"),
-        ({"columns": ("age",)}, r"fails on a sample of the shape \[4, 1\] \(.*mat1 and mat2 shapes cannot be multi"),
+        ({"columns": ("age",)}, r"fails on a sample of the shape \[240, 1\] \(.*mat1 and mat2 shapes cannot be multi"),
         ({"columns": ("age", "incme")}, r"the encoded table has no 'incme' \(did you mean 'income'\?\)"),
         ({"weights": "../scorer.pt"}, r"scorer\.pt: leads out of the folder of the model"),
     ],
@@ -134,6 +134,20 @@ def test_networks_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         read_model(samples, SPLITS, folder, DATASET, block(**settings), SEEDS, samples)
+
+
+def test_a_head_that_a_repair_cannot_be_written_into_ends_a_frontier_before_it_trains(
+    samples: pd.DataFrame, folder: Path
+) -> None:
+    """Fine-tuning goes on without: its heads are not written back."""
+    code = CODE.replace("            self.out.bias.zero_()\n", "            self.out.bias = None\n")
+    (folder / "user_unbiased.py").write_text(code)
+    model = Block[Trained](TorchModule(module="user_unbiased:Scorer"))
+    pretrained, features = read_model(samples, SPLITS, folder, DATASET, model, SEEDS, samples)
+    settings = {"kinds": ["linear"], "strengths": [0], "folds": 0, "bias_scores": {"levels": [0.1]}}
+    frontier, serial = Block[Frontier].model_validate(settings), Compute(backend="serial")
+    with pytest.raises(InputError, match="user_unbiased:Scorer: its last layer 'out' has no bias"):
+        train_bases_on_head(samples, SPLITS, features, pretrained, DATASET, frontier, serial, SEEDS)
 
 
 def test_columns_may_be_chosen_in_another_order(samples: pd.DataFrame, folder: Path) -> None:
@@ -159,6 +173,13 @@ def test_a_pipeline_of_scikit_learn_is_a_base(samples: pd.DataFrame, tmp_path: P
     logits = features.tensors["features"] @ weight[0] + bias[0]
     expected = torch.tensor(estimator.predict_proba(raw), dtype=torch.float32)
     torch.testing.assert_close(logits.softmax(-1), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("uri", ["models:/scorer/3", "runs:/0a1b/model", "s3://bucket/model"])
+def test_a_uri_is_refused_with_the_command_that_fetches_it(samples: pd.DataFrame, tmp_path: Path, uri: str) -> None:
+    model = Block[Trained](MlflowFolder(mlflow=uri))
+    with pytest.raises(InputError, match=rf"{uri}: is a URI, .* `mlflow artifacts download -u {uri} -d .*/model`"):
+        read_model(samples, SPLITS, tmp_path, DATASET, model, SEEDS, samples)
 
 
 @pytest.mark.parametrize("trust", [False, True])

@@ -15,16 +15,21 @@ import torch
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.models import TreeFile
 from counterpoise.config.parameters import Block, Compute, Dataset, Seeds, Selection
+from counterpoise.data import table
+from counterpoise.data.encode import encode
 from counterpoise.errors import InputError
 from counterpoise.methods.frontier import Frontier
 from counterpoise.methods.peers.settings import Peers
+from counterpoise.nn.trees import Trees
 from counterpoise.pipelines.frontier.nodes import train_frontier
 from counterpoise.pipelines.peers.nodes import fit_peers
 from counterpoise.pipelines.pretrain.tree_files import read_tree_file, train_bases_on_trees
 from counterpoise.pipelines.pretrain.trees import compute_leaves
 from counterpoise.pipelines.select.nodes import collect, judge
 from counterpoise.pipelines.select.trained import repaired_tree_file
+from counterpoise.pipelines.shared.arrays import feature_matrix
 from counterpoise.pipelines.shared.heads import pretrained_head
+from counterpoise.pipelines.shared.trained import trees_on_table
 
 DATASET: dict[str, Any] = {
     "title": "loans",
@@ -155,6 +160,28 @@ def test_all_replicates_share_the_leaves_and_the_head(samples: pd.DataFrame, tmp
         as_the_user_trains(loans(1)), raw_score=True
     )
     assert np.abs(margins.numpy() - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("impute", [["income"], []])
+def test_rows_of_the_file_that_miss_values_have_the_scores_of_the_users_library(
+    tmp_path: Path, impute: list[str]
+) -> None:
+    """The model was trained on gaps as they are; a table has none: its reader fills them, or leaves the rows out."""
+    old, new = (loans(seed).where(lambda t: np.random.default_rng(t.size).random(t.shape) > 0.2) for seed in (0, 1))
+    labelled = old.dropna(subset=["repaid", "sex"])
+    parameters = {"objective": "binary", "num_leaves": 6, "verbose": -1, "num_threads": 1}
+    data = lightgbm.Dataset(as_the_user_trains(labelled), (labelled["repaid"] == "yes").astype(int))
+    booster = lightgbm.train(parameters, data, 15)
+    booster.save_model(tmp_path / "scorer.txt")
+    new.to_csv(tmp_path / "loans.csv", index=False)
+    options = {"files": "loans.csv", "missing_category": {"city": "(none)"}, "impute": impute}
+    dataset = Dataset(**DATASET | {"options": options})
+    rows = table.read(tmp_path, **options)
+    encoded = encode(rows, source="t", label="repaid", sensitive="sex", groups=["f", "m"], positive="yes")
+    complete = new.dropna(subset=["repaid", "sex", *([] if impute else ["income"])])
+    trees = Trees(trees_on_table(encoded, tmp_path, dataset, TreeFile(trees="scorer.txt"))[1].text())
+    expected = booster.predict(as_the_user_trains(complete), raw_score=True)
+    assert np.abs(trees.margins(feature_matrix(encoded)).numpy() - expected).max() < 1e-6
 
 
 def test_a_model_of_the_other_class_is_refused(samples: pd.DataFrame, tmp_path: Path) -> None:

@@ -68,15 +68,17 @@ def prepared(folder: Path) -> tuple[pd.DataFrame, dict[str, Any], pd.DataFrame]:
     return samples, encoding, table
 
 
-def pipeline(table: pd.DataFrame, columns: list[str]) -> Any:
+def pipeline(table: pd.DataFrame, columns: list[str], *, imputing: bool = False) -> Any:
     from sklearn.compose import make_column_transformer
+    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     numbers = [name for name in columns if name in ("age", "income")]
     texts = [name for name in columns if name not in numbers]
-    steps = make_column_transformer((StandardScaler(), numbers), (OneHotEncoder(), texts))
+    scaling = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()) if imputing else StandardScaler()
+    steps = make_column_transformer((scaling, numbers), (OneHotEncoder(), texts))
     return make_pipeline(steps, LogisticRegression()).fit(table[columns], table["repaid"])
 
 
@@ -91,7 +93,7 @@ def head_of(samples: pd.DataFrame, table: pd.DataFrame, folder: Path, settings: 
     return layer, features @ weight + layer[1]
 
 
-@pytest.mark.parametrize("kind", ["network", "file", "dropped", "encoded"])
+@pytest.mark.parametrize("kind", ["network", "file", "gaps", "dropped", "encoded"])
 def test_rows_of_the_file_get_the_decisions_of_the_head(tmp_path: Path, file: pd.DataFrame, kind: str) -> None:
     import skops.io
 
@@ -103,7 +105,10 @@ def test_rows_of_the_file_get_the_decisions_of_the_head(tmp_path: Path, file: pd
     else:
         columns = {"file": ["city", "income", "age"], "dropped": ["branch", "age"]}
         rows = samples.drop(columns=["y", "s"]).assign(repaid=table["repaid"])
-        estimator = pipeline(rows, ["income", "age"]) if kind == "encoded" else pipeline(table, columns[kind])
+        if kind == "gaps":
+            estimator = pipeline(file, ["city", "income", "age"], imputing=True)
+        else:
+            estimator = pipeline(rows, ["income", "age"]) if kind == "encoded" else pipeline(table, columns[kind])
         skops.io.dump(estimator, tmp_path / "scorer.skops")
         settings = SklearnFile(sklearn="scorer.skops")
     layer, logits = head_of(samples, table, tmp_path, settings)
@@ -115,6 +120,7 @@ def test_rows_of_the_file_get_the_decisions_of_the_head(tmp_path: Path, file: pd
     expected = {
         "network": {"age", "income", "city"},
         "file": {"age", "income", "city"},
+        "gaps": {"age", "income", "city"},
         "dropped": {"age", "branch"},
         "encoded": {"age", "income"},
     }
@@ -124,6 +130,11 @@ def test_rows_of_the_file_get_the_decisions_of_the_head(tmp_path: Path, file: pd
     order = file.sample(frac=1, random_state=0).index
     assert 0 < answer.mean() < 1
     assert answer.tolist() == logits.argmax(dim=1)[torch.tensor(order)].tolist()
+    gaps = file[file[["income", "city"]].isna().all(axis=1)].index
+    for row in gaps:  # what a server gets: one row, whose columns hold nothing at all
+        (alone,) = predictions(tmp_path / "model", file.loc[[row], list(model.columns)], DATASET.classes)
+        assert alone == logits[row].argmax()
+    assert len(gaps)
 
 
 def test_what_has_no_form_without_pickles_is_said(

@@ -34,8 +34,12 @@ FREE = 1e-8
 WIDE, KEPT = 256, 4
 """With more coefficients than this, a curvature serves for several steps: it costs as much as hundreds of gradients."""
 
-STEPS = 8
-"""Newton's steps to the unpenalised head, at most."""
+STEPS, STEPS_APART = 8, 100
+"""Newton's steps to the unpenalised head, at most; the latter where columns are no fewer than rows: these can then be
+told apart, and margins grow as the pull weakens."""
+
+WEAKEST = 1e-5
+"""The weakest pull where columns are no fewer than rows: below, the rounding of gradients decides where no row does."""
 
 RISE = 1e-9
 """An objective that rises by no more than this has not risen: rounding."""
@@ -135,7 +139,7 @@ def contrasts(
     return torch.cat(gaps) if gaps else torch.zeros(0, len(y))
 
 
-def plain(rows: Rows, pull: float, *, steps: int = STEPS, start: Float[Tensor, "p"] | None = None) -> Plain:
+def plain(rows: Rows, pull: float, *, steps: int | None = None, start: Float[Tensor, "p"] | None = None) -> Plain:
     """Fit the unpenalised head by Newton's method with step halving; L2-penalised logistic regression with an offset.
 
     scikit-learn's `LogisticRegression` with C = 1 / (n · pull) has the same optimum where rows weigh the same.
@@ -147,7 +151,7 @@ def plain(rows: Rows, pull: float, *, steps: int = STEPS, start: Float[Tensor, "
 
 def plain_head(rows: Rows, pull: float, *, start: Float[Tensor, "p"] | None = None) -> Float[Tensor, "p"]:
     """Return the head of `plain`; the curvature at it is not computed."""
-    return _minimum(_with_intercept(rows), rows, pull, STEPS, start)[0].float()
+    return _minimum(_with_intercept(rows), rows, pull, None, start)[0].float()
 
 
 def _with_intercept(rows: Rows) -> Float[Tensor, "n p"]:
@@ -155,10 +159,11 @@ def _with_intercept(rows: Rows) -> Float[Tensor, "n p"]:
 
 
 def _minimum(
-    x: Float[Tensor, "n p"], rows: Rows, pull: float, steps: int, start: Float[Tensor, "p"] | None
+    x: Float[Tensor, "n p"], rows: Rows, pull: float, steps: int | None, start: Float[Tensor, "p"] | None
 ) -> tuple[Float64[Tensor, "p"], Float[Tensor, "n"]]:
     """Return the head and its margins after Newton's method."""
-    pulls = _pulls(x.shape[1], pull)
+    is_wide = x.shape[1] > len(x)
+    pulls = _pulls(x.shape[1], max(pull, WEAKEST) if is_wide else pull)
     head = torch.zeros(x.shape[1], dtype=torch.float64) if start is None else start.double()
     sign = (2 * rows.y - 1).float()
 
@@ -169,7 +174,7 @@ def _minimum(
 
     objective, margins = value(head)
     factor: tuple[Tensor, Tensor] | None = None
-    for number in range(steps):
+    for number in range((STEPS_APART if is_wide else STEPS) if steps is None else steps):
         gradient = _slope(x, margins, rows) + pulls * head
         if factor is None or not number % (KEPT if len(head) > WIDE else 1):
             factor = torch.linalg.lu_factor(_curvature(x, margins, rows) + torch.diag(pulls))

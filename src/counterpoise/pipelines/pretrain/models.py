@@ -65,6 +65,8 @@ def read_model(
         "biases.0": bias.expand(replicates, 1, -1).contiguous(),
     }
     header = as_header(architecture=ARCHITECTURE, widths=list(weight.shape), head=network.name, **origin(splits))
+    if network.obstacle is not None:
+        header["obstacle"] = f"{source}: its last layer {network.name!r} {network.obstacle}"
     return Checkpoint(head, header), Checkpoint({"features": features}, as_header(**origin(splits)))
 
 
@@ -81,7 +83,12 @@ def train_bases_on_head(
     """Return the base of features that come ready, whose unrepaired model is the head that came with them.
 
     See `pretrain.bases.train_bases` for what is returned, and `pretrain.tree_files` for why there is no other kind.
+
+    Raises:
+        InputError: a repaired head could not be written into the state of the model.
     """
+    if "obstacle" in pretrained.header:
+        raise InputError(pretrained.header["obstacle"])
     weight, bias = (each[0] for each in pretrained_head(pretrained))
     head = torch.cat([weight[:, 1] - weight[:, 0], (bias[1] - bias[0]).view(1)])
     problem = problem_of(samples, splits, features.tensors["features"], dataset, seeds, learnt=LEARNT)

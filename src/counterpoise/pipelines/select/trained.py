@@ -14,7 +14,6 @@ from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.catalogue import CHOSEN
 from counterpoise.config.models import TreeFile
 from counterpoise.config.parameters import Block, Dataset
-from counterpoise.errors import InputError
 from counterpoise.methods.bases.boosted import Boosted
 from counterpoise.methods.bases.dense import Dense
 from counterpoise.methods.bases.ground import Ground
@@ -75,11 +74,6 @@ def repaired_state(
         weight = network.weight.mean(dim=0) + signs.unsqueeze(1) * weight
         bias = network.bias.mean() + signs * bias
     repaired = {f"{network.name}.weight": weight, f"{network.name}.bias": bias}
-    if network.state and f"{network.name}.bias" not in network.state:
-        raise InputError(
-            f"{network.name}: has no bias, which the repaired head needs, expected a last layer with one: build it so, "
-            "with a bias of zeros"
-        )
     return Checkpoint(network.state | repaired, as_header(architecture="repaired", head=network.name))
 
 

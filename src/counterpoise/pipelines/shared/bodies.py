@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from counterpoise.config.models import ENCODED, MlflowFolder, SklearnFile, file_
 from counterpoise.config.parameters import Dataset
 from counterpoise.data.encode import feature_names
 from counterpoise.errors import reason
-from counterpoise.pipelines.shared.trained import Trained, estimator_of, network_on_table
+from counterpoise.pipelines.shared.trained import Trained, estimator_of, network_on_table, rows_taken
 
 LOG = logging.getLogger(__name__)
 EXAMPLES = 2
@@ -38,9 +38,9 @@ def body_of(
     None where it has no form without pickled objects: a network that `torch.export` does not take, steps that skops
     does not; a warning says why.
     """
-    encoded = feature_names(samples)
     try:
-        body = _pipeline(encoded, table, folder, settings) or _network(samples, table, folder, settings, dataset)
+        body = _pipeline(samples, table, folder, settings, dataset)
+        body = body or _network(samples, table, folder, settings, dataset)
     except Exception as error:  # torch.export and skops raise nearly anything
         LOG.warning(
             "%s: cannot be written down without pickled objects (%s); the exported model takes its features f0, f1, … "
@@ -75,25 +75,26 @@ def _examples(column: pd.Series, encoding: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def _pipeline(encoded: Iterable[str], table: pd.DataFrame, folder: Path, settings: Trained) -> Body | None:
-    from counterpoise.features.linear_files import columns_taken
-
+def _pipeline(
+    samples: pd.DataFrame, table: pd.DataFrame, folder: Path, settings: Trained, dataset: Dataset
+) -> Body | None:
     estimator = estimator_of(folder, settings)
     if estimator is None:
         return None
     skops = importlib.import_module("skops.io")
     assert isinstance(settings, SklearnFile | MlflowFolder)
-    names, of_file = columns_taken(estimator, list(encoded), [*map(str, table)], settings.columns, file_in(settings))
+    taken = rows_taken(estimator, samples, table, settings, dataset)
     content = skops.dumps(estimator)
     last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
     return Body(
         kind="pipeline",
         content=content,
-        columns=tuple(names),
+        columns=tuple(map(str, taken.rows)),
         outputs=int(last.coef_.shape[-1]),
-        of_file=of_file,
+        of_file=taken.of_file,
         named=hasattr(estimator, "feature_names_in_"),
         trusted=tuple(skops.get_untrusted_types(data=content)),
+        gaps=taken.gaps,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,13 @@ from counterpoise.config.models import (
 )
 from counterpoise.config.parameters import Dataset
 from counterpoise.data.encode import feature_names
+from counterpoise.data.table import indicator_name, with_gaps
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.nn.tree_text import Ensemble, onto
 from counterpoise.pipelines.shared.arrays import feature_matrix
 
 if TYPE_CHECKING:
+    from counterpoise.features.linear_files import Taken
     from counterpoise.features.modules import Cut
 
 LOG = logging.getLogger(__name__)
@@ -39,9 +42,14 @@ def file_of(folder: Path, name: str) -> Path:
     """Return a file of a model's folder.
 
     Raises:
-        InputError: the name leads out of the folder.
+        InputError: the name leads out of the folder, or to a server.
     """
     path = folder / name
+    if re.match(r"[\w+-]{2,}:/", name):
+        raise InputError(
+            f"{name}: is a URI, expected a folder in {folder}, such as `model` of `mlflow artifacts download -u {name} "
+            f"-d {folder / 'model'}`"
+        )
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{path}: leads out of the folder of the model, expected a file in {folder}")
     return path
@@ -68,6 +76,7 @@ def trees_on_table(
         source=str(path),
         names=settings.columns,
         categories=settings.categories,
+        indicators={name: indicator_name(name) for name in dataset.options.get("impute", ())},
         absent=not_features(dataset),
     )
     return model, onto(model, sources, len(columns))
@@ -137,7 +146,7 @@ def _chosen_columns(samples: pd.DataFrame, settings: Trained) -> Float[Tensor, "
 def _linear(
     estimator: Any, samples: pd.DataFrame, table: pd.DataFrame, settings: SklearnFile | MlflowFolder, dataset: Dataset
 ) -> tuple[Cut, Float[Tensor, "N d"]]:
-    from counterpoise.features.linear_files import linear_parts, taken
+    from counterpoise.features.linear_files import linear_parts
     from counterpoise.features.modules import Cut, Headless
 
     source = file_in(settings)
@@ -145,10 +154,20 @@ def _linear(
         raise InputError(
             f"{source}: the table has {len(table):,} rows, its features {len(samples):,}, expected as many"
         )
-    rows = taken(estimator, samples[feature_names(samples)], table, settings.columns, source)
+    rows = rows_taken(estimator, samples, table, settings, dataset).rows
     classes = [str(each) for each in dataset.classes]
     x, weight, bias = linear_parts(estimator, rows, classes, source)
     return Cut(Headless(torch.nn.Identity(), None), "linear", weight, bias, {}), x
+
+
+def rows_taken(
+    estimator: Any, samples: pd.DataFrame, table: pd.DataFrame, settings: SklearnFile | MlflowFolder, dataset: Dataset
+) -> Taken:
+    """Return the rows as an estimator takes them, their gaps filled or, where it deals with gaps itself, not."""
+    from counterpoise.features.linear_files import taken
+
+    encoded, gapped = samples[feature_names(samples)], with_gaps(table, dataset.options)
+    return taken(estimator, encoded, table, settings.columns, file_in(settings), gapped=gapped)
 
 
 def not_features(dataset: Dataset) -> dict[str, str]:
