@@ -30,14 +30,12 @@ from counterpoise.errors import Ending, InputError, reason
 from counterpoise.fairness import LEVEL
 from counterpoise.pipelines.data_split.left_out import with_groups
 from counterpoise.pipelines.data_split.nodes import read_table
+from counterpoise.pipelines.retrain.terms import DATE, require_terms, terms_of, week_of
 from counterpoise.pipelines.shared.frames import named, records
 from counterpoise.retraining.history import Record
 
 BATCH, HELD_OUT, CLASS, GROUP = "retraining.batch", "retraining.held_out", "retraining.y", "retraining.s"
 """Columns beside those of the file: number of the partition (0: the reference), held out or not, class, group or −1."""
-
-DATE = "2026-03-02"
-"""How the name of a partition ends, and that of a model begins."""
 
 FEW = 30
 """Rows of a group and class below which the audit names it."""
@@ -80,19 +78,21 @@ def take_partitions(
 
     Returns:
         The batch: `week`, the newest new partition's date; `new`, names; `used`, names and rows of all that are read,
-        in order; `quarantined`, name → sentence; `entries`, what the ledger gets. And the rows, with `BATCH`,
+        in order; `quarantined`, name → sentence; `entries`, what the ledger gets; `terms`. And the rows, with `BATCH`,
         `HELD_OUT`, `CLASS` and `GROUP`.
 
     Raises:
-        InputError: no new partition can be used; an old one was altered or removed.
+        InputError: no new partition can be used; an old one was altered or removed; the terms of the history changed.
     """
     if not new:  # two runs at once: the other one was first
         raise Ending("Nothing to do: another run has decided on the new partitions in the meantime.", 0)
     decided = {week_of(record) for record in history if record.kind != "rollback"}
     if unfinished := sorted({name[-len(DATE) :] for name in new} & decided):
         new = {name: path for name, path in new.items() if name[-len(DATE) :] <= unfinished[0]}
-    reference = reference_rows(raw, dataset)
-    columns = columns_of(dataset)
+    reference, columns = reference_rows(raw, dataset), columns_of(dataset)
+    complete_reference = with_contents(reference, raw, dataset.title, dataset)
+    terms = terms_of(contents(complete_reference, dataset), dataset, retraining)
+    require_terms(history, terms)
     digests = {entry["digest"]: name for name, entry in ledger.items() if "digest" in entry}
     accepted = {name: entry["date"] for name, entry in ledger.items() if "digest" in entry}
     tables: dict[str, pd.DataFrame] = {}
@@ -127,10 +127,9 @@ def take_partitions(
                 raise InputError(
                     f"{every[name]}: an image was altered after it was decided on, expected the one that it was"
                 )
-    parts = [with_contents(reference, raw, dataset.title, dataset), *(tables[name] for name in used)]
+    parts = [complete_reference, *(tables[name] for name in used)]
     rows = pd.concat(parts, ignore_index=True)
-    together = [] if dataset.together is None else [dataset.together]
-    hashed = rows[[DIGEST, dataset.label, *together]] if is_images(dataset) else rows
+    hashed = rows[_named(DIGEST, dataset.label, dataset.together)] if is_images(dataset) else rows
     sides = is_held_out(hashed, dataset.label, retraining.held_out, dataset.together)
     grouped = with_groups(rows, dataset)
     marked = rows.assign(
@@ -149,13 +148,9 @@ def take_partitions(
         "reference": len(reference),
         "quarantined": quarantined,
         "entries": entries,
+        "terms": terms,
     }
     return batch, marked
-
-
-def week_of(record: Record) -> str:
-    """Return the date of a decision's newest partition; of the first champion, with which its name begins."""
-    return record.week or record.champion[: len(DATE)]
 
 
 def is_images(dataset: Dataset) -> bool:
@@ -166,8 +161,12 @@ def is_images(dataset: Dataset) -> bool:
 def of_images(dataset: Dataset) -> list[str]:
     """Return the columns of images that a training reads."""
     sensitive = dataset.crossed or (dataset.sensitive,)
-    together = [] if dataset.together is None else [dataset.together]
-    return list(dict.fromkeys([IMAGE, dataset.label, *sensitive, *dataset.further_sensitive, *together]))
+    return _named(IMAGE, dataset.label, *sensitive, *dataset.further_sensitive, dataset.together)
+
+
+def _named(*columns: str | None) -> list[str]:
+    """Return the columns that there are, each once."""
+    return [name for name in dict.fromkeys(columns) if name is not None]
 
 
 def contents(rows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
