@@ -30,6 +30,9 @@ _DATED = re.compile(r".*-(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})", re.DOTALL)
 HASH_KEY = "counterpoiserows"
 """Key of the rows' hash, 16 letters; another key would hold out other rows."""
 
+MOST_AGAIN = 0.5
+"""Share of a partition's rows that may be in another one again, beyond those that are alike by chance."""
+
 SHORT = 16
 """Hexadecimal digits of a digest of rows."""
 
@@ -124,6 +127,31 @@ def is_held_out(rows: pd.DataFrame, label: str, share: float, together: str | No
 def digest_of(rows: pd.DataFrame) -> str:
     """Return a digest of rows in any order, labels included."""
     return hashlib.sha256(np.sort(row_hashes(rows)).tobytes()).hexdigest()[:SHORT]
+
+
+def labelled_hashes(rows: pd.DataFrame, label: str) -> UInt64[np.ndarray, "N"]:
+    """Return the hashes of the rows that have a label, without it: of what counts, and may count once."""
+    return row_hashes(rows[rows[label].notna()].drop(columns=[label]))
+
+
+def require_others(name: str, hashes: UInt64[np.ndarray, "N"], earlier: Mapping[str, UInt64[np.ndarray, "_"]]) -> None:
+    """Raise InputError if the rows of a partition are, for the most part, those of another one, or the other way round.
+
+    Rows may be alike by chance, in tables of few columns most of them. Two partitions of a kind have as many rows in
+    common as either has that occur twice; only what is more than that is the same rows again.
+
+    Args:
+        hashes: of the labelled rows. earlier: the same of other partitions, by name.
+    """
+    for other, rows in earlier.items():
+        for part, whole, owner in ((hashes, rows, "its"), (rows, hashes, f"{other}'s")):
+            again = np.isin(part, whole)
+            if len(whole) and again.mean() > MOST_AGAIN + pd.Series(whole).duplicated(keep=False).mean():
+                of = f" are in {other}" if part is hashes else " are in it"
+                raise InputError(
+                    f"{name}: {again.sum():,} of {owner} {len(part):,} labelled rows{of} again, expected rows that no "
+                    "other partition has"
+                )
 
 
 def usable(rows: pd.DataFrame, reference: pd.DataFrame, columns: Columns, *, name: str, min_rows: int) -> pd.DataFrame:
