@@ -154,6 +154,10 @@ def require_others(name: str, hashes: UInt64[np.ndarray, "N"], earlier: Mapping[
                 )
 
 
+def _is_number(value: Any) -> bool:
+    return bool(pd.notna(pd.to_numeric(value, errors="coerce")))
+
+
 def usable(rows: pd.DataFrame, reference: pd.DataFrame, columns: Columns, *, name: str, min_rows: int) -> pd.DataFrame:
     """Return the rows of a partition with the columns of the reference.
 
@@ -163,10 +167,11 @@ def usable(rows: pd.DataFrame, reference: pd.DataFrame, columns: Columns, *, nam
     for column in reference.columns:
         if column not in rows:
             raise InputError(f"{name}: the column {shown(column)} is missing{suggest(column, rows.columns)}")
-        kinds = [types.is_numeric_dtype(table[column]) for table in (reference, rows)]
-        if kinds[0] != kinds[1] and rows[column].notna().any():
-            expected = ("numbers", "other values") if kinds[0] else ("other values", "numbers")
-            raise InputError(f"{name}: the column {shown(column)} holds {expected[1]}, expected {expected[0]}")
+        is_number, values = types.is_numeric_dtype(reference[column]), rows[column].dropna()
+        if is_number != types.is_numeric_dtype(values) and len(values):
+            value = next((value for value in values if is_number and not _is_number(value)), values.iloc[0])
+            expected = "numbers" if is_number else f"values such as {shown(reference[column].dropna().iloc[0])}"
+            raise InputError(f"{name}: the column {shown(column)} holds {shown(value)}, expected {expected}")
     rows = rows[list(reference.columns)]
     y = columns.y(rows)
     for column, codes, what in ((columns.label, y, "class"), (columns.sensitive, columns.s(rows), "group")):

@@ -17,6 +17,7 @@ from kedro.pipeline import Pipeline
 
 from counterpoise.artifacts.datasets import path_of
 from counterpoise.artifacts.lineage import sha256_of
+from counterpoise.artifacts.retraining import NewPartitions
 from counterpoise.errors import Ending, InputError
 from counterpoise.hooks.preflight import parameters_of
 from counterpoise.retraining.history import Record, Tenure, champion, champion_on, latest_challenger
@@ -30,10 +31,15 @@ CHANGING = frozenset({"retrain", "rollback"})
 
 REGISTRY, HISTORY, BATCH = "retrain__registry", "retrain__history", "retrain__batch"
 
+NEW = "retrain__new_partitions"
+
 DECIDING = frozenset({"retrain__history_after", "retrain__registered"})
 """Outputs of the stages that decide, and register what was decided."""
 
 REMEDY = "kedro run --pipelines=retrain"
+
+SHOWN = 5
+"""Names of partitions that a sentence lists."""
 
 REFUSED = 3
 """Status of a process whose gate has refused, or whose monitor raised an alarm."""
@@ -51,7 +57,7 @@ class RetrainingRun:
         if not _kinds(pipeline):
             return
         catalog[REGISTRY] = _Given(None if self.registry is None else following(self.registry, catalog))
-        if "retrain__new_partitions" in pipeline.inputs() and not catalog.load("retrain__new_partitions"):
+        if NEW in pipeline.inputs() and not catalog.load(NEW):
             raise Ending(self._nothing_to_do(catalog), 0)
         is_slice = BATCH in pipeline.inputs() or run_params.get("only_missing_outputs")
         if is_slice and "retrain" in _kinds(pipeline) and DECIDING & pipeline.all_outputs():
@@ -85,6 +91,8 @@ class RetrainingRun:
         decision, batch = catalog.load("retrain__decision"), catalog.load("retrain__batch")
         for sentence in batch["quarantined"].values():
             print(f"put aside  {sentence}")
+        for name in _unread(catalog):
+            print(f"not read   {name}: expected a name that ends with .csv")
         folder = path_of(catalog.get("retrain__past_reports"))
         print(f"decision   {decision['week']}: {decision['reason']}")
         print(f"report     {folder}/{decision['week']}/report.html")
@@ -99,7 +107,9 @@ class RetrainingRun:
         """Say so; what a run that was killed has not registered is registered before."""
         history = catalog.load(HISTORY)
         aside = sorted(name for name, entry in catalog.load("retrain__ledger").items() if "quarantined" in entry)
-        further = f" ({len(aside)} put aside: {', '.join(aside[:5])})" if aside else ""
+        groups = {"put aside until their files change": aside, "no .csv": _unread(catalog)}
+        listed = [f"{len(names)} {why}: {', '.join(names[:SHOWN])}" for why, names in groups.items() if names]
+        further = f" ({'; '.join(listed)})" if listed else ""
         if history and self.registry is not None:
             following(self.registry, catalog).point(champion(history), latest_challenger(history))
         present = f"; {champion(history)} stays champion" if history else ""
@@ -121,7 +131,7 @@ def require_current(catalog: DataCatalog) -> None:
         raise InputError(
             f"{altered[0]}: was altered or removed since the retraining of {batch['week']} has taken it: run `{REMEDY}`"
         )
-    waiting = sorted(name for name in catalog.load("retrain__new_partitions") if taken.get(name) != files[name])
+    waiting = sorted(name for name in catalog.load(NEW) if taken.get(name) != files[name])
     if waiting and taken.keys() <= ledger.keys():
         raise InputError(
             f"{waiting[0]}: is new, and the results that are there are of {batch['week']}, which was decided on: run "
@@ -214,6 +224,12 @@ class _Given(AbstractDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {}
+
+
+def _unread(catalog: DataCatalog) -> list[str]:
+    partitions = catalog.get(NEW)
+    assert isinstance(partitions, NewPartitions)
+    return partitions.unread()
 
 
 def _kinds(pipeline: Pipeline) -> set[str]:
