@@ -192,8 +192,6 @@ def tenure(day: str | None, environment: str | None) -> tuple[Tenure, tuple[Reco
     Raises:
         InputError: there was none, or the day is no date.
     """
-    from datetime import UTC, datetime
-
     from kedro.framework.session import KedroSession
 
     from counterpoise import registered
@@ -204,7 +202,7 @@ def tenure(day: str | None, environment: str | None) -> tuple[Tenure, tuple[Reco
         history = context.catalog.load(HISTORY)
     if not history:
         raise InputError("there is no champion yet, expected one of `kedro run --pipelines=retrain`")
-    return champion_on(history, day or datetime.now(UTC).date().isoformat()), history
+    return champion_on(history, day), history
 
 
 class _Given(AbstractDataset[Any, Any]):

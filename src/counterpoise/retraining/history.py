@@ -164,8 +164,8 @@ def latest_challenger(records: Sequence[Record]) -> str | None:
     return records[-1].challenger
 
 
-def champion_on(records: Sequence[Record], day: str | date) -> Tenure:
-    """Return who was champion at the end of a day (UTC), and why.
+def champion_on(records: Sequence[Record], day: str | date | None) -> Tenure:
+    """Return who was champion at the end of a day (UTC), and why; without one who is now, whatever the clock says.
 
     A record whose time is before that of an earlier record, because the clock was moved back, counts as of the earlier
     one's time.
@@ -181,7 +181,7 @@ def champion_on(records: Sequence[Record], day: str | date) -> Tenure:
     for record in records:
         moment = _moment(record.at)
         latest = moment if latest is None else max(latest, moment)
-        if latest.date() > wanted:
+        if wanted is not None and latest.date() > wanted:
             break
         if record.champion != present:
             present = record.champion
