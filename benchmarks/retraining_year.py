@@ -173,15 +173,17 @@ def parameters_of(project: Path) -> Parameters:
 def write_report(project: Path, documents: Sequence[Mapping[str, Any]]) -> Path:
     """Write the report of the last week that was decided, with the trends of all."""
     from counterpoise.pipelines.retrain.pages import write_pages
+    from counterpoise.retraining.history import from_lines
 
     parameters = parameters_of(project)
     assert parameters.retraining is not None
     past, files = dict[str, Any](), dict[str, str]()
+    history = from_lines((project / "data" / "retrain" / "history.jsonl").read_text().splitlines())
     for document in documents:
         parts = {name: document[name] for name in ("decision", "evaluation", "batch")}
         audit = document["audit"] or EMPTY_AUDIT
         files, past[document["week"]] = write_pages(
-            **parts, audit=audit, past=past, retraining=parameters.retraining,
+            **parts, audit=audit, past=past, history=history, retraining=parameters.retraining,
             dataset=parameters.datasets["adult"], run={"lineage": {}},
         )  # fmt: skip
     path = project / "data" / "08_reporting" / "retrain" / next(iter(files))

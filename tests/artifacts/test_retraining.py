@@ -87,11 +87,16 @@ def test_partitions_are_new_until_the_ledger_has_their_contents(tmp_path: Path) 
         "filename_suffix": ".csv",
     }
     assert NewPartitions(**common).load() == {}, "there is no folder yet"
+    assert NewPartitions(**common).unread() == []
     folder.mkdir()
     for name in ("a-2026-03-09", "a-2026-03-02"):
         (folder / f"{name}.csv").write_text(name)
     (folder / "notes.txt").write_text("no partition")
     assert list(NewPartitions(**common).load()) == ["a-2026-03-02", "a-2026-03-09"]
+    for name in ("a-2026-03-16.CSV", "a-2026-03-16.csv.gz", "a-2026-03-16.xlsx", ".hidden.xlsx"):
+        (folder / name).write_text(name)
+    (folder / "2026-03-16").mkdir()
+    assert NewPartitions(**common).unread() == ["a-2026-03-16.CSV", "a-2026-03-16.csv.gz", "a-2026-03-16.xlsx"]
     LedgerDataset(**ledger).save({"a-2026-03-09": {"sha256": sha256_of(folder / "a-2026-03-09.csv")}})
     new = NewPartitions(**common)
     assert new.load() == {"a-2026-03-02": folder / "a-2026-03-02.csv"}, "an earlier date that arrives late is new"

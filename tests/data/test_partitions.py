@@ -106,7 +106,8 @@ def test_usable_rows_have_the_columns_of_the_reference() -> None:
     ("change", "sentence"),
     [
         (lambda t: t.drop(columns="income"), "new: the column 'income' is missing"),
-        (lambda t: t.assign(age="old"), "new: the column 'age' holds other values, expected numbers"),
+        (lambda t: t.assign(age=["40", *["40,5"] * 49]), "new: the column 'age' holds '40,5', expected numbers"),
+        (lambda t: t.assign(sex=[None, *[1] * 49]), "new: the column 'sex' holds 1.0, expected values such as '[fm]'"),
         (lambda t: t.assign(sex=t["sex"].replace("f", "x")), "rows have the new group 'x' in 'sex', expected"),
         (lambda t: t.assign(paid=t["paid"].replace("no", "maybe")), "rows have the new class 'maybe' in 'paid'"),
         (lambda t: t.head(9), "new: has 9 labelled rows, expected at least 10"),

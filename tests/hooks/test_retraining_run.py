@@ -86,6 +86,11 @@ def test_a_year_in_three_weeks(
     assert f"champion   {first.champion}" in capsys.readouterr().out
 
     arrive(here, WEEKS[1], seed=2)
+    for part in ({"tags": ["decide"]}, {"namespaces": ["promote"]}, {"only_missing_outputs": True}):
+        with pytest.raises(
+            InputError, match=rf"^adult-{WEEKS[1]}: is new, and .* are of {WEEKS[0]}, which was decided"
+        ):
+            here.run("retrain", **part)
     client = MlflowClient(f"sqlite:///{here.path / 'mlflow.db'}")
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "create_model_version", no_answer)
@@ -135,6 +140,8 @@ def test_a_year_in_three_weeks(
     with pytest.raises(InputError, match=r"is the first champion, expected one with a predecessor"):
         here.run("rollback")
 
+    with pytest.raises(InputError, match=rf"error_margin is 0.6, expected at most 0.5 .* the retraining of {WEEKS[0]}"):
+        here.run("retrain", params={"retraining": {"gate": {"error_margin": 0.6}}})
     refusing = {"retraining": {"gate": {"error_margin": 0.00001}}}
     with pytest.raises(Ending, match=f"was refused; {first.champion} stays champion") as ending:
         here.run("retrain", params=refusing)

@@ -134,6 +134,7 @@ class TestChampions:
         _, records = ask(records, GATE, week="W2", challenger="v2", evidence=GOOD, at=at(5))
         assert champion(records) == "v2"
         assert [champion_on(records, f"2026-03-{day}").champion for day in (10, 19, 20, 30)] == ["v0", "v0", "v2", "v2"]
+        assert champion_on(records, None).champion == "v2", "now, whatever the clock says"
 
     def test_rollback_goes_back_one_champion_at_a_time(self) -> None:
         records = history(("v1", GOOD), ("v2", GOOD))

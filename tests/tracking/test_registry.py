@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from counterpoise.commands.serving import loader
 from counterpoise.errors import InputError
 from counterpoise.tracking import ModelRegistry, TrackingSettings
 from counterpoise.tracking.registry import CHALLENGER, CHAMPION, MODEL
@@ -70,6 +72,53 @@ def test_a_model_is_recorded_once(settings: TrackingSettings, entry: Any, tmp_pa
     assert (tmp_path / "copy" / "MLmodel").read_text() == "m1"
     with pytest.raises(InputError, match="once has no version of the model m2"):
         registry.fetch("m2", tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["moved", "to a place with mlruns", "50% ä"])
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_files_are_those_beside_the_database(
+    name: str, is_copied: bool, tracked_before: Any, entry: Any, tmp_path: Path
+) -> None:
+    """A project folder was renamed or copied: MLflow's addresses are absolute ones, of the place before."""
+    configuration = {"tracking_uri": "sqlite:///mlflow.db", "experiment": "retraining", "timeout_seconds": 5}
+    before, after = tmp_path / "mlruns" / "before", tmp_path / "mlruns" / name
+    before.mkdir(parents=True)
+    tracked_before(before)
+    registry = ModelRegistry(TrackingSettings.read(configuration, before), "loans")
+    registry.record(entry("m1"))
+    elsewhere = (tmp_path / "elsewhere").as_uri()
+    other = registry.store.client.create_experiment("another's", elsewhere)
+    (shutil.copytree if is_copied else shutil.move)(before, after)
+    if is_copied:
+        shutil.rmtree(before / "mlruns")
+
+    moved = ModelRegistry(TrackingSettings.read(configuration, after), "loans")
+    moved.fetch("m1", tmp_path / "fetched")
+    assert (tmp_path / "fetched" / "MLmodel").read_text() == "m1"
+    moved.record(entry("m2"))
+    assert len(list((after / "mlruns").glob("*/artifacts/model/MLmodel"))) == 2
+    assert not (before / "mlruns").exists()
+    for version in moved.store.client.search_model_versions("name = 'loans'"):
+        place = moved.store.client.get_model_version_download_uri("loans", version.version)
+        assert place == version.source == f"{(after / 'mlruns').as_uri()}/{version.run_id}/artifacts/model"
+    assert moved.store.client.get_experiment(other).artifact_location == elsewhere
+
+
+def test_files_that_are_gone_are_named(tracked_before: Any, entry: Any, tmp_path: Path) -> None:
+    tracked_before(tmp_path)
+    configuration = {"tracking_uri": "sqlite:///mlflow.db", "experiment": "retraining", "timeout_seconds": 5}
+    settings = TrackingSettings.read(configuration, tmp_path)
+    ModelRegistry(settings, "loans").record(entry("m1"))
+    (tmp_path / "mlruns").rename(tmp_path / "away")
+    sentence = (
+        rf"^{tmp_path}/mlruns/\w+/artifacts/model: there is no such folder, expected the files of version 1 of loans"
+    )
+    with pytest.raises(InputError, match=sentence):
+        ModelRegistry(settings, "loans").fetch("m1", tmp_path / "fetched")
+    with pytest.raises(InputError, match=sentence):
+        loader(settings, "loans")("1")
+    (tmp_path / "away").rename(tmp_path / "mlruns")
+    ModelRegistry(settings, "loans").fetch("m1", tmp_path / "fetched")
 
 
 def test_a_run_that_was_killed_before_its_version_is_not_logged_again(settings: TrackingSettings, entry: Any) -> None:

@@ -27,6 +27,9 @@ History = tuple[Record, ...]
 SOURCE = "image source"
 """Column of rows of images: the path that an image is linked from, or copied, beside the rows."""
 
+TABLES = (".csv", ".tsv", ".gz", ".zip", ".parquet", ".xls", ".xlsx")
+"""How the names of files end that somebody may take for a partition."""
+
 LOCK_SECONDS = 60
 """How long to wait for another process that writes the history."""
 
@@ -134,6 +137,13 @@ class NewPartitions(IncrementalDataset):
     def load(self) -> dict[str, Any]:
         self._invalidate_caches()
         return {} if not Path(self._path).is_dir() else super().load()
+
+    def unread(self) -> list[str]:
+        """Return the names of tables that lie among the partitions and are none, because they are of another format."""
+        folder, suffix = Path(self._path), self._filename_suffix
+        files = folder.iterdir() if folder.is_dir() else ()
+        names = (file.name for file in files if file.is_file() and not file.name.startswith("."))
+        return sorted(name for name in names if not name.endswith(suffix) and name.lower().endswith(TABLES))
 
     def confirm(self) -> None:
         """Do nothing: the run saves the ledger itself."""

@@ -150,6 +150,14 @@ class Servable:
         further = self.body.columns if self.body is not None and self.body.of_file else ()
         return tuple(dict.fromkeys([*(entry["column"] for entry in self.encoding["columns"]), *further]))
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Those of the columns that may not miss a value."""
+        filled = {
+            entry["column"] for entry in self.encoding["columns"] if entry["indicator"] or entry["fill"] is not None
+        }
+        return tuple(name for name in self.columns if name not in filled)
+
     def checkpoint(self) -> Checkpoint:
         """Return weights and header as they are stored; the example is not part of them."""
         tensors = {name: value for name in ("mean", "scale") if (value := getattr(self, name)) is not None}

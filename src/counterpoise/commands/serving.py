@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise.errors import InputError, one_line
-from counterpoise.tracking import TrackingSettings
+from counterpoise.tracking import TrackingSettings, require_files
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -113,7 +113,9 @@ def loader(settings: TrackingSettings, name: str) -> Callable[[str], App]:
         from mlflow.pyfunc import load_model, scoring_server
         from mlflow.tracking import MlflowClient
 
-        source = MlflowClient(settings.uri).get_model_version_download_uri(name, version)
+        client = MlflowClient(settings.uri)
+        require_files(client.get_model_version(name, version))
+        source = client.get_model_version_download_uri(name, version)
         place = Path(artifacts.download_artifacts(source, tracking_uri=settings.uri))
         for module, code in list(sys.modules.items()):  # of the version before, under names that this one may have too
             file = getattr(code, "__file__", None)
@@ -135,7 +137,11 @@ def resolver(settings: TrackingSettings, name: str, alias: str) -> Callable[[], 
     from mlflow.tracking import MlflowClient
 
     from counterpoise.tracking import faults
+    from counterpoise.tracking.databases import require_database
 
+    if settings.database is not None:
+        with faults.quiet():
+            require_database(settings.database, settings.artifacts or "")
     client = MlflowClient(settings.uri)
 
     def resolve() -> str:

@@ -30,6 +30,9 @@ _DATED = re.compile(r".*-(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})", re.DOTALL)
 HASH_KEY = "counterpoiserows"
 """Key of the rows' hash, 16 letters; another key would hold out other rows."""
 
+MOST_AGAIN = 0.5
+"""Share of a partition's rows that may be in another one again, beyond those that are alike by chance."""
+
 SHORT = 16
 """Hexadecimal digits of a digest of rows."""
 
@@ -126,6 +129,35 @@ def digest_of(rows: pd.DataFrame) -> str:
     return hashlib.sha256(np.sort(row_hashes(rows)).tobytes()).hexdigest()[:SHORT]
 
 
+def labelled_hashes(rows: pd.DataFrame, label: str) -> UInt64[np.ndarray, "N"]:
+    """Return the hashes of the rows that have a label, without it: of what counts, and may count once."""
+    return row_hashes(rows[rows[label].notna()].drop(columns=[label]))
+
+
+def require_others(name: str, hashes: UInt64[np.ndarray, "N"], earlier: Mapping[str, UInt64[np.ndarray, "_"]]) -> None:
+    """Raise InputError if the rows of a partition are, for the most part, those of another one, or the other way round.
+
+    Rows may be alike by chance, in tables of few columns most of them. Two partitions of a kind have as many rows in
+    common as either has that occur twice; only what is more than that is the same rows again.
+
+    Args:
+        hashes: of the labelled rows. earlier: the same of other partitions, by name.
+    """
+    for other, rows in earlier.items():
+        for part, whole, owner in ((hashes, rows, "its"), (rows, hashes, f"{other}'s")):
+            again = np.isin(part, whole)
+            if len(whole) and again.mean() > MOST_AGAIN + pd.Series(whole).duplicated(keep=False).mean():
+                of = f" are in {other}" if part is hashes else " are in it"
+                raise InputError(
+                    f"{name}: {again.sum():,} of {owner} {len(part):,} labelled rows{of} again, expected rows that no "
+                    "other partition has"
+                )
+
+
+def _is_number(value: Any) -> bool:
+    return bool(pd.notna(pd.to_numeric(value, errors="coerce")))
+
+
 def usable(rows: pd.DataFrame, reference: pd.DataFrame, columns: Columns, *, name: str, min_rows: int) -> pd.DataFrame:
     """Return the rows of a partition with the columns of the reference.
 
@@ -135,10 +167,11 @@ def usable(rows: pd.DataFrame, reference: pd.DataFrame, columns: Columns, *, nam
     for column in reference.columns:
         if column not in rows:
             raise InputError(f"{name}: the column {shown(column)} is missing{suggest(column, rows.columns)}")
-        kinds = [types.is_numeric_dtype(table[column]) for table in (reference, rows)]
-        if kinds[0] != kinds[1] and rows[column].notna().any():
-            expected = ("numbers", "other values") if kinds[0] else ("other values", "numbers")
-            raise InputError(f"{name}: the column {shown(column)} holds {expected[1]}, expected {expected[0]}")
+        is_number, values = types.is_numeric_dtype(reference[column]), rows[column].dropna()
+        if is_number != types.is_numeric_dtype(values) and len(values):
+            value = next((value for value in values if is_number and not _is_number(value)), values.iloc[0])
+            expected = "numbers" if is_number else f"values such as {shown(reference[column].dropna().iloc[0])}"
+            raise InputError(f"{name}: the column {shown(column)} holds {shown(value)}, expected {expected}")
     rows = rows[list(reference.columns)]
     y = columns.y(rows)
     for column, codes, what in ((columns.label, y, "class"), (columns.sensitive, columns.s(rows), "group")):

@@ -16,6 +16,8 @@ from kedro.io import AbstractDataset, DataCatalog
 from kedro.pipeline import Pipeline
 
 from counterpoise.artifacts.datasets import path_of
+from counterpoise.artifacts.lineage import sha256_of
+from counterpoise.artifacts.retraining import NewPartitions
 from counterpoise.errors import Ending, InputError
 from counterpoise.hooks.preflight import parameters_of
 from counterpoise.retraining.history import Record, Tenure, champion, champion_on, latest_challenger
@@ -27,7 +29,17 @@ PIPELINES = ("retrain", "monitor", "rollback")
 CHANGING = frozenset({"retrain", "rollback"})
 """Those that change the history, which is not to be ahead of a registry that nobody can reach."""
 
-REGISTRY, HISTORY = "retrain__registry", "retrain__history"
+REGISTRY, HISTORY, BATCH = "retrain__registry", "retrain__history", "retrain__batch"
+
+NEW = "retrain__new_partitions"
+
+DECIDING = frozenset({"retrain__history_after", "retrain__registered"})
+"""Outputs of the stages that decide, and register what was decided."""
+
+REMEDY = "kedro run --pipelines=retrain"
+
+SHOWN = 5
+"""Names of partitions that a sentence lists."""
 
 REFUSED = 3
 """Status of a process whose gate has refused, or whose monitor raised an alarm."""
@@ -41,12 +53,15 @@ class RetrainingRun:
         self.registry = registry_of(context)
 
     @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         if not _kinds(pipeline):
             return
         catalog[REGISTRY] = _Given(None if self.registry is None else following(self.registry, catalog))
-        if "retrain__new_partitions" in pipeline.inputs() and not catalog.load("retrain__new_partitions"):
+        if NEW in pipeline.inputs() and not catalog.load(NEW):
             raise Ending(self._nothing_to_do(catalog), 0)
+        is_slice = BATCH in pipeline.inputs() or run_params.get("only_missing_outputs")
+        if is_slice and "retrain" in _kinds(pipeline) and DECIDING & pipeline.all_outputs():
+            require_current(catalog)
         if self.registry is not None and REGISTRY in pipeline.inputs() and CHANGING & _kinds(pipeline):
             self.registry.connect()
 
@@ -55,6 +70,9 @@ class RetrainingRun:
         outputs, kinds = pipeline.all_outputs(), _kinds(pipeline)
         if "retrain__registered" in outputs and "retrain" in kinds:
             self._conclude(catalog)
+        elif "retrain__decision" in outputs:
+            decision = catalog.load("retrain__decision")
+            print(f"decision   {decision['week']}: {decision['reason']}")
         elif "rollback" in kinds and "retrain__registered" in outputs:
             latest = catalog.load("retrain__history_after")[-1]
             aliases = catalog.load("retrain__registered")["aliases"]
@@ -73,6 +91,8 @@ class RetrainingRun:
         decision, batch = catalog.load("retrain__decision"), catalog.load("retrain__batch")
         for sentence in batch["quarantined"].values():
             print(f"put aside  {sentence}")
+        for name in _unread(catalog):
+            print(f"not read   {name}: expected a name that ends with .csv")
         folder = path_of(catalog.get("retrain__past_reports"))
         print(f"decision   {decision['week']}: {decision['reason']}")
         print(f"report     {folder}/{decision['week']}/report.html")
@@ -87,11 +107,36 @@ class RetrainingRun:
         """Say so; what a run that was killed has not registered is registered before."""
         history = catalog.load(HISTORY)
         aside = sorted(name for name, entry in catalog.load("retrain__ledger").items() if "quarantined" in entry)
-        further = f" ({len(aside)} put aside: {', '.join(aside[:5])})" if aside else ""
+        groups = {"put aside until their files change": aside, "no .csv": _unread(catalog)}
+        listed = [f"{len(names)} {why}: {', '.join(names[:SHOWN])}" for why, names in groups.items() if names]
+        further = f" ({'; '.join(listed)})" if listed else ""
         if history and self.registry is not None:
             following(self.registry, catalog).point(champion(history), latest_challenger(history))
         present = f"; {champion(history)} stays champion" if history else ""
         return f"Nothing to do: there is no new partition{further}{present}."
+
+
+def require_current(catalog: DataCatalog) -> None:
+    """Raise InputError if a slice would decide on results of an earlier week.
+
+    Partitions that arrive while a retraining is under way wait for the next one; but none may have changed that it has
+    taken, and one that is complete is not to be answered with where others have arrived since.
+    """
+    if not catalog.exists(BATCH):  # see `hooks.slices`
+        return
+    batch, ledger = catalog.load(BATCH), catalog.load("retrain__ledger")
+    taken = {name: entry["sha256"] for name, entry in batch["entries"].items() if "digest" in entry}
+    files = {name: sha256_of(path) for name, path in catalog.load("retrain__partitions").items()}
+    if altered := sorted(name for name, digest in taken.items() if files.get(name) != digest):
+        raise InputError(
+            f"{altered[0]}: was altered or removed since the retraining of {batch['week']} has taken it: run `{REMEDY}`"
+        )
+    waiting = sorted(name for name in catalog.load(NEW) if taken.get(name) != files[name])
+    if waiting and taken.keys() <= ledger.keys():
+        raise InputError(
+            f"{waiting[0]}: is new, and the results that are there are of {batch['week']}, which was decided on: run "
+            f"`{REMEDY}`"
+        )
 
 
 class FollowingRegistry:
@@ -147,8 +192,6 @@ def tenure(day: str | None, environment: str | None) -> tuple[Tenure, tuple[Reco
     Raises:
         InputError: there was none, or the day is no date.
     """
-    from datetime import UTC, datetime
-
     from kedro.framework.session import KedroSession
 
     from counterpoise import registered
@@ -159,7 +202,7 @@ def tenure(day: str | None, environment: str | None) -> tuple[Tenure, tuple[Reco
         history = context.catalog.load(HISTORY)
     if not history:
         raise InputError("there is no champion yet, expected one of `kedro run --pipelines=retrain`")
-    return champion_on(history, day or datetime.now(UTC).date().isoformat()), history
+    return champion_on(history, day), history
 
 
 class _Given(AbstractDataset[Any, Any]):
@@ -179,6 +222,12 @@ class _Given(AbstractDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {}
+
+
+def _unread(catalog: DataCatalog) -> list[str]:
+    partitions = catalog.get(NEW)
+    assert isinstance(partitions, NewPartitions)
+    return partitions.unread()
 
 
 def _kinds(pipeline: Pipeline) -> set[str]:

@@ -94,9 +94,9 @@ def complete(record: Record, catalog: DataCatalog, registry: ModelRegistry) -> s
 
     Its documents are those of the time of the decision, whatever the settings are now.
     """
-    from counterpoise.pipelines.retrain.partitions import week_of
     from counterpoise.pipelines.retrain.pipeline import promotion
     from counterpoise.pipelines.retrain.promotion import belong_together
+    from counterpoise.pipelines.retrain.terms import week_of
 
     stage, week = promotion(), week_of(record)
     documents = [f"retrain__{name}" for name in ("decision", "evaluation", "batch", "report")]

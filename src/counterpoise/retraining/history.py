@@ -8,8 +8,8 @@ was decided is answered with its record, whoever asks again, so that it spends i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ class Record:
         reason: one sentence.
         week: of a decision: the question's name, for instance `2026-W09`.
         challenger, verdict, level, rows, waiting, checks: of a decision.
+        terms: what the history's statement is about, plain values by name; None where that was not recorded.
     """
 
     sequence: int
@@ -49,6 +50,7 @@ class Record:
     rows: int = 0
     waiting: int = 0
     checks: tuple[Check, ...] = ()
+    terms: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,12 @@ class Tenure:
     reason: str
 
 
-def start(model: str, *, at: str, reason: str = "First champion.") -> tuple[Record, ...]:
+def start(
+    model: str, *, at: str, reason: str = "First champion.", terms: Mapping[str, Any] | None = None
+) -> tuple[Record, ...]:
     """Return a history that begins with a model."""
     _moment(at)
-    return (Record(0, "start", at, model, reason),)
+    return (Record(0, "start", at, model, reason, terms=terms),)
 
 
 def ask(
@@ -76,6 +80,7 @@ def ask(
     evidence: Evidence,
     at: str,
     groups: Sequence[str] | None = None,
+    terms: Mapping[str, Any] | None = None,
 ) -> tuple[Record, tuple[Record, ...]]:
     """Return the record of a week's decision, and the history with it.
 
@@ -84,7 +89,7 @@ def ask(
     Args:
         evidence: against the first champion and the present one (`first_champion`, `champion`).
         at: the clock's time, ISO 8601 with its offset.
-        groups: names of the groups, for sentences.
+        groups: names of the groups, for sentences. terms: see `Record`.
 
     Raises:
         InputError: the history has not begun; the challenger was promoted or refused before; nothing is left of the
@@ -119,6 +124,7 @@ def ask(
         decision.rows,
         decision.waiting,
         decision.checks,
+        terms,
     )
     return record, (*records, record)
 
@@ -158,8 +164,8 @@ def latest_challenger(records: Sequence[Record]) -> str | None:
     return records[-1].challenger
 
 
-def champion_on(records: Sequence[Record], day: str | date) -> Tenure:
-    """Return who was champion at the end of a day (UTC), and why.
+def champion_on(records: Sequence[Record], day: str | date | None) -> Tenure:
+    """Return who was champion at the end of a day (UTC), and why; without one who is now, whatever the clock says.
 
     A record whose time is before that of an earlier record, because the clock was moved back, counts as of the earlier
     one's time.
@@ -175,7 +181,7 @@ def champion_on(records: Sequence[Record], day: str | date) -> Tenure:
     for record in records:
         moment = _moment(record.at)
         latest = moment if latest is None else max(latest, moment)
-        if latest.date() > wanted:
+        if wanted is not None and latest.date() > wanted:
             break
         if record.champion != present:
             present = record.champion
@@ -244,7 +250,7 @@ def _parsed(line: str, number: int) -> Record:
         record = Record(**values, checks=checks)
         _moment(record.at)
     except (ValueError, TypeError, AttributeError):
-        expected = ", ".join(field.name for field in fields(Record))
+        expected = ", ".join(each.name for each in fields(Record))
         raise InputError(f"history: line {number} is {shown(line)}, expected a record with {expected}") from None
     return record
 

@@ -9,7 +9,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from counterpoise.errors import InputError
 from counterpoise.tracking.addresses import sqlite_uri
@@ -18,6 +19,9 @@ MAGIC = b"SQLite format 3\x00"
 
 LOCKED_SECONDS = 20
 """How long to wait for another process that writes; MLflow waits as long."""
+
+ADDRESSES = {"runs": "artifact_uri", "model_versions": "source", "logged_models": "artifact_location"}
+"""Tables and their columns with the absolute addresses of files; a version has a second one, `storage_location`."""
 
 REMEDY = "name another file in conf/mlflow.yml, or run with --params tracking=off"
 
@@ -41,11 +45,37 @@ def require_database(path: Path, artifacts: str) -> None:
                 if not _exists(path):
                     _publish(_make(folder, artifacts), path)
         _check(path)
-    except OSError as error:
+        _follow_move(path, artifacts)
+    except (OSError, sqlite3.Error) as error:
         raise InputError(
-            f"MLflow at {sqlite_uri(path)} cannot be reached ({error.strerror or error}): "
+            f"MLflow at {sqlite_uri(path)} cannot be reached ({getattr(error, 'strerror', None) or error}): "
             f"expected a file that can be read and written, or a folder where it can be made; {REMEDY}"
         ) from None
+
+
+def _follow_move(path: Path, artifacts: str) -> None:
+    """Make the files that came along with a moved or copied database those of its runs, and new ones lie beside them.
+
+    MLflow stores absolute addresses, and would read and write where the project was before.
+    """
+    root, name = f"{artifacts}/", f"/{PurePosixPath(artifacts).name}"
+    columns = [*ADDRESSES.items(), ("model_versions", "storage_location")]
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=LOCKED_SECONDS)) as database, database:
+        before = set[str]()
+        for table, column in columns:
+            select, update = f"SELECT DISTINCT {column} FROM {table}", f"UPDATE {table} SET {column} = ?1"
+            for (address,) in database.execute(select).fetchall():
+                old, separator, file = (address or root).rpartition(f"{name}/")
+                if separator and f"{old}{name}" != artifacts and _path(root + file).exists():
+                    before.add(f"{old}{name}")
+                    database.execute(f"{update} WHERE {column} = ?2", (root + file, address))
+        for old in before:
+            change = "UPDATE experiments SET artifact_location = ?1 || substr(artifact_location, length(?2) + 1)"
+            database.execute(f"{change} WHERE artifact_location IN (?2, ?2 || '/0')", (artifacts, old))
+
+
+def _path(address: str) -> Path:
+    return Path(unquote(urlsplit(address).path))
 
 
 def has_running(path: Path) -> bool:

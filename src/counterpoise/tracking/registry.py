@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from counterpoise.errors import InputError
 from counterpoise.tracking import processes
@@ -132,12 +133,13 @@ class ModelRegistry:
         """Put a registered model into a folder.
 
         Raises:
-            InputError: it is not registered, or the server or database does not answer.
+            InputError: it is not registered, its files are gone, or the server or database does not answer.
         """
         with self.store.answering("put the model back, or roll back to one that is there"), TemporaryDirectory() as to:
             version = self._version(model)
             if version is None:
                 raise InputError(f"MLflow at {self.settings.shown}: {self.name} has no version of the model {model}")
+            require_files(version)
             path = self._ask(lambda: self.store.client.download_artifacts(version.run_id, FOLDER, to))
             shutil.copytree(path, folder)
 
@@ -205,6 +207,20 @@ class ModelRegistry:
             raise
         self._ask(lambda: store.end_run(PARENT, "FINISHED", at))
         return self._ask(lambda: store.client.get_run(store.ids[PARENT]))
+
+
+def require_files(version: Any) -> None:
+    """Raise InputError if the files of a version belong on this machine and are not there.
+
+    Args:
+        version: MLflow's `ModelVersion`.
+    """
+    place = urlsplit(version.source)
+    if place.scheme == "file" and not (folder := Path(unquote(place.path))).is_dir():
+        raise InputError(
+            f"{folder}: there is no such folder, expected the files of version {version.version} of {version.name}: "
+            "put the folder of artifacts back (`mlruns`, beside MLflow's database)"
+        )
 
 
 def _digest(entry: Mapping[str, Any]) -> str:

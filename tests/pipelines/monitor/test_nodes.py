@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from counterpoise.artifacts.serving import Servable
 from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
 from counterpoise.errors import InputError
@@ -51,7 +52,9 @@ def traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return np.where(np.arange(len(y)) < next(wrong) * len(y), 1 - y, y)
 
     monkeypatch.setattr(nodes, "predictions", predictions)
-    monkeypatch.setattr("counterpoise.artifacts.serving.read_servable", lambda _: type("M", (), {"columns": ["age"]}))
+    entries = [{"column": "age", "fill": None, "indicator": False}]
+    served = Servable({"columns": entries}, (), ("no", "yes"), "paid", "win_loans", pd.DataFrame())
+    monkeypatch.setattr("counterpoise.artifacts.serving.read_servable", lambda _: served)
     paths = {}
     for number, week in enumerate(("2026-03-02", "2026-03-09", "2026-03-16", "2026-03-23")):
         paths[f"loans-{week}"] = tmp_path / f"loans-{week}.csv"

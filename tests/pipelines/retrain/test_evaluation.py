@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from counterpoise.artifacts.serving import Servable
 from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
 from counterpoise.errors import InputError
@@ -16,22 +17,29 @@ from counterpoise.pipelines.retrain import evaluation
 from counterpoise.pipelines.retrain.evaluation import before_week, complete, decide, evaluate, keep
 from counterpoise.pipelines.retrain.partitions import BATCH, CLASS, GROUP, HELD_OUT
 from counterpoise.pipelines.retrain.promotion import entry_of, metrics_of
-from counterpoise.retraining.history import Record, start
+from counterpoise.retraining.history import Record, rollback, start
 
 from .conftest import WEEKS, loans
 
 AT = "2026-03-02T06:00:00+00:00"
 
 
-class Model:
-    """An exported model, as far as the stage asks."""
+COLUMNS = ("age", "income", "home")
 
-    columns = ("age", "income", "home")
 
-    def __init__(self, folder: Path) -> None:
-        (folder / "artifacts").mkdir(parents=True)
-        (folder / "artifacts" / "model.safetensors").write_text("weights")
-        self.folder = folder
+def exported(folder: Path | None = None, columns: tuple[str, ...] = COLUMNS, **filled: Any) -> Servable:
+    """Return a model of these columns, and what stands for their missing values."""
+    entries = [{"column": name, "fill": filled.get(name), "indicator": False} for name in columns]
+    entries += [{"column": name, "fill": None, "indicator": True} for name in filled]
+    encoding = {"columns": entries}
+    return Servable(encoding, (), ("no", "yes"), "paid", "win_loans", pd.DataFrame(), folder=folder)
+
+
+def challenger(folder: Path, columns: tuple[str, ...] = COLUMNS) -> Servable:
+    """Return a model that was just exported."""
+    (folder / "artifacts").mkdir(parents=True, exist_ok=True)
+    (folder / "artifacts" / "model.safetensors").write_text("weights")
+    return exported(folder, columns)
 
 
 @pytest.fixture
@@ -62,16 +70,14 @@ def predict(monkeypatch: pytest.MonkeyPatch) -> None:
         return np.where(np.arange(len(y)) % 5 == 0, 1 - y, y) if "old" in folder.name else np.maximum(y, 0)
 
     monkeypatch.setattr(evaluation, "predictions", predictions)
+    monkeypatch.setattr(evaluation, "read_servable", lambda folder: exported(folder, ("age", "home")))
 
 
 def judged(
     history: Any, rows: pd.DataFrame, batch: Any, dataset: Dataset, retraining: Retraining, folder: Path
 ) -> dict[str, Any]:
     (folder / "models" / "old").mkdir(parents=True, exist_ok=True)
-    source = folder / "challenger"
-    model: Any = (
-        Model(source) if not source.exists() else type("Same", (), {"folder": source, "columns": Model.columns})()
-    )
+    model = challenger(folder / "challenger")
     return evaluate.__wrapped__(model, history, folder / "models", rows, batch, dataset, retraining, None)
 
 
@@ -171,12 +177,43 @@ def test_records_before_a_week() -> None:
     assert before_week(records, WEEKS[2]) == records
 
 
-def test_what_readers_fill_may_be_missing(rows: pd.DataFrame, dataset: Dataset) -> None:
+def test_what_all_models_fill_may_be_missing(rows: pd.DataFrame) -> None:
     rows.loc[:9, "income"] = np.nan
     rows.loc[10:14, "home"] = None
-    assert complete(rows, dataset, Model.columns).sum() == 885
-    options = {"files": "loans.csv", "impute": ["income"], "missing_category": "none"}
-    assert complete(rows, dataset.model_copy(update={"options": options}), Model.columns).all()
+    filling = exported(income=0.0, home="none")
+    assert complete(rows, [exported()]).sum() == 885
+    assert complete(rows, [filling]).all()
+    assert complete(rows, [filling, exported(income=0.0)]).sum() == 895
+    with pytest.raises(InputError, match="the model reads the column 'income'"):
+        complete(rows.drop(columns="income"), [filling, exported()])
+
+
+@pytest.mark.usefixtures("predict")
+def test_models_of_other_columns_are_counted_on_the_rows_that_all_of_them_take(
+    rows: pd.DataFrame, batch: Any, dataset: Dataset, retraining: Retraining, tmp_path: Path
+) -> None:
+    """The challenger reads the income too, and the champion a column that the challenger does without."""
+    rows.loc[rows.index[:5], "income"] = np.nan
+    rows.loc[rows.index[3:9], "home"] = None
+    (tmp_path / "models" / "old").mkdir(parents=True)
+    model = challenger(tmp_path / "challenger", ("age", "income"))
+    arguments = (start("old", at=AT), tmp_path / "models", rows, batch, dataset, retraining, None)
+    result = evaluate.__wrapped__(model, *arguments)
+    assert result["left_out"] == rows.iloc[:9][HELD_OUT].sum()
+
+
+@pytest.mark.usefixtures("predict")
+def test_a_champion_that_changed_since_the_comparison_ends_the_run(
+    rows: pd.DataFrame, batch: Any, dataset: Dataset, retraining: Retraining, tmp_path: Path
+) -> None:
+    (tmp_path / "models" / "old 2").mkdir(parents=True)
+    decided = Record(1, "decision", AT, "old 2", "Why.", WEEKS[0], "old 2", "promote", 0.01)
+    history = (*start("old", at=AT), decided)
+    result = judged(history, rows, batch, dataset, retraining, tmp_path)
+    assert decide(result, batch, history, dataset, retraining)[1]["champion_before"] == "old 2"
+    rolled_back = rollback(history, at=AT, reason="By hand.")
+    with pytest.raises(InputError, match="was compared with old 2, but old is champion by now: run"):
+        decide(result, batch, rolled_back, dataset, retraining)
 
 
 def test_a_model_is_kept_as_it_was_first(tmp_path: Path) -> None:

@@ -80,6 +80,17 @@ def test_rows_that_are_scored_only_are_of_no_group(
     assert (rows[GROUP] == codes).all()
 
 
+def corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a delivery again, with another value in a quarter of its rows and another label in as many."""
+    labels = table["paid"].where(table.index >= 60, "no")
+    return table.assign(age=table["age"] + (table.index < 30), paid=labels)
+
+
+def more(*weeks: int) -> pd.DataFrame:
+    """Return all rows since the beginning, as exports have them that are not of one week."""
+    return pd.concat([loans(120, week) for week in weeks])
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -88,6 +99,15 @@ def test_rows_that_are_scored_only_are_of_no_group(
         (lambda path: loans(120, 2).assign(sex="x").to_csv(path, index=False), "rows have the new group 'x' in 'sex'"),
         (lambda path: loans(30, 2).to_csv(path, index=False), "has 30 labelled rows, expected at least 50"),
         (lambda path: loans(120, 1)[::-1].to_csv(path, index=False), "has the same rows as loans-2026-03-02, expected"),
+        (
+            lambda path: corrected(loans(120, 1)).to_csv(path, index=False),
+            "90 of its 120 labelled rows are in loans-2026-",
+        ),
+        (
+            lambda path: more(1, 2).to_csv(path, index=False),
+            "120 of loans-2026-03-02's 120 labelled rows are in it again",
+        ),
+        (lambda path: loans(400, 0)[:90].to_csv(path, index=False), "90 of its 90 labelled rows are in loans again"),
     ],
 )
 def test_an_unusable_partition_is_put_aside_and_named(
@@ -163,3 +183,27 @@ def test_rows_without_label_or_group_are_no_small_cell(
     table.to_csv(inbox[name], index=False)
     batch, rows = take_partitions({name: inbox[name]}, inbox, {}, (), raw, dataset, retraining)
     assert audit_partitions(rows, batch, dataset)["small_cells"] == []
+
+
+def test_a_label_that_arrives_later_brings_its_row_again(
+    inbox: dict[str, Path], raw: Path, dataset: Dataset, retraining: Retraining
+) -> None:
+    first_week = loans(120, 1)
+    late = first_week.index < 70
+    first_week.assign(paid=first_week["paid"].mask(late)).to_csv(inbox["loans-2026-03-02"], index=False)
+    first_week[late].to_csv(inbox["loans-2026-03-09"], index=False)
+    pd.concat([loans(120, 3), first_week[~late][:20]]).to_csv(inbox["loans-2026-03-16"], index=False)
+    batch, rows = take_partitions(inbox, inbox, {}, (), raw, dataset, retraining)
+    assert not batch["quarantined"], "and a few rows of a week before are none that matter"
+    once = rows[rows[BATCH].isin([1, 2]) & (rows[CLASS] >= 0)]
+    assert sorted(once["income"]) == sorted(first_week["income"])
+
+
+def test_rows_that_are_alike_by_chance_are_no_repetition(
+    inbox: dict[str, Path], raw: Path, dataset: Dataset, retraining: Retraining
+) -> None:
+    """With four different rows there are, each one is in every partition."""
+    for path in (raw / "loans.csv", *inbox.values()):
+        pd.read_csv(path)[["home", "sex", "paid"]].to_csv(path, index=False)
+    batch, _ = take_partitions(inbox, inbox, {}, (), raw, dataset, retraining)
+    assert not batch["quarantined"]

@@ -34,7 +34,7 @@ def score_apart(raw: Path, dataset: Dataset, report: Report, model: Servable) ->
         return pd.DataFrame(columns=list(COLUMNS))
     assert model.folder is not None
     _, _, rows = read_divided(raw, dataset)
-    usable = complete(rows, dataset, model.columns)
+    usable = complete(rows, [model])
     scored = rows[usable]
     y = class_codes(scored[dataset.label], dataset.positive, dataset.classes)
     prediction = predictions(model.folder, scored, dataset.classes)

@@ -17,6 +17,7 @@ from counterpoise.errors import InputError, reason
 from counterpoise.pipelines.data_split.left_out import with_groups
 from counterpoise.pipelines.retrain.evaluation import Registry, document_text, fetch
 from counterpoise.pipelines.retrain.partitions import CLASS, GROUP, columns_of, read_usable, reference_rows
+from counterpoise.pipelines.retrain.terms import data_terms, require_terms
 from counterpoise.pipelines.shared.served import complete, predictions
 from counterpoise.retraining.evidence import collect
 from counterpoise.retraining.history import Record, champion
@@ -40,11 +41,12 @@ def watch_champion(
     them. What was expected of it is its error on held-out rows when it was decided on.
 
     Raises:
-        InputError: there is no champion, or no report of its decision.
+        InputError: there is no champion, or no report of its decision; groups or classes are no longer those of it.
     """
     from counterpoise.reporting.retraining_page import monitor_page
 
     present = champion(history)
+    require_terms(history, data_terms(dataset))
     decided = next((r for r in reports.values() if r["decision"]["challenger"] == present), None)
     if decided is None:
         raise InputError(f"there is no report of the decision on {present}, expected it under 08_reporting/retrain")
@@ -107,7 +109,7 @@ def _counted(rows: pd.DataFrame, date: str, folder: Path, dataset: Dataset) -> d
     columns = columns_of(dataset)
     y = np.where(rows[dataset.label].isna(), -1, columns.y(rows))
     marked = rows.assign(**{CLASS: y, GROUP: columns.s(with_groups(rows, dataset))})
-    is_usable = complete(marked, dataset, read_servable(folder).columns) & (marked[GROUP].to_numpy() >= 0)
+    is_usable = complete(marked, [read_servable(folder)]) & (marked[GROUP].to_numpy() >= 0)
     usable = marked[is_usable]
     y = usable[CLASS].to_numpy(dtype=np.int64)
     predicted = predictions(folder, usable, dataset.classes)

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Int64
 
 from counterpoise import atomic
-from counterpoise.artifacts.serving import Servable
+from counterpoise.artifacts.serving import Servable, read_servable
 from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
 from counterpoise.errors import InputError
@@ -78,16 +78,17 @@ def evaluate(
     names = {CHALLENGER: name}
     if before:
         names |= {CHAMPION: champion(before), FIRST: first_champion(before)}
-    held_out = rows[rows[HELD_OUT].to_numpy()]
-    usable = held_out[complete(held_out, dataset, challenger.columns) & (held_out[GROUP].to_numpy() >= 0)]
-    y, s = (usable[column].to_numpy(dtype=np.int64) for column in (CLASS, GROUP))
-    labelled = y >= 0
-    if not labelled.any():
-        raise InputError(f"none of the {len(usable):,} held-out rows has a label yet, expected at least one")
     folders = {model: models / model for model in dict.fromkeys(names.values())}
     for model, folder in folders.items():
         if not folder.is_dir():
             fetch(model, folder, registry)
+    held_out = rows[rows[HELD_OUT].to_numpy()]
+    asked = [challenger, *(read_servable(folder) for model, folder in folders.items() if model != name)]
+    usable = held_out[complete(held_out, asked) & (held_out[GROUP].to_numpy() >= 0)]
+    y, s = (usable[column].to_numpy(dtype=np.int64) for column in (CLASS, GROUP))
+    labelled = y >= 0
+    if not labelled.any():
+        raise InputError(f"none of the {len(usable):,} held-out rows has a label yet, expected at least one")
     predicted = {model: predictions(folder, usable, dataset.classes) for model, folder in folders.items()}
     of = {role: predicted[model] for role, model in names.items()}
     first, present = of.get(FIRST, of[CHALLENGER]), of.get(CHAMPION, of[CHALLENGER])
@@ -148,6 +149,9 @@ def decide(
     """Return the history with this week's record, and the record with what the report says beside it.
 
     The first model of a history becomes champion as it is.
+
+    Raises:
+        InputError: the champion is no longer the one that the challenger was compared with.
     """
     week, challenger = batch["week"], evaluation["models"][CHALLENGER]
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -158,9 +162,15 @@ def decide(
     elif not history:
         error = evaluation["measured"][CHALLENGER]["error"]["error"]
         reason = f"First champion, trained with the partitions up to {week}; its error on held-out rows is {error:.2%}."
-        records = start(challenger, at=now, reason=reason)
+        records = start(challenger, at=now, reason=reason, terms=batch.get("terms"))
         record = records[0]
     else:
+        present = champion(before_week(history, week))
+        if present != (compared := evaluation["models"].get(CHAMPION)):
+            raise InputError(
+                f"{challenger} was compared with {compared}, but {present} is champion by now: run "
+                "`kedro run --pipelines=retrain` again"
+            )
         record, records = ask(
             history,
             retraining.gate,
@@ -169,6 +179,7 @@ def decide(
             evidence=_evidence(evaluation),
             at=now,
             groups=dataset.group_names,
+            terms=batch.get("terms"),
         )
     earlier = records[: record.sequence]
     return records, {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
 from counterpoise.pipelines.retrain.evaluation import document_text
+from counterpoise.retraining.history import Record
 
 
 def write_pages(
@@ -16,6 +17,7 @@ def write_pages(
     batch: dict[str, Any],
     audit: dict[str, Any],
     past: Mapping[str, Any],
+    history: Sequence[Record],
     retraining: Retraining,
     dataset: Dataset,
     run: Mapping[str, Any],
@@ -25,7 +27,9 @@ def write_pages(
 
     Args:
         run: what the challenger was made from, as reports say it.
-        past: folder → document, of all retrainings that have left one; those of this week and later ones are ignored.
+        past: folder → document, of all retrainings that have left one; those of this week, later ones and those of
+            another history are ignored.
+        history: with the decision.
         pages: pages of the challenger's own report, file name → text.
     """
     from counterpoise.reporting.retraining_page import retraining_page
@@ -45,11 +49,17 @@ def write_pages(
         },
         "pages": sorted(pages),
     }
-    earlier = [report for report in past.values() if report["decision"]["sequence"] < decision["sequence"]]
-    earlier.sort(key=lambda report: report["decision"]["sequence"])
+    before = {record.sequence: record.challenger or record.champion for record in history[: decision["sequence"]]}
+    earlier = [report for report in past.values() if before.get(_sequence(report)) == report["decision"]["challenger"]]
+    earlier.sort(key=_sequence)
     files = {
         f"{week}/report.html": retraining_page(document, earlier, run["lineage"]),
         f"{week}/report.json": document_text(document),
         **{f"{week}/model/{name}": text for name, text in pages.items()},
     }
     return files, document
+
+
+def _sequence(report: Mapping[str, Any]) -> int:
+    """Return the number of the record that a report is about."""
+    return int(report["decision"]["sequence"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import UInt64
 from pandas.api import types
 
 from counterpoise.artifacts.lineage import sha256_of
@@ -22,7 +23,9 @@ from counterpoise.data.partitions import (
     date_of,
     digest_of,
     is_held_out,
+    labelled_hashes,
     read_partition,
+    require_others,
     usable,
 )
 from counterpoise.data.table import read_rows
@@ -30,14 +33,12 @@ from counterpoise.errors import Ending, InputError, reason
 from counterpoise.fairness import LEVEL
 from counterpoise.pipelines.data_split.left_out import with_groups
 from counterpoise.pipelines.data_split.nodes import read_table
+from counterpoise.pipelines.retrain.terms import DATE, require_terms, terms_of, week_of
 from counterpoise.pipelines.shared.frames import named, records
 from counterpoise.retraining.history import Record
 
 BATCH, HELD_OUT, CLASS, GROUP = "retraining.batch", "retraining.held_out", "retraining.y", "retraining.s"
 """Columns beside those of the file: number of the partition (0: the reference), held out or not, class, group or −1."""
-
-DATE = "2026-03-02"
-"""How the name of a partition ends, and that of a model begins."""
 
 FEW = 30
 """Rows of a group and class below which the audit names it."""
@@ -80,22 +81,32 @@ def take_partitions(
 
     Returns:
         The batch: `week`, the newest new partition's date; `new`, names; `used`, names and rows of all that are read,
-        in order; `quarantined`, name → sentence; `entries`, what the ledger gets. And the rows, with `BATCH`,
+        in order; `quarantined`, name → sentence; `entries`, what the ledger gets; `terms`. And the rows, with `BATCH`,
         `HELD_OUT`, `CLASS` and `GROUP`.
 
     Raises:
-        InputError: no new partition can be used; an old one was altered or removed.
+        InputError: no new partition can be used; an old one was altered or removed; the terms of the history changed.
     """
     if not new:  # two runs at once: the other one was first
         raise Ending("Nothing to do: another run has decided on the new partitions in the meantime.", 0)
     decided = {week_of(record) for record in history if record.kind != "rollback"}
     if unfinished := sorted({name[-len(DATE) :] for name in new} & decided):
         new = {name: path for name, path in new.items() if name[-len(DATE) :] <= unfinished[0]}
-    reference = reference_rows(raw, dataset)
-    columns = columns_of(dataset)
+    reference, columns = reference_rows(raw, dataset), columns_of(dataset)
+    complete_reference = with_contents(reference, raw, dataset.title, dataset)
+    terms = terms_of(contents(complete_reference, dataset), dataset, retraining)
+    require_terms(history, terms)
     digests = {entry["digest"]: name for name, entry in ledger.items() if "digest" in entry}
     accepted = {name: entry["date"] for name, entry in ledger.items() if "digest" in entry}
-    tables: dict[str, pd.DataFrame] = {}
+
+    def labelled(table: pd.DataFrame) -> UInt64[np.ndarray, "N"]:
+        return labelled_hashes(contents(table, dataset), dataset.label)
+
+    def read(name: str) -> pd.DataFrame:
+        return read_usable(every[name], name, reference, columns, dataset, retraining)
+
+    tables = {name: read(name) for name in _newest(accepted, retraining.window) if name in every and name not in new}
+    rows_of = {dataset.title: labelled(complete_reference), **{name: labelled(rows) for name, rows in tables.items()}}
     quarantined, entries = dict[str, str](), dict[str, Any]()
     for name in sorted(new, key=lambda name: (name[-len(DATE) :], name)):
         if name in accepted:
@@ -108,29 +119,27 @@ def take_partitions(
                 raise InputError(f"{name}: has the same rows as {digests[digest]}, expected new ones")
             if date in accepted.values():
                 raise InputError(f"{name}: is of {date}, as another partition, expected one for each date")
+            require_others(name, hashes := labelled(rows), rows_of)
         except InputError as error:
             quarantined[name] = entries[name]["quarantined"] = str(error)
             continue
-        digests[digest], accepted[name], tables[name] = name, date, rows
+        digests[digest], accepted[name], tables[name], rows_of[name] = name, date, rows, hashes
         entries[name] |= {"digest": digest, "date": date, "rows": len(rows)}
-    if not tables:
+    fresh = sorted(entries.keys() - quarantined.keys(), key=lambda name: accepted[name])
+    if not fresh:
         raise InputError(f"no new partition can be used: {'; '.join(quarantined.values())}")
-    used = sorted(accepted, key=lambda name: accepted[name])[-retraining.window :]
-    used += [name for name in tables if name not in used]  # one that arrives late is decided on all the same
-    used.sort(key=lambda name: accepted[name])
-    for name in used:
+    used = {*_newest(accepted, retraining.window), *fresh}  # one that arrives late is decided on all the same
+    for name in sorted(used - {*fresh}):
         if name not in tables:
-            if name not in every:
-                raise InputError(f"{name}: the partition was removed after it was decided on, expected it to stay")
-            tables[name] = read_usable(every[name], name, reference, columns, dataset, retraining)
-            if is_images(dataset) and digest_of(contents(tables[name], dataset)) != ledger[name]["digest"]:
-                raise InputError(
-                    f"{every[name]}: an image was altered after it was decided on, expected the one that it was"
-                )
-    parts = [with_contents(reference, raw, dataset.title, dataset), *(tables[name] for name in used)]
+            raise InputError(f"{name}: the partition was removed after it was decided on, expected it to stay")
+        if is_images(dataset) and digest_of(contents(tables[name], dataset)) != ledger[name]["digest"]:
+            raise InputError(
+                f"{every[name]}: an image was altered after it was decided on, expected the one that it was"
+            )
+    names = sorted(used, key=lambda name: accepted[name])
+    parts = [complete_reference, *(tables[name] for name in names)]
     rows = pd.concat(parts, ignore_index=True)
-    together = [] if dataset.together is None else [dataset.together]
-    hashed = rows[[DIGEST, dataset.label, *together]] if is_images(dataset) else rows
+    hashed = rows[_named(DIGEST, dataset.label, dataset.together)] if is_images(dataset) else rows
     sides = is_held_out(hashed, dataset.label, retraining.held_out, dataset.together)
     grouped = with_groups(rows, dataset)
     marked = rows.assign(
@@ -141,21 +150,21 @@ def take_partitions(
             GROUP: columns.s(grouped),
         }
     )
-    fresh = sorted(entries.keys() & tables.keys(), key=lambda name: accepted[name])
     batch = {
         "week": accepted[fresh[-1]],
         "new": fresh,
-        "used": [{"name": name, "date": accepted[name], "rows": len(tables[name])} for name in used],
+        "used": [{"name": name, "date": accepted[name], "rows": len(tables[name])} for name in names],
         "reference": len(reference),
         "quarantined": quarantined,
         "entries": entries,
+        "terms": terms,
     }
     return batch, marked
 
 
-def week_of(record: Record) -> str:
-    """Return the date of a decision's newest partition; of the first champion, with which its name begins."""
-    return record.week or record.champion[: len(DATE)]
+def _newest(dates: Mapping[str, str], window: int) -> list[str]:
+    """Return the names of the newest partitions, in order."""
+    return sorted(dates, key=lambda name: dates[name])[-window:]
 
 
 def is_images(dataset: Dataset) -> bool:
@@ -166,8 +175,12 @@ def is_images(dataset: Dataset) -> bool:
 def of_images(dataset: Dataset) -> list[str]:
     """Return the columns of images that a training reads."""
     sensitive = dataset.crossed or (dataset.sensitive,)
-    together = [] if dataset.together is None else [dataset.together]
-    return list(dict.fromkeys([IMAGE, dataset.label, *sensitive, *dataset.further_sensitive, *together]))
+    return _named(IMAGE, dataset.label, *sensitive, *dataset.further_sensitive, dataset.together)
+
+
+def _named(*columns: str | None) -> list[str]:
+    """Return the columns that there are, each once."""
+    return [name for name in dict.fromkeys(columns) if name is not None]
 
 
 def contents(rows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:

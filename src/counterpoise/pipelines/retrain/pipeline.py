@@ -82,6 +82,7 @@ def create_pipeline(
                     "batch": "retrain__batch",
                     "audit": "retrain__audit",
                     "past": "retrain__past_reports",
+                    "history": "retrain__history_after",
                     "retraining": settings,
                     "dataset": data,
                     "run": "retraining__run",

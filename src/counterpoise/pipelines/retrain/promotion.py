@@ -14,7 +14,7 @@ from counterpoise.config.parameters import Backbone, Dataset
 from counterpoise.config.retraining import Retraining
 from counterpoise.errors import InputError
 from counterpoise.pipelines.retrain.evaluation import CHALLENGER, Registry
-from counterpoise.pipelines.retrain.partitions import week_of
+from counterpoise.pipelines.retrain.terms import week_of
 from counterpoise.pipelines.shared.served import (
     EXAMPLES,
     bytes_of,

@@ -18,7 +18,7 @@ from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.artifacts.serving import IMAGE, ImageNetwork, Servable
 from counterpoise.config.parameters import Backbone, Dataset
 from counterpoise.data.dated_images import FILE
-from counterpoise.errors import InputError
+from counterpoise.errors import InputError, shown, suggest
 from counterpoise.nn import Factors
 from counterpoise.pipelines.shared.heads import read_heads
 from counterpoise.pipelines.shared.trees import ARCHITECTURE as TREES
@@ -179,15 +179,19 @@ def _as_served(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield bytes_of([Path(file) for file in rows[FILE].iloc[start : start + IMAGES_AT_ONCE]])
 
 
-def complete(rows: pd.DataFrame, dataset: Dataset, used: Sequence[str]) -> Bool[np.ndarray, "N"]:
-    """Return which rows miss no value that a model needs; what readers fill may be missing."""
-    filled = set(dataset.options.get("impute") or ())
-    categories = dataset.options.get("missing_category")
-    if isinstance(categories, Mapping):
-        filled |= set(categories)
-    elif categories is not None:
-        filled |= {name for name in used if not pd.api.types.is_numeric_dtype(rows[name])}
-    needed = [name for name in used if name not in filled]
+def complete(rows: pd.DataFrame, models: Sequence[Servable]) -> Bool[np.ndarray, "N"]:
+    """Return which rows miss no value that one of the models needs; what it fills may be missing.
+
+    Raises:
+        InputError: a model reads a column that the rows do not have.
+    """
+    for model in models:
+        for name in model.columns:
+            if name not in rows:
+                raise InputError(
+                    f"{model.folder}: the model reads the column {shown(name)}{suggest(name, rows.columns)}"
+                )
+    needed = [*dict.fromkeys(name for model in models for name in model.needed)]
     return rows[needed].notna().all(axis=1).to_numpy(dtype=bool)
 
 
