@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,11 @@ def name_of(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
+
+
+def as_pandas(table: Any) -> Any:
+    """Return a frame or column of Polars or Arrow as one of pandas, anything else as it is."""
+    return table.to_pandas() if hasattr(table, "to_pandas") else table
 
 
 def kind_of(value: object) -> str:
