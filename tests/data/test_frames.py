@@ -182,3 +182,9 @@ def test_what_is_no_number_where_numbers_were(column: str, value: Any) -> None:
     expected = "dates" if column == "since" else "numbers"
     with pytest.raises(InputError, match=rf"'{column}' holds values that are no {expected} .*as when the model was"):
         Encoder.of(frame)(frame.assign(**{column: pd.Series([value] * 4, dtype="object")}))
+
+
+@pytest.mark.parametrize("name", ["self", "frame", "data", "name"])
+def test_a_column_may_have_any_name(name: str) -> None:
+    frame = FRAME.rename(columns={"age": name})
+    np.testing.assert_array_equal(Encoder.of(frame)(frame), Encoder.of(FRAME)(FRAME))

@@ -12,7 +12,7 @@ from pandas.api import types
 
 from counterpoise.data.crossing import band_names, cross, joined_name
 from counterpoise.data.encode import REST
-from counterpoise.data.inspection import counts
+from counterpoise.data.inspection import alike, counts
 from counterpoise.data.values import name_of
 
 TEST_SHARE = 0.2
@@ -74,6 +74,10 @@ def group_lines(table: pd.DataFrame, sensitive: Sequence[str], label: str) -> li
             *_apart_lines(apart),
         ]
     rows = counts(column)
+    lines += [
+        f"    # {', '.join(map(name_of, same))} differ in capitals and spaces alone: join them, [a, b] is one group"
+        for same in alike(list(rows))
+    ]
     cells = pd.crosstab(column, table[label]).reindex(columns=list(counts(table[label])), fill_value=0)
     rarest = dict(zip(cells.index.tolist(), cells.min(axis=1).tolist(), strict=True))
     small = [value for value in rows if rows[value] * TEST_SHARE < ENOUGH or rarest[value] < LEAST_IN_CELL]

@@ -15,7 +15,7 @@ from jaxtyping import Float32, Float64
 from pandas.api import types
 
 from counterpoise.data.limits import LIMITS, Limits, require_at_most
-from counterpoise.data.notations import foreign_numbers, looks_like_dates
+from counterpoise.data.notations import are_dates, foreign_numbers, looks_like_dates
 from counterpoise.data.values import distinct, name_of
 from counterpoise.errors import InputError, shown
 
@@ -185,7 +185,7 @@ def plain_column(column: pd.Series, where: str, advice: str) -> pd.Series:
 def _days(column: pd.Series, where: str) -> pd.Series:
     """Return a column of dates as days since 1970-01-01, UTC; any other as it is."""
     if not types.is_datetime64_any_dtype(column):
-        if types.is_numeric_dtype(column) or not looks_like_dates(distinct(column)):
+        if types.is_numeric_dtype(column) or not are_dates(distinct(column)):
             return column
         require_complete(column, where)
         try:

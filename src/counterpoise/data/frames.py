@@ -20,7 +20,7 @@ from counterpoise.data.encoding import EXAMPLE_ROWS, numbers
 from counterpoise.data.features import days_of, is_too_fine, plain_column
 from counterpoise.data.notations import foreign_numbers, looks_like_dates
 from counterpoise.data.table import indicator_name
-from counterpoise.data.values import distinct, name_of
+from counterpoise.data.values import distinct, name_of, with_columns
 from counterpoise.errors import InputError, reason, shown
 
 MISSING = "(missing)"
@@ -59,7 +59,7 @@ class Encoder:
         example = frame.head(EXAMPLE_ROWS).reset_index(drop=True)
         plain = {name: _plain(example[name]) for name in of_numbers}
         texts = {name: _plain(example[name]).map(pd.Timestamp.isoformat, na_action="ignore") for name in of_dates}
-        example = example.assign(**plain, **{name: dates.astype("str") for name, dates in texts.items()})
+        example = with_columns(example, plain | {name: dates.astype("str") for name, dates in texts.items()})
         return cls(numbers([]) | {"columns": columns, "missing": []}, example)
 
     @classmethod

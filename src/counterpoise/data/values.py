@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,14 @@ def codes_of(name: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def distinct(column: pd.Series) -> list[object]:
     """Return the values of `column` as plain Python objects, in order of appearance."""
     return list(column.drop_duplicates().tolist())
+
+
+def with_columns(table: pd.DataFrame, columns: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Return a table with columns replaced or added, whatever they are called; `assign` takes none called `self`."""
+    changed = table.copy(deep=False)
+    for name, values in columns.items():
+        changed[name] = values
+    return changed
 
 
 def settled(table: pd.DataFrame) -> pd.DataFrame:
