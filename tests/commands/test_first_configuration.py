@@ -348,3 +348,15 @@ def test_spellings_of_a_group_are_pointed_out(project: Any, init: Callable[..., 
     assert init(table).exit_code == 0
     text = (project.path / "conf/local/parameters_own.yml").read_text()
     assert "# Female, female differ in capitals and spaces alone: join them" in text
+
+
+@pytest.mark.parametrize(
+    ("labels", "positive"), [(("hired", "rejected"), "hired"), (("admitted", "waiting"), "admitted")]
+)
+def test_class_1_is_what_people_apply_for(
+    project: Any, init: Callable[..., Result], labels: tuple[str, str], positive: str
+) -> None:
+    assert init(loans(repaid=np.where(loans()["repaid"] == "yes", *labels))).exit_code == 0
+    _, dataset = written(project)
+    assert dataset.positive == positive
+    assert dataset.classes[1] == positive

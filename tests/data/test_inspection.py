@@ -234,9 +234,7 @@ def test_codes_are_categories() -> None:
 @pytest.mark.parametrize("spellings", [("yes", "Yes"), ("no", "no "), ("in part", "In  Part")])
 def test_classes_have_one_spelling(spellings: tuple[str, str]) -> None:
     table = feature_table().assign(repaid=np.resize(["other", *spellings], ROWS))
-    with pytest.raises(
-        InputError, match=r"^--label: column 'repaid' has .* differ in capitals and spaces alone"
-    ):
+    with pytest.raises(InputError, match=r"^--label: column 'repaid' has .* differ in capitals and spaces alone"):
         inspect(table, "repaid", ["gender"])
     assert inspect(table.assign(repaid=np.resize(["a", "ab", "b"], ROWS)), "repaid", ["gender"])
 

@@ -37,6 +37,7 @@ from counterpoise.experiments import RAW_FOLDERS
 
 AFFIRMATIVE = (
     *("yes", "y", "true", "t", "1", "good", "positive", "approved", "accepted", "granted", "repaid", "passed", "pass"),
+    *("hired", "admitted", "selected", "invited", "promoted", "eligible", "paid"),
     *("ja", "oui", "sí", "si", "sì", "sim", "tak", "да", "evet", "はい", "是"),
 )
 """Labels that are taken for class 1 if the user names none."""
