@@ -16,7 +16,37 @@ from torch import Tensor
 
 from counterpoise.data.splitting.together import unit_codes
 from counterpoise.data.values import as_pandas
-from counterpoise.errors import InputError, shown
+from counterpoise.errors import InputError, shown, suggest
+from counterpoise.methods.bases.estimator import Classifier
+from counterpoise.methods.bases.ground import Kind
+
+BASES: tuple[Kind, ...] = ("boosted", "linear", "perceptron")
+
+
+def classifier_of(base: object) -> Classifier | None:
+    """Return a base that is a classifier of the user's with `predict_proba`, which some have for some settings."""
+    is_instance = not isinstance(base, type) and hasattr(base, "predict_proba")
+    return base if isinstance(base, Classifier) and is_instance else None
+
+
+def kinds_of(base: Any) -> tuple[Kind, ...]:
+    """Return the kinds of bases that a parameter names.
+
+    Raises:
+        InputError: it names none, or one that is not known.
+    """
+    if classifier_of(base) is not None:
+        return ("frozen",)
+    if not isinstance(base, str | list | tuple) or not base:
+        raise InputError(
+            f"base is {shown(base)}, expected one or several of {', '.join(BASES)}, or a classifier with predict_proba "
+            "(an instance)"
+        )
+    kinds = (base,) if isinstance(base, str) else tuple(base)
+    for kind in kinds:
+        if kind not in BASES:
+            raise InputError(f"base is {shown(kind)}{suggest(kind, BASES)}")
+    return tuple(kind for kind in BASES if kind in kinds)
 
 
 def frame_of(X: Any) -> Any:

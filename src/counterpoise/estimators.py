@@ -31,10 +31,12 @@ from counterpoise.compute import replicate
 from counterpoise.data.crossing import group_values
 from counterpoise.data.frames import Encoder
 from counterpoise.data.values import codes_of, name_of
-from counterpoise.errors import InputError, shown, suggest
+from counterpoise.errors import InputError, shown
 from counterpoise.estimator_frames import frontier_frame, rates_frame
 from counterpoise.estimator_inputs import (
+    classifier_of,
     frame_of,
+    kinds_of,
     labels_of,
     require_same_order,
     seeds_of,
@@ -46,7 +48,7 @@ from counterpoise.fairness import Compared, choose, groups_compared, typical
 from counterpoise.fairness.compared import FEWEST, group_sizes
 from counterpoise.methods import frontier
 from counterpoise.methods.bases.estimator import Classifier
-from counterpoise.methods.bases.ground import Bases, Ground, Kind, margins
+from counterpoise.methods.bases.ground import Bases, Ground, margins
 from counterpoise.methods.cells import fold_numbers
 from counterpoise.methods.frontier import Frontier
 from counterpoise.methods.frontier_results import HEAD, RULE
@@ -61,7 +63,6 @@ from counterpoise.nn.random import generator
 
 STRENGTHS = (0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 2.2)
 THRESHOLDS = (-1.2, -0.9, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.9, 1.2)
-BASES: tuple[Kind, ...] = ("boosted", "linear", "perceptron")
 VALIDATION_FOLDS = 5
 """One of so many folds of the rows is the validation part."""
 FEWEST_UNITS = 3
@@ -157,15 +158,16 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         """Train all models and choose one.
 
         Args:
-            X: [n, D], a frame or an array. y: [n], the classes. sensitive_features: [n], the group of each row; of
-                several columns [n, c] the groups are their intersections. together: [n], what rows belong to, such as
-                people with several rows each: they teach or judge together.
+            X: [n, D], a frame (pandas, Polars, Arrow) or an array. y: [n], the classes. sensitive_features: [n], the
+                group of each row; of several columns [n, c] the groups are their intersections. together: [n], what
+                rows belong to, such as people with several rows each: they teach or judge together.
 
         Raises:
-            ValueError: fewer than two classes, groups, or groups to compare, no row of a class in a group, values that
-                are no numbers, missing or infinite, a class or group that is missing, or a tolerance below 0.
+            ValueError: fewer than two classes, groups, or groups to compare, no row of a class in a group that is
+                compared, values that are no numbers, missing or infinite, or numbers and dates as texts, a class or
+                group that is missing, rows in another order than X by their index, or a setting that is none.
         """
-        kinds, seeds, folds = self._kinds(), seeds_of(self.seeds), whole_number("folds", self.folds, 0)
+        kinds, seeds, folds = kinds_of(self.base), seeds_of(self.seeds), whole_number("folds", self.folds, 0)
         Judge(tolerance := tolerance_of(self.tolerance), self.criterion)  # known before anything is trained
         labels = labels_of(y)
         x = self._encoded(X, reset=True)
@@ -186,7 +188,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             validation=validation,
             test=validation,
             seeds=seeds,
-            trained=_classifier(self.base),
+            trained=classifier_of(self.base),
             groups=[str(name) for name in self.groups_],
             classes=[str(name) for name in self.classes_],
             compared=compared,
@@ -341,22 +343,6 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             )
         return compared
 
-    def _kinds(self) -> tuple[Kind, ...]:
-        if _classifier(self.base) is not None:
-            return ("frozen",)
-        if not isinstance(self.base, str | list | tuple):
-            raise InputError(
-                f"base is {shown(self.base)}, expected one or several of {', '.join(BASES)}, or a classifier with "
-                "predict_proba (an instance)"
-            )
-        kinds: tuple[Any, ...] = (self.base,) if isinstance(self.base, str) else tuple(self.base)
-        for kind in kinds:
-            if kind not in BASES:
-                raise InputError(f"base is {shown(kind)}{suggest(kind, BASES)}")
-        if not kinds:
-            raise InputError(f"base is empty, expected one of {', '.join(BASES)}")
-        return tuple(kind for kind in BASES if kind in kinds)
-
     def _require(self, rows: int, labels: int, groups: int) -> None:
         if not rows == labels == groups:
             raise InputError(f"X has {rows} rows, y {labels} and sensitive_features {groups}, expected as many of each")
@@ -379,11 +365,6 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         if reset:
             self._encoding = Encoder.of_matrix(np.asarray(X, dtype=np.float64))
         return torch.from_numpy(matrix)
-
-
-def _classifier(base: object) -> Classifier | None:
-    is_instance = not isinstance(base, type) and hasattr(base, "predict_proba")  # which some have for some settings
-    return base if isinstance(base, Classifier) and is_instance else None
 
 
 def _parts(data: Examples, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
