@@ -188,3 +188,17 @@ def test_what_is_no_number_where_numbers_were(column: str, value: Any) -> None:
 def test_a_column_may_have_any_name(name: str) -> None:
     frame = FRAME.rename(columns={"age": name})
     np.testing.assert_array_equal(Encoder.of(frame)(frame), Encoder.of(FRAME)(FRAME))
+
+
+def test_an_example_is_what_json_holds_and_says_the_same() -> None:
+    others = {
+        "bands": pd.cut(pd.Series([1.0, 5.0, 9.0, 2.0]), 3),
+        "periods": pd.Categorical(pd.period_range("2024-01", periods=4, freq="M")),
+        "flags": pd.Series([True, None, False, True], dtype="object"),
+        "arrow": pd.Series([True, None, False, True], dtype=pd.ArrowDtype(pa.bool_())),
+    }
+    frame = FRAME.assign(**others)
+    encoder = Encoder.of(frame)
+    example = pd.DataFrame(json.loads(encoder.example.to_json(orient="records")))
+    np.testing.assert_array_equal(encoder(example), encoder(frame))
+    json.dumps(encoder.example.astype(object).where(encoder.example.notna(), None).to_dict(orient="list"))

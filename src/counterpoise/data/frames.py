@@ -54,12 +54,9 @@ class Encoder:
         """
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         columns = [entry for name in frame for entry in _entries(frame[name])]
-        of_numbers = {entry["column"] for entry in columns if entry["kind"] == "number"}
-        of_dates = {entry["column"] for entry in columns if entry["kind"] == DATE}
+        kinds = {entry["column"]: entry["kind"] for entry in columns if not entry["indicator"]}
         example = frame.head(EXAMPLE_ROWS).reset_index(drop=True)
-        plain = {name: _plain(example[name]) for name in of_numbers}
-        texts = {name: _plain(example[name]).map(pd.Timestamp.isoformat, na_action="ignore") for name in of_dates}
-        example = with_columns(example, plain | {name: dates.astype("str") for name, dates in texts.items()})
+        example = with_columns(example, {name: _shown(example[name], kind) for name, kind in kinds.items()})
         return cls(numbers([]) | {"columns": columns, "missing": []}, example)
 
     @classmethod
@@ -150,6 +147,14 @@ def _plain(column: pd.Series) -> pd.Series:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column
     return plain_column(column, f"X: the column {shown(str(column.name))}", "leave it out, or make it numbers")
+
+
+def _shown(column: pd.Series, kind: str) -> pd.Series:
+    """Return values as JSON can hold them: dates and categories as texts, whatever they are."""
+    if kind == "category":
+        return column.astype(object).map(name_of, na_action="ignore").astype("str")
+    plain = _plain(column)
+    return plain.map(pd.Timestamp.isoformat, na_action="ignore").astype("str") if kind == DATE else plain
 
 
 def _require_categories(column: pd.Series) -> None:
