@@ -218,6 +218,19 @@ def test_a_class_that_a_large_group_lacks_is_left_out_where_others_remain(
     assert written(project, "two")[1].classes == ("a", "b"), "two classes stay, and the group with them"
 
 
+def test_of_small_groups_those_that_would_end_a_run_are_not_compared(project: Any, init: Callable[..., Result]) -> None:
+    table = loans()
+    table["town"] = [f"town {place % 12}" for place in range(ROWS)]
+    table.loc[(table["town"] == "town 3") & (table.groupby("town").cumcount() > 4), "repaid"] = "no"
+    table.loc[table["town"] == "town 5", "repaid"] = "yes"
+    assert init(table, "--sensitive", "town").exit_code == 0
+    _, dataset = written(project)
+    assert len(dataset.groups) == 10
+    assert dataset.scored_only == ("town 3", "town 5"), "together they are too small as well"
+    encoded = samples(project)
+    assert (encoded.groupby("s")["y"].agg(lambda y: min(y.sum(), (1 - y).sum())) >= 10).all()
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [
