@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn.compose import make_column_transformer
+from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -74,10 +75,18 @@ def test_rows_in_another_order_are_refused(rows: dict[str, Any], name: str) -> N
     with pytest.raises(InputError, match=f"^{name} has the rows of X in another order, by its index"):
         LINEAR().fit(**rows | {name: turned})
     expected = LINEAR().fit(**rows)
-    for right in (turned.loc[rows["X"].index], rows[name].to_numpy(), rows[name].set_axis(np.arange(N) + N)):
+    overlapping = rows[name].set_axis([f"r{row + 1}" for row in range(N)])
+    for right in (turned.loc[rows["X"].index], rows[name].to_numpy(), overlapping):
         np.testing.assert_array_equal(
             LINEAR().fit(**rows | {name: right}).predict(rows["X"]), expected.predict(rows["X"])
         )
+
+
+def test_classes_may_be_a_column(rows: dict[str, Any]) -> None:
+    expected = LINEAR().fit(**rows).predict_proba(rows["X"])
+    with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
+        model = LINEAR().fit(**rows | {"y": rows["y"].to_frame()})
+    np.testing.assert_array_equal(model.predict_proba(rows["X"]), expected)
 
 
 @pytest.mark.parametrize(
