@@ -1,4 +1,4 @@
-"""Tables of the library class: every model it trained, what each group receives from the one it chose; and units."""
+"""Tables of the library class: every model it trained, and what each group receives from the one it chose."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from jaxtyping import Float64, Int
 from torch import Tensor
 
 from counterpoise.catalogue import CHOSEN
-from counterpoise.data.splitting.together import unit_codes
-from counterpoise.errors import InputError
 from counterpoise.fairness import Compared, non_dominated
 from counterpoise.methods.selection.candidates import Candidates
 from counterpoise.methods.selection.measuring import AXES
@@ -68,16 +66,3 @@ def rates_frame(
 
 def _share(selected: Tensor, among: Tensor) -> float:
     return float(selected[among].double().mean())
-
-
-def units_of(together: Any, rows: int) -> Int[Tensor, "n"] | None:
-    """Number what rows belong to, from 0, where each missing value is one of its own; None of None.
-
-    Raises:
-        InputError: there is another number of values than of rows.
-    """
-    if together is None:
-        return None
-    if len(together) != rows:
-        raise InputError(f"together has {len(together)} values, expected {rows}, one for each row of X")
-    return torch.from_numpy(unit_codes(pd.Series(np.asarray(together).ravel())))

@@ -12,7 +12,6 @@ model.save("fair_model")      # what `mlflow models serve` takes, columns as in 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +23,6 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Float64
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
@@ -33,13 +31,24 @@ from counterpoise.compute import replicate
 from counterpoise.data.crossing import group_values
 from counterpoise.data.frames import Encoder
 from counterpoise.data.values import codes_of, name_of
-from counterpoise.errors import InputError, shown, suggest
-from counterpoise.estimator_frames import frontier_frame, rates_frame, units_of
+from counterpoise.errors import InputError, shown
+from counterpoise.estimator_frames import frontier_frame, rates_frame
+from counterpoise.estimator_inputs import (
+    classifier_of,
+    frame_of,
+    kinds_of,
+    labels_of,
+    require_same_order,
+    seeds_of,
+    tolerance_of,
+    units_of,
+    whole_number,
+)
 from counterpoise.fairness import Compared, choose, groups_compared, typical
 from counterpoise.fairness.compared import FEWEST, group_sizes
 from counterpoise.methods import frontier
 from counterpoise.methods.bases.estimator import Classifier
-from counterpoise.methods.bases.ground import Bases, Ground, Kind, margins
+from counterpoise.methods.bases.ground import Bases, Ground, margins
 from counterpoise.methods.cells import fold_numbers
 from counterpoise.methods.frontier import Frontier
 from counterpoise.methods.frontier_results import HEAD, RULE
@@ -54,9 +63,10 @@ from counterpoise.nn.random import generator
 
 STRENGTHS = (0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 2.2)
 THRESHOLDS = (-1.2, -0.9, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.9, 1.2)
-BASES: tuple[Kind, ...] = ("boosted", "linear", "perceptron")
 VALIDATION_FOLDS = 5
 """One of so many folds of the rows is the validation part."""
+FEWEST_UNITS = 3
+"""What rows belong to has at least so many values: one part judges, and the others are divided into folds."""
 MOST_NAMED = 10
 """Groups that a sentence names."""
 TOLERANCES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15)
@@ -148,32 +158,26 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         """Train all models and choose one.
 
         Args:
-            X: [n, D], a frame or an array. y: [n], the classes. sensitive_features: [n], the group of each row; of
-                several columns [n, c] the groups are their intersections. together: [n], what rows belong to, such as
-                people with several rows each: they teach or judge together.
+            X: [n, D], a frame (pandas, Polars, Arrow) or an array. y: [n], the classes. sensitive_features: [n], the
+                group of each row; of several columns [n, c] the groups are their intersections. together: [n], what
+                rows belong to, such as people with several rows each: they teach or judge together.
 
         Raises:
-            ValueError: fewer than two classes, groups, or groups to compare, no row of a class in a group, values that
-                are no numbers, missing or infinite, a class or group that is missing, or a tolerance below 0.
+            ValueError: fewer than two classes, groups, or groups to compare, no row of a class in a group that is
+                compared, values that are no numbers, missing or infinite, or numbers and dates as texts, a class or
+                group that is missing, rows in another order than X by their index, or a setting that is none.
         """
-        kinds, seeds = self._kinds(), self._seeds()
-        Judge(self.tolerance, self.criterion)  # known before anything is trained
-        if y is None:
-            raise InputError("FairFrontier requires y to be passed, but the target y is None")
+        kinds, seeds, folds = kinds_of(self.base), seeds_of(self.seeds), whole_number("folds", self.folds, 0)
+        Judge(tolerance := tolerance_of(self.tolerance), self.criterion)  # known before anything is trained
+        labels = labels_of(y)
         x = self._encoded(X, reset=True)
-        labels = np.asarray(y).ravel() if not isinstance(y, pd.Series) else y.to_numpy()
-        gaps = int(pd.isna(labels).sum())
-        if gaps and labels.dtype == object:  # of which scikit-learn says that its type is unknown
-            raise InputError(f"y misses a class in {gaps} of {len(labels)} rows, expected one in each")
+        require_same_order(X, y=y, sensitive_features=sensitive_features, together=together)
         self.classes_, code = codes_of("y", labels)
         check_classification_targets(labels)
-        if np.ndim(y) > 1:
-            warnings.warn(
-                "A column-vector y was passed when a 1d array was expected", DataConversionWarning, stacklevel=2
-            )
         self.groups_, group = codes_of("sensitive_features", group_values(sensitive_features))
         self._require(len(x), len(code), len(group))
-        data = Examples(x, torch.from_numpy(code).long(), torch.from_numpy(group).long(), units_of(together, len(x)))
+        units = units_of(together, len(x), FEWEST_UNITS if folds else VALIDATION_FOLDS + 1)
+        data = Examples(x, torch.from_numpy(code).long(), torch.from_numpy(group).long(), units)
         train, validation = _parts(data, seeds)
         members = {"train": train, "validation": validation}
         compared = self._large_groups(data, members)
@@ -184,7 +188,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             validation=validation,
             test=validation,
             seeds=seeds,
-            trained=_classifier(self.base),
+            trained=classifier_of(self.base),
             groups=[str(name) for name in self.groups_],
             classes=[str(name) for name in self.classes_],
             compared=compared,
@@ -192,7 +196,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
                 replicate, backend="processes" if self.n_jobs not in (None, 1) else "serial", workers=self.n_jobs
             ),
         )
-        settings = Frontier(kinds=kinds, strengths=STRENGTHS, thresholds=THRESHOLDS, folds=self.folds, bases=Bases())
+        settings = Frontier(kinds=kinds, strengths=STRENGTHS, thresholds=THRESHOLDS, folds=folds, bases=Bases())
         bases = frontier.train_bases(problem, settings)
         results = frontier.run(replace(problem, bases=bases), settings, {})
         self._results = {result.name: result for result in results}
@@ -201,7 +205,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         header = {"variants": variants, "thresholds": list(settings.thresholds)}
         self._candidates = ours(_Outcomes(scores, header))
         self._data, self._members, self._compared = data, members, compared
-        return self.choose(self.tolerance, self.criterion)
+        return self.choose(tolerance, self.criterion)
 
     def choose(self, tolerance: float, criterion: str | None = None) -> FairFrontier:
         """Choose again among the models that were trained; returns the estimator.
@@ -273,7 +277,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             "classes": ", ".join(map(str, self.classes_)),
             "groups": ", ".join(map(str, self.groups_)),
             "base": self.base if isinstance(self.base, str) else str(self.base),
-            "seeds": str(len(self._seeds())),
+            "seeds": str(len(self._grounds)),
         }
         html = estimator_page(self.frontier_, self.choice_, self.rates_, others, facts, (criterion, tolerance))
         Path(path).write_text(html, encoding="utf-8")
@@ -328,7 +332,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         """
         rows = torch.cat([members[part] for part in self._judges()], dim=1)
         sizes = group_sizes(data.s[rows], len(self.groups_))
-        compared = groups_compared(sizes, self.min_group_rows)
+        compared = groups_compared(sizes, whole_number("min_group_rows", self.min_group_rows, 0))
         if compared is not None and len(compared) < FEWEST:
             few = sizes.amin(dim=0).tolist()
             small = [f"{shown(name)} ({few[g]})" for g, name in enumerate(self.groups_.tolist()) if g not in compared]
@@ -339,23 +343,6 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             )
         return compared
 
-    def _seeds(self) -> list[int]:
-        seeds = list(range(self.seeds)) if isinstance(self.seeds, int) else [int(seed) for seed in self.seeds]
-        if not seeds or len(set(seeds)) < len(seeds):
-            raise InputError(f"seeds is {self.seeds!r}, expected a number of at least 1, or distinct seeds")
-        return seeds
-
-    def _kinds(self) -> tuple[Kind, ...]:
-        if _classifier(self.base) is not None:
-            return ("frozen",)
-        kinds: tuple[Any, ...] = (self.base,) if isinstance(self.base, str) else tuple(self.base)  # type: ignore[arg-type]
-        for kind in kinds:
-            if kind not in BASES:
-                raise InputError(f"base is {shown(kind)}{suggest(kind, BASES)}")
-        if not kinds:
-            raise InputError(f"base is empty, expected one of {', '.join(BASES)}")
-        return tuple(kind for kind in BASES if kind in kinds)
-
     def _require(self, rows: int, labels: int, groups: int) -> None:
         if not rows == labels == groups:
             raise InputError(f"X has {rows} rows, y {labels} and sensitive_features {groups}, expected as many of each")
@@ -365,18 +352,19 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
             raise InputError("sensitive_features has one group, expected two or more")
 
     def _encoded(self, X: Any, *, reset: bool) -> Float[Tensor, "n D"]:
-        if isinstance(X, pd.DataFrame):
+        X = frame_of(X)
+        if reset:
+            self._of_frame = isinstance(X, pd.DataFrame)
+        if self._of_frame:
+            frame = validate_data(self, X, reset=reset, skip_check_array=True)
+            frame = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(np.asarray(frame))
             if reset:
-                self._encoding = Encoder.of(X)
-            return torch.from_numpy(self._encoding(validate_data(self, X, reset=reset, skip_check_array=True)))
+                self._encoding = Encoder.of(frame)
+            return torch.from_numpy(self._encoding(frame))
         matrix = np.ascontiguousarray(validate_data(self, X, reset=reset, dtype=np.float32))
         if reset:
-            self._encoding = Encoder.of_matrix(matrix)
+            self._encoding = Encoder.of_matrix(np.asarray(X, dtype=np.float64))
         return torch.from_numpy(matrix)
-
-
-def _classifier(base: object) -> Classifier | None:
-    return base if not isinstance(base, str | list | tuple) and isinstance(base, Classifier) else None
 
 
 def _parts(data: Examples, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -218,6 +218,19 @@ def test_a_class_that_a_large_group_lacks_is_left_out_where_others_remain(
     assert written(project, "two")[1].classes == ("a", "b"), "two classes stay, and the group with them"
 
 
+def test_of_small_groups_those_that_would_end_a_run_are_not_compared(project: Any, init: Callable[..., Result]) -> None:
+    table = loans()
+    table["town"] = [f"town {place % 12}" for place in range(ROWS)]
+    table.loc[(table["town"] == "town 3") & (table.groupby("town").cumcount() > 4), "repaid"] = "no"
+    table.loc[table["town"] == "town 5", "repaid"] = "yes"
+    assert init(table, "--sensitive", "town").exit_code == 0
+    _, dataset = written(project)
+    assert len(dataset.groups) == 10
+    assert dataset.scored_only == ("town 3", "town 5"), "together they are too small as well"
+    encoded = samples(project)
+    assert (encoded.groupby("s")["y"].agg(lambda y: min(y.sum(), (1 - y).sum())) >= 10).all()
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [
@@ -233,6 +246,11 @@ def test_a_class_that_a_large_group_lacks_is_left_out_where_others_remain(
         ({}, ("--positive", "Yes"), "--positive: column 'repaid' never is 'Yes' (did you mean 'yes'?), expected one"),
         ({}, ("--name", "adult"), "--name: there is a data set 'adult' in conf/base, expected another name"),
         ({}, ("--name", "a/b"), "--name: 'a/b' has other signs than letters, digits and single underscores"),
+        (
+            dict.fromkeys(("age", "income", "housing"), "the same"),
+            (),
+            "loans.csv: no column is left as a feature (customer: 600 different whole numbers in 600 rows, close",
+        ),
         (None, (), "loans.csv: no such file"),
     ],
 )
@@ -313,3 +331,45 @@ def test_names_of_units(name: str, project: Any, init: Callable[..., Result]) ->
 def test_names_that_only_end_like_one(name: str, project: Any, init: Callable[..., Result]) -> None:
     assert init(loans().assign(**{name: [number % 150 for number in range(ROWS)]})).exit_code == 0
     assert written(project)[1].together is None
+
+
+def test_signs_codes_and_rare_names_are_what_a_run_takes(project: Any, init: Callable[..., Result]) -> None:
+    table = loans(
+        income=np.where(np.arange(ROWS) % 8, loans()["income"].astype(str), "-"),
+        town=[f"{place % 12:03d}" for place in range(ROWS)],
+        street=[f"street {place % 300}" for place in range(ROWS)],
+        began=np.resize(["2024-01-01", "2024-07-01"], ROWS),
+    )
+    result = init(table, "--sensitive", "gender,gender")
+    assert result.exit_code == 0, result.output
+    content, dataset = written(project)
+    assert dataset.sensitive == "gender"
+    assert content["datasets"]["own"]["options"]["impute"] == ["income"]
+    assert "-" in content["datasets"]["own"]["options"]["missing"]
+    assert dataset.categories == ("town",)
+    assert set(dataset.drop) == {"customer", "street", "began"}
+    features = feature_names(samples(project))
+    assert sum(name.startswith("town=") for name in features) == 12
+    assert "income_missing" in features
+    assert "town: category, 12 values (0, 1, 2); taken as categories: holds whole numbers that begin" in result.output
+    assert "street: category" in result.output
+
+
+def test_spellings_of_a_group_are_pointed_out(project: Any, init: Callable[..., Result]) -> None:
+    table = loans()
+    table.loc[:299, "gender"] = table.loc[:299, "gender"].str.title()
+    assert init(table).exit_code == 0
+    text = (project.path / "conf/local/parameters_own.yml").read_text()
+    assert "# Female, female differ in capitals and spaces alone: join them" in text
+
+
+@pytest.mark.parametrize(
+    ("labels", "positive"), [(("hired", "rejected"), "hired"), (("admitted", "waiting"), "admitted")]
+)
+def test_class_1_is_what_people_apply_for(
+    project: Any, init: Callable[..., Result], labels: tuple[str, str], positive: str
+) -> None:
+    assert init(loans(repaid=np.where(loans()["repaid"] == "yes", *labels))).exit_code == 0
+    _, dataset = written(project)
+    assert dataset.positive == positive
+    assert dataset.classes[1] == positive

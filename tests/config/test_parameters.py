@@ -255,6 +255,27 @@ def test_a_mistake_is_one_sentence(base: dict[str, Any], path: str, value: Any, 
     assert len(str(caught.value)) < 1000
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "frontiers.tables.kinds",
+        "frontiers.tables.strengths",
+        "finetune.epochs",
+        "datasets.adult.label",
+        "variants.win.methods",
+    ],
+)
+def test_a_key_that_is_needed_and_mistyped_is_named(base: dict[str, Any], path: str) -> None:
+    block, _, key = path.rpartition(".")
+    mistyped = changed(base, f"{path}x", None)
+    inner = mistyped
+    for name in block.split("."):
+        inner = inner[name]
+    inner[f"{key}x"] = inner.pop(key)
+    with pytest.raises(InputError, match=rf"unknown parameter '{key}x' in '{block}' \(did you mean '{key}'\?\)"):
+        check(mistyped)
+
+
 def test_fractions_may_be_rounded(base: dict[str, Any]) -> None:
     thirds = changed(base, "datasets.adult.split.fractions", {"pretrain": 0.3333333, "task": 0.6666667})
     assert check(thirds).datasets["adult"].split.fractions["task"] == 0.6666667

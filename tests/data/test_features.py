@@ -79,7 +79,6 @@ NEITHER: dict[str, Any] = {
     "times": [time(1), time(2)],
     "durations": [timedelta(1), timedelta(2)],
     "durations as objects": pd.Series([timedelta(1), timedelta(2)], dtype="object"),
-    "decimals": [Decimal(1), Decimal(2)],
     "lists": [[1], [2, 3]],
     "arrays": [np.array([1]), np.array([2])],
     "structures": [{"a": 1}, {"a": 2}],
@@ -93,6 +92,11 @@ NEITHER: dict[str, Any] = {
 def test_what_is_neither_a_number_nor_a_category_is_refused(kind: str) -> None:
     with pytest.raises(InputError, match=r"^t: column 'x' holds .*, expected numbers or categories"):
         features(NEITHER[kind])
+
+
+@pytest.mark.parametrize("values", [[Decimal("1.5"), Decimal(2)], [1.5, 2], np.array([1.5, 2.0]).astype(object)])
+def test_numbers_of_python_are_numbers(values: Any) -> None:
+    assert features(pd.Series(values, dtype="object"))["x"].tolist() == [1.5, 2]
 
 
 def test_few_codes_stay_categories() -> None:

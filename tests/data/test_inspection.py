@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from datetime import time
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from counterpoise.data import inspection
 from counterpoise.data.features import features_of
-from counterpoise.data.inspection import _auc, inspect, rare_in_a_group, read_as_it_is, require_value
+from counterpoise.data.inspection import _auc, inspect, rare_in_a_group, require_value
 from counterpoise.errors import InputError
 
 ROWS = 200
@@ -130,80 +130,6 @@ def test_labels_and_groups_that_cannot_be_compared(
         inspect(table, label, [sensitive])
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b"a;b\n1,5;x\n" + b"2,25;y\n" * 3, {"decimal": ".", "encoding": "utf-8"}),
-        ("a;b\nMüller;1\n".encode("cp1252"), {"encoding": "cp1252"}),
-        ("a\tb\nMüller\t1\n".encode("utf-16"), {"encoding": "utf-16"}),
-        ("a,b\nMüller,1\n".encode(), {"encoding": "utf-8"}),
-    ],
-)
-def test_the_notation_is_found(tmp_path: Path, content: bytes, expected: dict[str, str]) -> None:
-    (tmp_path / "t.csv").write_bytes(content)
-    table, notation = read_as_it_is(tmp_path / "t.csv")
-    assert list(table) == ["a", "b"]
-    assert {key: getattr(notation, key) for key in expected} == expected
-    if b"M" in content:
-        assert table["a"].iloc[0] == "Müller"
-
-
-def test_decimal_commas_make_numbers(tmp_path: Path) -> None:
-    numbers = [number + 0.25 for number in range(1000, 1040)]
-    lines = [f"{number:,.2f}".replace(",", " ").replace(".", ",").replace(" ", ".") + ";x" for number in numbers]
-    (tmp_path / "t.csv").write_text("\n".join(["income;b", *lines]))
-    table, notation = read_as_it_is(tmp_path / "t.csv")
-    assert (notation.decimal, notation.thousands) == (",", ".")
-    assert table["income"].tolist() == numbers
-
-
-@pytest.mark.parametrize(
-    ("texts", "signs", "values"),
-    [
-        (["$2,135.71", "$360.72", "-$1,200"], (".", ",", ("$",)), [2135.71, 360.72, -1200]),
-        (["2,135.71", "360.72", "1,200"], (".", ",", ()), [2135.71, 360.72, 1200]),
-        ([f"{n},5%" for n in range(12)], (",", None, ("%",)), [n + 0.5 for n in range(12)]),
-        ([f"1.0{n},5 €" for n in range(10, 22)], (",", ".", ("€",)), [1000.5 + n for n in range(10, 22)]),
-        (["39.4%", "2.8", "68%"], (".", None, ()), None),
-        (["$a", "$b", "$c"], (".", None, ()), None),
-    ],
-)
-def test_units_and_commas_make_numbers(
-    tmp_path: Path, texts: list[str], signs: Any, values: list[float] | None
-) -> None:
-    (tmp_path / "t.csv").write_text("\n".join(["n;b", *(f"{text};x" for text in texts * 8)]), encoding="utf-8")
-    table, notation = read_as_it_is(tmp_path / "t.csv")
-    assert (notation.decimal, notation.thousands, tuple(notation.units)) == signs
-    assert table["n"].tolist() == (values if values is not None else texts) * 8
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("lons.csv", r"lons\.csv: no such file \(did you mean 'loans\.csv'\?\), expected a table$"),
-        ("nowhere/loans.csv", r"nowhere/loans\.csv: no such file, expected a table$"),
-        ("folder", r"folder: is a folder, expected a CSV or Parquet file$"),
-        ("empty.csv", r"empty\.csv: the file is empty, expected a header line"),
-        ("header.csv", r"header\.csv: found no row, expected at least one$"),
-        (
-            "loans.xlsx",
-            r"loans\.xlsx: a file ending in '\.xlsx' cannot be read \(save the sheet as 'CSV UTF-8'\), expected \.csv",
-        ),
-    ],
-)
-def test_what_is_no_table_is_one_sentence(tmp_path: Path, name: str, message: str) -> None:
-    (tmp_path / "folder").mkdir()
-    for file, content in {
-        "loans.csv": "a,b\n1,2\n",
-        "empty.csv": "",
-        "header.csv": "a,b\n",
-        "loans.xlsx": "PK",
-    }.items():
-        (tmp_path / file).write_text(content)
-    with pytest.raises(InputError, match=message):
-        read_as_it_is(tmp_path / name)
-
-
 def test_classes_that_a_large_group_lacks() -> None:
     labels = pd.Series(np.repeat(["a", "b", "c", "d"], 50))
     place = np.tile(np.arange(50), 4)
@@ -252,3 +178,71 @@ def test_numbers_that_a_run_refuses_as_too_close_together_are_proposed_to_be_lef
         assert "too close together" in str(column.reason)
     else:
         assert column.reason is None
+
+
+def feature_table() -> pd.DataFrame:
+    """Return columns of kinds that a run refuses, and of some that it takes, in few and in many values."""
+    rows = np.arange(ROWS)
+    days = pd.to_datetime("2024-01-01") + pd.to_timedelta(rows % 3, unit="D")
+    return pd.DataFrame(
+        {
+            "repaid": np.random.default_rng(1).choice(["yes", "no"], ROWS),
+            "gender": np.resize(["female", "male", "male"], ROWS),
+            "few days": days.strftime("%Y-%m-%d"),
+            "few days of Europe": days.strftime("%d.%m.%Y"),
+            "many days": (days + pd.to_timedelta(rows, unit="D")).strftime("%Y-%m-%d"),
+            "times": np.resize([f"{hour}:30" for hour in range(24)], ROWS),
+            "clock": np.resize(np.array([time(1), time(2)], dtype=object), ROWS),
+            "durations": pd.to_timedelta(rows % 3, unit="h"),
+            "lists": [[row % 3] for row in rows],
+            "bytes": np.resize(np.array([b"a", b"b"], dtype=object), ROWS),
+            "thousands": [f"{row % 50 + 1},000" for row in rows],
+            "unique thousands": [f"{row % 900 + 100},{row:03d}" for row in rows],
+            "years": np.resize(["never", *map(str, range(1990, 2010))], ROWS),
+            "seasons": np.resize(["2019-20", "2020-21"], ROWS),
+            "bands": np.resize(["18-25", "26-40"], ROWS),
+            "ratio": np.resize(["1:2", "2:1"], ROWS),
+        }
+    )
+
+
+def test_what_is_proposed_as_a_feature_is_taken_by_a_run() -> None:
+    table = feature_table()
+    columns = [column for column in inspect(table, "repaid", ["gender"]) if column.name not in {"repaid", "gender"}]
+    for column in columns:
+        if column.reason is None:
+            features_of(table[[column.name]], "t", reserved=(), categories=[column.name] if column.mixed else ())
+    used = {column.name for column in columns if column.reason is None}
+    assert used == {"thousands", "years", "seasons", "bands", "ratio"}
+    dates = {column.name: str(column.reason) for column in columns if column.kind == "date"}
+    assert {name for name, reason in dates.items() if "'dates: days'" in reason} == {"few days", "many days"}
+    assert dates.keys() == {"few days", "many days", "few days of Europe", "times"}
+    for name in ("few days", "many days"):
+        (feature,) = features_of(table[[name]], "t", reserved=(), dates="days").values()
+        assert (np.diff(feature) != 0).any()
+    reasons = {column.name: str(column.reason) for column in columns}
+    assert "numbers with ',' before groups of three digits or decimals" in reasons["unique thousands"]
+
+
+def test_codes_are_categories() -> None:
+    table = feature_table().assign(place=np.arange(ROWS) % 30, region=np.arange(ROWS) % 4)
+    columns = {column.name: column for column in inspect(table, "repaid", ["gender"], codes={"place", "region"})}
+    assert [columns[name].kind for name in ("place", "region")] == ["category", "category"]
+    assert all(columns[name].mixed and not columns[name].reason for name in ("place", "region"))
+
+
+@pytest.mark.parametrize("spellings", [("yes", "Yes"), ("no", "no "), ("in part", "In  Part")])
+def test_classes_have_one_spelling(spellings: tuple[str, str]) -> None:
+    table = feature_table().assign(repaid=np.resize(["other", *spellings], ROWS))
+    with pytest.raises(InputError, match=r"^--label: column 'repaid' has .* differ in capitals and spaces alone"):
+        inspect(table, "repaid", ["gender"])
+    assert inspect(table.assign(repaid=np.resize(["a", "ab", "b"], ROWS)), "repaid", ["gender"])
+
+
+@pytest.mark.parametrize(
+    ("dropped", "message"),
+    [("repaid", "'repaid' is the label, expected another"), ("gender", "'gender' is a sensitive column, which is no")],
+)
+def test_label_and_groups_are_not_dropped(dropped: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"^--drop: {message}"):
+        inspect(feature_table(), "repaid", ["gender"], drop=[dropped])

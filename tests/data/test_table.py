@@ -294,6 +294,17 @@ def test_missing_numbers_may_be_the_median_with_a_column_that_says_so(tmp_path: 
     assert read(tmp_path, impute=["age", "size"]) == expected
 
 
+@pytest.mark.parametrize("name", ["self", "table", "data", "axis"])
+def test_a_column_may_have_any_name(tmp_path: Path, name: str) -> None:
+    write(tmp_path, f"{name},job\n4,cook\n,cook\n5,baker\n")
+    assert read(tmp_path, impute=[name])[name] == [4, 4.5, 5]
+    write(tmp_path, f"age,{name}\n4,cook\n3,NA\n")
+    assert read(tmp_path, missing_category="none")[name] == ["cook", "none"]
+    (tmp_path / "first.csv").write_text(f"age,{name}\n4,7\n")
+    (tmp_path / "second.csv").write_text(f"age,{name}\n4,x\n")
+    assert table.read(tmp_path, files=["first.csv", "second.csv"])[name].tolist() == ["7", "x"]
+
+
 def test_rows_may_be_excluded_by_their_values(tmp_path: Path) -> None:
     write(tmp_path, "age,job\n30,cook\n31,test\n32,baker\n33,void\n")
     assert read(tmp_path, exclude={"job": ["test", "void"]}) == {"age": [30, 32], "job": ["cook", "baker"]}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 
 import pytest
 
-from counterpoise.reporting._templates import numeric_columns, resource, unbroken
+from counterpoise.reporting._templates import _environment, numeric_columns, resource, unbroken
+from counterpoise.reporting.context import Table
 
 
 def test_columns_of_numbers_are_flush_right_and_numbers_unbroken() -> None:
@@ -21,6 +23,15 @@ def test_columns_of_numbers_are_flush_right_and_numbers_unbroken() -> None:
         "−0.25 (−0.40_to_−0.10)",
         "3_of_4 seeds to TL",
     ]
+
+
+def test_a_head_is_flush_with_what_stands_below_it() -> None:
+    """Names of rows are flush left, numbers or not: categories of a sensitive column may be 1, 2, 3."""
+    table = Table("by region", "", ("category", "rate"), [("1", "0.25"), ("2", "0.5")])
+    html = str(_environment(autoescape=True).get_template("macros.html.j2").module.plain_table(table))  # type: ignore[attr-defined]
+    flush_right = re.findall(r"<th( class=\"n\")?>", html)
+    assert flush_right == ["", ' class="n"']
+    assert re.findall(r'<th scope="row"([^>]*)>', html) == [' class="wide"'] * 2
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")

@@ -29,13 +29,15 @@ from counterpoise.commands.first_groups import (
 from counterpoise.config.experiments import NAME
 from counterpoise.data.crossing import joined_name
 from counterpoise.data.delimited import Notation
-from counterpoise.data.inspection import Column, counts, inspect, rare_in_a_group, read_as_it_is, require_value
-from counterpoise.data.values import name_of
+from counterpoise.data.first_reading import leading_zeros, read_as_it_is
+from counterpoise.data.inspection import Column, counts, inspect, rare_in_a_group, require_value
+from counterpoise.data.values import MISSING, name_of
 from counterpoise.errors import InputError, shown
 from counterpoise.experiments import RAW_FOLDERS
 
 AFFIRMATIVE = (
     *("yes", "y", "true", "t", "1", "good", "positive", "approved", "accepted", "granted", "repaid", "passed", "pass"),
+    *("hired", "admitted", "selected", "invited", "promoted", "eligible", "paid"),
     *("ja", "oui", "sí", "si", "sì", "sim", "tak", "да", "evet", "はい", "是"),
 )
 """Labels that are taken for class 1 if the user names none."""
@@ -75,10 +77,12 @@ def initialise(request: Request) -> list[str]:
     raw = _raw_folder(conf, request.name)
     if target.exists() and not request.force:
         raise InputError(f"{_short(target)}: is there already, expected a new --name, or --force to write it anew")
-    table, notation = read_as_it_is(request.file)
+    parts = [part.strip() for name in request.sensitive for part in name.split(",")]
+    table, notation, gaps = read_as_it_is(request.file, {request.label, *request.sensitive, *parts})
     request = replace(request, sensitive=_names(request.sensitive, table))
-    columns = inspect(table, request.label, request.sensitive, request.drop)
-    text = describe(request, table, columns, notation)
+    codes = leading_zeros(request.file, table, notation)
+    columns = inspect(table, request.label, request.sensitive, request.drop, codes)
+    text = describe(request, table, columns, notation, gaps)
     folder = project / raw / request.name
     copy = folder / request.file.name
     if copy.resolve() != request.file.resolve():
@@ -90,8 +94,8 @@ def initialise(request: Request) -> list[str]:
     atomic.write_bytes(target, text.encode())
     experiments = yaml.safe_load(text)["experiments"]
     return [
-        f"{request.file.name}: {len(table):,} rows, {len(columns)} columns{_written_as(notation)}",
-        *(f"  {column.name}: {_seen(column)}" for column in columns),
+        f"{request.file.name}: {len(table):,} rows, {len(columns)} columns{_written_as(notation, gaps)}",
+        *(f"  {column.name}: {_seen(column)}{_mixed(column)}" for column in columns),
         f"written: {_short(target)}, and a copy of the file in {_short(folder)}. Look it through, then",
         *(f"  kedro run --pipelines={experiment}" for experiment in (f"audit_{request.name}", *experiments)),
     ]
@@ -99,9 +103,8 @@ def initialise(request: Request) -> list[str]:
 
 def _names(names: Sequence[str], table: pd.DataFrame) -> tuple[str, ...]:
     """Return the columns of `--sensitive`, where `a,b` stands for two unless a column is called so."""
-    return tuple(
-        part.strip() for name in names for part in ([name] if name in table else name.split(",")) if part.strip()
-    )
+    parts = (part.strip() for name in names for part in ([name] if name in table else name.split(",")))
+    return tuple(dict.fromkeys(part for part in parts if part))
 
 
 def _raw_folder(conf: Path, name: str) -> str:
@@ -116,8 +119,17 @@ def _raw_folder(conf: Path, name: str) -> str:
     return str(loader["globals"]["raw"])
 
 
-def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], notation: Notation) -> str:
-    """Return the file of parameters: the block of the data set and its experiments, with a reason for each proposal."""
+def describe(
+    request: Request, table: pd.DataFrame, columns: Sequence[Column], notation: Notation, gaps: Sequence[str] = ()
+) -> str:
+    """Return the file of parameters: the block of the data set and its experiments, with a reason for each proposal.
+
+    Args:
+        gaps: texts that stand for missing values, beside the usual ones.
+
+    Raises:
+        InputError: fewer than two classes have enough rows, or no column is proposed as a feature.
+    """
     rare = [label for label, rows in counts(table[request.label]).items() if rows < LEAST_IN_CELL]
     if len(counts(table[request.label])) - len(rare) < 2:
         raise InputError(
@@ -136,20 +148,25 @@ def describe(request: Request, table: pd.DataFrame, columns: Sequence[Column], n
     no_feature = {request.label, *request.sensitive}
     dropped = _dropped(columns, request, table)
     used = table.drop(columns=list(dropped))
-    options, gaps = _options(request, used, notation)
+    if not {*used} - no_feature:
+        shown_reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped.items())
+        raise InputError(f"{request.file}: no column is left as a feature ({shown_reasons}), expected one at least")
+    options, comments = _options(request, used, notation, gaps)
     if rare:
         options["exclude"] = {request.label: rare}
-        gaps.append(f"exclude: classes with fewer than {LEAST_IN_CELL} rows, in all or in a large group, are left out")
+        comments.append(
+            f"exclude: classes with fewer than {LEAST_IN_CELL} rows, in all or in a large group, are left out"
+        )
     lines = [
         f"# Written by `counterpoise init` from {request.file.name}.",
-        f"# {len(table):,} rows, {len(columns)} columns{_written_as(notation)}. Change what is wrong; every key is",
-        "# described in docs/own-data.md.",
+        f"# {len(table):,} rows, {len(columns)} columns{_written_as(notation, gaps)}.",
+        "# Change what is wrong; every key is described in docs/own-data.md.",
         "datasets:",
         f"  {request.name}:",
         f"    title: {as_yaml(request.file.stem)}",
         "    reader: table",
         f"    options: {as_yaml(options)}",
-        *(f"    # {line}" for line in gaps),
+        *(f"    # {line}" for line in comments),
         f"    origin: {as_yaml('where these data come from: for the report')}",
         "",
         f"    label: {as_yaml(request.label)}",
@@ -238,15 +255,22 @@ def _dropped(columns: Sequence[Column], request: Request, table: pd.DataFrame) -
             reasons[column.name] = column.reason
         elif missing > MANY_GAPS * rows:
             reasons[column.name] = f"{missing:,} of {rows:,} values are missing"
+        elif column.kind == "category" and (most := int(table[column.name].value_counts().max())) < LEAST_IN_CELL:
+            reasons[column.name] = f"{column.different:,} categories, of at most {most} rows each"
     return reasons
 
 
-def _options(request: Request, used: pd.DataFrame, notation: Notation) -> tuple[dict[str, Any], list[str]]:
+def _options(
+    request: Request, used: pd.DataFrame, notation: Notation, gaps: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
     """Return the reader's options, and comments on rows with gaps."""
     options: dict[str, Any] = {"files": request.file.name}
+    comments = []
+    if gaps:
+        options["missing"] = [*MISSING, *gaps]
+        comments.append(f"missing: {as_yaml(list(gaps))} stands among numbers, for a missing value; in all columns")
     options |= {key: list(value) if key == "units" else value for key, value in _unusual(notation).items()}
     features = used.drop(columns=[request.label, *request.sensitive])
-    comments = []
     texts = [
         name for name in features if isinstance(features[name].dtype, pd.StringDtype) and features[name].isna().any()
     ]
@@ -323,16 +347,19 @@ def _seen(column: Column) -> str:
     return "; ".join(parts).replace("\n", " ")
 
 
+def _mixed(column: Column) -> str:
+    return f"; taken as categories: {column.mixed}" if column.mixed and not column.reason else ""
+
+
 def _unusual(notation: Notation) -> dict[str, Any]:
     """Return what differs from the default in how a file is written."""
     standard = vars(Notation(separator=None))
     return {key: value for key, value in vars(notation).items() if value != standard[key]}
 
 
-def _written_as(notation: Notation) -> str:
-    return "".join(
-        f", {key} {value if isinstance(value, str) else ' '.join(value)}" for key, value in _unusual(notation).items()
-    )
+def _written_as(notation: Notation, gaps: Sequence[str]) -> str:
+    signs = _unusual(notation) | ({"missing": gaps} if gaps else {})
+    return "".join(f", {key} {value if isinstance(value, str) else ' '.join(value)}" for key, value in signs.items())
 
 
 def _short(path: Path) -> str:

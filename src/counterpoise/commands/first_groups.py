@@ -12,7 +12,7 @@ from pandas.api import types
 
 from counterpoise.data.crossing import band_names, cross, joined_name
 from counterpoise.data.encode import REST
-from counterpoise.data.inspection import counts
+from counterpoise.data.inspection import alike, counts
 from counterpoise.data.values import name_of
 
 TEST_SHARE = 0.2
@@ -74,16 +74,24 @@ def group_lines(table: pd.DataFrame, sensitive: Sequence[str], label: str) -> li
             *_apart_lines(apart),
         ]
     rows = counts(column)
+    lines += [
+        f"    # {', '.join(map(name_of, same))} differ in capitals and spaces alone: join them, [a, b] is one group"
+        for same in alike(list(rows))
+    ]
     cells = pd.crosstab(column, table[label]).reindex(columns=list(counts(table[label])), fill_value=0)
     rarest = dict(zip(cells.index.tolist(), cells.min(axis=1).tolist(), strict=True))
     small = [value for value in rows if rows[value] * TEST_SHARE < ENOUGH or rarest[value] < LEAST_IN_CELL]
+    rare = [value for value in rows if rarest[value] < LEAST_IN_CELL]
+    bounds = f"fewer than {ENOUGH} rows to test on, or {LEAST_IN_CELL} of a class"
+    if len(rows) - len(small) < 2 and rare and len(rows) - len(rare) > 1:
+        small = rare  # all gaps say little, but a run ends only where a class is too rare
+        bounds = f"fewer than {LEAST_IN_CELL} rows of a class"
     large = [value for value in rows if value not in small]
     between = "; " if len(sensitive) > 1 else ", "
     counted = between.join(f"{name_of(value)} {number:,}" for value, number in rows.items())
     lines.append(f"    # rows: {counted}")
     joined = between.join(map(name_of, small[:SHOWN]))
     joined += f"{between}and {len(small) - SHOWN} more" if len(small) > SHOWN else ""
-    bounds = f"fewer than {ENOUGH} rows to test on, or {LEAST_IN_CELL} of a class"
     groups: list[Any] = list(rows)
     names = [name_of(value) for value in rows]
     sizes = list(rows.values())

@@ -13,11 +13,19 @@ from counterpoise.errors import LONGEST, one_line, shown, suggest
 
 UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument"}
 """What pydantic calls a key that a model, or a dataclass, does not have."""
+MISSING = {"missing", "missing_argument"}
+"""What pydantic calls a key that is not there and has to be."""
 
 
 def sentence_of(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the sentence on the first mistake in what was to become a model."""
-    first = error.errors(include_url=False)[0]
+    """Return the sentence on the first mistake in what was to become a model.
+
+    Where a block misses a key and has another that it cannot have, the latter is most often the former, mistyped.
+    """
+    first, *others = error.errors(include_url=False)
+    if first["type"] in MISSING:
+        unknown = [other for other in others if other["type"] in UNKNOWN and other["loc"][:-1] == first["loc"][:-1]]
+        first = next(iter(unknown), first)
     location = [str(part) for part in first["loc"]]
     key = one_line(".".join(location), LONGEST)
     if first["type"] in UNKNOWN:
@@ -25,7 +33,7 @@ def sentence_of(error: ValidationError, model: type[BaseModel]) -> str:
         inside = f" in {parent!r}" if parent else ""
         keys = _keys(model, location[:-1])
         return f"conf: unknown parameter {shown(location[-1])}{inside}{suggest(location[-1], keys)}"
-    if first["type"] == "missing":
+    if first["type"] in MISSING:
         return f"conf: parameter {key!r} is missing"
     value = first["input"]
     content = f" is {shown(value)}" if isinstance(value, str | int | float | bool | list | tuple | None) else ""

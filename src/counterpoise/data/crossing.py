@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from counterpoise.data.values import name_of
+from counterpoise.data.values import as_pandas, name_of
 from counterpoise.errors import InputError, shown, suggest
 
 SIGN = " × "
@@ -64,9 +64,13 @@ def group_values(given: Any) -> np.ndarray:
     """Return the group of each row [n]: values as they are, of several columns [n, c] joined texts.
 
     Raises:
-        InputError: a row has no value, or nothing is given.
+        InputError: a row has no value, nothing is given, or something that has no rows.
     """
-    frame = given.to_frame() if isinstance(given, pd.Series) else pd.DataFrame(given)
+    given = as_pandas(given)
+    try:
+        frame = given.to_frame() if isinstance(given, pd.Series) else pd.DataFrame(given)
+    except ValueError:
+        raise InputError(f"sensitive_features is {shown(given)}, expected the group of each row") from None
     if not frame.shape[1]:
         raise InputError("sensitive_features have no column, expected the group of each row")
     gaps = int(frame.isna().any(axis=1).sum())

@@ -26,7 +26,7 @@ from counterpoise.data.boundary import decoding
 from counterpoise.data.limits import LIMITS, Limits, require_at_most, require_size
 from counterpoise.data.notations import as_numbers
 from counterpoise.data.plain_lines import ENCODINGS, count_plain_lines, read_plain
-from counterpoise.data.values import settled
+from counterpoise.data.values import settled, with_columns
 from counterpoise.errors import InputError, shown
 
 _log = logging.getLogger(__name__)
@@ -206,7 +206,7 @@ def require_numbers(table: pd.DataFrame, columns: Sequence[str], source: str) ->
                 "from 0), expected a whole number"
             )
         converted[name] = numbers.astype("int64")
-    return table.assign(**converted)
+    return with_columns(table, converted)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from jaxtyping import Float32, Float64
 from pandas.api import types
 
 from counterpoise.data.limits import LIMITS, Limits, require_at_most
-from counterpoise.data.notations import foreign_numbers, looks_like_dates
+from counterpoise.data.notations import are_dates, foreign_numbers, looks_like_dates
 from counterpoise.data.values import distinct, name_of
 from counterpoise.errors import InputError, shown
 
@@ -37,7 +37,6 @@ _NEITHER = {
     "bytes": "bytes",
     "date": "dates",
     "datetime": "dates with times",
-    "decimal": "decimal numbers",
     "period": "periods",
     "time": "times of day",
     "timedelta": "durations",
@@ -120,7 +119,7 @@ def _column(
     column: pd.Series, where: str, is_category: bool, dates: Dates, rare: int
 ) -> tuple[Kind, dict[str, Feature]]:
     """One column of the table as one feature (numbers) or one per category (anything else)."""
-    column = _plain(column, where)
+    column = plain_column(column, where, "leave it out with 'drop'")
     kind: Kind = "boolean" if types.is_bool_dtype(column) else "number"
     if dates == "days" and not is_category and not types.is_numeric_dtype(column):
         column, kind = _days(column, where), "date"
@@ -159,26 +158,34 @@ def _with_rare_together(names: pd.Series, where: str, rare: int) -> pd.Series:
     return names.mask(names.isin(few), RARE)
 
 
-def _plain(column: pd.Series, where: str) -> pd.Series:
-    """Return a column of numbers, texts, truth values or dates, refuse every other kind."""
+def plain_column(column: pd.Series, where: str, advice: str) -> pd.Series:
+    """Return a column of numbers, texts, truth values or dates, refuse every other kind.
+
+    Python's and Arrow's numbers, decimal ones too, and dates get the types of pandas.
+
+    Args:
+        advice: what to do about a column that is refused, in brackets at the end of the sentence.
+    """
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     if types.is_complex_dtype(column) or types.is_timedelta64_dtype(column) or isinstance(column.dtype, pd.PeriodDtype):
-        raise InputError(f"{where} holds {column.dtype}, expected numbers or categories (leave it out with 'drop')")
-    if column.dtype != object:
+        raise InputError(f"{where} holds {column.dtype}, expected numbers or categories ({advice})")
+    if column.dtype != object and not isinstance(column.dtype, pd.ArrowDtype):
         return column
-    kind = types.infer_dtype(column, skipna=True)
+    kind = types.infer_dtype(column.astype(object), skipna=True)
     if kind in {"date", "datetime"}:
-        return pd.to_datetime(column)
+        return pd.to_datetime(column.astype(object))
+    if kind in {"decimal", "floating", "integer", "mixed-integer-float"}:
+        return column.astype(object).map(float, na_action="ignore").astype("Float64")
     if kind in _NEITHER:
-        raise InputError(f"{where} holds {_NEITHER[kind]}, expected numbers or categories (leave it out with 'drop')")
+        raise InputError(f"{where} holds {_NEITHER[kind]}, expected numbers or categories ({advice})")
     return column
 
 
 def _days(column: pd.Series, where: str) -> pd.Series:
     """Return a column of dates as days since 1970-01-01, UTC; any other as it is."""
     if not types.is_datetime64_any_dtype(column):
-        if types.is_numeric_dtype(column) or not looks_like_dates(distinct(column)):
+        if types.is_numeric_dtype(column) or not are_dates(distinct(column)):
             return column
         require_complete(column, where)
         try:

@@ -7,10 +7,8 @@ read and change.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,15 +16,12 @@ import pandas as pd
 from jaxtyping import Bool
 from pandas.api import types
 
-from counterpoise.data.delimited import Notation
-from counterpoise.data.features import MAX_CATEGORIES, is_too_fine
-from counterpoise.data.limits import LIMITS, Limits
-from counterpoise.data.notations import UNITS, are_numbers, foreign_numbers, looks_like_dates, unit_of, without_unit
-from counterpoise.data.table import read_rows
+from counterpoise.data.features import MAX_CATEGORIES, is_too_fine, plain_column
+from counterpoise.data.notations import are_dates, foreign_numbers
 from counterpoise.data.values import distinct, listed, name_of
 from counterpoise.errors import InputError, shown, suggest
 
-Kind = Literal["number", "category", "boolean", "date", "identifier", "text", "constant", "empty"]
+Kind = Literal["number", "category", "boolean", "date", "identifier", "text", "constant", "empty", "other"]
 
 NEARLY_UNIQUE = 0.95
 """The share of different values among texts, or whole numbers, from which they are identifiers."""
@@ -36,8 +31,6 @@ COPY = 0.999
 """The AUC from which a single column is a copy of the label."""
 SAMPLED = 10_000
 """Rows of numbers that are looked at first, evenly spread, and whether they are a copy at all only then."""
-CHARACTERS_AT_ONCE = 2**22
-"""Of a file whose encoding is looked for."""
 SHY = 0.05
 """How far the AUC of the sampled rows has to be below that of a copy for all rows not to be looked at."""
 MAX_CLASSES = 20
@@ -45,8 +38,6 @@ MAX_GROUPS = 50
 """More classes, or groups, than these are numbers or names that were meant otherwise."""
 COMPARED = 50
 """Characters on average beyond which texts are prose."""
-MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-"""How a file of another encoding than UTF-8 begins, where it says so."""
 MANY = 20
 """More values than these name what rows belong to, where a column is called so; fewer are categories of it."""
 NAMES_UNITS = re.compile(
@@ -57,8 +48,6 @@ NAMES_UNITS = re.compile(
 )
 """How columns are called that name what rows belong to; `caseId` and `idCase` too."""
 NAMES_UNITS_IN_CAPITALS = re.compile(r".*[a-z]I[dD]|id[A-Z].*")
-
-_TEXTUAL = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 
 @dataclass(frozen=True)
@@ -79,94 +68,15 @@ class Column:
     mixed: str | None = None
 
 
-def read_as_it_is(path: Path, limits: Limits = LIMITS) -> tuple[pd.DataFrame, Notation]:
-    """Read a file whose notation nobody has said: UTF-8 or what its first bytes say, else cp1252 (latin-1 where that
-    fails); numbers with a decimal comma where most texts of a column are such numbers, with commas between thousands
-    or a unit where all are.
-
-    Raises:
-        InputError: there is no such file, it is a folder, or it cannot be read as a table.
-    """
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, expected a CSV or Parquet file")
-    if not path.is_file():
-        near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise InputError(f"{path}: no such file{suggest(path.name, near) if near else ''}, expected a table")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty, expected a header line with column names, and rows")
-    notation = Notation(separator=None, encoding=_encoding(path) if path.name.lower().endswith(_TEXTUAL) else "utf-8")
-    table = read_rows(path.parent, files=path.name, notation=notation, limits=limits)
-    texts, units = _without_units(table)
-    if _decimal_commas(texts):
-        notation = replace(notation, decimal=",", thousands="." if _has_points(texts) else None)
-    elif _has_commas(texts):
-        notation = replace(notation, thousands=",")
-    notation = replace(notation, units=_of_numbers(texts, units, notation))
-    if notation.decimal != "." or notation.thousands or notation.units:
-        table = read_rows(path.parent, files=path.name, notation=notation, limits=limits)
-    return table, notation
-
-
-def _encoding(path: Path) -> str:
-    with path.open("rb") as stream:
-        if (mark := stream.read(2)) in MARKS:
-            return MARKS[mark]
-    if path.suffix.lower() == ".gz":
-        return "utf-8"
-    for encoding in ("utf-8", "cp1252"):
-        try:
-            with path.open(encoding=encoding, newline="") as text:
-                while text.read(CHARACTERS_AT_ONCE):
-                    pass
-        except UnicodeDecodeError:
-            continue
-        return encoding
-    return "latin-1"
-
-
-def _text_columns(table: pd.DataFrame) -> list[pd.Series]:
-    return [table[name].dropna() for name in table if isinstance(table[name].dtype, pd.StringDtype)]
-
-
-def _without_units(table: pd.DataFrame) -> tuple[list[pd.Series], list[str | None]]:
-    """Return the columns of texts, those that all have a unit without it; and the units."""
-    columns = _text_columns(table)
-    units = [unit_of(column, UNITS) for column in columns]
-    return [without_unit(column, unit) if unit else column for column, unit in zip(columns, units, strict=True)], units
-
-
-def _of_numbers(columns: Sequence[pd.Series], units: Sequence[str | None], notation: Notation) -> tuple[str, ...]:
-    """Return the units of the columns that are numbers without them."""
-    are = partial(are_numbers, decimal=notation.decimal, thousands=notation.thousands)
-    numeric = [unit for column, unit in zip(columns, units, strict=True) if unit and are(column).all()]
-    return tuple(dict.fromkeys(numeric))
-
-
-def _decimal_commas(columns: Sequence[pd.Series]) -> bool:
-    """Whether a column of texts holds numbers with a decimal comma."""
-    sentences = [foreign_numbers({str(k): int(n) for k, n in c.value_counts().items()}) for c in columns]
-    return any(sentence and "decimal ','" in sentence for sentence in sentences)
-
-
-def _has_commas(columns: Sequence[pd.Series]) -> bool:
-    """Whether a column of texts is numbers with commas between thousands, some of them with decimals."""
-    number = r"\s*[+-]?[0-9]{1,3}(,[0-9]{3})+\.[0-9]+\s*"
-    return any(
-        bool(column.str.fullmatch(number).any()) and bool(are_numbers(column, thousands=",").all())
-        for column in columns
-    )
-
-
-def _has_points(columns: Sequence[pd.Series]) -> bool:
-    return any(bool(column.str.fullmatch(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+").any()) for column in columns)
-
-
-def inspect(table: pd.DataFrame, label: str, sensitive: Sequence[str], drop: Sequence[str] = ()) -> list[Column]:
+def inspect(
+    table: pd.DataFrame, label: str, sensitive: Sequence[str], drop: Sequence[str] = (), codes: Set[str] = frozenset()
+) -> list[Column]:
     """Say of each column what it is, and of those that should not be features why.
 
     Args:
         table: all rows, with gaps; columns as the reader gives them.
         sensitive: one column or several. drop: columns that the user leaves out, for no other reason.
+        codes: columns of whole numbers that are categories.
 
     Raises:
         InputError: the table has no such columns, or label and groups are not ones that can be compared.
@@ -178,27 +88,48 @@ def inspect(table: pd.DataFrame, label: str, sensitive: Sequence[str], drop: Seq
     ):
         if name not in table:
             raise InputError(f"{option}: the table has no column {shown(name)}{suggest(name, table.columns)}")
-    if label in sensitive:
-        raise InputError(f"--sensitive: {shown(label)} is the label, expected another column")
+    for option, names in (("--sensitive", sensitive), ("--drop", drop)):
+        if label in names:
+            raise InputError(f"{option}: {shown(label)} is the label, expected another column")
+    if both := [name for name in drop if name in sensitive]:
+        raise InputError(f"--drop: {shown(both[0])} is a sensitive column, which is no feature anyway")
+    if spellings := alike(distinct(table[label].dropna())):
+        raise InputError(
+            f"--label: column {shown(label)} has {listed(spellings[0])}, which differ in capitals and spaces alone, "
+            "expected one spelling of each class: mend the file"
+        )
     _require_few(table[label], "--label", "classes", MAX_CLASSES)
     for name in sensitive:
         if not types.is_numeric_dtype(table[name]) or _column(table[name], name).kind != "number":
             _require_few(table[name], "--sensitive", "groups", MAX_GROUPS)
     is_labelled = table[label].notna().to_numpy()
     is_usable = is_labelled & table[list(sensitive)].notna().all(axis=1).to_numpy()
-    codes = pd.factorize(table[label])[0]
+    classes = pd.factorize(table[label])[0]
     columns = []
     for name in map(str, table.columns):
-        column = _column(table[name], name)
+        if name in codes and name not in {label, *sensitive}:
+            texts = table[name].map(name_of, na_action="ignore").astype("str")
+            column = replace(_column(texts, name), mixed="holds whole numbers that begin with 0, as codes do")
+        else:
+            column = _column(table[name], name)
         if name not in {label, *sensitive} and column.reason is None:
             if name in drop:
                 column = replace(column, reason="left out by --drop")
             elif reason := _reason_where_usable(table[name], column.kind, is_usable):
                 column = replace(column, reason=reason)
-            elif _is_copy(table[name], column.kind, codes, is_labelled):
+            elif _is_copy(table[name], column.kind, classes, is_labelled):
                 column = replace(column, reason=f"a copy of the label: it alone tells {label} (AUC above {COPY})")
         columns.append(column)
     return columns
+
+
+def alike(values: Sequence[object]) -> list[list[object]]:
+    """Return the texts among values that differ from another one in capitals and spaces alone, each with its like."""
+    spellings: dict[str, list[object]] = {}
+    for value in values:
+        if isinstance(value, str):
+            spellings.setdefault("".join(value.split()).casefold(), []).append(value)
+    return [sorted(same, key=str) for same in spellings.values() if len(same) > 1]
 
 
 def _reason_where_usable(column: pd.Series, kind: Kind, is_usable: Bool[np.ndarray, "N"]) -> str | None:
@@ -241,8 +172,10 @@ def _column(column: pd.Series, name: str) -> Column:
         return Column(name, "identifier", different, missing, examples, why, most_rows=most)
     kind, reason = _kind(present, different)
     mixed = None
-    if kind == "category":
+    if kind in {"category", "identifier", "text"} and isinstance(present.dtype, pd.StringDtype):
         mixed = foreign_numbers({name_of(value): int(rows) for value, rows in present.value_counts().items()})
+    if mixed and kind != "category":
+        return Column(name, "category", different, missing, examples, mixed)
     return Column(name, kind, different, missing, examples, reason, mixed=mixed)
 
 
@@ -269,9 +202,16 @@ def _kind(present: pd.Series, different: int) -> tuple[Kind, str | None]:
             how = "close together" if _counts_up(present) else "from row to row larger"
             return "identifier", f"{different:,} different whole numbers in {len(present):,} rows, {how}"
         return "number", None
-    if types.is_datetime64_any_dtype(present) or looks_like_dates(distinct(present.head(1000).astype("str"))):
-        return "date", "dates; 'dates: days' in the place of this makes them numbers"
+    try:
+        present = plain_column(present, "it", "leave it out")
+    except InputError as error:
+        return "other", str(error)
     texts = present.astype("str")
+    if types.is_datetime64_any_dtype(present) or are_dates(distinct(texts.head(1000))):
+        days = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
+        if days.isna().any():
+            return "date", "dates or times that are not all written as year-month-day"
+        return "date", "dates; 'dates: days' in the place of this makes them numbers"
     if unique:
         words = texts.str.len().mean() > COMPARED
         return (

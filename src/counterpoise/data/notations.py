@@ -59,6 +59,12 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 
+_MONTH_NUMBER, _DAY_NUMBER = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
+_DAY = re.compile(
+    rf"(?:[0-9]{{4}}([-/.]){_MONTH_NUMBER}\1{_DAY_NUMBER}|{_DAY_NUMBER}([-/.]){_MONTH_NUMBER}\2[0-9]{{4}}"
+    rf"|{_MONTH_NUMBER}/{_DAY_NUMBER}/[0-9]{{4}})(?:[T ][0-9]{{1,2}}:[0-9]{{2}}.*)?"
+)
+
 
 def are_numbers(texts: pd.Series, *, decimal: str = ".", thousands: str | None = None) -> pd.Series:
     """Tell which texts, none of them missing, are numbers with these signs, infinity among them."""
@@ -149,6 +155,17 @@ def _fits(text: str) -> bool:
 def looks_like_dates(values: Sequence[object]) -> bool:
     """Whether most of these different values are dates or times of day, and more than a few."""
     return _are_most([_DATE.fullmatch(value.strip()) for value in values if isinstance(value, str)], len(values))
+
+
+def are_dates(values: Sequence[object]) -> bool:
+    """Whether these different values look like dates, or are all days of four-digit years, however few."""
+    are_days = [isinstance(value, str) and _DAY.fullmatch(value.strip()) for value in values]
+    return looks_like_dates(values) or (len(are_days) > 0 and all(are_days))
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number in some notation."""
+    return _notation(text.strip()) is not None
 
 
 def foreign_numbers(rows: Mapping[str, int]) -> str | None:

@@ -16,7 +16,7 @@ from counterpoise.data.files import verify
 from counterpoise.data.limits import LIMITS, Limits, require_size
 from counterpoise.data.notations import MOST, are_numbers
 from counterpoise.data.parquet import read_parquet
-from counterpoise.data.values import MISSING, Value, distinct, mismatch, name_of
+from counterpoise.data.values import MISSING, Value, distinct, mismatch, name_of, with_columns
 from counterpoise.errors import InputError, shorten, shown, suggest
 
 _log = logging.getLogger(__name__)
@@ -221,7 +221,7 @@ def _with_category(rows: pd.DataFrame, categories: str | Mapping[str, str], trea
         filled[name] = column.astype("str").fillna(category)
     if filled:
         treated["category"] = {name: int(rows[name].isna().sum()) for name in filled}
-    return rows.assign(**filled)
+    return with_columns(rows, filled)
 
 
 def without_idle_indicators(rows: pd.DataFrame, impute: Sequence[str]) -> pd.DataFrame:
@@ -267,7 +267,7 @@ def _imputed(rows: pd.DataFrame, names: Sequence[str], treated: Treated) -> pd.D
             counts[name] = int(column.isna().sum())
     if counts:
         treated["median"] = counts
-    return pd.concat([rows.assign(**filled), pd.DataFrame(flags, index=rows.index)], axis=1)
+    return pd.concat([with_columns(rows, filled), pd.DataFrame(flags, index=rows.index)], axis=1)
 
 
 def _require_column(rows: pd.DataFrame, name: str, option: str) -> None:
@@ -283,7 +283,7 @@ def _alike(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
         if any(holds_texts(table[name]) for table in tables) and not all(holds_texts(table[name]) for table in tables)
     ]
     return [
-        table.assign(**{name: table[name].map(name_of, na_action="ignore").astype("str") for name in mixed})
+        with_columns(table, {name: table[name].map(name_of, na_action="ignore").astype("str") for name in mixed})
         for table in tables
     ]
 

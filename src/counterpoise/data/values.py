@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,11 @@ def name_of(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
+
+
+def as_pandas(table: Any) -> Any:
+    """Return a frame or column of Polars or Arrow as one of pandas, anything else as it is."""
+    return table.to_pandas() if hasattr(table, "to_pandas") else table
 
 
 def kind_of(value: object) -> str:
@@ -49,6 +55,14 @@ def codes_of(name: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def distinct(column: pd.Series) -> list[object]:
     """Return the values of `column` as plain Python objects, in order of appearance."""
     return list(column.drop_duplicates().tolist())
+
+
+def with_columns(table: pd.DataFrame, columns: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Return a table with columns replaced or added, whatever they are called; `assign` takes none called `self`."""
+    changed = table.copy(deep=False)
+    for name, values in columns.items():
+        changed[name] = values
+    return changed
 
 
 def settled(table: pd.DataFrame) -> pd.DataFrame:

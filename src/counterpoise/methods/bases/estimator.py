@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from counterpoise.errors import InputError
+from counterpoise.errors import InputError, reason, shown
 from counterpoise.methods.bases import dense
 from counterpoise.methods.bases.dense import Dense
 
@@ -55,12 +55,18 @@ def fit(unfitted: Classifier, x: Float[Tensor, "n q"], y: Int[Tensor, "n"]) -> E
     """Fit a clone of a classifier.
 
     Raises:
-        InputError: it gives no probabilities of the classes.
+        InputError: it cannot be fitted to the columns, or gives no probabilities of the classes.
     """
     from sklearn.base import clone
 
-    fitted = clone(unfitted).fit(x.numpy(), y.numpy())
-    said = np.asarray(fitted.predict_proba(x[:1].numpy()))
+    try:
+        fitted = clone(unfitted).fit(x.numpy(), y.numpy())
+        said = np.asarray(fitted.predict_proba(x[:1].numpy()))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"base: {shown(unfitted)} cannot be fitted to the {x.shape[1]} encoded columns, all numbers without names "
+            f"({reason(error)}), expected a classifier of such"
+        ) from error
     if said.shape != (expected := (1, len(y.unique()))):
         raise InputError(
             f"base: {unfitted!r} gives probabilities of the shape {list(said.shape)}, expected {list(expected)}"

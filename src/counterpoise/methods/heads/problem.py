@@ -73,15 +73,12 @@ class HeadProblem:
         return lambda done: self.progress(name, done, total)
 
     def require_cells(self, why: str) -> None:
-        """Raise InputError unless every part of each replicate has rows of every class in every group.
-
-        Where rows are only compared, and not learnt from, those of the groups that are compared.
-        """
+        """Raise InputError unless every part of each replicate has rows of every class in every group compared."""
         for part, rows in self.parts.items():
             require_cells(
                 self.examples.y[rows],
                 self.examples.s[rows],
-                compared=None if part == "train" else self.compared,
+                compared=self.compared,
                 groups=[repr(name) for name in self.groups],
                 classes=[repr(name) for name in self.classes],
                 where=f"{self.title}: a replicate's {part} part",
