@@ -113,7 +113,7 @@ def test_it_predicts_classes_without_groups(
     assert scores.shape == (N, 2)
     np.testing.assert_allclose(scores.sum(axis=1), 1)
     assert ((scores[:, 1] > 0.5) == (predicted == "yes")).all()
-    assert (predicted == y).mean() > 0.7
+    assert (predicted == y).mean() > (y == y.mode()[0]).mean() + 0.1, "better than one class for all"
 
 
 def test_the_choice_is_the_lowest_error_within_the_tolerance(model: FairFrontier) -> None:
@@ -307,7 +307,8 @@ def test_a_saved_model_says_the_same_of_the_original_columns(
     answers = loaded.predict(asked.assign(since=asked["since"].map(pd.Timestamp.isoformat, na_action="ignore")))
     assert answers["prediction"].tolist() == model.predict(rows).tolist()
     if model.choice_["threshold"] in (None, 0):
-        np.testing.assert_allclose(answers["score"], model.predict_proba(rows)[:, 1], atol=1e-6)
+        # A rule's dither multiplies what single precision loses of a probability.
+        np.testing.assert_allclose(answers["score"], model.predict_proba(rows)[:, 1], atol=1e-4)
 
 
 def test_an_estimator_of_the_users_is_a_base(table: tuple[pd.DataFrame, pd.Series, pd.Series], tmp_path: Path) -> None:
