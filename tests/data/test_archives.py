@@ -64,7 +64,7 @@ def test_an_entry_that_leads_out_is_refused_with_the_whole_archive(
     tmp_path: Path, make: Callable[..., Path], name: str
 ) -> None:
     archive = make(tmp_path / "a.tar", {**CONTENT, name: b"evil"})
-    assert_refused(archive, tmp_path / "out", "leads out of the folder")
+    assert_refused(archive, tmp_path / "out", "leads out of the folder|has a backslash")
     assert not list(tmp_path.rglob("evil*"))
 
 
