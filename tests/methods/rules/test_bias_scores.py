@@ -15,6 +15,7 @@ from counterpoise.errors import InputError
 from counterpoise.fairness import confusion_counts
 from counterpoise.fairness.metrics import COUNT_METRICS
 from counterpoise.methods.heads.penalties import Constraint
+from counterpoise.methods.rules import bias_scores
 from counterpoise.methods.rules.bias_scores import BiasScores, choose
 from counterpoise.methods.rules.dual import SHARPNESS, dual
 from counterpoise.methods.rules.linear import (
@@ -273,13 +274,22 @@ def test_scores_are_above_a_half_where_the_rule_decides_for_the_second_class() -
 def test_what_is_chosen_without_a_fold_does_not_see_it() -> None:
     _, y, s, probability = distribution(7)
     fold = torch.arange(len(y)) % 3
-    settings = BiasScores(levels=(0.1,), weights=(1.0, 1.3), draws=30)
+    settings = BiasScores(levels=(0.05, 0.1, 0.2), weights=(1.0, 1.3), draws=30)
     first = choose(settings, "eo", probability, y, s, fold, classes=2, groups=2, seed=0)
-    flipped = torch.where(fold == 1, 1 - y, y)
-    again = choose(settings, "eo", probability, flipped, s, fold, classes=2, groups=2, seed=0)
-    # The candidates come from shares of all rows; what is counted of them is that of the other folds.
-    assert first.without.shape == (3, 1, 6, 2), "cells, and the dither of each class"
-    assert again.without.shape == first.without.shape
+    # Classes change places within the fold and the groups, so that the shares, and with them the candidates, stay.
+    changed = y.clone()
+    for group in (0, 1):
+        rows = ((fold == 1) & (s == group)).nonzero().flatten()
+        changed[rows] = y[rows].sort().values
+    again = choose(settings, "eo", probability, changed, s, fold, classes=2, groups=2, seed=0)
+    assert first.without.shape == (3, len(settings.levels), 6, 2), "cells, and the dither of each class"
+    assert again.without[1].equal(first.without[1])
+    for before, after in zip((*first.without[[0, 2]], first.rules), (*again.without[[0, 2]], again.rules), strict=True):
+        assert not after.equal(before)
+    best = choose(settings, "eo", *(each[fold != 1] for each in (probability, y, s, fold)), classes=2, groups=2, seed=0)
+    decided, expected = (decide(probability[fold != 1], rules) for rules in (first.without[1], best.rules))
+    accuracy = [(each == y[fold != 1]).double().mean(dim=1) for each in (decided, expected)]
+    torch.testing.assert_close(*accuracy, atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize("wrong", [{"levels": (0.2, 0.1)}, {"weights": (1.0, 1.0)}])
@@ -380,3 +390,9 @@ def test_dither_moves_scores_by_its_size() -> None:
     decided = [decide(probability, each) for each in (dithered(rules, size), rules)]
     assert shares == pytest.approx((decided[0] != decided[1]).double().mean(dim=1).tolist())
     assert shares[0] == 0 < shares[-1]
+
+
+def test_of_two_classes_the_second_is_weighted_and_of_more_each_in_turn() -> None:
+    settings = BiasScores(weights=(1.0, 2.0))
+    assert bias_scores._weightings(settings, 2).tolist() == [[1, 1], [1, 2]]
+    assert bias_scores._weightings(settings, 3).tolist() == [[1, 1, 1], [2, 1, 1], [1, 2, 1], [1, 1, 2]]
