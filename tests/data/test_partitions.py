@@ -14,6 +14,7 @@ from counterpoise.data.partitions import (
     date_of,
     digest_of,
     is_held_out,
+    one_of_each,
     read_partition,
     row_hashes,
     usable,
@@ -56,6 +57,24 @@ def test_rows_of_one_person_are_on_one_side_and_those_of_nobody_on_their_own() -
     nobody = table["person"].isna()
     assert sides[nobody].to_list() == is_held_out(table[nobody], "paid", 0.2).tolist()
     assert sides[nobody].nunique() == 2
+
+
+def test_one_row_of_each_person_counts_whatever_the_order_its_label_and_what_comes_later() -> None:
+    generator = np.random.default_rng(3)
+    person = pd.Series(generator.integers(300, size=2000)).astype("Int64")
+    table, week = rows(2000).assign(person=person.where(person >= 50)), generator.integers(3, size=2000)
+    assert one_of_each(table, "paid", None).all()
+    counted = one_of_each(table, "paid", "person", week)
+    nobody = table["person"].isna().to_numpy()
+    assert counted[nobody].all()
+    assert sorted(table.loc[counted & ~nobody, "person"]) == sorted(table.loc[~nobody, "person"].unique())
+    first = pd.Series(week).groupby(table["person"].to_numpy(dtype=float, na_value=np.nan)).transform("min")
+    assert (week[counted & ~nobody] == first[counted & ~nobody]).all()
+    order = generator.permutation(2000)
+    assert (one_of_each(table.iloc[order], "paid", "person", week[order]) == counted[order]).all()
+    assert (one_of_each(table.assign(paid="no"), "paid", "person", week) == counted).all()
+    before = week < 2
+    assert (one_of_each(table[before], "paid", "person", week[before]) == counted[before]).all()
 
 
 def test_hashes_tell_rows_apart() -> None:

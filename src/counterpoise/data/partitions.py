@@ -124,6 +124,30 @@ def is_held_out(rows: pd.DataFrame, label: str, share: float, together: str | No
     return np.asarray(hashes < np.uint64(share * 2.0**64))
 
 
+def one_of_each(
+    rows: pd.DataFrame, label: str, together: str | None, batch: Int64[np.ndarray, "N"] | None = None
+) -> Bool[np.ndarray, "N"]:
+    """Return which rows count where those with the same value of a column, such as those of one person, are alike.
+
+    One row of each person: of the earliest batch (by default, all are one batch), by a hash of what the row holds
+    beside the label, so that a row which arrives later changes nothing. Rows that miss the value count, each for
+    itself; so do all rows where no column is named.
+    """
+    counts = np.ones(len(rows), dtype=bool)
+    if together is None:
+        return counts
+    named = rows[together].notna().to_numpy()
+    table = pd.DataFrame(
+        {
+            "person": row_hashes(rows[[together]]),
+            "batch": 0 if batch is None else batch,
+            "row": row_hashes(rows.drop(columns=[label])),
+        }
+    )[named]
+    counts[named] = ~table.sort_values(["batch", "row"], kind="stable").duplicated("person").sort_index().to_numpy()
+    return counts
+
+
 def digest_of(rows: pd.DataFrame) -> str:
     """Return a digest of rows in any order, labels included."""
     return hashlib.sha256(np.sort(row_hashes(rows)).tobytes()).hexdigest()[:SHORT]

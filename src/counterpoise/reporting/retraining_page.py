@@ -81,6 +81,7 @@ def monitor_page(document: Mapping[str, Any]) -> str:
     sentences = list(document["alarms"]) or ["No alarm."]
     sentences += [watched["sentence"] for watched in document["watches"]]
     sentences += [f"{name} was left out: {why}." for name, why in document["left_out"].items()]
+    sentences += _again(sum(week.get("again", 0) for week in document["weeks"]), "labelled")
     rows = [
         [
             week["date"],
@@ -117,9 +118,17 @@ def _answer(decision: Mapping[str, Any], batch: Mapping[str, Any], evaluation: M
     sentences += _constants(evaluation)
     if evaluation["waiting"]:
         sentences.append(f"{evaluation['waiting']:,} held-out rows wait for their labels, and were not used.")
+    sentences += _again(evaluation.get("again", 0), "held-out")
     if power := decision.get("power"):
         sentences.append(_power(power))
     return sentences + [f"Put aside: {sentence}." for sentence in batch["quarantined"].values()]
+
+
+def _again(rows: int, kind: str) -> list[str]:
+    """Say how many rows do not count, since another one of the same person does."""
+    if not rows:
+        return []
+    return [f"{rows:,} {kind} rows do not count: of rows that belong together (`split.together`) one counts."]
 
 
 def _constants(evaluation: Mapping[str, Any]) -> list[str]:

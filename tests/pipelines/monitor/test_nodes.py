@@ -78,6 +78,20 @@ def test_an_alarm_says_since_when(traffic: Any) -> None:
     assert sorted(name.split("/")[1] for name in pages) == ["report.html", "report.json"]
 
 
+def test_a_person_counts_once_a_week(traffic: Any) -> None:
+    """Each week has four rows of each person."""
+    for path in traffic[0].values():
+        table = pd.read_csv(path).assign(person=np.arange(400) // 4)
+        table.to_csv(path, index=False)
+    reference = traffic[4] / "loans.csv"
+    pd.read_csv(reference).assign(person=-1).to_csv(reference, index=False)
+    split = traffic[5].split.model_copy(update={"together": "person"})
+    traffic[5] = traffic[5].model_copy(update={"split": split})
+    pages, document = watch_champion(*traffic)
+    assert [(week["rows"], week["again"]) for week in document["weeks"]] == [(100, 300)] * 3
+    assert "900 labelled rows do not count" in next(page for name, page in pages.items() if name.endswith("html"))
+
+
 def test_partitions_that_cannot_be_used_are_named(traffic: Any) -> None:
     loans(10, 9).to_csv(traffic[0]["loans-2026-03-16"], index=False)
     _, document = watch_champion(*traffic)

@@ -102,6 +102,26 @@ def test_all_models_are_counted_on_the_same_held_out_rows(
 
 
 @pytest.mark.usefixtures("predict")
+def test_rows_of_one_person_are_one_piece_of_evidence(
+    rows: pd.DataFrame, batch: Any, dataset: Dataset, retraining: Retraining, tmp_path: Path
+) -> None:
+    """Each row twenty times, one of them not labelled yet: the same evidence as once, and no more."""
+    people = rows.assign(person=np.arange(len(rows)))
+    split = dataset.split.model_copy(update={"together": "person"})
+    of_people = dataset.model_copy(update={"split": split})
+    once = judged(start("old", at=AT), people, batch, of_people, retraining, tmp_path)
+    assert once["again"] == 0
+    many = pd.concat([*[people] * 19, people.assign(**{CLASS: -1})], ignore_index=True)
+    result = judged(start("old", at=AT), many, batch, of_people, retraining, tmp_path)
+    held_out = int(rows[HELD_OUT].sum())
+    assert (result["again"], result["waiting"]) == (18 * held_out, held_out)
+    assert np.array(result["confusion"]["challenger"]).sum() == held_out
+    assert result["confusion"]["challenger"] == once["confusion"]["challenger"]
+    apart = judged(start("old", at=AT), many, batch, dataset, retraining, tmp_path)
+    assert (apart["again"], np.array(apart["confusion"]["challenger"]).sum()) == (0, 19 * held_out)
+
+
+@pytest.mark.usefixtures("predict")
 def test_a_group_of_few_held_out_rows_is_reported_and_not_compared(
     rows: pd.DataFrame, batch: Any, dataset: Dataset, retraining: Retraining, tmp_path: Path
 ) -> None:

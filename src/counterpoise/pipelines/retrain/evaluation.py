@@ -14,12 +14,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from counterpoise import atomic
 from counterpoise.artifacts.serving import Servable, read_servable
 from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
+from counterpoise.data.partitions import one_of_each
 from counterpoise.errors import InputError
 from counterpoise.pipelines.retrain.partitions import BATCH, CLASS, GROUP, HELD_OUT
 from counterpoise.pipelines.shared.compared import compared_of
@@ -68,8 +69,9 @@ def evaluate(
 
     Returns:
         `models`, the names; `dates`, of the batches that have rows; `confusion`, model → counts [B, G, k, k]; `paired`,
-        `first` and `champion` → counts [B, G, k, 3]; `waiting`, `left_out`, numbers of rows; `compared`, the numbers of
-        the groups that biases are taken of, null for all; and what `measured` says.
+        `first` and `champion` → counts [B, G, k, 3]; `waiting`, `left_out`, `again` (of a person who
+        counts already), numbers of rows; `compared`, the numbers of the groups that biases are taken of, null for all;
+        and what `measured` says.
     """
     assert challenger.folder is not None
     name = f"{batch['week']}-{_digest(challenger.folder)}"
@@ -84,7 +86,8 @@ def evaluate(
             fetch(model, folder, registry)
     held_out = rows[rows[HELD_OUT].to_numpy()]
     asked = [challenger, *(read_servable(folder) for model, folder in folders.items() if model != name)]
-    usable = held_out[complete(held_out, asked) & (held_out[GROUP].to_numpy() >= 0)]
+    taken = held_out[complete(held_out, asked) & (held_out[GROUP].to_numpy() >= 0)]
+    usable = taken[counts(taken, dataset, taken[BATCH].to_numpy(dtype=np.int64))]
     y, s = (usable[column].to_numpy(dtype=np.int64) for column in (CLASS, GROUP))
     labelled = y >= 0
     if not labelled.any():
@@ -108,10 +111,21 @@ def evaluate(
         "confusion": {role: side.confusion.tolist() for role, side in sides.items()},
         "paired": {FIRST: evidence.against_first.tolist(), CHAMPION: evidence.against_champion.tolist()},
         "waiting": evidence.waiting,
-        "left_out": len(held_out) - len(usable),
+        "left_out": len(held_out) - len(taken),
+        "again": len(taken) - len(usable),
         "compared": compared,
         "measured": {role: measured(side.confusion, dataset, retraining, compared) for role, side in sides.items()},
     }
+
+
+def counts(rows: pd.DataFrame, dataset: Dataset, batch: Int64[np.ndarray, "N"] | None = None) -> Bool[np.ndarray, "N"]:
+    """Return which rows count: those without a label, which wait, and of each person's labelled ones one."""
+    marks = [name for name in (BATCH, HELD_OUT, CLASS, GROUP) if name in rows]
+    labelled = rows[CLASS].to_numpy() >= 0
+    chosen = np.ones(len(rows), dtype=bool)
+    batch = None if batch is None else batch[labelled]
+    chosen[labelled] = one_of_each(rows[labelled].drop(columns=marks), dataset.label, dataset.together, batch)
+    return chosen
 
 
 def _compared(evidence: Evidence, dataset: Dataset) -> list[int] | None:
