@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from counterpoise.errors import InputError
-from counterpoise.fairness import holm, paired_difference, summarize, verdict, verdicts, wilson
+from counterpoise.fairness import design_effect, holm, paired_difference, summarize, verdict, verdicts, wilson
 
 few = settings(deadline=None, max_examples=50, derandomize=True)
 measured = st.floats(-100, 100).map(lambda value: round(value, 3))
@@ -224,3 +224,23 @@ def test_wilson_without_trials_is_missing_and_bad_counts_are_refused() -> None:
             wilson(np.array([events, 1.0]), np.array([2.0, 2.0]))
     with pytest.raises(InputError, match="level is 95"):
         wilson(np.array([1.0]), np.array([2.0]), level=95.0)
+
+
+def test_design_effect_is_that_of_drawing_units_again() -> None:
+    generator = np.random.default_rng(0)
+    unit = np.sort(generator.integers(400, size=3000))
+    inclined = generator.beta(0.5, 0.5, size=400)
+    events = (generator.random(3000) < inclined[unit]).astype(float)
+    sums, sizes = np.bincount(unit, weights=events, minlength=400), np.bincount(unit, minlength=400)
+    drawn = generator.integers(400, size=(4000, 400))
+    shares = sums[drawn].sum(1) / sizes[drawn].sum(1)
+    independent = events.mean() * (1 - events.mean()) / len(events)
+    assert design_effect(events, unit) == pytest.approx(shares.var() / independent, rel=0.1)
+    assert design_effect(events, unit) > 3
+    assert design_effect(events, np.arange(3000)) == pytest.approx(1, abs=0.001)
+    assert design_effect(np.repeat(events, 4), np.repeat(np.arange(3000), 4)) == pytest.approx(4, abs=0.01)
+
+
+def test_design_effect_needs_two_units_and_a_share_that_varies() -> None:
+    for events, unit in (([0, 1], [0, 0]), ([1, 1], [0, 1]), ([0, 0, 0], [0, 1, 2])):
+        assert np.isnan(design_effect(np.array(events), np.array(unit)))

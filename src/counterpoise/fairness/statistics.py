@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Integer, Shaped
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr, stdtrit
 
@@ -149,6 +149,26 @@ def wilson(
     low = np.where(events == 0, 0 * n, np.maximum(centre - margin, 0))
     high = np.where(events == trials, 0 * n + 1, np.minimum(centre + margin, 1))
     return low, high
+
+
+def design_effect(events: Shaped[np.ndarray, "n"], unit: Integer[np.ndarray, "n"]) -> float:
+    """Return how many times the variance of a share is that of as many independent rows, where rows come in units.
+
+    The variance is that of a ratio of sums over units, drawn with replacement (Korn and Graubard, Survey Methodology
+    24, 1998, who divide the rows by this number before they take an interval). 1: independent; m: units of m equal
+    rows. NaN for one unit, or for a share of 0 or 1.
+
+    Args:
+        events: whether it is so, for each row (or 0 and 1).
+        unit: number, from 0, of what the row belongs to.
+    """
+    number, units = len(events), len(np.unique(unit))
+    share = events.mean() if number else np.nan
+    if units < 2 or share in (0, 1):
+        return float("nan")
+    residuals = np.bincount(unit, weights=events - share)
+    clustered = units / (units - 1) * (residuals**2).sum() / number**2
+    return float(clustered / (share * (1 - share) / number))
 
 
 def holm(p: Float[np.ndarray, "m"]) -> Float64[np.ndarray, "m"]:

@@ -224,3 +224,18 @@ def test_what_a_bound_leaves_to_learn_from_is_said(tmp_path: Path, caplog: pytes
     assert "480 are not used); 200 test them" in sentence
     assert sentence in caplog.text
     assert described(tmp_path, dataset(split=split | {"max_rows": 500}))["unused_sentence"] == ""
+
+
+@pytest.mark.parametrize(("alike", "said"), [(True, "label rate is 2.9 times as large"), (False, "are hardly alike")])
+def test_how_much_rows_of_one_person_are_alike_is_said(tmp_path: Path, alike: bool, said: str) -> None:
+    """100 people with eight rows each, of one sex and one label or of any: a rate deviates √(8 · 50 / 49) as much."""
+    table = write_loans(tmp_path, 0.0, 0.0).assign(person=np.arange(ROWS) // 8)
+    random = np.random.default_rng(5)
+    of_people = random.choice(["no", "yes"], ROWS // 8)[table["person"]]
+    table["sex"] = np.where(table["person"] % 2, "f", "m")
+    table["repaid"] = of_people if alike else random.choice(["no", "yes"], ROWS)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    split = {"fractions": {"pretrain": 0.5, "task": 0.5}, "task": {"train": 1, "validation": 1, "test": 2}}
+    sentence = described(tmp_path, dataset(split=split | {"together": "person"}))["unused_sentence"]
+    assert "Intervals, tests and noise floors count rows" in sentence
+    assert said in sentence

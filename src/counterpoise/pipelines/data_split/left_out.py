@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,9 +14,9 @@ from jaxtyping import UInt8
 from counterpoise.config.parameters import Dataset, Split
 from counterpoise.data import IMAGES, SPLITS, UNUSED
 from counterpoise.data.crossing import cross
-from counterpoise.data.encode import CLASS, GROUP, class_codes, group_codes
+from counterpoise.data.encode import CLASS, GROUP, UNIT, class_codes, group_codes
 from counterpoise.errors import InputError
-from counterpoise.fairness import Compared
+from counterpoise.fairness import Compared, design_effect
 from counterpoise.fairness.compared import FEWEST
 
 MOST_SHIFT = 0.05
@@ -24,6 +25,8 @@ MOST_LEFT_OUT = 0.5
 """The share of all rows that may be left out before a run warns."""
 OF_ALL_PARTS = ("treated_sentence", "scored_sentence", "small_sentence", "unused_sentence")
 """Sentences that parts on the same rows have in common."""
+WIDER = 1.05
+"""Uncertainty, as a multiple of that of independent rows, below which it is not said."""
 MOST_NAMED = 10
 """Groups that a sentence names."""
 _SHOWN = 5  # columns that a sentence names
@@ -162,12 +165,13 @@ def _small(tested: Sequence[int], large: Sequence[int], dataset: Dataset) -> str
     return ", ".join(named) + (f" and {len(small) - MOST_NAMED} more" if len(small) > MOST_NAMED else "")
 
 
-def unused_rows(codes: UInt8[np.ndarray, "N"], dataset: Dataset) -> str:
+def unused_rows(codes: UInt8[np.ndarray, "N"], samples: pd.DataFrame, dataset: Dataset) -> str:
     """Return what `split.max_rows` or `split.together` leave unused and how rows count; empty where all are used and
     each stands for itself.
 
     Args:
         codes: of `SPLITS`, or `UNUSED`, of a replicate; all replicates have equally many.
+        samples: of which class, group and what rows belong to are read.
     """
     unused = int((codes == UNUSED).sum())
     if not isinstance(dataset.split, Split) or (unused == 0 and dataset.together is None):
@@ -179,14 +183,27 @@ def unused_rows(codes: UInt8[np.ndarray, "N"], dataset: Dataset) -> str:
         reasons.append(f"rows of one {dataset.together} are in one part, and parts of all replicates equally large")
     counted = ""
     if dataset.together is not None:
-        counted = (
-            f" Intervals, tests and noise floors count rows: where a {dataset.together} has many that are alike, the "
-            "true uncertainty is larger."
-        )
+        counted = f" Intervals, tests and noise floors count rows{_alike(samples, dataset.together)}."
     return (
         f"Of {len(codes):,} rows, models learn from {learnt:,} and are chosen on {rows['validation']:,}, drawn by "
         f"class and group in each replicate ({'; '.join(reasons)}; {unused:,} are not used); {rows['test']:,} test "
         f"them.{counted}"
+    )
+
+
+def _alike(samples: pd.DataFrame, together: str) -> str:
+    """Say by how much the labels' shares are less certain than as many independent rows would make them."""
+    effects = [
+        design_effect((rows[CLASS] == label).to_numpy(), rows[UNIT].to_numpy())
+        for _, rows in samples.groupby(GROUP)
+        for label in samples[CLASS].unique()
+    ]
+    widest = math.sqrt(max([1.0, *(effect for effect in effects if effect > 1)]))
+    if widest < WIDER:
+        return f", and labels of rows of one {together} are hardly alike"
+    return (
+        f": where a {together} has many that are alike, the true uncertainty is larger. That of a group's label rate "
+        f"is {widest:.1f} times as large; that of predictions, which are more alike, may be larger still"
     )
 
 

@@ -167,7 +167,7 @@ def describe_data(
     counts = cells.groupby(["split", "s", "y"]).size()
     large = large_groups(samples, splits, dataset)
     described["small_sentence"] = small_groups(_tested(samples, splits, dataset), large, dataset)
-    described["unused_sentence"] = unused_rows(codes[0], dataset)
+    described["unused_sentence"] = unused_rows(codes[0], samples, dataset)
     for sentence in filter(None, (described["small_sentence"], described["unused_sentence"])):
         LOG.info("%s: %s", dataset.title, sentence)
     return {
