@@ -6,10 +6,11 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from counterpoise.reporting import ReportContext, Section, build, model_card
-from counterpoise.reporting.exported_model import ExportedModel
+from counterpoise.reporting.exported_model import ExportedModel, describe
 from counterpoise.reporting.sections.choice import fragment_of
 
 MODEL = ExportedModel(
@@ -48,6 +49,16 @@ def test_a_tolerance_that_is_not_met_or_not_measured_says_so() -> None:
     assert "not met on validation (0.031)" in said
     assert "cannot be measured on test" in said
     assert "nan" not in said
+
+
+def test_what_share_of_people_a_rule_divides_is_said_where_it_does() -> None:
+    choice = {"variant": "rule", "seed": 7, "criterion": "delta_eo", "tolerance": 0.05, "meets": True}
+    choice |= {"validation_bias": 0.031, "test_bias": None, "divided": 0.125}
+    choices = pd.DataFrame({"test_bias": [0.04, 0.06, None]})
+    model = describe(choice, choices, None, ("age",))
+    assert (model.held, model.seeds) == (1, 2)
+    assert "decides 12.5% of all rows otherwise" in " ".join(model.sentences())
+    assert "near a tie" not in " ".join(replace(model, divided=0.0).sentences())
 
 
 @pytest.mark.parametrize("folder", ["data/a model", "data/it's", "data/$HOME", "data/made%20here"])

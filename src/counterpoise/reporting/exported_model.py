@@ -36,6 +36,7 @@ class ExportedModel:
         columns: of the rows that it takes.
         inputs: what these are: `columns of the table`, or features of something that is not part of the model.
         whole: the command that exports the model with what makes its features of images; None where it takes columns.
+        divided: share of all rows that its rule decides otherwise than it would without dither.
     """
 
     variant: str
@@ -51,6 +52,7 @@ class ExportedModel:
     columns: tuple[str, ...]
     inputs: str = TABLE
     whole: str | None = None
+    divided: float = 0.0
 
     @property
     def command(self) -> str | None:
@@ -76,6 +78,12 @@ class ExportedModel:
             f"One model is chosen in this way in each seed; on test, the tolerance holds for {self.held} of these "
             f"{self.seeds} models.",
         ]
+        if self.divided > 0:
+            sentences.append(
+                "Its rule divides rows near a tie by a fixed pattern of their scores (`bias_scores.dither`), which "
+                f"decides {self.divided:.1%} of all rows otherwise than without it: people who are nearly alike may be "
+                "decided differently."
+            )
         if self.folder is not None:
             sentences.append(
                 f"It lies in {self.folder}, beside an example of the {len(self.columns)} {self.inputs} that it takes "
@@ -107,7 +115,7 @@ def describe(
     """Describe an exported model by its metadata, and by what became of the same choice in the other seeds.
 
     Args:
-        metadata: `variant, seed, criterion, tolerance, meets, validation_bias, test_bias` of the model.
+        metadata: `variant, seed, criterion, tolerance, meets, validation_bias, test_bias` of the model, and `divided`.
         choices: `tables_frontier.SELECTION_KEYS` of its family.
         folder, columns, inputs, whole: as of `ExportedModel`; the folder as an absolute path.
     """
@@ -126,6 +134,7 @@ def describe(
         columns=columns,
         inputs=inputs,
         whole=whole,
+        divided=metadata.get("divided", 0.0),
     )
 
 
