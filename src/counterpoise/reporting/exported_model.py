@@ -80,7 +80,7 @@ class ExportedModel:
         ]
         if self.divided > 0:
             sentences.append(
-                "Its rule divides rows near a tie by a fixed pattern of their scores (`bias_scores.dither`), which "
+                "Its rule divides rows near a tie by a fixed pattern of their scores (bias_scores.dither), which "
                 f"decides {self.divided:.1%} of all rows otherwise than without it: people who are nearly alike may be "
                 "decided differently."
             )

@@ -128,7 +128,7 @@ def _again(rows: int, kind: str) -> list[str]:
     """Say how many rows do not count, since another one of the same person does."""
     if not rows:
         return []
-    return [f"{rows:,} {kind} rows do not count: of rows that belong together (`split.together`) one counts."]
+    return [f"{rows:,} {kind} rows do not count: of rows that belong together (split.together) one counts."]
 
 
 def _constants(evaluation: Mapping[str, Any]) -> list[str]:
