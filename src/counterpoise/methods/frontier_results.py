@@ -17,7 +17,9 @@ HELD_OUT = "held_out"
 """The fold that a task is not trained on."""
 
 EVALUATED = ("validation", "test")
+
 CROSS_FITTED = "train"
+"""The part whose rows are scored by models that were made without them."""
 
 HEAD, RULE = "head", "rule"
 """Tensors of a result: which kind of model it is."""

@@ -348,3 +348,13 @@ class TestCertificates:
         with pytest.raises(InputError, match=r"expected frontiers\.<name>\.hold_out above 0") as caught:
             judge(**choice_inputs | {"selection": Selection(certify=0.9)})
         assert "\n" not in str(caught.value)
+
+
+def test_a_choice_by_biases_smoothed_over_strengths_is_another(choice_inputs: dict[str, Any]) -> None:
+    wide, none = (
+        judge(**choice_inputs | {"selection": Selection(smoothing=width)})[1].set_index(["family", "seed"])
+        for width in (1.0, 0.0)
+    )
+    assert (wide["validation_bias"] != none["validation_bias"]).any()
+    same = wide["variant"] == none["variant"]
+    assert (wide.loc[same, "test_bias"] == none.loc[same, "test_bias"]).all()

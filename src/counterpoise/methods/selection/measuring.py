@@ -23,6 +23,7 @@ from counterpoise.fairness import (
     untested,
 )
 from counterpoise.fairness.metrics import COUNT_METRICS, PERCENT
+from counterpoise.methods.frontier_results import CROSS_FITTED, EVALUATED
 from counterpoise.methods.selection.candidates import Candidates, neighbours
 from counterpoise.methods.selection.nested import Folded, divisions_of, folds_of_rows
 from counterpoise.methods.selection.settings import Judging, Population
@@ -31,13 +32,8 @@ from counterpoise.nn import Examples
 AXES = ("delta_eo", "delta_dp")
 """The biases that frontiers and hypervolumes are drawn against."""
 
-MEASURED = ("validation", "test")
-
 JUDGED = "judged"
 """Not a part of the data, but what the choice is made by."""
-
-CROSS_FITTED = "train"
-"""The part whose rows are scored by models that were made without them."""
 
 JUDGED_BY = ("validation", CROSS_FITTED)
 
@@ -85,7 +81,7 @@ def _measured(
     names = dict.fromkeys(("err", *AXES, judging.criterion))
     judged, folded = judged_by(JUDGED_BY, candidates, data, members, population, judging)
     measured = {JUDGED: judged}
-    for part in MEASURED:
+    for part in EVALUATED:
         lost = candidates.diverged(part)
         counts = torch.stack(
             [

@@ -18,6 +18,7 @@ from counterpoise.data.crossing import band_names, named_values
 from counterpoise.fairness import UndefinedMetricWarning
 from counterpoise.fairness.impact import COLUMNS, impact
 from counterpoise.fairness.metrics import COUNT_METRICS
+from counterpoise.methods.frontier_results import EVALUATED
 from counterpoise.methods.selection.candidates import Candidates, ours
 from counterpoise.methods.selection.measuring import AT_ONCE, counts_of
 from counterpoise.methods.selection.settings import Names
@@ -34,7 +35,6 @@ MOST_EXTRA_ERROR = 1.0
 MOST_ALTERNATIVES = 10
 """Alternatives that are listed for a replicate."""
 
-MEASURED = ("validation", "test")
 OF_ALTERNATIVES = (
     *("seed", "variant", "method", "base", "needs_group", "is_chosen"),
     *("validation_err", "validation_impact_ratio", "test_err", "test_impact_ratio", "holds"),
@@ -116,7 +116,7 @@ def find_alternatives(
     names = list(candidates.settings)
     data = examples(samples, torch.empty(len(samples), 0))
     population = population_of(samples, splits, dataset)
-    members = {part: rows(splits, part) for part in MEASURED}
+    members = {part: rows(splits, part) for part in EVALUATED}
     choices = selection[(selection["family"] == CHOSEN) & selection["variant"].notna()].set_index("seed")["variant"]
     records: list[dict[str, Any]] = []
     for r, seed in enumerate(splits.header["seeds"]):
@@ -125,7 +125,7 @@ def find_alternatives(
         measured = pd.DataFrame(
             {
                 f"{part}_{name}": values.numpy()
-                for part in MEASURED
+                for part in EVALUATED
                 for name, values in _measured(candidates, part, r, data, members[part][r], population)
             },
             index=names,

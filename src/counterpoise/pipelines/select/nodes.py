@@ -17,10 +17,10 @@ from counterpoise.catalogue import CHOSEN, CONSTANT, UNREPAIRED
 from counterpoise.config.parameters import Dataset, Seeds, Selection
 from counterpoise.errors import InputError
 from counterpoise.fairness import choose, shortfall
-from counterpoise.methods.frontier_results import HEAD, RULE
+from counterpoise.methods.frontier_results import EVALUATED, HEAD, RULE
 from counterpoise.methods.selection.candidates import Candidates, constant, families, ours, theirs
 from counterpoise.methods.selection.certifying import Certificates, certificates
-from counterpoise.methods.selection.measuring import AXES, JUDGED, MEASURED, judged_counts, measure
+from counterpoise.methods.selection.measuring import AXES, JUDGED, judged_counts, measure
 from counterpoise.methods.selection.nested import Folded, bounds
 from counterpoise.methods.selection.settings import Names
 from counterpoise.pipelines.shared.arrays import LEARNT, examples, origin, require_seeds, rows
@@ -172,7 +172,7 @@ def _grid(candidates: Candidates, measured: Mapping[str, Mapping[str, Tensor]], 
     index = pd.MultiIndex.from_product([seeds.root, list(candidates.settings)], names=["seed", "variant"])
     frames = [
         pd.DataFrame({"value": values.flatten().numpy()}, index=index).reset_index().assign(split=part, metric=metric)
-        for part in (*MEASURED, JUDGED)
+        for part in (*EVALUATED, JUDGED)
         for metric, values in measured[part].items()
         if part != JUDGED or metric in ("err", *AXES)  # where the criterion is a quality, what it lacks is judged
     ]

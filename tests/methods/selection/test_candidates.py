@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from counterpoise.config.parameters import Selection
 from counterpoise.methods.selection.candidates import neighbours
-from counterpoise.pipelines.select.nodes import judge
 
 
 class TestNeighbours:
@@ -35,12 +33,3 @@ class TestNeighbours:
 
     def test_none_are_asked(self) -> None:
         assert neighbours(self.settings(0.1, 0.14), 0.0) is None
-
-    def test_a_choice_by_smoothed_biases_is_another(self, choice_inputs: dict[str, Any]) -> None:
-        wide, none = (
-            judge(**choice_inputs | {"selection": Selection(smoothing=width)})[1].set_index(["family", "seed"])
-            for width in (1.0, 0.0)
-        )
-        assert (wide["validation_bias"] != none["validation_bias"]).any()
-        same = wide["variant"] == none["variant"]
-        assert (wide.loc[same, "test_bias"] == none.loc[same, "test_bias"]).all()
