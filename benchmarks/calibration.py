@@ -3,8 +3,8 @@
     python benchmarks/calibration.py data [data/laptop ...]
 
 Reads what runs of frontier_* have left. For each tolerance: the mean test bias of the models chosen under it; the same
-without what chance adds on a test part of this size (`fairness.underlying_bias` over the seeds); and the noise floor,
-what a perfectly fair model would measure.
+standard error over the seeds; the same without what chance adds on a test part of this size
+(`fairness.underlying_bias` over the seeds); and the noise floor, what a perfectly fair model would measure.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def rows_of(root: Path, experiment: str, folds: int) -> list[dict[str, Any]]:
                 for r, v in enumerate(picked.tolist())
             ]
             counts = torch.stack(test)  # R, 1, G, k, k
+            measured = COUNT_METRICS[criterion](counts).flatten()
             floor = noise_floor(criterion, counts)
             assert floor is not None
             found.append(
@@ -51,7 +52,8 @@ def rows_of(root: Path, experiment: str, folds: int) -> list[dict[str, Any]]:
                     "bound": float(within.mean()),
                     "err": float(COUNT_METRICS["err"](counts).mean()),
                     "judged": float(judged[criterion][range(len(picked)), picked].mean()),
-                    "test": float(COUNT_METRICS[criterion](counts).mean()),
+                    "test": float(measured.mean()),
+                    "test_se": float(measured.std() / len(measured) ** 0.5),
                     "without_noise": float(underlying_bias(criterion, counts)[0]),
                     "floor": float(floor.mean()),
                 }
