@@ -53,6 +53,13 @@ def test_noise_is_a_tenth_louder_than_what_it_replaces(generator: torch.Generato
     assert torch.equal(alone[0], made[1])
 
 
+def test_noise_in_a_single_hole_is_as_loud_as_its_weight_was() -> None:
+    weight, mask = torch.tensor([[3.0, 0.5]]).expand(4000, 2), torch.tensor([[True, False]]).expand(4000, 2)
+    filled = noise_graft(weight, mask, generators(range(4000), "noise"))
+    assert torch.equal(filled[:, 0], weight[:, 0])
+    assert filled[:, 1].std() == pytest.approx(1.1 * math.sqrt(math.pi / 2) * 0.5, rel=0.05)
+
+
 def test_the_largest_weights_that_are_left_fill_the_holes(generator: torch.Generator) -> None:
     weight, mask = torch.randn(2, 12, 15, generator=generator), random_mask((2, 12, 15), 0.2)
     made = internal_graft(weight, mask, generators([0, 1], "scions"))

@@ -13,7 +13,7 @@ from counterpoise.errors import InputError
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.repair import Result
 from counterpoise.methods.weights.judging import repaired
-from counterpoise.methods.weights.layerwise import Layerwise, layerwise_optimization
+from counterpoise.methods.weights.layerwise import Layerwise, _Search, layerwise_optimization
 
 QUICK = Layerwise(calls=6)
 
@@ -88,3 +88,21 @@ def test_it_says_nothing(task: Problem, caplog: pytest.LogCaptureFixture, capfd:
 def test_settings_that_search_nothing_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(InputError, match=f"{next(iter(settings))} is 0"):
         Layerwise(**settings)  # type: ignore[arg-type]
+
+
+def test_proposals_follow_what_was_learned_where_a_tensor_spans_a_box(task: Problem) -> None:
+    """The second replicate's entries are equal, so that nothing of it moves; the first's are best moved by ½."""
+    tensor = torch.randn(len(task.seeds), 2, generator=torch.Generator().manual_seed(0))
+    tensor[1] = 3.0
+    settings = Layerwise(calls=60, box=1 / tensor[0].std(correction=0).item())
+    start = torch.full((len(task.seeds),), -0.5).double()
+    search = _Search(task, "a tensor", tensor, settings, start)
+    assert search.is_possible
+    distances = []
+    for _ in range(settings.calls):
+        offset = (search.propose() - tensor)[0]
+        distances.append(float((offset - 0.5).square().sum()))
+        search.learn(torch.full((len(task.seeds),), -distances[-1]).double())
+    assert sum(distances[-20:]) < 0.5 * sum(distances[:20])
+    assert torch.equal(search.propose()[1], tensor[1])
+    assert not _Search(task, "a tensor", torch.ones_like(tensor), settings, start).is_possible

@@ -121,6 +121,14 @@ def test_calibrated_odds_replace_the_share_they_say(rows: tuple[Tensor, Tensor, 
     assert rule.rate.max() > 0.05
 
 
+def test_all_of_a_group_is_mixed_where_the_other_is_worse_than_chance() -> None:
+    """Scores tell the first group's classes and mistake the second's: a share above 1 would be needed."""
+    y, s = torch.tensor([0, 1] * 50), torch.arange(100) // 50
+    score = torch.where(s == 0, 0.2 + 0.6 * y, 0.9 - 0.8 * y).double()
+    rule = fit_calibrated_odds(score, y, s, CalibratedOdds(cost="fnr"))
+    assert rule.rate.tolist() == [1.0, 0.0]
+
+
 def test_equalized_odds_are_equal_in_expectation(rows: tuple[Tensor, Tensor, Tensor]) -> None:
     score, y, s = rows
     decision = (score > 0.5).long()
