@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from counterpoise.data.audit import TOGETHER, bins, proxies, strongest
-from counterpoise.data.audit.proxies import _area
+from counterpoise.data.audit.proxies import _alone, _area, _folds
 from counterpoise.errors import InputError
 
 ROWS = 1_200
@@ -41,6 +41,22 @@ def test_what_says_all_and_what_says_nothing(people: dict[str, pd.DataFrame | pd
         assert abs(areas[name] - 0.5) < 0.06
     assert areas.index[0] == TOGETHER
     assert list(strongest(proxies(**people), 2)) == ["copy", "curve"]
+
+
+def test_a_column_is_measured_on_rows_that_have_not_taught_it() -> None:
+    """Of 120 categories with ten rows each, the groups of these rows are coins: told by themselves, above 0.6."""
+    random = np.random.default_rng(8)
+    column = pd.Series(np.repeat(np.arange(120), 10)).astype("category")
+    areas = []
+    for _ in range(20):
+        s = random.integers(2, size=ROWS)
+        areas.append(_alone(column, s, _folds(s, random), 2))
+    assert abs(np.mean(areas) - 0.5) < 0.02
+
+
+def test_columns_that_tell_little_are_proxies_and_those_that_tell_nothing_are_none() -> None:
+    found = pd.DataFrame({"column": [TOGETHER, "much", "little", "nothing"], "auc": [0.9, 0.8, 0.6, 0.5]})
+    assert list(strongest(found, 5)) == ["much", "little"]
 
 
 def test_all_columns_together_see_what_none_sees_alone(people: dict[str, pd.DataFrame | pd.Series]) -> None:

@@ -29,6 +29,14 @@ def test_every_cell_has_as_many_rows_in_each_part_and_the_rest_pretrains() -> No
         assert np.bincount(cell[codes == 0]).tolist() == [rows - 51 for rows in ROWS]
 
 
+def test_one_is_a_row_and_a_share_of_a_whole_number_is_that_number() -> None:
+    cell = np.repeat(np.arange(4), 10)
+    per_cell = {"train": 0.3, "validation": 1, "test": 2}
+    named = {"classes": ("dark", "blond"), "groups": ("women", "men")}
+    (codes,) = draw_balanced_splits(cell // 2, cell % 2, per_cell=per_cell, seeds=(0,), **named)
+    assert [np.bincount(cell[codes == part]).tolist() for part in range(4)] == [[n] * 4 for n in (4, 3, 1, 2)]
+
+
 def test_adding_seeds_changes_no_replicate() -> None:
     _, alone = draw(seeds=(5,))
     cell, together = draw(seeds=(2, 5))

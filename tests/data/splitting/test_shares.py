@@ -129,6 +129,7 @@ def test_no_pretrain_part_on_request() -> None:
     ("fractions", "task", "sentence"),
     [
         ({"pretrain": 0.6, "task": 0.5}, TASK, r"fractions: pretrain 0\.6 \+ task 0\.5 sum to 1\.1, expected 1"),
+        ({"pretrain": 0.4, "task": 0.5}, TASK, r"fractions: pretrain 0\.4 \+ task 0\.5 sum to 0\.9, expected 1"),
         (
             {"pretrain": -0.1, "task": 1.1},
             TASK,

@@ -55,6 +55,22 @@ def test_groups_have_their_shares_and_replicates_depend_on_their_own_seed() -> N
     assert (draw_units(y, s, who, column="who", seeds=[9, 4], **SHARES)[1] == codes[1]).all()
 
 
+def test_rows_that_stand_alone_are_all_used() -> None:
+    y, s, _ = people(100)
+    codes = draw_units(y, s, np.arange(len(y)), column="who", seeds=[0, 1], **SHARES)
+    expected = list(sizes(len(y), SHARES["fractions"], SHARES["task"]).values())
+    assert all(np.bincount(replicate).tolist() == expected for replicate in codes)
+
+
+def test_a_rare_class_of_people_has_its_share_in_every_part() -> None:
+    """One of ten people is of class 1; with three rows each, a part of 80 people has 8 of them to within two."""
+    who = np.repeat(np.arange(400), 3)
+    y, s = (np.arange(400) < 40).astype(int)[who], np.zeros(1200, dtype=int)
+    codes = draw_units(y, s, who, column="who", seeds=range(20), **SHARES)
+    rare = np.stack([[(y[replicate == part]).sum() / 3 for part in range(1, UNUSED)] for replicate in codes])
+    assert np.abs(rare - 8).max() <= 2
+
+
 def test_a_unit_as_large_as_a_part_is_refused() -> None:
     y, s, _ = people(100)
     with pytest.raises(InputError, match=r"rows have the same value of 'school', expected at most .* of the part '"):
