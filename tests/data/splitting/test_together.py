@@ -62,19 +62,21 @@ def test_rows_that_stand_alone_are_all_used() -> None:
     assert all(np.bincount(replicate).tolist() == expected for replicate in codes)
 
 
-def test_a_rare_class_of_people_has_its_share_in_every_part() -> None:
-    """One of ten people is of class 1; with three rows each, a part of 80 people has 8 of them to within two."""
+def test_rare_classes_of_people_have_their_shares_in_every_part() -> None:
+    """One of ten people is of class 1, one of class 2; with three rows each, a part of 80 people has 8 to within two."""
     who = np.repeat(np.arange(400), 3)
-    y, s = (np.arange(400) < 40).astype(int)[who], np.zeros(1200, dtype=int)
+    y, s = np.repeat([1, 2, 0], [40, 40, 320])[who], np.zeros(1200, dtype=int)
     codes = draw_units(y, s, who, column="who", seeds=range(20), **SHARES)
-    rare = np.stack([[(y[replicate == part]).sum() / 3 for part in range(1, UNUSED)] for replicate in codes])
-    assert np.abs(rare - 8).max() <= 2
+    for rare in (1, 2):
+        counts = np.stack([[(y[one == part] == rare).sum() / 3 for part in range(1, UNUSED)] for one in codes])
+        assert np.abs(counts - 8).max() <= 2
 
 
-def test_a_unit_as_large_as_a_part_is_refused() -> None:
+def test_a_unit_larger_than_the_smallest_part_is_refused() -> None:
     y, s, _ = people(100)
+    assert 0.2 * len(y) < 100 < 0.4 * len(y)
     with pytest.raises(InputError, match=r"rows have the same value of 'school', expected at most .* of the part '"):
-        draw_units(y, s, np.minimum(np.arange(len(y)) // 100, 1), column="school", seeds=[0], **SHARES)
+        draw_units(y, s, np.arange(len(y)) // 100, column="school", seeds=[0], **SHARES)
 
 
 def test_missing_values_are_units_of_their_own() -> None:
