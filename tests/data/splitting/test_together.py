@@ -63,7 +63,7 @@ def test_rows_that_stand_alone_are_all_used() -> None:
 
 
 def test_rare_classes_of_people_have_their_shares_in_every_part() -> None:
-    """One of ten people is of class 1, one of class 2; of 80 people with three rows each, a part has 8 to within two."""
+    """One of ten people is of class 1, one of class 2; a part of 80 people has 8 of each to within two."""
     who = np.repeat(np.arange(400), 3)
     y, s = np.repeat([1, 2, 0], [40, 40, 320])[who], np.zeros(1200, dtype=int)
     codes = draw_units(y, s, who, column="who", seeds=range(20), **SHARES)
