@@ -46,7 +46,6 @@ def bias_tables(metrics: pd.DataFrame, repairs: pd.DataFrame, *, level: float = 
     Args:
         metrics: long frame as in `tables.summary`.
         repairs: one row per variant and seed with `BIAS_KEYS`; nulls where a method has no such thing.
-        level: of the intervals.
 
     Raises:
         InputError: a missing column.

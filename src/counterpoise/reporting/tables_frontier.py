@@ -49,7 +49,6 @@ def comparison_table(chosen: pd.DataFrame, criterion: str, tolerance: float, *, 
         chosen: `answer_frontier.models`: one row per family and seed, with errors in % and biases, as judged on
             validation and on test.
         criterion, tolerance: what the choice was to keep.
-        level: of the intervals.
 
     Raises:
         InputError: a missing column.
@@ -105,7 +104,6 @@ def rates_table(
         rates: part → `tables.rates_of_counts` with the key `variant`.
         families: variants, in order: the unrepaired base and the choice.
         group_names, class_names: of the codes. sensitive: the attribute.
-        level: of the intervals.
     """
     titles = {"selection_rate": "Selection rate", "true_positive_rate": "TPR", "false_positive_rate": "FPR"}
     cells: dict[tuple[str, str, int, str, int], str] = {}

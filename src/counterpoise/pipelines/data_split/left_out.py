@@ -47,7 +47,6 @@ def count_left_out(incomplete: Sequence[pd.DataFrame], dataset: Dataset) -> dict
 
     Args:
         incomplete: the rows, columns as the source names them.
-        dataset: says what group and class they are of.
 
     Returns:
         `rows`; `columns`, name → rows in which it is missing; `cells`, a list of `group, label, rows`, where a group or
