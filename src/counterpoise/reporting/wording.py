@@ -54,15 +54,12 @@ _HOUR: Final = 3600
 _LEVEL_DIGITS: Final = 12  # of a level in percent; more are rounding
 
 
-def metric_title(metric: str) -> str:
-    """The full title of a metric, or its own name if the glossary does not know it."""
-    return METRICS[metric].title if metric in METRICS else metric
-
-
 def metric_symbol(metric: str) -> str:
     """The short form of a metric within a sentence: `delta_eo` → ΔEO, `worst_group_accuracy` → worst-group accuracy."""
-    title = metric_title(metric)
-    return METRIC_SYMBOLS.get(metric, title if metric not in METRICS else title[:1].lower() + title[1:])
+    if metric in METRIC_SYMBOLS or metric not in METRICS:
+        return METRIC_SYMBOLS.get(metric, metric)
+    title = METRICS[metric].title
+    return title[:1].lower() + title[1:]
 
 
 def is_signed(metric: str) -> bool:
@@ -194,6 +191,16 @@ def interval(low: Any, high: Any, metric: str = "", *, signed: bool = False) -> 
     if is_missing(low) or is_missing(high):
         return NOT_AVAILABLE
     return f"{number(low, metric, signed=signed)} to {number(high, metric, signed=signed)}"
+
+
+def with_interval(value: Any, low: Any, high: Any) -> str:
+    """Write a value and in brackets its interval, where it has one: `0.213 (0.190 to 0.240)`."""
+    return number(value) if is_missing(value) or is_missing(low) else f"{number(value)} ({interval(low, high)})"
+
+
+def percent(share: Any) -> str:
+    """Write a share of rows: 0.213 → 21.3%."""
+    return NOT_AVAILABLE if is_missing(share) else f"{share:.1%}"
 
 
 def difference(comparison: Any, metric: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,11 +121,9 @@ def join_left_out(parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         "of": sum(part["of"] for part in parts.values()),
         "parts": dict(parts),
         "sentence": " ".join(sentences),
-    } | {key: _once(part.get(key, "") for part in parts.values()) for key in OF_ALL_PARTS}
-
-
-def _once(sentences: Iterable[str]) -> str:
-    return " ".join(filter(None, dict.fromkeys(sentences)))
+    } | {
+        key: " ".join(filter(None, dict.fromkeys(part.get(key, "") for part in parts.values()))) for key in OF_ALL_PARTS
+    }
 
 
 def small_groups(tested: Sequence[int], large: Compared, dataset: Dataset) -> str:
