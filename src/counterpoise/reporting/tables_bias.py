@@ -111,9 +111,9 @@ def bias_findings(metrics: pd.DataFrame, repairs: pd.DataFrame, *, level: float 
         reached = {name: accuracy.loc[variant] for name, variant in variants.items()}
         leaked = of_part.groupby("name")["leakage"].mean()
         sentences.append(
-            f"{head} is right about {percent(reached[BASE].mean())} of the unbiased test images, its sub-network ("
-            f"{method_title(REFERENCE)}) about {percent(reached[REFERENCE].mean())}; a probe still reads the bias from them "
-            f"in {number(leaked[BASE])} and {number(leaked[REFERENCE])} of the cases.{_peers(reached, level)}"
+            f"{head} is right about {percent(reached[BASE].mean())} of the unbiased test images, its sub-network "
+            f"({method_title(REFERENCE)}) about {percent(reached[REFERENCE].mean())}; a probe still reads the bias "
+            f"from them in {number(leaked[BASE])} and {number(leaked[REFERENCE])} of the cases.{_peers(reached, level)}"
         )
     return tuple(sentences)
 
