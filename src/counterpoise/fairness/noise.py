@@ -50,16 +50,6 @@ _PARITY_METRICS = frozenset({"delta_dp", "spd"})
 """Fair means: predictions independent of the group. For the others: independent of the group within each true class."""
 
 
-def noise_floor_dp(counts: Int[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
-    """Expected ΔDP of a classifier with exact demographic parity, this selection rate and these group sizes."""
-    return _floor("delta_dp", counts)
-
-
-def noise_floor_eo(counts: Int[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
-    """Expected ΔEO of a classifier with exact equalized odds, these pooled rates and these (group, class) sizes."""
-    return _floor("delta_eo", counts)
-
-
 def noise_floor(metric: str, counts: Int[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"] | None:
     """Expected absolute value of a fairness metric if the classifier were perfectly fair.
 
