@@ -66,10 +66,8 @@ def noise_floor(metric: str, counts: Int[Tensor, "*batch G k k"]) -> Float64[Ten
     """
     if metric not in METRICS:
         raise InputError(f"There is no metric {metric!r}{suggest(metric, METRICS)}.")
-    return _floor(metric, counts) if metric in _CLOSED_FORMS else None
-
-
-def _floor(metric: str, counts: Tensor) -> Tensor:
+    if metric not in _CLOSED_FORMS:
+        return None
     return _closed_form(metric, counts) if counts.shape[-3:] == (2, 2, 2) else _simulated(metric, counts)
 
 

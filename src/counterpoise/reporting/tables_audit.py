@@ -102,7 +102,8 @@ def _missing_in_words(audit: Mapping[str, Any]) -> str:
         return "No row misses a value."
     widest = max(columns, key=lambda name: max(columns[name].values()) - min(columns[name].values()))
     shares = enumerate_words([f"{percent(share)} of {group}" for group, share in columns[widest].items()][:4])
-    return f"{_counted(len(columns), 'column')} miss values; groups differ most in {widest}: {shares}."
+    counted = f"{len(columns)} column{'' if len(columns) == 1 else 's'}"
+    return f"{counted} miss values; groups differ most in {widest}: {shares}."
 
 
 def _repeated(audit: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -129,7 +130,9 @@ def _drift_in_words(audit: Mapping[str, Any]) -> str:
     if not audit["drift"]:
         return ""
     moved = {
-        comparison["new"]: [row["column"] for row in comparison["columns"] if _has_moved(row)]
+        comparison["new"]: [
+            row["column"] for row in comparison["columns"] if row["p_holm"] is not None and row["p_holm"] < _SIGNIFICANT
+        ]
         for comparison in audit["drift"]
     }
     reference = audit["drift"][0]["reference"]
@@ -137,10 +140,6 @@ def _drift_in_words(audit: Mapping[str, Any]) -> str:
         return f"No column of {enumerate_words(list(moved), 'or')} is distributed detectably unlike {reference}."
     named = [f"{new}: {enumerate_words(columns[:5])}" for new, columns in moved.items() if columns]
     return f"Distributed unlike {reference} (p below {_SIGNIFICANT} after Holm's correction): {'; '.join(named)}."
-
-
-def _has_moved(row: Mapping[str, Any]) -> bool:
-    return row["p_holm"] is not None and row["p_holm"] < _SIGNIFICANT
 
 
 def _groups(audit: Mapping[str, Any], level: float) -> Table:
@@ -257,7 +256,3 @@ def _drift(comparison: Mapping[str, Any]) -> Table:
 
 def _filled(tables: Sequence[Table]) -> list[Table]:
     return [table for table in tables if table.rows]
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -92,8 +92,8 @@ def difference_axis(metric: str) -> str:
 
 def metric_label(metric: str) -> str:
     """The title of an axis or the head of a column: the short form, capitalised, with its unit."""
-    symbol = metric_symbol(metric)
-    return _with_unit(symbol[:1].upper() + symbol[1:], metric)
+    name, unit = capital(metric_symbol(metric)), metric_unit(metric)
+    return f"{name} ({unit})" if unit else name
 
 
 def gap_label(metric: str) -> str:
@@ -278,11 +278,6 @@ def metric_order(metrics: Iterable[str]) -> list[str]:
 def method_order(methods: Iterable[str]) -> list[str]:
     """Each method once: those with a title in their order, then the rest as they come."""
     return sorted(dict.fromkeys(methods), key=lambda method: METHOD_PLACES.get(method, len(METHOD_PLACES)))
-
-
-def _with_unit(name: str, metric: str) -> str:
-    unit = metric_unit(metric)
-    return f"{name} ({unit})" if unit else name
 
 
 def _decimals(metric: str) -> int:

@@ -29,7 +29,7 @@ from counterpoise.methods.rules.joint import (
     joint,
 )
 from counterpoise.nn import Examples
-from counterpoise.nn.trees import Boosting, Trees
+from counterpoise.nn.trees import Boosting, Trees, as_bytes, as_text
 
 Kind = Literal["boosted", "perceptron", "linear", "frozen"]
 """Trees; a network's last layer; a table's own columns; features that come ready."""
@@ -137,7 +137,7 @@ class Ground:
     def tensors(self) -> dict[str, Tensor]:
         """Return all of it as tensors; texts are bytes."""
         if isinstance(self.group, GroupTrees):
-            of_group = {"group.trees": torch.frombuffer(bytearray(self.group.text.encode()), dtype=torch.uint8)}
+            of_group = {"group.trees": as_bytes(self.group.text)}
         else:
             of_group = {"group.heads": self.group.heads}
         temperatures = torch.tensor([self.temperature, self.group.temperature], dtype=torch.float64)
@@ -150,7 +150,7 @@ def from_tensors(kind: Kind, choice: Choice, tensors: Mapping[str, Tensor], *, g
     of_class, of_group = tensors["temperatures"].tolist()
     group: GroupTrees | GroupHeads
     if "group.trees" in tensors:
-        group = GroupTrees(bytes(tensors["group.trees"].numpy()).decode(), groups, classes, of_group)
+        group = GroupTrees(as_text(tensors["group.trees"]), groups, classes, of_group)
     else:
         group = GroupHeads(tensors["group.heads"], of_group)
     base = {name.removeprefix("base."): tensor for name, tensor in tensors.items() if name.startswith("base.")}
