@@ -154,7 +154,7 @@ class _Task(Generic[Item, Result]):
 
     def __call__(self, *shared: Any) -> tuple[int, Result]:
         torch.set_num_threads(self.threads)
-        result = self.function(self.item, *map(_recover, shared))
+        result = self.function(self.item, *(_read(one.path) if isinstance(one, _Spilled) else one for one in shared))
         give_memory_back()
         return self.position, result
 
@@ -190,10 +190,6 @@ def give_memory_back() -> None:
 def _trim() -> Callable[[int], int] | None:
     """Return glibc's `malloc_trim`; None where there is another C library."""
     return getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-
-
-def _recover(value: Any) -> Any:
-    return _read(value.path) if isinstance(value, _Spilled) else value
 
 
 @lru_cache(maxsize=8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
+from importlib import import_module
 from typing import Any
 
 from kedro.pipeline import Pipeline
@@ -47,27 +48,16 @@ def register_pipelines() -> dict[str, Pipeline]:
 def _assembled() -> dict[str, Pipeline]:
     """Put the pipelines together once: Kedro asks for them before every run of a process, and none is ever changed."""
     pipelines = {each.name: Deferred(partial(assemble, each)) for each in (*EXPERIMENTS, *audits(EXPERIMENTS))}
-    fetching = {_fetching(dataset): Deferred(partial(_fetch, dataset)) for dataset in FETCHABLE}
-    further = {OVERVIEW: Deferred(_overview), SYNC: Deferred(_sync)}
+    fetching = {_fetching(dataset): Deferred(partial(_create, "fetch", dataset)) for dataset in FETCHABLE}
+    further = {name: Deferred(partial(_create, name)) for name in (OVERVIEW, SYNC)}
     return {**pipelines, **fetching, **further, "__default__": pipelines[DEFAULT]}
 
 
-def _fetch(dataset: str) -> Pipeline:
-    from counterpoise.pipelines.fetch.pipeline import create_pipeline
-
-    return create_pipeline(dataset)
-
-
-def _overview() -> Pipeline:
-    from counterpoise.pipelines.report_all.pipeline import create_pipeline
-
-    return create_pipeline()
-
-
-def _sync() -> Pipeline:
-    from counterpoise.pipelines.sync_tracking.pipeline import create_pipeline
-
-    return create_pipeline()
+def _create(stage: str, *arguments: Any, **options: Any) -> Pipeline:
+    """Import a stage of `pipelines/` and put its pipeline together."""
+    module = import_module(f"counterpoise.pipelines.{stage}.pipeline")
+    pipeline: Pipeline = module.create_pipeline(*arguments, **options)
+    return pipeline
 
 
 def _declared() -> dict[str, Pipeline]:
@@ -87,29 +77,15 @@ def _retraining(experiments: tuple[Experiment, ...]) -> dict[str, Pipeline]:
     row = next(experiment for experiment in experiments if experiment.name == RETRAINED)
     return {
         "retrain": Deferred(partial(_retrain, row, base)),
-        "monitor": Deferred(partial(_monitor, base)),
-        "rollback": Deferred(_rollback),
+        "monitor": Deferred(partial(_create, "monitor", raw=raw_of(base), dataset=base.dataset)),
+        "rollback": Deferred(partial(_create, "rollback")),
     }
 
 
 def _retrain(row: Experiment, base: Experiment) -> Pipeline:
-    from counterpoise.pipelines.retrain.pipeline import create_pipeline
-
     backbone = parameter("backbone", row) if row.images else None
     around = {"raw": raw_of(base), "dataset": base.dataset}
-    return create_pipeline(assemble(row), frontier=row.frontier is not None, backbone=backbone, **around)
-
-
-def _monitor(base: Experiment) -> Pipeline:
-    from counterpoise.pipelines.monitor.pipeline import create_pipeline
-
-    return create_pipeline(raw=raw_of(base), dataset=base.dataset)
-
-
-def _rollback() -> Pipeline:
-    from counterpoise.pipelines.rollback.pipeline import create_pipeline
-
-    return create_pipeline()
+    return _create("retrain", assemble(row), frontier=row.frontier is not None, backbone=backbone, **around)
 
 
 def _fetching(dataset: str) -> str:

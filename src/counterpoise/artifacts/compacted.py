@@ -54,11 +54,7 @@ class CompactModel:
 
 
 def write(models: Iterable[CompactModel], **header: Any) -> Checkpoint:
-    """Return models in the form in which they are stored: tensors `<variant>.<seed>.<parameter>`.
-
-    Args:
-        header: what else the file's header says.
-    """
+    """Return models in the form in which they are stored: tensors `<variant>.<seed>.<parameter>`."""
     tensors: dict[str, Tensor] = {}
     variants: dict[str, dict[str, Any]] = {}
     shared: dict[str, Any] = {}

@@ -109,7 +109,8 @@ class _SafetensorsFile(AbstractVersionedDataset[Checkpoint, Checkpoint]):
 
     def save(self, data: Checkpoint) -> None:
         tensors, path = _apart(data.tensors), self._get_save_path()
-        header = {**data.header, "shapes": _shapes(tensors), "sha256": _digests(tensors)}
+        digests = {name: _digest(tensor) for name, tensor in tensors.items()}
+        header = {**data.header, "shapes": _shapes(tensors), "sha256": digests}
         metadata = {HEADER: json.dumps(header, sort_keys=True)}
         try:
             if self._protocol == "file":
@@ -154,12 +155,8 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in tensors.items()}
 
 
-def _digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return the SHA-256 of each tensor's type and values."""
-    return {name: _digest(tensor) for name, tensor in tensors.items()}
-
-
 def _digest(tensor: Tensor) -> str:
+    """Return the SHA-256 of a tensor's type and values."""
     digest = hashlib.sha256(str(tensor.dtype).encode())
     digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -31,8 +31,6 @@ class QueryFolder(RawFolder):
     """A raw folder with one Parquet file, the rows of a query.
 
     Args:
-        filepath: the folder.
-        sql: the query.
         credentials: `con`, an address as SQLAlchemy takes it: `postgresql+psycopg://user:password@host/database`.
         file: the name of the file, which the reader's option `files` then names.
         refresh: ask in every run, whether the rows are there or not.

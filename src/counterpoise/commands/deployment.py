@@ -48,7 +48,8 @@ def tasks_of(pipeline: Pipeline) -> list[Task]:
     groups = {group.name: group for group in pipeline.group_nodes_by("namespace")}
     before = {name: _all_before(name, {name: group.dependencies for name, group in groups.items()}) for name in groups}
     cycles = {
-        name: tuple(other for other in groups if other == name or _mutual(before, name, other)) for name in groups
+        name: tuple(other for other in groups if other == name or (name in before[other] and other in before[name]))
+        for name in groups
     }
     tasks: dict[str, Task] = {}
     for name in sorted(groups, key=lambda name: (len(before[name]), list(groups).index(name))):
@@ -78,10 +79,6 @@ def _all_before(name: str, dependencies: Mapping[str, list[str]]) -> set[str]:
     return reached
 
 
-def _mutual(before: Mapping[str, set[str]], one: str, other: str) -> bool:
-    return one in before[other] and other in before[one]
-
-
 def require_divisible(pipeline: Pipeline, tasks: list[Task], catalog: DataCatalog) -> None:
     """Raise InputError unless the tasks are all of the pipeline, in order, and nothing that they share is in memory."""
     makers: dict[str, str] = {}
@@ -91,7 +88,7 @@ def require_divisible(pipeline: Pipeline, tasks: list[Task], catalog: DataCatalo
             raise InputError(f"the task {task.name} comes before {', '.join(sorted(missing))}, expected it after")
         done.add(task.name)
         part = task.of(pipeline)
-        reached = _reached(task, {other.name: other for other in tasks})
+        reached = _all_before(task.name, {other.name: list(other.after) for other in tasks})
         for name in sorted(part.inputs() & pipeline.all_outputs()):
             if makers.get(name) not in reached:
                 raise InputError(f"the task {task.name} reads {name}, which no task before it makes")
@@ -105,10 +102,6 @@ def require_divisible(pipeline: Pipeline, tasks: list[Task], catalog: DataCatalo
     if len(nodes) != len(set(nodes)) or set(nodes) != {node.name for node in pipeline.nodes}:
         wrong = sorted({node.name for node in pipeline.nodes} ^ set(nodes) or {n for n in nodes if nodes.count(n) > 1})
         raise InputError(f"the tasks do not run {', '.join(wrong)} once, expected each node in one of them")
-
-
-def _reached(task: Task, tasks: Mapping[str, Task]) -> set[str]:
-    return _all_before(task.name, {name: list(each.after) for name, each in tasks.items()})
 
 
 @dataclass(frozen=True)

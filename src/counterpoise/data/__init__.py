@@ -68,7 +68,6 @@ def read(
 
     Args:
         reader: a key of `READERS`.
-        folder: where the raw files are.
         limits: how large they may be; readers with an argument `limits` get it.
         left_out: gets the rows that miss a value, from readers that leave such rows out; columns as in the result.
         unused: columns that become no features, for readers that then keep rows that miss their values.

@@ -53,7 +53,6 @@ def read(
     """Read the complete persons of `adult.data`, then of `adult.test`.
 
     Args:
-        folder: holds the two raw files.
         checksums: file name → SHA-256, for instance `CHECKSUMS`; None asks only that the files exist.
         left_out: gets the rows that miss a value, if it is given.
 

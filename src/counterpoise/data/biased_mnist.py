@@ -36,11 +36,6 @@ PALETTE: Mapping[str, tuple[int, int, int]] = {
 def read(folder: Path, *, checksums: Mapping[str, str] | None = None, limits: Limits = LIMITS) -> pd.DataFrame:
     """Read which images there are, and offer each in its class's colour and in one other.
 
-    Args:
-        folder: as `mnist.read` takes it.
-        checksums: file name → SHA-256.
-        limits: how large the files may be.
-
     Returns:
         `image`, `label` ("0" to "9"), `colour` (a key of `PALETTE`), `official_part`; rows as `biases.offer` has them.
 

@@ -31,7 +31,6 @@ def offer(images: pd.DataFrame, biases: Mapping[str, Sequence[str]], classes: Se
     Args:
         images: `image`, `label`, `official_part`.
         biases: column → its values, in the order of `classes`.
-        classes: the labels.
 
     Returns:
         `image`, `label`, a column for each bias, `official_part`: first all images aligned with all biases, last all

@@ -42,11 +42,8 @@ def read(
     """Read the attributes: one row per line of the attribute file, in its order.
 
     Args:
-        folder: holds the official files.
-        checksums: file name → SHA-256.
         partition: train, validation or test keeps the rows of that official part; None keeps all, without that file.
         max_bad_fraction: the share of the images that may have no row; those are left out, with a line in the log.
-        limits: how large the text files may be.
 
     Returns:
         `image` (path relative to `folder`) and every attribute as 0 or 1 (int8). Rows whose image is absent are kept:

@@ -36,7 +36,6 @@ def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.Data
 
     Args:
         folder: holds `train` and `test`, or torchvision's `cifar-10-batches-py`; the folders count if it has both.
-        checksums: file name → SHA-256.
 
     Returns:
         `image` (path relative to `folder`; batches name image n of a class as if it were the file

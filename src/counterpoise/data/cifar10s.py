@@ -29,10 +29,6 @@ _LUMA = (19595, 38470, 7471)
 def read(folder: Path, *, checksums: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Read which images there are: first all of them in colour, then all of them in grey.
 
-    Args:
-        folder: as `cifar10.read` takes it.
-        checksums: file name → SHA-256.
-
     Returns:
         `image`, `label`, `domain` (one of `DOMAINS`), `official_part`; within a domain in the order of `cifar10.read`.
 

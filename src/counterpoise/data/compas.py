@@ -58,7 +58,6 @@ def read(
     """Read the defendants that ProPublica's analysis keeps, in the file's order.
 
     Args:
-        folder: holds the raw file.
         checksums: file name → SHA-256, for instance `CHECKSUMS`; None asks only that the file exists.
         left_out: gets the rows that miss a value, if it is given.
 

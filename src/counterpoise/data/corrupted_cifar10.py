@@ -29,8 +29,6 @@ def read(folder: Path, *, checksums: Mapping[str, str] | None = None, severity: 
     """Read which images there are, and offer each under its class's corruption and under one other.
 
     Args:
-        folder: as `cifar10.read` takes it.
-        checksums: file name → SHA-256.
         severity: of all corruptions, 1 to 5.
 
     Returns:

@@ -42,7 +42,6 @@ def corrupt(
     """Return the images `names` under one corruption.
 
     Args:
-        pixels: the images.
         names: what identifies each; its generator is made from it.
         corruption: a key of `CORRUPTIONS`.
         severity: 1 to 5.

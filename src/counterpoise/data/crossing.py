@@ -35,7 +35,6 @@ def cross(
     """Return the table with one more column, the values of several joined: `female, below 25`.
 
     Args:
-        table: one row per sample.
         columns: two or more, in the order in which their values stand.
         bands: column of numbers → where each band but the first begins, an edge belonging to the band above it.
 

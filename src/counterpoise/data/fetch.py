@@ -81,7 +81,6 @@ def fetch_lfwa(
     """Fetch LFW deep-funneled and its attributes, and unpack the images. What is there already is not fetched again.
 
     Args:
-        folder: where the data belong.
         urls: file name → address, for files that are not to come from their official one.
         checksums: file name → `"sha256:…"` or `"md5:…"`, for files without a published checksum.
         trust_first_use: as in `download`.

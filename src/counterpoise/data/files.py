@@ -106,7 +106,6 @@ def verify(folder: Path, checksums: Mapping[str, str | None], *, source: str = "
     """Check that every file named in `checksums` lies in `folder` and is the expected one.
 
     Args:
-        folder: where the raw files are.
         checksums: file name (relative to `folder`) → SHA-256; None asks only that the file exists.
         source: where a user gets the files, and where they belong; ends the sentence about a missing one.
 

@@ -34,9 +34,7 @@ def read(
     """Read `folder/file` (CSV or Parquet): one row for each image, in the file's order, without incomplete rows.
 
     Args:
-        folder: holds the table and the images.
         file: the table's name in `folder`.
-        checksums: file name → SHA-256.
         missing, missing_category, separator, decimal, thousands, units, encoding, limits, left_out: as
             `table.read`.
 

@@ -44,10 +44,7 @@ def read(
     """Read the attributes: one row per line of the attribute file, in its order.
 
     Args:
-        folder: holds the official files.
-        checksums: file name → SHA-256.
         max_bad_fraction: the share of the images that may have no row; those are left out, with a line in the log.
-        limits: how large the text files may be.
 
     Returns:
         `image` (path relative to `folder`) and every attribute as int8: 1 where its score is above zero, else 0. Rows

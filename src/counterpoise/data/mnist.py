@@ -43,8 +43,6 @@ def read(folder: Path, *, checksums: Mapping[str, str] | None = None, limits: Li
 
     Args:
         folder: holds `train` and `test`, or `MNIST/raw`; the folders count if it has both.
-        checksums: file name → SHA-256.
-        limits: how large IDX files may be.
 
     Returns:
         `image` (path relative to `folder`; IDX files name image n of a digit as if it were the file

@@ -36,7 +36,6 @@ def read_parquet(path: Path, limits: Limits = LIMITS) -> pd.DataFrame:
     what they are, so that a column of them may be there and be left out.
 
     Args:
-        path: the file.
         limits: bounds the number of columns, and the memory of what is unpacked.
 
     Raises:

@@ -66,10 +66,7 @@ def open_images(
 
     Args:
         reader: whose table.
-        folder: where the raw files are.
-        names: of the images.
         transform: runs on each.
-        limits: how large the files may be.
         value_range: of deep images, as `image_modes.decode` takes it.
 
     Raises:
@@ -129,7 +126,6 @@ def render(
         reader: whose table; see `_RENDERERS`. Other readers' rows show images as they are.
         decoded: every image once.
         shown: the image of each row.
-        table: the rows.
     """
     renderer = _RENDERERS.get(reader)
     if renderer is None and np.array_equal(shown, np.arange(len(decoded))):

@@ -5,7 +5,7 @@ Plain tensors and arrays in and out, over any leading batch axes:
     counts = confusion_counts(y, prediction, s, groups=2, classes=2)  # [R, V, G, k, k]
     gap = delta_eo(counts)                                            # [R, V]
     summarize(gap.T.numpy())                                          # mean, std and interval over R, for each V
-    noise_floor_eo(counts)                                            # what a perfectly fair model would show
+    noise_floor("delta_eo", counts)                                   # what a perfectly fair model would show
 """
 
 from counterpoise.fairness._counts import confusion_counts
@@ -30,7 +30,7 @@ from counterpoise.fairness.metrics import (
     spd,
     worst_group_accuracy,
 )
-from counterpoise.fairness.noise import noise_floor, noise_floor_dp, noise_floor_eo
+from counterpoise.fairness.noise import noise_floor
 from counterpoise.fairness.scores import auc, leakage, leakage_elsewhere
 from counterpoise.fairness.selection import choose, counts_above, counts_within, typical, untested
 from counterpoise.fairness.spurious import (
@@ -104,8 +104,6 @@ __all__ = [
     "mean_bias",
     "mean_shortfall",
     "noise_floor",
-    "noise_floor_dp",
-    "noise_floor_eo",
     "non_dominated",
     "of_groups",
     "paired_difference",

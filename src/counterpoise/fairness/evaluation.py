@@ -33,11 +33,8 @@ def evaluate(
         s: groups.
         prediction: predicted classes, for instance [R, V, N].
         score: of the positive class, for `auc`.
-        groups: G.
-        classes: k.
         mask: the samples that count (default: all).
         names: the metrics wanted (default: every count-based one, and `auc` where there are scores and two classes).
-        compared: the groups that gaps are taken of.
 
     Raises:
         InputError: if a name is unknown or cannot be computed from what is given, or `confusion_counts` or `auc` raises

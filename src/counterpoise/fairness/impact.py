@@ -50,10 +50,8 @@ def impact(
     """Return the rates and ratios of every category of every attribute and of their crossings, as `COLUMNS`.
 
     Args:
-        selected: whether each person is.
         sensitive: a column for each attribute, its categories as values; a missing value is `UNKNOWN`.
         score: of each person; None leaves what is made of it null.
-        level: of the intervals.
 
     Returns:
         One row per category. Crossings are of every two attributes, and of all where there are more than two; of a

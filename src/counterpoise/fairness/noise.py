@@ -50,16 +50,6 @@ _PARITY_METRICS = frozenset({"delta_dp", "spd"})
 """Fair means: predictions independent of the group. For the others: independent of the group within each true class."""
 
 
-def noise_floor_dp(counts: Int[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
-    """Expected ΔDP of a classifier with exact demographic parity, this selection rate and these group sizes."""
-    return _floor("delta_dp", counts)
-
-
-def noise_floor_eo(counts: Int[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"]:
-    """Expected ΔEO of a classifier with exact equalized odds, these pooled rates and these (group, class) sizes."""
-    return _floor("delta_eo", counts)
-
-
 def noise_floor(metric: str, counts: Int[Tensor, "*batch G k k"]) -> Float64[Tensor, "*batch"] | None:
     """Expected absolute value of a fairness metric if the classifier were perfectly fair.
 
@@ -76,10 +66,8 @@ def noise_floor(metric: str, counts: Int[Tensor, "*batch G k k"]) -> Float64[Ten
     """
     if metric not in METRICS:
         raise InputError(f"There is no metric {metric!r}{suggest(metric, METRICS)}.")
-    return _floor(metric, counts) if metric in _CLOSED_FORMS else None
-
-
-def _floor(metric: str, counts: Tensor) -> Tensor:
+    if metric not in _CLOSED_FORMS:
+        return None
     return _closed_form(metric, counts) if counts.shape[-3:] == (2, 2, 2) else _simulated(metric, counts)
 
 

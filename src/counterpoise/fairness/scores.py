@@ -93,7 +93,6 @@ def leakage(
     Args:
         representation: one row per sample; whole numbers are the columns of sparse indicators, negative ones none.
         s: the group of each row; groups are the values that occur.
-        seed: of the assignment to folds.
         folds: reduced to the size of the smallest group where that is smaller.
 
     Returns:

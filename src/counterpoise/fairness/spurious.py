@@ -34,7 +34,6 @@ def information(guesses: Float[Tensor, "R B c"], b: Int[Tensor, "R B"]) -> Float
 
     Args:
         guesses: probabilities of the C values of the bias for each row; one-hot for hard guesses.
-        b: the values.
     """
     p = joint(guesses, b).clamp(min=SMALLEST)
     apart = p.sum(dim=2, keepdim=True) * p.sum(dim=1, keepdim=True)

@@ -89,7 +89,6 @@ def underlying_bias(
     Args:
         neighbours: if given, what is known of a model is averaged with what is known of its neighbours, before the
             root is taken: there is less noise in the estimates, and less luck in what is chosen by them.
-        compared: the groups that gaps are taken of.
 
     Returns:
         NaN where no sample says anything.

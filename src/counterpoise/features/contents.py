@@ -40,11 +40,8 @@ def contents_digest(folder: Path, names: Iterable[str], index: Path, *, verify: 
         entries = list(pool.map(lambda name: _entry(folder / name, trusted.get(name)), names, chunksize=64))
 
     seen = dict(zip(names, entries, strict=True))
-    replaced = [
-        name
-        for name, entry in seen.items()
-        if _same_stamp(remembered_entries.get(name), entry) and remembered_entries[name] != entry
-    ]
+    both = {name: (remembered_entries[name], entry) for name, entry in seen.items() if name in remembered_entries}
+    replaced = [name for name, (before, now) in both.items() if before[:2] == now[:2] and before != now]
     if replaced:
         _log.warning(
             "%s: %d files have other contents than before at the same size and time of change (%s, …)",
@@ -59,10 +56,6 @@ def contents_digest(folder: Path, names: Iterable[str], index: Path, *, verify: 
     for name, (size, _, sha256) in zip(names, entries, strict=True):
         digest.update(f"{name}\0{size}\0{sha256}\0".encode())
     return digest.hexdigest()
-
-
-def _same_stamp(remembered: tuple[int, int, str] | None, entry: tuple[int, int, str]) -> bool:
-    return remembered is not None and remembered[:2] == entry[:2]
 
 
 def _entry(path: Path, remembered: tuple[int, int, str] | None) -> tuple[int, int, str]:

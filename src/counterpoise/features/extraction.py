@@ -102,7 +102,6 @@ def extract_features(
 
     Args:
         dataset: the images; one that cannot be decoded becomes a row of NaN, named in the result's `bad`.
-        backbone: the frozen network.
         cache: folder of all cached features. Memory use does not grow with N: features are written shard by shard.
         shard_size: rows per shard, the unit of resuming and of distribution.
         batch_size: images per step of the network; by default what suits the device (`BATCH_SIZES`).

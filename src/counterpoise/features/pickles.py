@@ -22,7 +22,6 @@ def load_pickle(source: Path | io.BytesIO, name: str) -> Any:
     says to be larger than it is, is refused before there is memory taken for it.
 
     Args:
-        source: the file, or its bytes.
         name: of the file, for sentences.
 
     Raises:

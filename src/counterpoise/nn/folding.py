@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from counterpoise.errors import InputError
 from counterpoise.nn.gates import ChannelGates, activations
-from counterpoise.nn.networks import SingleNetwork, State
+from counterpoise.nn.networks import SingleNetwork, State, in_eval_mode
 
 CLOSED = -1e30
 """The shift of a closed channel: far below what is ever added to it, and finite, so that 0 times it is a number."""
@@ -84,12 +84,6 @@ def _before_activations(network: SingleNetwork, x: Tensor) -> list[str]:
 
     hooks = [layer.register_forward_hook(see) for layer in names]
     hooks += [layer.register_forward_hook(close) for layer in activations(network)]
-    training = network.training
-    try:
-        with torch.no_grad():
-            network.eval()(x[:, :1].to(network.device))
-    finally:
-        network.train(training)
-        for hook in hooks:
-            hook.remove()
+    with in_eval_mode(network, hooks), torch.no_grad():
+        network(x[:, :1].to(network.device))
     return layers

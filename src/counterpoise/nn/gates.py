@@ -16,7 +16,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from counterpoise.errors import InputError
-from counterpoise.nn.networks import Networks, Output, SingleNetwork
+from counterpoise.nn.networks import Networks, Output, SingleNetwork, in_eval_mode
 
 ChannelGates = Sequence[Float[Tensor, "_"]]
 """One factor per channel of each activation, in the order in which they are computed."""
@@ -70,14 +70,8 @@ def activation_sizes(network: Networks, x: Shaped[Tensor, "1 B 3 H W"]) -> list[
         layer.register_forward_hook(lambda _, inputs, output: sizes.append(output.shape[1]))
         for layer in activations(network)
     ]
-    before = network.training
-    try:
-        with torch.no_grad():
-            network.eval()(x.to(network.device))
-    finally:
-        network.train(before)
-        for hook in hooks:
-            hook.remove()
+    with in_eval_mode(network, hooks), torch.no_grad():
+        network(x.to(network.device))
     return sizes
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from counterpoise.nn.networks import SingleNetwork
+from counterpoise.nn.networks import SingleNetwork, in_eval_mode
 
 Method = Literal["grad_cam", "input_gradients"]
 
@@ -51,7 +51,6 @@ def explained(
     Args:
         classes: whose score is explained; a single logit speaks for class 1, and its negative for class 0.
     """
-    before = network.training
     pooling, maps = _pooling(network), list[Tensor]()
 
     def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -60,16 +59,11 @@ def explained(
 
     handles: list[Any] = [] if pooling is None else [pooling.register_forward_pre_hook(keep)]
     images = x.to(network.device).float().requires_grad_()
-    try:
-        with torch.enable_grad():
-            score = _score(network.eval()(images).logits[0], classes.to(network.device))
-            if pooling is None:
-                return input_gradients(score, images)[0].cpu()
-            heat = grad_cam(score, maps[0])
-    finally:
-        network.train(before)
-        for handle in handles:
-            handle.remove()
+    with in_eval_mode(network, handles), torch.enable_grad():
+        score = _score(network(images).logits[0], classes.to(network.device))
+        if pooling is None:
+            return input_gradients(score, images)[0].cpu()
+        heat = grad_cam(score, maps[0])
     return interpolate(heat.unsqueeze(1), size=x.shape[-2:], mode="bilinear")[:, 0].cpu()
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import batch_norm
+from torch.utils.hooks import RemovableHandle
 
 from counterpoise.errors import InputError
 from counterpoise.nn.examples import Examples
@@ -283,14 +285,25 @@ def require_maskable(network: Networks) -> None:
         raise InputError("network: has no linear or convolutional layer, expected one whose weights can be masked")
 
 
+@contextmanager
+def in_eval_mode(network: Networks, hooks: Iterable[RemovableHandle] = ()) -> Iterator[None]:
+    """Put a network in eval mode for a while, at the end of which it is as before and the hooks are removed."""
+    before = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(before)
+        for hook in hooks:
+            hook.remove()
+
+
 @torch.no_grad()
 def evaluate(network: Networks, examples: Examples, rows: Int[Tensor, "R m"], weights: Weights | None = None) -> Output:
     """Return what the networks say of each replicate's rows, with running statistics and without dropout."""
-    before = network.training
-    network.eval()
     weights = None if weights is None else {name: weight.to(network.device) for name, weight in weights.items()}
-    outputs = [
-        network(examples.take(part)[0].to(network.device), weights) for part in rows.split(EVALUATED_ROWS, dim=1)
-    ]
-    network.train(before)
+    with in_eval_mode(network):
+        outputs = [
+            network(examples.take(part)[0].to(network.device), weights) for part in rows.split(EVALUATED_ROWS, dim=1)
+        ]
     return Output(*(torch.cat([part.cpu() for part in parts], dim=1) for parts in zip(*outputs, strict=True)))

@@ -167,6 +167,30 @@ def with_leaves_of(model: Ensemble, repaired: Ensemble) -> Ensemble:
     return Ensemble(model.header, tuple(trees), model.pandas_categorical)
 
 
+@dataclass
+class _Splits:
+    """The splits of a tree, each by its place: the column asked, LightGBM's kind of decision, the threshold, and where
+    rows go, to another split (≥ 0) or a leaf (< 0)."""
+
+    feature: list[int]
+    kind: list[int]
+    threshold: list[float]
+    left: list[int]
+    right: list[int]
+
+    def copy(self, node: int) -> int:
+        """Append a copy of a split; return its place."""
+        for values in (self.feature, self.kind, self.left, self.right):
+            values.append(values[node])
+        self.threshold.append(self.threshold[node])
+        return len(self.feature) - 1
+
+    def put(self, node: int, feature: int, threshold: float, left: int, right: int) -> None:
+        """Make a split of numbers of it, which sends a missing one to the left."""
+        self.feature[node], self.kind[node], self.threshold[node] = feature, DEFAULT_LEFT, threshold
+        self.left[node], self.right[node] = left, right
+
+
 def _tree_onto(tree: Tree, sources: Sequence[Source | None]) -> Tree:
     leaves = int(tree["num_leaves"])
     if leaves < 2:
@@ -175,23 +199,22 @@ def _tree_onto(tree: Tree, sources: Sequence[Source | None]) -> Tree:
         [int(value) for value in tree[name].split()]
         for name in ("split_feature", "decision_type", "left_child", "right_child")
     )
-    threshold = [float(value) for value in tree["threshold"].split()]
+    splits = _Splits(feature, kind, [float(value) for value in tree["threshold"].split()], left, right)
     for node in range(leaves - 1):
         source, at = sources[feature[node]], node
         assert source is not None, "a split asks for a column that was not matched"
-        arrays = (feature, kind, threshold, left, right)
         if isinstance(source, Filled):
-            at, source = _gap_first(node, source.indicator, *arrays), source.source
+            at, source = _gap_first(splits, node, source.indicator), source.source
         if isinstance(source, int):
             # Tables are float32: a number that equals a threshold has to be rounded as the threshold is.
-            feature[at], threshold[at] = source, float(np.float32(threshold[at]))
+            feature[at], splits.threshold[at] = source, float(np.float32(splits.threshold[at]))
         elif kind[at] & CATEGORICAL:
-            chosen = _codes_of_set(tree, threshold[at])
-            _chain(at, [place for code, place in source.places.items() if code in chosen], *arrays)
+            chosen = _codes_of_set(tree, splits.threshold[at])
+            _chain(splits, at, [place for code, place in source.places.items() if code in chosen])
         else:
-            _by_code(at, source, *arrays)
+            _by_code(splits, at, source)
     surplus = len(feature) + 1 - leaves
-    nodes: dict[str, list[Any]] = {"split_feature": feature, "threshold": threshold, "decision_type": kind}
+    nodes: dict[str, list[Any]] = {"split_feature": feature, "threshold": splits.threshold, "decision_type": kind}
     nodes |= {"left_child": left, "right_child": right}
     empty = " ".join(["0"] * surplus)
     return {
@@ -220,76 +243,47 @@ def _codes_of_set(tree: Tree, number: float) -> set[int]:
     return {BITS * place + bit for place, word in enumerate(chosen) for bit in range(BITS) if word >> bit & 1}
 
 
-def _gap_first(
-    node: int,
-    indicator: int,
-    feature: list[int],
-    kind: list[int],
-    threshold: list[float],
-    left: list[int],
-    right: list[int],
-) -> int:
+def _gap_first(splits: _Splits, node: int, indicator: int) -> int:
     """Put the question whether a table filled a gap before a split, in place; return where the split is then.
 
     Gaps go where the model sends missing values; of a number for which it knows none, by what the table has.
     """
-    if not kind[node] & (CATEGORICAL | ZERO_IS_MISSING | NAN_IS_MISSING):
+    kind = splits.kind[node]
+    if not kind & (CATEGORICAL | ZERO_IS_MISSING | NAN_IS_MISSING):
         return node
-    for array in (feature, kind, left, right):
-        array.append(array[node])
-    threshold.append(threshold[node])
-    gap = left[node] if kind[node] & DEFAULT_LEFT and not kind[node] & CATEGORICAL else right[node]
-    feature[node], kind[node], threshold[node] = indicator, DEFAULT_LEFT, 0.5
-    left[node], right[node] = len(feature) - 1, gap
-    return left[node]
+    gap = splits.left[node] if kind & DEFAULT_LEFT and not kind & CATEGORICAL else splits.right[node]
+    moved = splits.copy(node)
+    splits.put(node, indicator, 0.5, left=moved, right=gap)
+    return moved
 
 
-def _by_code(
-    node: int,
-    source: Codes,
-    feature: list[int],
-    kind: list[int],
-    threshold: list[float],
-    left: list[int],
-    right: list[int],
-) -> None:
+def _by_code(splits: _Splits, node: int, source: Codes) -> None:
     """Put a split of codes, which the model took for numbers, on the columns of the categories, in place.
 
     A category without a code goes where a missing number goes where the model knows such, else where `NO_CODE` does.
     """
-    missing_left, bound = bool(kind[node] & DEFAULT_LEFT), threshold[node]
+    kind, bound = splits.kind[node], splits.threshold[node]
+    missing_left = bool(kind & DEFAULT_LEFT)
 
     def goes_left(code: int) -> bool:
-        return missing_left if code == 0 and kind[node] & ZERO_IS_MISSING else code <= bound
+        return missing_left if code == 0 and kind & ZERO_IS_MISSING else code <= bound
 
-    others_left = missing_left if kind[node] & NAN_IS_MISSING else goes_left(NO_CODE)
+    others_left = missing_left if kind & NAN_IS_MISSING else goes_left(NO_CODE)
     places = [place for code, place in source.places.items() if goes_left(code) != others_left]
     if others_left:
-        left[node], right[node] = right[node], left[node]
-    _chain(node, places, feature, kind, threshold, left, right)
+        splits.left[node], splits.right[node] = splits.right[node], splits.left[node]
+    _chain(splits, node, places)
 
 
-def _chain(
-    node: int,
-    places: Sequence[int],
-    feature: list[int],
-    kind: list[int],
-    threshold: list[float],
-    left: list[int],
-    right: list[int],
-) -> None:
+def _chain(splits: _Splits, node: int, places: Sequence[int]) -> None:
     """Replace a split by one for each category that goes left, in place; the further ones come at the end."""
-    inside, outside = left[node], right[node]
+    inside, outside = splits.left[node], splits.right[node]
     if not places:
-        feature[node], kind[node], threshold[node], left[node] = 0, DEFAULT_LEFT, LARGEST, outside
+        splits.put(node, 0, LARGEST, left=outside, right=outside)
         return
     at = node
-    for position, place in enumerate(places):
-        last = position == len(places) - 1
-        after = outside if last else len(feature)
-        feature[at], kind[at], threshold[at], left[at], right[at] = place, DEFAULT_LEFT, 0.5, after, inside
-        if not last:
-            at = len(feature)
-            for array in (feature, kind, left, right):
-                array.append(0)
-            threshold.append(0.0)
+    for place in places[:-1]:
+        following = splits.copy(at)
+        splits.put(at, place, 0.5, left=following, right=inside)
+        at = following
+    splits.put(at, places[-1], 0.5, left=outside, right=inside)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32, Num, Shaped
+from jaxtyping import Float, Int32, Num, Shaped, UInt8
 from torch import Tensor
 
 from counterpoise.bounds import Count, NotNegative, Positive, Share
@@ -57,6 +57,16 @@ class Boosting:
             "lambda_l2": self.lambda_l2,
             "feature_fraction": self.feature_fraction,
         }
+
+
+def as_bytes(text: str) -> UInt8[Tensor, "n"]:
+    """Return a text as a tensor, the form in which checkpoints hold one."""
+    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+
+
+def as_text(tensor: UInt8[Tensor, "n"]) -> str:
+    """Return the text of `as_bytes`."""
+    return tensor.numpy().tobytes().decode()
 
 
 @dataclass(frozen=True, eq=False)

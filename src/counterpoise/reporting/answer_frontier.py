@@ -75,7 +75,6 @@ def models(selection: pd.DataFrame, predictions: pd.DataFrame, compared: Compare
     Args:
         selection: one row per family and seed, with `MODEL_KEYS`, `criterion` and `tolerance`.
         predictions: `variant, seed, split, y, s, prediction`, counted where there is a column `rows`.
-        compared: the groups that gaps are taken of.
 
     Returns:
         Frame with `MODEL_KEYS`.
@@ -127,7 +126,6 @@ def findings(
         predictions: as of `models`.
         noise_floor: metric → what a perfectly fair model would measure on test.
         class_names: of the codes in predictions.
-        compared: the groups that gaps are taken of.
     """
     criterion, tolerance = limits_of(selection)
     choices = selection[selection["family"] == CHOSEN]

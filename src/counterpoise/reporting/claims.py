@@ -19,9 +19,7 @@ _SHOWN: Final = 160  # characters of a claim, a selector or a list that a messag
 DIRECTIONS: Final = ("lower", "higher", "equal")
 
 
-def evaluate(
-    metrics: pd.DataFrame, claims: Sequence[Mapping[str, Any]], *, level: float = LEVEL, correction: float | None = None
-) -> pd.DataFrame:
+def evaluate(metrics: pd.DataFrame, claims: Sequence[Mapping[str, Any]], *, level: float = LEVEL) -> pd.DataFrame:
     """Test every claim on the test split, left minus right, paired by seed.
 
     Of a signed metric (`spd`, `eod`, `aod`) absolute values are compared, seed by seed: a claim is about how large a
@@ -32,7 +30,6 @@ def evaluate(
         claims: mappings with `claim` (a sentence), `metric`, `left` and `right` (selectors: column of `metrics` →
             value, each of which must leave exactly one variant), and `claimed`: `lower`, `higher` or `equal`.
         level: of the intervals; a claim is decided at 1 − level after Holm's correction over all the claims given.
-        correction: n_test / n_train, to widen the intervals by Nadeau and Bengio (2003); none by default.
 
     Returns:
         Frame with columns `CLAIM_COLUMNS`, in the order of `claims`.
@@ -43,7 +40,7 @@ def evaluate(
     """
     test = test_rows(metrics)
     pairs = [paired_values(test, claim) for claim in claims]
-    results = [paired_difference(left, right, level=level, correction=correction) for left, right in pairs]
+    results = [paired_difference(left, right, level=level) for left, right in pairs]
     judged = verdicts(results, [claim["claimed"] for claim in claims], level=level)
     statistics = [(result.difference, result.ci_low, result.ci_high, result.p) for result in results]
     records = [

@@ -60,9 +60,6 @@ def summary_panel(
     Args:
         summary: `tables.summary`.
         claims: `claims.evaluate`.
-        metrics: the columns.
-        title: of the panel.
-        level: of the intervals.
         answer: the report's headline; by default how many claims came out how.
         findings: what the report says of the answer, a line each.
     """

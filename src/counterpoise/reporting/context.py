@@ -18,9 +18,7 @@ class Table:
     """A table of a report, as text: the cells are already formatted for the reader.
 
     Attributes:
-        title: heading.
         note: what the cells mean, one paragraph; may be empty.
-        columns: heads.
         rows: as many cells as there are columns; the first names the row.
     """
 
@@ -104,7 +102,6 @@ class ReportContext:
         notes: further remarks on the method or the data, one paragraph each.
         level: of all intervals; claims are decided at 1 − level.
         headline_metrics: the metrics of the table of results, in order; those that were not measured are left out.
-        parts: names of the experiment's parts, in order.
         objectives: part → what repairs are judged by: `bias, performance, tolerance, margin`; empty without repairs.
         published: selectors of `published.select`, of variants that were run.
         shows_images: whether images of the data may stand in the report.

@@ -53,7 +53,12 @@ def estimator_page(
     ]
     named = [name for name in ("group", "class") if name in rates]
     columns = (*named, "rows", *RATES.values())
-    rates = rates.assign(group=[_titled(row) for _, row in rates.iterrows()])
+    rates = rates.assign(
+        group=[
+            f"{group}{'' if compared else ' (not compared)'}"
+            for group, compared in rates[["group", "compared"]].to_numpy()
+        ]
+    )
     cells = [
         [*(str(row[name]) for name in named), f"{row['rows']:,}", *(number(row[name]) for name in RATES)]
         for _, row in rates.iterrows()
@@ -93,10 +98,6 @@ def estimator_page(
         ),
     ]
     return page("FairFrontier", "choice of a model", facts, sections, {})
-
-
-def _titled(row: pd.Series) -> str:
-    return f"{row['group']}{'' if row['compared'] else ' (not compared)'}"
 
 
 def frontier_figure(frontier: pd.DataFrame, limits: tuple[str, float]) -> go.Figure:

@@ -69,7 +69,6 @@ def frontier_plane(
         bias: metric of the horizontal axis, such as `delta_eo`; of a signed one, such as `spd`, the absolute value.
         tolerance: bias that the choice was to stay below.
         noise_floor: bias that a perfectly fair model would measure.
-        level: of the intervals.
 
     Raises:
         InputError: a column or one of the two metrics is missing, or a seed occurs twice.
@@ -173,7 +172,6 @@ def hypervolumes(frame: pd.DataFrame, *, level: float = LEVEL) -> go.Figure:
         frame: `method, seed, bias, hypervolume`, one row per method, seed and bias. Drawn as the mean over the seeds
             with its interval, and each seed as a small point. The intervals are of each method alone: whether two
             differ is for a paired comparison to say.
-        level: of the intervals.
 
     Raises:
         InputError: a missing column.

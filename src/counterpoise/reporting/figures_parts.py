@@ -46,7 +46,6 @@ def by_part(
     Args:
         metrics: long frame as in `tables.summary`, with the column `part`.
         summary: `tables.summary` of it.
-        panels: metrics to draw. level: that of the intervals of `summary`.
 
     Raises:
         InputError: `metrics` has no column `part`.
@@ -109,7 +108,6 @@ def ablation(metrics: pd.DataFrame, *, panels: Sequence[str] = HEADLINE_METRICS,
 
     Args:
         metrics: long frame as in `tables.summary`, with `alpha`, `rank` and, where there are parts, `part`.
-        panels: metrics to draw. level: of the intervals.
 
     Raises:
         InputError: a missing column.
@@ -167,7 +165,6 @@ def representation(
 
     Args:
         points: frame with `part, group, x, y`; `group` is a code into `group_names`.
-        group_names: names of the groups.
         shares: part → the shares of variance (0 to 1) of the two components, for the titles of the axes.
 
     Raises:

@@ -70,7 +70,6 @@ def repair_plane(metrics: pd.DataFrame, objectives: Objectives, *, level: float 
     Args:
         metrics: long frame as in `tables.summary`; see `_outcomes.outcomes`.
         objectives: part → `bias, performance, tolerance, margin`.
-        level: of the intervals.
 
     Raises:
         InputError: a missing column, objective or metric.

@@ -108,11 +108,9 @@ def evidence_over_weeks(document: Mapping[str, Any]) -> go.Figure:
 
 
 def _band(weeks: Sequence[str], low: Sequence[float], high: Sequence[float], colour: str) -> go.Figure:
-    figure = go.Figure()
     edges = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
-    figure.add_scatter(x=list(weeks), y=list(low), **edges)
-    figure.add_scatter(x=list(weeks), y=list(high), fill="tonexty", fillcolor=faded(colour, 0.18), **edges)
-    return figure
+    band = {"fill": "tonexty", "fillcolor": faded(colour, 0.18)}
+    return go.Figure([go.Scatter(x=weeks, y=low, **edges), go.Scatter(x=weeks, y=high, **band, **edges)])
 
 
 def _verdicts(figure: go.Figure, documents: Sequence[Mapping[str, Any]], y: Sequence[float]) -> None:

@@ -40,7 +40,6 @@ def repair_findings(
         metrics: long frame as in `tables.summary`; see `_outcomes.outcomes`.
         repairs: frame with `REPAIR_KEYS`, for what needs the group.
         objectives: part → `bias, performance, tolerance, margin`.
-        level: of the intervals.
 
     Raises:
         InputError: a missing column, objective or metric.

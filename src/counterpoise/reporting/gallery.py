@@ -35,7 +35,6 @@ def examples(
         predictions: the contract's.
         names: of the images, by row.
         load: row → pixels.
-        count: images per cell, at most.
 
     Returns:
         Plain values: `method, variant, seed`, and `cells`, a list of those that have rows, each with `group, label,

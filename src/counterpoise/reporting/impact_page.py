@@ -57,6 +57,8 @@ RULES: Final = (
 )
 """Which rule asks for what, in our words."""
 
+_PROFILE: Final = "Purpose, data and limits"
+_ASKS: Final = ("Rule", "What it asks for, and where it stands here")
 _MOST_SHOWN: Final = 4
 _MOST_OVERVIEW: Final = 24
 
@@ -147,8 +149,8 @@ def impact_page(audit: ImpactAudit) -> str:
         ),
         *_apart(audit),
         *_alternatives(audit),
-        PageSection("profile", "Bias profile", tables=[_profile_table(audit)]),
-        PageSection("rules", "Which rule asks for what", [NO_ADVICE], tables=[_rules_table()]),
+        PageSection("profile", "Bias profile", tables=[Table(_PROFILE, "", ("What", "Statement"), profile(audit))]),
+        PageSection("rules", "Which rule asks for what", [NO_ADVICE], tables=[Table("Rules", "", _ASKS, RULES)]),
     ]
     return page(f"Impact audit: {audit.title}", "impact audit", facts, sections, audit.lineage)
 
@@ -342,11 +344,3 @@ def _alternatives_in_words(audit: ImpactAudit) -> str:
 
 def _points(audit: ImpactAudit) -> str:
     return f"{audit.most_extra_error:g} point{'' if audit.most_extra_error == 1 else 's'}"
-
-
-def _profile_table(audit: ImpactAudit) -> Table:
-    return Table("Purpose, data and limits", "", ("What", "Statement"), profile(audit))
-
-
-def _rules_table() -> Table:
-    return Table("Rules", "", ("Rule", "What it asks for, and where it stands here"), RULES)

@@ -129,7 +129,8 @@ def heat_maps(parts: Mapping[str, Explained], classes: Sequence[str], groups: Se
         parts: by name of the part; an empty one where there are no parts.
         classes, groups: names of the codes in y and s.
     """
-    strips = [(part, name) for part, shown in parts.items() for name in (*_pictures(shown), *shown.heat)]
+    pictures = {part: [] if shown.images is None else [_IMAGES] for part, shown in parts.items()}
+    strips = [(part, name) for part, shown in parts.items() for name in (*pictures[part], *shown.heat)]
     titles = [text(f"{part_title(part)}: {_strip(name)}" if part else _strip(name)) for part, name in strips]
     rows = len(strips)
     figure = make_subplots(rows, 1, subplot_titles=titles, vertical_spacing=min(0.1, 52 / (_STRIP * rows)))
@@ -158,10 +159,6 @@ def heat_maps(parts: Mapping[str, Explained], classes: Sequence[str], groups: Se
 
 
 _IMAGES = "images"
-
-
-def _pictures(shown: Explained) -> tuple[str, ...]:
-    return () if shown.images is None else (_IMAGES,)
 
 
 def _strip(name: str) -> str:

@@ -30,7 +30,6 @@ def summary(
     published_rows: Sequence[Mapping[str, Any]] = (),
     *,
     level: float = LEVEL,
-    correction: float | None = None,
 ) -> pd.DataFrame:
     """Summarize the test metrics of every variant over the seeds, with the paper's number beside ours.
 
@@ -38,7 +37,6 @@ def summary(
         metrics: long frame with `METRICS_KEYS` and any of `SETTINGS` (null where a variant has none).
         published_rows: selectors of `published.select`, one per variant that the paper reports.
         level: of the intervals `ci_low` to `ci_high`, which are cut at the least and the largest value of the metric.
-        correction: n_test / n_train, to widen the intervals by Nadeau and Bengio (2003); none by default.
 
     Returns:
         Frame with columns `SUMMARY_COLUMNS`, ordered by method, settings and metric whatever the order of the
@@ -61,21 +59,18 @@ def summary(
     records = []
     for variant, method in variants.items():
         for metric in metric_order(metric for name, metric in values if name == variant):
-            numbers = _interval(values[variant, metric], level, correction, metric)
+            numbers = interval_within(values[variant, metric], bounds_of(metric), level=level)
             records.append((method, variant, metric, *numbers, *paper.get((variant, metric), (np.nan, np.nan))))
     return pd.DataFrame(records, columns=list(SUMMARY_COLUMNS))
 
 
-def group_rates(
-    predictions: pd.DataFrame, *, classes: int, level: float = LEVEL, correction: float | None = None
-) -> pd.DataFrame:
+def group_rates(predictions: pd.DataFrame, *, classes: int, level: float = LEVEL) -> pd.DataFrame:
     """What each group receives from each variant on the test split: the table behind every gap.
 
     Args:
         predictions: frame with `method, variant, seed, split, y, s, prediction` (integer codes for the last three);
             counted where it has `rows`.
         classes: k; with two classes the rates are those of class 1, else of each class against the rest.
-        level, correction: as in `summary`.
 
     Returns:
         Frame with columns `GROUP_RATE_COLUMNS`; `rate` is `accuracy` (label null), `selection_rate` P(ŷ=c),
@@ -88,7 +83,7 @@ def group_rates(
     order = {variant: place for place, variant in enumerate(variant_order(test))}
     keys = ["method", "variant", "seed", "s"]
     counts = cells(test, [*keys, "y", "prediction"])
-    frame = rates_of_counts(counts, keys[:2], classes=classes, level=level, correction=correction)
+    frame = rates_of_counts(counts, keys[:2], classes=classes, level=level)
     place = frame["variant"].map(order)
     return (
         frame.assign(place=place)
@@ -97,21 +92,14 @@ def group_rates(
     )
 
 
-def rates_of_counts(
-    counts: pd.DataFrame,
-    keys: Sequence[str],
-    *,
-    classes: int,
-    level: float = LEVEL,
-    correction: float | None = None,
-) -> pd.DataFrame:
+def rates_of_counts(counts: pd.DataFrame, keys: Sequence[str], *, classes: int, level: float = LEVEL) -> pd.DataFrame:
     """The rates of each group, from counted predictions.
 
     Args:
         counts: frame with `keys`, `seed, s, y, prediction, rows`: how many rows of group s and class y were predicted
             so; what does not occur may be absent.
         keys: columns that name a model.
-        classes, level, correction: as of `group_rates`.
+        classes: as of `group_rates`.
 
     Returns:
         Frame with `keys`, `group, label, rate`, then `mean, std, ci_low, ci_high, n, wilson`; see `rate_interval`.
@@ -131,19 +119,15 @@ def rates_of_counts(
         counted = counts[[*keys, "s", "seed"]].assign(events=rows * selected, trials=rows * members)
         per_seed = counted.groupby([*keys, "s", "seed"], sort=True)[["events", "trials"]].sum()
         for key, seeds in per_seed.groupby(level=[*keys, "s"]):
-            numbers = rate_interval(
-                seeds["events"].to_numpy(np.float64),
-                seeds["trials"].to_numpy(np.float64),
-                level=level,
-                correction=correction,
-            )
+            counted_seeds = (seeds[name].to_numpy(np.float64) for name in ("events", "trials"))
+            numbers = rate_interval(*counted_seeds, level=level)
             records.append((*cast(tuple[Any, ...], key), label, rate, *numbers))
     columns = [*keys, "group", "label", "rate", *_INTERVAL_COLUMNS, "wilson"]
     return pd.DataFrame(records, columns=columns).astype({"label": "Int64"})
 
 
 def rate_interval(
-    events: np.ndarray, trials: np.ndarray, *, level: float = LEVEL, correction: float | None = None
+    events: np.ndarray, trials: np.ndarray, *, level: float = LEVEL
 ) -> tuple[float, float, float, float, int, bool]:
     """Mean, deviation and interval of a rate over seeds, the number of seeds, and whether Wilson's interval is in it.
 
@@ -153,12 +137,11 @@ def rate_interval(
 
     Args:
         events, trials: of each seed; a seed without trials has no rate.
-        level, correction: as of `fairness.summarize`.
     """
     there = trials > 0
     with np.errstate(invalid="ignore"):
         replicates = np.where(there, events / np.where(there, trials, np.nan), np.nan)
-    result = summarize(replicates, level=level, correction=correction)
+    result = summarize(replicates, level=level)
     mean, std, low, high = (float(value) for value in (result.mean, result.std, result.ci_low, result.ci_high))
     is_inside = low >= 0 and high <= 1 and not (std == 0 and mean in (0, 1))
     if is_inside or not there.any():
@@ -182,7 +165,8 @@ def intervals(frame: pd.DataFrame, keys: Sequence[str], column: str, *, level: f
     records = []
     for key, rows in groups:
         named = dict(zip(keys, cast(tuple[Any, ...], key), strict=True))
-        numbers = _interval(rows.to_numpy(np.float64), level, None, str(named.get("metric", "")))
+        bounds = bounds_of(str(named.get("metric", "")))
+        numbers = interval_within(rows.to_numpy(np.float64), bounds, level=level)
         records.append((*named.values(), *numbers))
     return pd.DataFrame(records, columns=[*keys, *_INTERVAL_COLUMNS])
 
@@ -243,13 +227,13 @@ def variant_order(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def interval_within(
-    replicates: np.ndarray, bounds: tuple[float, float], *, level: float, correction: float | None = None
+    replicates: np.ndarray, bounds: tuple[float, float], *, level: float
 ) -> tuple[float, float, float, float, int]:
     """Mean, deviation, t-interval over the replicates and their number; the interval is cut at the bounds.
 
     A t-interval knows no bounds: of a gap near 0 it would reach below 0, where no gap can be.
     """
-    result = summarize(replicates, level=level, correction=correction)
+    result = summarize(replicates, level=level)
     low, high = (np.clip(end, *bounds) for end in (result.ci_low, result.ci_high))
     return float(result.mean), float(result.std), float(low), float(high), int(result.n)
 
@@ -258,9 +242,3 @@ def bounds_of(metric: str, *, absolute: bool = False) -> tuple[float, float]:
     """The least and the largest value of a metric, or if `absolute` of its size; no bounds for what is no metric."""
     low, high = METRICS[metric].bounds if metric in METRICS else _ANY
     return (max(low, 0.0), high) if absolute else (low, high)
-
-
-def _interval(
-    replicates: np.ndarray, level: float, correction: float | None, metric: str
-) -> tuple[float, float, float, float, int]:
-    return interval_within(replicates, bounds_of(metric), level=level, correction=correction)

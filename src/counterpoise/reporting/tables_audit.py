@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from counterpoise.reporting.context import Table
-from counterpoise.reporting.wording import enumerate_words, interval, interval_title, number, p_value
+from counterpoise.reporting.wording import enumerate_words, interval_title, number, p_value, percent, with_interval
 
 _SIGNIFICANT: Final = 0.05
 _SHIFTED: Final = 0.1
@@ -67,7 +67,7 @@ def _rates_in_words(audit: Mapping[str, Any]) -> str:
         return ""
     low, high = min(rates, key=lambda row: row["rate"]), max(rates, key=lambda row: row["rate"])
     return (
-        f"{_percent(high['rate'])} of {high['group']} are {audit['classes'][1]} and {_percent(low['rate'])} of "
+        f"{percent(high['rate'])} of {high['group']} are {audit['classes'][1]} and {percent(low['rate'])} of "
         f"{low['group']}: a gap that the labels have before any model."
     )
 
@@ -95,18 +95,15 @@ def _proxies_in_words(audit: Mapping[str, Any]) -> str:
 
 
 def _missing_in_words(audit: Mapping[str, Any]) -> str:
-    columns: dict[str, list[Mapping[str, Any]]] = {}
+    columns: dict[str, dict[str, float]] = {}
     for row in audit["missing"]:
-        columns.setdefault(row["column"], []).append(row)
+        columns.setdefault(row["column"], {})[row["group"]] = row["share"]
     if not columns:
         return "No row misses a value."
-    widest = max(columns, key=lambda name: _spread([row["share"] for row in columns[name]]))
-    shares = enumerate_words([f"{_percent(row['share'])} of {row['group']}" for row in columns[widest]][:4])
-    return f"{_counted(len(columns), 'column')} miss values; groups differ most in {widest}: {shares}."
-
-
-def _spread(shares: Sequence[float]) -> float:
-    return max(shares) - min(shares)
+    widest = max(columns, key=lambda name: max(columns[name].values()) - min(columns[name].values()))
+    shares = enumerate_words([f"{percent(share)} of {group}" for group, share in columns[widest].items()][:4])
+    counted = f"{len(columns)} column{'' if len(columns) == 1 else 's'}"
+    return f"{counted} miss values; groups differ most in {widest}: {shares}."
 
 
 def _repeated(audit: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -133,7 +130,9 @@ def _drift_in_words(audit: Mapping[str, Any]) -> str:
     if not audit["drift"]:
         return ""
     moved = {
-        comparison["new"]: [row["column"] for row in comparison["columns"] if _has_moved(row)]
+        comparison["new"]: [
+            row["column"] for row in comparison["columns"] if row["p_holm"] is not None and row["p_holm"] < _SIGNIFICANT
+        ]
         for comparison in audit["drift"]
     }
     reference = audit["drift"][0]["reference"]
@@ -143,23 +142,19 @@ def _drift_in_words(audit: Mapping[str, Any]) -> str:
     return f"Distributed unlike {reference} (p below {_SIGNIFICANT} after Holm's correction): {'; '.join(named)}."
 
 
-def _has_moved(row: Mapping[str, Any]) -> bool:
-    return row["p_holm"] is not None and row["p_holm"] < _SIGNIFICANT
-
-
 def _groups(audit: Mapping[str, Any], level: float) -> Table:
     shares = {row["group"]: row for row in audit["group_shares"]}
     rows = [
         (
             f"{row['group']}, {row['label']}",
             f"{row['rows']:,}",
-            _percent(row["rows"] / audit["rows"]),
-            f"{number(row['rate'])} ({interval(row['ci_low'], row['ci_high'])})",
+            percent(row["rows"] / audit["rows"]),
+            with_interval(row["rate"], row["ci_low"], row["ci_high"]),
         )
         for row in audit["label_rates"]
     ]
     rows += [
-        (str(name), f"{row['rows']:,}", f"{_percent(row['share'])}", "") for name, row in shares.items() if row["rows"]
+        (str(name), f"{row['rows']:,}", f"{percent(row['share'])}", "") for name, row in shares.items() if row["rows"]
     ]
     return Table(
         "Rows by group and class",
@@ -184,7 +179,7 @@ def _missing(audit: Mapping[str, Any]) -> Table:
             row["column"],
             row["group"],
             f"{row['missing']:,} of {row['rows']:,}",
-            _percent(row["share"]),
+            percent(row["share"]),
             row["treatment"],
         )
         for row in audit["missing"]
@@ -226,8 +221,8 @@ def _by_proxy(audit: Mapping[str, Any], level: float) -> Table:
             f"{row['column']}: {row['value']}",
             *([row["label"]] if len(shown) > 1 else []),
             f"{row['of']:,}",
-            ", ".join(f"{name} {_percent(share)}" for name, share in row["group_shares"].items()),
-            f"{number(row['rate'])} ({interval(row['ci_low'], row['ci_high'])})",
+            ", ".join(f"{name} {percent(share)}" for name, share in row["group_shares"].items()),
+            with_interval(row["rate"], row["ci_low"], row["ci_high"]),
         )
         for row in audit["proxy_label_rates"]
         if row["label"] in shown and row["of"]
@@ -261,11 +256,3 @@ def _drift(comparison: Mapping[str, Any]) -> Table:
 
 def _filled(tables: Sequence[Table]) -> list[Table]:
     return [table for table in tables if table.rows]
-
-
-def _percent(share: float | None) -> str:
-    return "n/a" if share is None else f"{100 * share:.1f}%"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

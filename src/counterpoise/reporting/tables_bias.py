@@ -14,7 +14,6 @@ from counterpoise.reporting._outcomes import with_part
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.tables import written_mean
 from counterpoise.reporting.wording import (
-    NOT_AVAILABLE,
     capital,
     difference,
     enumerate_words,
@@ -26,6 +25,7 @@ from counterpoise.reporting.wording import (
     metric_label,
     number,
     part_title,
+    percent,
 )
 
 MEASURED: Final = ("conflicting_accuracy", "unbiased_average", "information", "leakage")
@@ -46,7 +46,6 @@ def bias_tables(metrics: pd.DataFrame, repairs: pd.DataFrame, *, level: float = 
     Args:
         metrics: long frame as in `tables.summary`.
         repairs: one row per variant and seed with `BIAS_KEYS`; nulls where a method has no such thing.
-        level: of the intervals.
 
     Raises:
         InputError: a missing column.
@@ -112,9 +111,9 @@ def bias_findings(metrics: pd.DataFrame, repairs: pd.DataFrame, *, level: float 
         reached = {name: accuracy.loc[variant] for name, variant in variants.items()}
         leaked = of_part.groupby("name")["leakage"].mean()
         sentences.append(
-            f"{head} is right about {_percent(reached[BASE])} of the unbiased test images, its sub-network "
-            f"({method_title(REFERENCE)}) about {_percent(reached[REFERENCE])}; a probe still reads the bias from them "
-            f"in {number(leaked[BASE])} and {number(leaked[REFERENCE])} of the cases.{_peers(reached, level)}"
+            f"{head} is right about {percent(reached[BASE].mean())} of the unbiased test images, its sub-network "
+            f"({method_title(REFERENCE)}) about {percent(reached[REFERENCE].mean())}; a probe still reads the bias "
+            f"from them in {number(leaked[BASE])} and {number(leaked[REFERENCE])} of the cases.{_peers(reached, level)}"
         )
     return tuple(sentences)
 
@@ -128,7 +127,7 @@ def _peers(reached: Mapping[str, pd.Series], level: float) -> str:
         compared = _beside(accuracy, reached[REFERENCE], level)
         undecided = is_missing(compared.ci_low) or compared.ci_low <= 0 <= compared.ci_high
         group = same if undecided else better if compared.difference > 0 else worse
-        group.append(f"{method_phrase(name)} ({_percent(accuracy)})")
+        group.append(f"{method_phrase(name)} ({percent(accuracy.mean())})")
     titles = {"Better than the sub-network": better, "No detectable difference from it": same, "Worse": worse}
     return "".join(f" {title}: {enumerate_words(names)}." for title, names in titles.items() if names)
 
@@ -143,8 +142,3 @@ def _values(metrics: pd.DataFrame, metric: str) -> pd.Series:
     """A metric by variant and seed."""
     test = metrics[(metrics["split"] == "test") & (metrics["metric"] == metric)]
     return test.set_index(["variant", "seed"])["value"].sort_index()
-
-
-def _percent(values: pd.Series) -> str:
-    mean = values.mean()
-    return NOT_AVAILABLE if is_missing(mean) else f"{mean:.1%}"

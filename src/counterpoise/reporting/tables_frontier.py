@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED
+from counterpoise.catalogue import CHOSEN, CONSTANT
 from counterpoise.fairness import LEVEL
 from counterpoise.reporting._frames import require_columns, rows_of
-from counterpoise.reporting.answer_frontier import MODEL_KEYS, limits_of
+from counterpoise.reporting.answer_frontier import MODEL_KEYS, base_of, limits_of
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.tables import bounds_of, interval_within
 from counterpoise.reporting.wording import (
@@ -27,6 +27,7 @@ from counterpoise.reporting.wording import (
     number,
     p_value,
     shortfall_symbol,
+    with_interval,
 )
 
 SELECTION_KEYS: Final = (
@@ -49,14 +50,13 @@ def comparison_table(chosen: pd.DataFrame, criterion: str, tolerance: float, *, 
         chosen: `answer_frontier.models`: one row per family and seed, with errors in % and biases, as judged on
             validation and on test.
         criterion, tolerance: what the choice was to keep.
-        level: of the intervals.
 
     Raises:
         InputError: a missing column.
     """
     require_columns(chosen, MODEL_KEYS, "models")
     symbol = shortfall_symbol(criterion)
-    first = [name for name in (CONSTANT, *_bases(chosen), CHOSEN) if name in set(chosen["family"])]
+    first = [name for name in (CONSTANT, base_of(chosen), CHOSEN) if name in set(chosen["family"])]
     order = list(dict.fromkeys([*first, *method_order(chosen["family"])]))
     rows = []
     for family in order:
@@ -105,7 +105,6 @@ def rates_table(
         rates: part → `tables.rates_of_counts` with the key `variant`.
         families: variants, in order: the unrepaired base and the choice.
         group_names, class_names: of the codes. sensitive: the attribute.
-        level: of the intervals.
     """
     titles = {"selection_rate": "Selection rate", "true_positive_rate": "TPR", "false_positive_rate": "FPR"}
     cells: dict[tuple[str, str, int, str, int], str] = {}
@@ -114,8 +113,8 @@ def rates_table(
         for row in rows_of(frame[frame["variant"].isin(families) & frame["rate"].isin(list(titles))]):
             marked |= bool(row.wilson)
             mark = " †" if row.wilson else ""
-            written = f"{number(row.mean)} ({interval(row.ci_low, row.ci_high)}){mark}"
-            cells[part, row.variant, int(row.group), row.rate, int(row.label)] = written
+            key = (part, row.variant, int(row.group), row.rate, int(row.label))
+            cells[key] = f"{number(row.mean)} ({interval(row.ci_low, row.ci_high)}){mark}"
     columns = [
         (part, family) for part in rates for family in families if any(key[:2] == (part, family) for key in cells)
     ]
@@ -152,9 +151,7 @@ def apart_table(apart: pd.DataFrame, class_names: Sequence[str], sensitive: str,
     """
 
     def rate(row: Any, name: str) -> str:
-        low, high = getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
-        value = getattr(row, f"{name}_rate")
-        return NOT_AVAILABLE if pd.isna(value) else f"{number(value)} ({interval(low, high)})"
+        return with_interval(*(getattr(row, f"{name}_{figure}") for figure in ("rate", "low", "high")))
 
     return Table(
         title=f"Scored, not compared: other values of {sensitive}",
@@ -193,7 +190,7 @@ def selection_table(selection: pd.DataFrame) -> Table:
             _chosen_most(choices),
             f"{int(choices['meets'].sum())} of {len(choices)}",
             "{} of {}".format(*held(choices, tolerance)),
-            _answer(choices["needs_group"]),
+            "yes" if bool(choices["needs_group"].any()) else "no",
         )
         for family, choices in families
     ]
@@ -256,14 +253,4 @@ def _mean(values: pd.Series, level: float, name: str) -> str:
     metric = "err" if name == "err" else ""
     bounds = bounds_of("err") if name == "err" else (0.0, np.inf)
     mean, _, low, high, count = interval_within(values.to_numpy("float64"), bounds, level=level)
-    if not count:
-        return NOT_AVAILABLE
-    return f"{number(mean, metric)} ({interval(low, high, metric)})"
-
-
-def _bases(chosen: pd.DataFrame) -> list[str]:
-    return [name for name in (UNREPAIRED, BASES["heads"]) if name in set(chosen["family"])][:1]
-
-
-def _answer(needed: Any) -> str:
-    return "yes" if bool(needed.any()) else "no"
+    return f"{number(mean, metric)} ({interval(low, high, metric)})" if count else NOT_AVAILABLE

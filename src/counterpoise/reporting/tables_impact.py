@@ -11,13 +11,13 @@ from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting.context import Table
 from counterpoise.reporting.wording import (
     NOT_AVAILABLE,
-    interval,
     interval_title,
     is_missing,
     median_and_range,
     method_title,
     number,
     p_value,
+    with_interval,
 )
 
 _SMALL: Final = " (under 2%)"
@@ -31,7 +31,8 @@ def model_name(rows: pd.DataFrame) -> str:
 
 def rates(impact: pd.DataFrame) -> list[Table]:
     """Selection rates and impact ratios of one model, a table for each attribute."""
-    return [_rates(rows, f"{model_name(impact)}: selection by {name}") for name, rows in _by_attribute(impact)]
+    by_attribute = impact.groupby("attribute", sort=False)
+    return [_rates(rows, f"{model_name(impact)}: selection by {name}") for name, rows in by_attribute]
 
 
 def scores(impact: pd.DataFrame) -> list[Table]:
@@ -40,8 +41,8 @@ def scores(impact: pd.DataFrame) -> list[Table]:
         (
             f"{row.attribute}: {_category(row)}",
             f"{int(row.above_median):,} of {row.people:,}",
-            _with_interval(row.scoring_rate, row.scoring_rate_low, row.scoring_rate_high),
-            _with_interval(row.scoring_impact_ratio, row.scoring_ratio_low, row.scoring_ratio_high),
+            with_interval(row.scoring_rate, row.scoring_rate_low, row.scoring_rate_high),
+            with_interval(row.scoring_impact_ratio, row.scoring_ratio_low, row.scoring_ratio_high),
         )
         for row in rows_of(impact)
         if not is_missing(row.scoring_rate)
@@ -62,7 +63,7 @@ def categories_at_a_glance(impact: pd.DataFrame, seed: int, level: float) -> Tab
                 (
                     f"{model_name(model)}{f', {row.attribute}' if several else ''}",
                     _category(row),
-                    _with_interval(row.impact_ratio, row.ratio_low, row.ratio_high),
+                    with_interval(row.impact_ratio, row.ratio_low, row.ratio_high),
                     "yes" if row.below_four_fifths else "no",
                     p_value(row.fisher_p),
                     median_and_range(over_seeds),
@@ -97,18 +98,14 @@ def alternatives(alternatives: pd.DataFrame) -> Table:
     return Table("Alternatives", "", columns, rows)
 
 
-def _by_attribute(impact: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    return [(str(name), rows) for name, rows in impact.groupby("attribute", sort=False)]
-
-
 def _rates(impact: pd.DataFrame, title: str) -> Table:
     without = bool(impact["small"].any())
     rows = [
         (
             _category(row),
             f"{row.selected:,} of {row.people:,}",
-            _with_interval(row.selection_rate, row.rate_low, row.rate_high),
-            _with_interval(row.impact_ratio, row.ratio_low, row.ratio_high),
+            with_interval(row.selection_rate, row.rate_low, row.rate_high),
+            with_interval(row.impact_ratio, row.ratio_low, row.ratio_high),
             *([number(row.impact_ratio_without_small)] if without else []),
             _flag(row),
             _unbroken(p_value(row.fisher_p)),
@@ -145,9 +142,3 @@ def _z(row: Any) -> str:
 
 def _unbroken(text: str) -> str:
     return text.replace(" ", "\u00a0")
-
-
-def _with_interval(value: Any, low: Any, high: Any) -> str:
-    if is_missing(value):
-        return NOT_AVAILABLE
-    return number(value) if is_missing(low) else f"{number(value)} ({interval(low, high)})"

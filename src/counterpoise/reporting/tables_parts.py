@@ -36,7 +36,6 @@ def before_after(
     Args:
         summary: `tables.summary` of variants named `<part>/<variant>`.
         parts: those to put first, in this order; the others follow in the order of the summary.
-        metrics: the columns.
     """
     rows: list[tuple[str, ...]] = []
     for part, variants in _parts(summary, parts).items():
@@ -55,7 +54,6 @@ def parameter_counts(
     Args:
         summary: `tables.summary`.
         parameters: variant → number of trainable parameters; a variant that is not in it has none to show.
-        metrics: the columns after the number.
     """
     rows = []
     for variant, title in variant_titles(dict(zip(summary["variant"], summary["method"], strict=True))).items():

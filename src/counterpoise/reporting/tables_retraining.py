@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from counterpoise.fairness import LEVEL
 from counterpoise.reporting.context import Table
-from counterpoise.reporting.wording import NOT_AVAILABLE, metric_label, p_value
+from counterpoise.reporting.wording import NOT_AVAILABLE, metric_label, number, p_value, percent, with_interval
 
 ROLES: Final = {"challenger": "Challenger", "champion": "Champion", "first": "First champion"}
 VERDICTS: Final = {"start": "first champion", "promote": "promoted", "refuse": "refused", "wait": "waits"}
@@ -65,10 +65,10 @@ def models(evaluation: Mapping[str, Any]) -> list[Table]:
     rows = [
         [
             f"{ROLES[role]}, {metric_label(bias['metric'])}",
-            _number(bias["estimate"]),
-            _number(bias["bound"]),
-            _number(newest["estimate"]),
-            _number(bias["tolerance"]),
+            number(bias["estimate"]),
+            number(bias["bound"]),
+            number(newest["estimate"]),
+            number(bias["tolerance"]),
         ]
         for role, measured in evaluation["measured"].items()
         for bias, newest in zip(measured["biases"], measured["newest_biases"], strict=True)
@@ -92,7 +92,7 @@ def decisions(documents: Sequence[Mapping[str, Any]]) -> Table:
             VERDICTS[document["decision"]["verdict"]],
             document["decision"]["champion"],
             f"{document['decision']['rows']:,}" if document["decision"]["rows"] else NOT_AVAILABLE,
-            _percent(document["evaluation"]["measured"]["challenger"]["error"]["error"]),
+            percent(document["evaluation"]["measured"]["challenger"]["error"]["error"]),
         ]
         for document in reversed(documents)
     ]
@@ -102,7 +102,7 @@ def decisions(documents: Sequence[Mapping[str, Any]]) -> Table:
 def drift(audit: Mapping[str, Any]) -> list[Table]:
     """How the new partitions differ from the reference."""
     columns = [
-        [row["column"], row["kind"], _number(row["statistic"]), p_value(row["p_holm"]), _number(row["psi"])]
+        [row["column"], row["kind"], number(row["statistic"]), p_value(row["p_holm"]), number(row["psi"])]
         for row in sorted(audit["drift"], key=lambda row: (row["p_holm"] is None, row["p_holm"]))
     ]
     reference = {(row["group"], row["label"]): row for row in audit["label_rates"]["reference"]}
@@ -172,14 +172,4 @@ def _share(row: Mapping[str, Any], key: str) -> str:
 
 
 def _rate(row: Mapping[str, Any], key: str = "rate") -> str:
-    if row[key] is None:
-        return NOT_AVAILABLE
-    return f"{row[key]:.3f} ({row['ci_low']:.3f} to {row['ci_high']:.3f})"
-
-
-def _percent(value: float | None) -> str:
-    return NOT_AVAILABLE if value is None else f"{100 * value:.1f}%"
-
-
-def _number(value: float | None) -> str:
-    return NOT_AVAILABLE if value is None else f"{value:.3f}"
+    return with_interval(row[key], row["ci_low"], row["ci_high"])

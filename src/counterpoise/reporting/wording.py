@@ -54,15 +54,12 @@ _HOUR: Final = 3600
 _LEVEL_DIGITS: Final = 12  # of a level in percent; more are rounding
 
 
-def metric_title(metric: str) -> str:
-    """The full title of a metric, or its own name if the glossary does not know it."""
-    return METRICS[metric].title if metric in METRICS else metric
-
-
 def metric_symbol(metric: str) -> str:
     """The short form of a metric within a sentence: `delta_eo` → ΔEO, `worst_group_accuracy` → worst-group accuracy."""
-    title = metric_title(metric)
-    return METRIC_SYMBOLS.get(metric, title if metric not in METRICS else title[:1].lower() + title[1:])
+    if metric in METRIC_SYMBOLS or metric not in METRICS:
+        return METRIC_SYMBOLS.get(metric, metric)
+    title = METRICS[metric].title
+    return title[:1].lower() + title[1:]
 
 
 def is_signed(metric: str) -> bool:
@@ -95,8 +92,8 @@ def difference_axis(metric: str) -> str:
 
 def metric_label(metric: str) -> str:
     """The title of an axis or the head of a column: the short form, capitalised, with its unit."""
-    symbol = metric_symbol(metric)
-    return _with_unit(symbol[:1].upper() + symbol[1:], metric)
+    name, unit = capital(metric_symbol(metric)), metric_unit(metric)
+    return f"{name} ({unit})" if unit else name
 
 
 def gap_label(metric: str) -> str:
@@ -196,6 +193,16 @@ def interval(low: Any, high: Any, metric: str = "", *, signed: bool = False) -> 
     return f"{number(low, metric, signed=signed)} to {number(high, metric, signed=signed)}"
 
 
+def with_interval(value: Any, low: Any, high: Any) -> str:
+    """Write a value and in brackets its interval, where it has one: `0.213 (0.190 to 0.240)`."""
+    return number(value) if is_missing(value) or is_missing(low) else f"{number(value)} ({interval(low, high)})"
+
+
+def percent(share: Any) -> str:
+    """Write a share of rows: 0.213 → 21.3%."""
+    return NOT_AVAILABLE if is_missing(share) else f"{share:.1%}"
+
+
 def difference(comparison: Any, metric: str = "") -> str:
     """Write what has `difference, ci_low, ci_high`, such as a `PairedDifference`: `−0.019 (−0.021 to −0.017)`."""
     spread = interval(comparison.ci_low, comparison.ci_high, metric, signed=True)
@@ -271,11 +278,6 @@ def metric_order(metrics: Iterable[str]) -> list[str]:
 def method_order(methods: Iterable[str]) -> list[str]:
     """Each method once: those with a title in their order, then the rest as they come."""
     return sorted(dict.fromkeys(methods), key=lambda method: METHOD_PLACES.get(method, len(METHOD_PLACES)))
-
-
-def _with_unit(name: str, metric: str) -> str:
-    unit = metric_unit(metric)
-    return f"{name} ({unit})" if unit else name
 
 
 def _decimals(metric: str) -> int:

@@ -10,9 +10,9 @@ from fairlearn.reductions import EqualizedOdds, ExponentiatedGradient
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tests.support.peers import fit_peer
 from torch import Tensor
 
-from counterpoise.methods.peers.run import fit_peer
 from counterpoise.methods.peers.settings import Peer, Reduction, Reductions
 from counterpoise.nn import Examples
 

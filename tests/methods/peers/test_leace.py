@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from counterpoise.methods.peers.run import fit_peer
+from tests.support.peers import fit_peer
+
 from counterpoise.methods.peers.settings import Peer
 from counterpoise.nn import Examples
 

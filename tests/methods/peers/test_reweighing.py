@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.support.peers import fit_peer
 
 from counterpoise.methods.peers.estimators import Logistic
 from counterpoise.methods.peers.reweighing import independence_weights
-from counterpoise.methods.peers.run import fit_peer
 from counterpoise.methods.peers.settings import Peer
 from counterpoise.nn import Examples
 

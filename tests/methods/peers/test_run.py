@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support.peers import fit_peer
 
 from counterpoise.errors import InputError
 from counterpoise.methods.heads.problem import HeadProblem
 from counterpoise.methods.peers.estimators import Logistic
-from counterpoise.methods.peers.run import fit_peer, require_rows, run
+from counterpoise.methods.peers.run import require_rows, run
 from counterpoise.methods.peers.settings import BINARY, PEERS, TRAITS, Peer, peer_grid
 from counterpoise.methods.repair import Result
 from counterpoise.nn import Examples

@@ -7,11 +7,11 @@ import pytest
 import torch
 from fairlearn.postprocessing import ThresholdOptimizer
 from sklearn.linear_model import LogisticRegression
+from tests.support.peers import fit_peer
 
 from counterpoise.errors import InputError
 from counterpoise.methods.heads.penalties import Constraint
 from counterpoise.methods.peers import threshold_optimizer
-from counterpoise.methods.peers.run import fit_peer
 from counterpoise.methods.peers.settings import Peer
 from counterpoise.methods.peers.threshold_optimizer import random_thresholds
 from counterpoise.nn import Examples

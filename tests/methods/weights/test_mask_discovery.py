@@ -22,7 +22,6 @@ from counterpoise.methods.weights.mask_discovery import (
     pruned_by_layer,
     pruned_share,
     sparsity_gradient,
-    sparsity_penalty,
     warn_of_empty_layers,
 )
 from counterpoise.nn import Examples, generators
@@ -30,6 +29,11 @@ from counterpoise.nn.networks import Output, SingleNetwork, StackedNetwork, eval
 
 SEEDS, D, B = [0, 1], 5, 48
 OBJECTIVE = Objective("spd", "balanced_accuracy")
+
+
+def sparsity_penalty(pruned: torch.Tensor, prunable: float) -> torch.Tensor:
+    """R = log(max(pruned share, τ) / τ), whose gradient training takes in closed form."""
+    return (pruned.clamp(min=prunable) / prunable).log()
 
 
 def loss(output: Output, y: Tensor, s: Tensor, rows: Tensor) -> Tensor:

@@ -40,7 +40,6 @@ def proxies(features: pd.DataFrame, group: pd.Series, *, most_rows: int = MOST_R
         features: the columns, without the sensitive one; of any kind, values may be missing.
         group: of each row; rows without one are left out.
         most_rows: of more rows a random sample is used.
-        seed: of the sample and the folds.
 
     Returns:
         `column, auc, rows`: 0.5 says nothing of the group, 1 all; `TOGETHER` comes first. Areas are NaN where no group

@@ -49,7 +49,6 @@ def write_adult(folder: Path, rows: int = 1500, seed: int = 0) -> None:
     Args:
         folder: made if it is missing. Files that it holds from an earlier call are replaced, each in one step.
         rows: persons in both files together, at least `MIN_ROWS`.
-        seed: of the draw.
 
     Raises:
         InputError: `rows` is too small, or the folder holds the original files, which are not overwritten.

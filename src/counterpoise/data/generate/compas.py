@@ -49,7 +49,6 @@ def write_compas(folder: Path, rows: int = 1200, seed: int = 0) -> None:
     Args:
         folder: made if it is missing. A file that it holds from an earlier call is replaced in one step.
         rows: defendants in the file, at least `MIN_ROWS`; about one in eight is left out by ProPublica's filter.
-        seed: of the draw.
 
     Raises:
         InputError: `rows` is too small, or the folder holds the original file, which is not overwritten.

@@ -117,8 +117,8 @@ class _Face:
         self._strands(strands[:, 4:], 0.008)
 
     def _neck_and_clothes(self) -> None:
-        shade = 0.82 * self.skin
-        self._fill(_box(-0.4 * self.width, CENTRE + 0.2, 0.4 * self.width, 0.95), shade)
+        half, top, bottom = 0.4 * self.width, CENTRE + 0.2, 0.95
+        self._fill(np.array([(-half, top), (half, top), (half, bottom), (-half, bottom)]), 0.82 * self.skin)
         self._ellipse(0.0, 1.1, 0.36 + 0.08 * self.look.jaw, 0.2, self.rng.uniform(20, 230, 3))
 
     def _skull(self) -> None:
@@ -254,7 +254,3 @@ def _arc(x: float, y: float, half: float, sag: float) -> Curve:
 def ring(x: float, y: float, half: float, rise: float) -> Curve:
     """Return a closed curve around (x, y)."""
     return _TURN * (half, rise) + (x, y)
-
-
-def _box(left: float, top: float, right: float, bottom: float) -> Curve:
-    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])

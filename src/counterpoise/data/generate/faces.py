@@ -134,7 +134,8 @@ def draw_person(rng: np.random.Generator, men: float, rates: Rates) -> Person:
     male = bool(rng.random() < men)
     rate = {name: pair[male] for name, pair in rates.items()}
     has = {name: bool(rng.random() < share) for name, share in rate.items()}
-    colour = rng.choice([*HAIR_COLOURS, ""], p=_with_rest([rate[name] for name in HAIR_COLOURS]))
+    shares = [rate[name] for name in HAIR_COLOURS]
+    colour = rng.choice([*HAIR_COLOURS, ""], p=[*shares, 1 - sum(shares)])
     has.update({name: name == colour for name in HAIR_COLOURS})
     has["Young"] = has["Young"] and colour != "Gray_Hair"
     has["Male"] = male
@@ -158,10 +159,6 @@ def draw_person(rng: np.random.Generator, men: float, rates: Rates) -> Person:
 def _strength(rng: np.random.Generator, present: bool, absent: tuple[float, float]) -> float:
     """Draw how strongly a cue shows."""
     return float(rng.uniform(*(PRESENT if present else absent)))
-
-
-def _with_rest(shares: list[float]) -> list[float]:
-    return [*shares, 1 - sum(shares)]
 
 
 def _official_part(index: int, images: int) -> int:

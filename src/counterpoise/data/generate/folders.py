@@ -20,7 +20,6 @@ def write_once(
     """Write aside, then rename. A folder that holds the same drawings is left alone.
 
     Args:
-        folder: where the files belong.
         write: writes them into an empty folder.
         drawn_by: the module that draws them.
         version: of the drawings; another one is redrawn.

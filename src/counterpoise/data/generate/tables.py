@@ -23,42 +23,22 @@ _VERSION = 1  # of the drawings
 _GAP = 1.0  # log-odds between the groups that no column explains
 
 
-def write_law(folder: Path, rows: int = 900, seed: int = 0) -> None:
-    """Write `law.csv` with `rows` invented students.
+def _write(
+    name: str, draw: Callable[[int, np.random.Generator], pd.DataFrame], folder: Path, *, rows: int = 900, seed: int = 0
+) -> None:
+    """Write a file of `rows` invented persons.
 
     Raises:
         InputError: `rows` is too small, or the folder holds other files.
     """
-    _write(folder / "law.csv", _students, rows, seed)
-
-
-def write_credit(folder: Path, rows: int = 900, seed: int = 0) -> None:
-    """Write `credit.csv` with `rows` invented card holders.
-
-    Raises:
-        InputError: `rows` is too small, or the folder holds other files.
-    """
-    _write(folder / "credit.csv", _card_holders, rows, seed)
-
-
-def write_german(folder: Path, rows: int = 900, seed: int = 0) -> None:
-    """Write `german.csv` with `rows` invented loans.
-
-    Raises:
-        InputError: `rows` is too small, or the folder holds other files.
-    """
-    _write(folder / "german.csv", _loans, rows, seed)
-
-
-def _write(path: Path, draw: Callable[[int, np.random.Generator], pd.DataFrame], rows: int, seed: int) -> None:
     if rows < MIN_ROWS:
         raise InputError(f"rows: found {rows}, expected at least {MIN_ROWS} generated persons")
 
-    def write(folder: Path) -> None:
+    def write(into: Path) -> None:
         table = draw(rows, np.random.default_rng(seed))
-        (folder / path.name).write_text(table.to_csv(index=False, lineterminator="\n"), encoding="utf-8")
+        (into / name).write_text(table.to_csv(index=False, lineterminator="\n"), encoding="utf-8")
 
-    write_once(path.parent, write, drawn_by=f"{__name__}: {path.name}", version=_VERSION, rows=rows, seed=seed)
+    write_once(folder, write, drawn_by=f"{__name__}: {name}", version=_VERSION, rows=rows, seed=seed)
 
 
 def _favourable(log_odds: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -141,3 +121,8 @@ def _loans(rows: int, generator: np.random.Generator) -> pd.DataFrame:
         "sex": np.where(man, "male", "female"),
     }
     return pd.DataFrame(table)
+
+
+write_law = partial(_write, "law.csv", _students)
+write_credit = partial(_write, "credit.csv", _card_holders)
+write_german = partial(_write, "german.csv", _loans)

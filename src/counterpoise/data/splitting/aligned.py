@@ -74,15 +74,11 @@ def draw_aligned_splits(
     depends on its seed and its images only, not on their order here.
 
     Args:
-        y: class of each row.
         biases: the value of each bias; equal to `y` if the row is aligned.
         images: what identifies the image; it is there 2^B times, aligned or conflicting with each bias, with one
             conflicting value of each (see `counterpoise.data.biases`).
         is_test: whether the image is one of the official test images.
-        alignment: how many go where.
-        classes: their names, for the sentences.
         values: for each bias its column and its values, for the sentences.
-        seeds: one per replicate.
 
     Returns:
         Codes of `SPLITS`, or `UNUSED`.

@@ -33,12 +33,8 @@ def draw_balanced_splits(
     A cell's draw depends on its seed and its rows only.
 
     Args:
-        y: class of each row.
-        s: group of each row.
         per_cell: rows of each cell in `train`, `validation` and `test`: a whole number, or a number below one for a
             share of the smallest cell, rounded down.
-        classes, groups: their names, for the sentences.
-        seeds: one per replicate.
 
     Returns:
         Codes of `SPLITS`.

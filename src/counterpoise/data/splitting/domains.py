@@ -60,13 +60,9 @@ def draw_domain_splits(
     other rows are unused. A class's draw depends on its seed and its images only, not on their order here.
 
     Args:
-        y: class of each row.
         s: domain of each row, 0 or 1.
         images: what identifies the image; each one is there two times, once in each domain.
         is_test: whether the image is one of the official test images.
-        skew: how many go where.
-        classes, domains: their names, for the sentences.
-        seeds: one per replicate.
 
     Returns:
         Codes of `SPLITS`, or `UNUSED`.

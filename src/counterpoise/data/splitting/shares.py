@@ -32,7 +32,6 @@ def sizes(n: int, fractions: Shares, task: Shares) -> dict[str, int]:
     """Divide `n` rows into the four parts of `SPLITS`, by largest remainders.
 
     Args:
-        n: number of rows.
         fractions: shares of `pretrain` and of the new `task`; they sum to one. A pretrain share of exactly 0 asks for
             no pretrain part (a head that comes with its backbone needs none).
         task: `train`, `validation` and `test` in any unit: WIN's Table 1 gives 12,287 : 5,000 : 10,315 for Adult.
@@ -89,11 +88,7 @@ def draw_splits(
     exactly the sizes of `sizes`. A replicate depends on its own seed only: adding a seed changes no other.
 
     Args:
-        y: class of each row.
-        s: group of each row.
-        fractions: see `sizes`.
-        task: see `sizes`.
-        seeds: one per replicate.
+        fractions, task: see `sizes`.
         max_rows: most rows that are learnt from, and most that are validated on (`sizes_used`). What a part has beyond
             them is `UNUSED`: the other rows are those that the part has without this bound, in proportion to its cells.
 

@@ -41,12 +41,9 @@ def draw_units(
     """Assign every unit to one part, once per seed; units are stratified by their group and most frequent class.
 
     Args:
-        y: class of each row.
-        s: group of each row.
         unit: number of the unit of each row, 0 … U − 1.
         column: what the units are values of, in sentences.
-        fractions: see `shares.sizes`.
-        task: see `shares.sizes`.
+        fractions, task: see `shares.sizes`.
         seeds: one per replicate, which depends on its own alone.
         max_rows: see `shares.draw_splits`.
 

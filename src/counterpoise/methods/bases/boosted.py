@@ -18,7 +18,17 @@ from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
 from counterpoise.bounds import Count, Positive, Values
-from counterpoise.nn.trees import Boosting, ClassTrees, Trees, grow, grow_classes, leaf_sums, leaf_totals
+from counterpoise.nn.trees import (
+    Boosting,
+    ClassTrees,
+    Trees,
+    as_bytes,
+    as_text,
+    grow,
+    grow_classes,
+    leaf_sums,
+    leaf_totals,
+)
 
 NEGLIGIBLE = 1e-6
 """Directions whose size is below this share of the largest one's are rounding."""
@@ -67,12 +77,12 @@ class Boosted:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the base consists of."""
-        return {"trees": _bytes_of(self.trees.text), "directions": self.directions}
+        return {"trees": as_bytes(self.trees.text), "directions": self.directions}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> Boosted:
         """Return the base of `tensors`."""
-        return cls(Trees(_text_of(tensors["trees"])), tensors["directions"])
+        return cls(Trees(as_text(tensors["trees"])), tensors["directions"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,22 +97,14 @@ class BoostedClasses:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the base consists of."""
-        return {"trees": _bytes_of(self.trees.text)}
+        return {"trees": as_bytes(self.trees.text)}
 
 
 def from_tensors(tensors: dict[str, Tensor]) -> Boosted | BoostedClasses:
     """Return the base of `tensors`."""
     if "directions" in tensors:
         return Boosted.from_tensors(tensors)
-    return BoostedClasses(ClassTrees(_text_of(tensors["trees"])))
-
-
-def _bytes_of(text: str) -> Tensor:
-    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
-
-
-def _text_of(tensor: Tensor) -> str:
-    return bytes(tensor.numpy()).decode()
+    return BoostedClasses(ClassTrees(as_text(tensors["trees"])))
 
 
 def choose(

@@ -29,7 +29,7 @@ from counterpoise.methods.rules.joint import (
     joint,
 )
 from counterpoise.nn import Examples
-from counterpoise.nn.trees import Boosting, Trees
+from counterpoise.nn.trees import Boosting, Trees, as_bytes, as_text
 
 Kind = Literal["boosted", "perceptron", "linear", "frozen"]
 """Trees; a network's last layer; a table's own columns; features that come ready."""
@@ -137,7 +137,7 @@ class Ground:
     def tensors(self) -> dict[str, Tensor]:
         """Return all of it as tensors; texts are bytes."""
         if isinstance(self.group, GroupTrees):
-            of_group = {"group.trees": torch.frombuffer(bytearray(self.group.text.encode()), dtype=torch.uint8)}
+            of_group = {"group.trees": as_bytes(self.group.text)}
         else:
             of_group = {"group.heads": self.group.heads}
         temperatures = torch.tensor([self.temperature, self.group.temperature], dtype=torch.float64)
@@ -150,7 +150,7 @@ def from_tensors(kind: Kind, choice: Choice, tensors: Mapping[str, Tensor], *, g
     of_class, of_group = tensors["temperatures"].tolist()
     group: GroupTrees | GroupHeads
     if "group.trees" in tensors:
-        group = GroupTrees(bytes(tensors["group.trees"].numpy()).decode(), groups, classes, of_group)
+        group = GroupTrees(as_text(tensors["group.trees"]), groups, classes, of_group)
     else:
         group = GroupHeads(tensors["group.heads"], of_group)
     base = {name.removeprefix("base."): tensor for name, tensor in tensors.items() if name.startswith("base.")}
@@ -189,23 +189,18 @@ def fit(
         sizes = {"groups": groups, "classes": classes}
         return _refitted(kind, settings, data, members, choice, **sizes, seed=seed, trained=trained)
     x, y, s = data.x[members], data.y[members], data.s[members]
-    if isinstance(trained, Trees):
-        base: Base = boosted.on(trained, settings.boosted, x, y, s, groups=groups)
+    if choice is not None:
+        chosen = choice
+    elif isinstance(trained, Trees):
         chosen = Choice(boosting=settings.boosted.grid[0], trained=True)
     elif kind == "boosted":
-        boosting = choice.boosting if choice is not None else None
-        if boosting is None:
-            boosting = boosted.choose(settings.boosted, x, y, (data.x[watched], data.y[watched]), seed, classes=classes)
-        base = boosted.fit(settings.boosted, boosting, x, y, s, groups=groups, seed=seed, classes=classes)
-        chosen = Choice(boosting=boosting)
+        held_out = (data.x[watched], data.y[watched])
+        chosen = Choice(boosting=boosted.choose(settings.boosted, x, y, held_out, seed, classes=classes))
     elif kind == "perceptron":
-        shape = choice.shape if choice is not None else None
-        if shape is None:
-            shape = perceptron.choose(settings.perceptron, data, members, watched, seed, classes=classes)
-        base = perceptron.fit(settings.perceptron, shape, data, members, seed, classes=classes)
-        chosen = Choice(shape=shape)
+        chosen = Choice(shape=perceptron.choose(settings.perceptron, data, members, watched, seed, classes=classes))
     else:
-        base, chosen = _dense(trained, x, y), Choice(trained=trained is not None)
+        chosen = Choice(trained=trained is not None)
+    base = _base(settings, chosen, trained, data, members, groups=groups, classes=classes, seed=seed)
     seen = base.view(data.x[watched])
     outside = (data.y[watched], data.s[watched])
     if chosen.boosting is not None:
@@ -262,15 +257,8 @@ def _refitted(
 ) -> Ground:
     """Train a base with settings and temperatures that were all chosen before, on other rows."""
     x, y, s = data.x[members], data.y[members], data.s[members]
-    if isinstance(trained, Trees):
-        base: Base = boosted.on(trained, settings.boosted, x, y, s, groups=groups)
-    elif choice.boosting is not None:
-        base = boosted.fit(settings.boosted, choice.boosting, x, y, s, groups=groups, seed=seed, classes=classes)
-    elif choice.shape is not None:
-        base = perceptron.fit(settings.perceptron, choice.shape, data, members, seed, classes=classes)
-    else:
-        base = _dense(trained, x, y)
     sizes = {"groups": groups, "classes": classes}
+    base = _base(settings, choice, trained, data, members, **sizes, seed=seed)
     if choice.boosting is not None:
         head = _no_head(base.view(x[:1]))
         growth = replace(choice.boosting, rounds=max(1, choice.group_rounds))
@@ -292,13 +280,29 @@ def start(ground: Ground, rows: Rows) -> Plain:
     return plain(rows, ground.choice.pull, steps=0, start=ground.head)
 
 
-def _dense(trained: Pretrained | None, x: Float[Tensor, "n q"], y: Int[Tensor, "n"]) -> Base:
-    return dense.fit(x) if trained is None or isinstance(trained, Tensor) else estimator.fit(_classifier(trained), x, y)
-
-
-def _classifier(trained: Pretrained) -> Classifier:
+def _base(
+    settings: Bases,
+    choice: Choice,
+    trained: Pretrained | None,
+    data: Examples,
+    members: Int[Tensor, "n"],
+    *,
+    groups: int,
+    classes: int,
+    seed: int,
+) -> Base:
+    """Train a base with settings that were chosen; trees that come trained stay as they are."""
+    x, y, s = data.x[members], data.y[members], data.s[members]
+    if isinstance(trained, Trees):
+        return boosted.on(trained, settings.boosted, x, y, s, groups=groups)
+    if choice.boosting is not None:
+        return boosted.fit(settings.boosted, choice.boosting, x, y, s, groups=groups, seed=seed, classes=classes)
+    if choice.shape is not None:
+        return perceptron.fit(settings.perceptron, choice.shape, data, members, seed, classes=classes)
+    if trained is None or isinstance(trained, Tensor):
+        return dense.fit(x)
     assert isinstance(trained, Classifier)
-    return trained
+    return estimator.fit(trained, x, y)
 
 
 def _unrepaired(base: Base, trained: Pretrained | None, fitted: Float[Tensor, "p *k"]) -> Float[Tensor, "p *k"]:

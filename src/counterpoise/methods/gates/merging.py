@@ -19,7 +19,6 @@ def merged(
 
     Args:
         opened: the gates by name, in any order; see `gating.Gates`.
-        x: any images.
 
     Raises:
         InputError: the gates are not those of this network.

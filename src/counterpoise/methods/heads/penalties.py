@@ -106,10 +106,8 @@ def penalized(
 
     Args:
         strengths: λ of each constraint, one number or one for each variant.
-        groups: G.
         temperature: p̂ is the softmax of logits times this; above 1 it is nearer to the rates of hard decisions.
         class_weights: of the cross-entropy, whose mean is then the weighted one.
-        compared: the groups whose gaps are penalised.
     """
 
     def loss(logits: Float[Tensor, "R V B k"], y: Int[Tensor, "R B"], s: Int[Tensor, "R B"]) -> Float[Tensor, "R V"]:

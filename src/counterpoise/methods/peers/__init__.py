@@ -1,8 +1,5 @@
 """Common methods for a fairer classifier, on frozen features or on a table's columns: what ours are measured against.
 
-    classify = fit_peer(Peer("hsic", "features", "logistic", "eo", 10.0), Examples(x, y, s), validation)
-    outcome = classify(x_test, None)
-
 Two classes, 0 and 1; two groups or more. A module is a method, with a function `fit(peer, setup)`; `settings` has their
 grid, `estimators` what they stand on, `run` fits them on every replicate.
 """

@@ -1,4 +1,4 @@
-"""Every peer on every replicate, side by side; or one of them, on rows at hand."""
+"""Every peer on every replicate, side by side."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from counterpoise.methods.peers import (
     reweighing,
     threshold_optimizer,
 )
-from counterpoise.methods.peers.estimators import Boosted, Estimator, Logistic, choose_estimator
+from counterpoise.methods.peers.estimators import Estimator, choose_estimator
 from counterpoise.methods.peers.settings import BINARY, TRAITS, EstimatorName, Input, Peer, Peers, peer_grid
 from counterpoise.methods.peers.setup import Decide, Rows, Setup
 from counterpoise.methods.repair import Result, prefixed
@@ -107,47 +107,6 @@ def run(problem: HeadProblem, settings: Peers, earlier: Mapping[str, list[Result
         _result(peer, by_peer[peer.name], [estimators[r, (peer.input, peer.estimator)] for r in replicates], settings)
         for peer in grid
     ]
-
-
-def fit_peer(
-    peer: Peer,
-    train: Examples,
-    validation: Examples | None = None,
-    *,
-    settings: Peers | None = None,
-    estimator: Estimator | None = None,
-    seed: int = 0,
-) -> Classifier:
-    """Fit one peer on training rows (x [n, d]).
-
-    Args:
-        validation: rows on which the estimator's complexity is chosen.
-        settings: budgets; by default those of `Peers`.
-        estimator: one that is chosen already; without it and without validation rows `Logistic(1.0)`, or 100 trees.
-        seed: of folds, subsamples and randomised predictions; the same rows in the same order get the same ones.
-
-    Returns:
-        The classifier. The score is the probability of class 1; for exponentiated_gradient and threshold_optimizer it
-        is that of *predicting* 1 (of the mixture, of the randomised thresholds), and the prediction is drawn with that
-        probability, as fairlearn does. Only where `peer.needs_group` does it look at the groups.
-
-    Raises:
-        InputError: a single class, or a cell with fewer rows than the method needs. The classifier raises it for rows
-            without groups, or of groups that it has not seen, where it needs them.
-    """
-    settings = settings or Peers()
-    groups, classes = int(train.s.max()) + 1, max(2, int(train.y.max()) + 1)
-    _require_rows([peer], train.y, train.s, groups=groups, classes=classes)
-    scale = _Scale.of(train.x) if peer.estimator == "logistic" else None
-    rows = _rows(train, scale)
-    held = None if validation is None else _rows(validation, scale)
-    if estimator is None:
-        estimator = (
-            _default(peer.estimator, settings)
-            if held is None
-            else _chosen(peer.estimator, rows, held, settings, classes)
-        )
-    return _classifier(peer, Setup(rows, held, estimator, settings, groups, seed, classes), scale)
 
 
 def require_rows(peers: Sequence[Peer], problem: HeadProblem) -> None:
@@ -261,12 +220,6 @@ def _classifier(peer: Peer, setup: Setup, scale: _Scale | None) -> Classifier:
         )
 
     return classify
-
-
-def _default(name: EstimatorName, settings: Peers) -> Estimator:
-    if name == "logistic":
-        return Logistic(settings.C or 1.0)
-    return Boosted(settings.boosting.leaves[-1], min(100, settings.boosting.rounds), settings.boosting.learning_rate)
 
 
 def _chosen(name: EstimatorName, train: Rows, held: Rows, settings: Peers, classes: int) -> Estimator:

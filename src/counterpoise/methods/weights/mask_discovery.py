@@ -56,13 +56,11 @@ class MaskSettings(Bounded):
     batch_size: Count = 256
 
 
-def sparsity_penalty(pruned: Float[Tensor, "R"], prunable: float) -> Float[Tensor, "R"]:
-    """R = log(max(pruned share, τ) / τ) (Section 3.2, after Eq. 9; τ is read as the share that may be pruned)."""
-    return (pruned.clamp(min=prunable) / prunable).log()
-
-
 def sparsity_gradient(pruned: Float[Tensor, "R"], prunable: float, weights: int) -> Float[Tensor, "R"]:
-    """Return ∂R/∂M of any one weight: −1 / (N · pruned share) beyond τ, 0 up to it."""
+    """Return ∂R/∂M of any one weight: −1 / (N · pruned share) beyond τ, 0 up to it.
+
+    R = log(max(pruned share, τ) / τ) (Section 3.2, after Eq. 9; τ is read as the share that may be pruned).
+    """
     return torch.where(pruned > prunable, -1 / (weights * pruned.clamp(min=prunable)), 0)
 
 

@@ -32,8 +32,6 @@ class AugmentedFinetuning(AdversarialFinetuning):
     this is fine-tuning of the masked one.
 
     Args:
-        diversity: the probability that a pruned weight is used in an epoch.
-        scale: of the larger network's loss.
         drawn: one generator per replicate, for Mᵢ and the larger network's dropout.
     """
 

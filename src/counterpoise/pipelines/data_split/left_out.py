@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,6 @@ def count_left_out(incomplete: Sequence[pd.DataFrame], dataset: Dataset) -> dict
 
     Args:
         incomplete: the rows, columns as the source names them.
-        dataset: says what group and class they are of.
 
     Returns:
         `rows`; `columns`, name → rows in which it is missing; `cells`, a list of `group, label, rows`, where a group or
@@ -122,11 +121,9 @@ def join_left_out(parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         "of": sum(part["of"] for part in parts.values()),
         "parts": dict(parts),
         "sentence": " ".join(sentences),
-    } | {key: _once(part.get(key, "") for part in parts.values()) for key in OF_ALL_PARTS}
-
-
-def _once(sentences: Iterable[str]) -> str:
-    return " ".join(filter(None, dict.fromkeys(sentences)))
+    } | {
+        key: " ".join(filter(None, dict.fromkeys(part.get(key, "") for part in parts.values()))) for key in OF_ALL_PARTS
+    }
 
 
 def small_groups(tested: Sequence[int], large: Compared, dataset: Dataset) -> str:

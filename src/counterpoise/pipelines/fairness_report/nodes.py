@@ -194,7 +194,6 @@ class ReportWriter:
         self, dataset: Dataset, report: Report, evidence: Evidence = NO_CLAIMS, **artifacts: Any
     ) -> dict[str, Any]:
         """Return the figures by name, the HTML report, the same as JSON, and the model card."""
-        context = _context(dataset, evidence, report, artifacts)
         artifacts["predictions"] = counted(grouped(artifacts["predictions"]))
         available = artifacts | {name: _by_part(name, artifacts) for name in self.of_parts}
         context = _context(dataset, evidence, report, artifacts)

@@ -46,8 +46,11 @@ def create_pipeline(
         nodes += [Node(join_parts, _of_all(kind, keys), kind, name=f"join_{kind}") for kind in joined]
         if "data_summary" in divided:
             nodes.append(Node(join_data, _of_all("data_summary", keys), "data_summary", name="join_data_summary"))
+    summarized = {"metrics": "metrics", "report": "params:report"}
+    if EVIDENCE in shared:
+        summarized["evidence"] = EVIDENCE
     nodes += [
-        Node(summarize, _summarized(shared), ["summary", "claims"], name="summarize"),
+        Node(summarize, summarized, ["summary", "claims"], name="summarize"),
         Node(floors, ["predictions", "params:dataset", "run"], "noise_floors", name="noise_floors"),
     ]
     if "backbone_head" in {*shared, *divided}:
@@ -62,11 +65,6 @@ def create_pipeline(
         shared = {*shared, *(name for node in nodes for name in node.outputs if name == "scored_only")}
     producers = applicable({*shared, *divided, *FACTS, f"{VIEW}{view}"})
     return Pipeline([*nodes, _report(producers, keys, {*shared, *divided}, divided)])
-
-
-def _summarized(shared: Collection[str]) -> dict[str, str]:
-    inputs = {"metrics": "metrics", "report": "params:report"}
-    return inputs | ({"evidence": EVIDENCE} if EVIDENCE in shared else {})
 
 
 def _of_all(kind: str, keys: Collection[str]) -> dict[str, str]:

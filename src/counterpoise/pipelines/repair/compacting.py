@@ -109,21 +109,15 @@ def sub_network(single: Networks, pretrained: Checkpoint, masks: Checkpoint, var
 
 def _cost(method: str, variant: str, seed: int, saving: Saving) -> dict[str, Any]:
     """Return a row of the table of costs; times in milliseconds."""
-    before, after = saving.before, saving.after
+    before, after = saving.seconds
     return {
         "method": method,
         "variant": variant,
         "seed": seed,
-        "parameters": before.parameters,
-        "parameters_compact": after.parameters,
-        "nonzero": before.nonzero,
-        "nonzero_compact": after.nonzero,
-        "macs": before.macs,
-        "macs_compact": after.macs,
-        "latency": saving.seconds[0] * 1000,
-        "latency_compact": saving.seconds[1] * 1000,
-        "latency_ratio": saving.seconds[1] / saving.seconds[0],
-        "batch": saving.batch,
-        "difference": saving.difference,
-        "compared": saving.compared,
+        **vars(saving.before),
+        **{f"{number}_compact": value for number, value in vars(saving.after).items()},
+        "latency": before * 1000,
+        "latency_compact": after * 1000,
+        "latency_ratio": after / before,
+        **{name: getattr(saving, name) for name in ("batch", "difference", "compared")},
     }

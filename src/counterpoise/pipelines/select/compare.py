@@ -63,12 +63,9 @@ def _against_ours(areas: pd.DataFrame, report: Report) -> pd.DataFrame:
     for bias, of_bias in areas.groupby("bias", sort=False):
         table = of_bias.pivot(index="seed", columns="method", values="hypervolume")
         for name in table.columns.drop(CHOSEN):
-            differences[bias, CHOSEN, name] = _difference(table[CHOSEN], table[name], report)
+            sides = (table[side].to_numpy(np.float64) for side in (CHOSEN, name))
+            differences[bias, CHOSEN, name] = paired_difference(*sides, level=report.level)
     return _judged(differences, ["bias", "left", "right"], "higher", report)
-
-
-def _difference(left: pd.Series, right: pd.Series, report: Report) -> PairedDifference:
-    return paired_difference(left.to_numpy(np.float64), right.to_numpy(np.float64), level=report.level)
 
 
 def _judged(

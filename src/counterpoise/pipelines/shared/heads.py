@@ -105,12 +105,3 @@ def read_heads(checkpoint: Checkpoint) -> dict[str, Factors]:
         name: factors_of({key: tensors[f"{name}.{key}"] for key in "WABb" if f"{name}.{key}" in tensors})
         for name in checkpoint.header["variants"]
     }
-
-
-def trainable_parameters(finetuned_heads: Checkpoint, retrained: Checkpoint) -> dict[str, int]:
-    """Return how many numbers fine-tuning may change in each variant."""
-    network = sum(
-        tensor[0, 0].numel() for name, tensor in retrained.tensors.items() if name.startswith(("weights", "biases"))
-    )
-    heads = {name: head.parameters_per_replicate for name, head in read_heads(finetuned_heads).items()}
-    return heads | dict.fromkeys(retrained.header["variants"], network)

@@ -48,7 +48,6 @@ def served_head(
 
     Args:
         encoding: with the `example` of rows (`data.encoding.describe`).
-        metadata: of the model, plain values.
     """
     r = list(finetuned_heads.header["seeds"]).index(seed)
     head = read_heads(finetuned_heads)[variant]
@@ -81,7 +80,6 @@ def served_image_head(
 
     Args:
         images: the backbone (`image_network`). example: the bytes of a few images.
-        metadata: of the model, plain values.
     """
     r = list(finetuned_heads.header["seeds"]).index(seed)
     return Servable(

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 from torch.nn.functional import pad
 
 from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.errors import InputError
 from counterpoise.nn import Factors
-from counterpoise.nn.trees import Trees
+from counterpoise.nn.trees import Trees, as_bytes, as_text
 
 ARCHITECTURE = "trees"
 
@@ -30,7 +28,7 @@ def write_trees(texts: Sequence[str], **header: Any) -> Checkpoint:
     tensors = {
         "weights.0": torch.stack([-values / 2, values / 2], dim=-1).unsqueeze(1),
         "biases.0": torch.zeros(len(grown), 1, 2),
-        **{f"trees.{r}": _encoded(text) for r, text in enumerate(texts)},
+        **{f"trees.{r}": as_bytes(text) for r, text in enumerate(texts)},
     }
     return Checkpoint(tensors, as_header(architecture=ARCHITECTURE, widths=[most, 2], **header))
 
@@ -43,7 +41,7 @@ def read_trees(pretrained: Checkpoint, replicate: int) -> Trees:
     """
     if (architecture := pretrained.header["architecture"]) != ARCHITECTURE:
         raise InputError(f"pretrained.safetensors has the architecture {architecture!r}, expected {ARCHITECTURE!r}")
-    return Trees(pretrained.tensors[f"trees.{replicate}"].numpy().tobytes().decode())
+    return Trees(as_text(pretrained.tensors[f"trees.{replicate}"]))
 
 
 def repaired_trees(pretrained: Checkpoint, head: Factors, replicate: int, shift: float = 0.0) -> Trees:
@@ -57,7 +55,3 @@ def repaired_trees(pretrained: Checkpoint, head: Factors, replicate: int, shift:
     weight = (first if second is None else first @ second)[: trees.leaves]
     bias = head.bias[replicate].double()
     return trees.with_values(weight[:, 1] - weight[:, 0], shift=float(bias[1] - bias[0]) + shift)
-
-
-def _encoded(text: str) -> Tensor:
-    return torch.from_numpy(np.frombuffer(text.encode(), dtype=np.uint8).copy())
