@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,13 @@ def test_rows_of_one_person_are_on_one_side_and_those_of_nobody_on_their_own() -
     nobody = table["person"].isna()
     assert sides[nobody].to_list() == is_held_out(table[nobody], "paid", 0.2).tolist()
     assert sides[nobody].nunique() == 2
+
+
+def test_rows_of_no_group_have_none_and_the_rest_takes_no_group_that_is_only_scored() -> None:
+    columns = Columns("paid", "yes", ["no", "yes"], "sex", ["f", "*"], scored_only=("x", None))
+    sexes = pd.DataFrame({"sex": ["f", "m", "x", None, "other"]})
+    assert columns.s(sexes).tolist() == [0, 1, -1, -1, 1]
+    assert replace(columns, scored_only=()).s(sexes).tolist() == [0, 1, 1, -1, 1]
 
 
 def test_one_row_of_each_person_counts_whatever_the_order_its_label_and_what_comes_later() -> None:
