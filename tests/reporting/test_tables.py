@@ -92,6 +92,24 @@ def test_group_rates_by_hand() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("events", "has_wilson"),
+    [([40, 44, 47], False), ([50, 50, 50], False), ([0, 1, 0, 3], True), ([0, 0, 0], True), ([7], True)],
+)
+def test_an_interval_of_a_rate_stays_within_zero_and_one(events: list[int], has_wilson: bool) -> None:
+    """Where the interval over seeds leaves [0, 1] or has no width, Wilson's joins it; a rate of 1 mirrors one of 0."""
+    counted, trials = np.array(events, dtype=float), np.full(len(events), 100.0)
+    mean, _, low, high, n, wilson = tables.rate_interval(counted, trials)
+    assert (mean, n, wilson) == (pytest.approx(counted.mean() / 100), len(events), has_wilson)
+    assert 0 <= low <= mean <= high <= 1
+    pooled = stats.binomtest(round(counted.mean()), 100).proportion_ci(method="wilson")
+    if has_wilson:
+        assert low <= pooled.low + 0.01
+        assert high >= pooled.high - 0.01
+    mirrored = tables.rate_interval(100 - counted, trials)
+    assert (1 - mirrored[3], 1 - mirrored[2], mirrored[5]) == (pytest.approx(low), pytest.approx(high), has_wilson)
+
+
 def test_group_rates_of_an_absent_class_are_missing_and_not_counted() -> None:
     frame = pd.DataFrame({"y": [0, 0, 0, 1], "prediction": [0, 1, 0, 1], "s": [0, 0, 0, 0], "seed": [0, 0, 1, 1]})
     rates = tables.group_rates(frame.assign(method="tl", variant="tl", split="test"), classes=2).set_index("rate")
