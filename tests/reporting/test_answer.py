@@ -97,7 +97,8 @@ def test_of_many_pairs_those_that_contradict_are_said(context: ReportContext) ->
 def test_reservations_name_the_seeds_and_the_floor(context: ReportContext) -> None:
     seeds, floor = answer(context).reservations
     assert "10 seeds" in seeds
-    two, one = (answer(replace(context, replicates=number)).reservations[0] for number in (2, 1))
+    fewer = (replace(context, summary=context.summary.assign(n=number)) for number in (2, 1))
+    two, one = (answer(each).reservations[0] for each in fewer)
     assert ("come from 2 seeds," in two, "come from a single seed," in one) == (True, True)
     assert "0.033 for ΔEO and 0.007 for ΔDP" in floor
     apart = replace(context, left_out={"small_sentence": "Groups with fewer than 30 test rows: 'x' (12)."})
