@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from counterpoise.reporting.retraining_page import monitor_page, retraining_page
+from counterpoise.reporting.tables_retraining import checks
 from counterpoise.retraining.measures import biases, by_group, error_sequence
 
 GROUPS = ["women <b>", "men"]
@@ -84,6 +85,15 @@ def document() -> dict[str, Any]:
         },
         "pages": ["impact.html", "model_card.md", "report.html"],
     }
+
+
+def test_a_check_that_can_only_refuse_is_no_evidence_for_a_model(document: dict[str, Any]) -> None:
+    """A measured excess beyond the limit that is not shown is not called within it."""
+    (check,) = document["decision"]["checks"]
+    newest = check | {"name": "error_newest", "outcome": "passed", "estimate": 0.0382, "log10_e": None, "bound": None}
+    table = checks(document["decision"] | {"checks": [check, newest]}, GROUPS)
+    assert [row[-1] for row in table.rows] == ["not shown", "excess not shown"]
+    assert table.rows[1][1:4] == ["+3.82", "n/a", "+3.00"]
 
 
 def test_the_decision_and_its_reason_come_first(document: dict[str, Any]) -> None:
