@@ -34,8 +34,8 @@ def checks(decision: Mapping[str, Any], groups: Sequence[str]) -> Table:
     ]
     note = (
         "Differences of errors are in percentage points. The upper bound holds whenever it is looked at, at the "
-        "challenger's significance. Evidence is the log10 of the e-value, and what it takes. The newest rows alone refuse "
-        "where an excess is shown, and are no evidence for a model."
+        "challenger's significance. Evidence is the log10 of the e-value, and what it takes. The newest rows alone "
+        "refuse where an excess is shown, and are no evidence for a model."
     )
     return Table("Checks", note, ["", "Measured", "Upper bound", "Limit", "Evidence", "Within the limit"], rows)
 
