@@ -70,12 +70,12 @@ def test_units_and_commas_make_numbers(
     [
         ("lons.csv", r"lons\.csv: no such file \(did you mean 'loans\.csv'\?\), expected a table$"),
         ("nowhere/loans.csv", r"nowhere/loans\.csv: no such file, expected a table$"),
-        ("folder", r"folder: is a folder, expected a CSV or Parquet file$"),
+        ("folder", r"folder: is a folder, expected the file of a table$"),
         ("empty.csv", r"empty\.csv: the file is empty, expected a header line"),
         ("header.csv", r"header\.csv: found no row, expected at least one$"),
         (
-            "loans.xlsx",
-            r"loans\.xlsx: a file ending in '\.xlsx' cannot be read \(save the sheet as 'CSV UTF-8'\), expected \.csv",
+            "loans.ods",
+            r"loans\.ods: a file ending in '\.ods' cannot be read \(save it as \.xlsx\), expected \.csv",
         ),
     ],
 )
@@ -85,7 +85,7 @@ def test_what_is_no_table_is_one_sentence(tmp_path: Path, name: str, message: st
         "loans.csv": "a,b\n1,2\n",
         "empty.csv": "",
         "header.csv": "a,b\n",
-        "loans.xlsx": "PK",
+        "loans.ods": "PK",
     }.items():
         (tmp_path / file).write_text(content)
     with pytest.raises(InputError, match=message):

@@ -53,7 +53,7 @@ class Request:
     """What the user says: the file, its label and sensitive columns, and a name for the data set.
 
     sensitive: a column, or several whose values are joined to groups. positive: the label that is class 1, as a text.
-    drop: columns that are no features. force: overwrite.
+    drop: columns that are no features. sheet: of a workbook that has several. force: overwrite.
     """
 
     file: Path
@@ -62,6 +62,7 @@ class Request:
     name: str = "own"
     positive: str | None = None
     drop: tuple[str, ...] = ()
+    sheet: str | None = None
     force: bool = False
 
 
@@ -78,7 +79,9 @@ def initialise(request: Request) -> list[str]:
     if target.exists() and not request.force:
         raise InputError(f"{_short(target)}: is there already, expected a new --name, or --force to write it anew")
     parts = [part.strip() for name in request.sensitive for part in name.split(",")]
-    table, notation, gaps = read_as_it_is(request.file, {request.label, *request.sensitive, *parts})
+    table, notation, gaps = read_as_it_is(
+        request.file, {request.label, *request.sensitive, *parts}, sheet=request.sheet
+    )
     request = replace(request, sensitive=_names(request.sensitive, table))
     codes = leading_zeros(request.file, table, notation)
     columns = inspect(table, request.label, request.sensitive, request.drop, codes)
