@@ -20,6 +20,7 @@ from counterpoise.commands.first_groups import (
     LEAST_IN_CELL,
     MOST_VALUES,
     TEST_SHARE,
+    UNPRINTABLE,
     as_yaml,
     crossed_groups,
     group_lines,
@@ -203,7 +204,7 @@ def describe(
         "experiments:",
         *_experiments(request, classes),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(UNPRINTABLE.sub(" ", line) for line in lines) + "\n"  # which stand in comments alone
 
 
 def _classes(request: Request, column: pd.Series) -> tuple[list[str], object, list[str]]:
@@ -223,7 +224,7 @@ def _classes(request: Request, column: pd.Series) -> tuple[list[str], object, li
     if request.positive is not None:
         positive = require_value(request.positive, column, "--positive")
     else:
-        likely = [label for label in labels if name_of(label).casefold() in AFFIRMATIVE]
+        likely = [label for label in labels if name_of(label).strip().casefold() in AFFIRMATIVE]
         positive = likely[0] if len(likely) == 1 else labels[1]
         lines.append("    # Nobody has said which label is class 1: this is a guess (--positive says it)")
     (other,) = [label for label in labels if label != positive]

@@ -47,6 +47,11 @@ NAMES_UNITS = re.compile(
     re.IGNORECASE,
 )
 """How columns are called that name what rows belong to; `caseId` and `idCase` too."""
+_MEANING = {
+    **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y", "on"), "1"),
+    **dict.fromkeys(("0", "0.0", "false", "f", "no", "n", "off"), "0"),
+}
+"""Words for true and false."""
 NAMES_UNITS_IN_CAPITALS = re.compile(r".*[a-z]I[dD]|id[A-Z].*")
 
 
@@ -95,7 +100,7 @@ def inspect(
         raise InputError(f"--drop: {shown(both[0])} is a sensitive column, which is no feature anyway")
     if spellings := alike(distinct(table[label].dropna())):
         raise InputError(
-            f"--label: column {shown(label)} has {listed(spellings[0])}, which differ in capitals and spaces alone, "
+            f"--label: column {shown(label)} has {listed(spellings[0])}, which seem to be the same, "
             "expected one spelling of each class: mend the file"
         )
     _require_few(table[label], "--label", "classes", MAX_CLASSES)
@@ -124,11 +129,15 @@ def inspect(
 
 
 def alike(values: Sequence[object]) -> list[list[object]]:
-    """Return the texts among values that differ from another one in capitals and spaces alone, each with its like."""
+    """Return the texts among values that seem to be the same as another one, each with its like.
+
+    They differ in capitals and spaces alone; or, where all texts are words for true and false, in the word.
+    """
     spellings: dict[str, list[object]] = {}
-    for value in values:
-        if isinstance(value, str):
-            spellings.setdefault("".join(value.split()).casefold(), []).append(value)
+    texts = {value: "".join(value.split()).casefold() for value in values if isinstance(value, str)}
+    are_truth = all(text in _MEANING for text in texts.values())
+    for value, text in texts.items():
+        spellings.setdefault(_MEANING[text] if are_truth else text, []).append(value)
     return [sorted(same, key=str) for same in spellings.values() if len(same) > 1]
 
 
@@ -151,6 +160,8 @@ def _require_few(column: pd.Series, option: str, what: str, most: int) -> None:
     subject = f"{option}: column {shown(str(column.name))}"
     if different < 2:
         content = f"is {shown(column.dropna().iloc[0])} in every row" if different else "has no values"
+        if different and (missing := int(column.isna().sum())):
+            content += f" that has a value ({missing:,} miss it, or have a sign for that such as 'NA')"
         raise InputError(f"{subject} {content}, expected at least two {what}")
     if different > most:
         how = "different in every row" if different == column.notna().sum() else f"has {different:,} different values"

@@ -163,6 +163,7 @@ def _read_parquet(path: Path, *, missing: Sequence[str], notation: Notation, lim
 _READERS: Mapping[str, Callable[..., pd.DataFrame]] = {
     ".csv": read_delimited,
     ".tsv": read_delimited,
+    ".txt": read_delimited,
     ".json": read_records,
     ".jsonl": read_records,
     ".ndjson": read_records,
