@@ -179,7 +179,7 @@ TEXTUAL = DELIMITED | RECORDS
 
 _ADVICE = {
     **dict.fromkeys((".xls", ".xlsb", ".ods"), " (save it as .xlsx)"),
-    **dict.fromkeys(PACKED, f" (packed are {', '.join(TEXTUAL)}, as in .csv.zip)"),
+    **dict.fromkeys(PACKED, " (of a packed text the name says what it is, as in .csv.zip)"),
 }
 """What to do about files of some other kinds."""
 
