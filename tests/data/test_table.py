@@ -38,6 +38,14 @@ def test_the_user_says_what_is_missing(tmp_path: Path, name: str) -> None:
     assert table.read(tmp_path, files=[name], missing=["None"])["job"].tolist() == ["baker"]
 
 
+def test_what_is_missing_in_one_column_alone_is_a_value_of_others(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("age,pay,job\n999,999,x\n30,5,?\n", encoding="utf-8")
+    rows = table.read_rows(tmp_path, files="a.csv", missing=[], missing_values={"age": [999, -1], "job": "?"})
+    assert rows.isna().to_numpy().tolist() == [[True, False, False], [False, False, True]]
+    with pytest.raises(InputError, match=r"^missing_values: there is no column 'ages' \(did you mean 'age'\?\)"):
+        table.read_rows(tmp_path, files="a.csv", missing_values={"ages": [999]})
+
+
 def test_quoted_commas_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes('﻿city,n\n"Delft, NL",1\n'.encode())
     assert table.read(tmp_path, files=["a.csv"]).to_dict("list") == {"city": ["Delft, NL"], "n": [1]}

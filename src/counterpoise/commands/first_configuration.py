@@ -170,7 +170,7 @@ def describe(
         f"    title: {as_yaml(request.file.stem)}",
         "    reader: table",
         f"    options: {as_yaml(options)}",
-        *(f"    # {line}" for line in comments),
+        *(f"    # {line}" for line in [*comments, *_with_sentinels(columns, dropped, options)]),
         f"    origin: {as_yaml('where these data come from: for the report')}",
         "",
         f"    label: {as_yaml(request.label)}",
@@ -295,6 +295,24 @@ def _options(
     return options, comments
 
 
+def _with_sentinels(columns: Sequence[Column], dropped: Mapping[str, str], options: Mapping[str, Any]) -> list[str]:
+    """Return the options under which numbers that seem to stand for missing ones do so, and why."""
+    features = {column.name: column.sentinels for column in columns if column.sentinels and column.name not in dropped}
+    if not features:
+        return []
+    missing = {name: [sentinel.value for sentinel in sentinels] for name, sentinels in features.items()}
+    impute = list(dict.fromkeys([*options.get("impute", ()), *features]))
+    return [
+        *(
+            f"{name}: {sentinel.value} in {sentinel.rows:,} rows, all others are {sentinel.low:g} to {sentinel.high:g}"
+            for name, sentinels in features.items()
+            for sentinel in sentinels
+        ),
+        "If these stand for missing values, take this line in the place of that above:",
+        f"options: {as_yaml({**options, 'missing_values': missing, 'impute': impute})}",
+    ]
+
+
 def _as_categories(columns: Sequence[Column], dropped: Mapping[str, str], request: Request) -> list[str]:
     """Return a line with columns of few whole numbers, which may be codes of categories."""
     features = [column for column in columns if column.name not in {*dropped, request.label, *request.sensitive}]
@@ -346,6 +364,7 @@ def _seen(column: Column) -> str:
     parts = [f"{column.kind}, {column.different:,} {values} ({examples})" if column.different else column.kind]
     if column.missing:
         parts.append(f"{column.missing:,} missing")
+    parts += [f"{sentinel.value} ({sentinel.rows:,} rows) may stand for missing" for sentinel in column.sentinels]
     if column.reason:
         parts.append(f"not a feature: {column.reason}")
     return "; ".join(parts).replace("\n", " ")

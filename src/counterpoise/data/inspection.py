@@ -18,6 +18,7 @@ from pandas.api import types
 
 from counterpoise.data.features import MAX_CATEGORIES, is_too_fine, plain_column
 from counterpoise.data.notations import are_dates, foreign_numbers
+from counterpoise.data.sentinels import Sentinel, sentinels
 from counterpoise.data.values import distinct, listed, name_of
 from counterpoise.errors import InputError, shown, suggest
 
@@ -61,6 +62,7 @@ class Column:
 
     most_rows: of a column that names what rows belong to, such as people, how many rows one has at most; else 0.
     mixed: of a category, a sentence if most of its values are numbers and others are not.
+    sentinels: of numbers, those that seem to stand for a missing one.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Column:
     reason: str | None = None
     most_rows: int = 0
     mixed: str | None = None
+    sentinels: tuple[Sentinel, ...] = ()
 
 
 def inspect(
@@ -124,6 +127,8 @@ def inspect(
                 column = replace(column, reason=reason)
             elif _is_copy(table[name], column.kind, classes, is_labelled):
                 column = replace(column, reason=f"a copy of the label: it alone tells {label} (AUC above {COPY})")
+            elif column.kind == "number":
+                column = replace(column, sentinels=sentinels(table[name]))
         columns.append(column)
     return columns
 

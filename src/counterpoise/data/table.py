@@ -18,7 +18,7 @@ from counterpoise.data.limits import LIMITS, Limits, require_size
 from counterpoise.data.notations import MOST, are_numbers
 from counterpoise.data.parquet import read_parquet
 from counterpoise.data.texts import PACKED
-from counterpoise.data.values import MISSING, Value, distinct, mismatch, name_of, with_columns
+from counterpoise.data.values import MISSING, Value, distinct, mismatch, name_of, names_of, with_columns
 from counterpoise.errors import InputError, shorten, shown, suggest
 
 _log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ def read(
     files: str | Sequence[str],
     checksums: Mapping[str, str] | None = None,
     missing: Value | Sequence[Value] = MISSING,
+    missing_values: Mapping[str, Value | Sequence[Value]] | None = None,
     missing_category: str | Mapping[str, str] | None = None,
     impute: Sequence[str] = (),
     exclude: Mapping[str, Exclusion] | None = None,
@@ -67,6 +68,7 @@ def read(
         files: names relative to `folder`, with an ending of `_READERS`; texts may be packed.
         checksums: file name → SHA-256; None, or a file left out, asks only that it exists.
         missing: the values that stand for a missing one, beside the empty values of Parquet.
+        missing_values: column → values that stand for a missing one in it alone, such as 999.
         missing_category: the category that a missing value becomes where a column's others are texts, in all such
             columns or, as a mapping, in those that it names; None leaves such rows out.
         impute: columns of numbers whose missing values become the median of the others, with a truth value beside it,
@@ -97,6 +99,7 @@ def read(
         files=files,
         checksums=checksums,
         missing=missing,
+        missing_values=missing_values,
         notation=Notation(separator, decimal, thousands, units, encoding, sheet),
         source=source,
         limits=limits,
@@ -119,23 +122,35 @@ def read_rows(
     files: str | Sequence[str],
     checksums: Mapping[str, str] | None = None,
     missing: Value | Sequence[Value] = MISSING,
+    missing_values: Mapping[str, Value | Sequence[Value]] | None = None,
     notation: Notation = ANY_SEPARATOR,
     source: str = "",
     limits: Limits = LIMITS,
 ) -> pd.DataFrame:
     """Read all rows as `read` does, those that miss a value too."""
     names = [files] if isinstance(files, str) else list(files)
-    markers = [name_of(value) for value in ([missing] if isinstance(missing, Value) else missing)]
     if not names:
         raise InputError("files: found none, expected the name of at least one table")
     verify(folder, {**dict.fromkeys(names), **(checksums or {})}, source=source)
-    tables = {str(folder / name): _read_file(folder / name, markers, notation, limits) for name in names}
+    tables = {str(folder / name): _read_file(folder / name, names_of(missing), notation, limits) for name in names}
     (first_name, first), *others = tables.items()
     for name, other in others:
         _require_same_columns(first, other, first_name, name)
     for column in first.columns:
         _require_same_kind(column, {name: table[column] for name, table in tables.items()}, notation)
-    return first if not others else pd.concat(_alike(list(tables.values())), ignore_index=True)
+    rows = first if not others else pd.concat(_alike(list(tables.values())), ignore_index=True)
+    for name in missing_values or ():
+        _require_column(rows, name, "missing_values")
+    gapped = {name: _without(rows[name], names_of(values)) for name, values in (missing_values or {}).items()}
+    return with_columns(rows, gapped) if gapped else rows
+
+
+def read_with_gaps(
+    folder: Path, files: str | Sequence[str], options: Mapping[str, Any], limits: Limits
+) -> pd.DataFrame:
+    """Read all rows, of options of `read` by those alone that say how files are written and what stands for a gap."""
+    given = {name: options[name] for name in ("missing", "missing_values") if name in options}
+    return read_rows(folder, files=files, notation=notation_of(options), limits=limits, **given)
 
 
 def _read_file(path: Path, missing: Sequence[str], notation: Notation, limits: Limits) -> pd.DataFrame:
