@@ -92,6 +92,16 @@ def test_files_with_different_columns_are_refused(tmp_path: Path, header: str, s
         table.read(tmp_path, files=["a.csv", "b.csv"])
 
 
+@pytest.mark.parametrize("names", [("a.csv", "b.csv"), ("a.csv", "c.csv", "d.csv"), ("a.csv", "a.csv")])
+def test_a_file_that_is_there_twice_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Its rows would be learnt from and tested on."""
+    for name in "abcd":
+        (tmp_path / f"{name}.csv").write_text("age,job\n1,baker\n2,\n" if name != "c" else "age,job\n1,baker\n3,\n")
+    (tmp_path / "d.csv").write_text("job,age\nbaker,1\n,2\n")
+    with pytest.raises(InputError, match=rf"{names[-1]}: has the same rows as .*a\.csv, expected each file once"):
+        table.read_rows(tmp_path, files=list(names))
+
+
 def test_no_file_a_missing_file_and_another_kind_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.xls").touch()
     with pytest.raises(InputError, match="files: found none"):

@@ -132,13 +132,19 @@ def read_rows(
     if not names:
         raise InputError("files: found none, expected the name of at least one table")
     verify(folder, {**dict.fromkeys(names), **(checksums or {})}, source=source)
-    tables = {str(folder / name): _read_file(folder / name, names_of(missing), notation, limits) for name in names}
-    (first_name, first), *others = tables.items()
-    for name, other in others:
-        _require_same_columns(first, other, first_name, name)
+    tables = dict[str, pd.DataFrame]()
+    for path in (folder / name for name in names):
+        table = _read_file(path, names_of(missing), notation, limits)
+        for earlier, other in tables.items():
+            _require_same_columns(other, table, earlier, str(path))
+            table = table[list(other.columns)]
+            if table.equals(other):
+                raise InputError(f"{path}: has the same rows as {earlier}, expected each file once")
+        tables[str(path)] = table
+    first = tables[str(folder / names[0])]
     for column in first.columns:
         _require_same_kind(column, {name: table[column] for name, table in tables.items()}, notation)
-    rows = first if not others else pd.concat(_alike(list(tables.values())), ignore_index=True)
+    rows = first if len(tables) == 1 else pd.concat(_alike(list(tables.values())), ignore_index=True)
     for name in missing_values or ():
         _require_column(rows, name, "missing_values")
     gapped = {name: _without(rows[name], names_of(values)) for name, values in (missing_values or {}).items()}
