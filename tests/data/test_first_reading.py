@@ -95,6 +95,14 @@ def test_what_is_no_table_is_one_sentence(tmp_path: Path, name: str, message: st
         read_as_it_is(tmp_path / name)
 
 
+def test_a_sheet_of_what_is_no_workbook_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(
+        InputError, match=r"^--sheet: .*t\.csv is no workbook, expected the option for \.xlsm, \.xlsx alone"
+    ):
+        read_as_it_is(tmp_path / "t.csv", sheet="Loans")
+
+
 NUMBERS = [f"{number}.5" for number in range(20)]
 
 

@@ -26,7 +26,7 @@ from counterpoise.data.notations import (
     unit_of,
     without_unit,
 )
-from counterpoise.data.table import DELIMITED, TEXTUAL, format_of, read_rows
+from counterpoise.data.table import DELIMITED, TEXTUAL, WORKBOOKS, format_of, read_rows
 from counterpoise.data.texts import OtherEncodingError, Text, checked_text
 from counterpoise.data.values import MISSING, distinct
 from counterpoise.errors import InputError, suggest
@@ -68,6 +68,10 @@ def read_as_it_is(
         raise InputError(f"{path}: no such file{suggest(path.name, near) if near else ''}, expected a table")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty, expected a header line with column names, and rows")
+    if sheet is not None and format_of(path) not in WORKBOOKS:
+        raise InputError(
+            f"--sheet: {path} is no workbook, expected the option for {', '.join(sorted(WORKBOOKS))} alone"
+        )
     encoding = _encoding(path, limits) if format_of(path) in TEXTUAL else "utf-8"
     notation = Notation(separator=None, encoding=encoding, sheet=sheet)
     table = read_rows(path.parent, files=path.name, notation=notation, limits=limits)

@@ -194,7 +194,10 @@ _READERS: Mapping[str, Callable[..., pd.DataFrame]] = {
 }
 """How the names of files end → what reads them."""
 
-DELIMITED, RECORDS = ({e for e, r in _READERS.items() if r is reader} for reader in (read_delimited, read_records))
+DELIMITED, RECORDS, WORKBOOKS = (
+    {ending for ending, function in _READERS.items() if function is reader}
+    for reader in (read_delimited, read_records, read_workbook)
+)
 TEXTUAL = DELIMITED | RECORDS
 """What may be in any encoding, and be packed."""
 
