@@ -147,6 +147,15 @@ def test_a_sheet_without_a_header_or_rows_is_one_sentence(tmp_path: Path, rows: 
         read(tmp_path, workbook(rows))
 
 
+def test_columns_without_a_name_are_there_if_they_have_a_value(tmp_path: Path) -> None:
+    rows = [["a", None, "b", None], [1, None, "05"], [2, None, "7", None, None, True], [None, None, "8"]]
+    result = read(tmp_path, workbook(rows), missing_category={"b": "none"}, impute=["a"], exclude={"b": ["8"]})
+    assert list(result) == ["a", "b", "Unnamed: 5"], "as pandas calls it"
+    assert table.read_rows(tmp_path, files="t.xlsx")["b"].tolist() == ["05", "7", "8"]
+    with pytest.raises(InputError, match="row 1 of the sheet 'Rows' names 1 of 3 columns"):
+        read(tmp_path, workbook([["a", None, None], [1, 2, 3]]))
+
+
 def test_without_openpyxl_a_workbook_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(InputError, match=re.escape('pip install "counterpoise[excel]"')):

@@ -76,3 +76,29 @@ def test_numbers_that_may_be_meant_are_not(numbers: Any, value: float, rows: int
 )
 def test_a_column_of_hardly_any_numbers_has_none(column: pd.Series) -> None:
     assert sentinels(column) == ()
+
+
+def column_of(rows: dict[float, int]) -> pd.Series:
+    return pd.Series([value for value, number in rows.items() for _ in range(number)], dtype="float64")
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_one"),
+    [
+        ({10: 9, 20: 9, 32.24: 9, 99: 10}, True),
+        ({10: 9, 20: 9, 32.25: 9, 99: 10}, False),  # 66.75 is three times 22.25
+        ({1: 9, 20: 9, 33.9: 9, -99: 10}, True),
+        ({1: 9, 20: 9, 34.4: 9, -99: 10}, False),
+        ({1: 9, 20: 9, 30: 9, 999: 10}, True),
+        ({1: 9, 20: 9, 30: 9, 999: 9}, False),
+        ({1: 9, 30: 9, 999: 10}, False),
+        ({**dict.fromkeys(range(20), 4), -1: 12}, True),
+        ({**dict.fromkeys(range(20), 4), -1: 11}, False),
+        ({**dict.fromkeys(range(19), 4), -1: 12}, False),
+        ({**dict.fromkeys(range(20), 4), 4: 5, -1: 12}, False),
+        ({**dict.fromkeys(range(20), 4), 5: 500, -1: 12}, True),
+        ({**dict.fromkeys(range(-2, 20), 4), -1: 12}, False),
+    ],
+)
+def test_the_evidence_has_bounds(rows: dict[float, int], is_one: bool) -> None:
+    assert len(sentinels(column_of(rows))) == is_one

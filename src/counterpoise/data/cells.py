@@ -67,8 +67,8 @@ def read_workbook(
             f"{path}: row 1 of the sheet {shown(sheet.title)} names {sum(map(bool, names))} of {len(used)} columns, "
             "expected all names there: delete the rows above them"
         )
-    named = column_names(path, [names[place] for place in used])
-    return _table(path, {name: columns[place] for name, place in zip(named, used, strict=True)}, missing, notation)
+    named = column_names(path, names)
+    return _table(path, {named[place]: columns[place] for place in used}, missing, notation)
 
 
 def _sheet(book: Any, name: str | None, path: Path) -> Any:
