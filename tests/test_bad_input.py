@@ -106,6 +106,10 @@ OF_AN_ENVIRONMENT: list[tuple[dict[str, Any], list[str]]] = [
         ["frontiers.tables.strengths.1", "finite number"],
     ),
     ({"frontiers": {"tables": {"thresholds": []}}}, ["frontiers.tables.thresholds", "at least 1 item"]),
+    (
+        {"datasets": {"adult": {"further_sensitive": {"race": ["White", "Black"]}}}},
+        ["datasets.adult", "further_sensitive is of images alone", "several columns in 'sensitive'"],
+    ),
     ({"datasets": {"adult": {"group_names": ["women"]}}}, ["datasets.adult.group_names", "at least 2"]),
 ]
 

@@ -175,9 +175,10 @@ init = Command(
         click.Option(
             ["--drop"], multiple=True, metavar="COLUMNS", help="Columns that are no features: a,b or repeated."
         ),
+        click.Option(["--sheet"], metavar="NAME", help="Of a workbook that has several."),
         click.Option(["--force"], is_flag=True, help="Write anew what is there."),
     ],
-    help="Describe a table (CSV or Parquet) in conf/local/parameters_<name>.yml, with two experiments on it.",
+    help="Describe a table (of CSV, Excel, …) in conf/local/parameters_<name>.yml, with two experiments on it.",
     short_help="Describe your own table.",
 )
 cli.add_command(init)

@@ -107,6 +107,20 @@ def test_tables_live_side_by_side_and_nothing_is_overwritten(project: Any, init:
     assert written(project, "one")[1].positive == "no"
 
 
+def test_numbers_that_seem_to_stand_for_missing_ones_are_so_once_the_user_says_it(
+    project: Any, init: Callable[..., Result]
+) -> None:
+    ages = loans()["age"].where(np.arange(ROWS) % 9 > 0, 999)
+    result = init(loans(age=ages))
+    assert f"999 ({(ages == 999).sum()} rows) may stand for missing" in result.output
+    assert samples(project)["age"].max() == 999, "a proposal alone changes nothing"
+    path = project.path / "conf/local/parameters_own.yml"
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("    options:")]
+    path.write_text("\n".join(line.replace("    # options:", "    options:") for line in lines))
+    assert samples(project)["age"].max() == ages[ages < 999].max()
+    assert samples(project)["age_missing"].sum() == (ages == 999).sum()
+
+
 def test_gaps_keep_their_rows(project: Any, init: Callable[..., Result]) -> None:
     table = loans()
     table.loc[:49, "income"] = np.nan
@@ -360,7 +374,7 @@ def test_spellings_of_a_group_are_pointed_out(project: Any, init: Callable[..., 
     table.loc[:299, "gender"] = table.loc[:299, "gender"].str.title()
     assert init(table).exit_code == 0
     text = (project.path / "conf/local/parameters_own.yml").read_text()
-    assert "# Female, female differ in capitals and spaces alone: join them" in text
+    assert "# Female, female seem to be the same: join them" in text
 
 
 @pytest.mark.parametrize(

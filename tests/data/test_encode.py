@@ -156,6 +156,10 @@ def test_what_rows_belong_to_is_numbered_and_no_feature(images: bool) -> None:
             {"groups": ["Femal", "Male"]},
             r"'sex' is 'Female' in 4 rows \(did you mean 'Femal'\?\), expected one of 'Femal'",
         ),
+        (
+            {"groups": ["Femal", "men"]},
+            r"'sex' is 'Male' in 4 rows .*, 'Female' in 4 rows, expected one of 'Femal', 'men'",
+        ),
         ({"groups": ["Female", "Male", "X"]}, r"'sex' never is 'X', expected every one of 'groups' to occur"),
         ({"groups": ["Male"]}, r"groups: found 1, expected at least two"),
         ({"groups": ["Male", "Female", "Male"]}, r"groups: .* name a value twice"),

@@ -29,7 +29,8 @@ MESSY = Dataset(
     options={
         "files": "messy.csv",
         "missing_category": {"housing": "unknown", "purpose": "nothing"},
-        "impute": ["income", "years", "code"],
+        "impute": ["income", "years", "code", "visits"],
+        "missing_values": {"visits": 999, "purpose": ["tv set"]},
         "decimal": ",",
         "thousands": ".",
         "units": ["%", "€"],
@@ -70,6 +71,7 @@ def messy_rows() -> pd.DataFrame:
             "repaid": drawn("yes", "no"),
             "note=": drawn("a=b", "=", "c"),
             "rate": drawn("5,5%", "12 %", "-0,25%", "1.016%"),
+            "visits": drawn("3", "999", "40", "0"),
             "debt": drawn("€ 5,5", "€12", "-€1.016,25", "+3€"),
         }
     )
@@ -101,6 +103,9 @@ def test_messy_rows_as_texts(messy: tuple[pd.DataFrame, dict[str, Any]]) -> None
     features, description = messy
     assert features["rate"].min() == -0.25
     assert features["debt"].min() == -1016.25
+    assert (features["visits"].max(), features["visits_missing"].sum()) == (40, (messy_rows()["visits"] == "999").sum())
+    assert "purpose=nothing" in features
+    assert "purpose=tv set" not in features
     assert {"y_feature", "income_missing", "housing=unknown", "code=2", "note==a=b"} <= set(features.columns)
     require_the_same(features, description, messy_rows())
 
@@ -132,6 +137,7 @@ def test_messy_rows_as_values(messy: tuple[pd.DataFrame, dict[str, Any]]) -> Non
         employed=texts["employed"].str.lower() == "true",
         joined=pd.to_datetime(texts["joined"], format="ISO8601", utc=True),
         y=texts["y"].map(number),
+        visits=texts["visits"].map(number),
         rate=texts["rate"].str.replace("%", "").map(number),
     )
     require_the_same(features, description, rows)

@@ -50,6 +50,9 @@ def test_decimal_commas_make_numbers(tmp_path: Path) -> None:
         (["39.4%", "2.8", "68%"], (".", None, ()), None),
         (["$a", "$b", "$c"], (".", None, ()), None),
         ([f"{n},5" for n in range(12)], (",", None, ()), [n + 0.5 for n in range(12)]),
+        (["1,125", *(f"{n},5" for n in range(12))], (",", None, ()), [1.125, *(n + 0.5 for n in range(12))]),
+        ([f"{n},125" for n in range(12)], (",", None, ()), [n + 0.125 for n in range(12)]),
+        ([f"{n},125" for n in range(1, 13)], (".", None, ()), None),
         (["$2,135", "$360", "$1,200"], (".", ",", ("$",)), [2135, 360, 1200]),
         (["1,002,135", "360", "1,200"], (".", ",", ()), [1002135, 360, 1200]),
         (["2,135", "360", "1,200"], (".", None, ()), None),
@@ -70,12 +73,12 @@ def test_units_and_commas_make_numbers(
     [
         ("lons.csv", r"lons\.csv: no such file \(did you mean 'loans\.csv'\?\), expected a table$"),
         ("nowhere/loans.csv", r"nowhere/loans\.csv: no such file, expected a table$"),
-        ("folder", r"folder: is a folder, expected a CSV or Parquet file$"),
+        ("folder", r"folder: is a folder, expected the file of a table$"),
         ("empty.csv", r"empty\.csv: the file is empty, expected a header line"),
         ("header.csv", r"header\.csv: found no row, expected at least one$"),
         (
-            "loans.xlsx",
-            r"loans\.xlsx: a file ending in '\.xlsx' cannot be read \(save the sheet as 'CSV UTF-8'\), expected \.csv",
+            "loans.ods",
+            r"loans\.ods: a file ending in '\.ods' cannot be read \(save it as \.xlsx\), expected \.csv",
         ),
     ],
 )
@@ -85,11 +88,19 @@ def test_what_is_no_table_is_one_sentence(tmp_path: Path, name: str, message: st
         "loans.csv": "a,b\n1,2\n",
         "empty.csv": "",
         "header.csv": "a,b\n",
-        "loans.xlsx": "PK",
+        "loans.ods": "PK",
     }.items():
         (tmp_path / file).write_text(content)
     with pytest.raises(InputError, match=message):
         read_as_it_is(tmp_path / name)
+
+
+def test_a_sheet_of_what_is_no_workbook_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(
+        InputError, match=r"^--sheet: .*t\.csv is no workbook, expected the option for \.xlsm, \.xlsx alone"
+    ):
+        read_as_it_is(tmp_path / "t.csv", sheet="Loans")
 
 
 NUMBERS = [f"{number}.5" for number in range(20)]

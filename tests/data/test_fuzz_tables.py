@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+import lzma
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,10 +61,28 @@ def _parquet(rows: pd.DataFrame) -> bytes:
     return stream.getvalue()
 
 
+def _zip(rows: pd.DataFrame) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo("t.csv"), rows.to_csv(index=False))
+    return stream.getvalue()
+
+
+def _workbook(rows: pd.DataFrame) -> bytes:
+    stream = io.BytesIO()
+    rows.to_excel(stream, index=False)
+    return stream.getvalue()
+
+
 KINDS: dict[str, Callable[[], bytes]] = {
     "t.csv": lambda: ROWS.to_csv(index=False).encode(),
     "t.tsv": lambda: ROWS.to_csv(index=False, sep="\t").encode(),
     "t.csv.gz": lambda: gzip.compress(ROWS.to_csv(index=False).encode(), mtime=0),
+    "t.csv.xz": lambda: lzma.compress(ROWS.to_csv(index=False).encode()),
+    "t.csv.zip": lambda: _zip(ROWS),
+    "t.jsonl": lambda: "\n".join(map(json.dumps, ROWS.to_dict("records"))).encode(),
+    "t.json": lambda: json.dumps(ROWS.to_dict("records")).encode(),
+    "t.xlsx": lambda: _workbook(ROWS),
     "t.parquet": lambda: _parquet(ROWS),
 }
 

@@ -234,8 +234,12 @@ def test_codes_are_categories() -> None:
 @pytest.mark.parametrize("spellings", [("yes", "Yes"), ("no", "no "), ("in part", "In  Part")])
 def test_classes_have_one_spelling(spellings: tuple[str, str]) -> None:
     table = feature_table().assign(repaid=np.resize(["other", *spellings], ROWS))
-    with pytest.raises(InputError, match=r"^--label: column 'repaid' has .* differ in capitals and spaces alone"):
+    with pytest.raises(InputError, match=r"^--label: column 'repaid' has .* which seem to be the same"):
         inspect(table, "repaid", ["gender"])
+    words = feature_table().assign(repaid=np.resize(["0", "True", "1"], ROWS))
+    with pytest.raises(InputError, match=r"^--label: column 'repaid' has '1', 'True', which seem to be the same"):
+        inspect(words, "repaid", ["gender"])
+    assert inspect(words.assign(repaid=np.resize(["1", "true", "2"], ROWS)), "repaid", ["gender"])
     assert inspect(table.assign(repaid=np.resize(["a", "ab", "b"], ROWS)), "repaid", ["gender"])
 
 

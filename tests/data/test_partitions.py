@@ -113,6 +113,8 @@ def test_files_are_read_as_the_table_is_written(tmp_path: Path) -> None:
     path = tmp_path / "loans-2026-03-02.csv"
     path.write_text("age;income;sex;paid\n30;1,5;f;yes\n40;-;m;\n")
     read = read_partition(path, {"decimal": ",", "missing": ["-", ""], "files": "others.csv", "impute": ["income"]})
+    gapped = read_partition(path, {"decimal": ",", "missing": "-", "missing_values": {"age": [40]}})
+    assert gapped["age"].isna().tolist() == [False, True]
     assert read["income"].tolist()[0] == 1.5
     assert read.isna().sum().to_dict() == {"age": 0, "income": 1, "sex": 0, "paid": 1}
 

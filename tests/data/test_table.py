@@ -38,6 +38,14 @@ def test_the_user_says_what_is_missing(tmp_path: Path, name: str) -> None:
     assert table.read(tmp_path, files=[name], missing=["None"])["job"].tolist() == ["baker"]
 
 
+def test_what_is_missing_in_one_column_alone_is_a_value_of_others(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("age,pay,job\n999,999,x\n30,5,?\n", encoding="utf-8")
+    rows = table.read_rows(tmp_path, files="a.csv", missing=[], missing_values={"age": [999, -1], "job": "?"})
+    assert rows.isna().to_numpy().tolist() == [[True, False, False], [False, False, True]]
+    with pytest.raises(InputError, match=r"^missing_values: there is no column 'ages' \(did you mean 'age'\?\)"):
+        table.read_rows(tmp_path, files="a.csv", missing_values={"ages": [999]})
+
+
 def test_quoted_commas_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes('﻿city,n\n"Delft, NL",1\n'.encode())
     assert table.read(tmp_path, files=["a.csv"]).to_dict("list") == {"city": ["Delft, NL"], "n": [1]}
@@ -84,17 +92,27 @@ def test_files_with_different_columns_are_refused(tmp_path: Path, header: str, s
         table.read(tmp_path, files=["a.csv", "b.csv"])
 
 
+@pytest.mark.parametrize("names", [("a.csv", "b.csv"), ("a.csv", "c.csv", "d.csv"), ("a.csv", "a.csv")])
+def test_a_file_that_is_there_twice_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Its rows would be learnt from and tested on."""
+    for name in "abcd":
+        (tmp_path / f"{name}.csv").write_text("age,job\n1,baker\n2,\n" if name != "c" else "age,job\n1,baker\n3,\n")
+    (tmp_path / "d.csv").write_text("job,age\nbaker,1\n,2\n")
+    with pytest.raises(InputError, match=rf"{names[-1]}: has the same rows as .*a\.csv, expected each file once"):
+        table.read_rows(tmp_path, files=list(names))
+
+
 def test_no_file_a_missing_file_and_another_kind_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.xlsx").touch()
+    (tmp_path / "a.xls").touch()
     with pytest.raises(InputError, match="files: found none"):
         table.read(tmp_path, files=[])
     with pytest.raises(InputError, match=r"b\.csv: no such file"):
         table.read(tmp_path, files=["b.csv"])
     with pytest.raises(
         InputError,
-        match=r"ending in '\.xlsx' cannot be read \(save the sheet as 'CSV UTF-8'\), expected \.csv, .* or \.parquet",
+        match=r"a\.xls: a file ending in '\.xls' cannot be read \(save it as \.xlsx\), expected \.csv, .*, \.parquet$",
     ):
-        table.read(tmp_path, files=["a.xlsx"])
+        table.read(tmp_path, files=["a.xls"])
 
 
 def write(folder: Path, text: str, encoding: str = "utf-8") -> None:

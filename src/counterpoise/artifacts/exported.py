@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ class Encoding:
         for entry in self.entries:
             block = x[:, first : first + len(entry["features"])]
             first += len(entry["features"])
-            values = rows[entry["column"]]
+            values = _with_gaps(rows[entry["column"]], entry)
             if entry["indicator"]:
                 values = pd.Series([self._is_missing(value) for value in values], dtype="bool")
             if entry["kind"] == "category":
@@ -94,7 +95,7 @@ class Encoding:
         for name in names:
             entry = entries.get(name, {"column": name, "kind": "category", "fill": None, "categories": []})
             filled = {**entry, "fill": np.nan} if name in gaps else entry
-            values = [self._treated(value, row, filled) for row, value in enumerate(rows[name])]
+            values = [self._treated(value, row, filled) for row, value in enumerate(_with_gaps(rows[name], entry))]
             columns[name] = pd.Series(values, dtype=gaps.get(name), index=rows.index)
         return pd.DataFrame(columns, index=rows.index)
 
@@ -141,12 +142,8 @@ class Encoding:
             if self.number.fullmatch(text):
                 return float(text.replace(self.thousands or "", "").replace(self.decimal, "."))
         elif not isinstance(value, bytes | bytearray | list | tuple | dict | complex):
-            try:
-                number = float(value)
-            except (TypeError, ValueError, OverflowError):
-                pass
-            else:
-                return np.inf if np.isnan(number) else number
+            with suppress(TypeError, ValueError, OverflowError):
+                return np.inf if np.isnan(number := float(value)) else number
         raise _refused(f"{_cell(entry['column'], value, row)}, expected {EXPECTED[entry['kind']]}")
 
     def _without_unit(self, text: str) -> str:
@@ -162,11 +159,9 @@ class Encoding:
         if self._is_missing(value):
             return np.nan
         if not isinstance(value, int | float | np.number):
-            try:
+            with suppress(TypeError, ValueError, OverflowError):
                 at = pd.to_datetime(value, format="ISO8601" if isinstance(value, str) else None, utc=True)
                 return float((at - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1))
-            except (TypeError, ValueError, OverflowError):
-                pass
         raise _refused(f"{_cell(entry['column'], value, row)}, expected {EXPECTED['date']}")
 
     def _categorise(self, values: pd.Series, entry: Mapping[str, Any], block: np.ndarray) -> list[int]:
@@ -310,6 +305,11 @@ class ExportedModel(PythonModel):
         if "mean" not in self.tensors:
             return x
         return np.asarray((x - self.tensors["mean"]) / self.tensors["scale"])
+
+
+def _with_gaps(values: pd.Series, entry: Mapping[str, Any]) -> pd.Series:
+    """Return a column without what stands for a missing value in it alone, such as 999."""
+    return values.mask(values.map(_name_of).isin(entry["missing"])) if "missing" in entry else values
 
 
 def _require_one_each(rows: pd.DataFrame, names: list[str]) -> None:

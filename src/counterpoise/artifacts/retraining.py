@@ -27,7 +27,21 @@ History = tuple[Record, ...]
 SOURCE = "image source"
 """Column of rows of images: the path that an image is linked from, or copied, beside the rows."""
 
-TABLES = (".csv", ".tsv", ".gz", ".zip", ".parquet", ".xls", ".xlsx")
+TABLES = (
+    ".csv",
+    ".tsv",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".gz",
+    ".bz2",
+    ".xz",
+    ".zip",
+    ".parquet",
+    ".xls",
+    ".xlsx",
+    ".xlsm",
+)
 """How the names of files end that somebody may take for a partition."""
 
 LOCK_SECONDS = 60

@@ -20,6 +20,7 @@ from counterpoise.commands.first_groups import (
     LEAST_IN_CELL,
     MOST_VALUES,
     TEST_SHARE,
+    UNPRINTABLE,
     as_yaml,
     crossed_groups,
     group_lines,
@@ -53,7 +54,7 @@ class Request:
     """What the user says: the file, its label and sensitive columns, and a name for the data set.
 
     sensitive: a column, or several whose values are joined to groups. positive: the label that is class 1, as a text.
-    drop: columns that are no features. force: overwrite.
+    drop: columns that are no features. sheet: of a workbook that has several. force: overwrite.
     """
 
     file: Path
@@ -62,6 +63,7 @@ class Request:
     name: str = "own"
     positive: str | None = None
     drop: tuple[str, ...] = ()
+    sheet: str | None = None
     force: bool = False
 
 
@@ -78,7 +80,9 @@ def initialise(request: Request) -> list[str]:
     if target.exists() and not request.force:
         raise InputError(f"{_short(target)}: is there already, expected a new --name, or --force to write it anew")
     parts = [part.strip() for name in request.sensitive for part in name.split(",")]
-    table, notation, gaps = read_as_it_is(request.file, {request.label, *request.sensitive, *parts})
+    table, notation, gaps = read_as_it_is(
+        request.file, {request.label, *request.sensitive, *parts}, sheet=request.sheet
+    )
     request = replace(request, sensitive=_names(request.sensitive, table))
     codes = leading_zeros(request.file, table, notation)
     columns = inspect(table, request.label, request.sensitive, request.drop, codes)
@@ -166,7 +170,7 @@ def describe(
         f"    title: {as_yaml(request.file.stem)}",
         "    reader: table",
         f"    options: {as_yaml(options)}",
-        *(f"    # {line}" for line in comments),
+        *(f"    # {line}" for line in [*comments, *_with_sentinels(columns, dropped, options)]),
         f"    origin: {as_yaml('where these data come from: for the report')}",
         "",
         f"    label: {as_yaml(request.label)}",
@@ -200,7 +204,7 @@ def describe(
         "experiments:",
         *_experiments(request, classes),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(UNPRINTABLE.sub(" ", line) for line in lines) + "\n"  # which stand in comments alone
 
 
 def _classes(request: Request, column: pd.Series) -> tuple[list[str], object, list[str]]:
@@ -220,7 +224,7 @@ def _classes(request: Request, column: pd.Series) -> tuple[list[str], object, li
     if request.positive is not None:
         positive = require_value(request.positive, column, "--positive")
     else:
-        likely = [label for label in labels if name_of(label).casefold() in AFFIRMATIVE]
+        likely = [label for label in labels if name_of(label).strip().casefold() in AFFIRMATIVE]
         positive = likely[0] if len(likely) == 1 else labels[1]
         lines.append("    # Nobody has said which label is class 1: this is a guess (--positive says it)")
     (other,) = [label for label in labels if label != positive]
@@ -291,6 +295,24 @@ def _options(
     return options, comments
 
 
+def _with_sentinels(columns: Sequence[Column], dropped: Mapping[str, str], options: Mapping[str, Any]) -> list[str]:
+    """Return the options under which numbers that seem to stand for missing ones do so, and why."""
+    features = {column.name: column.sentinels for column in columns if column.sentinels and column.name not in dropped}
+    if not features:
+        return []
+    missing = {name: [sentinel.value for sentinel in sentinels] for name, sentinels in features.items()}
+    impute = list(dict.fromkeys([*options.get("impute", ()), *features]))
+    return [
+        *(
+            f"{name}: {sentinel.value} in {sentinel.rows:,} rows, all others are {sentinel.low:g} to {sentinel.high:g}"
+            for name, sentinels in features.items()
+            for sentinel in sentinels
+        ),
+        "If these stand for missing values, take this line in the place of that above:",
+        f"options: {as_yaml({**options, 'missing_values': missing, 'impute': impute})}",
+    ]
+
+
 def _as_categories(columns: Sequence[Column], dropped: Mapping[str, str], request: Request) -> list[str]:
     """Return a line with columns of few whole numbers, which may be codes of categories."""
     features = [column for column in columns if column.name not in {*dropped, request.label, *request.sensitive}]
@@ -342,6 +364,7 @@ def _seen(column: Column) -> str:
     parts = [f"{column.kind}, {column.different:,} {values} ({examples})" if column.different else column.kind]
     if column.missing:
         parts.append(f"{column.missing:,} missing")
+    parts += [f"{sentinel.value} ({sentinel.rows:,} rows) may stand for missing" for sentinel in column.sentinels]
     if column.reason:
         parts.append(f"not a feature: {column.reason}")
     return "; ".join(parts).replace("\n", " ")

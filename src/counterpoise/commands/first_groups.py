@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ LEAST_IN_CELL = 10
 
 MOST_VALUES = 10
 """A sensitive column of more different numbers is divided into bands."""
+
+UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What ends a line of YAML, or may not stand in it."""
+_EXPONENT = re.compile("[-+]?[0-9_.]+[eE][-+]?[0-9]+")  # a number for OmegaConf, a text for YAML
 
 SHOWN = 5
 """Groups that a comment or a list names one by one."""
@@ -75,7 +80,7 @@ def group_lines(table: pd.DataFrame, sensitive: Sequence[str], label: str) -> li
         ]
     rows = counts(column)
     lines += [
-        f"    # {', '.join(map(name_of, same))} differ in capitals and spaces alone: join them, [a, b] is one group"
+        f"    # {', '.join(map(name_of, same))} seem to be the same: join them, [a, b] is one group"
         for same in alike(list(rows))
     ]
     cells = pd.crosstab(column, table[label]).reindex(columns=list(counts(table[label])), fill_value=0)
@@ -148,9 +153,36 @@ def is_number(column: pd.Series) -> bool:
     return bool(types.is_numeric_dtype(column) and not types.is_bool_dtype(column))
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes each text on one line, and numpy's scalars as Python's."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if UNPRINTABLE.search(text) else "'" if _EXPONENT.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_multi_representer(np.generic, lambda dumper, value: dumper.represent_data(value.item()))
+
+
 def as_yaml(value: object) -> str:
-    """Return a value as it stands on one line of YAML."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
+    """Return a value as it stands on one line of a file that OmegaConf reads."""
+    text = yaml.dump(
+        _escaped(value),
+        Dumper=_Dumper,
+        default_flow_style=True,
+        width=float("inf"),
+        allow_unicode=True,
+        sort_keys=False,
+    )
     return str(text).removesuffix("\n").removesuffix("\n...")
+
+
+def _escaped(value: object) -> object:
+    """Return texts as they have to be written to be none of OmegaConf's references; keys are none."""
+    if isinstance(value, str):
+        return value.replace("${", r"\${")
+    if isinstance(value, Mapping):
+        return {key: _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list | tuple) else value

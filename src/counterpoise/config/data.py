@@ -303,6 +303,8 @@ class Dataset(Settings):
             others = [value for value in (*self.groups[:position], *self.groups[position + 1 :]) if value != group]
             if name != group and name in others:
                 raise ValueError(f"group_names calls {group!r} {name!r}, which is the value of another group")
+        if self.further_sensitive and self.reader not in IMAGES:
+            raise ValueError("further_sensitive is of images alone, expected several columns in 'sensitive' of a table")
         if reserved := RESERVED & set(self.options):
             raise ValueError(f"options has {min(reserved)!r}, expected what the reader takes beside it")
         return self

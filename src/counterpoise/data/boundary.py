@@ -44,7 +44,7 @@ _FAULTS_OF_DATA: tuple[type[Exception], ...] = (
 _DECODERS = (
     *("PIL", "_csv", "bz2", "csv", "gzip", "lzma", "struct", "tarfile", "zipfile", "zlib"),
     *("numpy.lib.format", "numpy.lib._format_impl", "numpy.lib._npyio_impl"),
-    *("pandas.io", "pandas._libs.parsers", "pyarrow", "safetensors"),
+    *("openpyxl", "pandas.io", "pandas._libs.parsers", "pyarrow", "safetensors", "xml"),
 )
 
 

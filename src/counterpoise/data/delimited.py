@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
-import io
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,9 +21,10 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.data.boundary import decoding
-from counterpoise.data.limits import LIMITS, Limits, require_at_most, require_size
+from counterpoise.data.limits import LIMITS, Limits, require_at_most
 from counterpoise.data.notations import as_numbers
 from counterpoise.data.plain_lines import ENCODINGS, count_plain_lines, read_plain
+from counterpoise.data.texts import Text, checked_text
 from counterpoise.data.values import settled, with_columns
 from counterpoise.errors import InputError, shown
 
@@ -37,8 +36,6 @@ SEPARATORS = (",", ";", "\t", "|")
 UNNAMED = "Unnamed: "
 """What a column without a name is called, with its position from 0, as pandas does."""
 
-_UTF8 = "utf-8-sig"  # with or without a byte order mark
-_BYTES_AT_ONCE = 2**20
 _ROWS_AT_ONCE = 2**16
 _LINES_COMPARED = 20
 _TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
@@ -46,7 +43,7 @@ _TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": Fal
 
 @dataclass(frozen=True)
 class Notation:
-    """How a delimited file is written.
+    """How a file is written.
 
     Attributes:
         separator: between two fields; None takes the one of `SEPARATORS` that gives every line equally many fields.
@@ -54,6 +51,7 @@ class Notation:
         thousands: the sign between groups of three digits, if there is one.
         units: signs before or behind the numbers of a column that are no part of them, such as % and $.
         encoding: of the text.
+        sheet: of a workbook; None takes the only one that is not empty.
     """
 
     separator: str | None = ","
@@ -61,6 +59,7 @@ class Notation:
     thousands: str | None = None
     units: Sequence[str] = ()
     encoding: str = "utf-8"
+    sheet: str | None = None
 
     def __post_init__(self) -> None:
         signs = {name: getattr(self, name) for name in ("separator", "decimal", "thousands")}
@@ -96,7 +95,7 @@ def read_delimited(
     """Read one delimited file, one row per line that is neither blank nor a comment.
 
     Args:
-        path: the file; of a name that ends in `.gz`, what it unpacks to.
+        path: the file; of a name that ends as one of `texts.PACKED`, what it unpacks to.
         names: the columns, in order; None takes them from the first line, where a column without a name is called
             `Unnamed: 0`, as pandas does, whose files of a table with its index begin with one.
         missing: what stands for a missing value; nothing else does ("None" and "NA" may be categories).
@@ -113,13 +112,13 @@ def read_delimited(
         InputError: a line has too many or too few fields (the sentence gives its number), a quote is not closed, the
             text has another encoding, the header names a column twice, a limit is passed, or there is no row.
     """
-    text = _checked_text(path, notation.encoding, limits)
+    text = checked_text(path, notation.encoding, limits)
     separator = notation.separator or _find_separator(text)
     has_header = names is None
     if names is None:
         names = _header(text, separator, repeated)
     require_at_most(len(names), limits.columns, f"{path}: the table has", "columns", "columns")
-    plain = text.count_plain_lines(len(names), separator) if comment is None else None
+    plain = _count_plain_lines(text, len(names), separator) if comment is None else None
     lines, comments = _scan(text, len(names), separator, comment) if plain is None else (plain, [])
     if lines - has_header < 1:
         raise InputError(f"{path}: found no row, expected at least one")
@@ -209,66 +208,15 @@ def require_numbers(table: pd.DataFrame, columns: Sequence[str], source: str) ->
     return with_columns(table, converted)
 
 
-@dataclass(frozen=True)
-class _Text:
-    """The text of a file, packed or not, as often as it is opened."""
-
-    path: Path
-    encoding: str
-
-    def open(self) -> io.TextIOWrapper:
-        if _is_packed(self.path):
-            return io.TextIOWrapper(gzip.open(self.path), encoding=self.encoding, newline="")
-        return self.path.open(encoding=self.encoding, newline="")
-
-    def open_bytes(self) -> io.BufferedIOBase:
-        return gzip.open(self.path) if _is_packed(self.path) else self.path.open("rb")
-
-    def count_plain_lines(self, expected: int, separator: str) -> int | None:
-        """Count the lines, None where only a strict reader can tell fields (`plain_lines`)."""
-        if codecs.lookup(self.encoding).name not in ENCODINGS:
-            return None
-        with decoding(self.path, "a complete file"), self.open_bytes() as stream:
-            return count_plain_lines(stream, expected, separator)
+def _count_plain_lines(text: Text, expected: int, separator: str) -> int | None:
+    """Count the lines, None where only a strict reader can tell fields (`plain_lines`)."""
+    if codecs.lookup(text.encoding).name not in ENCODINGS:
+        return None
+    with decoding(text.path, "a complete file"), text.open_bytes() as stream:
+        return count_plain_lines(stream, expected, separator)
 
 
-def _is_packed(path: Path) -> bool:
-    return path.suffix.lower() == ".gz"
-
-
-def _checked_text(path: Path, encoding: str, limits: Limits) -> _Text:
-    """Return the file's text.
-
-    Raises:
-        InputError: it has another encoding, holds binary data, or is too large.
-    """
-    require_size(path, limits)
-    encoding = _UTF8 if codecs.lookup(encoding).name == "utf-8" else encoding
-    decoder = codecs.getincrementaldecoder(encoding)()
-    limit = limits.unpacked_bytes if _is_packed(path) else limits.file_bytes
-    size, lines, is_end = 0, 0, False
-    with decoding(path, "a complete file"), _Text(path, encoding).open_bytes() as stream:
-        while not is_end:
-            block = stream.read(min(_BYTES_AT_ONCE, limit + 1 - size))
-            size, is_end = size + len(block), not block
-            require_at_most(size, limit, f"{path}: unpacks to at least", "bytes", "unpacked_bytes")
-            try:
-                text = decoder.decode(block, final=is_end)
-            except UnicodeError as error:
-                before = error.object[: error.start].count(b"\n") if isinstance(error, UnicodeDecodeError) else 0
-                name = "UTF-8" if encoding == _UTF8 else encoding.upper()
-                raise InputError(
-                    f"{path}: is not {name}, the first other byte is in line {lines + before + 1}; set the reader's "
-                    "option encoding (latin-1 or cp1252 are frequent ones)"
-                ) from None
-            if "\0" in text:
-                line = lines + text[: text.index("\0")].count("\n") + 1
-                raise InputError(f"{path}: line {line} has a NUL character, expected text (is it of another encoding?)")
-            lines += text.count("\n")
-    return _Text(path, encoding)
-
-
-def _header(text: _Text, separator: str, repeated: Sequence[str]) -> list[str]:
+def _header(text: Text, separator: str, repeated: Sequence[str]) -> list[str]:
     path = text.path
     try:
         with text.open() as stream:
@@ -277,6 +225,18 @@ def _header(text: _Text, separator: str, repeated: Sequence[str]) -> list[str]:
         raise InputError(f"{path}: line 1 cannot be read ({error}), expected column names") from error
     if not names:
         raise InputError(f"{path}: the file is empty, expected a header line with column names")
+    return column_names(path, names, repeated)
+
+
+def column_names(path: Path, names: Sequence[str], repeated: Sequence[str] = ()) -> list[str]:
+    """Return the names of a header, those that are not there as `Unnamed: 0`.
+
+    Args:
+        repeated: names that the header may have again; the later ones become `name.1`, `name.2`.
+
+    Raises:
+        InputError: another name is there twice.
+    """
     names = [name or f"{UNNAMED}{position}" for position, name in enumerate(names)]
     twice = sorted({name for name in names if names.count(name) > 1 and name not in repeated})
     if twice:
@@ -285,7 +245,7 @@ def _header(text: _Text, separator: str, repeated: Sequence[str]) -> list[str]:
     return [f"{name}.{times}" if times else name for name, times in zip(names, earlier, strict=True)]
 
 
-def _find_separator(text: _Text) -> str:
+def _find_separator(text: Text) -> str:
     """Return the first separator that gives the first lines equally many fields, more than one; else a comma."""
     widths = {separator: _widths(text, separator) for separator in SEPARATORS}
     same = [separator for separator, counts in widths.items() if len(set(counts)) == 1 and counts[0] > 1]
@@ -293,7 +253,7 @@ def _find_separator(text: _Text) -> str:
     return (same or several or [","])[0]
 
 
-def _widths(text: _Text, separator: str) -> list[int]:
+def _widths(text: Text, separator: str) -> list[int]:
     """Return the numbers of fields of the first lines."""
     widths: list[int] = []
     with text.open() as stream:
@@ -306,7 +266,7 @@ def _widths(text: _Text, separator: str) -> list[int]:
     return widths
 
 
-def _scan(text: _Text, expected: int, separator: str, comment: str | None) -> tuple[int, list[int]]:
+def _scan(text: Text, expected: int, separator: str, comment: str | None) -> tuple[int, list[int]]:
     """Count the lines that hold data and list those (from 0) that hold a comment.
 
     This pass exists because pandas fills a short line with missing values and says nothing.
@@ -347,11 +307,11 @@ def _typed_table(
     parts: dict[str, list[pd.Series]] = {name: [] for name in names}
     for part in fields(names):
         for name in names:
-            parts[name].append(_typed(part[name], notation))
+            parts[name].append(typed(part[name], notation))
     joined = {name: _joined(parts.pop(name)) for name in names}
     if mixed := [name for name, column in joined.items() if column is None]:
         again = pd.concat(list(fields(mixed)), ignore_index=True)
-        joined |= {name: _typed(again[name], notation) for name in mixed}
+        joined |= {name: typed(again[name], notation) for name in mixed}
     return pd.DataFrame(joined, columns=list(names), copy=False)
 
 
@@ -359,7 +319,7 @@ def _joined(parts: Sequence[pd.Series]) -> pd.Series | None:
     """Return parts of a column as one, None if they are of different types; parts without a value are of any."""
     if len(parts) == 1:
         return parts[0]
-    present = {part.dtype.kind if _is_typed(part) else "text" for part in parts if part.notna().any()}
+    present = {part.dtype.kind if _istyped(part) else "text" for part in parts if part.notna().any()}
     if present <= {"text"}:
         return pd.concat(parts, ignore_index=True)
     if not (present <= {"i", "f"} or present == {"b"}):
@@ -370,16 +330,16 @@ def _joined(parts: Sequence[pd.Series]) -> pd.Series | None:
         return pd.Series(np.concatenate(numbers), name=parts[0].name)
     plain, with_gaps = ("bool", "boolean") if present == {"b"} else ("int64", "Int64")
     dtype: Any = plain if is_complete else with_gaps
-    typed = [part if _is_typed(part) else pd.Series(pd.NA, part.index, dtype=with_gaps) for part in parts]
+    typed = [part if _istyped(part) else pd.Series(pd.NA, part.index, dtype=with_gaps) for part in parts]
     return pd.concat([part.astype(dtype) for part in typed], ignore_index=True)
 
 
-def _is_typed(part: pd.Series) -> bool:
+def _istyped(part: pd.Series) -> bool:
     """Whether a part has become numbers or truth values."""
     return not isinstance(part.dtype, pd.StringDtype)
 
 
-def _typed(column: pd.Series, notation: Notation) -> pd.Series:
+def typed(column: pd.Series, notation: Notation) -> pd.Series:
     """Return a column of texts as numbers or truth values if all of them are such, else as it is."""
     is_there = column.notna().to_numpy()
     if not is_there.any():

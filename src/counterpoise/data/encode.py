@@ -26,6 +26,9 @@ Group = Value | Sequence[Value]
 #: The group of all values that no other group names.
 REST = "*"
 
+STRANGERS = 20
+"""Values that are in no group which a sentence names; of more, it gives their number."""
+
 #: The column that makes a table one of images; and the columns of `samples` that are not features: `UNIT` is there
 #: where rows belong together, and numbers what they belong to.
 IMAGE, CLASS, GROUP, UNIT = "image", "y", "s", "together"
@@ -284,12 +287,11 @@ def _codes(column: pd.Series, where: str, members: Sequence[Sequence[Value]], ke
             f"{where} holds {len(values):,} different numbers, none of {key!r}, expected {listed(list(code))}"
             + (" ('bands' makes groups of numbers)" if key == "groups" else "")
         )
-    for value in values:
-        if value not in code:
-            raise InputError(
-                f"{where} is {shown(value)} in {int((column == value).sum()):,} rows{mismatch(value, code)}, "
-                f"expected one of {listed(list(code))}"
-            )
+    if strangers := [value for value in values if value not in code]:
+        counted = [f"{shown(value)} in {int((column == value).sum()):,} rows" for value in strangers[:STRANGERS]]
+        counted[0] += mismatch(strangers[0], code)
+        more = f" and {len(strangers) - STRANGERS:,} other values" if len(strangers) > STRANGERS else ""
+        raise InputError(f"{where} is {', '.join(counted)}{more}, expected one of {listed(list(code))}")
     return column.map(code).to_numpy(dtype=np.int64)
 
 

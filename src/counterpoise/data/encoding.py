@@ -10,6 +10,7 @@ Of each column of features an entry says where its values come from and what bec
 | `categories` | their names, as `values.name_of` gives them |
 | `rare` | the category that stands for all others, where rare ones are taken together; else null |
 | `fill` | what a missing value becomes, a number or the name of a category; null where such rows are left out |
+| `missing` | names of values that stand for a missing one in this column alone; not there where none does |
 | `indicator` | whether the feature says if the column misses a value, and nothing else |
 
 `artifacts.exported` applies it to rows that nobody has read with `data.table`.
@@ -25,7 +26,7 @@ import pandas as pd
 from pandas.api import types
 
 from counterpoise.data.table import holds_texts, indicator_name
-from counterpoise.data.values import MISSING, Value, name_of
+from counterpoise.data.values import MISSING, name_of, names_of
 
 Entry = dict[str, Any]
 
@@ -45,15 +46,17 @@ def describe(columns: Sequence[Mapping[str, Any]], table: pd.DataFrame, options:
         `units`, the signs in numbers; and `example`: column → values of a few rows, as the file has them, but dates as
         texts. JSON can hold all of it.
     """
-    markers = options.get("missing", MISSING)
     indicators = {
         indicator_name(name): name for name in options.get("impute", ()) if indicator_name(name) in table.columns
     }
     imputed = options.get("impute", ())
     entries = [_entry(column, table, indicators, imputed, options.get("missing_category")) for column in columns]
+    for entry in entries:
+        if (values := options.get("missing_values", {}).get(entry["column"])) is not None:
+            entry["missing"] = names_of(values)
     return {
         "columns": entries,
-        "missing": [name_of(value) for value in ([markers] if isinstance(markers, Value) else markers)],
+        "missing": names_of(options.get("missing", MISSING)),
         "decimal": options.get("decimal", "."),
         "thousands": options.get("thousands"),
         "units": list(options.get("units", ())),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import re
 from collections.abc import Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 from pandas.api import types
 
+from counterpoise.data.boundary import decoding
 from counterpoise.data.delimited import SEPARATORS, Notation
 from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.data.notations import (
@@ -25,12 +26,11 @@ from counterpoise.data.notations import (
     unit_of,
     without_unit,
 )
-from counterpoise.data.table import read_rows
+from counterpoise.data.table import DELIMITED, TEXTUAL, WORKBOOKS, format_of, read_rows
+from counterpoise.data.texts import OtherEncodingError, Text, checked_text
 from counterpoise.data.values import MISSING, distinct
 from counterpoise.errors import InputError, suggest
 
-CHARACTERS_AT_ONCE = 2**22
-"""Of a file whose encoding is looked for."""
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 """How a file of another encoding than UTF-8 begins, where it says so."""
 GAPS = {"-", "--", "–", "—", ".", "n/a", "n.a.", "#n/a", "null", "<na>", "nat", "missing", "unknown"}
@@ -42,11 +42,10 @@ ROWS_LOOKED_AT = 10_000
 """Of a file that may hold codes with leading zeros."""
 
 _ZERO = re.compile("0[0-9]")
-_TEXTUAL = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 
 def read_as_it_is(
-    path: Path, apart: Set[str] = frozenset(), limits: Limits = LIMITS
+    path: Path, apart: Set[str] = frozenset(), limits: Limits = LIMITS, sheet: str | None = None
 ) -> tuple[pd.DataFrame, Notation, tuple[str, ...]]:
     """Read a file whose notation nobody has said: UTF-8 or what its first bytes say, else cp1252 (latin-1 where that
     fails); numbers with a decimal comma where most texts of a column are such numbers, with commas between thousands
@@ -54,6 +53,7 @@ def read_as_it_is(
 
     Args:
         apart: names of columns whose values are classes or groups: none of them stands for a missing one.
+        sheet: of a workbook that has several.
 
     Returns:
         The table, its notation, and the texts that stand for a missing value beside those of `values.MISSING`.
@@ -62,13 +62,18 @@ def read_as_it_is(
         InputError: there is no such file, it is a folder, or it cannot be read as a table.
     """
     if path.is_dir():
-        raise InputError(f"{path}: is a folder, expected a CSV or Parquet file")
+        raise InputError(f"{path}: is a folder, expected the file of a table")
     if not path.is_file():
         near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise InputError(f"{path}: no such file{suggest(path.name, near) if near else ''}, expected a table")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty, expected a header line with column names, and rows")
-    notation = Notation(separator=None, encoding=_encoding(path) if path.name.lower().endswith(_TEXTUAL) else "utf-8")
+    if sheet is not None and format_of(path) not in WORKBOOKS:
+        raise InputError(
+            f"--sheet: {path} is no workbook, expected the option for {', '.join(sorted(WORKBOOKS))} alone"
+        )
+    encoding = _encoding(path, limits) if format_of(path) in TEXTUAL else "utf-8"
+    notation = Notation(separator=None, encoding=encoding, sheet=sheet)
     table = read_rows(path.parent, files=path.name, notation=notation, limits=limits)
     columns = _text_columns(table)
     gaps = _gaps([column for column in columns if column.name not in apart], table[[*apart & {*table}]])
@@ -92,11 +97,10 @@ def leading_zeros(path: Path, table: pd.DataFrame, notation: Notation) -> frozen
         table: what the file has become.
     """
     whole = [place for place, name in enumerate(table) if types.is_integer_dtype(table[name])]
-    if not whole or not path.name.lower().endswith(_TEXTUAL):
+    if not whole or format_of(path) not in DELIMITED:
         return frozenset()
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
     for separator in SEPARATORS:
-        with opened(path, "rt", encoding=notation.encoding, newline="") as text:
+        with Text(path, notation.encoding).open() as text:
             header, *rows = islice(csv.reader(text, delimiter=separator, skipinitialspace=True), ROWS_LOOKED_AT)
         if len(header) == len(table.columns):
             break
@@ -118,21 +122,14 @@ def _gaps(columns: Sequence[pd.Series], apart: pd.DataFrame) -> tuple[str, ...]:
     return tuple(sign for sign in signs if sign not in values)
 
 
-def _encoding(path: Path) -> str:
-    with path.open("rb") as stream:
-        if (mark := stream.read(2)) in MARKS:
-            return MARKS[mark]
-    if path.suffix.lower() == ".gz":
-        return "utf-8"
-    for encoding in ("utf-8", "cp1252"):
-        try:
-            with path.open(encoding=encoding, newline="") as text:
-                while text.read(CHARACTERS_AT_ONCE):
-                    pass
-        except UnicodeDecodeError:
-            continue
-        return encoding
-    return "latin-1"
+def _encoding(path: Path, limits: Limits) -> str:
+    with decoding(path, "a complete file"), Text(path, "utf-8").open_bytes() as stream:
+        marked = MARKS.get(stream.read(2))
+    for encoding in (marked,) if marked else ("utf-8", "cp1252"):
+        with suppress(OtherEncodingError):
+            checked_text(path, encoding, limits)
+            return encoding
+    return marked or "latin-1"
 
 
 def _text_columns(table: pd.DataFrame) -> list[pd.Series]:

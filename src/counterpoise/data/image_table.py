@@ -28,14 +28,15 @@ def read(
     thousands: str | None = None,
     units: Sequence[str] = (),
     encoding: str = "utf-8",
+    sheet: str | None = None,
     limits: Limits = LIMITS,
     left_out: list[pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
-    """Read `folder/file` (CSV or Parquet): one row for each image, in the file's order, without incomplete rows.
+    """Read `folder/file`, a table: one row for each image, in the file's order, without incomplete rows.
 
     Args:
         file: the table's name in `folder`.
-        missing, missing_category, separator, decimal, thousands, units, encoding, limits, left_out: as
+        missing, missing_category, separator, decimal, thousands, units, encoding, sheet, limits, left_out: as
             `table.read`.
 
     Returns:
@@ -56,6 +57,7 @@ def read(
         thousands=thousands,
         units=units,
         encoding=encoding,
+        sheet=sheet,
         limits=limits,
         left_out=left_out,
     )

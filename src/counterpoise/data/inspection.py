@@ -18,6 +18,7 @@ from pandas.api import types
 
 from counterpoise.data.features import MAX_CATEGORIES, is_too_fine, plain_column
 from counterpoise.data.notations import are_dates, foreign_numbers
+from counterpoise.data.sentinels import Sentinel, sentinels
 from counterpoise.data.values import distinct, listed, name_of
 from counterpoise.errors import InputError, shown, suggest
 
@@ -47,6 +48,11 @@ NAMES_UNITS = re.compile(
     re.IGNORECASE,
 )
 """How columns are called that name what rows belong to; `caseId` and `idCase` too."""
+_MEANING = {
+    **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y", "on"), "1"),
+    **dict.fromkeys(("0", "0.0", "false", "f", "no", "n", "off"), "0"),
+}
+"""Words for true and false."""
 NAMES_UNITS_IN_CAPITALS = re.compile(r".*[a-z]I[dD]|id[A-Z].*")
 
 
@@ -56,6 +62,7 @@ class Column:
 
     most_rows: of a column that names what rows belong to, such as people, how many rows one has at most; else 0.
     mixed: of a category, a sentence if most of its values are numbers and others are not.
+    sentinels: of numbers, those that seem to stand for a missing one.
     """
 
     name: str
@@ -66,6 +73,7 @@ class Column:
     reason: str | None = None
     most_rows: int = 0
     mixed: str | None = None
+    sentinels: tuple[Sentinel, ...] = ()
 
 
 def inspect(
@@ -95,7 +103,7 @@ def inspect(
         raise InputError(f"--drop: {shown(both[0])} is a sensitive column, which is no feature anyway")
     if spellings := alike(distinct(table[label].dropna())):
         raise InputError(
-            f"--label: column {shown(label)} has {listed(spellings[0])}, which differ in capitals and spaces alone, "
+            f"--label: column {shown(label)} has {listed(spellings[0])}, which seem to be the same, "
             "expected one spelling of each class: mend the file"
         )
     _require_few(table[label], "--label", "classes", MAX_CLASSES)
@@ -119,16 +127,22 @@ def inspect(
                 column = replace(column, reason=reason)
             elif _is_copy(table[name], column.kind, classes, is_labelled):
                 column = replace(column, reason=f"a copy of the label: it alone tells {label} (AUC above {COPY})")
+            elif column.kind == "number":
+                column = replace(column, sentinels=sentinels(table[name]))
         columns.append(column)
     return columns
 
 
 def alike(values: Sequence[object]) -> list[list[object]]:
-    """Return the texts among values that differ from another one in capitals and spaces alone, each with its like."""
+    """Return the texts among values that seem to be the same as another one, each with its like.
+
+    They differ in capitals and spaces alone; or, where all texts are words for true and false, in the word.
+    """
     spellings: dict[str, list[object]] = {}
-    for value in values:
-        if isinstance(value, str):
-            spellings.setdefault("".join(value.split()).casefold(), []).append(value)
+    texts = {value: "".join(value.split()).casefold() for value in values if isinstance(value, str)}
+    are_truth = all(text in _MEANING for text in texts.values())
+    for value, text in texts.items():
+        spellings.setdefault(_MEANING[text] if are_truth else text, []).append(value)
     return [sorted(same, key=str) for same in spellings.values() if len(same) > 1]
 
 
@@ -151,6 +165,8 @@ def _require_few(column: pd.Series, option: str, what: str, most: int) -> None:
     subject = f"{option}: column {shown(str(column.name))}"
     if different < 2:
         content = f"is {shown(column.dropna().iloc[0])} in every row" if different else "has no values"
+        if different and (missing := int(column.isna().sum())):
+            content += f" that has a value ({missing:,} miss it, or have a sign for that such as 'NA')"
         raise InputError(f"{subject} {content}, expected at least two {what}")
     if different > most:
         how = "different in every row" if different == column.notna().sum() else f"has {different:,} different values"

@@ -25,15 +25,16 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 UNITS = "%‰$€£¥"
 """Signs that stand before or behind a number and are no part of it."""
 _SPACES = "\u0020\u00a0\u202f\u2009"
+_DOUBTFUL = "numbers with ',' before groups of three digits or decimals"
 #: Notation → its pattern, and what to set. Where several fit, the first counts.
 _NOTATIONS: dict[str, tuple[str, str]] = {
     "numbers in full": (NUMBER, ""),
-    "numbers with ',' before groups of three digits or decimals": (
-        r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+",
+    _DOUBTFUL: (
+        r"[+-]?[1-9][0-9]{0,2},[0-9]{3}",
         "set the reader's option thousands: ',' or decimal: ','",
     ),
     "numbers with ',' between thousands": (
-        r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]+",
+        r"[+-]?[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+\.[0-9]+|(?:,[0-9]{3}){2,})",
         "set the reader's option thousands: ','",
     ),
     "numbers with a decimal ','": (
@@ -182,8 +183,9 @@ def foreign_numbers(rows: Mapping[str, int]) -> str | None:
     foreign = [value for value in numbers if notation[value] != plain]
     others = [value for value, name in notation.items() if name is None]
     if foreign:
-        name = str(notation[foreign[0]])
-        content, advice = f"holds {name} such as {shown(foreign[0])}", _NOTATIONS[name][1]
+        first = next((value for value in foreign if notation[value] != _DOUBTFUL), foreign[0])
+        name = str(notation[first])
+        content, advice = f"holds {name} such as {shown(first)}", _NOTATIONS[name][1]
     elif others:
         content, advice = "holds numbers", ""
     else:

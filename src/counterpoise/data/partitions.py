@@ -21,8 +21,8 @@ from pandas.api import types
 
 from counterpoise.data.encode import Group, class_codes, group_codes
 from counterpoise.data.limits import LIMITS, Limits
-from counterpoise.data.table import notation_of, read_rows
-from counterpoise.data.values import MISSING, Value, distinct, listed
+from counterpoise.data.table import read_with_gaps
+from counterpoise.data.values import Value, distinct, listed
 from counterpoise.errors import InputError, shown, suggest
 
 _DATED = re.compile(r".*-(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})", re.DOTALL)
@@ -85,18 +85,13 @@ def read_partition(path: Path, options: Mapping[str, Any], limits: Limits = LIMI
     """Read a partition with its gaps.
 
     Args:
-        options: those of the reader `counterpoise.data.table.read`; the ones count that say how the file is written.
+        options: those of the reader `counterpoise.data.table.read`; the ones count that say how the file is
+            written, and what is missing.
 
     Raises:
         InputError: it cannot be read.
     """
-    return read_rows(
-        path.parent,
-        files=path.name,
-        missing=options.get("missing", MISSING),
-        notation=notation_of(options),
-        limits=limits,
-    )
+    return read_with_gaps(path.parent, path.name, options, limits)
 
 
 def row_hashes(rows: pd.DataFrame) -> UInt64[np.ndarray, "N"]:

@@ -1,9 +1,9 @@
-"""A user's own table: one or more CSV or Parquet files with the same columns."""
+"""A user's own table: one or more files with the same columns."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,19 +11,17 @@ from typing import Any, Literal
 import pandas as pd
 from pandas.api import types
 
+from counterpoise.data.cells import read_records, read_workbook
 from counterpoise.data.delimited import WRITTEN, Notation, complete_rows, is_complete, read_delimited
 from counterpoise.data.files import verify
 from counterpoise.data.limits import LIMITS, Limits, require_size
 from counterpoise.data.notations import MOST, are_numbers
 from counterpoise.data.parquet import read_parquet
-from counterpoise.data.values import MISSING, Value, distinct, mismatch, name_of, with_columns
+from counterpoise.data.texts import PACKED
+from counterpoise.data.values import MISSING, Value, distinct, mismatch, name_of, names_of, with_columns
 from counterpoise.errors import InputError, shorten, shown, suggest
 
 _log = logging.getLogger(__name__)
-
-_DELIMITED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
-_PARQUET = ".parquet"
-_SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
 
 ANY_SEPARATOR = Notation(separator=None)
 
@@ -46,6 +44,7 @@ def read(
     files: str | Sequence[str],
     checksums: Mapping[str, str] | None = None,
     missing: Value | Sequence[Value] = MISSING,
+    missing_values: Mapping[str, Value | Sequence[Value]] | None = None,
     missing_category: str | Mapping[str, str] | None = None,
     impute: Sequence[str] = (),
     exclude: Mapping[str, Exclusion] | None = None,
@@ -54,6 +53,7 @@ def read(
     thousands: str | None = None,
     units: Sequence[str] = (),
     encoding: str = "utf-8",
+    sheet: str | None = None,
     source: str = "",
     limits: Limits = LIMITS,
     left_out: list[pd.DataFrame] | None = None,
@@ -65,10 +65,10 @@ def read(
 
     Args:
         folder: holds the files.
-        files: names relative to `folder`, ending in `.csv`, `.tsv` (with a header line; also packed, `.gz`) or
-            `.parquet`.
+        files: names relative to `folder`, with an ending of `_READERS`; texts may be packed.
         checksums: file name → SHA-256; None, or a file left out, asks only that it exists.
         missing: the values that stand for a missing one, beside the empty values of Parquet.
+        missing_values: column → values that stand for a missing one in it alone, such as 999.
         missing_category: the category that a missing value becomes where a column's others are texts, in all such
             columns or, as a mapping, in those that it names; None leaves such rows out.
         impute: columns of numbers whose missing values become the median of the others, with a truth value beside it,
@@ -79,6 +79,7 @@ def read(
         thousands: the sign between groups of three digits.
         units: signs before or behind the numbers of a column that are no part of them, such as % and $.
         encoding: of the text.
+        sheet: of a workbook; None takes the only one that is not empty.
         source: where the files come from and in what form they belong there; ends the sentence about a missing one.
         limits: bounds files, columns, and what compressed files unpack to.
         left_out: gets the rows that are not complete, if it is given.
@@ -98,7 +99,8 @@ def read(
         files=files,
         checksums=checksums,
         missing=missing,
-        notation=Notation(separator, decimal, thousands, units, encoding),
+        missing_values=missing_values,
+        notation=Notation(separator, decimal, thousands, units, encoding, sheet),
         source=source,
         limits=limits,
     )
@@ -120,38 +122,90 @@ def read_rows(
     files: str | Sequence[str],
     checksums: Mapping[str, str] | None = None,
     missing: Value | Sequence[Value] = MISSING,
+    missing_values: Mapping[str, Value | Sequence[Value]] | None = None,
     notation: Notation = ANY_SEPARATOR,
     source: str = "",
     limits: Limits = LIMITS,
 ) -> pd.DataFrame:
     """Read all rows as `read` does, those that miss a value too."""
     names = [files] if isinstance(files, str) else list(files)
-    markers = [name_of(value) for value in ([missing] if isinstance(missing, Value) else missing)]
     if not names:
-        raise InputError("files: found none, expected the name of at least one CSV or Parquet file")
+        raise InputError("files: found none, expected the name of at least one table")
     verify(folder, {**dict.fromkeys(names), **(checksums or {})}, source=source)
-    tables = {str(folder / name): _read_file(folder / name, markers, notation, limits) for name in names}
-    (first_name, first), *others = tables.items()
-    for name, other in others:
-        _require_same_columns(first, other, first_name, name)
+    tables = dict[str, pd.DataFrame]()
+    for path in (folder / name for name in names):
+        table = _read_file(path, names_of(missing), notation, limits)
+        for earlier, other in tables.items():
+            _require_same_columns(other, table, earlier, str(path))
+            table = table[list(other.columns)]
+            if table.equals(other):
+                raise InputError(f"{path}: has the same rows as {earlier}, expected each file once")
+        tables[str(path)] = table
+    first = tables[str(folder / names[0])]
     for column in first.columns:
         _require_same_kind(column, {name: table[column] for name, table in tables.items()}, notation)
-    return first if not others else pd.concat(_alike(list(tables.values())), ignore_index=True)
+    rows = first if len(tables) == 1 else pd.concat(_alike(list(tables.values())), ignore_index=True)
+    for name in missing_values or ():
+        _require_column(rows, name, "missing_values")
+    gapped = {name: _without(rows[name], names_of(values)) for name, values in (missing_values or {}).items()}
+    return with_columns(rows, gapped) if gapped else rows
+
+
+def read_with_gaps(
+    folder: Path, files: str | Sequence[str], options: Mapping[str, Any], limits: Limits
+) -> pd.DataFrame:
+    """Read all rows, of options of `read` by those alone that say how files are written and what stands for a gap."""
+    given = {name: options[name] for name in ("missing", "missing_values") if name in options}
+    return read_rows(folder, files=files, notation=notation_of(options), limits=limits, **given)
 
 
 def _read_file(path: Path, missing: Sequence[str], notation: Notation, limits: Limits) -> pd.DataFrame:
-    name = path.name.lower()
-    if name.endswith(_DELIMITED):
-        return read_delimited(path, missing=missing, notation=notation, limits=limits)
-    if not name.endswith(_PARQUET):
-        advice = " (save the sheet as 'CSV UTF-8')" if name.endswith(_SHEETS) else ""
+    reader = _READERS.get(format_of(path))
+    if reader is None:
+        advice = _ADVICE.get(path.suffix.lower(), "")
         raise InputError(
-            f"{path}: a file ending in {shown(path.suffix)} cannot be read{advice}, expected {', '.join(_DELIMITED)} "
-            f"or {_PARQUET}"
+            f"{path}: a file ending in {shown(path.suffix)} cannot be read{advice}, expected {', '.join(_READERS)}"
         )
+    return reader(path, missing=missing, notation=notation, limits=limits)
+
+
+def format_of(path: Path) -> str:
+    """Return how a file's name ends that says how it is read, of a packed text without how it is packed."""
+    unpacked = Path(path.stem) if path.suffix.lower() in PACKED else path
+    ending = unpacked.suffix.lower()
+    return ending if unpacked is path or ending in TEXTUAL else path.suffix.lower()
+
+
+def _read_parquet(path: Path, *, missing: Sequence[str], notation: Notation, limits: Limits) -> pd.DataFrame:
     require_size(path, limits)
-    table = read_parquet(path, limits)
-    return table.apply(lambda column: _without(column, missing))
+    return read_parquet(path, limits).apply(lambda column: _without(column, missing))
+
+
+_READERS: Mapping[str, Callable[..., pd.DataFrame]] = {
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
+    ".txt": read_delimited,
+    ".json": read_records,
+    ".jsonl": read_records,
+    ".ndjson": read_records,
+    ".xlsx": read_workbook,
+    ".xlsm": read_workbook,
+    ".parquet": _read_parquet,
+}
+"""How the names of files end → what reads them."""
+
+DELIMITED, RECORDS, WORKBOOKS = (
+    {ending for ending, function in _READERS.items() if function is reader}
+    for reader in (read_delimited, read_records, read_workbook)
+)
+TEXTUAL = DELIMITED | RECORDS
+"""What may be in any encoding, and be packed."""
+
+_ADVICE = {
+    **dict.fromkeys((".xls", ".xlsb", ".ods"), " (save it as .xlsx)"),
+    **dict.fromkeys(PACKED, " (of a packed text the name says what it is, as in .csv.zip)"),
+}
+"""What to do about files of some other kinds."""
 
 
 def _without(column: pd.Series, missing: Sequence[str]) -> pd.Series:

@@ -25,6 +25,11 @@ def name_of(value: object) -> str:
     return str(value)
 
 
+def names_of(values: Value | Sequence[Value]) -> list[str]:
+    """Return the texts that stand for one value, or for several."""
+    return [name_of(value) for value in ([values] if isinstance(values, Value) else values)]
+
+
 def as_pandas(table: Any) -> Any:
     """Return a frame or column of Polars or Arrow as one of pandas, anything else as it is."""
     return table.to_pandas() if hasattr(table, "to_pandas") else table

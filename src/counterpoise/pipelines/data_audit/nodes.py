@@ -13,7 +13,7 @@ from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.parameters import Dataset
 from counterpoise.data import IMAGES, UNUSED_NAME, Limits, audit
 from counterpoise.data.encode import CLASS, GROUP, IMAGE, OFFICIAL_PART
-from counterpoise.data.table import notation_of, read_rows
+from counterpoise.data.table import read_with_gaps
 from counterpoise.fairness import LEVEL
 from counterpoise.pipelines.shared.frames import named, records
 
@@ -222,10 +222,8 @@ def _files(raw: Path, dataset: Dataset) -> dict[str, pd.DataFrame]:
     names = options.get("files")
     if dataset.reader != "table" or isinstance(names, str) or names is None or len(names) < 2:
         return {}
-    notation = notation_of(options)
-    missing = {"missing": options["missing"]} if "missing" in options else {}
     limits = Limits(**dataset.limits.model_dump())
-    rows = read_rows(raw, files=names, notation=notation, limits=limits, **missing)
-    sizes = [len(read_rows(raw, files=name, notation=notation, limits=limits, **missing)) for name in names]
+    rows = read_with_gaps(raw, names, options, limits)
+    sizes = [len(read_with_gaps(raw, name, options, limits)) for name in names]
     ends = np.cumsum(sizes)
     return {name: rows[end - size : end] for name, size, end in zip(names, sizes, ends, strict=True)}
