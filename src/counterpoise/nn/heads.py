@@ -32,6 +32,12 @@ class Factors:
         """r of a low-rank head, None of a dense one."""
         return None if self.second is None else self.second.shape[-2]
 
+    @property
+    def parameters_per_replicate(self) -> int:
+        """How many numbers fine-tuning may change."""
+        tensors = (self.first, self.bias) if self.second is None else (self.first, self.second, self.bias)
+        return sum(tensor[0].numel() for tensor in tensors)
+
 
 class HeadBank(Bank):
     """All variants' heads over one feature matrix.
