@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from counterpoise.methods.weights.objective import Objective, fairness_loss
 from timing import in_turn, ratio, show, threads
 from torch import Tensor
 from torchvision.models import resnet18
 
+from counterpoise.methods.objective import Objective, fairness_loss
 from counterpoise.methods.weights.adversarial import Adversarial, AdversarialFinetuning
 from counterpoise.methods.weights.mask_discovery import MaskDiscovery, MaskSettings
 from counterpoise.nn import Examples, generators

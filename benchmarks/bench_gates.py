@@ -17,15 +17,16 @@ from functools import partial
 from statistics import median
 
 import torch
-from counterpoise.methods.gates.problem import Debiasing
 from timing import in_turn, ratio, show, threads
 from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn.functional import cross_entropy
 
+from counterpoise.methods.gates.biases import biases_of
 from counterpoise.methods.gates.gating import GateSettings, GateTraining
 from counterpoise.methods.gates.schedules import StraightThrough
 from counterpoise.methods.outputs import task_loss
+from counterpoise.methods.problem import Problem
 from counterpoise.methods.tuning import WeightTuning
 from counterpoise.nn import Examples
 from counterpoise.nn.builders import ImageBuilder, PixelPerceptronBuilder, PlainConvBuilder, ResNetBuilder
@@ -51,13 +52,13 @@ NETWORKS: dict[str, tuple[Callable[..., ImageBuilder], int]] = {
 }
 
 
-def debiasing(build: ImageBuilder, edge: int, images: int) -> Debiasing:
+def problem_of(build: ImageBuilder, edge: int, images: int) -> Problem:
     """Return a problem with random images, labels and biases; every part is the same rows."""
     generator = torch.Generator().manual_seed(SEED)
     pixels = torch.randint(256, (images, 3, edge, edge), dtype=torch.uint8, generator=generator)
     y, s = torch.randint(VALUES, (2, images), generator=generator)
     rows = torch.arange(images).unsqueeze(0)
-    return Debiasing(
+    return Problem(
         build=build,
         base={name: tensor.clone() for name, tensor in build().state().items()},
         examples=Examples(pixels, y, s),
@@ -72,7 +73,7 @@ def debiasing(build: ImageBuilder, edge: int, images: int) -> Debiasing:
     )
 
 
-def plain_epoch(problem: Debiasing) -> Callable[[], None]:
+def plain_epoch(problem: Problem) -> Callable[[], None]:
     """Return a function that trains all weights for one epoch."""
     trainee = WeightTuning(
         problem.network(),
@@ -85,16 +86,16 @@ def plain_epoch(problem: Debiasing) -> Callable[[], None]:
     return partial(_steps, problem, trainee.step)
 
 
-def _steps(problem: Debiasing, step: Callable[..., object]) -> None:
+def _steps(problem: Problem, step: Callable[..., object]) -> None:
     for rows in problem.fit.split(BATCH, dim=1):
         step(*problem.examples.take(rows), rows)
 
 
-def measured(problem: Debiasing, settings: GateSettings, rounds: int) -> list[str]:
+def measured(problem: Problem, settings: GateSettings, rounds: int) -> list[str]:
     """Return the ratios of one network and kind of gate as cells."""
     gates = GateTraining(problem, settings, steps=10**6)
     z = gates.evaluate(gates.head_rows, hard=settings.temperature.hard).features
-    biases = problem.biases_of(gates.head_rows)
+    biases = biases_of(problem, gates.head_rows)
 
     def fit() -> Tensor:
         gates.heads.fit(z, biases)
@@ -151,7 +152,7 @@ def main() -> None:
     with threads(1):
         for title, (builder, edge) in NETWORKS.items():
             build = builder(outputs=VALUES, seeds=(SEED,), accelerated=False)
-            problem = debiasing(build, edge, images if edge == DIGIT else images // 4)
+            problem = problem_of(build, edge, images if edge == DIGIT else images // 4)
             rows += [[f"{title}: {kind}", *measured(problem, settings, rounds)] for kind, settings in KINDS.items()]
     show(
         f"a gate epoch over a plain epoch (goals: whole <= {GOAL_EPOCH}, fit of the head <= {GOAL_REFIT:.0%})",

@@ -29,8 +29,9 @@ import numpy as np
 import psutil
 import torch
 import yaml
-from bench_run import ROOT, copy_of_the_project, run
+from bench_run import run
 from PIL import Image
+from processes import copy_of_the_project
 from timing import in_turn, ratio, seconds, show
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -40,6 +41,7 @@ from counterpoise.data.images import ImageFiles, decode
 from counterpoise.features.backbones import Backbone, backbone
 from counterpoise.features.extraction import BATCH_SIZES, extract_features, resolve_precision
 
+ROOT = Path(__file__).parents[1]
 CELEBA = ROOT / "data" / "01_raw" / "celeba"
 CPU = torch.device("cpu")
 BATCH = BATCH_SIZES["cpu"]
