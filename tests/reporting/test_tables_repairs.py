@@ -13,6 +13,7 @@ from scipy import stats
 from counterpoise.errors import InputError
 from counterpoise.reporting import tables_repairs
 from counterpoise.reporting.context import Table
+from counterpoise.reporting.published import PublishedResult
 
 SEX = {"paper": "altering", "table": "T4", "setting": "protected=sex"}
 PUBLISHED = [
@@ -180,3 +181,16 @@ def test_frames_may_come_in_any_order(repaired: Any) -> None:
     turned = pd.concat([own.sample(frac=1, random_state=1) for _, own in repaired.metrics.groupby("part", sort=False)])
     again = all_tables(turned, repaired.repairs.sample(frac=1, random_state=2), repaired.objectives)
     assert [list(table.rows) for table in again[:3]] == [list(table.rows) for table in straight[:3]]
+
+
+@pytest.mark.parametrize(
+    ("value", "bound", "is_out"),
+    [(0.06, "", True), (0.05, "", False), (np.nan, ">0.05", True), (np.nan, ">0.1", True), (np.nan, ">0.01", False),
+     (np.nan, "<0.05", False), (np.nan, "<0.1", False)],
+)  # fmt: skip
+def test_a_papers_bias_is_out_of_bound_where_it_must_be_above_the_tolerance(
+    value: float, bound: str, is_out: bool
+) -> None:
+    published = PublishedResult(value, np.nan, bound, "Table 4", "")
+    mark = tables_repairs._printed_mark(published, {"tolerance": 0.05})
+    assert mark == (tables_repairs.OUT_OF_BOUND if is_out else "")
