@@ -47,6 +47,7 @@ lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file benchmarks/mypy.ini benchmarks/*.py benchmarks/faults/*.py
 
 format: $(VENV)/.dev  ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .

@@ -120,7 +120,8 @@ def main() -> None:
     growing, _ = timed(lambda: grow(x, y, Boosting()))
     base = boosted.fit(BoostedBase(), Boosting(), x, y, s, groups=2, seed=0)
     preparing, view = timed(lambda: base.view(x))
-    rows = Rows(*view, y, s, row_weights(y))
+    features, margin = view
+    rows = Rows(features, margin, y, s, row_weights(y))
     grid = goals((10.0, 30.0), 50)
     training, _ = timed(lambda: solve(rows, grid, plain(rows, 1.0, steps=0), groups=2, settings=Newton()))
     print(

@@ -83,7 +83,7 @@ def run_here(phases: Path, arguments: list[str], watch: Stopwatch) -> None:
     for module in IMPORTS:
         import_module(module)
         watch.charge(f"import {module}")
-    settings = import_module("counterpoise.settings")
+    settings: Any = import_module("counterpoise.settings")
     settings.HOOKS = (*settings.HOOKS, watch)
     sys.argv = ["kedro", "run", *arguments]
     try:

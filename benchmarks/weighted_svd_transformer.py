@@ -113,7 +113,7 @@ class Encoder(nn.Module):
         x = self.embeddings["word_embeddings"](tokens) + self.embeddings["token_type_embeddings"].weight[0]
         x = x + self.embeddings["position_embeddings"].weight[: tokens.shape[1]]
         x, mask = self.embeddings["LayerNorm"](x), (1 - there) * -1e9
-        for layer in self.encoder["layer"]:
+        for layer in self.encoder["layer"].children():
             x = layer(x, mask)
         return functional.normalize((x * there.unsqueeze(2)).sum(1) / there.sum(1, keepdim=True))
 

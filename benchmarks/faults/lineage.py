@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -139,6 +140,7 @@ def altered_artifacts() -> Kind:
     with scene() as place:
         place.run("--params=tracking=false")
         bootstrap_project(place.path)
+        session: Any
         with KedroSession.create(place.path, env="smoke") as session:
             catalog = session.load_context().catalog
             paths = {name: path for name in WIN.all_outputs() if (path := path_of(catalog.get(name))) is not None}
