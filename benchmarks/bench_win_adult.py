@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from kedro.config import OmegaConfigLoader
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
+from counterpoise.config.loader import ConfigLoader
 from counterpoise.config.parameters import Block, Dataset, Network, Report, Seeds
 from counterpoise.data import draw_splits, encode, read
 from counterpoise.fairness import confusion_counts, err
@@ -33,6 +33,7 @@ from counterpoise.pipelines.finetune import nodes as finetune
 from counterpoise.pipelines.group_fisher import nodes as group_fisher
 from counterpoise.pipelines.pretrain import nodes as pretrain
 from counterpoise.pipelines.weighted_svd import nodes as weighted_svd_stage
+from counterpoise.settings import CONFIG_LOADER_ARGS
 
 ROOT = Path(__file__).parents[1]
 
@@ -172,7 +173,8 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, default=10)
     arguments.add_argument("--loop-seeds", type=int, default=2)
     options = arguments.parse_args()
-    parameters = OmegaConfigLoader(str(ROOT / "conf"), base_env="base", default_run_env="base")["parameters"]
+    loader = ConfigLoader(str(ROOT / "conf"), env="base", **CONFIG_LOADER_ARGS | {"default_run_env": "base"})
+    parameters = loader["parameters"]
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # its first use imports a compiler: not counted
     torch.set_num_threads(1)  # the loop's best: its tensors are too small to share
     loop_seeds = list(range(options.loop_seeds))
