@@ -48,11 +48,11 @@ def copy_of_the_project(folder: Path, raw: Sequence[str] = ()) -> Path:
         shutil.copy(REPOSITORY / name, folder / name)
     for name in raw:
         source = REPOSITORY / "data" / "01_raw" / name
-        shutil.copytree(source, folder / "data" / "01_raw" / name, copy_function=_link)
+        shutil.copytree(source, folder / "data" / "01_raw" / name, copy_function=link)
     return folder
 
 
-def _link(source: str, target: str) -> str:
+def link(source: str, target: str) -> str:
     try:
         os.link(source, target)
     except OSError:
