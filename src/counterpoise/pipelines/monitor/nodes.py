@@ -15,7 +15,7 @@ from counterpoise.config.retraining import Retraining
 from counterpoise.data.partitions import date_of
 from counterpoise.errors import InputError, reason
 from counterpoise.pipelines.data_split.left_out import with_groups
-from counterpoise.pipelines.retrain.evaluation import Registry, counts, document_text, fetch
+from counterpoise.pipelines.retrain.evaluation import Registry, counted_rows, document_text, fetch
 from counterpoise.pipelines.retrain.partitions import CLASS, GROUP, columns_of, read_usable, reference_rows
 from counterpoise.pipelines.retrain.terms import data_terms, require_terms
 from counterpoise.pipelines.shared.served import complete, predictions
@@ -79,9 +79,9 @@ def watch_champion(
         "alarms": [],
     }
     if weeks:
-        confusions = np.array([entry["confusion"] for entry in weeks], dtype=np.int64)
+        counts = np.array([entry["confusion"] for entry in weeks], dtype=np.int64)
         compared = decided["evaluation"].get("compared")  # a week's own rows would be too few to say
-        for each in watch(confusions, retraining.monitor, expected_error=expected, compared=compared):
+        for each in watch(counts, retraining.monitor, expected_error=expected, compared=compared):
             first = int(each.first_alarm())
             record = {
                 "name": each.name,
@@ -111,7 +111,7 @@ def _counted(rows: pd.DataFrame, date: str, folder: Path, dataset: Dataset) -> d
     marked = rows.assign(**{CLASS: y, GROUP: columns.s(with_groups(rows, dataset))})
     is_usable = complete(marked, [read_servable(folder)]) & (marked[GROUP].to_numpy() >= 0)
     taken = marked[is_usable]
-    usable = taken[counts(taken, dataset)]
+    usable = taken[counted_rows(taken, dataset)]
     y = usable[CLASS].to_numpy(dtype=np.int64)
     predicted = predictions(folder, usable, dataset.classes)
     evidence = collect(

@@ -87,7 +87,7 @@ def evaluate(
     held_out = rows[rows[HELD_OUT].to_numpy()]
     asked = [challenger, *(read_servable(folder) for model, folder in folders.items() if model != name)]
     taken = held_out[complete(held_out, asked) & (held_out[GROUP].to_numpy() >= 0)]
-    usable = taken[counts(taken, dataset, taken[BATCH].to_numpy(dtype=np.int64))]
+    usable = taken[counted_rows(taken, dataset, taken[BATCH].to_numpy(dtype=np.int64))]
     y, s = (usable[column].to_numpy(dtype=np.int64) for column in (CLASS, GROUP))
     labelled = y >= 0
     if not labelled.any():
@@ -118,7 +118,9 @@ def evaluate(
     }
 
 
-def counts(rows: pd.DataFrame, dataset: Dataset, batch: Int64[np.ndarray, "N"] | None = None) -> Bool[np.ndarray, "N"]:
+def counted_rows(
+    rows: pd.DataFrame, dataset: Dataset, batch: Int64[np.ndarray, "N"] | None = None
+) -> Bool[np.ndarray, "N"]:
     """Return which rows count: those without a label, which wait, and of each person's labelled ones one."""
     marks = [name for name in (BATCH, HELD_OUT, CLASS, GROUP) if name in rows]
     labelled = rows[CLASS].to_numpy() >= 0
