@@ -2,7 +2,8 @@
 
 Pure data, on the ground floor: validation of names, the order in which methods run, reports, colours and titles read
 these rows and name no method themselves. To add a method: a module in `methods/` with a function
-`run(problem, settings, earlier) -> list[Result]` (`counterpoise.methods.repair`), and a row here.
+`run(problem, settings, earlier) -> list[Result]` (`counterpoise.methods.repair`), and a row here; for a peer, the
+function `fit(peer, setup) -> Decide` of `methods/peers/<name>.py`, and a row here.
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ class Method:
         colour: a name of `reporting._theme.PALETTE`. symbol: one of plotly's. Methods of one colour differ by symbol.
         paper: whose idea it is; None for peers and for what this project adds.
         needs_group: whether it asks for the group of everyone whom it classifies.
-        binary: whether it is defined for two classes alone; said of peers.
+        binary: whether it is defined for two classes alone; like the next four said of peers.
+        linear: whether it stands on logistic regression alone.
+        constrained: whether it has a variant for demographic parity (dp) and one for equalised odds (eo).
+        exact: whether it knows no tolerance: the gap is to be zero.
+        needs_cells: whether it needs rows of every class in every group.
+        penalised: whether it trains under a penalty of a strength, where a rule has a bound; said of a frontier's.
         control: not a method of any paper; run to show what the parts of other methods contribute.
         beside: the method that a control is compared with in words.
         base: the model before any repair.
@@ -51,6 +57,11 @@ class Method:
     paper: Literal["win", "altering", "ffw"] | None = None
     needs_group: bool = False
     binary: bool = False
+    linear: bool = False
+    constrained: bool = False
+    exact: bool = False
+    needs_cells: bool = False
+    penalised: bool = False
     control: bool = False
     beside: str = ""
     base: bool = False
@@ -73,8 +84,10 @@ METHODS = (
            phrase="retraining the whole network", colour="vermillion"),
     Method("unrepaired", "Unrepaired base", "heads", run="frontier:run", phrase="the unrepaired base",
            symbol="x"),
-    Method("leaves", "Refitted leaves", "heads", run="frontier:run", phrase="refitted leaves", colour="green"),
-    Method("heads", "Penalised heads", "heads", run="frontier:run", phrase="penalised heads", colour="blue"),
+    Method("leaves", "Refitted leaves", "heads", run="frontier:run", phrase="refitted leaves", colour="green",
+           penalised=True),
+    Method("heads", "Penalised heads", "heads", run="frontier:run", phrase="penalised heads", colour="blue",
+           penalised=True),
     Method("bias_scores", "Bias scores", "heads", run="frontier:run", phrase="rules in bias scores", colour="orange"),
     Method("constant", "Constant (majority class)", "heads", phrase="the constant predictor",
            symbol="line-ew-open", control=True),
@@ -89,19 +102,21 @@ METHODS = (
     Method("plain", "Plain", "peers", run="peers.run:run", phrase="a plain classifier", symbol="square"),
     Method("reweighing", "Reweighing", "peers", run="peers.run:run", phrase="reweighing", colour="sky",
            symbol="triangle-down"),
-    Method("leace", "LEACE", "peers", run="peers.run:run", colour="sky", symbol="triangle-up"),
+    Method("leace", "LEACE", "peers", run="peers.run:run", colour="sky", symbol="triangle-up", linear=True),
     Method("balanced_refit", "Group-balanced refit", "peers", run="peers.run:run",
-           phrase="a refit on group-balanced rows", colour="sky", symbol="square", binary=True),
+           phrase="a refit on group-balanced rows", colour="sky", symbol="square", binary=True,
+           linear=True, needs_cells=True),
     Method("hsic", "HSIC penalty", "peers", run="peers.run:run", phrase="an HSIC penalty", colour="purple",
-           symbol="triangle-up", binary=True),
+           symbol="triangle-up", binary=True, linear=True, constrained=True),
     Method("exponentiated_gradient", "ExponentiatedGradient", "peers", run="peers.run:run", colour="purple",
-           symbol="square", binary=True),
+           symbol="square", binary=True, constrained=True),
     Method("linear_postprocessing", "Linear post-processing", "peers", run="peers.run:run",
-           phrase="linear post-processing", colour="purple", symbol="diamond", binary=True),
+           phrase="linear post-processing", colour="purple", symbol="diamond", binary=True,
+           constrained=True, needs_cells=True),
     Method("threshold_optimizer", "ThresholdOptimizer", "peers", run="peers.run:run", colour="sky",
-           symbol="diamond", needs_group=True, binary=True),
+           symbol="diamond", needs_group=True, binary=True, constrained=True, exact=True, needs_cells=True),
     Method("error_parity", "Error parity", "peers", run="peers.run:run", phrase="error-parity post-processing",
-           colour="sky", symbol="cross", needs_group=True, binary=True),
+           colour="sky", symbol="cross", needs_group=True, binary=True, constrained=True, needs_cells=True),
     Method("baseline", "Baseline", "weights", run="weights.baseline:baseline", phrase="the baseline", symbol="x",
            base=True),
     Method("threshold", "Baseline + Φ threshold", "weights", run="weights.baseline:threshold",
@@ -197,6 +212,9 @@ CHOSEN = "chosen"
 UNREPAIRED = "unrepaired"
 CONSTANT = "constant"
 """What a choice is read beside: its base as it was trained, and the majority class for everyone."""
+THRESHOLD = "threshold"
+"""What repairs of whole networks are read beside: the baseline with nothing but its threshold moved. If that is
+enough, no weights need to be repaired."""
 
 BY_NAME: dict[str, Method] = {method.name: method for method in reversed(METHODS)}
 """The row that says how a method is shown: of two with one name the first."""

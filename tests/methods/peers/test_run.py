@@ -15,7 +15,7 @@ from counterpoise.errors import InputError
 from counterpoise.methods.heads.problem import HeadProblem
 from counterpoise.methods.peers.estimators import Logistic
 from counterpoise.methods.peers.run import require_rows, run
-from counterpoise.methods.peers.settings import BINARY, PEERS, TRAITS, Peer, peer_grid
+from counterpoise.methods.peers.settings import BINARY, PEERS, Peer, peer_grid
 from counterpoise.methods.repair import Result
 from counterpoise.nn import Examples
 
@@ -169,7 +169,7 @@ class TestRowsThatCannotBeFitted:
         last = int(train.s.max())
         y = torch.where(train.s == last, 0, train.y)
         for peer in (peer for peer in GRID if peer.input == "features"):
-            if TRAITS[peer.method].cells:
+            if peer.row.needs_cells:
                 with pytest.raises(
                     InputError, match=rf"has 0 rows of y = 1 among s = {last}, expected 2 .* {peer.name}"
                 ):
@@ -184,7 +184,7 @@ class TestRowsThatCannotBeFitted:
         rare = (data.s == 0) & (data.y == 1)
         members = torch.cat([(~rare).nonzero()[:, 0], rare.nonzero()[:2, 0]])
         few = Examples(data.x[members], data.y[members], data.s[members])
-        for peer in (peer for peer in ONCE if TRAITS[peer.method].cells):
+        for peer in (peer for peer in ONCE if peer.row.needs_cells):
             assert fit_peer(peer, few, settings=SMALL)(few.x, few.s).score.isfinite().all()
 
     def test_a_group_that_has_no_rows(self, problem: HeadProblem) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+from importlib import import_module
 from typing import Any
 
 import pytest
 
 from counterpoise.errors import InputError
-from counterpoise.methods.peers.run import FIT
-from counterpoise.methods.peers.settings import PEERS, TRAITS, Boosting, Peer, Peers, Reduction, Reductions, peer_grid
+from counterpoise.methods.peers.settings import PEERS, Boosting, Peer, Peers, Reduction, Reductions, peer_grid
 
 from .conftest import SMALL
 
 
-def test_every_row_of_the_catalogue_has_traits_and_a_function() -> None:
-    assert set(PEERS) == set(TRAITS) == set(FIT)
+def test_every_row_of_the_catalogue_is_fitted_by_the_module_of_its_name() -> None:
+    for name in PEERS:
+        fit = import_module(f"counterpoise.methods.peers.{name}").fit
+        assert list(inspect.signature(fit).parameters) == ["peer", "setup"]
 
 
 def test_the_grid_has_a_name_for_each_setting() -> None:

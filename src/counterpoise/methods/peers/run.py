@@ -1,10 +1,11 @@
-"""Every peer on every replicate, side by side."""
+"""Every peer on every replicate, side by side: each by the function `fit` of the module of its name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from itertools import groupby, product
 from typing import Any
 
@@ -16,34 +17,11 @@ from torch import Tensor
 from counterpoise.errors import InputError
 from counterpoise.methods.cells import cell_sizes
 from counterpoise.methods.heads.problem import HeadProblem
-from counterpoise.methods.peers import (
-    balanced_refit,
-    error_parity,
-    exponentiated_gradient,
-    hsic,
-    leace,
-    linear_postprocessing,
-    plain,
-    reweighing,
-    threshold_optimizer,
-)
 from counterpoise.methods.peers.estimators import Estimator, choose_estimator
-from counterpoise.methods.peers.settings import BINARY, TRAITS, EstimatorName, Input, Peer, Peers, peer_grid
+from counterpoise.methods.peers.settings import EstimatorName, Input, Peer, Peers, peer_grid
 from counterpoise.methods.peers.setup import Decide, Rows, Setup
 from counterpoise.methods.repair import Result, prefixed
 from counterpoise.nn import Examples
-
-FIT: dict[str, Callable[[Peer, Setup], Decide]] = {
-    "plain": plain.fit,
-    "reweighing": reweighing.fit,
-    "leace": leace.fit,
-    "balanced_refit": balanced_refit.fit,
-    "hsic": hsic.fit,
-    "exponentiated_gradient": exponentiated_gradient.fit,
-    "linear_postprocessing": linear_postprocessing.fit,
-    "threshold_optimizer": threshold_optimizer.fit,
-    "error_parity": error_parity.fit,
-}
 
 FEWEST = 2
 """Rows of a cell: one to learn from, one that is left out meanwhile."""
@@ -92,7 +70,7 @@ def run(problem: HeadProblem, settings: Peers, earlier: Mapping[str, list[Result
     choices = list(product(replicates, bases))
     chosen: list[Estimator] = problem.spread(choose, choices, shared=(data, problem.parts, settings, classes))
     estimators = dict(zip(choices, chosen, strict=True))
-    tasks = list(product(replicates, _together(grid)))
+    tasks = list(product(replicates, _together(grid, settings)))
     outcomes: list[list[dict[str, Outcome]]] = problem.spread(
         fit_together,
         tasks,
@@ -172,9 +150,9 @@ def fit_together(
         return outcomes
 
 
-def _together(grid: Sequence[Peer]) -> list[tuple[Peer, ...]]:
+def _together(grid: Sequence[Peer], settings: Peers) -> list[tuple[Peer, ...]]:
     """Divide the grid into tasks: what takes long alone, all else with what it shares models with; long ones first."""
-    slow = [peer for peer in grid if peer.method == "exponentiated_gradient"]
+    slow = [peer for peer in grid if settings.budget(peer.method, peer.estimator)]
     rest = sorted((peer for peer in grid if peer not in slow), key=lambda peer: (peer.input, peer.estimator))
     boosted_first = sorted(slow, key=lambda peer: peer.estimator)
     return [
@@ -192,10 +170,8 @@ def _result(
             for name in ("score", "prediction")
         }
 
-    reduction = getattr(settings.exponentiated_gradient, peer.estimator)
-    facts: dict[str, Any] = peer.settings | {
-        "max_iter": reduction.max_iter if peer.method == "exponentiated_gradient" else None
-    }
+    budget = settings.budget(peer.method, peer.estimator)
+    facts: dict[str, Any] = peer.settings | {"max_iter": budget.max_iter if budget else None}
     for name in estimators[0].complexity:
         facts[name] = torch.tensor([estimator.complexity[name] for estimator in estimators], dtype=torch.float64)
     test = stacked("test")
@@ -209,7 +185,8 @@ def _result(
 
 
 def _classifier(peer: Peer, setup: Setup, scale: _Scale | None) -> Classifier:
-    decide = FIT[peer.method](peer, setup)
+    fit: Callable[[Peer, Setup], Decide] = import_module(f"counterpoise.methods.peers.{peer.method}").fit
+    decide = fit(peer, setup)
 
     def classify(x: Float[Tensor, "m d"], s: Int[Tensor, "m"] | None) -> Outcome:
         groups = s.numpy() if s is not None and peer.needs_group else None
@@ -238,9 +215,9 @@ def _require_rows(
     sizes = cell_sizes(y, s, groups=groups, classes=classes)
     few = (sizes < FEWEST).nonzero().tolist()
     for peer in peers:
-        if classes > 2 and peer.method in BINARY:
+        if classes > 2 and peer.row.binary:
             raise InputError(f"peer {peer.name}: is defined for two classes, expected no more of them, found {classes}")
-        if few and TRAITS[peer.method].cells:
+        if few and peer.row.needs_cells:
             group, label = few[0]
             raise InputError(
                 f"samples: the training part has {int(sizes[group, label])} rows of y = {label} among s = {group}, "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 from counterpoise.bounds import Count, Inside, NotNegative, Positive, Values, require_increasing
-from counterpoise.catalogue import methods_of, require_names
+from counterpoise.catalogue import Method, methods_of, require_names
 from counterpoise.errors import InputError, shown
 from counterpoise.methods.heads.penalties import CONSTRAINTS, Constraint
 
@@ -20,35 +20,6 @@ ESTIMATORS: dict[Input, tuple[EstimatorName, ...]] = {"features": ("logistic",),
 
 _ROWS = methods_of("peers")
 PEERS = tuple(_ROWS)
-
-
-class Traits(NamedTuple):
-    """How a method's settings multiply, and what it asks of its rows.
-
-    constrained: it has a variant for demographic parity (dp) and one for equalised odds (eo).
-    estimators: what it can stand on.
-    cells: it needs rows of every class in every group.
-    """
-
-    constrained: bool = False
-    estimators: tuple[EstimatorName, ...] = ALL_ESTIMATORS
-    cells: bool = False
-
-
-_LOGISTIC: tuple[EstimatorName, ...] = ("logistic",)
-TRAITS = {
-    "plain": Traits(),
-    "reweighing": Traits(),
-    "leace": Traits(estimators=_LOGISTIC),
-    "balanced_refit": Traits(estimators=_LOGISTIC, cells=True),
-    "hsic": Traits(constrained=True, estimators=_LOGISTIC),
-    "exponentiated_gradient": Traits(constrained=True),
-    "linear_postprocessing": Traits(constrained=True, cells=True),
-    "threshold_optimizer": Traits(constrained=True, cells=True),
-    "error_parity": Traits(constrained=True, cells=True),
-}
-
-
 BINARY = tuple(name for name, row in _ROWS.items() if row.binary)
 """Methods that are defined for two classes alone."""
 
@@ -97,6 +68,7 @@ class Peers:
     Attributes:
         inputs: `features` that the frozen base gives, and `columns` of a table; images have none of the latter.
         tolerances: of the post-processing methods, one variant for each and for each constraint; a bound of ΔDP or ΔEO.
+            A method with a field of its own name has the strengths, or the budget, that stand there.
         C: inverse strength of the logistic regressions' L2 penalty; None: each replicate takes, for all of its peers on
             one input, the one at which plain logistic regression has the lowest log loss on its validation rows.
         boosting: how trees are chosen. exponentiated_gradient: its budget.
@@ -129,6 +101,11 @@ class Peers:
                 raise InputError(f"{name} is {shown(list(values))}, expected each value once")
         if self.folds == 1:
             raise InputError("folds is 1, expected 2 or more: the rows of a fold are scored by what the others taught")
+
+    def budget(self, method: str, estimator: EstimatorName) -> Reduction | None:
+        """Return what a method may cost with an estimator; None if it has no budget of its own, or is not run."""
+        budgets = getattr(self, method, None)
+        return getattr(budgets, estimator) if isinstance(budgets, Reductions) else None
 
 
 @dataclass(frozen=True)
@@ -174,9 +151,14 @@ class Peer:
         return self.constraint, self.strength
 
     @property
+    def row(self) -> Method:
+        """Its method's row of the catalogue."""
+        return _ROWS[self.method]
+
+    @property
     def needs_group(self) -> bool:
         """Whether it asks for the group of everyone whom it classifies."""
-        return _ROWS[self.method].needs_group
+        return self.row.needs_group
 
 
 def peer_grid(settings: Peers, *, columns: bool, classes: int = 2) -> list[Peer]:
@@ -194,7 +176,7 @@ def peer_grid(settings: Peers, *, columns: bool, classes: int = 2) -> list[Peer]
         Peer(method, name, estimator, constraint, strength)
         for method in settings.methods
         for name, estimator in bases
-        if estimator in TRAITS[method].estimators and (classes == 2 or method not in BINARY)
+        if (estimator == "logistic" or not _ROWS[method].linear) and (classes == 2 or not _ROWS[method].binary)
         for constraint, strength in _variants(method, estimator, settings)
     ]
     if not peers:
@@ -210,17 +192,13 @@ def peer_grid(settings: Peers, *, columns: bool, classes: int = 2) -> list[Peer]
 def _variants(
     method: str, estimator: EstimatorName, settings: Peers
 ) -> Iterator[tuple[Constraint | None, float | None]]:
-    strengths: Sequence[float | None] = settings.tolerances
-    if not TRAITS[method].constrained:
+    row, strengths = _ROWS[method], getattr(settings, method, settings.tolerances)
+    if not row.constrained:
         yield None, None
         return
-    if method == "exponentiated_gradient":
-        reduction: Reduction | None = getattr(settings.exponentiated_gradient, estimator)
-        strengths = reduction.tolerances if reduction else ()
-    elif method == "hsic":
-        strengths = settings.hsic
-    elif method == "threshold_optimizer":
-        strengths = (None,)  # it knows no tolerance: the gap is to be zero
+    if isinstance(strengths, Reductions):
+        budget = settings.budget(method, estimator)
+        strengths = budget.tolerances if budget else ()
     for constraint in CONSTRAINTS:
-        for strength in strengths:
+        for strength in (None,) if row.exact else strengths:
             yield constraint, strength
