@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from counterpoise import compute
 from counterpoise.compute import as_completed, replicate
 from counterpoise.errors import InputError
 from counterpoise.hooks.session import Memory
+from counterpoise.nn.fast import memory
 
 LOCAL = ("serial", "threads", "processes")
 
@@ -56,11 +58,11 @@ def test_tasks_run_on_the_threads_asked_for_and_leave_the_caller_its_own(backend
 
 def test_memory_is_given_back_after_each_task_and_node(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(compute, "_trim", lambda: asked.append)
+    monkeypatch.setattr(memory, "_glibc", lambda: SimpleNamespace(malloc_trim=asked.append))
     replicate(abs, [-1, 2], backend="serial")
     Memory().after_node_run()
     assert asked == [0, 0, 0]
-    monkeypatch.setattr(compute, "_trim", lambda: None)  # another C library
+    monkeypatch.setattr(memory, "_glibc", lambda: None)  # another C library
     assert replicate(abs, [-1], backend="serial") == [1]
 
 

@@ -10,12 +10,9 @@ no module of `nn`, which opens none.
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
 import pickle
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -30,6 +27,7 @@ import torch
 from joblib import Parallel, delayed, parallel_config
 
 from counterpoise.errors import InputError, suggest
+from counterpoise.nn.fast.memory import give_memory_back
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -173,23 +171,6 @@ def _spilled(values: Sequence[Any]) -> Iterator[list[_Spilled]]:
         for path, value in zip(paths, values, strict=True):
             path.write_bytes(cloudpickle.dumps(value))
         yield [_Spilled(str(path)) for path in paths]
-
-
-def give_memory_back() -> None:
-    """Give memory that is free in this process back to the system, where its C library can (glibc), and Arrow's.
-
-    It is not lost otherwise, but in pieces: large arrays do not fit in, and the process grows.
-    """
-    if "pyarrow" in sys.modules:
-        sys.modules["pyarrow"].default_memory_pool().release_unused()
-    if (trim := _trim()) is not None:
-        trim(0)
-
-
-@lru_cache(maxsize=1)
-def _trim() -> Callable[[int], int] | None:
-    """Return glibc's `malloc_trim`; None where there is another C library."""
-    return getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
 
 
 @lru_cache(maxsize=8)

@@ -21,7 +21,6 @@ from kedro.pipeline import Pipeline
 from rich.console import Console
 
 from counterpoise.artifacts.datasets import path_of
-from counterpoise.compute import give_memory_back
 from counterpoise.config.evidence import Claim
 from counterpoise.config.retrained import RETRAINED
 from counterpoise.errors import InputError
@@ -31,6 +30,7 @@ from counterpoise.hooks.provenance import Provenance
 from counterpoise.hooks.retraining_run import RetrainingRun
 from counterpoise.hooks.slices import Inputs
 from counterpoise.hooks.syncing import Syncing
+from counterpoise.nn.fast.memory import give_memory_back
 from counterpoise.pipelines.assemble import artifact, owner, raw_of, table_of
 from counterpoise.reporting import print_conclusion, summary_panel
 from counterpoise.reporting.wording import HEADLINE_METRICS, LAST
