@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from counterpoise.catalogue import BASES, CHOSEN, CONSTANT, UNREPAIRED, methods_of, run_by
+from counterpoise.catalogue import BASES, BY_NAME, CHOSEN, CONSTANT, UNREPAIRED, methods_of
 from counterpoise.errors import InputError
 from counterpoise.fairness import Compared, shortfall, underlying_bias
 from counterpoise.fairness.metrics import COUNT_METRICS
@@ -42,8 +42,6 @@ _BEYOND_IS_UNREPAIRED: Final = {True: "smallest", False: "largest"}
 """Whether a model is penalised → the end of its strengths beyond which there is no penalty; no bound, of rules."""
 A_RANGE: Final = 3
 """Fewer values of a setting have no inside, so that none of them is an edge."""
-PENALISED: Final = frozenset(run_by("frontier:run")) - {"bias_scores", UNREPAIRED}
-"""Methods whose constraint is a penalty; that of a rule is a bound."""
 WIDE: Final = 10.0
 """Strengths of different seeds that lie further apart than this factor differ much."""
 
@@ -248,9 +246,14 @@ def _kind(row: Mapping[Any, Any]) -> str:
         words.append(f"on {BASE_TITLES.get(str(values['base']), str(values['base']))}")
     if "constraint" in values:
         constraint = str(values["constraint"]).upper()
-        penalised = values.get("method") in PENALISED
-        words.append(f"under a penalty on {constraint}" if penalised else f"for {constraint}")
+        words.append(f"under a penalty on {constraint}" if _is_penalised(values) else f"for {constraint}")
     return " ".join(words)
+
+
+def _is_penalised(row: Mapping[Any, Any]) -> bool:
+    """Whether a model's strength is that of a penalty; a rule's is a bound."""
+    method = BY_NAME.get(row.get("method", ""))
+    return method is not None and method.penalised
 
 
 def _which(choices: pd.DataFrame) -> str:
@@ -330,7 +333,7 @@ def _on_the_edge(choices: pd.DataFrame, frontier: pd.DataFrame) -> str:
             values = sorted({float(value) for value in alike[name].dropna() if value > 0})
             if len(values) >= A_RANGE and choice[name] in (values[0], values[-1]):
                 extreme = "smallest" if choice[name] == values[0] else "largest"
-                if name == "strength" and extreme == _BEYOND_IS_UNREPAIRED[choice["method"] in PENALISED]:
+                if name == "strength" and extreme == _BEYOND_IS_UNREPAIRED[_is_penalised(choice.to_dict())]:
                     continue
                 of = f" on {str(choice['constraint']).upper()}" if pd.notna(choice.get("constraint")) else ""
                 edge = f"{GRID_SETTINGS[name]} {choice[name]:g}{of} is the {extreme} tried"

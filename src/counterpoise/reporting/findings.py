@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from counterpoise.catalogue import METHODS
+from counterpoise.catalogue import METHODS, THRESHOLD
 from counterpoise.fairness import LEVEL, paired_difference
 from counterpoise.reporting._outcomes import REPAIR_KEYS, objective_of, outcomes, with_part
 from counterpoise.reporting.wording import (
@@ -23,9 +23,6 @@ from counterpoise.reporting.wording import (
     number,
     part_title,
 )
-
-THRESHOLD: Final = "threshold"
-"""The control that always has a sentence: if moving a threshold is enough, no weights need to be repaired."""
 
 
 def repair_findings(
