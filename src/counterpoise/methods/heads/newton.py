@@ -5,7 +5,7 @@
 All heads see the same rows, so that the curvature of the cross-entropy is computed once, at the unpenalised head, and
 shared. What differs from head to head is the curvature of its penalties, which has a rank as low as their number: each
 head's step solves (H + U D Uᵀ) step = gradient by the Woodbury identity. Some 15 passes over the rows reach what takes
-first-order methods hundreds (benchmarks/bench_newton.py).
+first-order methods hundreds (benchmarks/bench_frontier.py).
 
 A penalty |g| has no derivative at 0, where strong ones end; it is replaced by √(g² + δ²) − δ.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -25,8 +26,8 @@ from counterpoise.fairness import Compared
 from counterpoise.methods.heads.penalties import Constraint
 from counterpoise.nn.linalg import COLUMN_BLOCK
 
-MARGINS_AT_ONCE = 2**22
-"""Rows times heads that are worked on together: 16 MB of float32 for each of a handful of arrays."""
+ROWS_AT_ONCE, HEADS_AT_ONCE = 512, 128
+"""What is worked on together: 256 kB of float32, of which a handful of arrays stay in a core's own cache."""
 
 FREE = 1e-8
 """Added to the curvature of the intercept, which nothing pulls, so that it can be inverted for a single class."""
@@ -209,7 +210,6 @@ def solve(
         pull: torch.linalg.inv(base.curvature + torch.diag(_pulls(x.shape[1], pull))).float()
         for pull in {goal.pull for goal in goals}
     }
-    most = max(COLUMN_BLOCK, MARGINS_AT_ONCE // len(x) // COLUMN_BLOCK * COLUMN_BLOCK)
     gaps: dict[Constraint | None, Tensor] = {None: torch.zeros(0, len(x))}
     history: list[Float[Tensor, "V i"]] = []
     falling = list(range(len(goals)))
@@ -220,8 +220,8 @@ def solve(
             if constraint is not None and constraint not in gaps:
                 gaps[constraint] = contrasts(constraint, rows.y, rows.s, groups, compared)
             members = [v for v in falling if goals[v].constraint == constraint]
-            for start in range(0, len(members), most):
-                chunk = members[start : start + most]
+            for start in range(0, len(members), HEADS_AT_ONCE):
+                chunk = members[start : start + HEADS_AT_ONCE]
                 # Whole blocks of columns: a head's bits do not depend on how many are trained beside it.
                 padded = [*chunk, *chunk[-1:] * (-len(chunk) % COLUMN_BLOCK)]
                 bank = _Bank(x, rows, gaps[constraint], [goals[v] for v in padded], inverses, settings)
@@ -232,6 +232,17 @@ def solve(
         falling = [v for v in falling if last[v] - objective[v, -1] > FALLING]
     heads[~heads.isfinite().all(dim=1)] = torch.nan
     return Solved(heads, torch.cat([each[:, number > 0 :] for number, each in enumerate(history)], dim=1))
+
+
+class _State(NamedTuple):
+    """What a pass over the rows tells of each head: its objective, the gradient without the penalties, the gaps, and
+    their gradients.
+    """
+
+    objective: Float[Tensor, "V"]
+    gradient: Float[Tensor, "p V"]
+    gaps: Float[Tensor, "J V"]
+    slopes: Float[Tensor, "J p V"]
 
 
 class _Bank:
@@ -246,8 +257,11 @@ class _Bank:
         inverses: Mapping[float, Float[Tensor, "p p"]],
         settings: Newton,
     ) -> None:
-        self.x, self.rows, self.gaps, self.settings = x, rows, gaps, settings
-        self.sign = (2 * rows.y - 1).float().unsqueeze(1)
+        self.gaps, self.settings = gaps, settings
+        y = rows.y.float().unsqueeze(1)
+        against = 1 - 2 * y
+        by_row = [one.split(ROWS_AT_ONCE) for one in (x, rows.offset.unsqueeze(1), y, against, rows.weights)]
+        self.blocks = list(zip(*by_row, gaps.split(ROWS_AT_ONCE, dim=1), strict=True))
         self.strength = torch.tensor([goal.strength for goal in goals], dtype=torch.float32)
         pulls = torch.tensor([goal.pull for goal in goals], dtype=torch.float64)
         each, self.which = pulls.unique(return_inverse=True)
@@ -257,49 +271,48 @@ class _Bank:
 
     def run(self, heads: Float[Tensor, "p V"]) -> Solved:
         size = torch.ones(heads.shape[1])
-        objective, margins, soft, gaps = self.value(heads)
-        history = [objective]
+        there = self.at(heads)
+        history = [there.objective]
         for _ in range(self.settings.steps):
-            trial = heads - size * self.direction(heads, margins, soft, gaps)
-            then = self.value(trial)
-            lower: Bool[Tensor, "V"] = then[0] <= objective + RISE
-            if bool(lower.all()):
-                heads, (objective, margins, soft, gaps) = trial, then
-            else:
-                heads = torch.where(lower, trial, heads)
-                objective, margins, soft, gaps = (
-                    torch.where(lower, new, old)
-                    for new, old in zip(then, (objective, margins, soft, gaps), strict=True)
-                )
+            trial = heads - size * self.direction(there)
+            then = self.at(trial)
+            lower: Bool[Tensor, "V"] = then.objective <= there.objective + RISE
+            heads = torch.where(lower, trial, heads)
+            there = _State(*(torch.where(lower, new, old) for new, old in zip(then, there, strict=True)))
             size = torch.where(lower, (2 * size).clamp(max=1), 0.3 * size)
-            history.append(objective)
+            history.append(there.objective)
         return Solved(heads.T.contiguous(), torch.stack(history, dim=1))
 
-    def value(self, heads: Float[Tensor, "p V"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the objectives [V], margins and soft decisions [n, V], and gaps [J, V]."""
-        margins = torch.addmm(self.rows.offset.unsqueeze(1), self.x, heads)
-        objective = self.rows.weights @ functional.softplus(-margins * self.sign)
-        objective = objective + 0.5 * (self.pull * heads * heads).sum(dim=0)
-        if not len(self.gaps):
-            return objective, margins, margins, self.gaps.new_zeros(0, heads.shape[1])
-        soft = (margins * self.settings.temperature).sigmoid_()
-        gaps = self.gaps @ soft
+    def at(self, heads: Float[Tensor, "p V"]) -> _State:
+        """Pass over the rows, a block of them at a time, which stays in the cache meanwhile."""
+        width, count = heads.shape
+        temperature = self.settings.temperature
+        objective = 0.5 * (self.pull * heads * heads).sum(dim=0)
+        gradient = self.pull * heads
+        gaps, slopes = heads.new_zeros(len(self.gaps), count), heads.new_zeros(len(self.gaps), width, count)
+        for x, offset, y, against, weights, each in self.blocks:
+            margins = torch.addmm(offset, x, heads)
+            objective.addmv_(functional.softplus(margins * against).T, weights)
+            gradient.addmm_(x.T, margins.sigmoid().sub_(y).mul_(weights.unsqueeze(1)))
+            if not len(each):
+                continue
+            soft = margins.mul_(temperature).sigmoid_()
+            gaps.addmm_(each, soft)
+            slope = torch.addcmul(soft, soft, soft, value=-1).mul_(temperature)
+            for number, of_rows in enumerate(each):
+                slopes[number].addmm_(x.T, slope * of_rows.unsqueeze(1))
         size = (gaps.square() + self.settings.smoothing**2).sqrt() - self.settings.smoothing
-        return objective + self.strength * size.sum(dim=0), margins, soft, gaps
+        return _State(objective + self.strength * size.sum(dim=0), gradient, gaps, slopes)
 
-    def direction(self, heads: Tensor, margins: Tensor, soft: Tensor, gaps: Tensor) -> Float[Tensor, "p V"]:
+    def direction(self, there: _State) -> Float[Tensor, "p V"]:
         """Return (H + U D Uᵀ)⁻¹ gradient of every head."""
-        residual = (margins.sigmoid() - self.rows.y.float().unsqueeze(1)).mul_(self.rows.weights.unsqueeze(1))
         if not len(self.gaps):
-            return self.solve(self.x.T @ residual + self.pull * heads)
-        slope = torch.addcmul(soft, soft, soft, value=-1).mul_(self.settings.temperature)
-        delta = self.settings.smoothing
+            return self.solve(there.gradient)
+        gaps, slopes, delta = there.gaps, there.slopes, self.settings.smoothing
         root = (gaps.square() + delta**2).sqrt()
         first, second = self.strength * gaps / root, self.strength * delta**2 / root**3  # J, V
-        slopes = torch.stack([self.x.T @ (slope * weights.unsqueeze(1)) for weights in self.gaps])  # J, q+1, V
-        gradient = self.x.T @ residual + self.pull * heads + (first.unsqueeze(1) * slopes).sum(dim=0)
         towards = torch.stack([self.solve(one) for one in slopes])
-        step = self.solve(gradient)
+        step = self.solve(there.gradient + (first.unsqueeze(1) * slopes).sum(dim=0))
         system = torch.einsum("iqv,jqv->vij", slopes, towards) * second.T.unsqueeze(1)
         system = system + torch.eye(len(self.gaps))
         right = torch.einsum("jqv,qv->vj", slopes, step)
