@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Int64, Integer, UInt64
@@ -20,7 +22,7 @@ FEW_CUTS = 16
 def counts_within(
     y: Integer[Tensor, "m"],
     s: Integer[Tensor, "m"],
-    prediction: Integer[Tensor, "V m"] | Bool[Tensor, "V m"],
+    prediction: Integer[Tensor, "V m"] | Bool[Tensor, "V m"] | Iterable[Bool[Tensor, "v m"]],
     subsets: Bool[Tensor, "T m"],
     *,
     groups: int,
@@ -29,19 +31,19 @@ def counts_within(
     """Count [group, true class, predicted class] of V models within each of T subsets of the same rows.
 
     `confusion_counts` of every subset at once: rows are bits, of which 64 are compared and counted together.
-    Predictions are 0 … k−1: of the last class are those that are of no other.
+    Predictions are 0 … k−1, of two classes also truth values; they may come a part of the models at a time.
     """
     cell = torch.nn.functional.one_hot(s.long() * classes + y.long(), groups * classes).T.bool()  # G·k, m
     member = (subsets.unsqueeze(1) & cell).flatten(0, 1)  # T·G·k, m
     masks = _as_bits(member)
-    others = torch.stack([_in_common(_as_bits(_are(prediction, c)), masks) for c in range(classes - 1)], dim=-1)
-    counts = torch.cat([others, (member.sum(dim=1).unsqueeze(-1) - others.sum(dim=-1, keepdim=True))], dim=-1)
+    size = member.sum(dim=1).unsqueeze(-1)
+    parts = []
+    for part in [prediction] if isinstance(prediction, Tensor) else prediction:
+        of_class = [part] if part.dtype == torch.bool else [part == c for c in range(1, classes)]
+        others = torch.stack([_in_common(_as_bits(one), masks) for one in of_class], dim=-1)
+        parts.append(torch.cat([size - others.sum(dim=-1, keepdim=True), others], dim=-1))  # what is of no other class
+    counts = torch.cat(parts)
     return counts.unflatten(1, (len(subsets), groups, classes)).transpose(0, 1)
-
-
-def _are(prediction: Integer[Tensor, "V m"] | Bool[Tensor, "V m"], label: int) -> Bool[Tensor, "V m"]:
-    """Tell which predictions are of a class; those that are truth values are compared as such, which is faster."""
-    return prediction == bool(label) if prediction.dtype == torch.bool else prediction == label
 
 
 def _as_bits(rows: Bool[Tensor, "v m"]) -> UInt64[np.ndarray, "v w"]:

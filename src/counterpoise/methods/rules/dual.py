@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterpoise.methods.heads.penalties import Constraint
-from counterpoise.methods.rules.linear import Shares, accuracy_of, decide, rates_of, scored_by
+from counterpoise.methods.rules.linear import Shares, accuracy_of, decided, rates_of, scored_by
 from counterpoise.nn.optimizers import Optimizer
 
 SHARPNESS = 200.0
@@ -60,7 +60,7 @@ def _highest(matrix: Float[Tensor, "w L cells k"], across: Float[Tensor, "cells 
     rows = across.shape[1]
     if matrix.shape[-1] > 2:
         return (SHARPNESS * (matrix.mT @ across)).softmax(dim=-2) @ across.T / rows
-    second = (SHARPNESS * (matrix[..., 1] - matrix[..., 0]) @ across).sigmoid() @ across.T / rows
+    second = (SHARPNESS * (matrix[..., 1] - matrix[..., 0]) @ across).sigmoid_() @ across.T / rows
     return torch.stack([across.mean(dim=1) - second, second], dim=-2)
 
 
@@ -83,9 +83,9 @@ def expected_gaps(
     classes, groups = shares.cells.shape
     rates = rates_of(constraint, classes)
     rows = _representative(probability, shares)
-    flat = rules.flatten(0, -3)
-    predicted = torch.nn.functional.one_hot(decide(rows, flat), classes).float()  # V, n, k
-    cells = torch.einsum("vnc,ntg->vtgc", predicted, rows.view(-1, classes, groups)) / len(rows)
+    decision = decided(rows, rules.flatten(0, -3))  # V, n
+    others = [((decision == c).float() @ rows / len(rows)).view(-1, classes, groups) for c in range(1, classes)]
+    cells = torch.stack([rows.mean(dim=0).view(classes, groups) - sum(others), *others], dim=-1)  # V, k, G, k
     rate = torch.einsum("jtc,vtgc->vjg", rates.counted, cells) / rates.shares(shares)
     of_compared = rate if shares.compared is None else rate[..., list(shares.compared)]
     gap = of_compared.amax(dim=-1) - of_compared.amin(dim=-1)

@@ -198,7 +198,7 @@ def _scored(probability: Float[Tensor, "n _"], rules: Float[Tensor, "V rows k"])
 
 def margins(probability: Float[Tensor, "n _"], rules: Float[Tensor, "V rows 2"]) -> Float[Tensor, "V n"]:
     """Return the second class' score less the first's."""
-    return (with_dither(probability, rules) @ (rules[..., 1] - rules[..., 0]).T).T
+    return (rules[..., 1] - rules[..., 0]) @ with_dither(probability, rules).T
 
 
 def scores(probability: Float[Tensor, "n _"], rules: Float[Tensor, "V rows 2"]) -> Float[Tensor, "V n"]:
