@@ -84,19 +84,15 @@ def test_partitions_are_new_until_the_ledger_has_their_contents(tmp_path: Path) 
         "path": str(folder),
         "ledger": ledger,
         "dataset": "counterpoise.artifacts.datasets.RawFolder",
-        "filename_suffix": ".csv",
     }
     assert NewPartitions(**common).load() == {}, "there is no folder yet"
-    assert NewPartitions(**common).unread() == []
     folder.mkdir()
     for name in ("a-2026-03-09", "a-2026-03-02"):
         (folder / f"{name}.csv").write_text(name)
-    (folder / "notes.txt").write_text("no partition")
-    assert list(NewPartitions(**common).load()) == ["a-2026-03-02", "a-2026-03-09"]
-    for name in ("a-2026-03-16.CSV", "a-2026-03-16.csv.gz", "a-2026-03-16.xlsx", ".hidden.xlsx"):
-        (folder / name).write_text(name)
+    for name in ("notes.md", "notes.txt", ".hidden-2026-03-02.xlsx", "~$a-2026-03-02.xlsx", ".csv"):
+        (folder / name).write_text("no partition")
     (folder / "2026-03-16").mkdir()
-    assert NewPartitions(**common).unread() == ["a-2026-03-16.CSV", "a-2026-03-16.csv.gz", "a-2026-03-16.xlsx"]
+    assert list(NewPartitions(**common).load()) == ["a-2026-03-02", "a-2026-03-09"]
     LedgerDataset(**ledger).save({"a-2026-03-09": {"sha256": sha256_of(folder / "a-2026-03-09.csv")}})
     new = NewPartitions(**common)
     assert new.load() == {"a-2026-03-02": folder / "a-2026-03-02.csv"}, "an earlier date that arrives late is new"
@@ -105,6 +101,23 @@ def test_partitions_are_new_until_the_ledger_has_their_contents(tmp_path: Path) 
     (folder / "a-2026-03-09.csv").write_text("altered")
     assert len(NewPartitions(**common).load()) == len(AllPartitions(**common).load()) == 2
     assert new.exists()
+
+
+@pytest.mark.parametrize("ending", ["csv", "CSV", "csv.gz", "tsv", "parquet", "xlsx", "json.zip", "jsonl", "txt"])
+def test_a_partition_is_named_without_the_ending_of_its_format(tmp_path: Path, ending: str) -> None:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    common: dict[str, Any] = {
+        "path": str(folder),
+        "ledger": {"filepath": str(tmp_path / "ledger.json")},
+        "dataset": "counterpoise.artifacts.datasets.RawFolder",
+    }
+    path = folder / f"b.c-2026-03-02.{ending}"
+    path.write_text("rows")
+    assert NewPartitions(**common).load() == {"b.c-2026-03-02": path}
+    (folder / "b.c-2026-03-02.xlsm").write_text("the same rows?")
+    with pytest.raises(Exception, match=r"holds b\.c-2026-03-02\..* and b\.c-2026-03-02\..*, expected one file"):
+        NewPartitions(**common).load()
 
 
 def test_reports_and_rows_are_read_back(tmp_path: Path) -> None:

@@ -27,7 +27,6 @@ class Inbox:
             "path": str(folder / "partitions"),
             "ledger": {"filepath": str(folder / "partitions.json")},
             "dataset": "counterpoise.artifacts.datasets.RawFolder",
-            "filename_suffix": ".csv",
         }
         self.catalog = DataCatalog(
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,22 +28,14 @@ History = tuple[Record, ...]
 SOURCE = "image source"
 """Column of rows of images: the path that an image is linked from, or copied, beside the rows."""
 
-TABLES = (
-    ".csv",
-    ".tsv",
-    ".json",
-    ".jsonl",
-    ".ndjson",
-    ".gz",
-    ".bz2",
-    ".xz",
-    ".zip",
-    ".parquet",
-    ".xls",
-    ".xlsx",
-    ".xlsm",
+PARTITION = re.compile(
+    r"(?P<name>.+?)(\.(csv|tsv|json|jsonl|ndjson|parquet|xls|xlsx|xlsm)|(?<=-\d\d)\.txt)(\.(gz|bz2|xz|zip))?",
+    re.IGNORECASE | re.DOTALL,
 )
-"""How the names of files end that somebody may take for a partition."""
+"""A file that is a partition: its name, and how the names of tables end, packed ones too; a text is one if it is dated."""
+
+HIDDEN = (".", "~$")
+"""How the names of files begin that programs leave beside a table: macOS, LibreOffice, Excel."""
 
 LOCK_SECONDS = 60
 """How long to wait for another process that writes the history."""
@@ -120,12 +113,14 @@ class LedgerDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
 class NewPartitions(IncrementalDataset):
     """The partitions that the ledger does not know, or whose files have changed; the ledger is Kedro's checkpoint.
 
-    A name alone is no checkpoint: a file of an earlier date may arrive late. The run writes the ledger as its last
-    deed, with what it has put aside and why, in the place of Kedro's `confirms`.
+    A partition is a table of any format that is read, and its name that of the file without its ending. A name alone is
+    no checkpoint: a file of an earlier date may arrive late. The run writes the ledger as its last deed, with what it
+    has put aside and why, in the place of Kedro's `confirms`.
 
     Args:
-        path: folder of the partitions. ledger: arguments of the `LedgerDataset`. dataset, filename_suffix: as in
-            Kedro's class.
+        path: folder of the partitions. ledger: arguments of the `LedgerDataset`. dataset: as in Kedro's class.
+
+    Loading raises InputError where two files have the same name, but for their endings.
     """
 
     def __init__(
@@ -134,30 +129,29 @@ class NewPartitions(IncrementalDataset):
         path: str,
         ledger: dict[str, Any],
         dataset: str | dict[str, Any],
-        filename_suffix: str = "",
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(path=path, dataset=dataset, filename_suffix=filename_suffix, metadata=dict(metadata or {}))
+        super().__init__(path=path, dataset=dataset, metadata=dict(metadata or {}))
         self._ledger = LedgerDataset(**ledger)
-        self._comparison_func = self._is_new
 
-    def _read_checkpoint(self) -> Any:
-        return self._ledger.load()
+    def _path_to_partition(self, path: str) -> str:
+        match = PARTITION.fullmatch(super()._path_to_partition(path))
+        return match["name"] if match else ""
 
-    def _is_new(self, partition: str, ledger: Mapping[str, Any]) -> bool:
-        path = Path(self._partition_to_path(partition))
+    def _list_partitions(self) -> list[str]:
+        ledger, paths = self._ledger.load(), dict[str, str]()
+        for path in self._filesystem.find(self._normalized_path):
+            partition = self._path_to_partition(path)
+            if not partition or Path(path).name.startswith(HIDDEN):
+                continue
+            if partition in paths:
+                names = " and ".join(Path(one).name for one in (paths[partition], path))
+                raise InputError(f"{self._path}: holds {names}, expected one file with the rows of {partition}")
+            paths[partition] = path
+        return sorted(path for partition, path in paths.items() if self._is_new(partition, Path(path), ledger))
+
+    def _is_new(self, partition: str, path: Path, ledger: Mapping[str, Any]) -> bool:
         return partition not in ledger or sha256_of(path) != ledger[partition]["sha256"]
-
-    def load(self) -> dict[str, Any]:
-        self._invalidate_caches()
-        return {} if not Path(self._path).is_dir() else super().load()
-
-    def unread(self) -> list[str]:
-        """Return the names of tables that lie among the partitions and are none, because they are of another format."""
-        folder, suffix = Path(self._path), self._filename_suffix
-        files = folder.iterdir() if folder.is_dir() else ()
-        names = (file.name for file in files if file.is_file() and not file.name.startswith("."))
-        return sorted(name for name in names if not name.endswith(suffix) and name.lower().endswith(TABLES))
 
     def confirm(self) -> None:
         """Do nothing: the run saves the ledger itself."""
@@ -169,7 +163,7 @@ class NewPartitions(IncrementalDataset):
 class AllPartitions(NewPartitions):
     """All partitions, decided on or not."""
 
-    def _is_new(self, partition: str, ledger: Mapping[str, Any]) -> bool:
+    def _is_new(self, partition: str, path: Path, ledger: Mapping[str, Any]) -> bool:
         return True
 
 

@@ -17,7 +17,6 @@ from kedro.pipeline import Pipeline
 
 from counterpoise.artifacts.datasets import path_of
 from counterpoise.artifacts.lineage import sha256_of
-from counterpoise.artifacts.retraining import NewPartitions
 from counterpoise.errors import Ending, InputError
 from counterpoise.hooks.preflight import parameters_of
 from counterpoise.retraining.history import Record, Tenure, champion, champion_on, latest_challenger
@@ -91,8 +90,6 @@ class RetrainingRun:
         decision, batch = catalog.load("retrain__decision"), catalog.load("retrain__batch")
         for sentence in batch["quarantined"].values():
             print(f"put aside  {sentence}")
-        for name in _unread(catalog):
-            print(f"not read   {name}: expected a name that ends with .csv")
         folder = path_of(catalog.get("retrain__past_reports"))
         print(f"decision   {decision['week']}: {decision['reason']}")
         print(f"report     {folder}/{decision['week']}/report.html")
@@ -107,9 +104,7 @@ class RetrainingRun:
         """Say so; what a run that was killed has not registered is registered before."""
         history = catalog.load(HISTORY)
         aside = sorted(name for name, entry in catalog.load("retrain__ledger").items() if "quarantined" in entry)
-        groups = {"put aside until their files change": aside, "no .csv": _unread(catalog)}
-        listed = [f"{len(names)} {why}: {', '.join(names[:SHOWN])}" for why, names in groups.items() if names]
-        further = f" ({'; '.join(listed)})" if listed else ""
+        further = f" ({len(aside)} put aside until their files change: {', '.join(aside[:SHOWN])})" if aside else ""
         if history and self.registry is not None:
             following(self.registry, catalog).point(champion(history), latest_challenger(history))
         present = f"; {champion(history)} stays champion" if history else ""
@@ -222,12 +217,6 @@ class _Given(AbstractDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {}
-
-
-def _unread(catalog: DataCatalog) -> list[str]:
-    partitions = catalog.get(NEW)
-    assert isinstance(partitions, NewPartitions)
-    return partitions.unread()
 
 
 def _kinds(pipeline: Pipeline) -> set[str]:
