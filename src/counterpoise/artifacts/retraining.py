@@ -32,7 +32,7 @@ PARTITION = re.compile(
     r"(?P<name>.+?)(\.(csv|tsv|json|jsonl|ndjson|parquet|xls|xlsx|xlsm)|(?<=-\d\d)\.txt)(\.(gz|bz2|xz|zip))?",
     re.IGNORECASE | re.DOTALL,
 )
-"""A file that is a partition: its name, and how the names of tables end, packed ones too; a text is one if it is dated."""
+"""A file that is a partition: its name, and how the names of tables end, packed ones too. A text is one if dated."""
 
 HIDDEN = (".", "~$")
 """How the names of files begin that programs leave beside a table: macOS, LibreOffice, Excel."""
