@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import time
@@ -136,3 +137,22 @@ def test_the_extra_is_named_where_dask_is_missing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r"counterpoise\[dask\]"):
         replicate(abs, [1], backend="dask", address="tcp://127.0.0.1:8786")
+
+
+def _end_yourself(item: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def test_a_process_that_the_system_ends_is_one_sentence() -> None:
+    with pytest.raises(InputError, match=r"compute.workers: a process was ended from outside, .* try fewer"):
+        replicate(_end_yourself, range(2), backend="processes", workers=2)
+    assert replicate(abs, [-1, 2], backend="processes", workers=2) == [1, 2], "the next call has new ones"
+
+
+def test_what_a_task_writes_into_a_shared_tensor_stays_in_its_process() -> None:
+    table = torch.arange(6.0)
+    zeros = replicate(lambda _, values: float(values.zero_().sum()), range(2), shared=(table,), backend="processes")
+    assert zeros == [0.0, 0.0]
+    assert table.equal(torch.arange(6.0))
+    assert replicate(lambda i, values: float(values[i]), [4], shared=(table,), backend="processes") == [4.0]

@@ -11,11 +11,11 @@ no module of `nn`, which opens none.
 from __future__ import annotations
 
 import logging
-import pickle
 import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -135,7 +135,13 @@ def _run(
             shared = stack.enter_context(_spilled(shared))
         # One task at a time: they are long, and a batch of them would be lost with its worker.
         run = Parallel(return_as="generator_unordered", batch_size=1)
-        yield from run(delayed(task)(*shared) for task in tasks)
+        try:
+            yield from run(delayed(task)(*shared) for task in tasks)
+        except BrokenProcessPool:
+            raise InputError(
+                "compute.workers: a process was ended from outside, as the system does when memory runs out, expected "
+                "memory for all that run side by side; try fewer (1), or fewer rows (split.max_rows)"
+            ) from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,15 +173,16 @@ class _Spilled:
 @contextmanager
 def _spilled(values: Sequence[Any]) -> Iterator[list[_Spilled]]:
     with tempfile.TemporaryDirectory(prefix="counterpoise-") as folder:
-        paths = [Path(folder) / f"{position}.pickle" for position in range(len(values))]
+        paths = [Path(folder) / f"{position}.pt" for position in range(len(values))]
         for path, value in zip(paths, values, strict=True):
-            path.write_bytes(cloudpickle.dumps(value))
+            torch.save(value, path, pickle_module=cloudpickle)
         yield [_Spilled(str(path)) for path in paths]
 
 
 @lru_cache(maxsize=8)
 def _read(path: str) -> Any:
-    return pickle.loads(Path(path).read_bytes())  # written by the parent process, moments ago
+    """Return a shared value, whose tensors stay in the file until they are used: the processes share its pages."""
+    return torch.load(path, mmap=True, weights_only=False)  # written by the parent process, moments ago
 
 
 @contextmanager
