@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from counterpoise.methods.objective import Objective
 from counterpoise.methods.outputs import decide
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.repair import Result, run
+from counterpoise.nn import Optimizer
 
 METHODS = methods_of("weights")
 QUICK = {
@@ -48,6 +50,25 @@ def together(unfair: Callable[..., Problem]) -> Outcomes:
 @pytest.fixture(scope="module")
 def alone(unfair: Callable[..., Problem]) -> Outcomes:
     return outcomes(unfair(dropout=0.2).replicate(ALONE))
+
+
+def test_schedules_end_with_the_last_step(unfair: Callable[..., Problem], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rate that falls along a cosine has to know how many there will be, with a last batch that is not full."""
+    built: list[Any] = []
+    build = Optimizer.build
+
+    def recorded(self: Optimizer, *arguments: Any, **named: Any) -> Any:
+        step = build(self, *arguments, **named)
+        if self.schedule == "cosine":
+            built.append(step)
+        return step
+
+    monkeypatch.setattr(Optimizer, "build", recorded)
+    problem = unfair(dropout=0.2).replicate(ALONE)
+    assert problem.fit.shape[1] % 64, "the last batch is not full"
+    outcomes(problem)
+    assert built
+    assert [(step.taken, step.steps) for step in built if step.taken != step.steps] == []
 
 
 @pytest.mark.parametrize("method", METHODS)
