@@ -12,6 +12,7 @@ from torch import Tensor
 
 from counterpoise.errors import InputError
 from counterpoise.methods import frontier
+from counterpoise.methods.bases import boosted
 from counterpoise.methods.bases import ground as grounds
 from counterpoise.methods.bases.boosted import BoostedBase
 from counterpoise.methods.bases.ground import Bases, Kind, from_tensors
@@ -19,6 +20,7 @@ from counterpoise.methods.bases.perceptron import PerceptronBase
 from counterpoise.methods.frontier import Frontier, run, train_bases, variants_of
 from counterpoise.methods.heads.problem import HeadProblem
 from counterpoise.methods.repair import Result
+from counterpoise.methods.rules import linear
 from counterpoise.methods.rules.bias_scores import BiasScores
 from counterpoise.methods.rules.linear import decide
 from counterpoise.methods.selection.candidates import ours
@@ -105,6 +107,16 @@ def test_what_judges_a_model_has_not_taught_it() -> None:
     (base,) = train_bases(problem, settings)[0]
     _, offset = base.base.view(problem.examples.x[problem.train[0]])
     assert roc_auc_score(y, offset) > 0.75
+
+
+def test_rows_that_are_asked_about_in_blocks_are_answered_alike(
+    results: dict[str, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (frontier, boosted, linear):
+        monkeypatch.setattr(module, "ROWS_AT_ONCE", 50)  # of 120 in each part, and of 180 in a fold
+    for result in run(problem_of(), SETTINGS, {}):
+        for name, tensor in everything(results[result.name]).items():
+            torch.testing.assert_close(everything(result)[name], tensor, rtol=1e-5, atol=1e-6)
 
 
 def test_a_replicate_does_not_notice_the_others(results: dict[str, Result]) -> None:

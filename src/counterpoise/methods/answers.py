@@ -16,6 +16,9 @@ from counterpoise.methods.repair import Result, prefixed
 LOST = -1
 """What a model that diverged decides."""
 
+ROWS_AT_ONCE = 2**16
+"""Rows that models are asked about together: what is in memory meanwhile grows no further with a table."""
+
 
 @dataclass(frozen=True, eq=False)
 class Answers:
@@ -34,6 +37,14 @@ class Answers:
         """Return the answers of more than two classes; ties go to the first."""
         probability, decision = log_odds.double().softmax(dim=-2).max(dim=-2)
         return cls(probability.float(), decision.to(torch.int8))
+
+    @classmethod
+    def joined(cls, blocks: Sequence[Answers]) -> Answers:
+        """Return what the same models say of blocks of rows, one after the other."""
+        decisions = [block.decision for block in blocks if block.decision is not None]
+        return cls(
+            torch.cat([block.score for block in blocks], dim=-1), torch.cat(decisions, dim=-1) if decisions else None
+        )
 
     @property
     def decided(self) -> Int8[Tensor, "*V n"]:

@@ -26,7 +26,7 @@ from counterpoise.bounds import NotNegative, Share, Values, require_increasing
 from counterpoise.catalogue import UNREPAIRED
 from counterpoise.errors import InputError, shown
 from counterpoise.fairness import Compared
-from counterpoise.methods.answers import Answers, answers_in_order, tensors_of
+from counterpoise.methods.answers import ROWS_AT_ONCE, Answers, answers_in_order, tensors_of
 from counterpoise.methods.bases import ground as grounds
 from counterpoise.methods.bases.ground import Bases, Ground, Kind, Pretrained
 from counterpoise.methods.cells import fold_numbers, in_order
@@ -279,10 +279,13 @@ def train(
         of_all = torch.cat([of_all, solved.heads])
     answers, joint = {}, {}
     for part, chosen in evaluated.items():
-        x = single.x[chosen]
-        view = base.base.view(x)
-        answers[part] = _answers(of_all, *view)
-        joint[part] = base.joint(x, view)
+        said, cells = [], []
+        for rows_at_once in chosen.split(ROWS_AT_ONCE):
+            x = single.x[rows_at_once]
+            view = base.base.view(x)
+            said.append(_answers(of_all, *view))
+            cells.append(base.joint(x, view))
+        answers[part], joint[part] = Answers.joined(said), torch.cat(cells)
     return Trained(of_all, answers, joint)
 
 

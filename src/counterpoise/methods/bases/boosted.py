@@ -18,6 +18,7 @@ from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
 from counterpoise.bounds import Count, Positive, Values
+from counterpoise.methods.answers import ROWS_AT_ONCE
 from counterpoise.nn.trees import (
     Boosting,
     ClassTrees,
@@ -63,8 +64,9 @@ class Boosted:
 
     def view(self, x: Float[Tensor, "n D"]) -> tuple[Float[Tensor, "n q"], Float[Tensor, "n"]]:
         """Return the features that a head sees, and the margin that it adds to."""
-        leaf = self.trees.leaf_of(x)
-        return leaf_sums(leaf, self.directions), leaf_sums(leaf, self.values.float().unsqueeze(1)).squeeze(1)
+        both = torch.cat([self.directions, self.values.float().unsqueeze(1)], dim=1)
+        sums = torch.cat([leaf_sums(self.trees.leaf_of(rows), both) for rows in x.split(ROWS_AT_ONCE)])
+        return sums[:, :-1].contiguous(), sums[:, -1].contiguous()
 
     @cached_property
     def values(self) -> Float[Tensor, "L"]:

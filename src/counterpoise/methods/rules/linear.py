@@ -31,7 +31,7 @@ from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor
 
 from counterpoise.fairness import Compared
-from counterpoise.methods.answers import Answers
+from counterpoise.methods.answers import ROWS_AT_ONCE, Answers
 from counterpoise.methods.heads.penalties import Constraint
 
 FREQUENCY, GOLDEN = 10.0, (5**0.5 - 1) / 2
@@ -186,9 +186,10 @@ def decided(
 
 def answers(probability: Float[Tensor, "n _"], rules: Float[Tensor, "V rows k"]) -> Answers:
     """Return what rules say of rows."""
+    blocks = probability.split(ROWS_AT_ONCE)
     if rules.shape[-1] == 2:
-        return Answers(scores(probability, rules))
-    return Answers.of(MARGIN_SCALE * _scored(probability, rules))
+        return Answers.joined([Answers(scores(block, rules)) for block in blocks])
+    return Answers.joined([Answers.of(MARGIN_SCALE * _scored(block, rules)) for block in blocks])
 
 
 def _scored(probability: Float[Tensor, "n _"], rules: Float[Tensor, "V rows k"]) -> Float[Tensor, "V k n"]:
