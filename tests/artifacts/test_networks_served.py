@@ -18,7 +18,7 @@ from counterpoise.artifacts.compacted import CompactModel
 from counterpoise.artifacts.networks_served import framed, image_head, perceptron_layers, servable
 from counterpoise.artifacts.serving import Servable, ServableDataset, read_servable
 from counterpoise.data.encoding import numbers
-from counterpoise.data.image_modes import decode
+from counterpoise.data.images import decode
 from counterpoise.nn import generators
 from counterpoise.nn.builders import ResNetBuilder
 from counterpoise.nn.compact import compact

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from counterpoise.data.archives import extract
-from counterpoise.data.limits import Limits
+from counterpoise.data.boundary import Limits
 from counterpoise.errors import InputError
 
 CONTENT = {"faces/a/1.jpg": b"one", "faces/b/2.jpg": b"two" * 1000}

@@ -1,5 +1,7 @@
 """Encoding against pandas' own, and every input that must be refused, by its sentence."""
 
+from __future__ import annotations
+
 import itertools
 from typing import Any
 
@@ -11,7 +13,7 @@ from pydantic import ValidationError
 from counterpoise.artifacts.schemas import Samples
 from counterpoise.config.parameters import Dataset
 from counterpoise.data import encode
-from counterpoise.data.encode import feature_names
+from counterpoise.data.encode import UNKNOWN, feature_names, is_apart, names_apart
 from counterpoise.data.values import name_of
 from counterpoise.errors import InputError
 from counterpoise.pipelines.data_split.nodes import encode_samples
@@ -312,3 +314,25 @@ def test_bands_make_groups_of_numbers() -> None:
 def test_a_data_set_that_contradicts_itself_is_refused(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         Dataset.model_validate(DATASET | change)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["b"], [False, True, False, False]),
+        ([None], [False, False, True, False]),
+        ([None, "c"], [False, False, True, True]),
+    ],
+)
+def test_rows_of_some_values_and_of_none(values: list[Any], expected: list[bool]) -> None:
+    column = pd.Series(["a", "b", None, "c"], name="group")
+    assert is_apart(column, values).tolist() == expected
+
+
+def test_a_value_that_never_occurs_is_named() -> None:
+    with pytest.raises(InputError, match="scored_only: column 'group' never is 'blakc'"):
+        is_apart(pd.Series(["black", "white"], name="group"), ["blakc"])
+
+
+def test_rows_without_a_group_have_a_name() -> None:
+    assert names_apart(pd.Series([1, None, 2], dtype="Int64")).tolist() == ["1", UNKNOWN, "2"]

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from counterpoise.data.boundary import Limits
 from counterpoise.data.features import features_of
-from counterpoise.data.limits import Limits
 from counterpoise.errors import InputError
 
 RESERVED = ("image", "y", "s", "official_part")

@@ -80,7 +80,7 @@ class Images:
         return framed
 
     def _decoded(self, content: bytes) -> np.ndarray:
-        """Return 8-bit RGB [H, W, 3], upright, as `data.image_modes.decode` does."""
+        """Return 8-bit RGB [H, W, 3], upright, as `data.images.decode` does."""
         Image.MAX_IMAGE_PIXELS = None  # the bound below takes its place
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             width, height = opened.size

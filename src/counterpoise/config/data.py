@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from counterpoise.data import IMAGES
+from counterpoise.data.boundary import LIMITS
 from counterpoise.data.crossing import joined_name
-from counterpoise.data.limits import LIMITS
 from counterpoise.data.values import Value, name_of
 from counterpoise.errors import suggest
 
@@ -171,7 +171,7 @@ def _is_text(value: Any) -> bool:
 
 
 class Limits(Settings):
-    """How large the raw files may be; see `counterpoise.data.limits.Limits`, to which this block is handed on.
+    """How large the raw files may be; see `counterpoise.data.boundary.Limits`, to which this block is handed on.
 
     file_bytes: of a file. unpacked_bytes: of what a packed file unpacks to, and of all features. image_pixels: of an
     image. columns: of a table, and features.
@@ -212,7 +212,7 @@ class Dataset(Settings):
     image_size: edge in pixels of the images that a network is trained from; null takes them as they are. Backbones have
         a size of their own.
     image_range: the values that are black and white in grey images of more than 8 bits; null takes 0 and 65,535 of
-        whole numbers, 0 and 1 of floating-point ones. See `counterpoise.data.image_modes.decode`.
+        whole numbers, 0 and 1 of floating-point ones. See `counterpoise.data.images.decode`.
     """
 
     title: str

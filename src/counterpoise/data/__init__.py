@@ -14,9 +14,8 @@ from typing import Any, get_type_hints
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from counterpoise.data.boundary import decoding
+from counterpoise.data.boundary import LIMITS, Limits, decoding
 from counterpoise.data.encode import encode
-from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.data.splitting.shares import SPLITS, UNUSED, UNUSED_NAME, draw_splits
 from counterpoise.errors import InputError, shown, suggest
 

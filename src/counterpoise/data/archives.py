@@ -15,9 +15,8 @@ from pathlib import Path
 from posixpath import normpath
 from typing import IO, Protocol, cast, runtime_checkable
 
-from counterpoise.data.boundary import decoding
+from counterpoise.data.boundary import LIMITS, Limits, decoding, require_at_most, require_size
 from counterpoise.data.files import inside
-from counterpoise.data.limits import LIMITS, Limits, require_at_most, require_size
 from counterpoise.errors import InputError, shown
 
 _ENCRYPTED = 0x1  # bit 0 of a zip entry's flags (APPNOTE 4.4.4)

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from counterpoise.data import biases, mnist
-from counterpoise.data.limits import LIMITS, Limits
+from counterpoise.data.boundary import LIMITS, Limits
 
 COLOUR = "colour"
 PALETTE: Mapping[str, tuple[int, int, int]] = {

@@ -1,4 +1,6 @@
-"""The boundary to files from outside: whatever is wrong with their bytes ends in one sentence that names the file.
+"""The boundary to files from outside: how large they may be, and one sentence for whatever is wrong with their bytes.
+
+A small file can unpack to more than a computer has memory for: hence limits.
 
 Libraries that decode files raise dozens of kinds of exceptions when bytes are damaged, and some raise kinds that else
 mean a mistake in the program (Pillow an `IndexError`, zipfile a `NotImplementedError`). So an exception is said to be
@@ -18,10 +20,46 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from counterpoise.errors import InputError, reason
+
+_MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a data set's raw files may come to; `datasets.<name>.limits` in the parameters.
+
+    Attributes:
+        file_bytes: the size of a file that is read into memory.
+        unpacked_bytes: what a compressed file may unpack to, and the memory that the features of a table may take.
+        image_pixels: width times height of an image.
+        columns: of a table, and of the features that are made of it.
+    """
+
+    file_bytes: int = 4096 * _MEBIBYTE
+    unpacked_bytes: int = 4096 * _MEBIBYTE
+    image_pixels: int = 50_000_000
+    columns: int = 20_000
+
+
+LIMITS = Limits()
+"""What holds where a data set says nothing."""
+
+
+def require_size(path: Path, limits: Limits = LIMITS) -> None:
+    """Raise InputError if the file is larger than `limits.file_bytes`."""
+    require_at_most(path.stat().st_size, limits.file_bytes, f"{path}: the file has", "bytes", "file_bytes")
+
+
+def require_at_most(number: int, limit: int, subject: str, unit: str, key: str) -> None:
+    """Raise InputError, which names the key of `limits` to raise, if a number is above it."""
+    if number > limit:
+        raise InputError(f"{subject} {number:,} {unit}, expected at most {limit:,} (limits.{key} in the parameters)")
+
 
 _log = logging.getLogger(__name__)
 

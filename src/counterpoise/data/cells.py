@@ -16,9 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from counterpoise.data.boundary import decoding
+from counterpoise.data.boundary import LIMITS, Limits, decoding, require_at_most, require_size
 from counterpoise.data.delimited import COMMAS, Notation, column_names, typed
-from counterpoise.data.limits import LIMITS, Limits, require_at_most, require_size
 from counterpoise.data.texts import checked_text
 from counterpoise.data.values import listed, name_of
 from counterpoise.errors import InputError, shown

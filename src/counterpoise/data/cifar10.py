@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.data import files
+from counterpoise.data.boundary import LIMITS, Limits
 from counterpoise.data.class_folders import PARTS, Arrays, from_arrays, is_tree, list_tree
-from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.errors import InputError
 
 BATCHES = "cifar-10-batches-py"

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from counterpoise.data.image_modes import Range
-from counterpoise.data.images import IMAGE, MAX_BAD_FRACTION, ImageFiles, drop_bad
-from counterpoise.data.limits import LIMITS
+from counterpoise.data.boundary import LIMITS
+from counterpoise.data.images import IMAGE, MAX_BAD_FRACTION, ImageFiles, Range, drop_bad
 from counterpoise.errors import InputError
 
 FILE, DIGEST = "image file", "image digest"
@@ -35,7 +34,7 @@ def with_files(
         rows: with a column `image`, paths relative to the folder.
         name: of the rows, for errors.
         max_bad_fraction: of the images that may be missing or unreadable, which are left out.
-        max_pixels, value_range: as of `image_modes.decode`.
+        max_pixels, value_range: as of `images.decode`.
 
     Raises:
         InputError: a path leads out of the folder, or more images cannot be read.

@@ -20,11 +20,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from counterpoise.data.boundary import decoding
-from counterpoise.data.limits import LIMITS, Limits, require_at_most
+from counterpoise.data.boundary import LIMITS, Limits, decoding, require_at_most
 from counterpoise.data.notations import as_numbers
-from counterpoise.data.plain_lines import ENCODINGS, count_plain_lines, read_plain
-from counterpoise.data.texts import Text, checked_text
+from counterpoise.data.texts import ENCODINGS, Text, checked_text, count_plain_lines, read_plain
 from counterpoise.data.values import settled, with_columns
 from counterpoise.errors import InputError, shown
 
@@ -209,7 +207,7 @@ def require_numbers(table: pd.DataFrame, columns: Sequence[str], source: str) ->
 
 
 def _count_plain_lines(text: Text, expected: int, separator: str) -> int | None:
-    """Count the lines, None where only a strict reader can tell fields (`plain_lines`)."""
+    """Count the lines, None where only a strict reader can tell fields."""
     if codecs.lookup(text.encoding).name not in ENCODINGS:
         return None
     with decoding(text.path, "a complete file"), text.open_bytes() as stream:

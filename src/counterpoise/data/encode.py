@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from pandas.api import types
 
+from counterpoise.data.boundary import LIMITS, Limits
 from counterpoise.data.features import Dates, features_of, require_complete
-from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.data.splitting.together import unit_codes
 from counterpoise.data.values import MISSING, Value, distinct, listed, mismatch, name_of, type_hint
 from counterpoise.errors import InputError, shown, suggest
@@ -324,3 +324,29 @@ def _require_columns(table: pd.DataFrame, names: Sequence[str], source: str) -> 
     if not table.columns.is_unique:
         repeated = table.columns[table.columns.duplicated()][0]
         raise InputError(f"{source}: the column {shown(repeated)} occurs more than once, expected distinct names")
+
+
+UNKNOWN = "(missing)"
+"""What the group of rows without one is called."""
+
+
+def is_apart(column: pd.Series, values: Sequence[Value | None]) -> Bool[np.ndarray, "N"]:
+    """Return which rows have one of some values of the sensitive column; None stands for a missing one.
+
+    Raises:
+        InputError: no row has one of the values.
+    """
+    texts = [value for value in values if value is not None]
+    present = distinct(column.dropna())
+    for value in texts:
+        if value not in present:
+            raise InputError(
+                f"scored_only: column {shown(column.name)} never is {shown(value)}{mismatch(value, present)}"
+            )
+    among = column.isin(texts)
+    return np.asarray(among | column.isna() if None in values else among, dtype=bool)
+
+
+def names_apart(column: pd.Series) -> pd.Series:
+    """Return the names of values, in the words of reports."""
+    return column.map(name_of, na_action="ignore").astype(object).fillna(UNKNOWN)

@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Float32, Float64
 from pandas.api import types
 
-from counterpoise.data.limits import LIMITS, Limits, require_at_most
+from counterpoise.data.boundary import LIMITS, Limits, require_at_most
 from counterpoise.data.notations import are_dates, foreign_numbers, looks_like_dates
 from counterpoise.data.values import distinct, name_of
 from counterpoise.errors import InputError, shown

@@ -23,8 +23,8 @@ import pooch
 
 from counterpoise.data import celeba, compas, lfw
 from counterpoise.data.archives import extract
+from counterpoise.data.boundary import LIMITS
 from counterpoise.data.files import sha256
-from counterpoise.data.limits import LIMITS
 from counterpoise.errors import InputError, suggest
 
 ATTEMPTS = 4

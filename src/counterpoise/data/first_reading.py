@@ -14,9 +14,8 @@ from pathlib import Path
 import pandas as pd
 from pandas.api import types
 
-from counterpoise.data.boundary import decoding
+from counterpoise.data.boundary import LIMITS, Limits, decoding
 from counterpoise.data.delimited import SEPARATORS, Notation
-from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.data.notations import (
     MAX_NUMERIC_CATEGORIES,
     UNITS,

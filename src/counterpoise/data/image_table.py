@@ -9,9 +9,9 @@ from posixpath import normpath
 import pandas as pd
 
 from counterpoise.data import table
+from counterpoise.data.boundary import LIMITS, Limits
 from counterpoise.data.files import require_inside
 from counterpoise.data.images import IMAGE
-from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.data.values import MISSING, Value
 from counterpoise.errors import InputError, suggest
 

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.data import files
+from counterpoise.data.boundary import LIMITS, Limits
 from counterpoise.data.images import IMAGE, MAX_BAD_FRACTION, check_unlabelled, read_lines, require_folder
-from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.errors import InputError, reason, shorten, shown
 
 IMAGES = "lfw-deepfunneled"

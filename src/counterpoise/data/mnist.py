@@ -17,9 +17,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from counterpoise.data import files
-from counterpoise.data.boundary import decoding
+from counterpoise.data.boundary import LIMITS, Limits, decoding, require_at_most, require_size
 from counterpoise.data.class_folders import PARTS, Arrays, from_arrays, is_tree, list_tree, require_classes
-from counterpoise.data.limits import LIMITS, Limits, require_at_most, require_size
 from counterpoise.errors import InputError
 
 DIGITS = tuple("0123456789")

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from counterpoise.data import biased_mnist, biases, mnist
-from counterpoise.data.limits import LIMITS, Limits
+from counterpoise.data.boundary import LIMITS, Limits
 
 LEFT, RIGHT = "left", "right"
 LEFT_PALETTE = biased_mnist.PALETTE

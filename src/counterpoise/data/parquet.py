@@ -8,8 +8,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from counterpoise.data.boundary import decoding
-from counterpoise.data.limits import LIMITS, Limits, require_at_most
+from counterpoise.data.boundary import LIMITS, Limits, decoding, require_at_most
 from counterpoise.data.values import settled
 from counterpoise.errors import InputError, shown
 

@@ -19,8 +19,8 @@ import pandas as pd
 from jaxtyping import Bool, Int64, UInt64
 from pandas.api import types
 
+from counterpoise.data.boundary import LIMITS, Limits
 from counterpoise.data.encode import Group, class_codes, group_codes
-from counterpoise.data.limits import LIMITS, Limits
 from counterpoise.data.table import read_with_gaps
 from counterpoise.data.values import Value, distinct, listed
 from counterpoise.errors import InputError, shown, suggest

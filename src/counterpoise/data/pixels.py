@@ -17,11 +17,9 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from counterpoise.data import biased_mnist, cifar10, cifar10s, corrupted_cifar10, mnist, multicolor_mnist
-from counterpoise.data.boundary import decoding
+from counterpoise.data.boundary import LIMITS, Limits, decoding
 from counterpoise.data.class_folders import ArrayImages, Arrays, is_tree
-from counterpoise.data.image_modes import Range
-from counterpoise.data.images import Batch, ImageFiles, collate
-from counterpoise.data.limits import LIMITS, Limits
+from counterpoise.data.images import Batch, ImageFiles, Range, collate
 from counterpoise.errors import InputError
 
 CHUNK = 512
@@ -67,7 +65,7 @@ def open_images(
     Args:
         reader: whose table.
         transform: runs on each.
-        value_range: of deep images, as `image_modes.decode` takes it.
+        value_range: of deep images, as `images.decode` takes it.
 
     Raises:
         InputError: as the reader, of files that hold many images.

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import pandas as pd
 from pandas.api import types
 
+from counterpoise.data.boundary import LIMITS, Limits, require_size
 from counterpoise.data.cells import read_records, read_workbook
 from counterpoise.data.delimited import WRITTEN, Notation, complete_rows, is_complete, read_delimited
 from counterpoise.data.files import verify
-from counterpoise.data.limits import LIMITS, Limits, require_size
 from counterpoise.data.notations import MOST, are_numbers
 from counterpoise.data.parquet import read_parquet
 from counterpoise.data.texts import PACKED

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from counterpoise.data.audit import duplicates, row_ids
+from counterpoise.data.audit import duplicates, files_of, row_ids
 from counterpoise.errors import InputError
 
 
@@ -76,3 +77,23 @@ def test_rows_have_one_number_if_and_only_if_they_agree(factor: int, monkeypatch
 def test_lengths_that_differ_are_refused() -> None:
     with pytest.raises(InputError, match="4 labels and 3 parts"):
         duplicates(np.arange(4), np.zeros(4, dtype=np.int64), pd.Series(["a"] * 3))
+
+
+def test_the_same_bytes_have_the_same_number(tmp_path: Path) -> None:
+    for name, content in {"a.png": b"one", "b.png": b"two", "c.png": b"one", "d.png": b"four"}.items():
+        (tmp_path / name).write_bytes(content)
+    found = files_of(tmp_path, ["a.png", "b.png", "c.png", "d.png", "a.png"])
+    assert found is not None
+    ids, sizes = found
+    assert ids[0] == ids[2] == ids[4]
+    assert len(set(ids)) == 3
+    assert sizes.tolist() == [3, 3, 3, 4, 3]
+
+
+def test_images_that_are_no_files_have_neither(tmp_path: Path) -> None:
+    assert files_of(tmp_path, ["train/3/0001.png"]) is None
+
+
+def test_no_path_leads_out_of_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"\.\."):
+        files_of(tmp_path, ["../a.png"])

@@ -1,11 +1,15 @@
-"""Rows that occur more than once, within a part of the data and across parts."""
+"""Rows, or files of images, that occur more than once, within a part of the data and across parts."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Int, Int64, UInt64
 
+from counterpoise.data.files import require_inside, sha256
 from counterpoise.errors import InputError
 
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(32))
@@ -84,3 +88,30 @@ def duplicates(ids: Int[np.ndarray, "N"], label: Int[np.ndarray, "N"], part: pd.
             alike = same - (own == other) > 0
             records.append((name, other_name, int((codes == own).sum()), int(alike.sum()), int((different > 0).sum())))
     return pd.DataFrame(records, columns=["part", "other", "rows", "same_label", "other_label"])
+
+
+def files_of(folder: Path, names: Sequence[str]) -> tuple[Int64[np.ndarray, "N"], Int64[np.ndarray, "N"]] | None:
+    """Return for each image a number, the same for files of the same bytes, and the size of its file in bytes.
+
+    Only files of the same size are read: their SHA-256 decides.
+
+    Args:
+        folder: where the images are.
+        names: paths relative to it.
+
+    Returns:
+        None if the images are not files of their own, but lie in larger ones.
+
+    Raises:
+        InputError: a name leads out of the folder.
+    """
+    require_inside(folder, set(names))
+    paths = {name: folder / name for name in dict.fromkeys(names)}
+    if not all(path.is_file() for path in paths.values()):
+        return None
+    size = {name: path.stat().st_size for name, path in paths.items()}
+    sizes = pd.Series(size)
+    twice = set(sizes[sizes.duplicated(keep=False)].index)
+    keys = {name: sha256(path) if name in twice else f"only one of its size: {name}" for name, path in paths.items()}
+    ids = pd.factorize(pd.Series([keys[name] for name in names]))[0].astype(np.int64)
+    return ids, np.array([size[name] for name in names], dtype=np.int64)

@@ -15,8 +15,7 @@ from jaxtyping import UInt8
 from counterpoise.artifacts.datasets import Checkpoint, as_header
 from counterpoise.config.parameters import AlignedSplit, Dataset, DomainSplit, Seeds
 from counterpoise.data import IMAGES, SPLITS, UNUSED, UNUSED_NAME, Limits, encode, read
-from counterpoise.data.apart import is_apart, names_apart
-from counterpoise.data.encode import GROUP, IMAGE, OFFICIAL_PART, feature_names
+from counterpoise.data.encode import GROUP, IMAGE, OFFICIAL_PART, feature_names, is_apart, names_apart
 from counterpoise.data.encoding import describe
 from counterpoise.data.table import without_idle_indicators
 from counterpoise.fairness.compared import group_sizes

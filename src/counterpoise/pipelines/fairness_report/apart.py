@@ -9,8 +9,7 @@ import pandas as pd
 
 from counterpoise.artifacts.serving import Servable
 from counterpoise.config.parameters import Dataset, Report
-from counterpoise.data.apart import names_apart
-from counterpoise.data.encode import class_codes
+from counterpoise.data.encode import class_codes, names_apart
 from counterpoise.fairness.statistics import wilson
 from counterpoise.pipelines.data_split.left_out import with_groups
 from counterpoise.pipelines.data_split.nodes import read_divided

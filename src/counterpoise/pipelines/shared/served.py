@@ -112,7 +112,7 @@ def image_network(
         InputError: the backbone's weights are not those whose features these are.
     """
     from counterpoise.artifacts.networks_served import image_head
-    from counterpoise.data.image_modes import decode
+    from counterpoise.data.images import decode
     from counterpoise.features.backbones import backbone
     from counterpoise.features.user_backbones import Described
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterpoise.data import delimited, plain_lines
+from counterpoise.data import delimited, texts
 from counterpoise.data.delimited import Notation, read_delimited
-from counterpoise.data.plain_lines import count_plain_lines
+from counterpoise.data.texts import count_plain_lines
 from counterpoise.errors import InputError
 
 MISSING = ("", "NA")
@@ -51,7 +51,7 @@ def test_tables_are_those_of_the_strict_reader(
     notation = Notation(separator=None)
     assert count_plain_lines(BytesIO(content), 3, separator) == len(rows) + 1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plain_lines, "BYTES_AT_ONCE", 64)  # several blocks; the first holds the header
+        patch.setattr(texts, "BYTES_AT_ONCE", 64)  # several blocks; the first holds the header
         quick = read_delimited(path, missing=MISSING, notation=notation)
         pd.testing.assert_frame_equal(quick, strict(path, patch, notation))
 
