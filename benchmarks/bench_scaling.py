@@ -28,7 +28,7 @@ from typing import Any
 import yaml
 from processes import QUIET, Usage, copy_of_the_project, measured, peak_of, seconds_of
 
-from counterpoise.config.merging import merged
+from counterpoise.config.parts import merged
 
 INSIDE = "COUNTERPOISE_BENCH_NAMESPACE"
 """Set where the network is a name space of its own."""

@@ -206,9 +206,8 @@ def preflight() -> Callable[..., None]:
 
     `given` is merged into the parameters of the environment smoke.
     """
-    from counterpoise.config.merging import merged
     from counterpoise.config.parameters import check
-    from counterpoise.config.parts import with_parts
+    from counterpoise.config.parts import merged, with_parts
     from counterpoise.experiments import EXPERIMENTS
     from counterpoise.hooks.preflight import check_experiment
     from counterpoise.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS

@@ -30,7 +30,7 @@ from counterpoise.data.archives import extract
 from counterpoise.data.images import ImageFiles
 from counterpoise.data.mnist import RAW
 from counterpoise.errors import InputError
-from counterpoise.features.pickles import load_pickle
+from counterpoise.features.weights import load_pickle
 
 SLOW = 20.0
 """Seconds after which a file counts as one that hangs the reader, on a busy machine."""

@@ -289,7 +289,7 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: it stands on an estimator of the user's, which only a pickle could hold; the folder is not new.
         """
-        from counterpoise.artifacts.placing import served
+        from counterpoise.artifacts.networks_served import served
         from counterpoise.artifacts.serving import write_servable
 
         check_is_fitted(self, "_results")

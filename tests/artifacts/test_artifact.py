@@ -18,8 +18,7 @@ from kedro.validation.exceptions import DataValidationError
 from pandera.typing import Series
 
 from counterpoise.artifacts.datasets import Checkpoint, path_of
-from counterpoise.artifacts.lineage import FOLDER, Origin, parse_record
-from counterpoise.artifacts.recorder import Recorder
+from counterpoise.artifacts.lineage import FOLDER, Origin, Recorder, parse_record
 from counterpoise.artifacts.schema_fields import Schema
 from counterpoise.cli import sentence
 

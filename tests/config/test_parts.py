@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from counterpoise.config.loader import ConfigLoader
-from counterpoise.config.merging import merged
 from counterpoise.config.parameters import check
-from counterpoise.config.parts import with_parts
+from counterpoise.config.parts import merged, with_parts
 from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS
 from counterpoise.pipelines.assemble import blocks, parameter

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from counterpoise.config.experiments import rows
-from counterpoise.config.merging import merged
 from counterpoise.config.parameters import check
-from counterpoise.config.parts import with_parts
+from counterpoise.config.parts import merged, with_parts
 from counterpoise.errors import InputError
 from counterpoise.hooks.preflight import check_experiment, git_commit
 from counterpoise.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS

@@ -20,9 +20,9 @@ from counterpoise.artifacts.lineage import FOLDER, Record, parse_record, source_
 from counterpoise.config.parameters import Parameters, check
 from counterpoise.errors import InputError
 from counterpoise.experiments import EXPERIMENTS
-from counterpoise.hooks.command import Command
 from counterpoise.hooks.provenance import RunDescription
 from counterpoise.hooks.run_lineage import PARAMS, Lineage, software
+from counterpoise.hooks.slices import Command
 from counterpoise.pipeline_registry import register_pipelines
 
 WIN = register_pipelines()["win_adult"]

@@ -10,7 +10,7 @@ import pytest
 
 from counterpoise.reporting.retraining_page import monitor_page, retraining_page
 from counterpoise.reporting.tables_retraining import checks
-from counterpoise.retraining.measures import biases, by_group, error_sequence
+from counterpoise.retraining.evidence import biases, by_group, error_sequence
 
 GROUPS = ["women <b>", "men"]
 

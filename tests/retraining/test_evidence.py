@@ -8,7 +8,8 @@ import torch
 
 from counterpoise import fairness
 from counterpoise.errors import InputError
-from counterpoise.retraining.evidence import UNLABELLED, BiasEvidence, collect
+from counterpoise.fairness.statistics import wilson
+from counterpoise.retraining.evidence import UNLABELLED, BiasEvidence, biases, by_group, collect, error_sequence
 
 
 def rows(n: int = 300, classes: int = 2) -> dict[str, np.ndarray]:
@@ -107,3 +108,41 @@ def test_a_bias_is_not_shown_to_be_both_within_and_beyond() -> None:
     evidence = BiasEvidence.of(np.array([[[[900, 100], [100, 900]], [[600, 400], [100, 900]]]]), "delta_dp")
     assert evidence.log_e_beyond(0.05) > np.log(100) > evidence.log_e_within(0.05)
     assert evidence.log_e_within(0.3) > np.log(100) > evidence.log_e_beyond(0.3)
+
+
+@pytest.fixture
+def confusion() -> np.ndarray:
+    return np.random.default_rng(3).integers(5, 60, (3, 2, 2, 2))
+
+
+def test_rates_are_those_of_the_rows(confusion: np.ndarray) -> None:
+    counts = confusion.sum(0)
+    everyone, women, men = by_group(counts, ["women", "men"])
+    assert [row["group"] for row in (everyone, women, men)] == ["all", "women", "men"]
+    assert everyone["rows"] == women["rows"] + men["rows"] == counts.sum()
+    y, z = np.array([(y, z) for y in (0, 1) for z in (0, 1) for _ in range(counts[0, y, z])]).T
+    assert women["error"] == pytest.approx((y != z).mean())
+    assert women["selected"] == pytest.approx((z == 1).mean())
+    low, high = wilson(np.array([(y != z).sum()]).astype(float), np.array([float(len(y))]), level=0.95)
+    assert (women["error_low"], women["error_high"]) == pytest.approx((low[0], high[0]))
+
+
+def test_a_group_without_rows_has_no_rates() -> None:
+    counts = np.zeros((2, 2, 2), dtype=int)
+    counts[0] = 5
+    _, _, absent = by_group(counts, ["a", "b"])
+    assert absent["rows"] == 0
+    assert absent["error"] is None
+
+
+def test_biases_have_bounds_above_their_estimates(confusion: np.ndarray) -> None:
+    (bias,) = biases(confusion, {"delta_dp": 0.1}, 0.05)
+    rates = confusion.sum(0)[:, :, 1].sum(1) / confusion.sum((0, 2, 3))
+    assert bias["estimate"] == pytest.approx(abs(rates[0] - rates[1]))
+    assert bias["estimate"] < bias["bound"] <= 1
+
+
+def test_the_error_lies_within_its_confidence_sequence_which_more_rows_narrow(confusion: np.ndarray) -> None:
+    one, many = error_sequence(confusion, 0.05), error_sequence(confusion * 50, 0.05)
+    assert one["error"] == pytest.approx(many["error"])
+    assert one["low"] < many["low"] < many["error"] < many["high"] < one["high"]

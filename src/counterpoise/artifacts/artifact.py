@@ -9,8 +9,7 @@ from typing import Any
 from kedro.io import DatasetError
 
 from counterpoise import atomic
-from counterpoise.artifacts.lineage import Record, parse_record, record_path, sha256_of
-from counterpoise.artifacts.recorder import Recorder
+from counterpoise.artifacts.lineage import Record, Recorder, parse_record, record_path, sha256_of
 from counterpoise.errors import InputError
 
 

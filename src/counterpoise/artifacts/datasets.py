@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import fsspec
 import pandas as pd
@@ -33,9 +33,45 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from counterpoise.artifacts.artifact import Artifact
-from counterpoise.artifacts.formulas import with_formulas, without_formulas
 from counterpoise.artifacts.schema_fields import Schema, note_passed, passed_schema
 from counterpoise.errors import InputError
+
+LEADS: Final = ("=", "+", "-", "@", "\t", "\r")
+QUOTE: Final = "'"
+
+
+def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame as it is to be written: no text, head or name of a row begins like a formula.
+
+    Text that begins with apostrophes before such a sign gets one more, so that `with_formulas` is the inverse.
+    """
+    return _changed(frame, lambda value: f"{QUOTE}{value}" if _begins_like_one(value.lstrip(QUOTE)) else value)
+
+
+def with_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame that `without_formulas` made safe, as it was."""
+    return _changed(
+        frame, lambda value: value[1:] if value.startswith(QUOTE) and _begins_like_one(value.lstrip(QUOTE)) else value
+    )
+
+
+def _begins_like_one(text: str) -> bool:
+    return text.startswith(LEADS)
+
+
+def _changed(frame: pd.DataFrame, change: Any) -> pd.DataFrame:
+    def of(value: Any) -> Any:
+        return change(value) if isinstance(value, str) else value
+
+    changed = frame.copy()
+    for place, kind in enumerate(frame.dtypes):
+        column = changed.iloc[:, place]
+        if isinstance(kind, pd.CategoricalDtype):
+            changed.isetitem(place, column.cat.rename_categories(of).array)
+        elif not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_datetime64_any_dtype(kind)):
+            changed.isetitem(place, pd.Series([of(value) for value in column], index=changed.index, dtype=kind).array)
+    return changed.rename(columns=of, index=of)
+
 
 HEADER = "counterpoise"
 """The key of the safetensors metadata under which the JSON header stands."""

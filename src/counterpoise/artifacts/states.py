@@ -15,7 +15,7 @@ import torch
 
 from counterpoise import atomic
 from counterpoise.errors import InputError
-from counterpoise.features.pickles import load_pickle
+from counterpoise.features.weights import load_pickle
 
 _SEAL = "sha256"
 

@@ -10,15 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
+from counterpoise.bounds import Count, Positive, Share
 from counterpoise.data import IMAGES
 from counterpoise.data.boundary import LIMITS
 from counterpoise.data.crossing import joined_name
 from counterpoise.data.values import Value, name_of
 from counterpoise.errors import suggest
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
 TOLERANCE = 1e-6
 """How far the sum of fractions may be from one: they are written as decimals."""
 

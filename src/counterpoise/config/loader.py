@@ -19,8 +19,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
 from counterpoise.config.experiments import every, rows
-from counterpoise.config.merging import merged
-from counterpoise.config.parts import with_parts
+from counterpoise.config.parts import merged, with_parts
 from counterpoise.config.retrained import RETRAINED, row_of, with_retraining
 from counterpoise.errors import InputError, one_line, shown, suggest
 from counterpoise.experiments import EXPERIMENTS, Experiment

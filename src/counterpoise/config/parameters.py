@@ -16,13 +16,12 @@ from counterpoise.config.data import AlignedSplit as AlignedSplit
 from counterpoise.config.data import BalancedSplit as BalancedSplit
 from counterpoise.config.data import Dataset as Dataset
 from counterpoise.config.data import DomainSplit as DomainSplit
-from counterpoise.config.data import Settings
+from counterpoise.config.data import Settings, of_kind
 from counterpoise.config.data import Split as Split
 from counterpoise.config.evidence import Evidence as Evidence
 from counterpoise.config.experiments import ExperimentRow
 from counterpoise.config.mistakes import sentence_of
 from counterpoise.config.models import Model
-from counterpoise.config.networks import ConvNet, image_network
 from counterpoise.config.repairs import Repairs
 from counterpoise.config.retraining import Retraining
 from counterpoise.errors import InputError, shown, suggest
@@ -37,6 +36,51 @@ from counterpoise.methods.objective import ObjectiveSettings
 from counterpoise.methods.peers.settings import Peers
 from counterpoise.nn.settings import Training
 from counterpoise.nn.trees import Boosting
+
+Width = Annotated[int, Field(ge=8, multiple_of=8)]
+
+
+class ResNet(Settings):
+    """A ResNet-18 that is trained here, whole; see `counterpoise.nn.builders.ResNetBuilder`."""
+
+    architecture: Literal["resnet18"] = "resnet18"
+    width: Width = 64
+    pooled: bool = False
+    weights: str | None = None
+
+
+class PlainConvNet(Settings):
+    """Convolutions one after the other; see `counterpoise.nn.builders.PlainConvBuilder`."""
+
+    architecture: Literal["plain"]
+    widths: tuple[Width, ...] = Field(default=(16, 32, 64, 128), min_length=1)
+    kernel: Annotated[int, Field(ge=1)] = 7
+    strides: tuple[Count, ...] = (1, 1, 1, 1)
+
+    @model_validator(mode="after")
+    def _fit(self) -> PlainConvNet:
+        if len(self.widths) != len(self.strides):
+            raise ValueError(f"{len(self.widths)} widths have {len(self.strides)} strides")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"the kernel is {self.kernel}, expected an odd number")
+        return self
+
+
+class PixelPerceptron(Settings):
+    """A perceptron that reads pixels; see `counterpoise.nn.builders.PixelPerceptronBuilder`."""
+
+    architecture: Literal["perceptron"]
+    widths: tuple[Count, ...] = Field(default=(100, 100, 100), min_length=1)
+
+
+ConvNet = ResNet | PlainConvNet | PixelPerceptron
+
+
+def image_network(value: Any) -> Any:
+    """Read a block of `convnets` as the kind that its `architecture` names, a ResNet-18 by default."""
+    kinds: dict[str, type[Settings]] = {"resnet18": ResNet, "plain": PlainConvNet, "perceptron": PixelPerceptron}
+    return of_kind(value, "architecture", kinds, default="resnet18")
+
 
 T = TypeVar("T")
 

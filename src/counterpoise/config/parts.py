@@ -11,9 +11,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from counterpoise.config.experiments import Place, every
-from counterpoise.config.merging import merged
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.experiments import BLOCKS, Experiment
+
+KIND = "kind"
+"""The key that says which of several dataclasses a setting is."""
+
+
+def merged(block: Any, changes: Any) -> Any:
+    """Return a block in which changes replace what they name, at any depth; a setting of another kind is replaced."""
+    if not isinstance(block, Mapping) or not isinstance(changes, Mapping):
+        return changes
+    if KIND in changes and KIND in block and changes[KIND] != block[KIND]:
+        return changes
+    return {**block, **{key: merged(block.get(key), value) for key, value in changes.items()}}
 
 
 def with_parts(parameters: dict[str, Any], place: Place = lambda _: "conf") -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails
 from counterpoise.bounds import Bounded, types_of
 from counterpoise.catalogue import Family, Method, methods_of
 from counterpoise.config.data import Settings
-from counterpoise.config.merging import KIND, merged
+from counterpoise.config.parts import KIND, merged
 from counterpoise.errors import shown, suggest
 from counterpoise.methods.repair import settings_class
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from counterpoise.config.data import Count, Settings
+from counterpoise.bounds import Count
+from counterpoise.config.data import Settings
 from counterpoise.retraining.gate import Gate
 from counterpoise.retraining.monitor import Monitor
 

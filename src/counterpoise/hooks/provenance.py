@@ -21,13 +21,13 @@ from kedro.pipeline import Node, Pipeline
 
 from counterpoise import registered
 from counterpoise.artifacts.datasets import path_of
+from counterpoise.artifacts.lineage import Recorder
 from counterpoise.artifacts.locks import Locks
-from counterpoise.artifacts.recorder import Recorder
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
-from counterpoise.hooks.command import Command
 from counterpoise.hooks.preflight import experiments_in, git_commit, parameters_of
 from counterpoise.hooks.run_lineage import Lineage, software
+from counterpoise.hooks.slices import Command
 from counterpoise.pipelines.assemble import artifact
 
 RETRAIN = "retrain"

@@ -21,13 +21,12 @@ import counterpoise
 from counterpoise import atomic
 from counterpoise.artifacts.artifact import Artifact
 from counterpoise.artifacts.datasets import RawFolder, path_of
-from counterpoise.artifacts.lineage import Origin, Record, merged, source_digest
-from counterpoise.artifacts.recorder import Recorder
+from counterpoise.artifacts.lineage import Origin, Record, Recorder, merged, source_digest
 from counterpoise.config.parameters import Parameters
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
 from counterpoise.features.contents import contents_digest
-from counterpoise.hooks.command import Command
+from counterpoise.hooks.slices import Command
 from counterpoise.pipelines.assemble import artifact, blocks
 
 LIBRARIES = ("counterpoise", "kedro", "mlflow", "numpy", "pandas", "scikit-learn", "torch")

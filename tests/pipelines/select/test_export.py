@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from counterpoise.artifacts.placing import served
+from counterpoise.artifacts.networks_served import served
 from counterpoise.artifacts.serving import Servable, ServableDataset, read_servable
 from counterpoise.data.encoding import numbers
 from counterpoise.methods.answers import Answers

@@ -19,9 +19,8 @@ from counterpoise.pipelines.retrain.evaluation import Registry, counted_rows, do
 from counterpoise.pipelines.retrain.partitions import CLASS, GROUP, columns_of, read_usable, reference_rows
 from counterpoise.pipelines.retrain.terms import data_terms, require_terms
 from counterpoise.pipelines.shared.served import complete, predictions
-from counterpoise.retraining.evidence import collect
+from counterpoise.retraining.evidence import by_group, collect
 from counterpoise.retraining.history import Record, champion
-from counterpoise.retraining.measures import by_group
 from counterpoise.retraining.monitor import watch
 
 

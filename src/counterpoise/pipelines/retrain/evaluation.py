@@ -25,10 +25,9 @@ from counterpoise.errors import InputError
 from counterpoise.pipelines.retrain.partitions import BATCH, CLASS, GROUP, HELD_OUT
 from counterpoise.pipelines.shared.compared import compared_of
 from counterpoise.pipelines.shared.served import complete, predictions
-from counterpoise.retraining.evidence import Evidence, collect
+from counterpoise.retraining.evidence import LEVEL, Evidence, biases, by_group, collect, error_sequence
+from counterpoise.retraining.gate import IMPROVEMENT, chance
 from counterpoise.retraining.history import Record, ask, champion, first_champion, level_of, start
-from counterpoise.retraining.measures import LEVEL, biases, by_group, error_sequence
-from counterpoise.retraining.power import IMPROVEMENT, chance
 
 DIGITS = 8
 """Hexadecimal digits of a model's digest in its name."""

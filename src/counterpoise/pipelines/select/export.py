@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from counterpoise.artifacts.datasets import Checkpoint
-from counterpoise.artifacts.placing import served
+from counterpoise.artifacts.networks_served import served
 from counterpoise.artifacts.serving import Servable
 from counterpoise.catalogue import CHOSEN
 from counterpoise.config.parameters import Block, Dataset

@@ -16,8 +16,16 @@ from torch import Tensor
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.artifacts.states import TrainingStates
 from counterpoise.compute import replicate
-from counterpoise.config.networks import PixelPerceptron, PlainConvNet, ResNet, image_network
-from counterpoise.config.parameters import Compute, Dataset, Network, Seeds
+from counterpoise.config.parameters import (
+    Compute,
+    Dataset,
+    Network,
+    PixelPerceptron,
+    PlainConvNet,
+    ResNet,
+    Seeds,
+    image_network,
+)
 from counterpoise.features.weights import read_state
 from counterpoise.methods.problem import Problem
 from counterpoise.methods.repair import Result
