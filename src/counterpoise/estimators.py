@@ -256,14 +256,14 @@ class FairFrontier(ClassifierMixin, BaseEstimator):
 
     def plot(self) -> Any:
         """Return a plotly figure of error against the criterion: every model, the frontier and the choice."""
-        from counterpoise.reporting.estimator_page import frontier_figure
+        from counterpoise.reporting.audit_page import frontier_figure
 
         check_is_fitted(self, "_results")
         return frontier_figure(self.frontier_, self._limits)
 
     def report(self, path: str | Path) -> Path:
         """Write one HTML page that opens without a network: the choice, rates, the frontier, other tolerances."""
-        from counterpoise.reporting.estimator_page import estimator_page
+        from counterpoise.reporting.audit_page import estimator_page
 
         check_is_fitted(self, "_results")
         criterion, tolerance = self._limits

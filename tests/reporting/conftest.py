@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from counterpoise.reporting import ReportContext, Section, build, claims, figures, figures_fisher, tables
+from counterpoise.reporting import ReportContext, Section, build, claims, figures, tables
+from counterpoise.reporting.sections.heads import fisher_diagonal
 
 SEEDS = 10
 GROUPS = ("Female", "Male")
@@ -227,7 +228,7 @@ def context(
         sections=[
             Section("performance", figures.performance(metrics, summary, noise_floor=floor)),
             Section("paired-differences", figures.paired_differences(verdicts)),
-            Section("fisher-diagonal", figures_fisher.fisher_diagonal(fisher, GROUPS, CLASSES)),
+            Section("fisher-diagonal", fisher_diagonal(fisher, GROUPS, CLASSES)),
             Section("learning-curves", figures.learning_curves(history)),
         ],
         splits=pd.DataFrame(splits, columns=["split", "group", "label", "rows"]),

@@ -20,12 +20,9 @@ from counterpoise.reporting import (
     build,
     claims,
     figures,
-    figures_fisher,
     figures_frontier,
     figures_parts,
     figures_repairs,
-    findings,
-    maps,
     model_card,
     overview,
     summary_panel,
@@ -36,6 +33,9 @@ from counterpoise.reporting import (
     tables_repairs,
 )
 from counterpoise.reporting.context import Table
+from counterpoise.reporting.sections.bias import accuracy_maps
+from counterpoise.reporting.sections.heads import fisher_diagonal
+from counterpoise.reporting.sections.repairs import repair_findings
 
 HARM: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "as it is": lambda frame: frame,
@@ -168,14 +168,14 @@ def test_repairs(repaired: Any, harm: Callable[[pd.DataFrame], pd.DataFrame]) ->
         tables_repairs.critic_table(repairs),
     ):
         readable(table)
-    for sentence in findings.repair_findings(metrics, repairs, repaired.objectives):
+    for sentence in repair_findings(metrics, repairs, repaired.objectives):
         assert "nan" not in sentence.split()
 
 
 def test_biased_networks(make_biased: Any, harm: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     frames = make_biased(seeds=4)
     survives(figures_repairs.repair_curves(harm(frames.curves), harm(frames.repairs), {}))
-    survives(maps.accuracy_maps(harm(frames.predictions), ["a", "b"], ["c", "d"], ["vanilla", "ffw"]))
+    survives(accuracy_maps(harm(frames.predictions), ["a", "b"], ["c", "d"], ["vanilla", "ffw"]))
     metrics, repairs = harm(frames.metrics), harm(frames.repairs)
     for table in tables_bias.bias_tables(metrics, repairs):
         readable(table)
@@ -191,12 +191,12 @@ def test_fisher_of_any_number_of_groups(groups: int, classes: int, missing: bool
     if missing:
         fisher[0, -1] = np.nan  # a group without rows in one seed
     names = [f"g{place}" for place in range(groups)]
-    figure = figures_fisher.fisher_diagonal(fisher, names)
+    figure = fisher_diagonal(fisher, names)
     survives(figure)
     said = figure.to_json()
     assert all(name in said for name in names)
-    survives(figures_fisher.fisher_diagonal(fisher * 0, names))
-    survives(figures_fisher.fisher_diagonal(fisher * np.nan, names))
+    survives(fisher_diagonal(fisher * 0, names))
+    survives(fisher_diagonal(fisher * np.nan, names))
 
 
 @pytest.mark.parametrize("groups", [2, 8, 60])
@@ -239,7 +239,7 @@ def test_a_report_of_many_groups_and_classes(context: ReportContext, read_page: 
         class_names=labels,
         group_rates=tables.group_rates(predictions, classes=classes),
         splits=counts.rename("rows").reset_index(),
-        sections=[Section("fisher", figures_fisher.fisher_diagonal(rng.random((2, groups, 12, classes)), names))],
+        sections=[Section("fisher", fisher_diagonal(rng.random((2, groups, 12, classes)), names))],
     )
     html, content = build(own)
     page = read_page(html)

@@ -27,7 +27,6 @@ from counterpoise.reporting import (
     figures_frontier,
     figures_parts,
     figures_repairs,
-    findings,
     model_card,
     overview,
     summary_panel,
@@ -37,6 +36,7 @@ from counterpoise.reporting import (
     tables_repairs,
 )
 from counterpoise.reporting.context import Table
+from counterpoise.reporting.sections.repairs import repair_findings
 from counterpoise.reporting.wording import level_title
 
 SOURCE = Path(counterpoise.__file__).parent
@@ -183,7 +183,7 @@ def test_figures_and_tables_of_frontiers_name_the_level(make_frontier: Any) -> N
 
 def test_figures_tables_and_findings_of_repairs_name_the_level(repaired: Any) -> None:
     frames = (repaired.metrics, repaired.repairs, repaired.objectives)
-    said = " ".join(findings.repair_findings(*frames, level=0.9))
+    said = " ".join(repair_findings(*frames, level=0.9))
     written = text_of(tables_repairs.last_epoch_table(*frames, level=0.9))
     assert "90% interval" in said
     assert "90% interval" in written

@@ -13,8 +13,9 @@ from reports import cell, traces_on
 from scipy import stats
 
 from counterpoise.errors import InputError
-from counterpoise.reporting import figures_repairs, maps
+from counterpoise.reporting import figures_repairs
 from counterpoise.reporting import tables_bias as tables
+from counterpoise.reporting.sections import bias
 
 SEEDS = 4
 METHODS: dict[str, tuple[float, float, float | None, int | None]] = {  # accuracy, information, sparsity, epoch
@@ -195,7 +196,7 @@ class TestFigures:
         assert list(line.y) == pytest.approx([0.4, 0.5, 0.6])
 
     def test_maps_hold_the_accuracy_of_each_cell(self) -> None:
-        figure = maps.accuracy_maps(
+        figure = bias.accuracy_maps(
             frames().predictions, ("round", "long"), ("red", "green", "blue"), ("vanilla", "ffw", "leace")
         )
         assert [note.text for note in figure.layout.annotations] == ["Vanilla", "FFW"]
@@ -213,7 +214,7 @@ class TestFigures:
         closed = figures_repairs.pruned_layers(own.layers)
         assert {trace.xaxis for trace in closed.data} == {"x", "x2"}
         assert len([trace for trace in closed.data if trace.showlegend]) == 2
-        drawn = maps.accuracy_maps(own.predictions, ("a", "b"), ("c", "d", "e"), ("vanilla", "ffw"))
+        drawn = bias.accuracy_maps(own.predictions, ("a", "b"), ("c", "d", "e"), ("vanilla", "ffw"))
         assert [axis.showticklabels for axis in drawn.select_yaxes()] == [True, False] * 2
         assert [note.text for note in drawn.layout.annotations] == [
             *("99.0%: Vanilla", "99.0%: FFW", "99.5%: Vanilla", "99.5%: FFW")
@@ -224,7 +225,7 @@ class TestFigures:
         for figure in (
             figures_repairs.repair_curves(own.curves, own.repairs, {}),
             figures_repairs.pruned_layers(own.layers),
-            maps.accuracy_maps(own.predictions, ("a", "b"), ("c", "d", "e"), (HOSTILE,)),
+            bias.accuracy_maps(own.predictions, ("a", "b"), ("c", "d", "e"), (HOSTILE,)),
         ):
             drawn = str(json.loads(figure.to_json())).lower()
             assert "&lt;b&gt;" in drawn
@@ -233,6 +234,6 @@ class TestFigures:
     def test_empty_frames_are_empty_figures_and_a_missing_column_a_sentence(self) -> None:
         own = frames()
         assert not figures_repairs.repair_curves(own.curves[:0], own.repairs, {}).data
-        assert not maps.accuracy_maps(own.predictions[:0], ("a",), ("b",), ("ffw",)).data
+        assert not bias.accuracy_maps(own.predictions[:0], ("a",), ("b",), ("ffw",)).data
         with pytest.raises(InputError, match="the column 'value' is missing"):
             figures_repairs.repair_curves(own.curves.drop(columns="value"), own.repairs, {})

@@ -9,9 +9,7 @@ What a report says beyond summary and claims are sections, one function each: `c
 
 from counterpoise.reporting.console import TrainingProgress, print_conclusion, summary_panel
 from counterpoise.reporting.context import Findings, Fragment, ReportContext, Section, Table
-from counterpoise.reporting.model_card import model_card
-from counterpoise.reporting.overview import overview
-from counterpoise.reporting.report import build
+from counterpoise.reporting.report import build, model_card, overview
 
 __all__ = [
     "Findings",

@@ -139,13 +139,13 @@ def impact_page(audit: ImpactAudit) -> str:
             tables=[table for name in audit.leading for table in _tables(audit, name)],
             folded={f"{len(others)} further models": [table for name in others for table in _tables(audit, name)]}
             if others
-            else None,
+            else {},
         ),
         PageSection(
             "models",
             "All models",
             tables=[] if long_overview else [overview],
-            folded={f"{len(overview.rows)} rows": [overview]} if long_overview else None,
+            folded={f"{len(overview.rows)} rows": [overview]} if long_overview else {},
         ),
         *_apart(audit),
         *_alternatives(audit),

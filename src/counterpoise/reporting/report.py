@@ -1,9 +1,13 @@
-"""The report one sends to a colleague: one HTML file that needs no network, and the same content for machines."""
+"""The report one sends to a colleague: one HTML file that needs no network, and the same content for machines.
+
+Beside it the model card, and one page over all experiments: what was run, how the claims came out, links to reports.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -13,14 +17,14 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from counterpoise.fairness import METRICS
+from counterpoise.errors import InputError
+from counterpoise.fairness import LEVEL, METRICS
 from counterpoise.reporting import wording
 from counterpoise.reporting._frames import rows_of
 from counterpoise.reporting._templates import render, resource
-from counterpoise.reporting.answer import answer
+from counterpoise.reporting.answer import VERDICTS, answer
 from counterpoise.reporting.context import ReportContext
-
-_TEMPLATE: Final = "report.html.j2"
+from counterpoise.reporting.wording import HEADLINE_METRICS
 
 
 def build(context: ReportContext) -> tuple[str, dict[str, Any]]:
@@ -31,7 +35,7 @@ def build(context: ReportContext) -> tuple[str, dict[str, Any]]:
         infinities as null).
     """
     html = render(
-        _TEMPLATE,
+        "report.html.j2",
         context=context,
         answer=answer(context),
         lineage=lineage_rows(context.lineage),
@@ -219,3 +223,75 @@ def _written(value: Any) -> str:
             return ", ".join(_written(item) for item in value) or "—"
         case _:
             return str(value)
+
+
+def model_card(context: ReportContext) -> str:
+    """Write the model card as Markdown; equal contexts give equal text.
+
+    Its nine headings are those of Mitchell et al., "Model Cards for Model Reporting", FAT* 2019, in their order.
+    """
+    return render(
+        "model_card.md.j2",
+        context=context,
+        answer=answer(context),
+        lineage=lineage_rows(context.lineage),
+        commands=commands(context.lineage),
+        settings=list(flatten(context.settings).items()),
+        splits=split_table(context),
+        summary=list(rows_of(context.summary)),
+        claims=list(rows_of(context.claims)),
+        group_rates=None if context.group_rates is None else list(rows_of(context.group_rates)),
+        glossary=[METRICS[name] for name in wording.metric_order(context.summary["metric"]) if name in METRICS],
+    )
+
+
+DOCUMENT_KEYS: Final = ("experiment", "title", "dataset", "answer", "summary", "claims", "noise_floor", "lineage")
+
+
+def overview(documents: Sequence[Mapping[str, Any]]) -> str:
+    """Write the page over all experiments, self-contained and byte-identical for equal documents.
+
+    Args:
+        documents: the content of the experiments' `report.json`, in the order of the page. Each report is linked as
+            `<experiment>/report.html`, so the page belongs into the folder above.
+
+    Raises:
+        InputError: no document, two of one experiment, or one that lacks a key.
+    """
+    if not documents:
+        raise InputError("reports: no experiment was run yet, expected at least one report.json.")
+    for name, times in Counter(_key(document, "experiment") for document in documents).items():
+        if times > 1:
+            raise InputError(f"reports: the experiment {name!r} has {times} documents, expected one for each.")
+    experiments = [_view(document) for document in documents]
+    return render(
+        "overview.html.j2",
+        experiments=experiments,
+        verdicts=VERDICTS,
+        total={name: sum(view["counts"][name] for view in experiments) for name in VERDICTS},
+        stylesheet=resource("report.css"),
+    )
+
+
+def _view(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template shows of one document."""
+    content = {key: _key(document, key) for key in DOCUMENT_KEYS}
+    verdicts = Counter(claim["verdict"] for claim in content["claims"])
+    return {
+        **content,
+        "level": document.get("level", LEVEL),
+        "variants": {row["variant"]: row["method"] for row in content["summary"]},
+        "metrics": headline_metrics(
+            (row["metric"] for row in content["summary"]), document.get("headline_metrics", HEADLINE_METRICS)
+        ),
+        "cells": result_cells(content["summary"], content["noise_floor"]),
+        "seeds": max((row["n"] for row in content["summary"]), default=0),
+        "counts": {name: verdicts[name] for name in VERDICTS},
+        "tables": document.get("tables", []),
+    }
+
+
+def _key(document: Mapping[str, Any], key: str) -> Any:
+    if key not in document:
+        raise InputError(f"report.json of {document.get('experiment', 'an experiment')}: the key {key!r} is missing.")
+    return document[key]

@@ -16,7 +16,7 @@ from counterpoise.methods.outputs import decisions
 from counterpoise.nn.gradcam import explained
 from counterpoise.pipelines.fairness_report.nodes import shows_images
 from counterpoise.pipelines.repair.explaining import explain_networks
-from counterpoise.reporting.maps import Explained, heat_maps
+from counterpoise.reporting.sections.bias import Explained, heat_maps
 
 KINDS = ["plain", "resnet", "pixels"]
 

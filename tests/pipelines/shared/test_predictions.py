@@ -10,7 +10,8 @@ import torch
 from counterpoise.artifacts.predictions import COLUMNS, grouped
 from counterpoise.nn import Examples
 from counterpoise.pipelines.shared.predictions import counted, joined, predictions_of
-from counterpoise.reporting import answer_frontier, maps, tables
+from counterpoise.reporting import answer_frontier, tables
+from counterpoise.reporting.sections import bias
 
 ROWS, CLASSES = 200, 3
 
@@ -58,7 +59,7 @@ def test_a_report_says_the_same_of_counts_as_of_rows(frames: list[pd.DataFrame])
         share = members["y"].value_counts(normalize=True).max()
         assert constant.loc[seed, "test_err"] == pytest.approx(100 * (1 - share * 2 * share / (1 + share)))
     names = [f"class {number}" for number in range(CLASSES)], ["a", "b"], ["a vanilla"]
-    heat = [np.array(maps.accuracy_maps(each, *names).data[0].z) for each in (counts, plain)]
+    heat = [np.array(bias.accuracy_maps(each, *names).data[0].z) for each in (counts, plain)]
     np.testing.assert_array_equal(*heat)
     of_cell = plain[(plain["variant"] == "a vanilla") & (plain["y"] == 2) & (plain["s"] == 1)]
     assert heat[0][2, 1] == pytest.approx((of_cell["prediction"] == 2).mean())

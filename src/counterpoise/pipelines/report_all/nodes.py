@@ -8,7 +8,7 @@ from typing import Any
 
 from counterpoise.errors import InputError
 from counterpoise.experiments import DEFAULT, EXPERIMENTS
-from counterpoise.reporting.overview import overview
+from counterpoise.reporting.report import overview
 
 
 def summarise(reports_folder: Path) -> str:

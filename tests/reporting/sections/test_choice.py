@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from counterpoise.reporting import ReportContext, Section, build, model_card
-from counterpoise.reporting.exported_model import ExportedModel, describe
-from counterpoise.reporting.sections.choice import fragment_of
+from counterpoise.reporting.sections.choice import ExportedModel, describe, fragment_of
 
 MODEL = ExportedModel(
     variant="win_r2_a0.5_eo_0.1_t-0.4",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from counterpoise.reporting.maps import Explained, heat_maps
+from counterpoise.reporting.sections.bias import Explained, heat_maps
 
 CLASSES, GROUPS = ("zero", "<one>"), ("red", "blue")
 H, W, GAP = 4, 3, 2
