@@ -32,12 +32,13 @@ from counterpoise.data.crossing import group_values
 from counterpoise.data.frames import Encoder
 from counterpoise.data.values import codes_of, name_of
 from counterpoise.errors import InputError, shown
-from counterpoise.estimator_frames import frontier_frame, rates_frame
 from counterpoise.estimator_inputs import (
     classifier_of,
     frame_of,
+    frontier_frame,
     kinds_of,
     labels_of,
+    rates_frame,
     require_same_order,
     seeds_of,
     tolerance_of,

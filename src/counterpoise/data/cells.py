@@ -1,7 +1,8 @@
-"""Tables whose cells have types: workbooks of Excel and records of JSON, read as the same cells of a CSV file are.
+"""Tables whose cells have types: workbooks of Excel, records of JSON and Parquet files, read as CSV files are.
 
-Every cell becomes the text that it would be in such a file, and a column what all its texts are, so that signs, units,
-dates and missing values are found alike. Only a text such as 01067 stays one: here a number is not written so.
+Every cell of a workbook or of JSON becomes the text that it would be in a CSV file, and a column what all its texts
+are, so that signs, units, dates and missing values are found alike. Only a text such as 01067 stays one: here a number
+is not written so. Parquet is bounded before it is unpacked, checked, and read in types that a table can have.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
 from counterpoise.data.boundary import LIMITS, Limits, decoding, require_at_most, require_size
 from counterpoise.data.delimited import COMMAS, Notation, column_names, typed
 from counterpoise.data.texts import checked_text
-from counterpoise.data.values import listed, name_of
+from counterpoise.data.values import listed, name_of, settled
 from counterpoise.errors import InputError, shown
 
-_BYTES = 8  # what a cell takes in memory, at least
+_BYTES = 8  # what a cell or value takes in memory, at least
 _LARGEST_SHEET = 2**20  # rows, of Excel's
 _ERRORS = {"#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A"}
 """What a formula of Excel's without a result is."""
@@ -172,3 +175,59 @@ def _text(cell: Any, decimal: str = ".") -> str | None:
         return cell.isoformat()
     is_missing = cell is None or cell != cell  # NaN, which JSON may have
     return None if is_missing else name_of(cell).replace(".", decimal)
+
+
+_NULLABLE = {
+    pa.int8(): pd.Int64Dtype(),
+    pa.int16(): pd.Int64Dtype(),
+    pa.int32(): pd.Int64Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.Int64Dtype(),
+    pa.uint16(): pd.Int64Dtype(),
+    pa.uint32(): pd.Int64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+}
+"""Types that keep whole numbers and truth values what they are where some are missing."""
+
+
+def read_parquet(path: Path, limits: Limits = LIMITS) -> pd.DataFrame:
+    """Read a Parquet file.
+
+    Decimal numbers become float64; texts have to be valid UTF-8. Dates, durations, bytes, lists and structures stay
+    what they are, so that a column of them may be there and be left out.
+
+    Args:
+        limits: bounds the number of columns, and the memory of what is unpacked.
+
+    Raises:
+        InputError: the file is damaged, passes a limit, or names a column twice.
+    """
+    expected = "a complete Parquet file"
+    with decoding(path, expected), parquet.ParquetFile(path) as file:
+        require_at_most(file.metadata.num_columns, limits.columns, f"{path}: the table has", "columns", "columns")
+        groups = range(file.metadata.num_row_groups)
+        stored = sum(max(file.metadata.row_group(group).total_byte_size, 0) for group in groups)
+        cells = file.metadata.num_rows * file.metadata.num_columns
+        unpacked = max(stored, cells * _BYTES)
+        require_at_most(unpacked, limits.unpacked_bytes, f"{path}: unpacks to about", "bytes", "unpacked_bytes")
+        stored_table = file.read(use_pandas_metadata=True)
+        stored_table.validate(full=True)
+    names = stored_table.column_names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{path}: column {shown(twice[0])} occurs more than once, expected distinct names")
+    for field in stored_table.schema:
+        if pa.types.is_map(field.type) or pa.types.is_union(field.type):
+            raise InputError(f"{path}: column {shown(field.name)} holds {field.type}, expected numbers or texts")
+    with decoding(path, expected):
+        fields = [field.with_type(_simpler(field.type)) for field in stored_table.schema]
+        table = stored_table.cast(pa.schema(fields, stored_table.schema.metadata)).to_pandas(types_mapper=_NULLABLE.get)
+    if any(name is not None for name in table.index.names):
+        table = table.reset_index()
+    return settled(table.rename(columns=str))
+
+
+def _simpler(kind: pa.DataType) -> pa.DataType:
+    """Return the type in which a column is read."""
+    if pa.types.is_dictionary(kind):
+        return _simpler(kind.value_type)
+    return pa.float64() if pa.types.is_decimal(kind) else kind

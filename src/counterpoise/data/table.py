@@ -12,11 +12,10 @@ import pandas as pd
 from pandas.api import types
 
 from counterpoise.data.boundary import LIMITS, Limits, require_size
-from counterpoise.data.cells import read_records, read_workbook
+from counterpoise.data.cells import read_parquet, read_records, read_workbook
 from counterpoise.data.delimited import WRITTEN, Notation, complete_rows, is_complete, read_delimited
 from counterpoise.data.files import verify
 from counterpoise.data.notations import MOST, are_numbers
-from counterpoise.data.parquet import read_parquet
 from counterpoise.data.texts import PACKED
 from counterpoise.data.values import MISSING, Value, distinct, mismatch, name_of, names_of, with_columns
 from counterpoise.errors import InputError, shorten, shown, suggest

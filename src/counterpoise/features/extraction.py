@@ -28,8 +28,15 @@ from torch.utils.data import DataLoader, Dataset
 from counterpoise.compute import as_completed
 from counterpoise.errors import InputError, suggest
 from counterpoise.features.backbones import Backbone
-from counterpoise.features.contents import contents_digest
-from counterpoise.features.files import FeatureFile, Shard, find_features, join_shards, load_shard, save_shard
+from counterpoise.features.files import (
+    FeatureFile,
+    Shard,
+    contents_digest,
+    find_features,
+    join_shards,
+    load_shard,
+    save_shard,
+)
 from counterpoise.nn.preprocessing import Preprocessing
 
 SHARD_SIZE = 256

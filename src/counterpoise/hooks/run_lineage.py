@@ -25,7 +25,7 @@ from counterpoise.artifacts.lineage import Origin, Record, Recorder, merged, sou
 from counterpoise.config.parameters import Parameters
 from counterpoise.errors import InputError
 from counterpoise.experiments import Experiment
-from counterpoise.features.contents import contents_digest
+from counterpoise.features.files import contents_digest
 from counterpoise.hooks.slices import Command
 from counterpoise.pipelines.assemble import artifact, blocks
 

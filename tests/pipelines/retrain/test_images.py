@@ -13,7 +13,7 @@ from PIL import Image
 from counterpoise.artifacts.retraining import SOURCE, RowsFolder
 from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
-from counterpoise.data.dated_images import FILE
+from counterpoise.data.partitions import FILE
 from counterpoise.errors import InputError
 from counterpoise.pipelines.retrain.partitions import HELD_OUT, audit_partitions, take_partitions, training_rows
 

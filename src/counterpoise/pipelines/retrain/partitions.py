@@ -16,17 +16,21 @@ from counterpoise.artifacts.retraining import SOURCE
 from counterpoise.config.parameters import Dataset
 from counterpoise.config.retraining import Retraining
 from counterpoise.data import IMAGES, Limits, audit
-from counterpoise.data.dated_images import DIGEST, FILE, LOOKS, file_names, with_files
 from counterpoise.data.encode import IMAGE
 from counterpoise.data.partitions import (
+    DIGEST,
+    FILE,
+    LOOKS,
     Columns,
     date_of,
     digest_of,
+    file_names,
     is_held_out,
     labelled_hashes,
     read_partition,
     require_others,
     usable,
+    with_files,
 )
 from counterpoise.data.table import read_rows
 from counterpoise.errors import Ending, InputError, reason

@@ -17,7 +17,7 @@ from torch import Tensor
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.artifacts.serving import IMAGE, ImageNetwork, Servable
 from counterpoise.config.parameters import Backbone, Dataset
-from counterpoise.data.dated_images import FILE
+from counterpoise.data.partitions import FILE
 from counterpoise.errors import InputError, shown, suggest
 from counterpoise.nn import Factors
 from counterpoise.pipelines.shared.heads import read_heads
