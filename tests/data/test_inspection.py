@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from counterpoise.data import inspection
 from counterpoise.data.features import features_of
-from counterpoise.data.inspection import _auc, inspect, rare_in_a_group, require_value, sentinels
+from counterpoise.data.inspection import area, inspect, rare_in_a_group, require_value, sentinels
 from counterpoise.errors import InputError
 
 ROWS = 200
@@ -90,7 +90,7 @@ def test_of_many_rows_a_sample_says_what_is_no_copy(monkeypatch: pytest.MonkeyPa
     nearly[[5, 600, 11_000]] = 0.5
     table = pd.DataFrame({"nearly": nearly, "close": y + draw.normal(0, 0.4, len(y)), "noise": noise, "y": y})
     ranked = []
-    monkeypatch.setattr(inspection, "_auc", lambda scores, hit: ranked.append(len(scores)) or _auc(scores, hit))
+    monkeypatch.setattr(inspection, "area", lambda *all_rows: ranked.append(len(all_rows[0])) or area(*all_rows))
     columns = {column.name: column for column in inspect(table.assign(g=np.tile(["a", "b"], 6_000)), "y", ["g"])}
     assert "copy of the label" in str(columns["nearly"].reason)
     assert columns["close"].reason is None
@@ -102,8 +102,10 @@ def test_auc_is_scikit_learns() -> None:
     draw = np.random.default_rng(5)
     for _ in range(20):
         scores, hit = draw.integers(0, 6, 50).astype(float), draw.random(50) < 0.3
-        assert _auc(scores, hit) == pytest.approx(roc_auc_score(hit, scores), abs=1e-12)
-    assert np.isnan(_auc(np.ones(3), np.array([True] * 3)))
+        assert area(scores, hit.astype(float), np.ones(len(hit))) == pytest.approx(
+            roc_auc_score(hit, scores), abs=1e-12
+        )
+    assert np.isnan(area(np.ones(3), np.ones(3), np.ones(3)))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import fsspec
 import pandas as pd
@@ -35,6 +35,8 @@ from torch import Tensor
 from counterpoise.artifacts.artifact import Artifact
 from counterpoise.artifacts.schema_fields import Schema, note_passed, passed_schema
 from counterpoise.errors import InputError
+
+T, U = TypeVar("T"), TypeVar("U")
 
 LEADS: Final = ("=", "+", "-", "@", "\t", "\r")
 QUOTE: Final = "'"
@@ -257,12 +259,25 @@ def _is_pickle(path: Path) -> bool:
     return brace != b"{" and (length.startswith((b"PK", pickle.PROTO)))
 
 
-class RawFolder(AbstractDataset[Path, Path]):
-    """A local folder that a run reads or keeps its caches in: raw files as they came, finished shards."""
+class LocalDataset(AbstractDataset[T, U]):
+    """A file or folder of this machine that is only read, unless a subclass writes it; there is always something."""
 
     def __init__(self, filepath: str, metadata: Mapping[str, Any] | None = None) -> None:
         self._filepath = local_path(filepath)
         self.metadata = metadata
+
+    def save(self, data: T) -> None:
+        raise InputError(f"{self._filepath}: is only read here, expected another data set for what is written")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath}
+
+
+class RawFolder(LocalDataset[Path, Path]):
+    """A local folder that a run reads or keeps its caches in: raw files as they came, finished shards."""
 
     def load(self) -> Path:
         return Path(self._filepath)
@@ -277,9 +292,6 @@ class RawFolder(AbstractDataset[Path, Path]):
 
     def _exists(self) -> bool:
         return Path(self._filepath).is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}
 
 
 class GeneratedFolder(RawFolder):

@@ -284,7 +284,8 @@ class ExportedModel(PythonModel):
         """Return the logits [N, k], and what the last layer sees."""
         if self.trees is not None:
             return _log_odds(self.trees, x), x
-        x = self._standardised(x)
+        if "mean" in self.tensors:
+            x = (x - self.tensors["mean"]) / self.tensors["scale"]
         for layer in range(self.depth):
             x = np.maximum(x, 0) if layer else x
             features, x = x, x @ self.tensors[f"weights.{layer}"] + self.tensors[f"biases.{layer}"]
@@ -300,11 +301,6 @@ class ExportedModel(PythonModel):
             for label in range(len(self.classes))
         ]
         return np.stack(odds, axis=1)
-
-    def _standardised(self, x: np.ndarray) -> np.ndarray:
-        if "mean" not in self.tensors:
-            return x
-        return np.asarray((x - self.tensors["mean"]) / self.tensors["scale"])
 
 
 def _with_gaps(values: pd.Series, entry: Mapping[str, Any]) -> pd.Series:

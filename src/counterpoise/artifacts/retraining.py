@@ -6,19 +6,18 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock
-from kedro.io import AbstractDataset, AbstractVersionedDataset, Version
+from kedro.io import AbstractVersionedDataset, Version
 from kedro_datasets.partitions import IncrementalDataset
 
 from counterpoise import atomic
 from counterpoise.artifacts.artifact import Artifact
-from counterpoise.artifacts.datasets import local_path
+from counterpoise.artifacts.datasets import LocalDataset, local_path
 from counterpoise.artifacts.lineage import sha256_of
 from counterpoise.errors import InputError
 from counterpoise.retraining.history import Record, from_lines, to_line
@@ -43,16 +42,12 @@ LOCK_SECONDS = 60
 POLL_SECONDS = 0.002
 
 
-class HistoryDataset(AbstractDataset[History, History]):
+class HistoryDataset(LocalDataset[History, History]):
     """The history of champions, a file of JSON lines that is empty until there is one.
 
     `save` is a compare-and-swap: it appends what the records have beyond those in the file, if the file's are what they
     begin with, under a lock of the operating system. Of two processes that append to the same history one is refused.
     """
-
-    def __init__(self, filepath: str, metadata: Mapping[str, Any] | None = None) -> None:
-        self._filepath = local_path(filepath)
-        self.metadata = metadata
 
     def load(self) -> History:
         return _records(Path(self._filepath))
@@ -60,7 +55,7 @@ class HistoryDataset(AbstractDataset[History, History]):
     def save(self, data: History) -> None:
         path = Path(self._filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path):
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS, poll_interval=POLL_SECONDS):
             present = _records(path)
             if tuple(data[: len(present)]) != present:
                 raise InputError(
@@ -71,29 +66,13 @@ class HistoryDataset(AbstractDataset[History, History]):
                 text = "".join(f"{to_line(record)}\n" for record in data)
                 atomic.write(path, lambda aside: aside.write_text(text, encoding="utf-8"), durable=True)
 
-    def _exists(self) -> bool:
-        return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}
-
 
 def _records(path: Path) -> History:
     return from_lines(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS, poll_interval=POLL_SECONDS):
-        yield
-
-
-class LedgerDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
+class LedgerDataset(LocalDataset[dict[str, Any], dict[str, Any]]):
     """The partitions that were decided on: name → what was in the file (`sha256`, …); empty until there are any."""
-
-    def __init__(self, filepath: str, metadata: Mapping[str, Any] | None = None) -> None:
-        self._filepath = local_path(filepath)
-        self.metadata = metadata
 
     def load(self) -> dict[str, Any]:
         path = Path(self._filepath)
@@ -102,12 +81,6 @@ class LedgerDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
     def save(self, data: dict[str, Any]) -> None:
         text = json.dumps(data, indent=1, sort_keys=True)
         atomic.write(Path(self._filepath), lambda aside: aside.write_text(text, encoding="utf-8"), durable=True)
-
-    def _exists(self) -> bool:
-        return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}
 
 
 class NewPartitions(IncrementalDataset):
@@ -167,25 +140,12 @@ class AllPartitions(NewPartitions):
         return True
 
 
-class PastReports(AbstractDataset[Any, dict[str, Any]]):
+class PastReports(LocalDataset[Any, dict[str, Any]]):
     """The documents of all retrainings before: name of the folder → its `report.json`."""
-
-    def __init__(self, filepath: str, metadata: Mapping[str, Any] | None = None) -> None:
-        self._filepath = local_path(filepath)
-        self.metadata = metadata
 
     def load(self) -> dict[str, Any]:
         files = sorted(Path(self._filepath).glob("*/report.json"))
         return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
-
-    def save(self, data: Any) -> None:
-        raise InputError(f"{self._filepath}: is only read here, expected another data set for what is written")
-
-    def _exists(self) -> bool:
-        return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}
 
 
 class _RowsFolder(AbstractVersionedDataset[pd.DataFrame, Path]):

@@ -179,7 +179,16 @@ class Summary(Table):
         return _ordered(summary["ci_low"], summary["mean"], summary["ci_high"])
 
 
-class Claims(Table):
+class Comparisons(Table):
+    """Paired differences: each lies in its interval, and the correction of its p-value only raises it."""
+
+    @pa.dataframe_check(error="ci_low ≤ difference ≤ ci_high and p ≤ p_holm")
+    def numbers_are_in_order(cls, rows: pd.DataFrame) -> pd.Series:  # noqa: N805
+        inside = _ordered(rows["ci_low"], rows["difference"], rows["ci_high"])
+        return inside & _ordered(rows["p"], rows["p"], rows["p_holm"])
+
+
+class Claims(Comparisons):
     """`claims.csv`: one row per claim: the paired difference, its interval, both p-values, and the verdict."""
 
     claim: Series[str] = text()
@@ -190,14 +199,6 @@ class Claims(Table):
     p: Series[float] = share(nullable=True)
     p_holm: Series[float] = share(nullable=True)
     verdict: Series[str] = pa.Field(isin=_VERDICTS)
-
-    @pa.dataframe_check(error="ci_low ≤ difference ≤ ci_high")
-    def difference_lies_in_its_interval(cls, claims: pd.DataFrame) -> pd.Series:  # noqa: N805
-        return _ordered(claims["ci_low"], claims["difference"], claims["ci_high"])
-
-    @pa.dataframe_check(error="p ≤ p_holm")
-    def correction_only_raises(cls, claims: pd.DataFrame) -> pd.Series:  # noqa: N805
-        return _ordered(claims["p"], claims["p"], claims["p_holm"])
 
 
 class Frontier(Metrics):
@@ -293,15 +294,6 @@ class Hypervolumes(Table):
 
     class Config:
         unique = ["method", "seed", "bias"]  # noqa: RUF012
-
-
-class Comparisons(Table):
-    """Paired differences: each lies in its interval, and the correction of its p-value only raises it."""
-
-    @pa.dataframe_check(error="ci_low ≤ difference ≤ ci_high and p ≤ p_holm")
-    def numbers_are_in_order(cls, rows: pd.DataFrame) -> pd.Series:  # noqa: N805
-        inside = _ordered(rows["ci_low"], rows["difference"], rows["ci_high"])
-        return inside & _ordered(rows["p"], rows["p"], rows["p_holm"])
 
 
 class HypervolumeDifferences(Comparisons):

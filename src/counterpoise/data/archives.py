@@ -51,22 +51,18 @@ def extract(archive: Path, folder: Path, *, limits: Limits = LIMITS) -> None:
     require_size(archive, limits)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".extract-") as aside:
-        unpacked = 0
+        unpacked, subject = 0, f"{archive}: unpacks to at least"
         with decoding(archive, _EXPECTED):
             for name, content in _entries(archive):
                 for size in _written(Path(aside), name, content, archive):
                     unpacked += size
-                    require_at_most(unpacked, limits.unpacked_bytes, _unpacking(archive), "bytes", "unpacked_bytes")
+                    require_at_most(unpacked, limits.unpacked_bytes, subject, "bytes", "unpacked_bytes")
         entries = sorted(Path(aside).iterdir())
         for entry in entries:
             if (folder / entry.name).exists():
                 raise InputError(f"{archive}: {folder / entry.name} exists already, expected to create it")
         for entry in entries:
             entry.rename(folder / entry.name)
-
-
-def _unpacking(archive: Path) -> str:
-    return f"{archive}: unpacks to at least"
 
 
 def _entries(archive: Path) -> Iterator[tuple[str, _Readable | None]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from pandas.api import types
 
-from counterpoise.data.boundary import LIMITS, Limits, decoding
+from counterpoise.data.boundary import decoding
 from counterpoise.data.delimited import SEPARATORS, Notation
 from counterpoise.data.notations import (
     MAX_NUMERIC_CATEGORIES,
@@ -44,7 +44,7 @@ _ZERO = re.compile("0[0-9]")
 
 
 def read_as_it_is(
-    path: Path, apart: Set[str] = frozenset(), limits: Limits = LIMITS, sheet: str | None = None
+    path: Path, apart: Set[str] = frozenset(), sheet: str | None = None
 ) -> tuple[pd.DataFrame, Notation, tuple[str, ...]]:
     """Read a file whose notation nobody has said: UTF-8 or what its first bytes say, else cp1252 (latin-1 where that
     fails); numbers with a decimal comma where most texts of a column are such numbers, with commas between thousands
@@ -71,9 +71,9 @@ def read_as_it_is(
         raise InputError(
             f"--sheet: {path} is no workbook, expected the option for {', '.join(sorted(WORKBOOKS))} alone"
         )
-    encoding = _encoding(path, limits) if format_of(path) in TEXTUAL else "utf-8"
+    encoding = _encoding(path) if format_of(path) in TEXTUAL else "utf-8"
     notation = Notation(separator=None, encoding=encoding, sheet=sheet)
-    table = read_rows(path.parent, files=path.name, notation=notation, limits=limits)
+    table = read_rows(path.parent, files=path.name, notation=notation)
     columns = _text_columns(table)
     gaps = _gaps([column for column in columns if column.name not in apart], table[[*apart & {*table}]])
     texts, units = _without_units([column[~column.isin(gaps)] for column in columns])
@@ -84,7 +84,7 @@ def read_as_it_is(
     notation = replace(notation, units=_of_numbers(texts, units, notation))
     if notation.decimal != "." or notation.thousands or notation.units or gaps:
         missing = (*MISSING, *gaps)
-        table = read_rows(path.parent, files=path.name, missing=missing, notation=notation, limits=limits)
+        table = read_rows(path.parent, files=path.name, missing=missing, notation=notation)
     return table, notation, gaps
 
 
@@ -121,12 +121,12 @@ def _gaps(columns: Sequence[pd.Series], apart: pd.DataFrame) -> tuple[str, ...]:
     return tuple(sign for sign in signs if sign not in values)
 
 
-def _encoding(path: Path, limits: Limits) -> str:
+def _encoding(path: Path) -> str:
     with decoding(path, "a complete file"), Text(path, "utf-8").open_bytes() as stream:
         marked = MARKS.get(stream.read(2))
     for encoding in (marked,) if marked else ("utf-8", "cp1252"):
         with suppress(OtherEncodingError):
-            checked_text(path, encoding, limits)
+            checked_text(path, encoding)
             return encoding
     return marked or "latin-1"
 

@@ -16,6 +16,7 @@ import pandas as pd
 from jaxtyping import Bool
 from pandas.api import types
 
+from counterpoise.data.audit.proxies import area
 from counterpoise.data.features import MAX_CATEGORIES, is_too_fine, plain_column
 from counterpoise.data.notations import are_dates, foreign_numbers
 from counterpoise.data.values import distinct, listed, name_of
@@ -324,19 +325,9 @@ def _areas(values: pd.Series, kind: Kind, y: np.ndarray) -> list[float]:
             values_of_class = names.map(pd.Series(hit, index=values.index).groupby(names).mean())
         else:
             values_of_class = values.astype("float64")
-        area = _auc(values_of_class.to_numpy(dtype=np.float64), hit)
-        areas.append(max(area, 1 - area))
+        of_class = area(values_of_class.to_numpy(dtype=np.float64), hit.astype(np.float64), np.ones(len(hit)))
+        areas.append(max(of_class, 1 - of_class))
     return areas
-
-
-def _auc(scores: np.ndarray, hit: np.ndarray) -> float:
-    """Return the area under the ROC curve (Mann-Whitney; ties count half); NaN where there is one class only."""
-    positives = int(hit.sum())
-    negatives = len(hit) - positives
-    if not positives or not negatives:
-        return float("nan")
-    ranks = pd.Series(scores).rank().to_numpy()
-    return float((ranks[hit].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def counts(column: pd.Series) -> dict[object, int]:

@@ -97,7 +97,8 @@ def _idx(path: Path, folder: Path, limits: Limits) -> UInt8[np.ndarray, "..."]:
     packed = path.with_name(f"{path.name}.gz")
     if not path.is_file() and not packed.is_file():
         raise InputError(f"{path}: no such file; {how_to_get(folder)}")
-    content = _bytes(path, limits) if path.is_file() else _unpacked(packed, limits)
+    require_size(path if path.is_file() else packed, limits)
+    content = path.read_bytes() if path.is_file() else _unpacked(packed, limits)
     if len(content) < 4 or content[:3] != bytes([0, 0, _BYTES]):
         raise InputError(f"{path}: begins with {content[:4].hex() or 'nothing'}, expected 000008, an IDX file of bytes")
     axes = content[3]
@@ -108,14 +109,8 @@ def _idx(path: Path, folder: Path, limits: Limits) -> UInt8[np.ndarray, "..."]:
     return np.frombuffer(values, dtype=np.uint8).reshape(shape)
 
 
-def _bytes(path: Path, limits: Limits) -> bytes:
-    require_size(path, limits)
-    return path.read_bytes()
-
-
 def _unpacked(path: Path, limits: Limits) -> bytes:
     """Unpack a gzip file, no further than its bound."""
-    require_size(path, limits)
     with decoding(path, "the published file"), gzip.open(path) as stream:
         content = stream.read(limits.unpacked_bytes + 1)
     require_at_most(len(content), limits.unpacked_bytes, f"{path}: unpacks to", "bytes or more", "unpacked_bytes")

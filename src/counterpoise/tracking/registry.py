@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 from counterpoise.errors import InputError
 from counterpoise.tracking import processes
 from counterpoise.tracking.addresses import TrackingSettings
+from counterpoise.tracking.contents import TAG_LENGTH
 from counterpoise.tracking.store import PARENT, Store
 from counterpoise.tracking.unlogged import REMEDY as SYNC
 
@@ -35,9 +36,6 @@ FOLDER = "model"
 """Of the exported model among the files of a run."""
 
 REMEDY = f"the decision is recorded, and `{SYNC}` or the next retraining brings MLflow up to it"
-
-TAG_LENGTH = 5000
-"""Characters of a tag that every store takes."""
 
 
 class ModelRegistry:
@@ -142,17 +140,6 @@ class ModelRegistry:
             require_files(version)
             path = self._ask(lambda: self.store.client.download_artifacts(version.run_id, FOLDER, to))
             shutil.copytree(path, folder)
-
-    def tag(self, model: str, tags: Mapping[str, str]) -> None:
-        """Tag the version of a model, if it is registered."""
-        with self.store.answering(REMEDY):
-            version = self._version(model)
-            for key, value in _short(tags).items() if version is not None else ():
-                self._ask(
-                    lambda key=key, value=value: self.store.client.set_model_version_tag(  # type: ignore[misc]
-                        self.name, version.version, key, value
-                    )
-                )
 
     def _ask(self, request: Callable[[], T]) -> T:
         return self.store.patiently(request)

@@ -131,7 +131,7 @@ def _alone(column: pd.Series, s: Int64[np.ndarray, "n"], fold: Int64[np.ndarray,
     for held_out in range(FOLDS):
         learnt = counts.sum(axis=0) - counts[held_out]
         rates = (learnt + prior) / (learnt.sum(axis=1, keepdims=True) + 1)
-        areas.append([_area(rates[:, g], counts[held_out, :, g], counts[held_out].sum(axis=1)) for g in range(groups)])
+        areas.append([area(rates[:, g], counts[held_out, :, g], counts[held_out].sum(axis=1)) for g in range(groups)])
     return _macro(areas)
 
 
@@ -143,7 +143,7 @@ def _together(table: pd.DataFrame, s: Int64[np.ndarray, "n"], fold: Int64[np.nda
     for held_out in range(FOLDS):
         test = fold == held_out
         scores = _boosted(x[~test], s[~test], x[test], categorical, groups)
-        areas.append([_area(scores[:, g], (s[test] == g).astype(float), np.ones(test.sum())) for g in range(groups)])
+        areas.append([area(scores[:, g], (s[test] == g).astype(float), np.ones(test.sum())) for g in range(groups)])
     return _macro(areas)
 
 
@@ -179,7 +179,7 @@ def _boosted(
     return np.stack([1 - scores, scores], axis=1) if groups == 2 else scores
 
 
-def _area(score: Float[np.ndarray, "K"], events: Float[np.ndarray, "K"], rows: Float[np.ndarray, "K"]) -> float:
+def area(score: Float[np.ndarray, "K"], events: Float[np.ndarray, "K"], rows: Float[np.ndarray, "K"]) -> float:
     """Return the area under the ROC curve of scores that stand for `rows`, `events` of which are of the group."""
     places = np.unique(score, return_inverse=True)[1]
     hits, all_rows = np.bincount(places, weights=events), np.bincount(places, weights=rows)

@@ -17,7 +17,6 @@ from counterpoise.data.generate.folders import write_once
 from counterpoise.errors import InputError
 
 VERSION = 1  # of the drawings: raise it when they change, so that folders written by an older version are redrawn
-DRAWN_BY = "counterpoise.data.generate.cifar10"
 SIZE = 32
 SCALE = 4  # drawn at four times the size, then reduced: smooth edges
 NOISE = 12  # largest deviation of a pixel, in grey levels
@@ -75,7 +74,7 @@ def write_cifar10(folder: Path, *, train: int = 60, test: int = 20, size: int = 
                     generator = np.random.default_rng([seed, part, label, number])
                     draw_shape(outline, colour, generator, size).save(there / f"{number:04d}.png")
 
-    write_once(folder, write, drawn_by=DRAWN_BY, version=VERSION, train=train, test=test, size=size, seed=seed)
+    write_once(folder, write, drawn_by=__name__, version=VERSION, train=train, test=test, size=size, seed=seed)
 
 
 def draw_shape(

@@ -22,7 +22,6 @@ from counterpoise.data.generate.folders import write_once
 Rates = Mapping[str, tuple[float, float]]
 
 VERSION = 1  # of the drawings: raise it when they change, so that folders written by an older version are redrawn
-DRAWN_BY = "counterpoise.data.generate.faces"
 QUALITY = 90  # of the JPEG files
 CELEBA_SIZE = (89, 109)  # half the official 178 by 218
 LFW_SIZE = 112
@@ -93,7 +92,7 @@ def write_celeba(folder: Path, *, images: int = 600, size: tuple[int, int] = CEL
         (into / celeba.PARTITION).write_text("\n".join(parts) + "\n", encoding="utf-8")
 
     write_once(
-        folder, write, drawn_by=DRAWN_BY, version=VERSION, layout="celeba", images=images, size=list(size), seed=seed
+        folder, write, drawn_by=__name__, version=VERSION, layout="celeba", images=images, size=list(size), seed=seed
     )
 
 
@@ -116,7 +115,7 @@ def write_lfwa(folder: Path, *, images: int = 600, size: int = LFW_SIZE, seed: i
             rows.append("\t".join([name, "1", *(f"{score:.4f}" for score in signed)]))
         (into / lfw.ATTRIBUTES).write_text("\n".join(rows) + "\n", encoding="utf-8")
 
-    write_once(folder, write, drawn_by=DRAWN_BY, version=VERSION, layout="lfwa", images=images, size=size, seed=seed)
+    write_once(folder, write, drawn_by=__name__, version=VERSION, layout="lfwa", images=images, size=size, seed=seed)
 
 
 def _faces(

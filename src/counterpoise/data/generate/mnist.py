@@ -15,7 +15,6 @@ from counterpoise.data.mnist import RAW, STEMS
 from counterpoise.errors import InputError
 
 VERSION = 1  # of the drawings: raise it when they change, so that folders written by an older version are redrawn
-DRAWN_BY = "counterpoise.data.generate.mnist"
 SIZE = 28
 SCALE = 4  # drawn at four times the size, then reduced: smooth edges
 
@@ -67,7 +66,7 @@ def write_mnist(folder: Path, *, train: int = 130, test: int = 20, size: int = S
             (raw / f"{STEMS[name]}-labels-idx1-ubyte").write_bytes(idx(labels))
             (raw / f"{STEMS[name]}-images-idx3-ubyte").write_bytes(idx(np.stack(drawn)))
 
-    write_once(folder, write, drawn_by=DRAWN_BY, version=VERSION, train=train, test=test, size=size, seed=seed)
+    write_once(folder, write, drawn_by=__name__, version=VERSION, train=train, test=test, size=size, seed=seed)
 
 
 def draw_digit(digit: int, generator: np.random.Generator, size: int) -> UInt8[np.ndarray, "H W"]:
