@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from counterpoise.data import biased_mnist, corrupted_cifar10, multicolor_mnist, read
-from counterpoise.data.corruptions import CORRUPTIONS
+from counterpoise.data.corrupted_cifar10 import CORRUPTIONS
 from counterpoise.data.pixels import decode_chunk, gather, open_images, render
 
 REPOSITORY = Path(__file__).parents[1]

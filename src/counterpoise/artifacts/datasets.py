@@ -36,7 +36,8 @@ from counterpoise.artifacts.artifact import Artifact
 from counterpoise.artifacts.schema_fields import Schema, note_passed, passed_schema
 from counterpoise.errors import InputError
 
-T, U = TypeVar("T"), TypeVar("U")
+T = TypeVar("T")
+U = TypeVar("U")
 
 LEADS: Final = ("=", "+", "-", "@", "\t", "\r")
 QUOTE: Final = "'"

@@ -156,7 +156,7 @@ class Backbone(Settings):
         last change decide.
     head: `probe` fits a linear head on the pretraining rows; `imagenet` keeps the network's own, whose first classes
         are taken for the labels; `network` too, which has the classes of the data.
-    arguments, layer, mean, std: of a network of the user's; see `counterpoise.features.user_backbones.Described`.
+    arguments, layer, mean, std: of a network of the user's; see `counterpoise.features.backbones.Described`.
     """
 
     name: str

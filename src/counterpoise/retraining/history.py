@@ -14,9 +14,8 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from counterpoise.errors import InputError, shown
-from counterpoise.retraining.decisions import Check, Verdict
 from counterpoise.retraining.evidence import Evidence
-from counterpoise.retraining.gate import Gate, decide
+from counterpoise.retraining.gate import Check, Gate, Verdict, decide
 from counterpoise.retraining.sequential import Budget
 
 Kind = Literal["start", "decision", "rollback"]

@@ -252,14 +252,14 @@ RENDERED = (
 @pytest.mark.parametrize("path", RENDERED)
 def test_groups_stand_in_the_order_of_the_classes(configured: Configured, path: str) -> None:
     """So that an image is aligned where s equals y."""
-    from counterpoise.data import biased_mnist, corruptions, multicolor_mnist
+    from counterpoise.data import biased_mnist, corrupted_cifar10, multicolor_mnist
 
     dataset = configured[0].at(path)
     values = {
         "colour": biased_mnist.PALETTE,
         "left": multicolor_mnist.LEFT_PALETTE,
         "right": multicolor_mnist.RIGHT_PALETTE,
-        "corruption": corruptions.CORRUPTIONS,
+        "corruption": corrupted_cifar10.CORRUPTIONS,
     }
     assert all(list(groups) == list(values[column]) for column, groups in dataset.biases.items())
 

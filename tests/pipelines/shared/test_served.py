@@ -13,8 +13,7 @@ from PIL import Image
 from counterpoise.artifacts.datasets import Checkpoint
 from counterpoise.config.parameters import Backbone
 from counterpoise.errors import InputError
-from counterpoise.features.backbones import backbone
-from counterpoise.features.user_backbones import Described
+from counterpoise.features.backbones import Described, backbone
 from counterpoise.pipelines.shared.served import image_network
 
 CODE = """

@@ -27,9 +27,9 @@ def extract(
     """
     # Imported here: torchvision takes seconds, and every pipeline is assembled at every start.
     from counterpoise.data.images import IMAGE, ImageFiles, check_images, drop_bad, require_varied
+    from counterpoise.features.backbones import Described
     from counterpoise.features.backbones import backbone as load_backbone
     from counterpoise.features.extraction import extract_features
-    from counterpoise.features.user_backbones import Described
 
     require_varied(table, [name for name in (dataset.label, dataset.sensitive) if name in table], source=dataset.title)
     missing = check_images(table, raw)

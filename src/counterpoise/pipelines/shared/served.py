@@ -113,8 +113,7 @@ def image_network(
     """
     from counterpoise.artifacts.networks_served import image_head
     from counterpoise.data.images import decode
-    from counterpoise.features.backbones import backbone
-    from counterpoise.features.user_backbones import Described
+    from counterpoise.features.backbones import Described, backbone
 
     network = backbone(
         settings.name,
