@@ -71,7 +71,7 @@ def test_many_numbers_are_those_that_were_written(tmp_path: Path, monkeypatch: p
 def test_faults_far_from_the_beginning_are_named_by_their_line(
     tmp_path: Path, packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(texts, "_BYTES_AT_ONCE", 7)
+    monkeypatch.setattr(texts, "_CHECKED_AT_ONCE", 7)
     path = tmp_path / ("a.csv.gz" if packed else "a.csv")
     for fault, sentence in {
         "é".encode("latin-1"): r"is not UTF-8, the first other byte is in line 52; set the reader's option encoding",

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from counterpoise.data.audit import TOGETHER, bins, proxies, strongest
-from counterpoise.data.audit.proxies import _alone, _area, _folds
+from counterpoise.data.audit.proxies import _alone, _folds, area
 from counterpoise.errors import InputError
 
 ROWS = 1_200
@@ -82,7 +82,7 @@ def test_a_sample_of_many_rows_is_the_same_every_time(people: dict[str, pd.DataF
 def test_the_area_is_that_of_the_roc_curve() -> None:
     random = np.random.default_rng(7)
     hit, score = random.random(80) < 0.4, random.integers(0, 9, 80) / 10
-    assert _area(score, hit.astype(float), np.ones(80)) == pytest.approx(roc_auc_score(hit, score), rel=1e-12)
+    assert area(score, hit.astype(float), np.ones(80)) == pytest.approx(roc_auc_score(hit, score), rel=1e-12)
 
 
 def test_bins_of_numbers_have_as_many_rows_each_and_categories_the_frequent_ones() -> None:
