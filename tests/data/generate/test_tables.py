@@ -44,7 +44,7 @@ def test_columns_and_categories_are_those_of_the_real_table(
 def test_it_can_be_learned_and_one_group_is_favoured(name: str, tmp_path: Path, datasets: dict[str, Dataset]) -> None:
     WRITERS[name](tmp_path / name)
     encoded = encode_samples(read_table(tmp_path / name, datasets[name])[0], datasets[name])
-    x, y, s = encoded.drop(columns=["y", "s"]), encoded["y"], encoded["s"]
+    x, y, s = encoded.drop(columns=["y", "s"]).astype(float), encoded["y"], encoded["s"]
     half = len(y) // 2
     scaler = StandardScaler().fit(x[:half])
     model = LogisticRegression(max_iter=1000).fit(scaler.transform(x[:half]), y[:half])
