@@ -51,17 +51,58 @@ def test_sqlite(tmp_path: Path, sqlite: str) -> None:
     assert same(read(folder(tmp_path, sqlite).load(), files="rows.parquet"))
 
 
-def test_postgresql(tmp_path: Path, postgresql: str) -> None:
+@pytest.fixture
+def people_in_postgresql(postgresql: str) -> str:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
     with create_engine(postgresql, poolclass=NullPool).begin() as database:
         people().to_sql("people", database, index=False, if_exists="replace")
+    return postgresql
+
+
+def test_postgresql(tmp_path: Path, people_in_postgresql: str) -> None:
+    postgresql = people_in_postgresql
     assert same(read(folder(tmp_path, postgresql).load(), files="rows.parquet"))
     numeric = "SELECT income::numeric(8, 2) AS income, children, town, repaid FROM people"
     assert same(read(folder(tmp_path / "n", postgresql, numeric).load(), files="rows.parquet"))
     with pytest.raises(DatasetError, match=r"(?i)the query of 'people': .*peeople.* does not exist.*expected rows"):
         folder(tmp_path / "t", postgresql, "SELECT * FROM peeople").load()
+
+
+@pytest.mark.parametrize(
+    ("value", "kinds"),
+    [
+        ("'10.0.0.1'::inet", "IPv4Address"),
+        ("int4range(1, 5)", "Range"),
+        ("CASE WHEN children > 0 THEN '1'::jsonb ELSE '\"a\"'::jsonb END", "int, str"),
+    ],
+)
+def test_kinds_that_no_file_holds_are_named(tmp_path: Path, people_in_postgresql: str, value: str, kinds: str) -> None:
+    refused = rf"the query of 'people': .* of the column 'odd' \({kinds}\), expected .*CAST"
+    with pytest.raises(DatasetError, match=refused):
+        folder(tmp_path, people_in_postgresql, f"SELECT *, {value} AS odd FROM people").load()
+    assert not (tmp_path / "raw").exists()
+
+
+def test_the_query_reaches_the_driver_as_it_is(tmp_path: Path, people_in_postgresql: str) -> None:
+    signs = (
+        """SELECT people.*, '{"a":1}' AS j, (array[1, 2])[:1] AS l FROM people WHERE town LIKE '%a%' AND 5 % 2 = 1"""
+    )
+    rows = read(folder(tmp_path, people_in_postgresql, signs).load(), files="rows.parquet")
+    assert set(rows["j"]) == {'{"a":1}'}
+    assert set(rows["town"]) == {"a"}
+
+
+def test_columns_of_several_kinds_are_named(tmp_path: Path, sqlite: str) -> None:
+    mixed = "SELECT income, CASE WHEN children > 0 THEN children ELSE 'none' END AS children, repaid FROM people"
+    with pytest.raises(DatasetError, match=r"of the column 'children' \(int, str\), expected"):
+        folder(tmp_path, sqlite, mixed).load()
+    rows = read(
+        folder(tmp_path, sqlite, "SELECT '{\"a\":1}' AS j, 7 % 4 AS m FROM people").load(), files="rows.parquet"
+    )
+    assert set(rows["j"]) == {'{"a":1}'}
+    assert set(rows["m"]) == {3}
 
 
 def test_rows_are_asked_for_once_and_again_for_another_query(tmp_path: Path, sqlite: str) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from counterpoise import atomic
 from counterpoise.artifacts.datasets import RawFolder
@@ -67,14 +68,14 @@ class QueryFolder(RawFolder):
         """Return the folder, once the rows are in it.
 
         Raises:
-            InputError: the database does not answer, or not with rows.
+            InputError: the database does not answer, or not with rows that a Parquet file can hold.
         """
         if not self._is_there():
-            rows = self._rows()
+            content = _parquet(self._rows(), self._where)
             self._file.parent.mkdir(parents=True, exist_ok=True)
             # The query last: rows without it are asked for again.
             self._query_file.unlink(missing_ok=True)
-            atomic.write_bytes(self._file, _parquet(rows))
+            atomic.write_bytes(self._file, content)
             atomic.write_bytes(self._query_file, self._sql.encode())
             self._asked = True
         return self._file.parent
@@ -88,17 +89,22 @@ class QueryFolder(RawFolder):
             return False
         return self._file.is_file() and self._query_file.is_file() and self._query_file.read_text() == self._sql
 
+    @property
+    def _where(self) -> str:
+        return f"the query of {self._file.parent.name!r}"
+
     def _rows(self) -> pd.DataFrame:
-        where = f"the query of {self._file.parent.name!r}"
         try:
             rows = _answer(self._connection, self._sql)
         except Exception as error:
-            raise InputError(f"{where}: {self._reason(error)}, expected rows from the database") from None
+            raise InputError(f"{self._where}: {self._reason(error)}, expected rows from the database") from None
         if rows.empty:
-            raise InputError(f"{where}: the database answered without rows, expected at least one")
+            raise InputError(f"{self._where}: the database answered without rows, expected at least one")
         if not rows.columns.is_unique:
             repeated = rows.columns[rows.columns.duplicated()][0]
-            raise InputError(f"{where}: the column {shown(repeated)} occurs more than once, expected distinct names")
+            raise InputError(
+                f"{self._where}: the column {shown(repeated)} occurs more than once, expected distinct names"
+            )
         return rows
 
     def _reason(self, error: Exception) -> str:
@@ -119,11 +125,12 @@ class QueryFolder(RawFolder):
 
 
 def _answer(connection: str, sql: str) -> pd.DataFrame:
-    from sqlalchemy import create_engine, text
+    """Return the rows of a query that goes to the driver as it is: `:1` and `%` in it are no parameters."""
+    from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
     with create_engine(connection, poolclass=NullPool).connect() as database:
-        return pd.read_sql_query(text(sql), database)
+        return pd.read_sql_query(sql, database.execution_options(no_parameters=True))
 
 
 def _secrets(connection: str) -> list[str]:
@@ -139,7 +146,28 @@ def _secrets(connection: str) -> list[str]:
     return [secret for secret in (connection, password, written if password else None) if secret]
 
 
-def _parquet(rows: pd.DataFrame) -> bytes:
+def _parquet(rows: pd.DataFrame, where: str) -> bytes:
+    """Return the rows as a Parquet file.
+
+    Raises:
+        InputError: a column has a kind of value that Parquet does not know, or several kinds, as SQLite allows.
+    """
     buffer = io.BytesIO()
-    rows.to_parquet(buffer, index=False)
+    try:
+        rows.to_parquet(buffer, index=False)
+    except (pa.ArrowException, OverflowError):
+        column = next(name for name in rows if not _storable(rows[name]))
+        kinds = ", ".join(sorted({type(value).__name__ for value in rows[column].dropna()}))
+        raise InputError(
+            f"{where}: a Parquet file cannot hold the values of the column {shown(column)} ({kinds}), expected "
+            "numbers, texts or dates alone (CAST the column in the query)"
+        ) from None
     return buffer.getvalue()
+
+
+def _storable(values: pd.Series) -> bool:
+    try:
+        pa.Table.from_pandas(values.to_frame())
+    except (pa.ArrowException, OverflowError):
+        return False
+    return True
