@@ -235,8 +235,8 @@ def solve(
 
 
 class _State(NamedTuple):
-    """What a pass over the rows tells of each head: its objective, the gradient without the penalties, the gaps, and
-    their gradients.
+    """What a pass over the rows tells of each head: its objective, its gradient but for the penalties of gaps, the
+    gaps, and their gradients.
     """
 
     objective: Float[Tensor, "V"]
