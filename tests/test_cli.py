@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from kedro import KedroDeprecationWarning
 from kedro.framework.cli.project import run as kedro_run
@@ -160,6 +161,25 @@ def test_an_environment_that_does_not_exist(invoke: Callable[..., Result]) -> No
     assert re.search(
         r"no environment 'pilot' in .*conf \(known: base, laptop, local, prod, smoke\)", said(invoke(env="pilot"))
     )
+
+
+@pytest.mark.parametrize(
+    ("block", "field", "message"),
+    [
+        ({"trees": "a.txt"}, "model", "models.scorer holds trees, expected mine to name it under `trees`"),
+        ({"sklearn": "a.skops"}, "trees", "models.scorer holds no trees, expected mine to name it under `model`"),
+        (None, "trees", "models has no block 'scorer', which mine reads"),
+    ],
+)
+@pytest.mark.usefixtures("registered_as_before")
+def test_a_model_that_a_row_names_wrongly_is_one_sentence(
+    invoke: Callable[..., Result], project: Any, block: dict[str, str] | None, field: str, message: str
+) -> None:
+    """Kedro compares blocks with what nodes take before a run begins, and would say it in pydantic's words."""
+    row = {"title": "Mine", "dataset": "adult", "frontier": "own", "peers": "own", field: "scorer"}
+    given = {"models": {"scorer": block} if block else {}, "experiments": {"mine": row}}
+    (project.path / "conf" / "smoke" / "parameters_mine.yml").write_text(yaml.safe_dump(given))
+    assert message in said(invoke("--pipelines=mine"))
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,10 @@ class Preflight:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         parameters, self.parameters = parameters_of(context)
-        registered.declare(rows(parameters), row_of(parameters, every(parameters)))
+        declared = rows(parameters)
+        for row in declared:  # before Kedro compares blocks with what nodes take, in words of its own
+            check_model(self.parameters, row)
+        registered.declare(declared, row_of(parameters, every(parameters)))
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -83,6 +86,13 @@ class Preflight:
         for name in sorted(pipeline.all_outputs()):
             if (path := path_of(catalog.get(name))) is not None:
                 require_writable(path)
+
+
+def check_model(parameters: Parameters, experiment: Experiment) -> None:
+    """Raise InputError unless the block that a row names is one of trees under `trees`, and of others under `model`."""
+    name = experiment.trees or experiment.model
+    if name in parameters.models:
+        require_kind(parameters.models[name], f"models.{name}", experiment.name, trees=experiment.trees is not None)
 
 
 def check_experiment(parameters: Parameters, experiment: Experiment) -> None:
@@ -113,10 +123,8 @@ def _check_data(parameters: Parameters, experiment: Experiment, part: Part | Non
     if (dataset.reader in IMAGES) != experiment.images:
         kinds = ("of images", "backbone or convnet") if dataset.reader in IMAGES else ("a table", "one for tables")
         raise InputError(f"conf: {path} is {kinds[0]}, which {experiment.name} has no base for, expected {kinds[1]}")
-    if (name := experiment.trees or experiment.model) is not None:
-        require_kind(parameters.models[name], f"models.{name}", experiment.name, trees=experiment.trees is not None)
     if experiment.frontier is not None and (classes := len(dataset.classes)) > 2:
-        if name is not None:
+        if (name := experiment.trees or experiment.model) is not None:
             raise InputError(f"conf: {path} has {classes} classes, expected 2 for {experiment.name} on models.{name}")
         peer_grid(parameters.at(parameter("peers", experiment, part)), columns=not experiment.images, classes=classes)
         if parameters.selection.criterion == AUC:
