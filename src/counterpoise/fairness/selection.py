@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int, Int64, Integer, UInt64
 from torch import Tensor
 
+Decisions = Integer[Tensor, "V m"] | Bool[Tensor, "V m"]
+"""What models predict of rows: classes, of two also truth values."""
+
 SUBSETS_AT_ONCE = 8
 """Subsets whose rows are told apart together, which takes two to the power of their number as many bins."""
 
@@ -22,7 +25,7 @@ FEW_CUTS = 16
 def counts_within(
     y: Integer[Tensor, "m"],
     s: Integer[Tensor, "m"],
-    prediction: Integer[Tensor, "V m"] | Bool[Tensor, "V m"] | Iterable[Bool[Tensor, "v m"]],
+    prediction: Decisions | Iterable[Decisions],
     subsets: Bool[Tensor, "T m"],
     *,
     groups: int,

@@ -36,10 +36,6 @@ class Preprocessing:
         """Return the same for images of edge `size`: the same part of each image, seen more or less finely."""
         return replace(self, resize=self.resize and round(self.resize * size / self.crop), crop=size)
 
-    def stretched(self) -> Preprocessing:
-        """Return the same with nothing cut off: the whole image, its aspect ratio given up."""
-        return replace(self, resize=None)
-
     def frame(self, image: UInt8[Tensor, "3 H W"]) -> UInt8[Tensor, "3 S S"]:
         """Resize and crop one image, as torchvision does, without the seconds that each process takes to import it."""
         height, width = image.shape[1:]
